@@ -22,7 +22,8 @@ def yaw_from_quaternion(quaternion_xyzw: np.ndarray) -> float:
     if q.shape != (4,) or not np.isfinite(q).all() or math.hypot(q[2], q[3]) < 1e-6:
         raise VimaError(
             "NOT_FINITE",
-            f"quaternion xyzw {q.tolist()} has no yaw; valid: four finite numbers, z and w not both 0",
+            f"quaternion xyzw {q.tolist()} has no yaw; "
+            "valid: four finite numbers, z and w not both 0",
         )
     return _wrap(2.0 * math.atan2(q[2], q[3]))
 
@@ -78,7 +79,8 @@ class Workspace:
         if low.shape != (2,) or high.shape != (2,) or not (low < high).all():
             raise VimaError(
                 "INVALID_VALUE",
-                f"workspace low {self.low}, high {self.high}; valid: two numbers each [m], low < high",
+                f"workspace low {self.low}, high {self.high}; "
+                "valid: two numbers each [m], low < high",
             )
         object.__setattr__(self, "low", (float(low[0]), float(low[1])))
         object.__setattr__(self, "high", (float(high[0]), float(high[1])))

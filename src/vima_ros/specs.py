@@ -1,7 +1,7 @@
 """THE TABLE: what goes into the policy and what comes out. Everything else refers to it.
 
 value          field          dtype, shape          range and meaning
--------------  -------------  --------------------  ---------------------------------------------
+-------------  -------------  --------------------  --------------------------------------------
 ViewObjects    boxes          int64 (n, 4)          x centre, y centre, height, width [px] in the
                                                     policy frame (256 wide, 128 high)
                crops          uint8 (n, 3, 32, 32)  RGB, channel first
@@ -9,24 +9,23 @@ ViewObjects    boxes          int64 (n, 4)          x centre, y centre, height, 
                track_ids      int64 (n,)            which object this is over time, >= 0
 Observation    front, top     ViewObjects           one camera each; n may be 0 and may differ
                end_effector   EndEffector           0 suction, 1 spatula
-               slots          (int, int) or None    object slots in front and top, >= n of the view;
-                                                    None: as many in each as the fuller view has
+               slots          (int, int) or None    object slots in front and top, each >= n;
+                                                    None: in both as many as the fuller view has
                stamp          int                   capture time [ns]
 PromptImage    name, kind     str, AssetKind        the placeholder's name; one object or a scene
                front, top     ViewObjects           an absent view has n = 0
-EncodedPrompt  tokens         int or PromptImage    in reading order; int: word id of the tokenizer
+EncodedPrompt  tokens         int or PromptImage    in reading order; int: the tokenizer's word id
                text           str                   as the user wrote it
-Action         bins           int64 (12,)           pose0 x, y, qx, qy, qz, qw, then pose1 the same;
+Action         bins           int64 (12,)           pose0 x, y, qx, qy, qz, qw, then pose1 alike;
                                                     0 <= bins < BINS
                primitive      Primitive             0 pick and place, 1 sweep
 Decision       action         Action
                confidence     float32 (12,)         probability of each chosen bin, 0..1
-               logits         {head: float32}       unnormalised, the bins of a head's components one
-                                                    after the other: (150,) for positions, (200,) for
-                                                    rotations
+               logits         {head: float32}       unnormalised, the components of a head one after
+                                                    the other: (150,) positions, (200,) rotations
                timings        {stage: float}        [s]
 
-The dataclasses are frozen, check themselves and raise VimaError (INVALID_VALUE) quoting what they got.
+The dataclasses are frozen, check themselves and raise VimaError (INVALID_VALUE) with what they got.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ class Primitive(IntEnum):
 
 
 class AssetKind(IntEnum):
-    """What a prompt picture shows, as in vima_msgs/PromptAsset. ``AssetKind("scene")`` works too."""
+    """What a prompt picture shows, as in vima_msgs/PromptAsset; ``AssetKind("scene")`` works."""
 
     OBJECT = 0
     SCENE = 1
@@ -231,7 +230,7 @@ def _word_id(token: Any) -> int:
 
 
 def _bin_edges(count: int) -> np.ndarray:
-    """``count`` float32 points from 0 to 1, rounded as the original's grid (fused, from both ends)."""
+    """``count`` float32 points from 0 to 1, rounded as torch.linspace does."""
     step = np.float64(np.float32(1.0 / (count - 1)))
     index = np.arange(count)
     points = np.where(index < count // 2, step * index, 1.0 - step * (count - 1 - index))
