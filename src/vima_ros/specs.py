@@ -21,11 +21,11 @@ Action         bins           int64 (12,)           pose0 x, y, qx, qy, qz, qw, 
                primitive      Primitive             0 pick and place, 1 sweep
 Decision       action         Action
                confidence     float32 (12,)         probability of each chosen bin, 0..1
-               logits         {head: float32}       unnormalised, the components of a head one after
+               logits         {head: float32}       unnormalised, a head's components one after
                                                     the other: (150,) positions, (200,) rotations
                timings        {stage: float}        [s]
 
-The dataclasses are frozen, check themselves and raise VimaError (INVALID_VALUE) with what they got.
+The dataclasses are frozen and check themselves: VimaError (INVALID_VALUE) says what was wrong.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""From a policy action to motion: waypoints and the safety gate."""

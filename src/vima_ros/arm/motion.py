@@ -1,0 +1,111 @@
+"""Primitives to Cartesian waypoints (shape of the motion: VIMA-Bench's pick-place and sweep)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from vima_ros.errors import VimaError
+from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw, yaw_from_quaternion
+from vima_ros.specs import Primitive
+
+
+@dataclass(frozen=True)
+class Waypoint:
+    """One straight move of the tool tip, as in vima_msgs/ArmWaypoint.
+
+    ``pose``: tool tip in the base frame [m]; its quaternion is the turn of the tool from pointing
+    straight down with its own axes along the base's. ``until_contact``: the move ends early where
+    the tool, or what it carries, first touches something. ``tool_on``: suction from the end of this
+    move on. ``max_speed`` [m/s]; ``dwell``: wait at the end of the move [s].
+    """
+
+    pose: Pose
+    tool_on: bool
+    max_speed: float
+    dwell: float = 0.0
+    until_contact: bool = False
+
+
+@dataclass(frozen=True)
+class MotionParameters:
+    """Heights [m] above the table plane z = 0, speeds [m/s] and times [s] of both primitives.
+
+    The defaults are VIMA-Bench's heights, run-up and stop-short; its speeds are joint speeds and
+    have no Cartesian counterpart, so ours are moderate for a table-top arm.
+    """
+
+    travel_height: float = 0.32
+    contact_height: float = 0.002
+    sweep_travel_height: float = 0.31
+    sweep_height: float = 0.005
+    sweep_run_up: float = 0.02
+    sweep_stop_short: float = 0.05
+    travel_speed: float = 0.5
+    approach_speed: float = 0.15
+    sweep_speed: float = 0.1
+    grip_time: float = 0.2
+
+
+def plan_waypoints(
+    primitive: Primitive,
+    pose0: Pose,
+    pose1: Pose,
+    workspace: Workspace,
+    parameters: MotionParameters | None = None,
+) -> tuple[Waypoint, ...]:
+    """The waypoints of one action; x and y of the poses count, of their rotation only the yaw.
+
+    Raises VimaError (NOT_FINITE) for a pose without a yaw, or a sweep without a direction.
+    """
+    parameters = parameters or MotionParameters()
+    if primitive == Primitive.SWEEP:
+        return _sweep(pose0, pose1, workspace, parameters)
+    return _pick_place(pose0, pose1, parameters)
+
+
+def _at(xy: np.ndarray, z: float, yaw: float) -> Pose:
+    return Pose(np.array([xy[0], xy[1], z]), quaternion_from_yaw(yaw))
+
+
+def _pick_place(pose0: Pose, pose1: Pose, p: MotionParameters) -> tuple[Waypoint, ...]:
+    waypoints = []
+    for pose, carrying_before, carrying_after in ((pose0, False, True), (pose1, True, False)):
+        xy, yaw = pose.position[:2], yaw_from_quaternion(pose.quaternion)
+        above, low = _at(xy, p.travel_height, yaw), _at(xy, p.contact_height, yaw)
+        waypoints += [
+            Waypoint(above, carrying_before, p.travel_speed),
+            Waypoint(low, carrying_after, p.approach_speed, p.grip_time, until_contact=True),
+            Waypoint(above, carrying_after, p.travel_speed),
+        ]
+    return tuple(waypoints)
+
+
+def _sweep(
+    pose0: Pose, pose1: Pose, workspace: Workspace, p: MotionParameters
+) -> tuple[Waypoint, ...]:
+    """Push from ``sweep_run_up`` behind pose0 to ``sweep_stop_short`` before pose1.
+
+    The blade lies across the push (its yaw is that of the push) and the run-up is shortened where
+    the workspace ends, so that no waypoint leaves it.
+    """
+    start, end = pose0.position[:2], pose1.position[:2]
+    length = math.dist(start, end)
+    if not length > 1e-3:
+        raise VimaError(
+            "NOT_FINITE",
+            f"sweep from {start.tolist()} to {end.tolist()} m has no direction; "
+            "valid: points more than 1 mm apart",
+        )
+    direction = (end - start) / length
+    yaw = math.atan2(direction[1], direction[0])
+    behind = np.array(workspace.clamp(*(start - p.sweep_run_up * direction)))
+    stop = start + max(length - p.sweep_stop_short, 0.0) * direction
+    return (
+        Waypoint(_at(behind, p.sweep_travel_height, yaw), False, p.travel_speed),
+        Waypoint(_at(behind, p.sweep_height, yaw), False, p.approach_speed),
+        Waypoint(_at(stop, p.sweep_height, yaw), False, p.sweep_speed),
+        Waypoint(_at(stop, p.sweep_travel_height, yaw), False, p.travel_speed),
+    )
