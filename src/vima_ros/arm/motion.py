@@ -18,8 +18,8 @@ class Waypoint:
 
     ``pose``: tool tip in the base frame [m]; its quaternion is the turn of the tool from pointing
     straight down with its own axes along the base's. ``until_contact``: the move ends early where
-    the tool, or what it carries, first touches something. ``tool_on``: suction from the end of this
-    move on. ``max_speed`` [m/s]; ``dwell``: wait at the end of the move [s].
+    the tool, or what it carries, first touches something. ``tool_on``: suction from the end of
+    this move on. ``max_speed`` [m/s]; ``dwell``: wait at the end of the move [s].
     """
 
     pose: Pose
