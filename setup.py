@@ -1,0 +1,31 @@
+from glob import glob
+
+from setuptools import find_packages, setup
+
+NODES = ["perception", "prompt", "policy", "arm", "manager", "tabletop"]
+TOOLS = ["send_prompt", "replay", "demo", "bench"]
+
+setup(
+    name="vima_ros",
+    version="0.1.0",
+    package_dir={"": "src"},
+    packages=find_packages("src", include=["vima_ros", "vima_ros.*"]),
+    package_data={"vima_ros": ["policy/tokenizer.json"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", ["resource/vima_ros"]),
+        ("share/vima_ros", ["package.xml"]),
+        ("share/vima_ros/launch", glob("launch/*.launch.*")),
+        ("share/vima_ros/config", glob("config/*.*")),
+        ("share/vima_ros/config/robots", glob("config/robots/*")),
+    ],
+    install_requires=["setuptools"],
+    extras_require={"test": ["pytest"]},  # colcon test looks for it
+    zip_safe=True,
+    maintainer="vima_ros maintainers",
+    maintainer_email="maintainers@vima-ros.invalid",
+    description="Prompt-conditioned manipulation (VIMA) as ROS 2 nodes",
+    license="Apache-2.0",
+    entry_points={
+        "console_scripts": [f"{name} = vima_ros.nodes.{name}:main" for name in NODES + TOOLS]
+    },
+)

@@ -1,0 +1,194 @@
+"""What every node is: a lifecycle node with parameters, a heartbeat and diagnostics."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from lifecycle_msgs.msg import State
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+
+from vima_msgs.msg import Heartbeat
+from vima_ros.errors import VimaError
+from vima_ros.nodes import parameters, qos
+
+NAMESPACE = "vima"  # unless __ns is remapped
+HEARTBEAT_PERIOD = 0.1  # [s]
+DIAGNOSTICS_PERIOD = 1.0  # [s]
+
+
+class VimaNode(LifecycleNode):
+    """Base of all nodes. A subclass names itself and implements ``configure`` and the callbacks.
+
+    ``configure`` creates every handle; what it created is destroyed on cleanup. Handles exist from
+    configure on, so a callback that must not act while inactive asks ``self.active``.
+    """
+
+    name: ClassVar[str]
+    parameters_type: ClassVar[type]
+    threads: ClassVar[int] = 3  # one for the work, one for what must not wait, one for the rest
+
+    def __init__(self) -> None:
+        super().__init__(self.name, namespace=NAMESPACE)
+        self.parameters = parameters.declare(self, self.name, self.parameters_type)
+        parameters.follow_changes(self)
+        self._state = State.PRIMARY_STATE_UNCONFIGURED
+        self._before_configure: list[set] = []
+        # Wall time, whatever use_sim_time says: a stopped simulation must not look like a death.
+        self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
+        steady, group = self.steady_clock, MutuallyExclusiveCallbackGroup()
+        self._heartbeat = self.create_publisher(Heartbeat, "heartbeat", qos.RELIABLE)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.RELIABLE)
+        self.create_timer(HEARTBEAT_PERIOD, self._beat, clock=steady, callback_group=group)
+        self.create_timer(DIAGNOSTICS_PERIOD, self._diagnose, clock=steady, callback_group=group)
+
+    # --- for subclasses
+
+    def configure(self) -> None:
+        """Create the handles; raise VimaError to refuse."""
+        raise NotImplementedError(f"{type(self).__name__}.configure")
+
+    def activated(self) -> None:
+        """What to do once active."""
+
+    def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
+        """Whether all is well, a sentence for a person, and values."""
+        return True, "", {}
+
+    @property
+    def active(self) -> bool:
+        """Whether the node is in the lifecycle state active."""
+        return self._state == State.PRIMARY_STATE_ACTIVE
+
+    def now_ns(self) -> int:
+        """The node's clock (simulation time where use_sim_time is set) [ns]."""
+        return self.get_clock().now().nanoseconds
+
+    def listen(
+        self, kind: type, topic: str, callback: Callable, profile: Any, **options: Any
+    ) -> Any:
+        """Subscribe; whatever the callback raises is logged and the node lives on."""
+        return self.create_subscription(kind, topic, self._guarded(callback), profile, **options)
+
+    def every(self, period: float, callback: Callable, **options: Any) -> Any:
+        """A timer [s, node's clock] that survives what its callback raises."""
+        return self.create_timer(period, self._guarded(callback), **options)
+
+    def _guarded(self, callback: Callable) -> Callable:
+        @functools.wraps(callback)
+        def guarded(*args: Any) -> Any:
+            try:
+                return callback(*args)
+            except Exception:
+                self.get_logger().error(f"unexpected error:\n{traceback.format_exc()}")
+
+        return guarded
+
+    # --- lifecycle
+
+    def _handles(self) -> list[list]:
+        return [list(h) for h in (self.publishers, self.subscriptions, self.services, self.timers)]
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Create the handles; on a VimaError stay unconfigured and say why."""
+        self._before_configure = [set(map(id, handles)) for handles in self._handles()]
+        self._state = State.TRANSITION_STATE_CONFIGURING
+        try:
+            self.configure()
+        except VimaError as error:
+            self.get_logger().error(f"cannot configure: {error.code}: {error}")
+            self._release()
+            self._state = State.PRIMARY_STATE_UNCONFIGURED
+            return TransitionCallbackReturn.FAILURE
+        self._state = State.PRIMARY_STATE_INACTIVE
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Begin to act."""
+        result = super().on_activate(state)
+        self._state = State.PRIMARY_STATE_ACTIVE
+        self.activated()
+        self.get_logger().info("active")
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop acting, keep the handles."""
+        self._state = State.PRIMARY_STATE_INACTIVE
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Destroy what configure created."""
+        self._state = State.PRIMARY_STATE_UNCONFIGURED
+        self._release()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """End for good."""
+        self._state = State.PRIMARY_STATE_FINALIZED
+        return super().on_shutdown(state)
+
+    def _release(self) -> None:
+        destroyers = (
+            self.destroy_publisher,
+            self.destroy_subscription,
+            self.destroy_service,
+            self.destroy_timer,
+        )
+        for handles, before, destroy in zip(
+            self._handles(), self._before_configure, destroyers, strict=True
+        ):
+            for handle in handles:
+                if id(handle) not in before:
+                    destroy(handle)
+
+    # --- signs of life
+
+    def _beat(self) -> None:
+        message = Heartbeat(node=self.get_fully_qualified_name(), state=self._state)
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._heartbeat.publish(message)
+
+    def _diagnose(self) -> None:
+        well, sentence, values = self.diagnose()
+        status = DiagnosticStatus(
+            level=DiagnosticStatus.OK if well else DiagnosticStatus.WARN,
+            name=self.get_fully_qualified_name(),
+            hardware_id="vima_ros",
+            message=sentence,
+            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+        )
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+
+def run(node_type: type[VimaNode], args: list[str] | None = None, autostart: bool = False) -> None:
+    """The main function of every node: spin until interrupted; exit code 2 on a bad parameter.
+
+    ``autostart``: configure and activate at once instead of waiting for the manager.
+    """
+    rclpy.init(args=args)
+    executor = MultiThreadedExecutor(node_type.threads)
+    try:
+        node = node_type()
+        executor.add_node(node)
+        if autostart:
+            node.trigger_configure()
+            node.trigger_activate()
+        executor.spin()
+    except VimaError as error:
+        print(f"{node_type.name}: {error.code}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        executor.shutdown()
+        rclpy.try_shutdown()

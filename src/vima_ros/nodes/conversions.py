@@ -1,0 +1,209 @@
+"""Between the messages of vima_msgs and the values of specs.py; plain functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Pose as PoseMessage
+
+from vima_msgs import msg
+from vima_ros.arm.gate import Request
+from vima_ros.arm.motion import Waypoint
+from vima_ros.errors import VimaError
+from vima_ros.geometry import Pose, Workspace
+from vima_ros.specs import (
+    CROP_SIZE,
+    VIEWS,
+    Decision,
+    EncodedPrompt,
+    Observation,
+    Primitive,
+    PromptImage,
+    ViewObjects,
+)
+
+
+def stamp_to_ns(stamp: Time) -> int:
+    """A time stamp as one number [ns]."""
+    return stamp.sec * 1_000_000_000 + stamp.nanosec
+
+
+def ns_to_stamp(nanoseconds: int) -> Time:
+    """The inverse of ``stamp_to_ns``."""
+    return Time(sec=nanoseconds // 1_000_000_000, nanosec=nanoseconds % 1_000_000_000)
+
+
+def view_to_message(objects: ViewObjects, view: str, header: Any) -> msg.ViewObjects:
+    """``header`` is the camera's own."""
+    message = msg.ViewObjects(header=header, view=view)
+    message.objects = [
+        msg.Object(
+            track_id=int(objects.track_ids[i]),
+            score=float(objects.scores[i]),
+            bbox=objects.boxes[i].astype(np.uint16),
+            crop=objects.crops[i].ravel(),
+        )
+        for i in range(len(objects))
+    ]
+    return message
+
+
+def view_from_message(message: msg.ViewObjects) -> ViewObjects:
+    """Raises VimaError (INVALID_VALUE) as ViewObjects does."""
+    objects = message.objects
+    if not objects:
+        return ViewObjects.empty()
+    crops = np.stack([np.asarray(o.crop, np.uint8) for o in objects])
+    return ViewObjects(
+        boxes=np.array([o.bbox for o in objects], np.int64),
+        crops=crops.reshape(-1, 3, CROP_SIZE, CROP_SIZE),  # (n, 3072) -> (n, 3, 32, 32)
+        scores=np.array([o.score for o in objects], np.float32),
+        track_ids=np.array([o.track_id for o in objects], np.int64),
+    )
+
+
+def observation_to_message(observation: Observation, headers: dict[str, Any]) -> msg.Observation:
+    """``headers``: the camera's own, by view."""
+    message = msg.Observation()
+    message.header.stamp = ns_to_stamp(observation.stamp)
+    for view in VIEWS:
+        setattr(message, view, view_to_message(getattr(observation, view), view, headers[view]))
+    return message
+
+
+def observation_from_message(message: msg.Observation, end_effector: int) -> Observation:
+    """The observation joined with the tool that the arm says is mounted."""
+    return Observation(
+        front=view_from_message(message.front),
+        top=view_from_message(message.top),
+        end_effector=end_effector,
+        stamp=stamp_to_ns(message.header.stamp),
+    )
+
+
+def prompt_to_message(prompt: EncodedPrompt, prompt_id: str, stamp: Time) -> msg.PromptTokens:
+    """Each picture once, however often the text names it."""
+    message = msg.PromptTokens(prompt_id=prompt_id, text=prompt.text)
+    message.header.stamp = stamp
+    index_of: dict[str, int] = {}
+    for token in prompt.tokens:
+        if not isinstance(token, PromptImage):
+            message.tokens.append(msg.PromptToken(kind=msg.PromptToken.KIND_WORD, value=token))
+            continue
+        if token.name not in index_of:
+            index_of[token.name] = len(message.images)
+            views = {
+                view: view_to_message(getattr(token, view), view, message.header) for view in VIEWS
+            }
+            message.images.append(msg.PromptImage(name=token.name, kind=int(token.kind), **views))
+        message.tokens.append(
+            msg.PromptToken(kind=msg.PromptToken.KIND_IMAGE, value=index_of[token.name])
+        )
+    return message
+
+
+def prompt_from_message(message: msg.PromptTokens) -> EncodedPrompt:
+    """Raises VimaError (INVALID_VALUE) for an image index that is not there, too."""
+    images = [
+        PromptImage(i.name, i.kind, view_from_message(i.front), view_from_message(i.top))
+        for i in message.images
+    ]
+    tokens: list[int | PromptImage] = []
+    for token in message.tokens:
+        if token.kind == msg.PromptToken.KIND_WORD:
+            tokens.append(token.value)
+        elif token.kind == msg.PromptToken.KIND_IMAGE and token.value < len(images):
+            tokens.append(images[token.value])
+        else:
+            raise VimaError(
+                "INVALID_VALUE",
+                f"prompt token kind {token.kind}, value {token.value}; valid: a word (0), or a "
+                f"picture (1) below {len(images)}",
+            )
+    return EncodedPrompt(tuple(tokens), message.text)
+
+
+def pose_to_message(pose: Pose) -> PoseMessage:
+    """Position [m], quaternion xyzw as it is."""
+    message = PoseMessage()
+    for name, value in zip("xyz", pose.position, strict=True):
+        setattr(message.position, name, float(value))
+    for name, value in zip("xyzw", pose.quaternion, strict=True):
+        setattr(message.orientation, name, float(value))
+    return message
+
+
+def pose_from_message(message: PoseMessage) -> Pose:
+    """The inverse of ``pose_to_message``."""
+    p, q = message.position, message.orientation
+    return Pose(np.array([p.x, p.y, p.z]), np.array([q.x, q.y, q.z, q.w]))
+
+
+def _unit(pose: Pose) -> Pose:
+    """The same pose with a unit quaternion; all zero where it has no direction."""
+    norm = np.linalg.norm(pose.quaternion)
+    return Pose(pose.position, pose.quaternion / norm if norm > 1e-9 else np.zeros(4))
+
+
+def decision_to_message(
+    decision: Decision, workspace: Workspace, frame_id: str, observation_stamp: int
+) -> msg.PolicyAction:
+    """The caller adds prompt_id, step and the header's stamp."""
+    action = decision.action
+    pose0, pose1 = (pose_to_message(_unit(pose)) for pose in action.poses(workspace))
+    message = msg.PolicyAction(
+        primitive=int(action.primitive),
+        bins=action.bins.astype(np.uint8),
+        pose0=pose0,
+        pose1=pose1,
+        confidence=decision.confidence,
+        observation_stamp=ns_to_stamp(observation_stamp),
+    )
+    message.header.frame_id = frame_id
+    return message
+
+
+def decision_id(prompt_id: str, step: int, observation_stamp: int) -> str:
+    """What identifies a decision, and the command that carries it out."""
+    return f"{prompt_id}/{step}/{observation_stamp}"
+
+
+def request_from_message(message: msg.PolicyAction) -> Request:
+    """What the safety gate judges. Raises VimaError (INVALID_VALUE) for an unknown primitive."""
+    if message.primitive not in list(Primitive):
+        raise VimaError(
+            "INVALID_VALUE",
+            f"primitive {message.primitive}; valid: 0 PICK_PLACE, 1 SWEEP",
+        )
+    stamp = stamp_to_ns(message.observation_stamp)
+    return Request(
+        command_id=decision_id(message.prompt_id, message.step, stamp),
+        primitive=Primitive(message.primitive),
+        pose0=pose_from_message(message.pose0),
+        pose1=pose_from_message(message.pose1),
+        observation_stamp=stamp,
+    )
+
+
+def waypoints_to_message(waypoints: tuple[Waypoint, ...]) -> list[msg.ArmWaypoint]:
+    """In order."""
+    return [
+        msg.ArmWaypoint(
+            pose=pose_to_message(w.pose),
+            tool_on=w.tool_on,
+            until_contact=w.until_contact,
+            max_speed=w.max_speed,
+            dwell=w.dwell,
+        )
+        for w in waypoints
+    ]
+
+
+def waypoints_from_message(message: msg.ArmCommand) -> tuple[Waypoint, ...]:
+    """In order."""
+    return tuple(
+        Waypoint(pose_from_message(w.pose), w.tool_on, w.max_speed, w.dwell, w.until_contact)
+        for w in message.waypoints
+    )

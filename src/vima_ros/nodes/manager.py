@@ -1,0 +1,138 @@
+"""The manager node: brings the others up in order, watches them, stops the arm when one dies."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from std_srvs.srv import Trigger
+
+from vima_msgs.msg import ArmCommand, Heartbeat
+from vima_ros.nodes import qos
+from vima_ros.nodes.base import VimaNode, run
+from vima_ros.nodes.parameters import parameter
+from vima_ros.nodes.supervision import INACTIVE, Supervisor
+
+TRANSITIONS = {
+    "configure": Transition.TRANSITION_CONFIGURE,
+    "activate": Transition.TRANSITION_ACTIVATE,
+}
+
+
+@dataclass(frozen=True)
+class ManagerParameters:
+    """Read from config/manager.yaml."""
+
+    nodes: list[str] = parameter("brought up in this order", read_only=True)
+    heartbeat_timeout: float = parameter(
+        "silence that means death [s]", low=0.3, high=60, read_only=True
+    )
+    transition_timeout: float = parameter(
+        "the same while a node configures or activates [s]", low=1, high=600, read_only=True
+    )
+
+
+class ManagerNode(VimaNode):
+    """Configures and activates itself, then the others."""
+
+    name = "manager"
+    parameters_type = ManagerParameters
+
+    def configure(self) -> None:
+        """Create the handles for every node in ``nodes``."""
+        p = self.parameters
+        self._lock = threading.RLock()
+        self._supervisor = Supervisor(tuple(p.nodes), p.heartbeat_timeout, p.transition_timeout)
+        self._stop_owed, self._stop_asked = False, 0.0
+        self._news, self._all_up = "", False
+        group = MutuallyExclusiveCallbackGroup()
+        self._changers = {
+            name: self.create_client(ChangeState, f"{name}/change_state", callback_group=group)
+            for name in p.nodes
+        }
+        self._stopper = self.create_client(Trigger, "stop", callback_group=group)
+        self._commands = self.create_publisher(ArmCommand, "arm_command", qos.RELIABLE)
+        self.listen(Heartbeat, "heartbeat", self._on_beat, qos.RELIABLE)
+        self.every(0.05, self._watch, clock=self.steady_clock)
+
+    def _on_beat(self, message: Heartbeat) -> None:
+        namespace, _, name = message.node.rpartition("/")
+        if namespace != self.get_namespace().rstrip("/"):
+            return
+        with self._lock:
+            death = self._supervisor.heard(name, message.state, time.monotonic())
+        if death:
+            self._on_death(death)
+
+    def _watch(self) -> None:
+        if not self.active:
+            return
+        now = time.monotonic()
+        with self._lock:
+            deaths = self._supervisor.find_dead(now)
+        for death in deaths:
+            self._on_death(death)
+        self._pay_stop(now)
+        with self._lock:
+            due = None if self._stop_comes_first() else self._supervisor.next_transition(now)
+            all_up = self._supervisor.all_active
+        if due:
+            self._ask(*due)
+        if all_up and not self._all_up:
+            self._news = "all nodes active: " + ", ".join(self._supervisor.names)
+            self.get_logger().info(self._news)
+        self._all_up = all_up
+
+    def _ask(self, name: str, transition: str) -> None:
+        request = ChangeState.Request(transition=Transition(id=TRANSITIONS[transition]))
+        future = self._changers[name].call_async(request)
+        future.add_done_callback(lambda done: self._on_answer(name, transition, done))
+
+    def _on_answer(self, name: str, transition: str, future: Any) -> None:
+        if future.exception() is not None or not future.result().success:
+            self._news = f"{name} refused to {transition}: its log says why"
+            self.get_logger().error(self._news)
+
+    def _on_death(self, sentence: str) -> None:
+        """Stop the robot itself at once, and the arm node for good, until someone resumes."""
+        self.get_logger().error(f"{sentence}; the arm is stopped until resume is called")
+        self._news = sentence
+        command = ArmCommand()  # no waypoints: stop now
+        command.header.stamp = self.get_clock().now().to_msg()
+        self._commands.publish(command)
+        self._stop_owed, self._stop_asked = True, 0.0
+        self._pay_stop(time.monotonic())
+
+    def _stop_comes_first(self) -> bool:
+        """Whether a restarted arm node has to be stopped before it may become active."""
+        arm = self._supervisor.nodes.get("arm")
+        return self._stop_owed and arm is not None and arm.state == INACTIVE and not arm.dead
+
+    def _pay_stop(self, now: float) -> None:
+        """Ask the arm node to stop until it says that it has, be it after a restart."""
+        if self._stop_owed and now - self._stop_asked > 0.5 and self._stopper.service_is_ready():
+            self._stop_asked = now
+            self._stopper.call_async(Trigger.Request()).add_done_callback(self._on_stopped)
+
+    def _on_stopped(self, future: Any) -> None:
+        if future.exception() is None and future.result().success:
+            self._stop_owed = False
+
+    def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
+        """Each node's state, and the last death."""
+        if not hasattr(self, "_supervisor"):
+            return True, "not configured", {}
+        names = {0: "never heard", 1: "unconfigured", 2: "inactive", 3: "active", 4: "finalized"}
+        nodes = self._supervisor.nodes.items()
+        values = {n: "dead" if w.dead else names.get(w.state, w.state) for n, w in nodes}
+        return self._supervisor.all_active, self._news, values
+
+
+def main(args: list[str] | None = None) -> None:
+    """``ros2 run vima_ros manager``."""
+    run(ManagerNode, args, autostart=True)

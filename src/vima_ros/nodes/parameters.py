@@ -1,0 +1,134 @@
+"""Parameters declared once: a dataclass field is one parameter, its YAML line gives the value.
+
+The dataclass says type, description, range and whether the parameter may change at run time; the
+values live in config/NODE.yaml alone, which every node reads by itself, so that a file or ``-p``
+on the command line need name only what differs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import yaml
+from ament_index_python.packages import get_package_share_directory
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from vima_ros.errors import VimaError
+
+T = TypeVar("T")
+TYPES = {
+    bool: Parameter.Type.BOOL,
+    int: Parameter.Type.INTEGER,
+    float: Parameter.Type.DOUBLE,
+    str: Parameter.Type.STRING,
+    list[int]: Parameter.Type.INTEGER_ARRAY,
+    list[float]: Parameter.Type.DOUBLE_ARRAY,
+    list[str]: Parameter.Type.STRING_ARRAY,
+}
+
+
+def parameter(
+    description: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    read_only: bool = False,
+) -> Any:
+    """A dataclass field that is a ROS parameter; the unit belongs in the description.
+
+    ``low`` to ``high`` (both, for numbers) and ``choices`` (for strings) limit the value.
+    """
+    metadata = {"description": description, "choices": choices, "read_only": read_only}
+    metadata["range"] = None if low is None else (low, high)
+    return dataclasses.field(metadata=metadata)
+
+
+def config_path(name: str) -> Path:
+    """A file of the installed config/ folder."""
+    return Path(get_package_share_directory("vima_ros")) / "config" / name
+
+
+def default_values(node_name: str) -> dict[str, Any]:
+    """The values of config/NODE.yaml."""
+    content = yaml.safe_load(config_path(f"{node_name}.yaml").read_text())
+    return content[f"/**/{node_name}"]["ros__parameters"]
+
+
+def _descriptor(field: dataclasses.Field, kind: type) -> ParameterDescriptor:
+    metadata = field.metadata
+    descriptor = ParameterDescriptor(
+        description=metadata["description"], read_only=metadata["read_only"]
+    )
+    if metadata["choices"]:
+        descriptor.additional_constraints = "one of: " + ", ".join(metadata["choices"])
+    if metadata["range"]:
+        low, high = metadata["range"]
+        if kind is int:
+            descriptor.integer_range = [IntegerRange(from_value=low, to_value=high)]
+        else:
+            descriptor.floating_point_range = [
+                FloatingPointRange(from_value=float(low), to_value=float(high))
+            ]
+    return descriptor
+
+
+def _check_choice(field: dataclasses.Field, value: Any) -> None:
+    choices = field.metadata["choices"]
+    if choices and value not in choices:
+        raise VimaError(
+            "BAD_PARAMETER", f"parameter {field.name} is {value!r}; valid: {', '.join(choices)}"
+        )
+
+
+def declare(node: Node, node_name: str, kind: type[T]) -> T:
+    """Declare every field of ``kind`` on ``node`` and return the values.
+
+    Raises VimaError (BAD_PARAMETER) naming the parameter, what was got and what is valid.
+    """
+    defaults, types = default_values(node_name), get_type_hints(kind)
+    values = {}
+    for field in dataclasses.fields(kind):
+        if field.name not in defaults:
+            raise VimaError("BAD_PARAMETER", f"config/{node_name}.yaml lacks {field.name}")
+        default = Parameter(field.name, TYPES[types[field.name]], defaults[field.name])
+        try:
+            declared = node.declare_parameter(
+                field.name, default.value, _descriptor(field, types[field.name])
+            )
+        except (InvalidParameterTypeException, InvalidParameterValueException) as error:
+            raise VimaError(
+                "BAD_PARAMETER",
+                f"parameter {field.name}: {error}; valid: {types[field.name]}, "
+                f"{field.metadata['range'] or 'any value'}; {field.metadata['description']}",
+            ) from error
+        _check_choice(field, declared.value)
+        values[field.name] = declared.value
+    return kind(**values)
+
+
+def follow_changes(node: Any) -> None:
+    """Keep ``node.parameters`` up to date with changes at run time; refuse bad ones."""
+    fields = {field.name: field for field in dataclasses.fields(node.parameters)}
+
+    def accept(changes: list[Parameter]) -> SetParametersResult:
+        new = {change.name: change.value for change in changes if change.name in fields}
+        try:
+            for name, value in new.items():
+                _check_choice(fields[name], value)
+        except VimaError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        node.parameters = dataclasses.replace(node.parameters, **new)
+        return SetParametersResult(successful=True)
+
+    node.add_on_set_parameters_callback(accept)

@@ -1,0 +1,1 @@
+"""From a sentence with pictures to what the policy reads."""

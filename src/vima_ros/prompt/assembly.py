@@ -1,0 +1,96 @@
+"""Checks a prompt and puts its words and pictures in reading order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from vima_ros.errors import VimaError
+from vima_ros.specs import MAX_PROMPT_TOKENS, EncodedPrompt, PromptImage
+
+MAX_TEXT_LENGTH = 1000  # characters; 256 tokens hold fewer
+PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+NAME = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
+
+Encode = Callable[[str, Sequence[str]], Sequence[int | str]]
+
+
+def find_placeholders(text: str) -> tuple[str, ...]:
+    """The names between braces in reading order, each once.
+
+    Raises VimaError: EMPTY_TEXT, TEXT_TOO_LONG, BAD_PLACEHOLDER or NO_PLACEHOLDER.
+    """
+    if not text.strip():
+        raise VimaError("EMPTY_TEXT", "the prompt has no text; valid: 'Put the {a} into the {b}.'")
+    if len(text) > MAX_TEXT_LENGTH:
+        raise VimaError(
+            "TEXT_TOO_LONG",
+            f"the text has {len(text)} characters; valid: up to {MAX_TEXT_LENGTH}",
+        )
+    names = PLACEHOLDER.findall(text)
+    for name in names:
+        if not NAME.fullmatch(name):
+            raise VimaError(
+                "BAD_PLACEHOLDER",
+                f"placeholder {{{name}}}; valid: 1 to 64 letters, digits or _ between braces",
+            )
+    rest = PLACEHOLDER.sub("", text)
+    if "{" in rest or "}" in rest:
+        raise VimaError(
+            "BAD_PLACEHOLDER", f"unbalanced brace in {text!r}; valid: {{name}} for each picture"
+        )
+    if not names:
+        raise VimaError(
+            "NO_PLACEHOLDER",
+            f"no picture in {text!r}; valid: at least one {{name}}, as in 'Put the {{a}} aside.'",
+        )
+    return tuple(dict.fromkeys(names))
+
+
+def match_assets(placeholders: Sequence[str], asset_names: Sequence[str]) -> None:
+    """Each placeholder must have exactly one picture, and each picture a placeholder.
+
+    Raises VimaError: DUPLICATE_ASSET, UNKNOWN_PLACEHOLDER or MISSING_PLACEHOLDER.
+    """
+    twice = sorted({name for name in asset_names if list(asset_names).count(name) > 1})
+    if twice:
+        raise VimaError("DUPLICATE_ASSET", f"several pictures named {twice}; valid: one each")
+    unknown = [name for name in placeholders if name not in asset_names]
+    if unknown:
+        raise VimaError(
+            "UNKNOWN_PLACEHOLDER",
+            f"no picture for {unknown}; pictures were sent for {list(asset_names)}",
+        )
+    missing = [name for name in asset_names if name not in placeholders]
+    if missing:
+        raise VimaError(
+            "MISSING_PLACEHOLDER",
+            f"the text does not name the pictures {missing}; it names {list(placeholders)}",
+        )
+
+
+def assemble(text: str, images: Mapping[str, PromptImage], encode: Encode) -> EncodedPrompt:
+    """Words as token ids and pictures, in reading order, end-of-sequence word last.
+
+    ``encode(text, names)`` is the tokenizer's: word ids and, for placeholders, their names.
+
+    Raises VimaError (PROMPT_TOO_LONG) beyond MAX_PROMPT_TOKENS, where a picture counts as many
+    tokens as the fullest picture has objects, front and top (VIMA_SPEC items 10, 16, 30).
+    """
+    tokens = tuple(
+        images[token] if isinstance(token, str) else token for token in encode(text, list(images))
+    )
+    prompt = EncodedPrompt(tokens, text)
+    slots = sum(
+        max((len(getattr(image, view)) for image in images.values()), default=0)
+        for view in ("front", "top")
+    )
+    pictures = len(prompt.images)
+    length = len(tokens) - pictures + pictures * slots
+    if length > MAX_PROMPT_TOKENS:
+        raise VimaError(
+            "PROMPT_TOO_LONG",
+            f"the prompt has {length} tokens ({len(tokens) - pictures} words, {pictures} pictures "
+            f"of {slots} objects); valid: up to {MAX_PROMPT_TOKENS}",
+        )
+    return prompt
