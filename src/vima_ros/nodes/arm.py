@@ -20,6 +20,7 @@ from vima_ros.nodes import conversions, qos
 from vima_ros.nodes.base import VimaNode, run
 from vima_ros.nodes.parameters import parameter
 
+CLOCK_SKEW = 1_000_000_000  # two computers' clocks may differ this much [ns]
 ENDED = (ArmState.SUCCEEDED, ArmState.ABORTED, ArmState.STOPPED)
 
 
@@ -91,6 +92,8 @@ class ArmNode(VimaNode):
                 conversions.stamp_to_ns(message.observation_stamp),
             )
             p = self.parameters
+            if self._last_motion_end > self.now_ns() + CLOCK_SKEW:
+                self._last_motion_end = 0  # the clock has jumped back, as between two recordings
             world = ArmWorld(
                 now=self.now_ns(),
                 active=self.active,

@@ -19,6 +19,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from vima_msgs.msg import Heartbeat
 from vima_ros.errors import VimaError
 from vima_ros.nodes import parameters, qos
+from vima_ros.nodes.environment import use_fastdds_profile
 
 NAMESPACE = "vima"  # unless __ns is remapped
 HEARTBEAT_PERIOD = 0.1  # [s]
@@ -175,6 +176,7 @@ def run(node_type: type[VimaNode], args: list[str] | None = None, autostart: boo
 
     ``autostart``: configure and activate at once instead of waiting for the manager.
     """
+    use_fastdds_profile()
     rclpy.init(args=args)
     executor = MultiThreadedExecutor(node_type.threads)
     try:

@@ -56,7 +56,7 @@ class PerceptionNode(VimaNode):
         self._detector = make_detector(p.detector)
         self._regions = {"front": _region(p.front_region), "top": _region(p.top_region)}
         kinds = ["image", "mask"] if self._detector.needs_mask else ["image"]
-        keys = [(view, kind) for view in VIEWS for kind in kinds]
+        keys = [f"{view}/{kind}" for view in VIEWS for kind in kinds]
         self._pairs = StampSynchronizer(keys, round(p.sync_slop * 1e9))
         self._last_set = time.monotonic()
         self._said = PerceptionStatus()
@@ -66,17 +66,17 @@ class PerceptionNode(VimaNode):
             view: self.create_publisher(Image, f"debug/{view}", qos.CAMERA) for view in VIEWS
         }
         image_type, suffix = (CompressedImage, "/compressed") if p.compressed else (Image, "")
-        for view, kind in keys:
-            topic = f"{view}/image_raw{suffix}" if kind == "image" else f"{view}/mask"
+        for key in keys:
+            is_image = key.endswith("/image")
             self.listen(
-                image_type if kind == "image" else Image,
-                topic,
-                lambda message, key=(view, kind): self._on_frame(key, message),
+                image_type if is_image else Image,
+                f"{key}_raw{suffix}" if is_image else key,
+                lambda message, key=key: self._on_frame(key, message),
                 qos.CAMERA,
             )
         self.every(1.0, self._report_unmatched, clock=self.steady_clock)
 
-    def _on_frame(self, key: tuple[str, str], message: Any) -> None:
+    def _on_frame(self, key: str, message: Any) -> None:
         if not self.active:
             return
         frames = self._pairs.add(key, conversions.stamp_to_ns(message.header.stamp), message)
@@ -84,13 +84,13 @@ class PerceptionNode(VimaNode):
             return
         self._last_set = time.monotonic()
         messages = {key: item for key, (_, item) in frames.items()}
-        stamp = min(stamp for (_, kind), (stamp, _) in frames.items() if kind == "image")
+        stamp = min(frames[f"{view}/image"][0] for view in VIEWS)
         try:
             self._perceive(messages, stamp)
         except VimaError as error:
             self._say(stamp, error.code, str(error))
 
-    def _perceive(self, messages: dict[tuple[str, str], Any], stamp: int) -> None:
+    def _perceive(self, messages: dict[str, Any], stamp: int) -> None:
         began = time.monotonic()
         views, headers = {}, {}
         for view in VIEWS:
@@ -98,7 +98,7 @@ class PerceptionNode(VimaNode):
                 views[view] = self._see(view, messages)
             except VimaError as error:
                 raise VimaError(error.code, f"{view} view: {error}") from error
-            headers[view] = messages[view, "image"].header
+            headers[view] = messages[f"{view}/image"].header
         elapsed = time.monotonic() - began
         counts = {f"{view}_count": len(views[view]) for view in VIEWS}
         observation = Observation(**views, stamp=stamp)
@@ -107,12 +107,12 @@ class PerceptionNode(VimaNode):
             self._observations.publish(conversions.observation_to_message(observation, headers))
         self._say(stamp, code, why, detection_time=elapsed, **counts)
 
-    def _see(self, view: str, messages: dict[tuple[str, str], Any]) -> ViewObjects:
-        message = messages[view, "image"]
+    def _see(self, view: str, messages: dict[str, Any]) -> ViewObjects:
+        message = messages[f"{view}/image"]
         image = to_policy_frame(images.decode_colour(message), self._regions[view])
         mask = None
         if self._detector.needs_mask:
-            ids = images.decode_mask(messages[view, "mask"])
+            ids = images.decode_mask(messages[f"{view}/mask"])
             mask = to_policy_frame(ids, self._regions[view], is_mask=True)
         objects = extract_objects(image, self._detector.detect(image, view, mask))
         if self._debug[view].get_subscription_count():
@@ -142,8 +142,14 @@ class PerceptionNode(VimaNode):
 
     def _report_unmatched(self) -> None:
         if self.active and time.monotonic() - self._last_set > 1.0:
+            newest = ", ".join(
+                f"{key} {'none' if stamp is None else f'at {stamp / 1e9:.3f} s'}"
+                for key, stamp in self._pairs.unmatched().items()
+            )
             self._say(
-                self.now_ns(), PerceptionStatus.UNMATCHED_VIEWS, self._pairs.describe_unmatched()
+                self.now_ns(),
+                PerceptionStatus.UNMATCHED_VIEWS,
+                f"no frames within {self.parameters.sync_slop} s of each other; newest: {newest}",
             )
 
     def _say(self, stamp: int, code: str, message: str, **fields: Any) -> None:

@@ -59,7 +59,7 @@ class PolicyNode(VimaNode):
         if message.prompt_id == self._episode.prompt_id:
             return
         self._episode = self._episode.begin(
-            message.prompt_id, message.text, self.parameters.max_steps
+            message.prompt_id, message.text, self.parameters.max_steps, self.now_ns()
         )
         try:
             self._policy.reset(conversions.prompt_from_message(message))

@@ -57,7 +57,7 @@ class TabletopNode(VimaNode):
         """Build the world and create the handles."""
         self._loaded = self._wanted()
         self._world = Tabletop(_make_scene(*self._loaded))
-        self._report = ArmState(state=ArmState.IDLE, code=ArmState.OK)
+        self._report = ArmState(state=ArmState.IDLE, code=ArmState.OK, message=self._standing())
         self._advanced_at = self.now_ns()
         self._cameras = {
             view: {
@@ -78,6 +78,9 @@ class TabletopNode(VimaNode):
 
     def _wanted(self) -> tuple[str, int]:
         return self.parameters.scene, self.parameters.seed
+
+    def _standing(self) -> str:
+        return "scene {}, seed {}".format(*self._loaded)
 
     def _on_command(self, message: ArmCommand) -> None:
         if not message.waypoints:
@@ -119,11 +122,11 @@ class TabletopNode(VimaNode):
             self._change(ArmState.ABORTED, "RESET", why, self._report.command_id)
         try:
             self._world.reset(_make_scene(*wanted))
-            self.get_logger().info(f"scene {wanted[0]}, seed {wanted[1]}")
+            self.get_logger().info(f"reset to scene {wanted[0]}, seed {wanted[1]}")
         except VimaError as error:
             self.get_logger().error(f"scene {wanted} stays as it was: {error.code}: {error}")
         self._loaded = wanted
-        self._change(ArmState.IDLE, ArmState.OK, f"scene {wanted[0]}, seed {wanted[1]}")
+        self._change(ArmState.IDLE, ArmState.OK, self._standing())
 
     def _change(self, state: int, code: str, message: str, command_id: str = "") -> None:
         self._report = ArmState(state=state, code=code, message=message, command_id=command_id)

@@ -29,6 +29,7 @@ class ArmReport(IntEnum):
     STOPPED = 5
 
 
+CLOCK_SKEW = 1_000_000_000  # two computers' clocks may differ this much [ns]
 ENDED = (ArmReport.SUCCEEDED, ArmReport.REFUSED, ArmReport.ABORTED)
 
 
@@ -56,8 +57,11 @@ class Episode:
     newest_used: int = field(default=-1, repr=False)
     resumed_at: int = field(default=-1, repr=False)
 
-    def begin(self, prompt_id: str, text: str, max_steps: int) -> Episode:
-        """A fresh episode; a motion that is still under way is waited for first."""
+    def begin(self, prompt_id: str, text: str, max_steps: int, now: int) -> Episode:
+        """A fresh episode; a motion that is still under way is waited for first.
+
+        Stamps from beyond ``now`` [ns] belong to a clock that has jumped back: they are forgotten.
+        """
         state = State.EXECUTING if self.with_arm else State.OBSERVING
         return Episode(
             prompt_id,
@@ -65,8 +69,8 @@ class Episode:
             max_steps,
             state,
             with_arm=self.with_arm,
-            newest_used=self.newest_used,
-            resumed_at=self.resumed_at,
+            newest_used=self.newest_used if self.newest_used <= now + CLOCK_SKEW else -1,
+            resumed_at=self.resumed_at if self.resumed_at <= now + CLOCK_SKEW else -1,
         )
 
     def wants(self, observation_stamp: int, now: int, max_age: float) -> bool:

@@ -1,0 +1,48 @@
+"""A picture of one step for people: both views, what was found, where the tool goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from sensor_msgs.msg import Image
+
+from vima_msgs.msg import Observation, PolicyAction
+from vima_ros.nodes import conversions, images
+from vima_ros.perception.overlay import draw_action, draw_objects
+from vima_ros.sim.cameras import project
+from vima_ros.specs import VIEWS, Primitive
+
+LINE_HEIGHT = 26  # [px]
+LABELS = {Primitive.PICK_PLACE: ("pick", "place"), Primitive.SWEEP: ("from", "to")}
+
+
+def save_step(
+    path: Path,
+    title: str,
+    lines: Sequence[str],
+    frames: dict[str, Image],
+    observation: Observation,
+    action: PolicyAction,
+) -> None:
+    """Write the picture; frames by view, with VIMA-Bench's cameras (as the tabletop has)."""
+    canvases = []
+    for view in VIEWS:
+        objects = conversions.view_from_message(getattr(observation, view))
+        canvas = draw_objects(images.decode_colour(frames[view]), objects)
+        points = [
+            project(view, conversions.pose_from_message(pose).position)[::-1]  # row, col -> x, y
+            for pose in (action.pose0, action.pose1)
+        ]
+        canvas = draw_action(canvas, *points, labels=LABELS[Primitive(action.primitive)])
+        cv2.putText(canvas, view, (8, 374), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (0, 0, 0), 2)
+        canvases.append(canvas)
+    pictures = np.hstack(canvases)
+    text = np.full((LINE_HEIGHT * (len(lines) + 1) + 12, pictures.shape[1], 3), 30, np.uint8)
+    for index, line in enumerate([title, *lines]):
+        colour = (255, 255, 255) if index == 0 else (190, 190, 190)
+        at = (12, LINE_HEIGHT * (index + 1))
+        cv2.putText(text, line, at, cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, 1, cv2.LINE_AA)
+    cv2.imwrite(str(path), cv2.cvtColor(np.vstack([text, pictures]), cv2.COLOR_RGB2BGR))

@@ -1,0 +1,113 @@
+"""The suite's nodes as child processes, for the tools and tests that bring them up themselves.
+
+The same executables and YAML files as the launch files use.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ament_index_python.packages import get_package_prefix
+
+from vima_ros.errors import VimaError
+from vima_ros.nodes.parameters import config_path
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+STOP_TIMEOUT = 5.0  # [s]
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class NodeProcesses:
+    """A context manager: what was started in it is ended with it, whatever happens.
+
+    ``robot``: a file of config/robots/ without its ending, for all nodes; ``parameters``: what
+    differs from all files, for all nodes that have it; logs go to ``log_folder``/NAME.log.
+    """
+
+    def __init__(
+        self,
+        log_folder: Path,
+        *,
+        robot: str,
+        namespace: str = "/vima",
+        use_sim_time: bool = False,
+    ) -> None:
+        self._log_folder = Path(log_folder)
+        self._log_folder.mkdir(parents=True, exist_ok=True)
+        self._arguments = ["--params-file", str(config_path(f"robots/{robot}.yaml"))]
+        self._arguments += ["-r", f"__ns:={namespace}"]
+        self._arguments += ["-p", f"use_sim_time:={json.dumps(use_sim_time)}"]
+        self._processes: dict[str, subprocess.Popen] = {}
+
+    def __enter__(self) -> NodeProcesses:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self, names: Iterable[str], parameters: Mapping[str, Any] | None = None) -> None:
+        """Start (or, after a death, restart) executables of the package."""
+        overrides = [
+            word
+            for key, value in (parameters or {}).items()
+            for word in ("-p", f"{key}:={json.dumps(value)}")
+        ]
+        for name in names:
+            program = Path(get_package_prefix("vima_ros")) / "lib" / "vima_ros" / name
+            with (self._log_folder / f"{name}.log").open("a") as log:
+                self._processes[name] = subprocess.Popen(
+                    [program, "--ros-args", *self._arguments, *overrides],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,  # a Ctrl-C is ours to pass on, in order
+                    preexec_fn=_die_with_parent,
+                )
+
+    def kill(self, name: str) -> None:
+        """End a process as a crash would (SIGKILL)."""
+        self._processes[name].kill()
+        self._processes[name].wait()
+
+    def log(self, name: str) -> str:
+        """What the node has said so far."""
+        return (self._log_folder / f"{name}.log").read_text()
+
+    def check_alive(self) -> None:
+        """Raises VimaError (NODE_DIED) with the end of the log of a process that has ended."""
+        for name, process in self._processes.items():
+            if process.poll() is not None:
+                end = "\n".join(self.log(name).splitlines()[-15:])
+                raise VimaError(
+                    "NODE_DIED", f"{name} ended with exit code {process.returncode}:\n{end}"
+                )
+
+    def stop(self) -> None:
+        """Interrupt all, wait, kill what is left."""
+        for process in self._processes.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+        deadline = time.monotonic() + STOP_TIMEOUT
+        for process in self._processes.values():
+            try:
+                process.wait(max(deadline - time.monotonic(), 0.01))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._processes.clear()

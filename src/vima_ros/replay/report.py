@@ -1,0 +1,85 @@
+"""What the nodes made of a recording: one record a step, as a table and as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from math import degrees
+from pathlib import Path
+from typing import Any
+
+
+@dataclass
+class StepRecord:
+    """One step. ``code`` is the gate's, OK where a command left; NO_DECISION where none came.
+
+    ``objects``: count by view; ``pose0``, ``pose1``: x, y [m] and yaw [rad], None
+    where the quaternion has none; ``waypoints``: x, y,
+    z [m], yaw [rad] and tool_on of each; ``times`` [s]: detection (both views), decision (frames
+    sent to action received), command (frames sent to the gate's answer received).
+    """
+
+    step: int
+    stamp_ns: int
+    objects: dict[str, int] = field(default_factory=dict)
+    bins: list[int] = field(default_factory=list)
+    primitive: str = ""
+    pose0: list[float | None] = field(default_factory=list)
+    pose1: list[float | None] = field(default_factory=list)
+    confidence: list[float] = field(default_factory=list)
+    command_id: str = ""
+    waypoints: list[dict[str, Any]] = field(default_factory=list)
+    code: str = "NO_DECISION"
+    message: str = ""
+    times: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def decided(self) -> bool:
+        """Whether the policy decided and the gate answered."""
+        return bool(self.bins) and self.code != "NO_DECISION"
+
+    @property
+    def row(self) -> list[str]:
+        """Its cells of the table."""
+
+        def place(pose: list[float | None]) -> str:
+            if not pose:
+                return "-"
+            x, y, yaw = pose
+            return f"({x:.3f}, {y:+.3f}) " + (
+                "no yaw" if yaw is None else f"{degrees(yaw):+4.0f}°"
+            )
+
+        milliseconds = f"{1e3 * self.times['decision']:.0f}" if "decision" in self.times else "-"
+        seen = "/".join(str(self.objects.get(view, "-")) for view in ("front", "top"))
+        return [
+            str(self.step),
+            seen,
+            self.primitive or "-",
+            place(self.pose0),
+            place(self.pose1),
+            self.code,
+            milliseconds,
+        ]
+
+
+HEADINGS = ["step", "front/top", "primitive", "pose0 [m]", "pose1 [m]", "gate", "decision [ms]"]
+
+
+def format_table(headings: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table with aligned columns."""
+    table = [headings, *rows]
+    widths = [max(len(row[i]) for row in table) for i in range(len(headings))]
+    lines = [
+        "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
+        for row in table
+    ]
+    rule = "|" + "|".join("-" * (w + 2) for w in widths) + "|"
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def write_report(path: Path, bag: str, prompt: dict[str, Any], steps: list[StepRecord]) -> None:
+    """``replay.json``: the bag's name, the prompt and its answer, and the steps."""
+    content = {"bag": bag, "prompt": prompt, "steps": [asdict(step) for step in steps]}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1) + "\n")
