@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from std_srvs.srv import Trigger
 
 from vima_msgs.msg import ArmCommand, ArmState, Heartbeat, PolicyAction
@@ -19,6 +17,7 @@ from vima_ros.geometry import Workspace
 from vima_ros.nodes import conversions, qos
 from vima_ros.nodes.base import VimaNode, run
 from vima_ros.nodes.parameters import parameter
+from vima_ros.nodes.supervision import Supervisor
 
 CLOCK_SKEW = 1_000_000_000  # two computers' clocks may differ this much [ns]
 ENDED = (ArmState.SUCCEEDED, ArmState.ABORTED, ArmState.STOPPED)
@@ -60,96 +59,87 @@ class ArmNode(VimaNode):
     parameters_type = ArmParameters
 
     def configure(self) -> None:
-        """Create the handles; what stops the arm runs beside what plans."""
+        """Create the handles."""
         p = self.parameters
         self._workspace = Workspace(tuple(p.workspace_low), tuple(p.workspace_high))
-        self._lock = threading.RLock()
         self._stop_reason = ""
         self._busy_with, self._busy_since = "", 0.0
         self._last_motion_end = 0
-        self._manager_heard = 0.0
+        timeout = p.manager_timeout or float("inf")
+        self._watched = Supervisor(("manager",), timeout, timeout)
         self._seen: deque[str] = deque(maxlen=1000)
         self._last = "nothing asked yet"
-        urgent = MutuallyExclusiveCallbackGroup()
         self._commands = self.create_publisher(ArmCommand, "arm_command", qos.RELIABLE)
         self._states = self.create_publisher(ArmState, "arm_state", qos.RELIABLE)
         self.listen(PolicyAction, "action", self._on_action, qos.RELIABLE)
-        self.listen(ArmState, "arm_state", self._on_arm_state, qos.RELIABLE, callback_group=urgent)
-        self.listen(Heartbeat, "heartbeat", self._on_beat, qos.RELIABLE, callback_group=urgent)
-        self.create_service(Trigger, "stop", self._on_stop, callback_group=urgent)
-        self.create_service(Trigger, "resume", self._on_resume, callback_group=urgent)
-        self.every(0.1, self._watch, callback_group=urgent, clock=self.steady_clock)
+        self.listen(ArmState, "arm_state", self._on_arm_state, qos.RELIABLE)
+        self.listen(Heartbeat, "heartbeat", self._on_beat, qos.RELIABLE)
+        self.serve(Trigger, "stop", self._on_stop)
+        self.serve(Trigger, "resume", self._on_resume)
+        self.every(0.1, self._watch, clock=self.steady_clock)
 
     def _motion(self) -> MotionParameters:
         names = MotionParameters.__dataclass_fields__
         return MotionParameters(**{name: getattr(self.parameters, name) for name in names})
 
     def _on_action(self, message: PolicyAction) -> None:
-        with self._lock:  # a stop must not slip in between the check and the command
-            command_id = conversions.decision_id(
-                message.prompt_id,
-                message.step,
-                conversions.stamp_to_ns(message.observation_stamp),
-            )
-            p = self.parameters
-            if self._last_motion_end > self.now_ns() + CLOCK_SKEW:
-                self._last_motion_end = 0  # the clock has jumped back, as between two recordings
-            world = ArmWorld(
-                now=self.now_ns(),
-                active=self.active,
-                stopped=self._stop_reason,
-                busy_with=self._busy_with,
-                last_motion_end=self._last_motion_end,
-                seen=self._seen,
-            )
-            limits = Limits(self._workspace, p.max_age, p.dry_run)
-            try:
-                request = conversions.request_from_message(message)
-                waypoints = check(request, world, limits, self._motion())
-            except VimaError as error:
-                self._seen.append(command_id)
-                self._report(ArmState.REFUSED, error.code, str(error), command_id)
-                return
+        p, now = self.parameters, self.now_ns()
+        if self._last_motion_end > now + CLOCK_SKEW:
+            self._last_motion_end = 0  # the clock has jumped back, as between two recordings
+        world = ArmWorld(
+            now=now,
+            active=self.active,
+            stopped=self._stop_reason,
+            busy_with=self._busy_with,
+            last_motion_end=self._last_motion_end,
+            seen=self._seen,
+        )
+        limits = Limits(self._workspace, p.max_age, p.dry_run)
+        command_id = conversions.action_id(message)
+        try:
+            request = conversions.request_from_message(message)
+            waypoints = check(request, world, limits, self._motion())
+        except VimaError as error:
+            self._report(ArmState.REFUSED, error.code, str(error), command_id)
+            return
+        finally:
             self._seen.append(command_id)
-            command = ArmCommand(
-                command_id=command_id, waypoints=conversions.waypoints_to_message(waypoints)
-            )
-            command.header.frame_id = message.header.frame_id
-            command.header.stamp = self.get_clock().now().to_msg()
-            self._busy_with, self._busy_since = command_id, time.monotonic()
-            self._commands.publish(command)
-            self._last = f"sent {len(waypoints)} waypoints for {command_id}"
-            self.get_logger().info(self._last)
+        command = ArmCommand(
+            command_id=command_id, waypoints=conversions.waypoints_to_message(waypoints)
+        )
+        command.header.frame_id = message.header.frame_id
+        command.header.stamp = self.get_clock().now().to_msg()
+        self._busy_with, self._busy_since = command_id, time.monotonic()
+        self._commands.publish(command)
+        self._last = f"sent {len(waypoints)} waypoints for {command_id}"
+        self.get_logger().info(self._last)
 
     def _on_arm_state(self, message: ArmState) -> None:
-        with self._lock:
-            if message.command_id == self._busy_with and message.state in ENDED:
-                self._busy_with = ""
-                self._last_motion_end = conversions.stamp_to_ns(message.header.stamp)
+        if message.command_id == self._busy_with and message.state in ENDED:
+            self._busy_with = ""
+            self._last_motion_end = conversions.stamp_to_ns(message.header.stamp)
 
     def _on_beat(self, message: Heartbeat) -> None:
-        if message.node == f"{self.get_namespace().rstrip('/')}/manager":
-            self._manager_heard = time.monotonic()
+        namespace, _, name = message.node.rpartition("/")
+        if namespace == self.get_namespace().rstrip("/"):
+            self._watched.heard(name, message.state, time.monotonic())
 
     def _watch(self) -> None:
-        now, p = time.monotonic(), self.parameters
-        silent = now - self._manager_heard
-        if p.manager_timeout and self._manager_heard and silent > p.manager_timeout:
-            self._manager_heard = 0.0  # say it once
-            self._stop(f"manager died: no heartbeat for {silent:.1f} s")
-        if self._busy_with and now - self._busy_since > p.command_timeout:
+        now = time.monotonic()
+        for death in self._watched.find_dead(now):
+            self._stop(death)
+        if self._busy_with and now - self._busy_since > self.parameters.command_timeout:
             overdue, self._busy_with = self._busy_with, ""
-            reason = f"the robot did not end {overdue} within {p.command_timeout} s"
+            reason = f"the robot did not end {overdue} in {self.parameters.command_timeout} s"
             self._stop(reason)
             self._report(ArmState.ABORTED, ArmState.TIMEOUT, reason, overdue)
 
     def _stop(self, reason: str) -> None:
-        with self._lock:
-            self._stop_reason = reason
-            command = ArmCommand(command_id=self._busy_with)  # no waypoints: stop now
-            command.header.stamp = self.get_clock().now().to_msg()
-            self._commands.publish(command)
-            self._report(ArmState.STOPPED, "STOPPED", reason)
+        self._stop_reason = reason
+        command = ArmCommand(command_id=self._busy_with)  # no waypoints: stop now
+        command.header.stamp = self.get_clock().now().to_msg()
+        self._commands.publish(command)
+        self._report(ArmState.STOPPED, "STOPPED", reason)
 
     def _on_stop(self, request: Any, response: Any) -> Any:
         self._stop("stop was called")
@@ -157,9 +147,8 @@ class ArmNode(VimaNode):
         return response
 
     def _on_resume(self, request: Any, response: Any) -> Any:
-        with self._lock:
-            was, self._stop_reason = self._stop_reason, ""
-            self._report(ArmState.IDLE, ArmState.RESUMED, f"resumed; had stopped: {was or 'no'}")
+        was, self._stop_reason = self._stop_reason, ""
+        self._report(ArmState.IDLE, ArmState.RESUMED, f"resumed; had stopped: {was or 'no'}")
         response.success, response.message = True, f"was stopped because: {was or 'it was not'}"
         return response
 
@@ -168,8 +157,7 @@ class ArmNode(VimaNode):
         report.header.stamp = self.get_clock().now().to_msg()
         self._states.publish(report)
         self._last = f"{code}: {message}"
-        log = self.get_logger().info if state == ArmState.IDLE else self.get_logger().warning
-        log(f"{self._last} [{command_id}]" if command_id else self._last)
+        self.get_logger().warning(f"{self._last} [{command_id}]" if command_id else self._last)
 
     def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
         """The stop, and what was last done."""

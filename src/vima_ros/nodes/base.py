@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -11,9 +13,8 @@ from typing import Any, ClassVar
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from lifecycle_msgs.msg import State
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from vima_msgs.msg import Heartbeat
@@ -22,7 +23,7 @@ from vima_ros.nodes import parameters, qos
 from vima_ros.nodes.environment import use_fastdds_profile
 
 NAMESPACE = "vima"  # unless __ns is remapped
-HEARTBEAT_PERIOD = 0.1  # [s]
+HEARTBEAT_PERIOD = 0.2  # [s]
 DIAGNOSTICS_PERIOD = 1.0  # [s]
 
 
@@ -30,12 +31,13 @@ class VimaNode(LifecycleNode):
     """Base of all nodes. A subclass names itself and implements ``configure`` and the callbacks.
 
     ``configure`` creates every handle; what it created is destroyed on cleanup. Handles exist from
-    configure on, so a callback that must not act while inactive asks ``self.active``.
+    configure on, so a callback that must not act while inactive asks ``self.active``. Callbacks
+    run one after the other in one thread; only the heartbeat has a thread of its own, because a
+    node that computes for seconds is not dead.
     """
 
     name: ClassVar[str]
     parameters_type: ClassVar[type]
-    threads: ClassVar[int] = 3  # one for the work, one for what must not wait, one for the rest
 
     def __init__(self) -> None:
         super().__init__(self.name, namespace=NAMESPACE)
@@ -43,13 +45,14 @@ class VimaNode(LifecycleNode):
         parameters.follow_changes(self)
         self._state = State.PRIMARY_STATE_UNCONFIGURED
         self._before_configure: list[set] = []
-        # Wall time, whatever use_sim_time says: a stopped simulation must not look like a death.
-        self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
-        steady, group = self.steady_clock, MutuallyExclusiveCallbackGroup()
         self._heartbeat = self.create_publisher(Heartbeat, "heartbeat", qos.RELIABLE)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.RELIABLE)
-        self.create_timer(HEARTBEAT_PERIOD, self._beat, clock=steady, callback_group=group)
-        self.create_timer(DIAGNOSTICS_PERIOD, self._diagnose, clock=steady, callback_group=group)
+        # Wall time, whatever use_sim_time says: a stopped simulation must not look like a death.
+        self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self.every(DIAGNOSTICS_PERIOD, self._diagnose, clock=self.steady_clock)
+        self._ended = threading.Event()
+        self._pulse = threading.Thread(target=self._beat_on, daemon=True)
+        self._pulse.start()
 
     # --- for subclasses
 
@@ -78,6 +81,18 @@ class VimaNode(LifecycleNode):
     ) -> Any:
         """Subscribe; whatever the callback raises is logged and the node lives on."""
         return self.create_subscription(kind, topic, self._guarded(callback), profile, **options)
+
+    def serve(self, kind: type, name: str, callback: Callable) -> Any:
+        """A service with ``success`` and ``message`` that answers whatever its callback raises."""
+        guarded = self._guarded(callback)
+
+        def answer(request: Any, response: Any) -> Any:
+            done = guarded(request, response)
+            if done is None:
+                response.success, response.message = False, "unexpected error, see the node's log"
+            return done or response
+
+        return self.create_service(kind, name, answer)
 
     def every(self, period: float, callback: Callable, **options: Any) -> Any:
         """A timer [s, node's clock] that survives what its callback raises."""
@@ -152,10 +167,17 @@ class VimaNode(LifecycleNode):
 
     # --- signs of life
 
-    def _beat(self) -> None:
-        message = Heartbeat(node=self.get_fully_qualified_name(), state=self._state)
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._heartbeat.publish(message)
+    def _beat_on(self) -> None:
+        message = Heartbeat(node=self.get_fully_qualified_name())
+        while not self._ended.wait(HEARTBEAT_PERIOD):
+            message.state = self._state
+            message.header.stamp = self.get_clock().now().to_msg()
+            self._heartbeat.publish(message)
+
+    def end(self) -> None:
+        """Stop the heartbeat; to be called before the context is shut down."""
+        self._ended.set()
+        self._pulse.join()
 
     def _diagnose(self) -> None:
         well, sentence, values = self.diagnose()
@@ -178,19 +200,18 @@ def run(node_type: type[VimaNode], args: list[str] | None = None, autostart: boo
     """
     use_fastdds_profile()
     rclpy.init(args=args)
-    executor = MultiThreadedExecutor(node_type.threads)
+    node = None
     try:
         node = node_type()
-        executor.add_node(node)
         if autostart:
             node.trigger_configure()
             node.trigger_activate()
-        executor.spin()
+        with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
+            rclpy.spin(node, SingleThreadedExecutor())
     except VimaError as error:
         print(f"{node_type.name}: {error.code}: {error}", file=sys.stderr)
         sys.exit(2)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
     finally:
-        executor.shutdown()
+        if node is not None:
+            node.end()
         rclpy.try_shutdown()

@@ -170,6 +170,11 @@ def decision_id(prompt_id: str, step: int, observation_stamp: int) -> str:
     return f"{prompt_id}/{step}/{observation_stamp}"
 
 
+def action_id(message: msg.PolicyAction) -> str:
+    """The ``decision_id`` of an action."""
+    return decision_id(message.prompt_id, message.step, stamp_to_ns(message.observation_stamp))
+
+
 def request_from_message(message: msg.PolicyAction) -> Request:
     """What the safety gate judges. Raises VimaError (INVALID_VALUE) for an unknown primitive."""
     if message.primitive not in list(Primitive):
@@ -177,13 +182,12 @@ def request_from_message(message: msg.PolicyAction) -> Request:
             "INVALID_VALUE",
             f"primitive {message.primitive}; valid: 0 PICK_PLACE, 1 SWEEP",
         )
-    stamp = stamp_to_ns(message.observation_stamp)
     return Request(
-        command_id=decision_id(message.prompt_id, message.step, stamp),
+        command_id=action_id(message),
         primitive=Primitive(message.primitive),
         pose0=pose_from_message(message.pose0),
         pose1=pose_from_message(message.pose1),
-        observation_stamp=stamp,
+        observation_stamp=stamp_to_ns(message.observation_stamp),
     )
 
 

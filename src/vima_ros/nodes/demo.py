@@ -135,9 +135,7 @@ class Demo:
         """Print, and draw, what was seen for an action and what became of it."""
         stamp = action.observation_stamp
         seen = self._observations.wait(lambda m: m.header.stamp == stamp, 10, "observation")
-        command_id = conversions.decision_id(
-            action.prompt_id, action.step, conversions.stamp_to_ns(stamp)
-        )
+        command_id = conversions.action_id(action)
         ended = self._states.wait(
             lambda m: m.command_id == command_id and m.state in ENDED, 60, "end of the motion"
         )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass
 from typing import Any
 
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from std_srvs.srv import Trigger
 
 from vima_msgs.msg import ArmCommand, Heartbeat
@@ -46,26 +44,22 @@ class ManagerNode(VimaNode):
     def configure(self) -> None:
         """Create the handles for every node in ``nodes``."""
         p = self.parameters
-        self._lock = threading.RLock()
         self._supervisor = Supervisor(tuple(p.nodes), p.heartbeat_timeout, p.transition_timeout)
         self._stop_owed, self._stop_asked = False, 0.0
         self._news, self._all_up = "", False
-        group = MutuallyExclusiveCallbackGroup()
         self._changers = {
-            name: self.create_client(ChangeState, f"{name}/change_state", callback_group=group)
-            for name in p.nodes
+            name: self.create_client(ChangeState, f"{name}/change_state") for name in p.nodes
         }
-        self._stopper = self.create_client(Trigger, "stop", callback_group=group)
+        self._stopper = self.create_client(Trigger, "stop")
         self._commands = self.create_publisher(ArmCommand, "arm_command", qos.RELIABLE)
         self.listen(Heartbeat, "heartbeat", self._on_beat, qos.RELIABLE)
-        self.every(0.05, self._watch, clock=self.steady_clock)
+        self.every(0.1, self._watch, clock=self.steady_clock)
 
     def _on_beat(self, message: Heartbeat) -> None:
         namespace, _, name = message.node.rpartition("/")
         if namespace != self.get_namespace().rstrip("/"):
             return
-        with self._lock:
-            death = self._supervisor.heard(name, message.state, time.monotonic())
+        death = self._supervisor.heard(name, message.state, time.monotonic())
         if death:
             self._on_death(death)
 
@@ -73,14 +67,11 @@ class ManagerNode(VimaNode):
         if not self.active:
             return
         now = time.monotonic()
-        with self._lock:
-            deaths = self._supervisor.find_dead(now)
-        for death in deaths:
+        for death in self._supervisor.find_dead(now):
             self._on_death(death)
         self._pay_stop(now)
-        with self._lock:
-            due = None if self._stop_comes_first() else self._supervisor.next_transition(now)
-            all_up = self._supervisor.all_active
+        due = None if self._stop_comes_first() else self._supervisor.next_transition(now)
+        all_up = self._supervisor.all_active
         if due:
             self._ask(*due)
         if all_up and not self._all_up:

@@ -148,9 +148,9 @@ class Player:
         return record.decided
 
     def _take_action(self, record: StepRecord, action: PolicyAction) -> None:
-        stamp = conversions.stamp_to_ns(action.observation_stamp)
-        record.command_id = conversions.decision_id(action.prompt_id, action.step, stamp)
-        record.stamp_ns, record.bins = stamp, [int(b) for b in action.bins]
+        record.command_id = conversions.action_id(action)
+        record.stamp_ns = conversions.stamp_to_ns(action.observation_stamp)
+        record.bins = [int(b) for b in action.bins]
         record.primitive = Primitive(action.primitive).name
         record.confidence = [round(float(c), 4) for c in action.confidence]
         for name in ("pose0", "pose1"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,11 +54,17 @@ class PromptNode(VimaNode):
         self._answer = PromptStatus()
         self._tokens = self.create_publisher(PromptTokens, "prompt_tokens", qos.LATCHED)
         self._status = self.create_publisher(PromptStatus, "prompt_status", qos.LATCHED)
-        self.listen(Prompt, "prompt", self._on_prompt, qos.LATCHED)
-        self.create_service(SetPrompt, "set_prompt", self._on_set_prompt)
+        self._taken: deque[int] = deque(maxlen=100)
+        # Latched prompts, and those of a publisher that latches nothing (`ros2 topic pub`).
+        for profile in (qos.LATCHED, qos.RELIABLE):
+            self.listen(Prompt, "prompt", self._on_prompt, profile)
+        self.serve(SetPrompt, "set_prompt", self._on_set_prompt)
 
-    def _on_prompt(self, message: Prompt) -> None:
-        self._take(message)
+    def _on_prompt(self, message: Prompt, info: dict[str, int]) -> None:
+        sent = info["source_timestamp"]
+        if sent not in self._taken:  # a latched prompt comes by both subscriptions
+            self._taken.append(sent)
+            self._take(message)
 
     def _on_set_prompt(self, request: Any, response: Any) -> Any:
         answer = self._take(request.prompt)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 UNCONFIGURED, INACTIVE, ACTIVE = 1, 2, 3  # lifecycle_msgs/State; 10 and more: in transition
 RETRY = 3.0  # a transition that was refused, or whose request was lost, is asked again after this
+NAP = 0.3  # longer between two checks means that this process was held up [s]
 
 
 @dataclass
@@ -32,6 +33,7 @@ class Supervisor:
     timeout: float
     transition_timeout: float
     nodes: dict[str, Watched] = field(default_factory=dict)
+    checked: float = math.inf
 
     def __post_init__(self) -> None:
         self.nodes = {name: Watched() for name in self.names}
@@ -49,10 +51,16 @@ class Supervisor:
         return f"{name} died and was restarted" if restarted else ""
 
     def find_dead(self, now: float) -> list[str]:
-        """A sentence for each node that fell silent since the last call."""
+        """A sentence for each node that fell silent since the last call, a few times a second.
+
+        Time in which this was not called does not count: who slept cannot say that others did.
+        """
+        slept = max(now - self.checked - NAP, 0.0)
+        self.checked = now
         deaths = []
         for name, node in self.nodes.items():
             limit = self.timeout if node.state == ACTIVE else self.transition_timeout
+            node.heard += slept
             silence = now - node.heard
             if node.state and not node.dead and silence > limit:
                 node.dead, node.was_active, node.asked_at = True, False, -math.inf

@@ -51,7 +51,6 @@ class TabletopNode(VimaNode):
 
     name = "tabletop"
     parameters_type = TabletopParameters
-    threads = 1  # OpenGL contexts and the physics belong to one thread
 
     def configure(self) -> None:
         """Build the world and create the handles."""

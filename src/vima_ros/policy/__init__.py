@@ -1,0 +1,16 @@
+"""The VIMA policy: prompt and observations in, actions out.
+
+Importing this package loads neither torch nor transformers; ``load_policy`` does when it is used.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load_policy":
+        from vima_ros.policy.loading import load_policy
+
+        return load_policy
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

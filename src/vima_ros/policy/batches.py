@@ -1,0 +1,152 @@
+"""From the values of specs.py to padded tensors, the same way for one episode and for many.
+
+Words and object slots lie flat, one per row, and an index says which row stands at which place of
+the sequence. Row 0 of what is indexed is a zero vector, never attended to: the padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vima_ros.errors import VimaError
+from vima_ros.specs import (
+    CROP_SIZE,
+    MAX_PROMPT_TOKENS,
+    EncodedPrompt,
+    Observation,
+    PromptImage,
+    ViewObjects,
+)
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Object slots of many pictures: all front slots, then all top slots (N in all).
+
+    A padded slot has a zero crop and a zero box, and is False in ``mask``.
+    """
+
+    crops: Tensor  # (N, 3, 32, 32) uint8
+    boxes: Tensor  # (N, 4) int64
+    mask: Tensor  # (N,) bool
+    n_front: int
+
+    def to(self, device: torch.device) -> Slots:
+        """The same on ``device``."""
+        return Slots(
+            self.crops.to(device), self.boxes.to(device), self.mask.to(device), self.n_front
+        )
+
+
+@dataclass(frozen=True)
+class PromptBatch:
+    """B prompts of P tokens; ``rows`` counts through [padding, words, slots]."""
+
+    words: Tensor  # (W,) int64
+    slots: Slots
+    rows: Tensor  # (B, P) int64
+
+    def to(self, device: torch.device) -> PromptBatch:
+        """The same on ``device``."""
+        return PromptBatch(self.words.to(device), self.slots.to(device), self.rows.to(device))
+
+
+@dataclass(frozen=True)
+class ObservationBatch:
+    """B episodes of L steps of Q slots; ``rows`` counts through [padding, slots]."""
+
+    slots: Slots
+    end_effectors: Tensor  # (N,) int64, of the observation a slot belongs to
+    rows: Tensor  # (B, L, Q) int64
+
+    def to(self, device: torch.device) -> ObservationBatch:
+        """The same on ``device``."""
+        return ObservationBatch(
+            self.slots.to(device), self.end_effectors.to(device), self.rows.to(device)
+        )
+
+
+def collate_prompts(prompts: Sequence[EncodedPrompt]) -> PromptBatch:
+    """Prompts padded on the right to the longest (VIMA_SPEC items 10, 16, 19).
+
+    Each picture takes as many slots a view as the fullest picture of the batch has objects there.
+    Raises VimaError (PROMPT_TOO_LONG) for more than 256 tokens, padded slots included (item 30).
+    """
+    images = [image for prompt in prompts for image in prompt.images]
+    front = max((len(image.front) for image in images), default=0)
+    top = max((len(image.top) for image in images), default=0)
+    for prompt in prompts:
+        length = len(prompt.tokens) + len(prompt.images) * (front + top - 1)
+        if length > MAX_PROMPT_TOKENS:
+            raise VimaError(
+                "PROMPT_TOO_LONG",
+                f"the prompt has {length} tokens: {len(prompt.tokens) - len(prompt.images)} words "
+                f"and {len(prompt.images)} pictures of {front} + {top} object slots; "
+                f"valid: at most {MAX_PROMPT_TOKENS}",
+            )
+    words = [token for prompt in prompts for token in prompt.tokens if isinstance(token, int)]
+    slots, slot_rows = _pack(images, [(front, top)] * len(images))
+    next_word = iter(range(1, 1 + len(words)))
+    next_image = iter(slot_rows)
+    sequences: list[list[int]] = []
+    for prompt in prompts:
+        sequence: list[int] = []
+        for token in prompt.tokens:
+            if isinstance(token, int):
+                sequence.append(next(next_word))
+            else:
+                sequence.extend(1 + len(words) + row for row in next(next_image))
+        sequences.append(sequence)
+    longest = max(len(sequence) for sequence in sequences)
+    rows = [sequence + [0] * (longest - len(sequence)) for sequence in sequences]
+    return PromptBatch(
+        torch.tensor(words, dtype=torch.int64), slots, torch.tensor(rows, dtype=torch.int64)
+    )
+
+
+def collate_observations(episodes: Sequence[Sequence[Observation]]) -> ObservationBatch:
+    """Steps padded to the most slots, episodes to the most steps (VIMA_SPEC items 10, 21, 22)."""
+    flat = [observation for episode in episodes for observation in episode]
+    slots, slot_rows = _pack(flat, [observation.slot_counts for observation in flat])
+    end_effectors = torch.zeros(len(slots.mask), dtype=torch.int64)
+    for observation, observation_rows in zip(flat, slot_rows, strict=True):
+        end_effectors[observation_rows] = int(observation.end_effector)
+    widest = max(len(observation_rows) for observation_rows in slot_rows)
+    most_steps = max(len(episode) for episode in episodes)
+    rows = torch.zeros(len(episodes), most_steps, widest, dtype=torch.int64)
+    next_rows = iter(slot_rows)
+    for b, episode in enumerate(episodes):
+        for step in range(len(episode)):
+            step_rows = next(next_rows)
+            rows[b, step, : len(step_rows)] = 1 + torch.tensor(step_rows, dtype=torch.int64)
+    return ObservationBatch(slots, end_effectors, rows)
+
+
+def _pack(
+    pictures: Sequence[PromptImage | Observation], counts: Sequence[tuple[int, int]]
+) -> tuple[Slots, list[list[int]]]:
+    """All slots of ``pictures``, and for each picture its slot numbers: front, then top."""
+    views = [_padded(p.front, n) for p, (n, _) in zip(pictures, counts, strict=True)]
+    views += [_padded(p.top, n) for p, (_, n) in zip(pictures, counts, strict=True)]
+    views.append(_padded(ViewObjects.empty(), 0))  # concatenate wants at least one
+    crops, boxes, mask = (
+        torch.from_numpy(np.concatenate(part)) for part in zip(*views, strict=True)
+    )
+    n_front = sum(front for front, _ in counts)
+    rows, next_front, next_top = [], 0, n_front
+    for front, top in counts:
+        rows.append([*range(next_front, next_front + front), *range(next_top, next_top + top)])
+        next_front, next_top = next_front + front, next_top + top
+    return Slots(crops, boxes, mask, n_front), rows
+
+
+def _padded(view: ViewObjects, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    crops = np.zeros((count, 3, CROP_SIZE, CROP_SIZE), np.uint8)
+    boxes = np.zeros((count, 4), np.int64)
+    crops[: len(view)], boxes[: len(view)] = view.crops, view.boxes
+    return crops, boxes, np.arange(count) < len(view)

@@ -1,0 +1,194 @@
+"""The controller: a causal transformer with cross-attention to the prompt (paper, section 4).
+
+B batch, T new tokens of the history, S past and new ones together, P prompt tokens, H heads,
+E ``embed_dim``. One forward serves both the whole history at once and its newest part alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
+
+from vima_ros.policy.config import VimaConfig
+from vima_ros.specs import MAX_HISTORY_TOKENS, MAX_PROMPT_TOKENS
+
+KeysValues = tuple[Tensor, Tensor]  # each (B, H, tokens, E / H)
+
+
+@dataclass(frozen=True)
+class PromptMemory:
+    """What every layer's cross-attention needs of the prompt, computed once."""
+
+    layers: tuple[KeysValues, ...]
+    attend: Tensor  # (B, 1, P) bool
+
+
+def position_ids(mask: Tensor) -> Tensor:
+    """(..., T) bool to int64: a masked token repeats the index before it (items 20, 24).
+
+    Masked tokens before the first valid one get 0: nothing reads them.
+    """
+    return (mask.cumsum(-1) - 1).clamp(min=0)
+
+
+def causal(mask: Tensor) -> Tensor:
+    """(B, T) bool, which tokens are valid, to (B, T, T): query i may attend to key j."""
+    length = mask.shape[-1]
+    lower = torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()
+    return lower & mask[:, None, :]
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """(B, T, E) to (B, H, T, E / H)."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def attention(query: Tensor, keys_values: KeysValues, attend: Tensor) -> Tensor:
+    """Scaled dot-product attention, (B, H, T, E / H) to (B, T, E); ``attend`` (B, T or 1, S) bool.
+
+    A query with nothing to attend to gets the plain mean, never NaN; such tokens are masked
+    themselves, so nothing reads them.
+    """
+    bias = torch.zeros(attend.shape, dtype=query.dtype, device=query.device)
+    bias = bias.masked_fill(~attend, torch.finfo(query.dtype).min)[:, None]  # (B, 1, T or 1, S)
+    out = F.scaled_dot_product_attention(query, *keys_values, attn_mask=bias)
+    return out.transpose(1, 2).flatten(2)  # (B, H, T, E / H) -> (B, T, E)
+
+
+class InOutLinear(nn.Module):
+    """A linear layer whose weight is stored (in, out), as GPT-2 does (item 5)."""
+
+    def __init__(self, into: int, out: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(into, out))
+        self.bias = nn.Parameter(torch.zeros(out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in) to (..., out)."""
+        return x @ self.weight + self.bias
+
+
+class CrossAttention(nn.Module):
+    """From the history to the prompt, then a gated feed-forward (item 26)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.layernorm = nn.LayerNorm(width)
+        self.query = nn.Linear(width, width, bias=False)
+        self.key_value = nn.Linear(width, 2 * width, bias=False)
+        self.attention_out = nn.Linear(width, width, bias=False)
+        self.ln = nn.LayerNorm(width)
+        self.linear1 = nn.Linear(width, 4 * width, bias=False)
+        self.gated_layer = nn.Linear(width, 4 * width, bias=False)
+        self.linear2 = nn.Linear(4 * width, width, bias=False)
+
+    def keys_values(self, prompt: Tensor) -> KeysValues:
+        """Of the prompt (B, P, E), which is not normalised here (item 25)."""
+        keys, values = self.key_value(prompt).chunk(2, dim=-1)
+        return split_heads(keys, self.heads), split_heads(values, self.heads)
+
+    def forward(self, x: Tensor, prompt: KeysValues, attend: Tensor) -> Tensor:
+        """(B, T, E) to the same shape; ``attend`` (B, 1, P)."""
+        query = split_heads(self.query(self.layernorm(x)), self.heads)
+        y = x + self.attention_out(attention(query, prompt, attend))
+        # The gate sees y before the norm.
+        hidden = F.gelu(self.linear1(self.ln(y))) * self.gated_layer(y)
+        return y + self.linear2(hidden)
+
+
+class SelfAttention(nn.Module):
+    """Queries, keys and values from one matrix."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.c_attn = InOutLinear(width, 3 * width)
+        self.c_proj = InOutLinear(width, width)
+
+    def forward(
+        self, x: Tensor, attend: Tensor, past: KeysValues | None
+    ) -> tuple[Tensor, KeysValues]:
+        """(B, T, E) to the same shape, with the keys and values of past and new tokens."""
+        packed = self.c_attn(x).chunk(3, dim=-1)
+        query, keys, values = (split_heads(part, self.heads) for part in packed)
+        if past is not None:
+            keys = torch.cat([past[0], keys], dim=2)  # (B, H, S, E / H)
+            values = torch.cat([past[1], values], dim=2)
+        return self.c_proj(attention(query, (keys, values), attend)), (keys, values)
+
+
+class GatedMlp(nn.Module):
+    """Feed-forward with a gate, GEGLU (item 27)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.c_fc = InOutLinear(width, 4 * width)
+        self.gated_layer = nn.Linear(width, 4 * width, bias=False)
+        self.c_proj = InOutLinear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, E) to the same shape."""
+        return self.c_proj(F.gelu(self.c_fc(x)) * self.gated_layer(x))
+
+
+class Block(nn.Module):
+    """Self-attention over the history, each norm after its sum (item 27)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.attn = SelfAttention(width, heads)
+        self.ln_1 = nn.LayerNorm(width)
+        self.mlp = GatedMlp(width)
+        self.ln_2 = nn.LayerNorm(width)
+
+    def forward(
+        self, x: Tensor, attend: Tensor, past: KeysValues | None
+    ) -> tuple[Tensor, KeysValues]:
+        """(B, T, E) to the same shape, with the keys and values of past and new tokens."""
+        attended, keys_values = self.attn(x, attend, past)
+        n = self.ln_1(x + attended)
+        return self.ln_2(n + self.mlp(n)), keys_values
+
+
+class Controller(nn.Module):
+    """Layers of cross-attention to the prompt, then self-attention (items 23 to 30)."""
+
+    def __init__(self, config: VimaConfig) -> None:
+        super().__init__()
+        width, layers = config.embed_dim, range(config.xf_n_layers)
+        self.positions_embed = nn.Embedding(MAX_HISTORY_TOKENS, width)
+        self.xattn_positions_embed = nn.Embedding(MAX_PROMPT_TOKENS, width)
+        self.xattns = nn.ModuleList(CrossAttention(width, config.xattn_n_heads) for _ in layers)
+        self.h = nn.ModuleList(Block(width, config.sattn_n_heads) for _ in layers)
+
+    def read_prompt(self, tokens: Tensor, mask: Tensor) -> PromptMemory:
+        """Prompt tokens (B, P, E) and their mask (B, P) to what the layers attend to."""
+        prompt = tokens + self.xattn_positions_embed(position_ids(mask))
+        return PromptMemory(
+            tuple(layer.keys_values(prompt) for layer in self.xattns), mask[:, None]
+        )
+
+    def forward(
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        attend: Tensor,
+        prompt: PromptMemory,
+        past: tuple[KeysValues, ...] | None = None,
+    ) -> tuple[Tensor, tuple[KeysValues, ...]]:
+        """New tokens (B, T, E) to their outputs, and each layer's S keys and values.
+
+        ``positions`` (B, T) int64; ``attend`` (B, T, S) bool: which of the past and new tokens
+        each new token may attend to; ``past``: keys and values of the S - T past tokens.
+        """
+        x = tokens + self.positions_embed(positions)
+        layers = []
+        for i, (cross_attention, block) in enumerate(zip(self.xattns, self.h, strict=True)):
+            x = cross_attention(x, prompt.layers[i], prompt.attend)
+            x, keys_values = block(x, attend, past[i] if past else None)
+            layers.append(keys_values)
+        return x, tuple(layers)

@@ -1,0 +1,126 @@
+"""From a checkpoint file, or from nothing, to a policy that is ready to use."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vima_ros.errors import VimaError
+from vima_ros.policy.checkpoint import load_network
+from vima_ros.policy.config import VimaConfig
+from vima_ros.policy.engine import Policy
+from vima_ros.policy.network import VimaNetwork, initialise
+from vima_ros.policy.tokenizer import OWN_TOKENIZER, PromptTokenizer
+
+# Of the policy without a checkpoint: every part is there, and it is fast.
+SMALL = {
+    "embed_dim": 64,
+    "xf_n_layers": 2,
+    "sattn_n_heads": 4,
+    "xattn_n_heads": 4,
+    "vit_width": 48,
+    "vit_layers": 2,
+    "vit_heads": 4,
+    "vit_output": 48,
+    "box_width": 48,
+    "action_hidden": 32,
+    "action_width": 32,
+    "decoder_hidden": 64,
+    "prompt_object_hidden": 48,
+    "t5_width": 48,
+    "t5_layers": 2,
+    "t5_heads": 4,
+    "t5_head_width": 12,
+    "t5_feed_forward": 96,
+}
+
+
+def load_policy(
+    checkpoint: Path | str | None,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    config: Mapping[str, int] | None = None,
+    tokenizer: Path | str | None = None,
+) -> Policy:
+    """The policy of a published-style checkpoint, or for None a small random one.
+
+    The random weights are always the same ones.
+
+    ``config``: fields of VimaConfig. For a file, only those it does not tell (``vit_heads``,
+    ``t5_max_distance``); for None, any. ``tokenizer``: the one that the checkpoint was trained
+    with, as PromptTokenizer takes it; by default this package's own.
+
+    Raises VimaError: BAD_CHECKPOINT, BAD_CONFIG, BAD_DTYPE, BAD_DEVICE, and BAD_TOKENIZER for a
+    tokenizer given here with more words than the word table.
+    """
+    if dtype != "float32":
+        raise VimaError("BAD_DTYPE", f"dtype is {dtype!r}; valid: 'float32'")
+    place = _checked_device(device)
+    overrides = dict(config or {})
+    words = PromptTokenizer(tokenizer).vocab_size if checkpoint is None or tokenizer else 0
+    if checkpoint is None:
+        network = _random_network({"vocabulary": words, **overrides})
+        origin: dict[str, Any] = {"checkpoint": None, "sha256": None}
+    else:
+        path = Path(checkpoint)
+        network = load_network(path, overrides)
+        origin = {"checkpoint": path.name, "sha256": _sha256(path)}
+    if words > network.config.vocabulary:
+        raise VimaError(
+            "BAD_TOKENIZER",
+            f"the tokenizer has {words} words, the checkpoint's word table "
+            f"{network.config.vocabulary}; valid: the tokenizer the checkpoint was trained with",
+        )
+    trained = checkpoint is not None
+    description = {
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "trained": trained,
+        **origin,
+        "config": asdict(network.config),
+    }
+    return Policy(
+        network.to(place),
+        trained=trained,
+        description=description,
+        tokenizer=str(tokenizer or OWN_TOKENIZER),
+    )
+
+
+def _checked_device(device: str) -> torch.device:
+    try:
+        place = torch.device(device)
+        torch.empty(0, device=place)
+        if place.type not in ("cpu", "cuda"):
+            raise RuntimeError("not a kind this policy is tested on")
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).split("\n")[0]
+        raise VimaError("BAD_DEVICE", f"{device!r}: {reason}; valid: 'cpu', 'cuda'") from error
+    return place
+
+
+def _random_network(overrides: Mapping[str, int]) -> VimaNetwork:
+    try:
+        config = VimaConfig(**(SMALL | dict(overrides)))
+    except TypeError as error:
+        raise VimaError(
+            "BAD_CONFIG", f"config: {error}; valid: {', '.join(asdict(VimaConfig()))}"
+        ) from error
+    with torch.device("meta"):
+        network = VimaNetwork(config)
+    network.to_empty(device="cpu")
+    initialise(network, seed=0)
+    return network.eval()
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

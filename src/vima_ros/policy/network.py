@@ -1,0 +1,184 @@
+"""The VIMA network: prompt encoder, observation encoder, controller, action decoder.
+
+B batch, P prompt tokens, L time steps, Q object slots of a step, T tokens of the history,
+N object slots of the whole batch, E ``embed_dim``, D T5's width, C bins of a head.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vima_ros.policy.batches import ObservationBatch, PromptBatch
+from vima_ros.policy.config import VimaConfig
+from vima_ros.policy.controller import Controller, PromptMemory, causal, position_ids
+from vima_ros.policy.objects import ObjectEncoder, mlp
+from vima_ros.specs import HEAD_BINS, EndEffector
+
+EFFECTOR_WIDTH = 2  # VIMA_SPEC item 21
+
+
+def t5_encoder(config: VimaConfig) -> nn.Module:
+    """T5's encoder without a word table: it is fed vectors (VIMA_SPEC items 4, 18)."""
+    # Here, because importing transformers takes seconds.
+    from transformers.models.t5.configuration_t5 import T5Config
+    from transformers.models.t5.modeling_t5 import T5EncoderModel
+
+    encoder = T5EncoderModel(
+        T5Config(
+            vocab_size=1,
+            eos_token_id=None,  # or T5Config warns: it is not in a vocabulary of one
+            d_model=config.t5_width,
+            d_kv=config.t5_head_width,
+            d_ff=config.t5_feed_forward,
+            num_layers=config.t5_layers,
+            num_heads=config.t5_heads,
+            relative_attention_num_buckets=config.t5_buckets,
+            relative_attention_max_distance=config.t5_max_distance,
+            layer_norm_epsilon=1e-6,
+            feed_forward_proj="relu",
+        )
+    ).encoder
+    encoder.embed_tokens = None
+    return encoder
+
+
+class ActionEncoder(nn.Module):
+    """An action as one token: each head through its own MLP, then joined (item 33)."""
+
+    def __init__(self, config: VimaConfig) -> None:
+        super().__init__()
+        hidden, width = config.action_hidden, config.action_width
+        self.heads = nn.ModuleDict(
+            {head: mlp(len(bins), hidden, width) for head, bins in HEAD_BINS.items()}
+        )
+        joined = width * len(HEAD_BINS)
+        self.join = (
+            nn.Identity() if joined == config.embed_dim else nn.Linear(joined, config.embed_dim)
+        )
+
+    def forward(self, fractions: Tensor) -> Tensor:
+        """``Action.fractions`` (..., 12) float32 to (..., E)."""
+        parts = fractions.split([len(bins) for bins in HEAD_BINS.values()], dim=-1)
+        embedded = [net(part) for net, part in zip(self.heads.values(), parts, strict=True)]
+        return self.join(torch.cat(embedded, dim=-1))
+
+
+class ActionDecoder(nn.Module):
+    """Twelve categorical distributions, each from its own MLP (items 31, 32)."""
+
+    def __init__(self, config: VimaConfig) -> None:
+        super().__init__()
+        width, hidden = config.embed_dim, config.decoder_hidden
+        self.heads = nn.ModuleDict(
+            {
+                head: nn.ModuleList(mlp(width, hidden, hidden, count) for count in bins)
+                for head, bins in HEAD_BINS.items()
+            }
+        )
+
+    def forward(self, predicted: Tensor) -> dict[str, Tensor]:
+        """(..., E) to {head: logits (..., C)}, a head's components one after the other."""
+        return {
+            head: torch.cat([net(predicted) for net in nets], dim=-1)
+            for head, nets in self.heads.items()
+        }
+
+
+class VimaNetwork(nn.Module):
+    """Everything joined. ``forward`` is the plain, batched, teacher-forced pass."""
+
+    def __init__(self, config: VimaConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, t5_width = config.embed_dim, config.t5_width
+        hidden = config.prompt_object_hidden
+        self.object_encoder = ObjectEncoder(config)
+        self.word_table = nn.Embedding(config.vocabulary, t5_width)
+        self.prompt_object_mlp = mlp(width, hidden, hidden, t5_width)
+        self.t5 = t5_encoder(config)
+        self.prompt_projection = (
+            nn.Identity() if t5_width == width else nn.Linear(t5_width, width, bias=False)
+        )
+        self.end_effector_embedding = nn.Embedding(len(EndEffector), EFFECTOR_WIDTH)
+        self.observation_fusion = nn.Linear(width + EFFECTOR_WIDTH, width)
+        self.action_encoder = ActionEncoder(config)
+        self.controller = Controller(config)
+        self.action_decoder = ActionDecoder(config)
+
+    def assemble_prompt(self, batch: PromptBatch) -> tuple[Tensor, Tensor]:
+        """T5's input (B, P, D) and its mask (B, P): words and object tokens in reading order."""
+        words = self.word_table(batch.words)  # (W, D)
+        mask = torch.ones_like(batch.words, dtype=torch.bool)
+        if len(batch.slots.mask):
+            objects = self.prompt_object_mlp(self.object_encoder(batch.slots))  # (N, D)
+            words, mask = torch.cat([words, objects]), torch.cat([mask, batch.slots.mask])
+        return _pick(words, mask, batch.rows)
+
+    def encode_prompt(self, batch: PromptBatch) -> tuple[Tensor, Tensor]:
+        """Prompt tokens (B, P, E) and their mask (B, P) bool (items 16 to 19)."""
+        assembled, mask = self.assemble_prompt(batch)
+        encoded = self.t5(inputs_embeds=assembled, attention_mask=mask).last_hidden_state
+        return self.prompt_projection(encoded), mask
+
+    def encode_observations(self, batch: ObservationBatch) -> tuple[Tensor, Tensor]:
+        """Observation tokens (B, L, Q, E) and their mask (B, L, Q) bool (items 21, 22)."""
+        objects = self.object_encoder(batch.slots)  # (N, E)
+        effectors = self.end_effector_embedding(batch.end_effectors)  # (N, 2)
+        tokens = self.observation_fusion(torch.cat([objects, effectors], dim=-1))  # (N, E)
+        return _pick(tokens, batch.slots.mask, batch.rows)
+
+    def predict(
+        self, observations: Tensor, mask: Tensor, actions: Tensor, prompt: PromptMemory
+    ) -> Tensor:
+        """The controller's output at the last slot of every step, (B, L, E) (items 23 to 29).
+
+        ``observations`` (B, L, Q, E), ``mask`` (B, L, Q), ``actions`` (B, L - 1 or L, E); the
+        action of the last step changes nothing.
+        """
+        steps, slots = mask.shape[1:]
+        tokens, mask = interleave(observations, mask, actions[:, : steps - 1])
+        out, _ = self.controller(tokens, position_ids(mask), causal(mask), prompt)
+        return out[:, slots - 1 :: slots + 1]  # (B, T, E) -> (B, L, E)
+
+    def forward(
+        self, prompt: PromptBatch, observations: ObservationBatch, fractions: Tensor
+    ) -> dict[str, Tensor]:
+        """Logits {head: (B, L, C)} of every step's action, the true actions before it given.
+
+        ``fractions`` (B, L - 1 or L, 12) float32: ``Action.fractions``.
+        """
+        memory = self.controller.read_prompt(*self.encode_prompt(prompt))
+        tokens, mask = self.encode_observations(observations)
+        actions = self.action_encoder(fractions)
+        return self.action_decoder(self.predict(tokens, mask, actions, memory))
+
+
+def interleave(observations: Tensor, mask: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+    """The history obs0 act0 obs1 act1 ... obsN as tokens (B, T, E) and mask (B, T) (item 23).
+
+    ``observations`` (B, L, Q, E), ``mask`` (B, L, Q), ``actions`` (B, L - 1, E).
+    """
+    actions = nn.functional.pad(actions, (0, 0, 0, 1))[:, :, None]  # (B, L, 1, E), last unused
+    tokens = torch.cat([observations, actions], dim=2).flatten(1, 2)  # (B, L * (Q + 1), E)
+    mask = nn.functional.pad(mask, (0, 1), value=True).flatten(1, 2)  # (B, L * (Q + 1))
+    return tokens[:, :-1], mask[:, :-1]
+
+
+def _pick(tokens: Tensor, mask: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Tokens (..., E) and mask (...) at ``rows`` (...), where row 0 is the padding."""
+    tokens = torch.cat([tokens.new_zeros(1, tokens.shape[-1]), tokens])
+    mask = torch.cat([mask.new_zeros(1), mask])
+    return tokens[rows], mask[rows]
+
+
+def initialise(network: nn.Module, seed: int) -> None:
+    """Random weights from ``seed`` alone: unit norms, zero biases, the rest scaled by fan-in."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in sorted(network.named_parameters()):
+            if parameter.ndim == 1:
+                parameter.fill_(0.0 if name.endswith("bias") else 1.0)
+            else:
+                values = torch.randn(parameter.shape, generator=generator)
+                parameter.copy_(values * parameter[0].numel() ** -0.5)

@@ -1,0 +1,82 @@
+"""Prompt text to word ids, its placeholders kept apart. Needs ``tokenizers`` only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from tokenizers import AddedToken, Tokenizer
+
+from vima_ros.errors import VimaError
+
+OWN_TOKENIZER = Path(__file__).with_name("tokenizer.json")
+END = "</s>"
+
+
+class PromptTokenizer:
+    """A Hugging Face tokenizer file; by default this package's own small one.
+
+    ``path``: a ``tokenizer.json``, or the name of a model on the Hugging Face hub ("t5-base"),
+    whose file is fetched unless it is in the local cache. Raises VimaError (BAD_TOKENIZER) if it
+    cannot be had or does not end a sentence with ``</s>``.
+    """
+
+    def __init__(self, path: Path | str | None = None) -> None:
+        tokenizer = _load(OWN_TOKENIZER if path is None else path)
+        self.vocab_size = tokenizer.get_vocab_size()  # without placeholders
+        if tokenizer.encode("").ids != [tokenizer.token_to_id(END)]:
+            raise VimaError("BAD_TOKENIZER", f"{path} does not end a text with {END}; valid: T5's")
+        content = tokenizer.to_str()
+
+        def with_placeholders(names: tuple[str, ...]) -> Tokenizer:
+            # A copy for each set of names: added tokens stay in a tokenizer for ever.
+            copy = Tokenizer.from_str(content)
+            added = [AddedToken(_braced(n), single_word=True, normalized=True) for n in names]
+            copy.add_tokens(added)
+            return copy
+
+        self._with_placeholders = lru_cache(maxsize=16)(with_placeholders)
+
+    def encode(self, text: str, placeholders: Sequence[str]) -> tuple[int | str, ...]:
+        """Word ids and names of placeholders in reading order, the end-of-sequence id last.
+
+        ``{name}`` in ``text`` is a placeholder if ``placeholders`` has ``name``, and text like any
+        other if not. Raises VimaError: BAD_PLACEHOLDER where one is glued to a letter, digit or
+        underscore (VIMA_SPEC, Prompt); BAD_TEXT for half a surrogate pair.
+        """
+        names = tuple(dict.fromkeys(placeholders))
+        tokenizer = self._with_placeholders(names)
+        try:
+            encoding = tokenizer.encode(text)
+        except (TypeError, UnicodeEncodeError) as error:
+            raise VimaError("BAD_TEXT", f"prompt {text!r}; valid: text that has UTF-8") from error
+        by_id = {tokenizer.token_to_id(_braced(name)): name for name in names}
+        tokens = tuple(by_id.get(word, word) for word in encoding.ids)
+        for name in names:
+            if tokens.count(name) != text.count(_braced(name)):
+                raise VimaError(
+                    "BAD_PLACEHOLDER",
+                    f"placeholder {_braced(name)} is glued to a word in {text!r}; "
+                    "valid: a space or punctuation on both sides",
+                )
+        return tokens
+
+
+def _braced(name: str) -> str:
+    return "{" + name + "}"
+
+
+def _load(path: Path | str) -> Tokenizer:
+    try:
+        if isinstance(path, Path) or path.endswith(".json") or Path(path).is_file():
+            return Tokenizer.from_file(str(path))
+        return Tokenizer.from_pretrained(path)
+    except Exception as error:  # the library raises plain Exceptions
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise VimaError(
+            "BAD_TOKENIZER",
+            f"no tokenizer at {str(path)!r}: {reason}; valid: the "
+            "path of a tokenizer.json (T5's is among the files of t5-base on huggingface.co), or "
+            "the name of a model on that hub while the network or a local copy can be reached",
+        ) from error

@@ -1,0 +1,1 @@
+"""A simulated tabletop: VIMA-Bench's world and cameras, a few plain objects and a flying tool."""

@@ -1,0 +1,191 @@
+"""What stands on the table: values, a few ready scenes, and random ones."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from vima_ros.errors import VimaError
+from vima_ros.geometry import Workspace
+from vima_ros.sim.shapes import COLOURS, SHAPES, Shape
+from vima_ros.specs import EndEffector
+
+MAX_OBJECTS = 254  # ids of a mask are uint8, 0 is the background
+_ATTEMPTS = 1000
+_GAP = 0.015  # between the circles around two objects [m]
+_RANDOM_COLOURS = tuple(sorted(set(COLOURS) - {"grey"}))
+_RANDOM_MOVABLE = ("block", "cross", "l_block", "round", "shorter_block", "triangle")
+_RANDOM_FIXED = ("bowl", "container", "square")
+
+
+@dataclass(frozen=True)
+class SceneObject:
+    """An object and where it stands: ``position_xy`` [m] and ``yaw`` [rad] in the base frame."""
+
+    name: str
+    shape: str
+    colour: str
+    position_xy: tuple[float, float]
+    yaw: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_]{1,64}", self.name):
+            raise _invalid(f"object name {self.name!r}; valid: 1 to 64 letters, digits and _")
+        for field, registry in (("shape", SHAPES), ("colour", COLOURS)):
+            value = getattr(self, field)
+            if value not in registry:
+                raise _invalid(f"{field} {value!r} of {self.name}; valid: {', '.join(registry)}")
+        position = tuple(float(value) for value in self.position_xy)
+        if len(position) != 2 or not all(map(math.isfinite, (*position, self.yaw))):
+            raise _invalid(
+                f"{self.name} at {self.position_xy}, yaw {self.yaw}; valid: finite x, y and yaw"
+            )
+        object.__setattr__(self, "position_xy", position)
+
+    @property
+    def built(self) -> Shape:
+        """Its entry in the registry of shapes."""
+        return SHAPES[self.shape]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Objects with different names, and the tool; an object's mask id is its place here + 1."""
+
+    objects: tuple[SceneObject, ...]
+    end_effector: EndEffector = EndEffector.SUCTION
+
+    def __post_init__(self) -> None:
+        objects = tuple(self.objects)
+        names = [item.name for item in objects]
+        if len(set(names)) != len(names) or len(names) > MAX_OBJECTS:
+            raise _invalid(
+                f"scene of {len(names)} objects {names}; "
+                f"valid: at most {MAX_OBJECTS}, each with its own name"
+            )
+        object.__setattr__(self, "objects", objects)
+        object.__setattr__(self, "end_effector", EndEffector(self.end_effector))
+
+    def object(self, name: str) -> SceneObject:
+        """The object of that name; VimaError (UNKNOWN_OBJECT) when there is none."""
+        for item in self.objects:
+            if item.name == name:
+                return item
+        valid = ", ".join(item.name for item in self.objects) or "none, the table is empty"
+        raise VimaError("UNKNOWN_OBJECT", f"no object {name!r}; valid: {valid}")
+
+
+def random_scene(
+    seed: int,
+    movable: int = 2,
+    fixed: int = 1,
+    end_effector: EndEffector = EndEffector.SUCTION,
+) -> Scene:
+    """A scene of ``movable`` + ``fixed`` objects, placed as by ``scatter``; a seed, one scene.
+
+    Every object has a colour of its own, so together at most 9.
+    Raises VimaError: INVALID_VALUE for such numbers, NO_ROOM as ``scatter``.
+    """
+    count = movable + fixed
+    if min(movable, fixed) < 0 or count > len(_RANDOM_COLOURS):
+        raise _invalid(
+            f"random scene of {movable} movable and {fixed} fixed objects; "
+            f"valid: 0 or more each, together at most {len(_RANDOM_COLOURS)}"
+        )
+    random = np.random.default_rng(seed)
+    shapes = [*random.choice(_RANDOM_MOVABLE, movable), *random.choice(_RANDOM_FIXED, fixed)]
+    colours = random.choice(_RANDOM_COLOURS, count, replace=False)
+    objects = tuple(
+        SceneObject(f"{colour}_{shape}", str(shape), str(colour), (0.5, 0.0))
+        for shape, colour in zip(shapes, colours, strict=True)
+    )
+    return scatter(Scene(objects, end_effector), seed)
+
+
+def scatter(scene: Scene, seed: int) -> Scene:
+    """The same objects elsewhere: inside the workspace, apart from each other, at any yaw.
+
+    The same seed gives the same places. Raises VimaError (NO_ROOM) when they do not fit.
+    """
+    random, workspace = np.random.default_rng(seed), Workspace()
+    for _ in range(_ATTEMPTS // 10):  # a start that leaves no room for the last is given up
+        placed: list[SceneObject] = []
+        for item in sorted(scene.objects, key=lambda item: -item.built.radius):
+            free = _free_place(item, placed, random, workspace)
+            if free is None:
+                break
+            placed.append(free)
+        else:
+            places = {item.name: item for item in placed}
+            return replace(scene, objects=tuple(places[item.name] for item in scene.objects))
+    raise VimaError(
+        "NO_ROOM",
+        f"{len(scene.objects)} objects with radii "
+        f"{[round(item.built.radius, 3) for item in scene.objects]} m do not fit into "
+        f"x, y from {workspace.low} to {workspace.high} m; valid: fewer or smaller ones",
+    )
+
+
+def _free_place(
+    item: SceneObject,
+    placed: list[SceneObject],
+    random: np.random.Generator,
+    workspace: Workspace,
+) -> SceneObject | None:
+    """``item`` moved to where it touches neither the edge nor another, or None."""
+    radius = item.built.radius
+    low, high = np.array(workspace.low) + radius, np.array(workspace.high) - radius
+    if (low > high).any():
+        return None
+    for _ in range(_ATTEMPTS):
+        position = random.uniform(low, high)
+        yaw = random.uniform(-math.pi, math.pi)
+        if all(
+            math.dist(position, other.position_xy) > radius + other.built.radius + _GAP
+            for other in placed
+        ):
+            return replace(item, position_xy=tuple(position), yaw=yaw)
+    return None
+
+
+def _invalid(message: str) -> VimaError:
+    return VimaError("INVALID_VALUE", message)
+
+
+_DOWN = -math.pi / 2  # turns the open side of a three-sided rectangle towards +x
+
+SCENES: dict[str, Scene] = {
+    "put": Scene(
+        (
+            SceneObject("red_block", "block", "red", (0.58, -0.25), 0.4),
+            SceneObject("blue_bowl", "bowl", "blue", (0.47, 0.22)),
+            SceneObject("green_round", "round", "green", (0.40, -0.05)),
+        )
+    ),
+    "rotate": Scene(
+        (
+            SceneObject("yellow_l_block", "l_block", "yellow", (0.52, 0.12), 0.5),
+            SceneObject("purple_triangle", "triangle", "purple", (0.45, -0.24), -0.6),
+        )
+    ),
+    "rearrange": Scene(
+        (
+            SceneObject("orange_block", "block", "orange", (0.40, -0.30), 0.2),
+            SceneObject("cyan_cross", "cross", "cyan", (0.60, 0.0), 0.6),
+            SceneObject("pink_round", "round", "pink", (0.42, 0.28)),
+        )
+    ),
+    "sweep": Scene(
+        (
+            SceneObject("orange_bounds", "three_sided_rectangle", "orange", (0.41, 0.0), _DOWN),
+            SceneObject("grey_line", "line", "grey", (0.40, 0.0), math.pi / 2),
+            SceneObject("red_small_block_1", "small_block", "red", (0.64, -0.14), 0.3),
+            SceneObject("red_small_block_2", "small_block", "red", (0.68, -0.06), 1.0),
+            SceneObject("blue_small_block_1", "small_block", "blue", (0.66, 0.10), 0.7),
+        ),
+        EndEffector.SPATULA,
+    ),
+}

@@ -1,0 +1,163 @@
+"""The simulated robot cell: a scene on the table, two cameras, a flying tool."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from vima_ros.arm.motion import Waypoint
+from vima_ros.errors import VimaError
+from vima_ros.geometry import Pose
+from vima_ros.sim.cameras import check_view
+from vima_ros.sim.engine import mujoco
+from vima_ros.sim.render import OverviewRenderer, ViewRenderer
+from vima_ros.sim.scene import Scene
+from vima_ros.sim.tool import Tool, ToolState
+from vima_ros.sim.world import TIMESTEP, body_name, build_model, build_prompt_model
+
+_PROMPT_PLACE, _PROMPT_YAW = (0.5, 0.0), math.pi / 2  # VIMA-Bench's prompt pictures
+
+
+class Tabletop:
+    """A scene that moves only when ``advance`` or ``execute`` is called.
+
+    One thread: the pictures use OpenGL contexts, made at the first picture, that belong to the
+    thread which made them; and the physics has no lock. Create, use and close a tabletop in one
+    thread. (Without pictures any one thread at a time will do.)
+
+    ``show_tool``: draw the tool in ``render``, as VIMA-Bench by default does not; in a mask it is
+    background that hides what is behind it.
+    """
+
+    def __init__(self, scene: Scene, show_tool: bool = False) -> None:
+        self._show_tool = show_tool
+        self._views: ViewRenderer | None = None
+        self._overview: OverviewRenderer | None = None
+        self._load(scene)
+
+    def __enter__(self) -> Tabletop:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def scene(self) -> Scene:
+        """As it was at the last reset."""
+        return self._scene
+
+    @property
+    def time(self) -> float:
+        """Simulated time since the last reset [s]."""
+        return float(self._data.time)
+
+    @property
+    def tool_state(self) -> ToolState:
+        """The tool now."""
+        return self._tool.state
+
+    def reset(self, scene: Scene | None = None) -> None:
+        """Start again with ``scene``, or with the present one when None; ends any motion."""
+        self.close()
+        self._load(scene or self._scene)
+
+    def close(self) -> None:
+        """Free the OpenGL contexts; a later picture makes new ones."""
+        for renderer in (self._views, self._overview):
+            if renderer is not None:
+                renderer.close()
+        self._views = self._overview = None
+
+    def start(self, waypoints: Sequence[Waypoint]) -> None:
+        """Begin a motion, which ``advance`` carries out.
+
+        Raises VimaError: BUSY during another; NOT_FINITE, INVALID_VALUE for a bad waypoint.
+        """
+        self._tool.start(waypoints)
+
+    def advance(self, seconds: float) -> ToolState:
+        """Run the physics for ``seconds``, motion or not; what is less than a step is kept."""
+        if not (math.isfinite(seconds) and seconds >= 0.0):
+            raise VimaError("INVALID_VALUE", f"advance by {seconds} s; valid: 0 or more, finite")
+        self._owed += seconds
+        steps = int(self._owed / TIMESTEP + 1e-6)
+        self._owed -= steps * TIMESTEP
+        for _ in range(steps):
+            self._tool.step()
+        self._update()
+        return self._tool.state
+
+    def stop(self) -> ToolState:
+        """End the motion: the tool holds where it is, and what it carries."""
+        self._tool.stop()
+        return self._tool.state
+
+    def execute(self, waypoints: Sequence[Waypoint]) -> ToolState:
+        """``start`` and run to the end as fast as possible; the phase is SUCCEEDED or FAILED."""
+        self._tool.start(waypoints)
+        while self._tool.executing:
+            self._tool.step()
+        self._update()
+        return self._tool.state
+
+    def object_pose(self, name: str) -> Pose:
+        """Pose of an object's frame (``shapes``) in the base frame; VimaError UNKNOWN_OBJECT."""
+        body = self._data.body(body_name(self._scene.object(name).name))
+        w, x, y, z = body.xquat
+        return Pose(body.xpos, np.array([x, y, z, w]))
+
+    def render(self, view: str) -> np.ndarray:
+        """(128, 256, 3) uint8 RGB of "front" or "top"; VimaError INVALID_VALUE, NO_RENDERER."""
+        return self._view_renderer().rgb(self._data, view)
+
+    def render_mask(self, view: str) -> np.ndarray:
+        """(128, 256) uint8: scene.objects[i] has id i + 1, the rest 0. Errors as ``render``."""
+        return self._view_renderer().mask(self._data, view)
+
+    def render_prompt_object(self, name: str, view: str) -> tuple[np.ndarray, np.ndarray]:
+        """One object alone as prompts show it: RGB (128, 256, 3), mask (128, 256) 0 or 1, uint8.
+
+        On white at (0.5, 0, 0) with yaw +90 degrees wherever it is in the scene; a small block is
+        7 times larger (VIMA-Bench). Errors: ``object_pose`` and ``render``.
+        """
+        check_view(view)
+        item = replace(self._scene.object(name), position_xy=_PROMPT_PLACE, yaw=_PROMPT_YAW)
+        model = build_prompt_model(item)
+        data = mujoco.MjData(model)
+        mujoco.mj_forward(model, data)
+        renderer = ViewRenderer(model, Scene((item,)))
+        try:
+            return renderer.rgb(data, view), renderer.mask(data, view)
+        finally:
+            renderer.close()
+
+    def render_overview(self, width: int = 640, height: int = 480) -> np.ndarray:
+        """(height, width, 3) uint8 RGB for people: perspective, with the tool.
+
+        Errors as ``render``; INVALID_VALUE for a size beyond 1920 x 1080.
+        """
+        if self._overview is None or self._overview.size != (width, height):
+            if self._overview is not None:
+                self._overview.close()
+            self._overview = OverviewRenderer(self._model, width, height)
+        return self._overview.rgb(self._data)
+
+    def _load(self, scene: Scene) -> None:
+        self._scene = scene
+        self._model = build_model(scene)
+        self._data = mujoco.MjData(self._model)
+        self._tool = Tool(self._model, self._data, scene)
+        self._owed = 0.0  # time asked for but shorter than a step [s]
+        mujoco.mj_forward(self._model, self._data)
+
+    def _update(self) -> None:
+        """Bring the poses of all bodies up to the last step."""
+        mujoco.mj_kinematics(self._model, self._data)
+
+    def _view_renderer(self) -> ViewRenderer:
+        if self._views is None:
+            self._views = ViewRenderer(self._model, self._scene, self._show_tool)
+        return self._views

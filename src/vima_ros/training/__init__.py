@@ -1,0 +1,1 @@
+"""Making what the suite ships: tokenizer, demonstrations, policies, detectors."""

@@ -1,0 +1,145 @@
+"""The tokenizer: words to ids and back, placeholders in their place."""
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models
+
+from vima_ros.errors import VimaError
+from vima_ros.policy.tokenizer import OWN_TOKENIZER, PromptTokenizer
+from vima_ros.training.tokenizer import TEMPLATES, train
+
+END = 1
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return PromptTokenizer()
+
+
+@pytest.fixture(scope="module")
+def raw():
+    return Tokenizer.from_file(str(OWN_TOKENIZER))
+
+
+def pieces(raw, tokens):
+    return [t if isinstance(t, str) else raw.id_to_token(t) for t in tokens]
+
+
+def test_the_committed_file_is_what_training_gives():
+    assert OWN_TOKENIZER.read_text(encoding="utf-8") == train().to_str(pretty=True)
+
+
+def test_the_conventions_of_t5(raw, tokenizer):
+    assert [raw.token_to_id(token) for token in ("<pad>", "</s>", "<unk>")] == [0, 1, 2]
+    assert 1000 < tokenizer.vocab_size < 2000
+    assert raw.encode("Put the block into the bowl.").tokens == [
+        *("▁Put", "▁the", "▁block", "▁into", "▁the", "▁bowl", ".", "</s>")
+    ]
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(text=st.text())
+def test_any_text_comes_back(raw, text):
+    """Up to what the normaliser changes: compatibility characters and the amount of space."""
+    want = raw.normalizer.normalize_str(text)
+    got = raw.encode(text)
+    for special in ("<pad>", "</s>", "<unk>"):
+        if special in want:
+            return
+    assert raw.decode(got.ids) == want
+    assert raw.token_to_id("<unk>") not in got.ids
+
+
+@pytest.mark.parametrize("text", ["<0x41>", "▁", "a▁b", "é", "日本", "\0", "🤖", "{", "a\u00a0b"])
+def test_odd_text_comes_back(raw, text):
+    assert raw.decode(raw.encode(text).ids) == raw.normalizer.normalize_str(text)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(text=st.text())
+def test_the_end_comes_last_and_ids_fit_the_table(tokenizer, text):
+    tokens = tokenizer.encode(text, [])
+    assert tokens[-1] == END
+    assert all(type(token) is int and 0 <= token < tokenizer.vocab_size for token in tokens)
+    assert tokenizer.encode(text, []) == tokens
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_placeholders_keep_their_order(raw, tokenizer, template):
+    names = re.findall(r"\{(\w+)\}", template)
+    tokens = tokenizer.encode(template, sorted(set(names)))
+    assert [token for token in tokens if isinstance(token, str)] == names
+    assert "<0x" not in "".join(pieces(raw, tokens))
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(
+    parts=st.lists(
+        st.sampled_from(["{a}", "{a_1}", "{b}", "put", "the", ".", ",", '"', "Ünder"]), max_size=8
+    )
+)
+def test_placeholders_between_anything(tokenizer, parts):
+    names = [part.strip("{}") for part in parts if part.startswith("{")]
+    tokens = tokenizer.encode(" ".join(parts), ["b", "a", "a_1"])
+    assert [token for token in tokens if isinstance(token, str)] == names
+
+
+def test_text_around_a_placeholder(raw, tokenizer):
+    """A placeholder ends a word: what follows begins one, as with T5's tokenizer."""
+    tokens = tokenizer.encode("Put {a} into {b}.", ["a", "b"])
+    assert pieces(raw, tokens) == ["▁Put", "a", "▁into", "b", "▁", ".", "</s>"]
+    assert tokenizer.encode("{a}{b}", ["a", "b"]) == ("a", "b", END)
+
+
+def test_placeholders_of_one_prompt_are_text_in_the_next():
+    tokenizer = PromptTokenizer()  # its own, so that no other test has taught it a name
+    plain = tokenizer.encode("Put {a} here", [])
+    assert tokenizer.encode("Put {a} here", ["a"]) != plain
+    for i in range(40):
+        assert tokenizer.encode("{x}", [f"y{i}", "x"]) == ("x", END)
+    for names in ([], ["x"]):
+        assert tokenizer.encode("Put {a} here", names) == plain
+
+
+@pytest.mark.parametrize("text", ["put{a}", "{a}s", "{a}_", "3{a}", "{a} and the{a}", "é{a}"])
+def test_a_placeholder_glued_to_a_word(tokenizer, text):
+    with pytest.raises(VimaError, match=r"\{a\} is glued") as error:
+        tokenizer.encode(text, ["a"])
+    assert error.value.code == "BAD_PLACEHOLDER"
+
+
+def test_half_a_surrogate_pair(tokenizer):
+    with pytest.raises(VimaError) as error:
+        tokenizer.encode("put \ud800 there", [])
+    assert error.value.code == "BAD_TEXT"
+
+
+def test_quick_even_with_new_placeholders(tokenizer):
+    start = time.perf_counter()
+    for i in range(20):
+        tokenizer.encode("Put the {x} into the {y}.", [f"never_seen_{i}", "x", "y"])
+    assert (time.perf_counter() - start) / 20 < 0.02
+
+
+def test_another_tokenizer_by_path(tmp_path, tokenizer):
+    path = tmp_path / "copy"
+    path.write_bytes(OWN_TOKENIZER.read_bytes())
+    text = "Rotate the {a} 90 degrees."
+    assert PromptTokenizer(str(path)).encode(text, ["a"]) == tokenizer.encode(text, ["a"])
+
+
+@pytest.mark.parametrize("kind", ["missing", "broken", "no end"])
+def test_a_tokenizer_that_cannot_be_used(tmp_path: Path, kind):
+    path = tmp_path / "tokenizer.json"
+    if kind == "broken":
+        path.write_text("{")
+    if kind == "no end":
+        Tokenizer(models.BPE({"a": 0}, [])).save(str(path))
+    with pytest.raises(VimaError) as error:
+        PromptTokenizer(path)
+    assert error.value.code == "BAD_TOKENIZER"

@@ -1,0 +1,162 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vima_ros.errors import VimaError
+from vima_ros.sim import render
+from vima_ros.sim.cameras import project
+from vima_ros.sim.scene import SCENES, Scene, SceneObject, random_scene
+from vima_ros.sim.shapes import COLOURS
+from vima_ros.sim.tabletop import Tabletop
+
+SRC = Path(__file__).parents[3] / "src"
+VIEWS = ("front", "top")
+
+
+def box(mask):
+    """First and last row, first and last column of a mask."""
+    rows, columns = np.nonzero(mask)
+    return np.array([rows.min(), rows.max(), columns.min(), columns.max()])
+
+
+def hue(image):
+    """Colour without brightness: shading darkens all three alike."""
+    image = image.astype(float)
+    return image / image.max(axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_mask_ids_follow_the_scene_and_agree_with_the_colours(seed):
+    scene = random_scene(seed, movable=3, fixed=1)
+    with Tabletop(scene) as tabletop:
+        for view in VIEWS:
+            image, mask = tabletop.render(view), tabletop.render_mask(view)
+            assert image.shape == (128, 256, 3)
+            assert image.dtype == mask.dtype == np.uint8
+            assert set(np.unique(mask)) <= set(range(5))
+            assert set(np.unique(image[mask == 0])) == {47, 239}
+            for index, item in enumerate(scene.objects):
+                here = mask == index + 1
+                assert here.any()
+                want = np.array(COLOURS[item.colour], float)
+                assert np.abs(hue(image[here]) - want / want.max()).max() < 0.03
+                row, column = project(view, [*item.position_xy, 0.0])
+                first, last, left, right = box(here)
+                assert left - 1 < column < right + 1
+                assert first - 1 < row < last + 1
+
+
+def test_a_face_seen_from_above_has_exactly_its_colour():
+    with Tabletop(SCENES["put"]) as tabletop:
+        image, mask = tabletop.render("top"), tabletop.render_mask("top")
+        assert np.abs(image[mask == 1].astype(int) - COLOURS["red"]).max() <= 1
+
+
+def test_same_seed_same_pixels_and_views_do_not_disturb_the_physics():
+    pictures = []
+    for look in (False, True):
+        with Tabletop(random_scene(3)) as tabletop:
+            for _ in range(5):
+                tabletop.advance(0.1)
+                if look:
+                    tabletop.render("front")
+            pictures.append([tabletop.render(v) for v in VIEWS] + [tabletop.render_mask("top")])
+    for first, second in zip(*pictures, strict=True):
+        assert np.array_equal(first, second)
+
+
+def test_the_tool_is_drawn_only_when_asked_for():
+    images = {}
+    for show in (False, True):
+        with Tabletop(Scene(()), show_tool=show) as tabletop:
+            images[show] = tabletop.render("top")
+            assert not tabletop.render_mask("top").any()
+    assert (images[False] != images[True]).any()
+    assert set(np.unique(images[False])) == {47, 239}
+
+
+# First and last row and column, top then front, of VIMA-Bench's own prompt pictures.
+PROMPTS = {
+    "block": ((55, 71, 120, 136), (67, 91, 120, 136)),
+    "small_block": ((37, 89, 102, 154), (42, 116, 102, 154)),
+    "cross": ((51, 75, 116, 140), (66, 87, 116, 140)),
+    "l_block": ((51, 75, 116, 140), (66, 87, 116, 140)),
+    "triangle": ((51, 75, 116, 140), (66, 87, 116, 140)),
+    "round": ((51, 75, 116, 140), (66, 87, 116, 140)),
+    "square": ((33, 93, 98, 158), (58, 100, 98, 158)),
+    "line": ((58, 68, 86, 170), (76, 82, 86, 170)),
+    "three_sided_rectangle": ((30, 101, 90, 166), (55, 106, 90, 166)),
+}
+
+
+@pytest.mark.parametrize("shape", PROMPTS)
+def test_prompt_pictures_are_as_large_as_vima_benchs(shape):
+    """Wherever it stands in the scene; within 2 px."""
+    with Tabletop(Scene((SceneObject("a", shape, "green", (0.6, 0.2), 0.7),))) as tabletop:
+        for view, want in zip(("top", "front"), PROMPTS[shape], strict=True):
+            image, mask = tabletop.render_prompt_object("a", view)
+            assert set(np.unique(mask)) == {0, 1}
+            assert (image[mask == 0] == 255).all()
+            assert (image[mask == 1] != 255).any(axis=1).all()
+            assert np.abs(box(mask) - want).max() <= 2
+
+
+def test_the_bowl_is_as_large_as_vima_benchs():
+    with Tabletop(SCENES["put"]) as tabletop:
+        for view, want in (("top", (50, 50)), ("front", (43, 50))):
+            first, last, left, right = box(tabletop.render_mask(view) == 2)
+            assert (last - first + 1, right - left + 1) == pytest.approx(want, abs=2)
+
+
+def test_overview_and_its_limits():
+    with Tabletop(SCENES["put"]) as tabletop:
+        assert tabletop.render_overview(320, 200).shape == (200, 320, 3)
+        assert tabletop.render_overview(160, 120).shape == (120, 160, 3)
+        with pytest.raises(VimaError, match="1920"):
+            tabletop.render_overview(4000, 200)
+
+
+def test_unknown_views_and_names_are_refused():
+    with Tabletop(SCENES["put"]) as tabletop:
+        for call in (tabletop.render, tabletop.render_mask):
+            with pytest.raises(VimaError, match="front, top"):
+                call("side")
+        with pytest.raises(VimaError, match="front, top"):
+            tabletop.render_prompt_object("red_block", "side")
+        with pytest.raises(VimaError, match="red_block"):
+            tabletop.render_prompt_object("red", "top")
+
+
+def test_reset_changes_the_picture_and_close_may_come_twice():
+    tabletop = Tabletop(SCENES["put"])
+    before = tabletop.render("top")
+    tabletop.reset(SCENES["rotate"])
+    assert (tabletop.render("top") != before).any()
+    tabletop.reset(SCENES["put"])
+    assert np.array_equal(tabletop.render("top"), before)
+    tabletop.close()
+    tabletop.close()
+
+
+def test_a_renderer_that_cannot_start_says_what_to_install(monkeypatch):
+    def broken(*_, **__):
+        raise ImportError("no GL")
+
+    monkeypatch.setattr(render.mujoco, "Renderer", broken)
+    with pytest.raises(VimaError, match="libegl1") as caught:
+        Tabletop(SCENES["put"]).render("top")
+    assert caught.value.code == "NO_RENDERER"
+
+
+def test_egl_is_chosen_unless_the_user_chose():
+    program = "import os, vima_ros.sim.engine; print(os.environ['MUJOCO_GL'])"
+    for given, want in (({}, "egl"), ({"MUJOCO_GL": "disable"}, "disable")):
+        environment = {k: v for k, v in os.environ.items() if k != "MUJOCO_GL"} | given
+        environment["PYTHONPATH"] = str(SRC)
+        command = [sys.executable, "-c", program]
+        got = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert got.stdout.strip() == want
