@@ -1,0 +1,1 @@
+"""From camera pictures to objects: views, camera pairing, detectors, crops and drawings."""

@@ -1,0 +1,195 @@
+"""Which pixels of a picture show the plain surfaces that objects lie on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vima_ros.errors import VimaError
+
+MIN_TOLERANCE = 6.0  # [levels] covers rounding and mild compression where no noise is measured
+MAX_SIGMA = 8.0  # [levels] a surface that varies more is not plain
+MAX_SLOPE = 64.0  # [levels] over the picture's width; slanting light, not a gradient
+STRAY_QUANTILE = 0.95  # of the differences: compression leaves most pixels exact, a few far off
+STRAY_FACTOR = 2.5  # to the tolerance; about 6 sigma of normal noise
+FITS = 3  # the slope settles
+NEIGHBOURHOOD = 24  # [levels] around the commonest colour, while its centre is sought
+MIN_SHARE = 0.4  # of the picture is background, or it is not a picture of things on a table
+MIN_RIM_SHARE = 0.5  # of the picture's rim, which objects cross but do not cover
+RIM = 3  # [px] nearer to the rim a camera may show a sliver of what is beyond the table
+SECOND_RIM_SHARE = 1 / 6  # of the rim: a short side of the picture; more than one object crosses
+SECOND_SHARE = 1 / 8  # of the picture: more than one object covers
+BLEND_REACH = 2  # [px] over which a camera mixes two surfaces that meet
+SAMPLE = 4096  # [px] looked at for a colour; enough for a median
+
+
+@dataclass(frozen=True, eq=False)
+class Background:
+    """``mask`` (h, w) bool: the background; ``contrast`` (h, w) float32: how far each pixel's
+    colour is from the nearest surface, in units of that surface's tolerance.
+    """  # noqa: D205
+
+    mask: np.ndarray
+    contrast: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class _Surface:
+    """A plain colour (h, w, 3), where it is seen (h, w) bool, and the contrast with it (h, w)."""
+
+    colour: np.ndarray
+    mask: np.ndarray
+    contrast: np.ndarray
+
+
+def find_background(image_rgb: np.ndarray) -> Background:
+    """The one or two plain surfaces behind the objects of ``image_rgb`` (h, w, 3) uint8.
+
+    The first is the commonest colour. A second one (the ground around a table) must reach the
+    picture's rim or be larger than any object. A table is convex: within its outline the colour
+    of the ground is part of an object, while the colour of the table is table everywhere, also
+    inside a ring. Colours, their slope under slanting light and the noise are estimated from the
+    picture.
+
+    Raises VimaError (NO_UNIFORM_BACKGROUND) if the surfaces do not cover ``MIN_SHARE`` of the
+    picture and ``MIN_RIM_SHARE`` of its rim.
+    """
+    rim = _ring(image_rgb.shape[:2], 0)
+    share = rim_share = 0.0
+    first = _commonest_surface(image_rgb, np.ones_like(rim))
+    if first is not None:
+        mask, contrast = first.mask, first.contrast
+        second = _second_surface(image_rgb, first.mask, rim)
+        if second is not None:
+            mask = _table_and_ground(first.mask, second.mask) | _seam(image_rgb, first, second)
+            contrast = np.minimum(contrast, second.contrast)
+        share, rim_share = mask.mean(), mask[_ring(rim.shape, RIM)].mean()
+    if share < MIN_SHARE or rim_share < MIN_RIM_SHARE:
+        raise VimaError(
+            "NO_UNIFORM_BACKGROUND",
+            f"plain surfaces cover {share:.0%} of the picture and {rim_share:.0%} of its rim; "
+            f"valid: at least {MIN_SHARE:.0%} and {MIN_RIM_SHARE:.0%}. Use a plain table or "
+            "another detector",
+        )
+    return Background(mask, contrast)
+
+
+def _ring(shape: tuple[int, ...], inset: int) -> np.ndarray:
+    """Bool (h, w): the pixels that are ``inset`` [px] away from the outermost ones."""
+    ring = np.zeros(shape, np.uint8)
+    corner = shape[1] - 1 - inset, shape[0] - 1 - inset
+    return cv2.rectangle(ring, (inset, inset), corner, 1) > 0
+
+
+def _commonest_surface(image: np.ndarray, where: np.ndarray) -> _Surface | None:
+    """The surface of the colour that is commonest in ``where`` (h, w) bool.
+
+    None if there is nothing to look at or the colour varies more than a plain surface does.
+    """
+    index = np.flatnonzero(where)
+    index = index[:: 1 + len(index) // SAMPLE]
+    pixels = image.reshape(-1, 3)[index]
+    found = _fit(pixels, _place(image.shape[1], *np.divmod(index, image.shape[1])))
+    if found is None:
+        return None
+    fit, tolerance = found
+    rows, columns = np.indices(image.shape[:2], sparse=True)
+    colour = (_place(image.shape[1], rows, columns) @ fit).astype(np.float32)  # (h, w, 3)
+    red, green, blue = cv2.split(cv2.absdiff(image.astype(np.float32), colour))
+    contrast = cv2.max(cv2.max(red, green), blue) / np.float32(tolerance)
+    return _Surface(colour, contrast <= 1, contrast)
+
+
+def _place(width: int, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """(..., 3): 1, x and y in picture widths, what a colour under slanting light depends on."""
+    x, y = np.broadcast_arrays(columns / width - 0.5, rows / width)
+    return np.stack([np.ones_like(x), x, y], -1)
+
+
+def _fit(pixels: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, float] | None:
+    """Colour of the commonest surface as (3, 3), ``place`` to RGB, and its tolerance [levels].
+
+    ``pixels`` is uint8 (n, 3). None if there are too few or they vary too much.
+    """
+    fit = np.zeros((3, 3))
+    fit[0] = _mode(pixels)
+    for _ in range(FITS):
+        near = (np.abs(pixels - place @ fit) <= NEIGHBOURHOOD).all(1)
+        if np.count_nonzero(near) < len(fit):
+            return None
+        # A strip one pixel wide leaves a slope open: rcond takes it as none.
+        fit = np.linalg.lstsq(place[near], pixels[near].astype(np.float64), rcond=1e-3)[0]
+        if np.abs(fit[1:]).max() > MAX_SLOPE:
+            fit = np.array([np.median(pixels[near], 0), np.zeros(3), np.zeros(3)])
+    difference = np.abs(pixels[near] - place[near] @ fit)
+    sigma = 1.4826 * np.median(difference, 0).max()  # of a normal distribution
+    if sigma > MAX_SIGMA:
+        return None
+    stray = np.quantile(difference.max(1), STRAY_QUANTILE)
+    return fit, max(MIN_TOLERANCE, STRAY_FACTOR * stray)
+
+
+def _mode(pixels: np.ndarray) -> np.ndarray:
+    """The commonest colour (3,) of ``pixels`` uint8 (n, 3), to about 16 levels."""
+    bins = (pixels >> 4).astype(np.int32) @ np.array([256, 16, 1], np.int32)
+    counts = np.pad(np.bincount(bins, minlength=4096).reshape(16, 16, 16), 1)
+    for axis in range(3):  # a colour on the edge of a bin counts with the bins beside it
+        counts = counts + np.roll(counts, 1, axis) + np.roll(counts, -1, axis)
+    counts = counts[1:-1, 1:-1, 1:-1]
+    return np.array(np.unravel_index(counts.argmax(), counts.shape)) * 16.0 + 7.5
+
+
+def _second_surface(image: np.ndarray, first: np.ndarray, rim: np.ndarray) -> _Surface | None:
+    """What is seen beyond the first surface (h, w), None if that is not plain or not large."""
+    for where in (rim & ~first, ~first):
+        surface = _commonest_surface(image, where)
+        if surface is None:
+            continue
+        mask = _outer_parts(surface.mask & ~first, rim)
+        if mask[rim].mean() >= SECOND_RIM_SHARE or mask.mean() >= SECOND_SHARE:
+            return _Surface(surface.colour, mask, surface.contrast)
+    return None
+
+
+def _outer_parts(mask: np.ndarray, rim: np.ndarray) -> np.ndarray:
+    """The connected parts of ``mask`` (h, w) that reach the rim or are larger than any object."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    keep = stats[:, cv2.CC_STAT_AREA] >= SECOND_SHARE * mask.size
+    keep[labels[rim]] = True
+    keep[0] = False
+    return keep[labels]
+
+
+def _table_and_ground(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Bool (h, w): the table, and the ground where it lies outside the table's outline."""
+    table, ground, outline = first, second, _hull(first)
+    if outline[second].mean() > 0.5:  # the first surface surrounds the second
+        table, ground, outline = second, first, _hull(second)
+    return table | ground & ~outline
+
+
+def _hull(mask: np.ndarray) -> np.ndarray:
+    """Bool (h, w): the convex hull of the largest connected part of ``mask``."""
+    opened = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
+    hull = np.zeros(mask.shape, np.uint8)
+    if len(stats) > 1:
+        part = (labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()).astype(np.uint8)
+        contours, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        cv2.fillConvexPoly(hull, cv2.convexHull(contours[0]), 1)
+    return hull > 0
+
+
+def _seam(image: np.ndarray, first: _Surface, second: _Surface) -> np.ndarray:
+    """Bool (h, w): where two surfaces meet and a camera mixes their colours."""
+    kernel = np.ones((2 * BLEND_REACH + 1,) * 2, np.uint8)
+    near = [cv2.dilate(surface.mask.astype(np.uint8), kernel) > 0 for surface in (first, second)]
+    seam = near[0] & near[1] & ~first.mask & ~second.mask
+    step = (second.colour - first.colour)[seam]  # (n, 3)
+    offset = image[seam] - first.colour[seam]  # (n, 3)
+    along = (offset * step).sum(1) / np.maximum((step * step).sum(1), 1.0)
+    mixed = np.clip(along, 0.0, 1.0)[:, None] * step
+    seam[seam] = np.abs(offset - mixed).max(1) <= 2 * MIN_TOLERANCE
+    return seam

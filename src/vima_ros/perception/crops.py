@@ -1,0 +1,57 @@
+"""Crops and boxes: what the policy sees of each object (VIMA_SPEC items 7 to 12)."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from vima_ros.perception.instances import Instances, check_image
+from vima_ros.specs import CROP_SIZE, ViewObjects
+
+MIN_VISIBLE = 2  # [px] an object with fewer counts as hidden (VIMA_SPEC item 8)
+
+
+def extract_objects(image_rgb: np.ndarray, instances: Instances) -> ViewObjects:
+    """The visible objects of ``image_rgb`` uint8 (128, 256, 3), in the order of ``instances``.
+
+    Hidden objects are left out. A track id is the instance's id. Raises VimaError
+    (INVALID_VALUE) for another image.
+    """
+    check_image(image_rgb)
+    boxes, crops, seen = [], [], []
+    for place, instance in enumerate(instances.ids.tolist()):
+        pixels = (instances.mask == instance).view(np.uint8)
+        if cv2.countNonZero(pixels) < MIN_VISIBLE:
+            continue
+        left, top, columns, rows = cv2.boundingRect(pixels)
+        boxes.append(_box(left, top, columns, rows))
+        crops.append(_crop(image_rgb[top : top + rows, left : left + columns]))
+        seen.append(place)
+    if not seen:
+        return ViewObjects.empty()
+    return ViewObjects(
+        np.array(boxes), np.stack(crops), instances.scores[seen], instances.ids[seen]
+    )
+
+
+def _box(left: int, top: int, columns: int, rows: int) -> tuple[int, int, int, int]:
+    """Box x centre, y centre, height, width [px], the latter max − min (VIMA_SPEC item 8)."""
+    return left + (columns - 1) // 2, top + (rows - 1) // 2, rows - 1, columns - 1
+
+
+def _crop(patch_rgb: np.ndarray) -> np.ndarray:
+    """``patch_rgb`` (h, w, 3) padded to a square and resized, (3, 32, 32) (VIMA_SPEC item 9)."""
+    rows, columns = patch_rgb.shape[:2]
+    size = max(rows, columns)
+    above, before = (size - rows) // 2, (size - columns) // 2
+    square = cv2.copyMakeBorder(
+        patch_rgb,
+        above,
+        size - rows - above,
+        before,
+        size - columns - before,
+        cv2.BORDER_CONSTANT,
+        value=(0, 0, 0),
+    )
+    small = cv2.resize(square, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_AREA)
+    return small.transpose(2, 0, 1)

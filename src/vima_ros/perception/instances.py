@@ -1,0 +1,105 @@
+"""What a detector finds, and the interface of every detector."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from vima_ros.errors import VimaError
+from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH, VIEWS
+
+FRAME_SHAPE = (POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH)
+MAX_ID = int(np.iinfo(np.uint16).max)
+
+
+def _invalid(message: str) -> VimaError:
+    return VimaError("INVALID_VALUE", message)
+
+
+def check_image(image_rgb: np.ndarray) -> None:
+    """Raises VimaError (INVALID_VALUE) unless ``image_rgb`` is uint8 (128, 256, 3)."""
+    dtype, shape = getattr(image_rgb, "dtype", type(image_rgb).__name__), np.shape(image_rgb)
+    if dtype != np.uint8 or shape != (*FRAME_SHAPE, 3):
+        raise _invalid(f"image is {dtype} {shape}; valid: uint8 {(*FRAME_SHAPE, 3)}")
+
+
+def check_mask(mask: np.ndarray) -> None:
+    """Raises VimaError (INVALID_VALUE) unless ``mask`` is uint8 or uint16 (128, 256)."""
+    dtype, shape = getattr(mask, "dtype", type(mask).__name__), np.shape(mask)
+    if dtype not in (np.uint8, np.uint16) or shape != FRAME_SHAPE:
+        raise _invalid(f"mask is {dtype} {shape}; valid: uint8 or uint16 {FRAME_SHAPE}")
+
+
+@dataclass(frozen=True, eq=False)
+class Instances:
+    """The objects of one picture.
+
+    ``mask`` uint16 (128, 256): the object id of each pixel, 0 = background. ``ids`` int64 (n,):
+    the ids in object order, 1 to 65535, each once; an id may be hidden, but every id of the mask
+    is among them. ``scores`` float32 (n,): confidence, 0 to 1.
+
+    Raises VimaError (INVALID_VALUE) for anything else.
+    """
+
+    mask: np.ndarray
+    ids: np.ndarray
+    scores: np.ndarray
+
+    def __post_init__(self) -> None:
+        check_mask(self.mask)
+        ids, scores = np.asarray(self.ids), np.asarray(self.scores)
+        if ids.ndim != 1 or scores.shape != ids.shape:
+            raise _invalid(f"ids {ids.shape} and scores {scores.shape}; valid: (n,) both")
+        ids = ids.astype(np.int64)
+        if len(set(ids.tolist())) != len(ids) or ((ids < 1) | (ids > MAX_ID)).any():
+            raise _invalid(f"ids {ids.tolist()}; valid: 1 to {MAX_ID}, each once")
+        unnamed = np.setdiff1d(self.mask, [0, *ids])
+        if unnamed.size:
+            raise _invalid(f"mask holds {unnamed.tolist()[:8]}; valid: 0 and {ids.tolist()}")
+        if not ((scores >= 0) & (scores <= 1)).all():
+            raise _invalid(f"scores {scores.tolist()}; valid: 0 to 1")
+        for name, value, dtype in (
+            ("mask", self.mask, np.uint16),
+            ("ids", ids, np.int64),
+            ("scores", scores, np.float32),
+        ):
+            array = value.astype(dtype, copy=True)
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Detector(ABC):
+    """Finds the objects of a picture. A backend implements ``_find`` and sets ``needs_mask``."""
+
+    needs_mask: bool = False
+
+    def detect(
+        self, image_rgb: np.ndarray, view: str, mask: np.ndarray | None = None
+    ) -> Instances:
+        """The objects in ``image_rgb`` uint8 (128, 256, 3) of the camera ``view``.
+
+        ``mask`` uint8 or uint16 (128, 256) holds instance ids, 0 = background; it is required if
+        ``needs_mask``, else unused. Raises VimaError (INVALID_VALUE) for other input, and
+        (NO_MASK) for a missing mask; a backend may add its own codes.
+        """
+        check_image(image_rgb)
+        if view not in VIEWS:
+            raise _invalid(f"view {view!r}; valid: {', '.join(VIEWS)}")
+        if mask is not None:
+            check_mask(mask)
+        elif self.needs_mask:
+            raise VimaError(
+                "NO_MASK",
+                f"{type(self).__name__} needs an instance mask for the {view} view and got none; "
+                "publish one or choose a detector that finds objects in the picture",
+            )
+        return self._find(image_rgb, view, mask)
+
+    @abstractmethod
+    def _find(self, image_rgb: np.ndarray, view: str, mask: np.ndarray | None) -> Instances:
+        """As ``detect``, with input already checked."""

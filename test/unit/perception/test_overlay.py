@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from vima_ros.errors import VimaError
+from vima_ros.perception.overlay import draw_action, draw_objects, object_colour
+from vima_ros.specs import ViewObjects
+
+IMAGE = np.full((128, 256, 3), 47, np.uint8)
+
+
+def one_object(box, track_id=4):
+    return ViewObjects([box], np.zeros((1, 3, 32, 32), np.uint8), [0.5], [track_id])
+
+
+def test_nothing_found_is_the_enlarged_picture():
+    image = np.random.default_rng(0).integers(0, 256, IMAGE.shape).astype(np.uint8)
+    drawn = draw_objects(image, ViewObjects.empty(), scale=2)
+    assert drawn.shape == (256, 512, 3)
+    for row, column in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        np.testing.assert_array_equal(drawn[row::2, column::2], image)
+
+
+@pytest.mark.parametrize("scale", [1, 3, 4])
+def test_the_box_goes_around_the_object(scale):
+    drawn = draw_objects(IMAGE, one_object([100, 60, 20, 11]), scale)
+    inside = (slice(50 * scale, 71 * scale), slice(95 * scale, 107 * scale))  # 21 x 12 px
+    colour = object_colour(4)
+    edge = drawn[inside]
+    assert (edge[0] == colour).all()
+    assert (edge[-1] == colour).all()
+    assert (edge[:, 0] == colour).all()
+    assert (edge[:, -1] == colour).all()
+    assert (edge[1:-1, 1:-1] == 47).all()
+    outside = drawn.copy()
+    outside[inside] = 47
+    assert (outside[: 49 * scale] != 47).any()  # the label, above
+    assert (outside[71 * scale :] == 47).all()
+
+
+@pytest.mark.parametrize("box", [[0, 0, 0, 0], [255, 127, 0, 0], [128, 64, 127, 255]])
+def test_a_label_at_the_edge_stays_in_the_picture(box):
+    drawn = draw_objects(IMAGE, one_object(box))
+    assert (drawn != 47).any(-1).sum() > 100
+
+
+def test_nearby_ids_have_different_colours():
+    colours = np.array([object_colour(k) for k in range(8)])
+    apart = np.abs(colours[:, None] - colours).max(-1) + 255 * np.eye(8)
+    assert apart.min() > 40
+
+
+def test_the_arrow_starts_at_the_pick_and_ends_at_the_place():
+    canvas = np.zeros((384, 768, 3), np.uint8)
+    drawn = draw_action(canvas, (20, 30), (200, 90))
+    assert (canvas == 0).all()
+    ring = drawn[91 - 6, 61]  # 6 px above the middle of pixel (20, 30)
+    assert ring[1] > ring[0]
+    assert drawn[181, 331].any()  # half way
+    assert not drawn[300:, :300].any()
+    assert not drawn[:100, 500:].any()
+
+
+def test_points_far_outside_are_cut_off():
+    canvas = np.zeros((384, 768, 3), np.uint8)
+    assert draw_action(canvas, (1e12, 0), (10, 10)).any()
+
+
+@pytest.mark.parametrize("point", [(np.nan, 1), (np.inf, 1), (1, 2, 3), ("a", "b")])
+def test_points_that_are_not_points_are_refused(point):
+    with pytest.raises(VimaError, match="finite x, y"):
+        draw_action(np.zeros((10, 10, 3), np.uint8), point, (1, 1))
+
+
+def test_a_scale_below_one_is_refused():
+    with pytest.raises(VimaError, match="scale is 0"):
+        draw_objects(IMAGE, ViewObjects.empty(), 0)

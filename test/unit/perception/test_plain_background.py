@@ -1,0 +1,132 @@
+import json
+import time
+
+import cv2
+import numpy as np
+import pytest
+from helpers import shared
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from synthetic_tables import exactly_found, random_scene
+
+from vima_ros.errors import VimaError
+from vima_ros.perception.plain_background import PlainBackgroundDetector
+
+DETECTOR = PlainBackgroundDetector()
+
+
+def true_masks(segmentation, ids):
+    """Bool masks of the objects that show at least 2 pixels (VIMA_SPEC item 8)."""
+    masks = [segmentation == k for k in ids]
+    return [mask for mask in masks if mask.sum() >= 2]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0, 2, 5]))
+def test_random_shapes_on_a_random_table_are_found_exactly(seed, noise):
+    image, mask = random_scene(np.random.default_rng(seed), noise)
+    found = DETECTOR.detect(image, "top")
+    assert exactly_found(true_masks(mask, range(1, mask.max() + 1)), found, least=0.8)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_order_is_row_then_column_of_the_box_centre(seed):
+    image, _ = random_scene(np.random.default_rng(seed))
+    found = DETECTOR.detect(image, "front")
+    centres = []
+    for k in found.ids:
+        rows, columns = np.nonzero(found.mask == k)
+        centres.append((rows.min() + rows.max(), columns.min() + columns.max()))
+    assert centres == sorted(centres)
+    assert found.ids.tolist() == list(range(1, len(found) + 1))
+
+
+def test_an_empty_table_shows_nothing():
+    assert len(DETECTOR.detect(np.full((128, 256, 3), 90, np.uint8), "top")) == 0
+
+
+def test_speckle_and_slivers_at_the_rim_are_not_objects():
+    image = np.full((128, 256, 3), 47, np.uint8)
+    image[20:23, 30:33] = image[90, 100:110] = 240  # [px] 9 and 10
+    image[:2, 60:100] = image[40:80, 254:] = 140
+    assert len(DETECTOR.detect(image, "top")) == 0
+    image[60:69, 70:79] = 240
+    assert len(DETECTOR.detect(image, "top")) == 1
+
+
+def test_a_ring_keeps_its_hole():
+    image = np.full((128, 256, 3), 255, np.uint8)
+    cv2.circle(image, (100, 60), 14, (200, 40, 40), 7)
+    found = DETECTOR.detect(image, "top")
+    assert len(found) == 1
+    assert found.mask[60, 100] == 0
+    assert found.mask[60, 114] == 1
+
+
+def test_the_score_falls_with_contrast():
+    scores = []
+    for level in (60, 52, 48.5):
+        image = np.full((128, 256, 3), 40, np.uint8)
+        image[50:70, 50:70] = level
+        scores.append(float(DETECTOR.detect(image, "top").scores[0]))
+    assert scores[0] == 1
+    assert 1 > scores[1] > scores[2] > 0.3
+
+
+def test_a_picture_without_a_plain_table_is_refused():
+    image = np.random.default_rng(0).integers(0, 256, (128, 256, 3)).astype(np.uint8)
+    with pytest.raises(VimaError) as error:
+        DETECTOR.detect(image, "top")
+    assert error.value.code == "NO_UNIFORM_BACKGROUND"
+
+
+@pytest.fixture(scope="module")
+def episodes():
+    """The recorded episodes (arrays, description) except those with a spatula."""
+    found = []
+    for path in sorted(shared("bench/episodes").glob("*/*.npz")):
+        if not path.parent.name.startswith("sweep_"):
+            found.append((np.load(path), json.loads(path.with_suffix(".json").read_text())))
+    assert len(found) == 60
+    return found
+
+
+@pytest.fixture
+def one_thread():
+    """Without it the processor time would count OpenCV's waiting threads."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    yield
+    cv2.setNumThreads(before)
+
+
+# Required: 90 % and 75 %. Measured 100 % and 97 %; a change may not lose more than two pictures.
+@pytest.mark.parametrize(("view", "share"), [("top", 0.96), ("front", 0.93)])
+def test_the_first_pictures_of_recorded_episodes(episodes, view, share, one_thread):
+    hits, times = [], []
+    for arrays, about in episodes:
+        image = np.ascontiguousarray(arrays[f"obs_rgb_{view}"][0].transpose(1, 2, 0))
+        ids = sorted(int(k) for k in about["obj_id_to_info"])
+        start = time.process_time()
+        found = DETECTOR.detect(image, view)
+        times.append(time.process_time() - start)
+        truth = true_masks(arrays[f"obs_segm_{view}"][0], ids)
+        hits.append(exactly_found(truth, found, least=0.5))
+    assert np.mean(hits) >= share
+    assert np.median(times) < 15e-3
+
+
+@pytest.mark.parametrize("view", ["front", "top"])
+def test_recorded_prompt_pictures_of_one_object(episodes, view):
+    hits = []
+    for arrays, about in episodes:
+        for asset in about["placeholders"]:
+            if asset["placeholder_type"] == "object":
+                name = asset["name"]
+                image = arrays[f"prompt__{name}__rgb_{view}"].transpose(1, 2, 0)
+                truth = [arrays[f"prompt__{name}__segm_{view}"] == 0]
+                found = DETECTOR.detect(np.ascontiguousarray(image), view)
+                hits.append(exactly_found(truth, found, least=0.8))
+    assert len(hits) > 100
+    assert all(hits)
