@@ -95,7 +95,7 @@ def _check_array(owner: str, name: str, value: Any, dtype: type, shape: tuple) -
         raise _invalid(
             f"{owner}.{name} is {got.dtype} {got.shape}; valid: {np.dtype(dtype)} {want}"
         )
-    array = got.astype(dtype, copy=True)
+    array: np.ndarray = got.astype(dtype, copy=True)
     array.setflags(write=False)
     return array
 

@@ -91,11 +91,11 @@ def _commonest_surface(image: np.ndarray, where: np.ndarray) -> _Surface | None:
     index = np.flatnonzero(where)
     index = index[:: 1 + len(index) // SAMPLE]
     pixels = image.reshape(-1, 3)[index]
-    found = _fit(pixels, _place(image.shape[1], *np.divmod(index, image.shape[1])))
+    found = _fit(pixels, _place(image.shape[1], index // image.shape[1], index % image.shape[1]))
     if found is None:
         return None
     fit, tolerance = found
-    rows, columns = np.indices(image.shape[:2], sparse=True)
+    rows, columns = np.ogrid[: image.shape[0], : image.shape[1]]
     colour = (_place(image.shape[1], rows, columns) @ fit).astype(np.float32)  # (h, w, 3)
     red, green, blue = cv2.split(cv2.absdiff(image.astype(np.float32), colour))
     contrast = cv2.max(cv2.max(red, green), blue) / np.float32(tolerance)

@@ -16,6 +16,7 @@ class MaskDetector(Detector):
     needs_mask = True
 
     def _find(self, image_rgb: np.ndarray, view: str, mask: np.ndarray | None) -> Instances:
+        assert mask is not None  # ``detect`` has checked
         ids = np.unique(mask)
         ids = ids[ids > 0]
         return Instances(mask, ids, np.ones(len(ids), np.float32))

@@ -19,7 +19,7 @@ _PICK, _PLACE = (80, 255, 80), (255, 200, 0)  # RGB
 def object_colour(track_id: int) -> tuple[int, int, int]:
     """A bright RGB colour that stays with a track id; neighbouring ids differ much."""
     hue = int(track_id * 180 * 0.618) % 180  # golden ratio; OpenCV's hue is in half degrees
-    pixel = cv2.cvtColor(np.uint8([[[hue, 160, 255]]]), cv2.COLOR_HSV2RGB)
+    pixel = cv2.cvtColor(np.array([[[hue, 160, 255]]], np.uint8), cv2.COLOR_HSV2RGB)
     red, green, blue = pixel[0, 0].tolist()
     return red, green, blue
 

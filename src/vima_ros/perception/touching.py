@@ -38,7 +38,7 @@ def chroma(image_rgb: np.ndarray) -> np.ndarray:
     ``image_rgb`` is uint8 (h, w, 3). The axes are red against green and yellow against blue.
     """
     red, green, blue = cv2.split(image_rgb.astype(np.float32))
-    scale = cv2.max(cv2.max(cv2.max(red, green), blue), DARK)
+    scale = np.maximum(cv2.max(cv2.max(red, green), blue), np.float32(DARK))
     return cv2.merge([(red - green) / scale, ((red + green) / 2 - blue) / scale])
 
 
@@ -190,8 +190,8 @@ def _refine(labels: np.ndarray, colours: _Colours) -> np.ndarray:
     for k, table in enumerate(log_share):
         to_part = cv2.distanceTransform((labels != k + 1).astype(np.uint8), cv2.DIST_L2, 5)
         local = np.where(mask, table[colours.cells], 0).astype(np.float32)
-        local = cv2.boxFilter(local, -1, (3, 3), borderType=cv2.BORDER_CONSTANT)
-        fit[k] = np.where(to_part <= BAND, local, -np.inf)
+        around = cv2.boxFilter(local, -1, (3, 3), borderType=cv2.BORDER_CONSTANT)
+        fit[k] = np.where(to_part <= BAND, around, -np.inf)
     moved = np.where(mask, fit.argmax(0) + 1, 0)
     for k in range(1, len(log_share) + 1):  # specks go to what is around them
         own = (moved == k).astype(np.uint8)

@@ -168,9 +168,8 @@ class Controller(nn.Module):
     def read_prompt(self, tokens: Tensor, mask: Tensor) -> PromptMemory:
         """Prompt tokens (B, P, E) and their mask (B, P) to what the layers attend to."""
         prompt = tokens + self.xattn_positions_embed(position_ids(mask))
-        return PromptMemory(
-            tuple(layer.keys_values(prompt) for layer in self.xattns), mask[:, None]
-        )
+        memory = (layer.keys_values(prompt) for layer in self.xattns)  # type: ignore[operator]
+        return PromptMemory(tuple(memory), mask[:, None])
 
     def forward(
         self,

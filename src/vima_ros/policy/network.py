@@ -39,7 +39,7 @@ def t5_encoder(config: VimaConfig) -> nn.Module:
             feed_forward_proj="relu",
         )
     ).encoder
-    encoder.embed_tokens = None
+    encoder.embed_tokens = None  # type: ignore[assignment]  # words come from our own table
     return encoder
 
 
@@ -80,7 +80,7 @@ class ActionDecoder(nn.Module):
     def forward(self, predicted: Tensor) -> dict[str, Tensor]:
         """(..., E) to {head: logits (..., C)}, a head's components one after the other."""
         return {
-            head: torch.cat([net(predicted) for net in nets], dim=-1)
+            head: torch.cat([net(predicted) for net in nets], dim=-1)  # type: ignore[attr-defined]
             for head, nets in self.heads.items()
         }
 

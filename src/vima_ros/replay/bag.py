@@ -112,11 +112,11 @@ class Bag:
         own = [c.topic for c in self._reader.connections if c.msgtype == PROMPT_MESSAGE]
         for _, _, data in self._messages(own):
             return RecordedPrompt(message=bytes(data))
-        found = None
+        found: Any = None
         for connection, _, data in self._messages(["/prompt"]):
             if connection.msgtype == "std_msgs/msg/String":
-                found = self._reader.deserialize(data, connection.msgtype).data
-        return None if found is None else self._parse(found)
+                found = self._reader.deserialize(data, connection.msgtype)
+        return None if found is None else self._parse(found.data)
 
     def _parse(self, text: str) -> RecordedPrompt:
         try:

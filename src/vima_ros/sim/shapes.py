@@ -45,10 +45,11 @@ class Part:
 
     def scaled(self, factor: float) -> Part:
         """The same part ``factor`` times larger."""
+        x0, y0, z0 = self.position
         return replace(
             self,
             size=tuple(factor * value for value in self.size),
-            position=tuple(factor * value for value in self.position),
+            position=(factor * x0, factor * y0, factor * z0),
             corners=tuple((factor * x, factor * y) for x, y in self.corners),
         )
 

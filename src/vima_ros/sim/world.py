@@ -43,7 +43,7 @@ def weld_name(object_name: str) -> str:
 def build_model(scene: Scene) -> mujoco.MjModel:
     """The tabletop with a scene on it."""
     root = _root()
-    world = root.find("worldbody")
+    world = _section(root, "worldbody")
     workspace = Workspace()
     centre = [(low + high) / 2 for low, high in zip(workspace.low, workspace.high, strict=True)]
     half = [(high - low) / 2 for low, high in zip(workspace.low, workspace.high, strict=True)]
@@ -65,7 +65,7 @@ def build_prompt_model(item: SceneObject) -> mujoco.MjModel:
     """An object alone on white, its frame where ``item`` says and at z = 0, for a picture."""
     root = _root()
     # Half a metre below: the lower half of what is drawn amid z = 0 is seen too.
-    world = root.find("worldbody")
+    world = _section(root, "worldbody")
     _add(world, "geom", type="plane", size="0 0 1", pos="0 0 -0.5", rgba="1 1 1 1")
     _add_object(root, item, item.built.prompt_scale, 0.0)
     return _compiled(root)
@@ -103,7 +103,7 @@ def _root() -> Element:
 def _add_object(root: Element, item: SceneObject, scale: float, z: float) -> None:
     shape = item.built
     x, y = item.position_xy
-    body = _add(root.find("worldbody"), "body", name=body_name(item.name), pos=f"{x} {y} {z}")
+    body = _add(_section(root, "worldbody"), "body", name=body_name(item.name), pos=f"{x} {y} {z}")
     body.set("euler", f"0 0 {item.yaw}")
     if shape.movable:
         _add(body, "freejoint")
@@ -120,13 +120,13 @@ def _geom(root: Element, part: Part, name: str) -> dict[str, str]:
     height = part.size[0]
     corners = [(x, y, z) for z in (0.0, height) for x, y in part.corners]
     vertices = " ".join(_text(corner) for corner in corners)
-    _add(root.find("asset"), "mesh", name=name, vertex=vertices)
+    _add(_section(root, "asset"), "mesh", name=name, vertex=vertices)
     return {"type": "mesh", "mesh": name, **place}
 
 
 def _add_tool(root: Element, end_effector: EndEffector) -> None:
     """A weightless body on three slides and a hinge, its frame at the tip; servos move it."""
-    body = _add(root.find("worldbody"), "body", name=TOOL, gravcomp="1")
+    body = _add(_section(root, "worldbody"), "body", name=TOOL, gravcomp="1")
     inertial = {"pos": "0 0 0", "mass": _TOOL_MASS, "diaginertia": _TOOL_INERTIA}
     _add(body, "inertial", **inertial)
     for axis, direction in zip(AXES, ("1 0 0", "0 1 0", "0 0 1", "0 0 1"), strict=True):
@@ -135,7 +135,7 @@ def _add_tool(root: Element, end_effector: EndEffector) -> None:
         _add(body, "joint", name=joint, type=kind, axis=direction)
         kp, kv, limit = SERVO[axis]
         servo = {"kp": f"{kp}", "kv": f"{kv}", "forcerange": f"{-limit} {limit}"}
-        _add(root.find("actuator"), "position", joint=joint, **servo)
+        _add(_section(root, "actuator"), "position", joint=joint, **servo)
     parts = _CUP if end_effector == EndEffector.SUCTION else _BLADE
     for part in parts:
         _add(body, "geom", group=f"{TOOL_GROUP}", **part)
@@ -160,11 +160,18 @@ def _add_welds(root: Element, scene: Scene) -> None:
     for item in scene.objects:
         if item.built.movable and scene.end_effector == EndEffector.SUCTION:
             ends = {"body1": TOOL, "body2": body_name(item.name), "active": "false"}
-            _add(root.find("equality"), "weld", name=weld_name(item.name), **ends, **stiff)
+            _add(_section(root, "equality"), "weld", name=weld_name(item.name), **ends, **stiff)
 
 
 def _compiled(root: Element) -> mujoco.MjModel:
     return mujoco.MjModel.from_xml_string(ElementTree.tostring(root, encoding="unicode"))
+
+
+def _section(root: Element, tag: str) -> Element:
+    """A part of the model that ``_root`` made."""
+    found = root.find(tag)
+    assert found is not None, tag
+    return found
 
 
 def _add(parent: Element, tag: str, **attributes: str) -> Element:

@@ -151,7 +151,9 @@ def sentences() -> Iterator[str]:
     for template in TEMPLATES + PARAPHRASES:
         values = {name: cycle(choices) for name, choices in SLOTS.items()}
         for _ in range(max(len(choices) for choices in SLOTS.values())):
-            filled = re.sub(r"\[(\w+)\]", lambda slot, v=values: next(v[slot[1]]), template)
+            parts = re.split(r"\[(\w+)\]", template)  # text, slot, text, slot, …
+            parts[1::2] = [next(values[slot]) for slot in parts[1::2]]
+            filled = "".join(parts)
             yield re.sub(r"\{\w+\}", " ", filled)
     names = [name for choices in SLOTS.values() for name in choices]
     for _ in range(4):
