@@ -19,7 +19,6 @@ from vima_ros.nodes.base import VimaNode, run
 from vima_ros.nodes.parameters import parameter
 from vima_ros.nodes.supervision import Supervisor
 
-CLOCK_SKEW = 1_000_000_000  # two computers' clocks may differ this much [ns]
 ENDED = (ArmState.SUCCEEDED, ArmState.ABORTED, ArmState.STOPPED)
 
 
@@ -83,11 +82,9 @@ class ArmNode(VimaNode):
         return MotionParameters(**{name: getattr(self.parameters, name) for name in names})
 
     def _on_action(self, message: PolicyAction) -> None:
-        p, now = self.parameters, self.now_ns()
-        if self._last_motion_end > now + CLOCK_SKEW:
-            self._last_motion_end = 0  # the clock has jumped back, as between two recordings
+        p = self.parameters
         world = ArmWorld(
-            now=now,
+            now=self.now_ns(),
             active=self.active,
             stopped=self._stop_reason,
             busy_with=self._busy_with,
@@ -158,6 +155,10 @@ class ArmNode(VimaNode):
         self._states.publish(report)
         self._last = f"{code}: {message}"
         self.get_logger().warning(f"{self._last} [{command_id}]" if command_id else self._last)
+
+    def clock_jumped_back(self) -> None:
+        """The end of the last motion cannot be compared with what comes."""
+        self._last_motion_end = 0
 
     def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
         """The stop, and what was last done."""

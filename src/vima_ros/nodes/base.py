@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from lifecycle_msgs.msg import State
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock, ClockChange, ClockType, JumpThreshold, TimeJump
+from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
@@ -50,6 +51,10 @@ class VimaNode(LifecycleNode):
         # Wall time, whatever use_sim_time says: a stopped simulation must not look like a death.
         self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self.every(DIAGNOSTICS_PERIOD, self._diagnose, clock=self.steady_clock)
+        self._jumps = self.get_clock().create_jump_callback(
+            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1)),
+            post_callback=self._on_jump,
+        )
         self._ended = threading.Event()
         self._pulse = threading.Thread(target=self._beat_on, daemon=True)
         self._pulse.start()
@@ -62,6 +67,9 @@ class VimaNode(LifecycleNode):
 
     def activated(self) -> None:
         """What to do once active."""
+
+    def clock_jumped_back(self) -> None:
+        """Simulation time began anew, as between two recordings; called once configured."""
 
     def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
         """Whether all is well, a sentence for a person, and values."""
@@ -164,6 +172,12 @@ class VimaNode(LifecycleNode):
             for handle in handles:
                 if id(handle) not in before:
                     destroy(handle)
+
+    def _on_jump(self, jump: TimeJump) -> None:
+        configured = self._state in (State.PRIMARY_STATE_INACTIVE, State.PRIMARY_STATE_ACTIVE)
+        if configured and jump.clock_change == ClockChange.ROS_TIME_NO_CHANGE:
+            self.get_logger().warning("simulation time jumped back; earlier stamps are forgotten")
+            self.clock_jumped_back()
 
     # --- signs of life
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import rclpy
 from lifecycle_msgs.msg import State
 from rclpy.context import Context
+from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -94,6 +95,8 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        for publisher in self.node.publishers:  # what was said last must not be lost
+            publisher.wait_for_all_acked(Duration(seconds=1))
         self._executor.shutdown()
         self._thread.join()
         self.node.destroy_node()

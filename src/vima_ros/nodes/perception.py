@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -53,6 +54,7 @@ class PerceptionNode(VimaNode):
     def configure(self) -> None:
         """Make the detector and create the handles."""
         p = self.parameters
+        cv2.setNumThreads(1)  # for images this small, threads cost more than they bring
         self._detector = make_detector(p.detector)
         self._regions = {"front": _region(p.front_region), "top": _region(p.top_region)}
         kinds = ["image", "mask"] if self._detector.needs_mask else ["image"]
@@ -161,6 +163,10 @@ class PerceptionNode(VimaNode):
             self.get_logger().warning(f"{code}: {message}")
         self._said = status
         self._status.publish(status)
+
+    def clock_jumped_back(self) -> None:
+        """Frames stamped before cannot be paired with what comes."""
+        self._pairs.clear()
 
     def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
         """What was last seen, and how long it took."""

@@ -13,6 +13,7 @@ from sensor_msgs.msg import Image
 from vima_msgs.msg import (
     ArmCommand,
     ArmState,
+    Heartbeat,
     PerceptionStatus,
     PolicyAction,
     Prompt,
@@ -37,7 +38,8 @@ class Player:
     def __init__(self, client: Client, end_effector: str, step_timeout: float) -> None:
         self._client, self._timeout = client, step_timeout
         self._end_effector = int(EndEffector[end_effector.upper()])
-        self._clock = client.publisher(Clock, "/clock")
+        self._clock, self._now = client.publisher(Clock, "/clock"), Clock()
+        client.node.create_timer(0.05, lambda: self._clock.publish(self._now))
         self._cameras = {
             view: client.publisher(Image, f"{view}/image_raw", qos.RELIABLE) for view in VIEWS
         }
@@ -47,20 +49,37 @@ class Player:
         self._commands = client.listen(ArmCommand, "arm_command")
         self._answers = client.listen(ArmState, "arm_state")
 
-    def wait_for_links(self) -> None:
-        """Until what we publish has someone to hear it."""
-        publishers = [self._arm_state, *self._cameras.values()]
+    def begin(self, stamp: int) -> None:
+        """Wait until what we publish is heard, and all nodes' clocks say ``stamp`` [ns].
+
+        Raises VimaError (TIMEOUT) naming the nodes that do not follow /clock.
+        """
+        needed = {self._arm_state: 3} | dict.fromkeys(self._cameras.values(), 1)  # arm, policy, us
         self._client.wait_until(
-            lambda: all(p.get_subscription_count() for p in publishers), "subscribers"
+            lambda: all(p.get_subscription_count() >= n for p, n in needed.items()), "subscribers"
         )
+        self.set_clock(stamp)
+        astray = {"perception", "prompt", "policy", "arm"}
+
+        def all_follow(beat: Heartbeat) -> bool:
+            if conversions.stamp_to_ns(beat.header.stamp) == stamp:
+                astray.discard(beat.node.rpartition("/")[2])
+            return not astray
+
+        try:
+            self._client.listen(Heartbeat, "heartbeat").wait(all_follow, 15, "heartbeat")
+        except VimaError as error:
+            raise VimaError(
+                "TIMEOUT", f"{sorted(astray)} do not follow /clock; valid: use_sim_time true"
+            ) from error
 
     def set_clock(self, stamp: int) -> None:
         """Let simulation time be ``stamp`` [ns]."""
-        self._clock.publish(Clock(clock=conversions.ns_to_stamp(stamp)))
+        self._now = Clock(clock=conversions.ns_to_stamp(stamp))
+        self._clock.publish(self._now)
 
     def send_prompt(self, recorded: RecordedPrompt, stamp: int) -> dict[str, Any]:
         """Through the set_prompt service; what was sent and what was answered."""
-        self.set_clock(stamp)
         self.report(ArmState.IDLE, stamp)
         if recorded.message is not None:
             prompt = deserialize_message(recorded.message, Prompt)
@@ -128,7 +147,10 @@ class Player:
         """Fill in what perception, policy and gate made of the frames; whether it was decided."""
         try:
             status = self._statuses.wait(
-                lambda m: conversions.stamp_to_ns(m.header.stamp) >= record.stamp_ns,
+                lambda m: (
+                    m.code != PerceptionStatus.UNMATCHED_VIEWS
+                    and conversions.stamp_to_ns(m.header.stamp) >= record.stamp_ns
+                ),
                 self._timeout,
                 "perception_status",
                 statuses,

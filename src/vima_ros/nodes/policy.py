@@ -59,7 +59,7 @@ class PolicyNode(VimaNode):
         if message.prompt_id == self._episode.prompt_id:
             return
         self._episode = self._episode.begin(
-            message.prompt_id, message.text, self.parameters.max_steps, self.now_ns()
+            message.prompt_id, message.text, self.parameters.max_steps
         )
         try:
             self._policy.reset(conversions.prompt_from_message(message))
@@ -129,6 +129,10 @@ class PolicyNode(VimaNode):
         self._status.publish(status)
         if e.state in (State.PAUSED, State.FINISHED, State.FAILED):
             self.get_logger().info(f"episode {e.prompt_id} {e.state.name}: {e.code} {e.message}")
+
+    def clock_jumped_back(self) -> None:
+        """Nothing that was stamped before can be compared with what comes."""
+        self._episode.forget_times()
 
     def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
         """The model, and where the episode stands."""

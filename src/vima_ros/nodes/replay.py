@@ -49,9 +49,11 @@ def _play(
     player: Player, steps: list[Step], prompt: RecordedPrompt | None, rate: float | None
 ) -> tuple[dict, list[StepRecord]]:
     """Step after step; between them the robot reports that it has done as told."""
-    answer = {}
+    answer: dict = {}
+    start = steps[0].frames[0].stamp - MILLISECOND
+    player.begin(start)
     if prompt is not None:
-        answer = player.send_prompt(prompt, steps[0].frames[0].stamp - MILLISECOND)
+        answer = player.send_prompt(prompt, start)
         print(f"prompt: {answer['text']}\n  {answer['code']} {answer['message']}", flush=True)
         if not answer["accepted"]:
             return answer, [StepRecord(i, s.settled) for i, s in enumerate(steps)]
@@ -98,7 +100,6 @@ def replay(options: argparse.Namespace) -> list[StepRecord]:
         player = Player(client, effector, options.timeout)
         check = processes.check_alive if processes else lambda: None
         client.wait_for_active(["perception", "prompt", "policy", "arm"], check=check)
-        player.wait_for_links()
         answer, records = _play(player, steps, prompt, options.rate)
     print(format_table(HEADINGS, [record.row for record in records]))
     write_report(options.out / "replay.json", str(options.bag), answer, records)

@@ -29,7 +29,6 @@ class ArmReport(IntEnum):
     STOPPED = 5
 
 
-CLOCK_SKEW = 1_000_000_000  # two computers' clocks may differ this much [ns]
 ENDED = (ArmReport.SUCCEEDED, ArmReport.REFUSED, ArmReport.ABORTED)
 
 
@@ -57,11 +56,8 @@ class Episode:
     newest_used: int = field(default=-1, repr=False)
     resumed_at: int = field(default=-1, repr=False)
 
-    def begin(self, prompt_id: str, text: str, max_steps: int, now: int) -> Episode:
-        """A fresh episode; a motion that is still under way is waited for first.
-
-        Stamps from beyond ``now`` [ns] belong to a clock that has jumped back: they are forgotten.
-        """
+    def begin(self, prompt_id: str, text: str, max_steps: int) -> Episode:
+        """A fresh episode; a motion that is still under way is waited for first."""
         state = State.EXECUTING if self.with_arm else State.OBSERVING
         return Episode(
             prompt_id,
@@ -69,9 +65,13 @@ class Episode:
             max_steps,
             state,
             with_arm=self.with_arm,
-            newest_used=self.newest_used if self.newest_used <= now + CLOCK_SKEW else -1,
-            resumed_at=self.resumed_at if self.resumed_at <= now + CLOCK_SKEW else -1,
+            newest_used=self.newest_used,
+            resumed_at=self.resumed_at,
         )
+
+    def forget_times(self) -> None:
+        """The clock has jumped back: stamps taken before mean nothing any more."""
+        self.newest_used = self.resumed_at = -1
 
     def wants(self, observation_stamp: int, now: int, max_age: float) -> bool:
         """Whether to decide on this observation.

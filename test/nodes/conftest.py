@@ -1,0 +1,43 @@
+"""Real processes on a domain of their own; whatever a test starts ends with it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy", reason="no ROS 2: run `make test`, which prepares it")
+pytest.importorskip("vima_msgs", reason="vima_msgs is not built: run `make test`")
+
+os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+
+from vima_ros.nodes.client import Client
+from vima_ros.nodes.processes import NodeProcesses
+
+ALL_NODES = ["tabletop", "perception", "prompt", "policy", "arm", "manager"]
+
+
+class Suite:
+    """All nodes up in simulation, and a client that talks to them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.processes = NodeProcesses(folder, robot="tabletop")
+        self.processes.start(ALL_NODES, {"real_time_factor": 10.0, "max_steps": 1})
+        self.client = Client("test")
+
+    def wait_until_up(self, names=ALL_NODES) -> None:
+        self.client.wait_for_active(names, 120, self.processes.check_alive)
+
+    def close(self) -> None:
+        self.client.__exit__(None, None, None)
+        self.processes.stop()
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    running = Suite(tmp_path_factory.mktemp("logs"))
+    try:
+        running.wait_until_up()
+        yield running
+    finally:
+        running.close()

@@ -1,0 +1,40 @@
+"""kill -9 of any node stops the arm and the log says which; restarted, it is brought up again."""
+
+import pytest
+from conftest import ALL_NODES
+from std_srvs.srv import Trigger
+
+from vima_msgs.msg import ArmCommand, ArmState, Heartbeat
+
+ACTIVE = 3
+
+
+@pytest.mark.parametrize("victim", ALL_NODES)
+def test_a_death_stops_the_arm_and_is_named_and_recovers(suite, victim):
+    states = suite.client.listen(ArmState, "arm_state")
+    commands = suite.client.listen(ArmCommand, "arm_command")
+    states.wait(lambda m: m.end_effector == ArmState.SUCTION, 15, "arm_state")
+
+    suite.processes.kill(victim)
+
+    stop = commands.wait(lambda m: True, 15, f"stop command after the death of {victim}")
+    assert len(stop.waypoints) == 0
+    # Who is left to say it: the arm node for a dead manager, else the manager.
+    witness = "arm" if victim == "manager" else "manager"
+    assert f"{victim} died: no heartbeat" in suite.processes.log(witness)
+    if victim != "tabletop":
+        states.wait(lambda m: m.state == ArmState.STOPPED, 15, "STOPPED")
+
+    beats = suite.client.listen(Heartbeat, "heartbeat")
+    suite.processes.start([victim], {"real_time_factor": 10.0, "max_steps": 1})
+    beats.wait(
+        lambda m: m.node == f"/vima/{victim}" and m.state == ACTIVE, 60, f"{victim} active again"
+    )
+    if victim == "arm":  # it must not come back ready to move
+        states.wait(
+            lambda m: m.state == ArmState.STOPPED and m.message == "stop was called", 15, "STOPPED"
+        )
+    resumed = suite.client.call(Trigger, "resume", Trigger.Request())
+    assert resumed.success
+    assert "it was not" not in resumed.message
+    suite.wait_until_up()

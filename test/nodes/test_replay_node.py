@@ -1,0 +1,95 @@
+"""Recorded bags through the real nodes, step-locked and at a rate."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+from helpers import shared, write_bag
+from rosbags.rosbag2 import StoragePlugin
+
+from vima_ros.nodes.client import Client
+from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.nodes.replay import main, replay
+
+WORKSPACE = ((0.25, 0.75), (-0.5, 0.5))
+NODES = ["perception", "prompt", "policy", "arm", "manager"]
+BAGS = [
+    f"bench/bags/{task}/{seed}"
+    for task in ("rotate", "visual_manipulation", "sweep_without_exceeding", "follow_order")
+    for seed in (1000, 1001, 1002, 1003)
+]
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("logs")
+    with NodeProcesses(folder, robot="recording", use_sim_time=True) as processes:
+        processes.start(NODES)
+        with Client("test") as client:
+            client.wait_for_active(NODES, 120, processes.check_alive)
+        yield processes
+        processes.check_alive()
+
+
+def options(bag: Path, out: Path, **changes) -> argparse.Namespace:
+    values = {
+        "bag": bag,
+        "out": out,
+        "rate": None,
+        "bringup": False,
+        "namespace": "/vima",
+        "front": "/front/image_raw",
+        "top": "/top/image_raw",
+        "step_seconds": 1.0,
+        "timeout": 15.0,
+    }
+    return argparse.Namespace(**(values | changes))
+
+
+def check(records, report: Path, steps: int) -> None:
+    assert [r.code for r in records] == ["OK"] * steps
+    assert len({r.command_id for r in records}) == steps  # each step decided once
+    for record in records:
+        assert len(record.waypoints) in (4, 6)
+        for waypoint in record.waypoints:
+            for axis, (low, high) in zip("xy", WORKSPACE, strict=True):
+                assert low - 1e-6 <= waypoint[axis] <= high + 1e-6
+    written = json.loads(report.read_text())
+    assert written["prompt"]["accepted"]
+    assert [s["bins"] for s in written["steps"]] == [r.bins for r in records]
+
+
+@pytest.mark.parametrize("bag", BAGS)
+def test_every_recorded_bag_replays(nodes, tmp_path, bag):
+    path = shared(bag)
+    episode = shared(bag.replace("bags", "episodes") + ".json")
+    records = replay(options(path, tmp_path))
+    check(records, tmp_path / "replay.json", json.loads(episode.read_text())["n_steps"])
+
+
+@pytest.mark.parametrize("storage", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
+@pytest.mark.parametrize("rate", [None, 4.0], ids=["locked", "at a rate"])
+def test_our_own_bags_replay(nodes, tmp_path, storage, rate):
+    bag = write_bag(tmp_path / "bag", storage, steps=3)
+    records = replay(options(bag, tmp_path / "out", rate=rate))
+    check(records, tmp_path / "out" / "replay.json", 3)
+    assert all(r.objects == {"front": 2, "top": 2} for r in records)
+
+
+def test_a_step_without_a_decision_makes_it_fail(nodes, tmp_path, capsys):
+    bag = write_bag(tmp_path / "bag", StoragePlugin.MCAP, steps=2, empty_steps=(1,))
+    with pytest.raises(SystemExit) as end:
+        main(["replay", str(bag), "--out", str(tmp_path / "out"), "--timeout", "3"])
+    assert end.value.code == 1
+    steps = json.loads((tmp_path / "out" / "replay.json").read_text())["steps"]
+    assert [s["code"] for s in steps] == ["OK", "NO_DECISION"]
+    assert "NO_OBJECT" in steps[1]["message"]
+
+
+def test_what_is_no_bag_is_an_error_that_says_so(tmp_path, capsys):
+    (tmp_path / "metadata.yaml").write_text("not: a bag")
+    with pytest.raises(SystemExit) as end:
+        main(["replay", str(tmp_path)])
+    assert end.value.code == 2
+    assert "BAD_BAG" in capsys.readouterr().err

@@ -1,0 +1,173 @@
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vima_ros.arm.gate import ArmWorld, Limits, Request, check
+from vima_ros.arm.motion import MotionParameters, plan_waypoints
+from vima_ros.errors import GateCode, VimaError
+from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
+from vima_ros.specs import Primitive
+
+SECOND = 1_000_000_000
+MOTION = MotionParameters()
+REQUEST = Request(
+    "7/0/100",
+    Primitive.PICK_PLACE,
+    Pose((0.4, -0.2, 0.0), quaternion_from_yaw(0.3)),
+    Pose((0.6, 0.2, 0.0), quaternion_from_yaw(-0.3)),
+    observation_stamp=100 * SECOND,
+)
+WORLD = ArmWorld(now=101 * SECOND, last_motion_end=99 * SECOND, seen=("7/0/99",))
+LIMITS = Limits(dry_run=False)
+
+
+def at(pose, *position):
+    return replace(pose, position=position)
+
+
+def turned(pose, *quaternion):
+    return replace(pose, quaternion=quaternion)
+
+
+# What speaks against a request: (changes of request, of world, of limits), code, what is named.
+P0, P1 = REQUEST.pose0, REQUEST.pose1
+FAULTS = {
+    "inactive": ({}, {"active": False}, {}, "NOT_ACTIVE", "not active"),
+    "stopped": ({}, {"stopped": "policy died"}, {}, "STOPPED", "policy died"),
+    "used before": ({}, {"seen": ["7/0/100"]}, {}, "DUPLICATE", "7/0/100"),
+    "busy": ({}, {"busy_with": "7/0/98"}, {}, "BUSY", "7/0/98"),
+    "no number": ({"pose0": at(P0, math.nan, 0, 0)}, {}, {}, "NOT_FINITE", "pose0 is [nan"),
+    "endless": ({"pose1": at(P1, 0.4, 0, math.inf)}, {}, {}, "NOT_FINITE", "pose1 is [0.4, 0.0"),
+    "no turn": ({"pose1": turned(P1, 0, 0, math.nan, 1)}, {}, {}, "NOT_FINITE", "pose1"),
+    "zero turn": ({"pose0": turned(P0, 0, 0, 0, 0)}, {}, {}, "NOT_FINITE", "0.0, 0.0, 0.0, 0.0"),
+    "zero turn, sweeping": (
+        {"primitive": 1, "pose1": turned(P1, 0, 0, 0, 0)},
+        {},
+        {},
+        "NOT_FINITE",
+        "pose1",
+    ),
+    "no yaw": ({"pose0": turned(P0, 1, 0, 0, 0)}, {}, {}, "NOT_FINITE", "no yaw"),
+    "no direction": ({"primitive": 1, "pose1": P0}, {}, {}, "NOT_FINITE", "no direction"),
+    "left": ({"pose0": at(P0, 0.2, 0, 0)}, {}, {}, "OUTSIDE_WORKSPACE", "pose0 at (0.200, 0.000)"),
+    "far": ({"pose1": at(P1, 0.5, 1e9, 0)}, {}, {}, "OUTSIDE_WORKSPACE", "pose1"),
+    "old": ({}, {"now": 106 * SECOND}, {}, "STALE", "6.00 s old"),
+    "during a motion": ({}, {"last_motion_end": 100 * SECOND}, {}, "STALE", "last motion"),
+    "dry run": ({}, {}, {"dry_run": True}, "DRY_RUN", "dry_run is true"),
+}
+
+
+def outcome(request, world, limits):
+    """The waypoints, or the error; anything but VimaError is a failure."""
+    try:
+        return check(request, world, limits, MOTION)
+    except VimaError as error:
+        return error
+
+
+def test_what_nothing_speaks_against_becomes_motion():
+    for primitive in Primitive:
+        request = replace(REQUEST, primitive=primitive)
+        waypoints = check(request, WORLD, LIMITS, MOTION)
+        want = plan_waypoints(primitive, request.pose0, request.pose1, LIMITS.workspace, MOTION)
+        places = [w.pose.position.tolist() for w in waypoints]
+        assert places == [w.pose.position.tolist() for w in want]
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_each_fault_has_its_code_and_names_itself(name):
+    of_request, of_world, of_limits, code, named = FAULTS[name]
+    request, world = replace(REQUEST, **of_request), replace(WORLD, **of_world)
+    with pytest.raises(VimaError) as caught:
+        check(request, world, replace(LIMITS, **of_limits), MOTION)
+    assert caught.value.code == code
+    assert GateCode(code)
+    assert named in str(caught.value)
+
+
+@given(st.lists(st.sampled_from(sorted(FAULTS)), min_size=1, max_size=5, unique=True))
+def test_faults_together_give_the_code_of_one_and_a_dry_run_only_where_all_else_is_well(names):
+    request, world, limits = REQUEST, WORLD, LIMITS
+    for name in names:
+        of_request, of_world, of_limits, _, _ = FAULTS[name]
+        request, world = replace(request, **of_request), replace(world, **of_world)
+        limits = replace(limits, **of_limits)
+    refusal = outcome(request, world, limits)
+    assert isinstance(refusal, VimaError)
+    codes = {FAULTS[name][3] for name in names}
+    assert refusal.code in codes
+    assert (refusal.code == "DRY_RUN") == (codes == {"DRY_RUN"})
+
+
+numbers = st.floats() | st.floats(0.2, 0.8)
+poses = st.builds(
+    lambda n: Pose(n[:3], n[3:]), st.lists(numbers, min_size=7, max_size=7)
+) | st.builds(
+    lambda x, y, yaw: Pose((x, y, 0), quaternion_from_yaw(yaw)),
+    st.floats(0.2, 0.8),
+    st.floats(-0.6, 0.6),
+    st.floats(-4, 4),
+)
+requests = st.builds(
+    Request,
+    st.sampled_from(["a", "b", ""]),
+    st.sampled_from(Primitive),
+    poses,
+    poses,
+    st.integers(0, 20) | st.integers(0, 20 * SECOND),
+)
+worlds = st.builds(
+    ArmWorld,
+    now=st.integers(0, 20 * SECOND),
+    active=st.sampled_from([True, True, True, False]),
+    stopped=st.sampled_from(["", "", "", "fault"]),
+    busy_with=st.sampled_from(["", "", "", "c"]),
+    last_motion_end=st.integers(0, 10) | st.integers(0, 20 * SECOND),
+    seen=st.lists(st.sampled_from(["b", "c"])),
+)
+limits = st.builds(
+    Limits,
+    workspace=st.just(Workspace()),
+    max_age=st.floats(0, 30),
+    dry_run=st.sampled_from([False, False, False, True]),
+)
+
+
+@given(requests, worlds, limits)
+def test_motion_only_when_all_is_well_and_only_inside(request, world, limits):
+    result = outcome(request, world, limits)
+    if isinstance(result, VimaError):
+        assert GateCode(result.code) is not GateCode.OK
+        return
+    assert world.active
+    assert not world.stopped
+    assert not world.busy_with
+    assert not limits.dry_run
+    assert request.command_id not in world.seen
+    assert world.now - request.observation_stamp <= limits.max_age * SECOND
+    assert request.observation_stamp > world.last_motion_end
+    assert result
+    for waypoint in result:
+        assert waypoint.pose.is_finite
+        assert limits.workspace.contains(*waypoint.pose.position[:2])
+
+
+def test_limits_are_inclusive_to_the_nanosecond():
+    oldest = replace(WORLD, now=REQUEST.observation_stamp + 5 * SECOND)
+    assert check(REQUEST, oldest, LIMITS, MOTION)
+    assert outcome(REQUEST, replace(oldest, now=oldest.now + 1), LIMITS).code == "STALE"
+    after = replace(WORLD, last_motion_end=REQUEST.observation_stamp - 1)
+    assert check(REQUEST, after, LIMITS, MOTION)
+
+
+def test_poses_on_the_edge_are_inside():
+    corners = replace(REQUEST, pose0=at(P0, 0.25, -0.5, 0), pose1=at(P1, 0.75, 0.5, 0))
+    for primitive in Primitive:
+        assert check(replace(corners, primitive=primitive), WORLD, LIMITS, MOTION)
+
+
+def test_nothing_moves_unless_told():
+    assert Limits().dry_run

@@ -1,0 +1,92 @@
+import itertools
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vima_ros.replay.report import HEADINGS, StepRecord, format_table, write_report
+
+FULL = StepRecord(
+    step=3,
+    stamp_ns=1_700_000_000_123_456_789,
+    objects={"front": 2, "top": 5},
+    bins=[1] * 12,
+    primitive="PICK_PLACE",
+    pose0=[0.4321, -0.25, math.pi / 2],
+    pose1=[0.5, 0.125, None],
+    confidence=[0.5] * 12,
+    command_id="7/3/1",
+    waypoints=[{"x": 0.4, "y": 0.1, "z": 0.3, "yaw": 0.0, "tool_on": False}],
+    code="OK",
+    times={"detection": 0.01, "decision": 0.0456, "command": 0.05},
+)
+cells = st.text(st.characters(categories=["L", "N", "P"]), max_size=12)
+tables = st.integers(1, 6).flatmap(
+    lambda n: st.lists(st.lists(cells, min_size=n, max_size=n), min_size=1, max_size=6)
+)
+
+
+def test_a_row_says_what_was_seen_decided_and_answered():
+    assert FULL.row == [
+        "3",
+        "2/5",
+        "PICK_PLACE",
+        "(0.432, -0.250)  +90°",
+        "(0.500, +0.125) no yaw",
+        "OK",
+        "46",
+    ]
+    assert len(FULL.row) == len(HEADINGS)
+
+
+def test_a_row_without_a_decision_says_so():
+    assert StepRecord(0, 1).row == ["0", "-/-", "-", "-", "-", "NO_DECISION", "-"]
+    assert StepRecord(0, 1, objects={"top": 0}).row[1] == "-/0"
+
+
+@pytest.mark.parametrize(
+    ("bins", "code", "decided"),
+    [
+        ([1] * 12, "OK", True),
+        ([1] * 12, "OUTSIDE_WORKSPACE", True),
+        ([1] * 12, "NO_DECISION", False),
+        ([], "OK", False),
+    ],
+)
+def test_decided_is_what_has_bins_and_an_answer(bins, code, decided):
+    assert StepRecord(0, 1, bins=bins, code=code).decided is decided
+
+
+@given(tables)
+def test_a_table_is_aligned_and_holds_every_cell(table):
+    lines = format_table(table[0], table[1:]).split("\n")
+    assert len(lines) == len(table) + 1
+    assert len({len(line) for line in lines}) == 1
+    assert set(lines[1]) == {"|", "-"}
+    bars = [place for place, letter in enumerate(lines[1]) if letter == "|"]
+    for row, line in zip(table, [lines[0], *lines[2:]], strict=True):
+        starts_ends = itertools.pairwise(bars)
+        assert [line[a + 2 : b].rstrip() for a, b in starts_ends] == [c.rstrip() for c in row]
+        assert all(line[bar] == "|" for bar in bars)
+
+
+def test_a_table_of_nothing_has_headings():
+    assert format_table(["a", "bcd"], []) == "| a | bcd |\n|---|-----|"
+
+
+def test_the_report_holds_all_fields_and_makes_its_folder(tmp_path):
+    path = tmp_path / "new" / "folder" / "replay.json"
+    write_report(path, "some/bag", {"text": "Put the {a} aside."}, [FULL, StepRecord(4, 2)])
+    content = json.loads(path.read_text(), parse_constant=pytest.fail)
+    assert content["bag"] == "some/bag"
+    assert content["prompt"] == {"text": "Put the {a} aside."}
+    assert [StepRecord(**step) for step in content["steps"]] == [FULL, StepRecord(4, 2)]
+
+
+def test_an_earlier_report_is_replaced(tmp_path):
+    path = tmp_path / "replay.json"
+    for steps in ([FULL, FULL], [FULL]):
+        write_report(path, "bag", {}, steps)
+    assert len(json.loads(path.read_text())["steps"]) == 1
