@@ -35,10 +35,11 @@ def quaternion_from_yaw(yaw: float) -> np.ndarray:
 
 def _wrap(angle: float) -> float:
     """The same angle in (-pi, pi] [rad]."""
-    return -((math.pi - angle) % (2.0 * math.pi) - math.pi)
+    wrapped = math.remainder(angle, 2.0 * math.pi)
+    return math.pi if wrapped == -math.pi else wrapped
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pose:
     """``position`` (3,) float64 [m] and ``quaternion`` (4,) float64 xyzw, in the base frame.
 

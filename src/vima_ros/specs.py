@@ -84,18 +84,21 @@ def _invalid(message: str) -> VimaError:
 
 def _check_array(owner: str, name: str, value: Any, dtype: type, shape: tuple) -> np.ndarray:
     """``value`` as a read-only array of ``dtype``; None in ``shape`` means any size."""
-    got = np.asarray(value)
+    want = f"valid: {np.dtype(dtype)} {tuple('n' if size is None else size for size in shape)}"
+    try:
+        got = np.asarray(value)
+    except ValueError as error:
+        raise _invalid(f"{owner}.{name} is no array: {error}; {want}") from None
     if got.size == 0 and got.ndim == 1 and shape[0] is None:  # an empty list: no objects
         got = got.reshape(0, *shape[1:]).astype(dtype)
     fits = len(got.shape) == len(shape) and all(
-        want in (None, have) for have, want in zip(got.shape, shape, strict=True)
+        size in (None, have) for have, size in zip(got.shape, shape, strict=True)
     )
     if not fits or not np.can_cast(got.dtype, dtype, casting="same_kind"):
-        want = tuple("n" if size is None else size for size in shape)
-        raise _invalid(
-            f"{owner}.{name} is {got.dtype} {got.shape}; valid: {np.dtype(dtype)} {want}"
-        )
+        raise _invalid(f"{owner}.{name} is {got.dtype} {got.shape}; {want}")
     array: np.ndarray = got.astype(dtype, copy=True)
+    if array.dtype.kind in "iu" and (array != got).any():
+        raise _invalid(f"{owner}.{name} is {got.dtype} up to {got.max()}; {want}")
     array.setflags(write=False)
     return array
 
@@ -273,7 +276,10 @@ class Action:
     def from_poses(
         pose0: Pose, pose1: Pose, workspace: Workspace, primitive: int = Primitive.PICK_PLACE
     ) -> Action:
-        """The action nearest to two poses inside ``workspace``; their z is not part of it."""
+        """The action of two poses inside ``workspace``, binned as in ``from_fractions``.
+
+        Their z is not part of it.
+        """
         low, high = np.array(workspace.low), np.array(workspace.high)
         parts = []
         for pose in (pose0, pose1):

@@ -101,7 +101,7 @@ def _sweep(
         )
     direction = (end - start) / length
     yaw = math.atan2(direction[1], direction[0])
-    behind = np.array(workspace.clamp(*(start - p.sweep_run_up * direction)))
+    behind = start - _room_behind(start, direction, workspace, p.sweep_run_up) * direction
     stop = start + max(length - p.sweep_stop_short, 0.0) * direction
     return (
         Waypoint(_at(behind, p.sweep_travel_height, yaw), False, p.travel_speed),
@@ -109,3 +109,14 @@ def _sweep(
         Waypoint(_at(stop, p.sweep_height, yaw), False, p.sweep_speed),
         Waypoint(_at(stop, p.sweep_travel_height, yaw), False, p.travel_speed),
     )
+
+
+def _room_behind(
+    start: np.ndarray, direction: np.ndarray, workspace: Workspace, wanted: float
+) -> float:
+    """How far one can go back from ``start`` against ``direction`` inside the workspace [m]."""
+    room = wanted
+    for at, along, low, high in zip(start, direction, workspace.low, workspace.high, strict=True):
+        if along:
+            room = min(room, (at - (low if along > 0 else high)) / along)
+    return max(room, 0.0)

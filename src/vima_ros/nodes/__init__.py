@@ -1,7 +1,7 @@
 """The only place that knows ROS: thin nodes over the packages beside this one."""
 
 try:
-    import vima_msgs  # noqa: F401  (its absence is best explained here, once)
+    import vima_msgs.msg  # noqa: F401  (its absence is best explained here, once)
 except ImportError as error:
     raise ImportError(
         "vima_msgs is not built or not sourced. It lies in src/vima_msgs of this repository, where"

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,73 +20,22 @@ from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image
 from visualization_msgs.msg import MarkerArray
 
-from vima_msgs.msg import ArmCommand, ArmState, Observation, PolicyAction, Prompt, PromptAsset
+from vima_msgs.msg import ArmCommand, ArmState, Observation, PolicyAction
 from vima_msgs.srv import SetPrompt
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
-from vima_ros.nodes import conversions, images, qos
+from vima_ros.nodes import conversions, qos
 from vima_ros.nodes.client import Client
 from vima_ros.nodes.environment import keep_to_ourselves
 from vima_ros.nodes.picture import save_step
 from vima_ros.nodes.processes import NodeProcesses
-from vima_ros.sim.scene import SCENES, scatter
-from vima_ros.sim.tabletop import Tabletop
-from vima_ros.specs import VIEWS, Action, AssetKind, Primitive
+from vima_ros.nodes.shows import SHOWS, Show, make_prompt
+from vima_ros.specs import VIEWS, Action, Primitive
 
 NODES = ["tabletop", "perception", "prompt", "policy", "arm", "manager"]
 STEPS = 2  # decisions a prompt
 SPEED = 4.0  # simulated seconds a second
 ENDED = (ArmState.SUCCEEDED, ArmState.REFUSED, ArmState.ABORTED, ArmState.STOPPED)
-
-
-@dataclass(frozen=True)
-class Show:
-    """A scene, a prompt about it, and the objects its placeholders show ("" is a whole scene)."""
-
-    scene: str
-    text: str
-    assets: dict[str, str]
-
-
-SHOWS = (
-    Show(
-        "put",
-        "Put the {red_block} into the {blue_bowl}.",
-        {"red_block": "red_block", "blue_bowl": "blue_bowl"},
-    ),
-    Show("rotate", "Rotate the {dragged_obj} 90 degrees.", {"dragged_obj": "yellow_l_block"}),
-    Show("rearrange", "Rearrange to this {scene}.", {"scene": ""}),
-    Show(
-        "sweep",
-        "Sweep any {swept_obj} into {bounds} without exceeding {constraint}.",
-        {
-            "swept_obj": "red_small_block_1",
-            "bounds": "orange_bounds",
-            "constraint": "grey_line",
-        },
-    ),
-)
-
-
-def make_prompt(show: Show, seed: int) -> Prompt:
-    """Pictures as VIMA-Bench's prompts have them: an object alone on white, or a scene."""
-    prompt = Prompt(text=show.text)
-    with (
-        Tabletop(SCENES[show.scene]) as world,
-        Tabletop(scatter(SCENES[show.scene], seed)) as goal,
-    ):
-        for name, shown in show.assets.items():
-            kind = AssetKind.OBJECT if shown else AssetKind.SCENE
-            asset = PromptAsset(name=name, kind=int(kind))
-            for view in VIEWS:
-                if shown:
-                    rgb, mask = world.render_prompt_object(shown, view)
-                else:
-                    rgb, mask = goal.render(view), goal.render_mask(view)
-                setattr(asset, view, images.encode(rgb, "rgb8"))
-                setattr(asset, f"{view}_mask", images.encode(mask, "mono8"))
-            prompt.assets.append(asset)
-    return prompt
 
 
 class Demo:

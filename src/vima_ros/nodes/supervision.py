@@ -60,7 +60,7 @@ class Supervisor:
         deaths = []
         for name, node in self.nodes.items():
             limit = self.timeout if node.state == ACTIVE else self.transition_timeout
-            node.heard += slept
+            node.heard = min(node.heard + slept, now)
             silence = now - node.heard
             if node.state and not node.dead and silence > limit:
                 node.dead, node.was_active, node.asked_at = True, False, -math.inf

@@ -102,8 +102,9 @@ class Episode:
         elif code == "RESUMED":
             self.resumed_at = stamp
             if self.state == State.PAUSED:
-                self.state, self.code, self.message = State.OBSERVING, "OK", ""
-        elif report == ArmReport.EXECUTING and not self.with_arm:
+                self.state = State.EXECUTING if self.with_arm else State.OBSERVING
+                self.code, self.message = "OK", ""
+        elif report == ArmReport.EXECUTING and command_id and not self.with_arm:
             self._wait_for(command_id)
         elif self.with_arm and command_id == self.with_arm and report in ENDED:
             return self._motion_ended(report, code, message, stamp)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,14 +11,16 @@ from types import TracebackType
 from typing import Any
 
 from rosbags.highlevel import AnyReader
+from rosbags.typesys import Stores, get_typestore
 
 from vima_ros.errors import VimaError
-from vima_ros.specs import VIEWS, AssetKind
+from vima_ros.specs import VIEWS, AssetKind, EndEffector
 
 # Topics that mark when a decision was made while recording
 ACTION_TOPICS = ("/oracle_action", "/vima/action", "/action")
 CANDIDATES = 3  # pairs of frames a decision is tried on: one may be lost or refused
 PROMPT_MESSAGE = "vima_msgs/msg/Prompt"
+IMAGE, STRING = "sensor_msgs/msg/Image", "std_msgs/msg/String"
 
 
 @dataclass(frozen=True)
@@ -70,15 +73,18 @@ class Bag:
         self.path = Path(path)
         self._topics = image_topics or {view: f"/{view}/image_raw" for view in VIEWS}
         try:
-            self._reader = AnyReader([self.path])
+            # Recordings of Humble and before do not carry the definitions of their messages.
+            self._reader = AnyReader(
+                [self.path], default_typestore=get_typestore(Stores.ROS2_HUMBLE)
+            )
             self._reader.open()
         except Exception as error:  # rosbags raises its own, and whatever damaged data leads to
             raise self._bad(f"cannot be read: {type(error).__name__}: {error}") from error
-        names = {connection.topic for connection in self._reader.connections}
-        lacking = sorted(set(self._topics.values()) - names)
+        kinds = {connection.topic: connection.msgtype for connection in self._reader.connections}
+        lacking = sorted(t for t in self._topics.values() if kinds.get(t) != IMAGE)
         if lacking:
             self._reader.close()
-            raise self._bad(f"has no {lacking}; it has {sorted(names)}")
+            raise self._bad(f"has no {IMAGE} on {lacking}; it has {sorted(kinds)}")
 
     def __enter__(self) -> Bag:
         return self
@@ -110,24 +116,32 @@ class Bag:
         "placeholders": [{"name", "placeholder_type"}]} and /prompt_assets/NAME/VIEW images.
         """
         own = [c.topic for c in self._reader.connections if c.msgtype == PROMPT_MESSAGE]
+        found = None
         for _, _, data in self._messages(own):
-            return RecordedPrompt(message=bytes(data))
-        found: Any = None
+            found = RecordedPrompt(message=bytes(data))
+        if found is not None:
+            return found
+        raw = None
         for connection, _, data in self._messages(["/prompt"]):
-            if connection.msgtype == "std_msgs/msg/String":
-                found = self._reader.deserialize(data, connection.msgtype)
-        return None if found is None else self._parse(found.data)
+            if connection.msgtype == STRING:
+                raw = bytes(data)
+        return None if raw is None else self._parse(raw)
 
-    def _parse(self, text: str) -> RecordedPrompt:
+    def _parse(self, raw: bytes) -> RecordedPrompt:
         try:
-            content = json.loads(text)
+            message: Any = self._reader.deserialize(raw, STRING)
+            content = json.loads(message.data)
             assets = tuple(
-                RecordedAsset(p["name"], AssetKind(p["placeholder_type"]), self._views(p["name"]))
+                RecordedAsset(
+                    _text(p["name"]), AssetKind(p["placeholder_type"]), self._views(p["name"])
+                )
                 for p in content["placeholders"]
             )
-            effector = content.get("end_effector", "suction")
-            return RecordedPrompt(content["text"], assets, effector)
-        except (ValueError, KeyError, TypeError) as error:
+            effector = _text(content.get("end_effector", "suction"))
+            if effector.upper() not in EndEffector.__members__:
+                raise ValueError(f"end_effector {effector!r}")
+            return RecordedPrompt(_text(content["text"]), assets, effector)
+        except Exception as error:  # whatever a damaged or hostile text leads to
             raise self._bad(
                 f"has a /prompt that is not as documented: {type(error).__name__}: {error}"
             ) from error
@@ -149,11 +163,19 @@ class Bag:
         ]
         if {frame.view for frame in frames} != set(VIEWS):
             raise self._bad("has no frames of both views")
+        if not 0.0 < seconds < math.inf:
+            raise VimaError("INVALID_VALUE", f"steps of {seconds} s; valid: more than 0, finite")
         ends = [stamp for _, stamp, _ in self._messages(ACTION_TOPICS)]
         if not ends:
             period, last = round(seconds * 1e9), frames[-1].stamp
             ends = list(range(frames[0].stamp + period - 1, last + period, period))
         return _cut(frames, ends)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
 
 
 def _cut(frames: Sequence[Frame], ends: Sequence[int]) -> list[Step]:

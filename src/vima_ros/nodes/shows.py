@@ -1,0 +1,61 @@
+"""The prompts of the demo, with pictures taken in simulation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vima_msgs.msg import Prompt, PromptAsset
+from vima_ros.nodes import images
+from vima_ros.sim.scene import SCENES, scatter
+from vima_ros.sim.tabletop import Tabletop
+from vima_ros.specs import VIEWS, AssetKind
+
+
+@dataclass(frozen=True)
+class Show:
+    """A scene, a prompt about it, and the objects its placeholders show ("" is a whole scene)."""
+
+    scene: str
+    text: str
+    assets: dict[str, str]
+
+
+SHOWS = (
+    Show(
+        "put",
+        "Put the {red_block} into the {blue_bowl}.",
+        {"red_block": "red_block", "blue_bowl": "blue_bowl"},
+    ),
+    Show("rotate", "Rotate the {dragged_obj} 90 degrees.", {"dragged_obj": "yellow_l_block"}),
+    Show("rearrange", "Rearrange to this {scene}.", {"scene": ""}),
+    Show(
+        "sweep",
+        "Sweep any {swept_obj} into {bounds} without exceeding {constraint}.",
+        {
+            "swept_obj": "red_small_block_1",
+            "bounds": "orange_bounds",
+            "constraint": "grey_line",
+        },
+    ),
+)
+
+
+def make_prompt(show: Show, seed: int) -> Prompt:
+    """Pictures as VIMA-Bench's prompts have them: an object alone on white, or a scene."""
+    prompt = Prompt(text=show.text)
+    with (
+        Tabletop(SCENES[show.scene]) as world,
+        Tabletop(scatter(SCENES[show.scene], seed)) as goal,
+    ):
+        for name, shown in show.assets.items():
+            kind = AssetKind.OBJECT if shown else AssetKind.SCENE
+            asset = PromptAsset(name=name, kind=int(kind))
+            for view in VIEWS:
+                if shown:
+                    rgb, mask = world.render_prompt_object(shown, view)
+                else:
+                    rgb, mask = goal.render(view), goal.render_mask(view)
+                setattr(asset, view, images.encode(rgb, "rgb8"))
+                setattr(asset, f"{view}_mask", images.encode(mask, "mono8"))
+            prompt.assets.append(asset)
+    return prompt
