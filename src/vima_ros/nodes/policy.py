@@ -13,6 +13,7 @@ from vima_ros.nodes.base import VimaNode, run
 from vima_ros.nodes.parameters import parameter
 from vima_ros.policy import load_policy
 from vima_ros.policy.episode import ArmReport, Episode, State
+from vima_ros.specs import EndEffector
 
 UNTRAINED = "UNTRAINED policy: fixed random weights, its actions mean nothing"
 
@@ -25,6 +26,11 @@ class PolicyParameters:
     device: str = parameter("where torch computes: cpu, cuda, cuda:1 …", read_only=True)
     max_steps: int = parameter("decisions an episode may take", low=1, high=500)
     max_age: float = parameter("oldest observation to decide on [s]", low=0.05, high=60)
+    default_end_effector: str = parameter(
+        "what is mounted, until arm_state says it; empty: wait for arm_state",
+        choices=("", *(e.name.lower() for e in EndEffector)),
+        read_only=True,
+    )
     base_frame: str = parameter("frame of the poses", read_only=True)
     workspace_low: list[float] = parameter(
         "x, y of the workspace's low corner [m]", read_only=True
@@ -47,7 +53,8 @@ class PolicyNode(VimaNode):
             self.get_logger().warning(UNTRAINED)
         self._episode = Episode()
         self._decision: Any = None
-        self._end_effector: int | None = None
+        mounted = p.default_end_effector
+        self._end_effector = EndEffector[mounted.upper()] if mounted else None
         self._actions = self.create_publisher(PolicyAction, "action", qos.RELIABLE)
         self._status = self.create_publisher(EpisodeStatus, "episode", qos.LATCHED)
         self.listen(PromptTokens, "prompt_tokens", self._on_prompt, qos.LATCHED)

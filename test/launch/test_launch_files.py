@@ -1,0 +1,45 @@
+"""Launch files: flat, about our own executables, and loadable where launch_ros is installed."""
+
+import ast
+import re
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+
+import pytest
+from helpers import ROOT
+
+FILES = sorted((ROOT / "launch").glob("*.launch.py"))
+CONTROL_FLOW = (ast.If, ast.For, ast.While, ast.Try, ast.With, ast.IfExp, ast.comprehension)
+
+
+def executables() -> set[str]:
+    """The programs that setup.py installs."""
+    text = (ROOT / "setup.py").read_text()
+    lists = re.findall(r"^(?:NODES|TOOLS) = (\[.*?\])$", text, re.MULTILINE)
+    return {name for found in lists for name in ast.literal_eval(found)}
+
+
+def test_all_three_are_there():
+    names = {path.name for path in FILES}
+    assert names == {"bringup.launch.py", "sim.launch.py", "replay.launch.py"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
+def test_flat(path: Path):
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    assert not [type(node).__name__ for node in nodes if isinstance(node, CONTROL_FLOW)]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
+def test_starts_only_what_is_installed(path: Path):
+    started = re.findall(r'executable="(\w+)"|\bnode\(\s*"(\w+)"', path.read_text())
+    names = {a or b for a, b in started}
+    assert names
+    assert names <= executables()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
+def test_loads_where_launch_is_installed(path: Path):
+    pytest.importorskip("launch_ros", reason="no launch_ros: it comes with a distribution")
+    module = SourceFileLoader(path.stem.replace(".", "_"), str(path)).load_module()
+    assert module.generate_launch_description().entities
