@@ -78,13 +78,15 @@ class Client:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._condition = threading.Condition()
+        self._ended = threading.Event()
         self._clients: dict[str, Any] = {}
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
 
     def _spin(self) -> None:
         with contextlib.suppress(ExternalShutdownException):
-            self._executor.spin()
+            while not self._ended.is_set():
+                self._executor.spin_once(timeout_sec=0.5)
 
     def __enter__(self) -> Client:
         return self
@@ -97,8 +99,10 @@ class Client:
     ) -> None:
         for publisher in self.node.publishers:  # what was said last must not be lost
             publisher.wait_for_all_acked(Duration(seconds=1))
-        self._executor.shutdown()
+        self._ended.set()  # the executor may only be taken down once nobody spins it
+        self._executor.wake()
         self._thread.join()
+        self._executor.shutdown()
         self.node.destroy_node()
         self._context.try_shutdown()
 

@@ -37,7 +37,7 @@ def save_step(
             for pose in (action.pose0, action.pose1)
         ]
         canvas = draw_action(canvas, *points, labels=LABELS[Primitive(action.primitive)])
-        cv2.putText(canvas, view, (8, 374), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (0, 0, 0), 2)
+        cv2.putText(canvas, view, (12, 370), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 1)
         canvases.append(canvas)
     pictures = np.hstack(canvases)
     text = np.full((LINE_HEIGHT * (len(lines) + 1) + 12, pictures.shape[1], 3), 30, np.uint8)
