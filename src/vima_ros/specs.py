@@ -147,6 +147,11 @@ class ViewObjects:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    @property
+    def fields(self) -> tuple[np.ndarray, ...]:
+        """boxes, crops, scores, track_ids: what the constructor takes."""
+        return self.boxes, self.crops, self.scores, self.track_ids
+
     @staticmethod
     def empty() -> ViewObjects:
         """A view that shows nothing."""

@@ -94,7 +94,7 @@ class PerceptionNode(VimaNode):
 
     def _perceive(self, messages: dict[str, Any], stamp: int) -> None:
         began = time.monotonic()
-        views, headers = {}, {}
+        views, headers, self._doubtful = {}, {}, 0
         for view in VIEWS:
             try:
                 views[view] = self._see(view, messages)
@@ -116,7 +116,10 @@ class PerceptionNode(VimaNode):
         if self._detector.needs_mask:
             ids = images.decode_mask(messages[f"{view}/mask"])
             mask = to_policy_frame(ids, self._regions[view], is_mask=True)
-        objects = extract_objects(image, self._detector.detect(image, view, mask))
+        found = extract_objects(image, self._detector.detect(image, view, mask))
+        sure = found.scores >= self.parameters.min_score
+        self._doubtful += np.count_nonzero(~sure)
+        objects = ViewObjects(*(values[sure] for values in found.fields))
         if self._debug[view].get_subscription_count():
             picture = draw_objects(image, objects)
             header = message.header
@@ -133,14 +136,13 @@ class PerceptionNode(VimaNode):
                 return PerceptionStatus.TOO_MANY_OBJECTS, (
                     f"{len(objects)} objects in the {view} view; valid: up to {p.max_objects}"
                 )
-        scores = np.concatenate([objects.scores for objects in views.values()])
-        if not len(scores):
-            return PerceptionStatus.NO_OBJECT, "no object in either view"
-        if (scores < p.min_score).all():
+        if any(len(objects) for objects in views.values()):
+            return PerceptionStatus.OK, ""
+        if self._doubtful:
             return PerceptionStatus.LOW_SCORE, (
-                f"best score {scores.max():.2f}; valid: from {p.min_score}"
+                f"{self._doubtful} objects, all with scores below {p.min_score}"
             )
-        return PerceptionStatus.OK, ""
+        return PerceptionStatus.NO_OBJECT, "no object in either view"
 
     def _report_unmatched(self) -> None:
         if self.active and time.monotonic() - self._last_set > 1.0:

@@ -69,11 +69,22 @@ class PolicyNode(VimaNode):
             message.prompt_id, message.text, self.parameters.max_steps
         )
         try:
+            self._check_vocabulary(message.vocabulary_size)
             self._policy.reset(conversions.prompt_from_message(message))
         except VimaError as error:
             self._episode.fail(error.code, str(error))
         self.get_logger().info(f"prompt {message.prompt_id}: {message.text}")
         self._publish_status()
+
+    def _check_vocabulary(self, size: int) -> None:
+        """Word tables have a few rows more than their tokenizer has words (T5: 32128, 32100)."""
+        rows = self._policy.network.config.vocabulary
+        if not 0.9 * rows <= size <= rows:
+            raise VimaError(
+                "WRONG_TOKENIZER",
+                f"the prompt node's tokenizer has {size} words, the checkpoint {rows}; "
+                "valid: the prompt node's parameter tokenizer set to the checkpoint's own",
+            )
 
     def _on_observation(self, message: Observation) -> None:
         stamp = conversions.stamp_to_ns(message.header.stamp)

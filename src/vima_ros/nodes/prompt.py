@@ -82,9 +82,9 @@ class PromptNode(VimaNode):
                 raise VimaError("NOT_ACTIVE", "the prompt node is not active yet; send it again")
             prompt = self._encode(message)
             answer.prompt_id = uuid.uuid4().hex[:12]
-            self._tokens.publish(
-                conversions.prompt_to_message(prompt, answer.prompt_id, answer.header.stamp)
-            )
+            tokens = conversions.prompt_to_message(prompt, answer.prompt_id, answer.header.stamp)
+            tokens.vocabulary_size = self._tokenizer.vocab_size
+            self._tokens.publish(tokens)
             self.get_logger().info(f"accepted {answer.prompt_id}: {message.text}")
         except VimaError as error:
             answer.code, answer.message = error.code, str(error)

@@ -118,7 +118,7 @@ class TabletopNode(VimaNode):
         wanted = self._wanted()
         if self._report.state == ArmState.EXECUTING:
             why = "the world was reset"
-            self._change(ArmState.ABORTED, "RESET", why, self._report.command_id)
+            self._change(ArmState.ABORTED, ArmState.RESET, why, self._report.command_id)
         try:
             self._world.reset(_make_scene(*wanted))
             self.get_logger().info(f"reset to scene {wanted[0]}, seed {wanted[1]}")
