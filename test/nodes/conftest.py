@@ -29,7 +29,7 @@ class Suite:
         self.client.wait_for_active(names, 120, self.processes.check_alive)
 
     def close(self) -> None:
-        self.client.__exit__(None, None, None)
+        self.client.close()
         self.processes.stop()
 
 

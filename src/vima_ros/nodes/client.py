@@ -6,7 +6,6 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable
-from types import TracebackType
 from typing import Any, TypeVar
 
 import rclpy
@@ -91,12 +90,11 @@ class Client:
     def __enter__(self) -> Client:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let what was published arrive, then take node and thread down."""
         for publisher in self.node.publishers:  # what was said last must not be lost
             publisher.wait_for_all_acked(Duration(seconds=1))
         self._ended.set()  # the executor may only be taken down once nobody spins it
