@@ -46,7 +46,7 @@ class Player:
         self._arm_state = client.publisher(ArmState, "arm_state")
         self._statuses = client.listen(PerceptionStatus, "perception_status", qos.LATCHED)
         self._actions = client.listen(PolicyAction, "action")
-        self._commands = client.listen(ArmCommand, "arm_command")
+        self._commands, self._carried_out = client.listen(ArmCommand, "arm_command"), 0
         self._answers = client.listen(ArmState, "arm_state")
 
     def begin(self, stamp: int) -> None:
@@ -115,6 +115,7 @@ class Player:
     def play_locked(self, index: int, step: Step) -> StepRecord:
         """Pair by pair, waiting for what each leads to, until a decision is made."""
         record = StepRecord(index, step.settled)
+        self.end_motion(step.settled - 1)
         settled = [frame for frame in step.frames if frame.stamp >= step.settled]
         for pair in zip(*([f for f in settled if f.view == v] for v in VIEWS), strict=False):
             marks = self._actions.count, self._statuses.count
@@ -131,17 +132,22 @@ class Player:
         marks = self._actions.count, self._statuses.count
         sent = time.monotonic()
         for frame in step.frames:
+            if frame.stamp == step.settled:
+                self.end_motion(frame.stamp - 1)
             due = began[0] + (frame.stamp - began[1]) / 1e9 / rate
             time.sleep(max(due - time.monotonic(), 0.0))
             self.publish(frame)
         self._follow(record, sent, *marks)
         return record
 
-    def end_motion(self, record: StepRecord, stamp: int) -> None:
-        """The robot has carried the step's command out, at ``stamp`` [ns]."""
-        if record.waypoints:
-            self.set_clock(stamp)
-            self.report(ArmState.SUCCEEDED, stamp, record.command_id)
+    def end_motion(self, stamp: int) -> None:
+        """By ``stamp`` [ns] the robot has done all it was told since the last call."""
+        told = self._commands.messages[self._carried_out :]
+        self._carried_out += len(told)
+        for command in told:
+            if command.waypoints:
+                self.set_clock(stamp)
+                self.report(ArmState.SUCCEEDED, stamp, command.command_id)
 
     def _follow(self, record: StepRecord, sent: float, actions: int, statuses: int) -> bool:
         """Fill in what perception, policy and gate made of the frames; whether it was decided."""
@@ -187,7 +193,6 @@ class Player:
                 if command.command_id == mine and command.waypoints:
                     record.code, record.message = "OK", ""
                     record.waypoints = [_waypoint(w) for w in command.waypoints]
-                    self.report(ArmState.EXECUTING, record.stamp_ns, mine)
                     return
             for answer in self._answers.messages:
                 if answer.command_id == mine and answer.state == ArmState.REFUSED:

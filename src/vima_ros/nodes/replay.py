@@ -60,15 +60,13 @@ def _play(
     records: list[StepRecord] = []
     began = (time.monotonic(), steps[0].frames[0].stamp)
     for index, step in enumerate(steps):
-        if records:
-            player.end_motion(records[-1], step.settled - MILLISECOND)
         if rate:
             records.append(player.play_at_rate(index, step, rate, began))
         else:
             records.append(player.play_locked(index, step))
         done = records[-1]
         print(f"  step {index}: {done.code} {done.message}", flush=True)
-    player.end_motion(records[-1], steps[-1].frames[-1].stamp + MILLISECOND)
+    player.end_motion(steps[-1].frames[-1].stamp + MILLISECOND)
     return answer, records
 
 
