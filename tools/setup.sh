@@ -23,10 +23,12 @@ step() {
 }
 
 ros_source() {
-  if [ -n "${ROS_DISTRO:-}" ] && python3 -c 'import rclpy' 2>/dev/null; then
+  if [ -z "${ROS_DISTRO:-}" ]; then
+    echo wheels
+  elif python3 -c 'import rclpy' 2>/dev/null; then
     echo "distribution $ROS_DISTRO ${AMENT_PREFIX_PATH:-}"
   else
-    echo wheels
+    echo "unusable $ROS_DISTRO"
   fi
 }
 
@@ -41,6 +43,15 @@ sources_state() {
     xargs -0 sha256sum | cat - .venv/.prepared | sha256sum | cut -d ' ' -f 1
 }
 
+# MuJoCo's EGL renderer loads one of these through PyOpenGL; libegl1 depends on none of them.
+has_opengl() {
+  local library
+  for library in libOpenGL.so.0 libGL.so.1 libGLESv2.so.2; do
+    python3 -c "import ctypes; ctypes.CDLL('$library')" 2>/dev/null && return
+  done
+  return 1
+}
+
 missing_debian_packages() {
   command -v python3 >/dev/null || echo python3
   python3 -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv
@@ -48,15 +59,16 @@ missing_debian_packages() {
 os.stat(os.path.join(sysconfig.get_path("include"), "Python.h"))' 2>/dev/null || echo python3-dev
   command -v c++ >/dev/null || echo build-essential
   command -v cmake >/dev/null || echo cmake
-  python3 -c 'import ctypes; ctypes.CDLL("libEGL.so.1")' 2>/dev/null ||
-    echo libegl1 libgl1-mesa-dri
+  python3 -c 'import ctypes; ctypes.CDLL("libEGL.so.1")' 2>/dev/null && has_opengl ||
+    echo libegl1 libopengl0 libgl1-mesa-dri
 }
 
 install_debian_packages() {
   local packages
-  packages=$(missing_debian_packages | tr '\n' ' ')
+  packages=$(missing_debian_packages | xargs)
   [ -z "$packages" ] && return
-  local line="apt-get update && apt-get install -y --no-install-recommends $packages"
+  local line="apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y"
+  line+=" --no-install-recommends $packages"
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     step "Debian packages: $packages" "run by hand: $line" bash -c "$line"
   else
@@ -65,8 +77,11 @@ install_debian_packages() {
 }
 
 check_python() {
-  python3 -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' ||
-    fail "Python $(python3 --version) is not supported" "use Python 3.10 to 3.14"
+  python3 -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' ||
+    fail "$(python3 --version) is not supported" "use Python 3.11 to 3.14"
+  [ "$(ros_source)" != "unusable ${ROS_DISTRO:-}" ] ||
+    fail "$(command -v python3) cannot import rclpy of ROS 2 $ROS_DISTRO" \
+      "source its setup.bash, leave conda or pyenv; or 'unset ROS_DISTRO PYTHONPATH' to use wheels"
   [ "$(ros_source)" != wheels ] || [ "$(uname -m)" = x86_64 ] ||
     fail "no ROS 2 wheels for $(uname -m)" \
       "install a ROS 2 distribution, source its setup.bash and run this again"
@@ -115,7 +130,9 @@ prepare() {
   mkdir -p log
   exec 9>log/.setup.lock
   flock 9
+  rm -f "$SETUP_LOG" # an earlier run's end would mislead
   local state
+  command -v python3 >/dev/null || install_debian_packages # python_state needs it
   state=$(python_state)
   if [ "$(cat .venv/.prepared 2>/dev/null)" != "$state" ]; then
     install_debian_packages
@@ -126,12 +143,13 @@ prepare() {
   fi
   state=$(sources_state src/vima_msgs colcon_defaults.yaml)
   if [ "$(cat install/.vima_msgs 2>/dev/null)" != "$state" ]; then
+    rm -rf build/vima_msgs install/vima_msgs # what was renamed or deleted must not stay
     build vima_msgs
     echo "$state" >install/.vima_msgs
   fi
   state=$(sources_state package.xml setup.py setup.cfg resource src/vima_ros launch config)
   if [ "$(cat install/.vima_ros 2>/dev/null)" != "$state" ]; then
-    rm -rf build/vima_ros install/vima_ros # what was renamed or deleted must not stay
+    rm -rf build/vima_ros install/vima_ros
     build vima_ros
     echo "$state" >install/.vima_ros
   fi

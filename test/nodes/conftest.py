@@ -8,11 +8,12 @@ import pytest
 pytest.importorskip("rclpy", reason="no ROS 2: run `make test`, which prepares it")
 pytest.importorskip("vima_msgs", reason="vima_msgs is not built: run `make test`")
 
-os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
-os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-
 from vima_ros.nodes.client import Client
+from vima_ros.nodes.environment import keep_to_ourselves
 from vima_ros.nodes.processes import NodeProcesses
+
+os.environ.pop("ROS_DOMAIN_ID", None)
+keep_to_ourselves()
 
 ALL_NODES = ["tabletop", "perception", "prompt", "policy", "arm", "manager"]
 
