@@ -30,10 +30,7 @@ def test_a_death_stops_the_arm_and_is_named_and_recovers(suite, victim):
     beats.wait(
         lambda m: m.node == f"/vima/{victim}" and m.state == ACTIVE, 60, f"{victim} active again"
     )
-    if victim == "arm":  # it must not come back ready to move
-        states.wait(
-            lambda m: m.state == ArmState.STOPPED and m.message == "stop was called", 15, "STOPPED"
-        )
+    # Whoever died, the arm itself too: it is stopped until someone resumes it.
     resumed = suite.client.call(Trigger, "resume", Trigger.Request())
     assert resumed.success
     assert "it was not" not in resumed.message

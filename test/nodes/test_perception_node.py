@@ -44,6 +44,11 @@ class Cameras:
             self.publishers[view].publish(image)
         return conversions.ns_to_stamp(self.clock)
 
+    def are_seen(self) -> bool:
+        """Show a small pair; whether any has been perceived so far."""
+        self.show(image(width=256, height=128), image(width=256, height=128))
+        return self.observations.count > 0
+
     def status_of(self, front, top) -> PerceptionStatus:
         stamp = self.show(front, top)
         return self.statuses.wait(lambda m: m.header.stamp == stamp, 15, "perception_status")
@@ -60,7 +65,10 @@ def cameras(tmp_path_factory):
         for change in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
             request = ChangeState.Request(transition=Transition(id=change))
             assert client.call(ChangeState, "perception/change_state", request).success
-        yield Cameras(client)
+        playing = Cameras(client)
+        # Best effort: what is sent before perception knows the cameras is lost.
+        client.wait_until(playing.are_seen, "perception to see the cameras")
+        yield playing
         nodes.check_alive()
 
 

@@ -178,7 +178,7 @@ def _hull(mask: np.ndarray) -> np.ndarray:
     if len(stats) > 1:
         part = (labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()).astype(np.uint8)
         contours, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        cv2.fillConvexPoly(hull, cv2.convexHull(contours[0]), 1)
+        cv2.fillConvexPoly(hull, cv2.convexHull(contours[0]), (1,))
     return hull > 0
 
 
