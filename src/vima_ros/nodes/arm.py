@@ -162,8 +162,6 @@ class ArmNode(VimaNode):
 
     def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
         """The stop, and what was last done."""
-        if not hasattr(self, "_last"):
-            return True, "not configured", {}
         values = {"dry_run": self.parameters.dry_run, "busy_with": self._busy_with}
         if self._stop_reason:
             return False, f"stopped: {self._stop_reason}", values

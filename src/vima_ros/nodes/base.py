@@ -72,13 +72,17 @@ class VimaNode(LifecycleNode):
         """Simulation time began anew, as between two recordings; called once configured."""
 
     def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
-        """Whether all is well, a sentence for a person, and values."""
+        """Whether all is well, a sentence for a person, and values; called once configured."""
         return True, "", {}
 
     @property
     def active(self) -> bool:
         """Whether the node is in the lifecycle state active."""
         return self._state == State.PRIMARY_STATE_ACTIVE
+
+    @property
+    def _configured(self) -> bool:
+        return self._state in (State.PRIMARY_STATE_INACTIVE, State.PRIMARY_STATE_ACTIVE)
 
     def now_ns(self) -> int:
         """The node's clock (simulation time where use_sim_time is set) [ns]."""
@@ -174,8 +178,7 @@ class VimaNode(LifecycleNode):
                     destroy(handle)
 
     def _on_jump(self, jump: TimeJump) -> None:
-        configured = self._state in (State.PRIMARY_STATE_INACTIVE, State.PRIMARY_STATE_ACTIVE)
-        if configured and jump.clock_change == ClockChange.ROS_TIME_NO_CHANGE:
+        if self._configured and jump.clock_change == ClockChange.ROS_TIME_NO_CHANGE:
             self.get_logger().warning("simulation time jumped back; earlier stamps are forgotten")
             self.clock_jumped_back()
 
@@ -194,7 +197,9 @@ class VimaNode(LifecycleNode):
         self._pulse.join()
 
     def _diagnose(self) -> None:
-        well, sentence, values = self.diagnose()
+        well, sentence, values = (
+            self.diagnose() if self._configured else (True, "not configured", {})
+        )
         status = DiagnosticStatus(
             level=DiagnosticStatus.OK if well else DiagnosticStatus.WARN,
             name=self.get_fully_qualified_name(),

@@ -116,8 +116,6 @@ class ManagerNode(VimaNode):
 
     def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
         """Each node's state, and the last death."""
-        if not hasattr(self, "_supervisor"):
-            return True, "not configured", {}
         names = {0: "never heard", 1: "unconfigured", 2: "inactive", 3: "active", 4: "finalized"}
         nodes = self._supervisor.nodes.items()
         values = {n: "dead" if w.dead else names.get(w.state, w.state) for n, w in nodes}

@@ -172,8 +172,6 @@ class PerceptionNode(VimaNode):
 
     def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
         """What was last seen, and how long it took."""
-        if not hasattr(self, "_said"):
-            return True, "not configured", {}
         s = self._said
         values = {
             "detector": self.parameters.detector,

@@ -154,8 +154,6 @@ class PolicyNode(VimaNode):
 
     def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
         """The model, and where the episode stands."""
-        if not hasattr(self, "_policy"):
-            return True, "not configured", {}
         e = self._episode
         values = {**self._policy.description, "episode": e.prompt_id, "step": e.step}
         if self._decision is not None:

@@ -141,8 +141,6 @@ class PromptNode(VimaNode):
 
     def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
         """The answer to the latest prompt."""
-        if not hasattr(self, "_answer"):
-            return True, "not configured", {}
         a = self._answer
         good = a.code in ("", PromptStatus.OK)
         return good, f"{a.code} {a.message}".strip(), {"prompt_id": a.prompt_id, "text": a.text}

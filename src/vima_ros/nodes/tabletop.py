@@ -173,8 +173,6 @@ class TabletopNode(VimaNode):
 
     def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
         """The scene, and what the tool does."""
-        if not hasattr(self, "_world"):
-            return True, "not configured", {}
         values = {"scene": self._loaded[0], "seed": self._loaded[1]}
         return True, f"{self._report.code} {self._report.message}".strip(), values
 

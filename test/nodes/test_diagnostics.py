@@ -1,0 +1,26 @@
+"""What every node says of itself on /diagnostics."""
+
+from conftest import ALL_NODES
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+
+
+def latest(inbox, name):
+    """The first status that a node published."""
+    message = inbox.wait(
+        lambda m: m.status[0].name == f"/vima/{name}", 15, f"/diagnostics of {name}"
+    )
+    return message.status[0]
+
+
+def test_every_node_reports_and_the_policy_says_that_it_is_untrained(suite):
+    inbox = suite.client.listen(DiagnosticArray, "/diagnostics")
+    reports = {name: latest(inbox, name) for name in ALL_NODES}
+    assert all(r.message != "not configured" for r in reports.values())
+    assert all(r.level in (DiagnosticStatus.OK, DiagnosticStatus.WARN) for r in reports.values())
+    policy = reports["policy"]
+    assert "UNTRAINED" in policy.message
+    assert policy.level == DiagnosticStatus.WARN
+    assert {"parameters", "trained"} <= {v.key for v in policy.values}
+    assert "UNTRAINED" in suite.processes.log("policy")
+    states = {v.key: v.value for v in reports["manager"].values}
+    assert states == dict.fromkeys(ALL_NODES[:-1], "active")
