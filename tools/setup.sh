@@ -77,8 +77,8 @@ install_debian_packages() {
 }
 
 check_python() {
-  python3 -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' ||
-    fail "$(python3 --version) is not supported" "use Python 3.11 to 3.14"
+  python3 -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' ||
+    fail "$(python3 --version) is not supported" "use Python 3.10 to 3.14"
   [ "$(ros_source)" != "unusable ${ROS_DISTRO:-}" ] ||
     fail "$(command -v python3) cannot import rclpy of ROS 2 $ROS_DISTRO" \
       "source its setup.bash, leave conda or pyenv; or 'unset ROS_DISTRO PYTHONPATH' to use wheels"
@@ -93,6 +93,7 @@ make_venv() {
   if [ "$(ros_source)" = wheels ]; then
     step "virtual environment .venv" "remove .venv and run this again" \
       python3 -m venv --clear .venv
+    step "pip" "$pip_hint" "${pip[@]}" -r requirements/pip.txt
     step "ROS 2 wheels" "$pip_hint" \
       "${pip[@]}" -r requirements/ros.txt -r requirements/colcon.txt
     step "ROS 2 wheels as an underlay" "remove .venv and run this again" \
@@ -102,6 +103,7 @@ make_venv() {
   else
     step "virtual environment .venv over ROS 2 $ROS_DISTRO" "remove .venv and run this again" \
       python3 -m venv --clear --system-site-packages .venv
+    step "pip" "$pip_hint" "${pip[@]}" -r requirements/pip.txt
     # The distribution's compiled modules (cv_bridge, rosidl) fix the numpy they were built with.
     python3 -c 'import numpy; print("numpy==" + numpy.__version__)' >.venv/constraints.txt
     step "Python packages (colcon, torch, mujoco, …)" "$pip_hint" \

@@ -171,6 +171,12 @@ class TabletopNode(VimaNode):
             markers.markers.append(marker)
         return markers
 
+    def end(self) -> None:
+        """Free the OpenGL contexts while OpenGL is still there."""
+        super().end()
+        if hasattr(self, "_world"):
+            self._world.close()
+
     def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
         """The scene, and what the tool does."""
         values = {"scene": self._loaded[0], "seed": self._loaded[1]}
