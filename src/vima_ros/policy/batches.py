@@ -28,10 +28,12 @@ from vima_ros.specs import (
 class Slots:
     """Object slots of many pictures: all front slots, then all top slots (N in all).
 
-    A padded slot has a zero crop and a zero box, and is False in ``mask``.
+    A padded slot has a zero crop and a zero box, and is False in ``mask``. Slots with the same
+    crop share it: the padding, a picture that a prompt repeats, an object that did not move.
     """
 
-    crops: Tensor  # (N, 3, 32, 32) uint8
+    crops: Tensor  # (K, 3, 32, 32) uint8, no two alike
+    crop_rows: Tensor  # (N,) int64, which of them a slot shows
     boxes: Tensor  # (N, 4) int64
     mask: Tensor  # (N,) bool
     n_front: int
@@ -39,7 +41,11 @@ class Slots:
     def to(self, device: torch.device) -> Slots:
         """The same on ``device``."""
         return Slots(
-            self.crops.to(device), self.boxes.to(device), self.mask.to(device), self.n_front
+            self.crops.to(device),
+            self.crop_rows.to(device),
+            self.boxes.to(device),
+            self.mask.to(device),
+            self.n_front,
         )
 
 
@@ -134,15 +140,23 @@ def _pack(
     views = [_padded(p.front, n) for p, (n, _) in zip(pictures, counts, strict=True)]
     views += [_padded(p.top, n) for p, (_, n) in zip(pictures, counts, strict=True)]
     views.append(_padded(ViewObjects.empty(), 0))  # concatenate wants at least one
-    crops, boxes, mask = (
-        torch.from_numpy(np.concatenate(part)) for part in zip(*views, strict=True)
-    )
+    crops, boxes, mask = (np.concatenate(part) for part in zip(*views, strict=True))
+    row_of: dict[bytes, int] = {}
+    crop_rows = [row_of.setdefault(crop.tobytes(), len(row_of)) for crop in crops]
+    _, firsts = np.unique(np.array(crop_rows, np.int64), return_index=True)
     n_front = sum(front for front, _ in counts)
     rows, next_front, next_top = [], 0, n_front
     for front, top in counts:
         rows.append([*range(next_front, next_front + front), *range(next_top, next_top + top)])
         next_front, next_top = next_front + front, next_top + top
-    return Slots(crops, boxes, mask, n_front), rows
+    slots = Slots(
+        torch.from_numpy(crops[firsts]),
+        torch.tensor(crop_rows, dtype=torch.int64),
+        torch.from_numpy(boxes),
+        torch.from_numpy(mask),
+        n_front,
+    )
+    return slots, rows
 
 
 def _padded(view: ViewObjects, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

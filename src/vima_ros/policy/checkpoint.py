@@ -40,6 +40,11 @@ for _head in HEADS:
     RENAMED[f"action_encoder._embed_dict.{_head}._layer."] = f"action_encoder.heads.{_head}."
     RENAMED[f"action_decoder._decoders.{_head}.mlps."] = f"action_decoder.heads.{_head}."
 
+VIT_IN_PROJ = (".attn.in_proj_", ".attn.in_proj.")  # published, ours
+
+# Stored (in, out) where torch's linear layers have (out, in) (item 5).
+TRANSPOSED = re.compile(r"controller\.h\.\d+\.(attn|mlp)\.c_(attn|proj|fc)\.weight")
+
 # T5's own word tables, which nothing reads (item 4).
 T5_WORD_TABLES = (
     "t5_prompt_encoder.t5.shared.weight",
@@ -94,9 +99,9 @@ def load_network(path: Path, overrides: Mapping[str, int]) -> VimaNetwork:
     ours = network.state_dict()
     weights = {name: tensor for name, tensor in state.items() if _ours(name) in ours}
     for name, tensor in weights.items():
-        if not tensor.isfinite().all():
+        if not torch.stack(tensor.aminmax()).isfinite().all():  # needs no room, and tells NaN too
             raise _bad(f"{name} holds numbers that are not finite")
-    loaded = {_ours(name): tensor for name, tensor in weights.items()}
+    loaded = {_ours(name): _turned(_ours(name), tensor) for name, tensor in weights.items()}
     network.load_state_dict(loaded, strict=True, assign=True)
     return network.eval()
 
@@ -112,7 +117,7 @@ def published_checkpoint(network: VimaNetwork) -> dict[str, Any]:
         elif name in T5_WORD_TABLES:
             state[PREFIX + name] = ours["word_table.weight"]
         else:
-            state[PREFIX + name] = ours[_ours(name)]
+            state[PREFIX + name] = _turned(_ours(name), ours[_ours(name)])
     config, published = asdict(network.config), asdict(VimaConfig())
     told = (*CFG, *(name for name in UNTOLD if config[name] != published[name]))
     return {"state_dict": state, "cfg": {name: config[name] for name in told}}
@@ -132,11 +137,17 @@ def _renamed(name: str, table: Iterable[tuple[str, str]]) -> str:
 
 
 def _ours(published: str) -> str:
-    return _renamed(published, RENAMED.items())
+    return _renamed(published, RENAMED.items()).replace(VIT_IN_PROJ[0], VIT_IN_PROJ[1])
 
 
 def _published(ours: str) -> str:
-    return _renamed(ours, ((new, old) for old, new in RENAMED.items()))
+    name = ours.replace(VIT_IN_PROJ[1], VIT_IN_PROJ[0])
+    return _renamed(name, ((new, old) for old, new in RENAMED.items()))
+
+
+def _turned(ours: str, tensor: Tensor) -> Tensor:
+    """Between the published layout and ours, in either direction; a view, no copy."""
+    return tensor.t() if TRANSPOSED.fullmatch(ours) else tensor
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -226,7 +237,7 @@ def _check(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
 def _expected(network: VimaNetwork) -> dict[str, Tensor]:
     """Every published name with a tensor of its shape and dtype."""
     ours = network.state_dict()
-    expected = {_published(name): tensor for name, tensor in ours.items()}
+    expected = {_published(name): _turned(name, tensor) for name, tensor in ours.items()}
     expected |= _buffers(network.config)
     return expected | dict.fromkeys(T5_WORD_TABLES, ours["word_table.weight"])
 

@@ -12,10 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
 
+from vima_ros.policy.attention import KeysValues, attention, split_heads
 from vima_ros.policy.config import VimaConfig
 from vima_ros.specs import MAX_HISTORY_TOKENS, MAX_PROMPT_TOKENS
-
-KeysValues = tuple[Tensor, Tensor]  # each (B, H, tokens, E / H)
 
 
 @dataclass(frozen=True)
@@ -39,36 +38,6 @@ def causal(mask: Tensor) -> Tensor:
     length = mask.shape[-1]
     lower = torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()
     return lower & mask[:, None, :]
-
-
-def split_heads(x: Tensor, heads: int) -> Tensor:
-    """(B, T, E) to (B, H, T, E / H)."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
-
-
-def attention(query: Tensor, keys_values: KeysValues, attend: Tensor) -> Tensor:
-    """Scaled dot-product attention, (B, H, T, E / H) to (B, T, E); ``attend`` (B, T or 1, S) bool.
-
-    A query with nothing to attend to gets the plain mean, never NaN; such tokens are masked
-    themselves, so nothing reads them.
-    """
-    bias = torch.zeros(attend.shape, dtype=query.dtype, device=query.device)
-    bias = bias.masked_fill(~attend, torch.finfo(query.dtype).min)[:, None]  # (B, 1, T or 1, S)
-    out = F.scaled_dot_product_attention(query, *keys_values, attn_mask=bias)
-    return out.transpose(1, 2).flatten(2)  # (B, H, T, E / H) -> (B, T, E)
-
-
-class InOutLinear(nn.Module):
-    """A linear layer whose weight is stored (in, out), as GPT-2 does (item 5)."""
-
-    def __init__(self, into: int, out: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(into, out))
-        self.bias = nn.Parameter(torch.zeros(out))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., in) to (..., out)."""
-        return x @ self.weight + self.bias
 
 
 class CrossAttention(nn.Module):
@@ -106,8 +75,8 @@ class SelfAttention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.c_attn = InOutLinear(width, 3 * width)
-        self.c_proj = InOutLinear(width, width)
+        self.c_attn = nn.Linear(width, 3 * width)
+        self.c_proj = nn.Linear(width, width)
 
     def forward(
         self, x: Tensor, attend: Tensor, past: KeysValues | None
@@ -126,9 +95,9 @@ class GatedMlp(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.c_fc = InOutLinear(width, 4 * width)
+        self.c_fc = nn.Linear(width, 4 * width)
         self.gated_layer = nn.Linear(width, 4 * width, bias=False)
-        self.c_proj = InOutLinear(4 * width, width)
+        self.c_proj = nn.Linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, E) to the same shape."""
@@ -160,6 +129,7 @@ class Controller(nn.Module):
     def __init__(self, config: VimaConfig) -> None:
         super().__init__()
         width, layers = config.embed_dim, range(config.xf_n_layers)
+        self.heads = config.sattn_n_heads
         self.positions_embed = nn.Embedding(MAX_HISTORY_TOKENS, width)
         self.xattn_positions_embed = nn.Embedding(MAX_PROMPT_TOKENS, width)
         self.xattns = nn.ModuleList(CrossAttention(width, config.xattn_n_heads) for _ in layers)
@@ -170,6 +140,12 @@ class Controller(nn.Module):
         prompt = tokens + self.xattn_positions_embed(position_ids(mask))
         memory = (layer.keys_values(prompt) for layer in self.xattns)  # type: ignore[operator]
         return PromptMemory(tuple(memory), mask[:, None])
+
+    def no_past(self) -> tuple[KeysValues, ...]:
+        """Keys and values of nothing, of one episode: for each layer (1, H, 0, E / H)."""
+        heads, weight = self.heads, self.positions_embed.weight
+        nothing = weight.new_zeros(1, heads, 0, weight.shape[1] // heads)
+        return ((nothing, nothing),) * len(self.h)
 
     def forward(
         self,

@@ -15,6 +15,7 @@ from vima_ros.policy.checkpoint import load_network
 from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.engine import Policy
 from vima_ros.policy.network import VimaNetwork, initialise
+from vima_ros.policy.precision import check_dtype, prepare
 from vima_ros.policy.tokenizer import OWN_TOKENIZER, PromptTokenizer
 
 # Of the policy without a checkpoint: every part is there, and it is fast.
@@ -50,7 +51,8 @@ def load_policy(
 ) -> Policy:
     """The policy of a published-style checkpoint, or for None a small random one.
 
-    The random weights are always the same ones.
+    The random weights are always the same ones. The policy decides; what trains is a network of
+    ``load_network`` or ``random_network``.
 
     ``config``: fields of VimaConfig. For a file, only those it does not tell (``vit_heads``,
     ``t5_max_distance``); for None, any. ``tokenizer``: the one that the checkpoint was trained
@@ -59,13 +61,12 @@ def load_policy(
     Raises VimaError: BAD_CHECKPOINT, BAD_CONFIG, BAD_DTYPE, BAD_DEVICE, and BAD_TOKENIZER for a
     tokenizer given here with more words than the word table.
     """
-    if dtype != "float32":
-        raise VimaError("BAD_DTYPE", f"dtype is {dtype!r}; valid: 'float32'")
     place = _checked_device(device)
+    check_dtype(dtype, place)
     overrides = dict(config or {})
     words = PromptTokenizer(tokenizer).vocab_size if checkpoint is None or tokenizer else 0
     if checkpoint is None:
-        network = _random_network({"vocabulary": words, **overrides})
+        network = random_network({"vocabulary": words, **overrides})
         origin: dict[str, Any] = {"checkpoint": None, "sha256": None}
     else:
         path = Path(checkpoint)
@@ -78,14 +79,17 @@ def load_policy(
             f"{network.config.vocabulary}; valid: the tokenizer the checkpoint was trained with",
         )
     trained = checkpoint is not None
+    parameters = sum(p.numel() for p in network.parameters())  # as the file has them
     description = {
-        "parameters": sum(p.numel() for p in network.parameters()),
+        "parameters": parameters,
         "trained": trained,
         **origin,
+        "dtype": dtype,
+        "kernels": prepare(network, place, dtype),
         "config": asdict(network.config),
     }
     return Policy(
-        network.to(place),
+        network,
         trained=trained,
         description=description,
         tokenizer=str(tokenizer or OWN_TOKENIZER),
@@ -104,7 +108,11 @@ def _checked_device(device: str) -> torch.device:
     return place
 
 
-def _random_network(overrides: Mapping[str, int]) -> VimaNetwork:
+def random_network(overrides: Mapping[str, int]) -> VimaNetwork:
+    """The network of ``load_policy(None)``, with other sizes where given, and able to train.
+
+    Raises VimaError (BAD_CONFIG).
+    """
     try:
         config = VimaConfig(**(SMALL | dict(overrides)))
     except TypeError as error:

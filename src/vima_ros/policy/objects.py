@@ -10,6 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from vima_ros.policy.attention import attention, split_heads
 from vima_ros.policy.batches import Slots
 from vima_ros.policy.config import VimaConfig
 from vima_ros.specs import CROP_SIZE, POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH, VIEWS
@@ -47,20 +48,35 @@ class ViTMlp(nn.Module):
         return self.c_proj(hidden * torch.sigmoid(1.702 * hidden))
 
 
+class ViTAttention(nn.Module):
+    """Self-attention; queries, keys and values from one matrix."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.in_proj = nn.Linear(width, 3 * width)
+        self.out_proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, queries: int) -> Tensor:
+        """(N, tokens, W) to what the first ``queries`` tokens gather, (N, queries, W)."""
+        parts = self.in_proj(x).chunk(3, dim=-1)
+        query, keys, values = (split_heads(part, self.heads) for part in parts)
+        return self.out_proj(attention(query[:, :, :queries], (keys, values)))
+
+
 class ViTBlock(nn.Module):
     """Pre-norm transformer block."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.ln_1 = nn.LayerNorm(width)
-        self.attn = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.attn = ViTAttention(width, heads)
         self.ln_2 = nn.LayerNorm(width)
         self.mlp = ViTMlp(width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, tokens, W) to the same shape."""
-        normed = self.ln_1(x)
-        x = x + self.attn(normed, normed, normed, need_weights=False)[0]
+    def forward(self, x: Tensor, queries: int) -> Tensor:
+        """(N, tokens, W) to the outputs of the first ``queries`` tokens, (N, queries, W)."""
+        x = x[:, :queries] + self.attn(self.ln_1(x), queries)
         return x + self.mlp(self.ln_2(x))
 
 
@@ -86,8 +102,9 @@ class ViT(nn.Module):
         class_token = self.cls_token.expand(len(pixels), 1, -1)  # (N, 1, W)
         x = torch.cat([class_token, patches], dim=1) + self.pos_embed  # (N, 1 + patches, W)
         x = self.ln_pre(x)
-        for block in self.blocks:
-            x = block(x)
+        for i, block in enumerate(self.blocks, start=1):
+            # Of the last block's outputs only the class token's is read.
+            x = block(x, queries=1 if i == len(self.blocks) else x.shape[1])
         return self.ln_post(x[:, 0]) @ self.projection
 
 
@@ -95,6 +112,7 @@ class ObjectEncoder(nn.Module):
     """Crop and box to one token (items 13, 14). One vision transformer, a box MLP per view.
 
     Dark crops are ordinary input here. The mask is not looked at: a padded slot has a token too.
+    A crop that several slots share is encoded once.
     """
 
     def __init__(self, config: VimaConfig) -> None:
@@ -108,7 +126,7 @@ class ObjectEncoder(nn.Module):
 
     def forward(self, slots: Slots) -> Tensor:
         """N slots to (N, E), in the order of the slots."""
-        features = self.encode_crops(slots.crops)
+        features = self.encode_crops(slots.crops)[slots.crop_rows]  # (N, vit_output)
         per_view = [slots.n_front, len(slots.mask) - slots.n_front]
         tokens = []
         for view, image, boxes in zip(
@@ -118,11 +136,12 @@ class ObjectEncoder(nn.Module):
         return torch.cat(tokens)
 
     def encode_crops(self, crops: Tensor) -> Tensor:
-        """(N, 3, 32, 32) uint8 to (N, vit_output)."""
+        """(K, 3, 32, 32) uint8 to (K, vit_output)."""
         mean = torch.tensor(PIXEL_MEAN, device=crops.device).view(3, 1, 1)
         std = torch.tensor(PIXEL_STD, device=crops.device).view(3, 1, 1)
-        return self.vit((crops / 255.0 - mean) / std)
+        return self.vit(((crops / 255.0 - mean) / std).to(self.vit.cls_token.dtype))
 
     def encode_boxes(self, view: str, boxes: Tensor) -> Tensor:
         """(N, 4) int64 [px] to (N, box_width)."""
-        return self.box_mlp[view](boxes / torch.tensor(BOX_SCALE, device=boxes.device))
+        scaled = boxes / torch.tensor(BOX_SCALE, device=boxes.device)
+        return self.box_mlp[view](scaled.to(self.vit.cls_token.dtype))

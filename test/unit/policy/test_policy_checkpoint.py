@@ -13,8 +13,14 @@ import torch
 
 from vima_ros.errors import VimaError
 from vima_ros.policy import load_policy
-from vima_ros.policy.checkpoint import T5_WORD_TABLES, _expected, published_checkpoint
+from vima_ros.policy.checkpoint import (
+    T5_WORD_TABLES,
+    _expected,
+    load_network,
+    published_checkpoint,
+)
 from vima_ros.policy.config import VimaConfig
+from vima_ros.policy.loading import random_network
 from vima_ros.policy.network import VimaNetwork
 from vima_ros.policy.tokenizer import PromptTokenizer
 
@@ -117,10 +123,10 @@ def test_description():
 def test_a_saved_network_loads_as_it_was(saved):
     """Also with the layers that do not exist where two widths are equal (items 2, 33)."""
     config = {"embed_dim": 48, "action_width": 12, "vit_heads": 6, "t5_max_distance": 64}
-    network = load_policy(None, config=config).network
+    network = random_network(config)
     content = published_checkpoint(network)
     assert not [name for name in content["state_dict"] if "_post_layer.w" in name]
-    loaded = load_policy(saved(content)).network
+    loaded = load_network(saved(content), {})
     assert loaded.config == network.config
     want = network.state_dict()
     assert loaded.state_dict().keys() == want.keys()
@@ -128,7 +134,7 @@ def test_a_saved_network_loads_as_it_was(saved):
 
 
 def test_saving_gives_back_the_published_file(content):
-    network = load_policy(goldens.checkpoint(), config=goldens.CONFIG).network
+    network = load_network(goldens.checkpoint(), goldens.CONFIG)
     again = published_checkpoint(network)
     assert again["cfg"] == content["cfg"] | goldens.CONFIG
     assert set(again["state_dict"]) == set(content["state_dict"])
@@ -156,17 +162,20 @@ def test_without_a_word_the_heads_are_the_published_ones():
 
 def test_random_weights_are_always_the_same():
     torch.manual_seed(1)
-    one = load_policy(None)
+    want = random_network({}).state_dict()
     torch.manual_seed(2)
     drawn = torch.rand(1)
     torch.manual_seed(2)
-    other = load_policy(None)
+    other = random_network({}).state_dict()
     assert torch.equal(torch.rand(1), drawn)  # and nobody else's are touched
-    assert not one.trained
-    assert one.description["checkpoint"] is None
-    want = one.network.state_dict()
-    assert all(torch.equal(t, want[name]) for name, t in other.network.state_dict().items())
-    assert one.network.config.vocabulary == PromptTokenizer().vocab_size
+    assert all(torch.equal(tensor, want[name]) for name, tensor in other.items())
+
+
+def test_the_policy_without_a_checkpoint():
+    policy = load_policy(None)
+    assert not policy.trained
+    assert policy.description["checkpoint"] is None
+    assert policy.network.config.vocabulary == PromptTokenizer().vocab_size
 
 
 def test_a_missing_file(tmp_path):
@@ -317,8 +326,10 @@ def test_a_bad_config_for_random_weights(config):
     refused(None, "BAD_CONFIG", next(iter(config)), config=config)
 
 
-def test_only_float32():
-    refused(None, "BAD_DTYPE", "valid: 'float32'", config=None, dtype="float16")
+def test_a_dtype_that_is_not_offered():
+    refused(
+        None, "BAD_DTYPE", "valid on cpu: float32, bfloat16, int8", config=None, dtype="float16"
+    )
 
 
 @pytest.mark.parametrize("device", ["abacus", "cuda:99", "meta"])

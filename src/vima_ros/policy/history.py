@@ -1,0 +1,159 @@
+"""What the controller keeps of an episode, and how the newest steps of several join in one batch.
+
+Only the newest step is computed: keys and values of the valid history tokens are kept. Masked
+tokens are never attended to, so they need not be kept (VIMA_SPEC item 29). Episodes of a batch may
+differ in everything; what is shorter is padded on the right and masked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
+from torch.nn.utils.rnn import pad_sequence
+
+from vima_ros.errors import VimaError
+from vima_ros.policy.attention import KeysValues
+from vima_ros.policy.controller import Controller, PromptMemory
+from vima_ros.specs import MAX_HISTORY_TOKENS, Observation
+
+
+@dataclass(frozen=True)
+class History:
+    """What was executed so far, as the controller needs it."""
+
+    past: tuple[KeysValues, ...]  # of each layer's valid tokens, (1, H, tokens, E / H)
+    steps: int = 0
+    widest: int = 0  # object slots of the step with the most
+    action: Tensor | None = None  # (1, E), the last action; not yet in ``past``
+
+    @property
+    def length(self) -> int:
+        """Tokens in ``past``, which is also the next position."""
+        return self.past[0][0].shape[2]
+
+
+@dataclass(frozen=True)
+class NextStep:
+    """A step that is about to be decided."""
+
+    observation: Observation  # without the padded slots that nothing reads
+    widest: int  # object slots that every step is padded to, this one included
+    zero_pad: bool  # the action is read at a zero vector: an earlier step was wider (item 22)
+
+
+def next_step(history: History, observation: Observation) -> NextStep:
+    """The step that ``observation`` begins.
+
+    Raises VimaError: NO_OBJECT for an observation without slots, or a first one without objects;
+    HISTORY_FULL beyond 512 tokens, padded slots included (item 30).
+    """
+    slots, seen = observation.slot_counts, (len(observation.front), len(observation.top))
+    if sum(slots) == 0 or (history.steps == 0 and sum(seen) == 0):
+        raise VimaError(
+            "NO_OBJECT",
+            f"step {history.steps} shows {seen[0]} objects in front and {seen[1]} in top, in "
+            f"{sum(slots)} slots; valid: 1 or more",
+        )
+    widest = max(history.widest, sum(slots))
+    length = (history.steps + 1) * widest + history.steps
+    if length > MAX_HISTORY_TOKENS:
+        raise VimaError(
+            "HISTORY_FULL",
+            f"step {history.steps} makes the episode {length} tokens long ({widest} object "
+            f"slots a step, and the actions); valid: at most {MAX_HISTORY_TOKENS}",
+        )
+    zero_pad = sum(slots) < widest
+    front, top = seen
+    if not zero_pad and slots[1]:
+        top = min(top + 1, slots[1])
+    elif not zero_pad:
+        front = min(front + 1, slots[0])
+    return NextStep(replace(observation, slots=(front, top)), widest, zero_pad)
+
+
+def step_tokens(
+    history: History, step: NextStep, tokens: Tensor, mask: Tensor
+) -> tuple[Tensor, int]:
+    """The tokens a step adds (n, E), and how many of them are kept: n, or all but the last.
+
+    ``tokens`` (Q or more, E) and ``mask`` (Q or more,): of the slots of ``step.observation``. The
+    action is read at the last slot even where that is masked or a zero pad: it then asks, and is
+    not kept.
+    """
+    slots = sum(step.observation.slot_counts)
+    tokens, mask = tokens[:slots], mask[:slots]
+    parts = [tokens[mask]] if history.action is None else [history.action, tokens[mask]]
+    kept = sum(len(part) for part in parts)
+    if step.zero_pad:
+        parts.append(tokens.new_zeros(1, tokens.shape[1]))
+    elif not mask[-1]:
+        parts.append(tokens[-1:])
+    return torch.cat(parts), kept
+
+
+def run_step(
+    controller: Controller,
+    prompts: Sequence[PromptMemory],
+    histories: Sequence[History],
+    steps: Sequence[tuple[Tensor, int]],
+) -> tuple[Tensor, list[tuple[KeysValues, ...]]]:
+    """One step of B episodes: the outputs the actions are read from (B, E), and each new ``past``.
+
+    ``steps``: what ``step_tokens`` gave for each.
+    """
+    tokens = pad_sequence([new for new, _ in steps], batch_first=True)  # (B, T, E)
+    device = tokens.device
+    counts = torch.tensor([len(new) for new, _ in steps], device=device)
+    kept = torch.tensor([kept for _, kept in steps], device=device)[:, None]  # (B, 1)
+    lengths = torch.tensor([history.length for history in histories], device=device)[:, None]
+    longest = max(history.length for history in histories)  # L
+
+    index = torch.arange(tokens.shape[1], device=device)
+    positions = lengths + torch.minimum(index, kept - 1)  # (B, T)
+    old = torch.arange(longest, device=device) < lengths  # (B, L)
+    new = (index <= index[:, None]) & (index < kept[:, None])  # (B, T, T)
+    attend = torch.cat([old[:, None].expand(-1, len(index), -1), new], dim=2)  # (B, T, L + T)
+
+    past = tuple(map(_join, zip(*(history.past for history in histories), strict=True)))
+    prompt = _join_prompts(prompts)
+    out, layers = controller(tokens, positions, attend, prompt, past)
+    pasts = [
+        tuple(_part(layer, b, history.length, longest, kept_b) for layer in layers)
+        for b, (history, (_, kept_b)) in enumerate(zip(histories, steps, strict=True))
+    ]
+    return out[torch.arange(len(steps), device=device), counts - 1], pasts
+
+
+def _join(parts: Sequence[KeysValues]) -> KeysValues:
+    """Keys and values (1, H, any, E / H) of B episodes to (B, H, longest, E / H)."""
+    if len(parts) == 1:
+        return parts[0]
+    longest = max(keys.shape[2] for keys, _ in parts)
+    keys, values = (
+        torch.cat([F.pad(part, (0, 0, 0, longest - part.shape[2])) for part in kind])
+        for kind in zip(*parts, strict=True)
+    )
+    return keys, values
+
+
+def _join_prompts(prompts: Sequence[PromptMemory]) -> PromptMemory:
+    longest = max(prompt.attend.shape[-1] for prompt in prompts)
+    attend = [F.pad(prompt.attend, (0, longest - prompt.attend.shape[-1])) for prompt in prompts]
+    layers = map(_join, zip(*(prompt.layers for prompt in prompts), strict=True))
+    return PromptMemory(tuple(layers), torch.cat(attend))
+
+
+def _part(layer: KeysValues, b: int, length: int, longest: int, kept: int) -> KeysValues:
+    """Episode b's share of (B, H, L + T, E / H): its past, and what it keeps of the new tokens."""
+    keys, values = (kind[b : b + 1] for kind in layer)
+    if length == longest:
+        return keys[:, :, : longest + kept], values[:, :, : longest + kept]
+    old, new = slice(length), slice(longest, longest + kept)
+    return (
+        torch.cat([keys[:, :, old], keys[:, :, new]], dim=2),
+        torch.cat([values[:, :, old], values[:, :, new]], dim=2),
+    )

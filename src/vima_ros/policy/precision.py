@@ -1,0 +1,65 @@
+"""How the network computes: in which numbers, and on a CPU with oneDNN's layout of the weights.
+
+On a CPU each linear layer's weight is stored as oneDNN's kernels read it, where this PyTorch has
+them. For the few tokens of one step a matrix product is mostly the reading of its weight, which
+PyTorch's default kernel packs anew in every call.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from torch import Tensor, nn
+
+from vima_ros.errors import VimaError
+from vima_ros.policy.network import VimaNetwork
+
+DTYPES = ("float32", "bfloat16", "int8")
+
+
+class PackedLinear(nn.Module):
+    """A linear layer as oneDNN wants it; ``weight`` (out, in) is opaque to everything else."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), None)
+        self.bias = None if linear.bias is None else linear.bias.detach()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in) to (..., out)."""
+        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+
+
+def check_dtype(dtype: str, device: torch.device) -> None:
+    """Raises VimaError (BAD_DTYPE) for what ``prepare`` cannot do on ``device``."""
+    valid = DTYPES if device.type == "cpu" else DTYPES[:-1]
+    if dtype not in valid:
+        raise VimaError("BAD_DTYPE", f"dtype is {dtype!r}; valid on {device}: {', '.join(valid)}")
+
+
+def prepare(network: VimaNetwork, device: torch.device, dtype: str) -> str:
+    """Move ``network`` to ``device`` and ``dtype``, in place, and say which kernels run.
+
+    ``float32``; ``bfloat16``: every weight and activation; ``int8``: the linear layers' weights, a
+    scale for each (their inputs are rounded to 8 bit as they come), on a CPU only. The network
+    can decide after this, but not train: its weights take no gradients.
+    """
+    network.requires_grad_(False)
+    network.to(device, torch.bfloat16 if dtype == "bfloat16" else torch.float32)
+    if device.type != "cpu":
+        return device.type
+    if dtype == "int8":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it says to move to torchao, one dependency more
+            torch.ao.quantization.quantize_dynamic(network, {nn.Linear}, torch.qint8, inplace=True)
+        return torch.backends.quantized.engine
+    if not (
+        torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    ):
+        return "PyTorch's own"
+    for parent in [module for module in network.modules() if len(module._modules)]:
+        for name, child in parent.named_children():
+            if type(child) is nn.Linear:  # freed at once: never two copies of the whole network
+                setattr(parent, name, PackedLinear(child))
+    return "oneDNN, packed weights"
