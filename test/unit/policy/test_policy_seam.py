@@ -6,6 +6,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from policy_episodes import (
+    differ,
+    episodes,
+    observation,
+    observations,
+    play,
+    prompt,
+    same,
+    views,
+)
 
 from vima_ros.errors import VimaError
 from vima_ros.policy import load_policy
@@ -29,73 +39,12 @@ def policy():
     return load_policy(None)
 
 
-def views(rng, count):
-    """``count`` random objects; the upper bounds keep every box inside the policy frame."""
-    return ViewObjects(
-        rng.integers(0, (257, 129, 129, 257), (count, 4)),
-        rng.integers(0, 256, (count, 3, 32, 32), dtype=np.uint8),
-        np.ones(count),
-        np.arange(count),
-    )
-
-
-def observation(rng, front, top, **more):
-    return Observation(views(rng, front), views(rng, top), **more)
-
-
-def prompt(rng, *images):
-    """Two words, each picture (front, top) followed by a word, the end."""
-    tokens = [5, 6]
-    for i, (front, top) in enumerate(images):
-        picture = PromptImage(f"image{i}", AssetKind.OBJECT, views(rng, front), views(rng, top))
-        tokens += [picture, 7 + i]
-    return EncodedPrompt((*tokens, 1))
-
-
-def play(policy, words, observations):
-    policy.reset(words)
-    decisions = []
-    for seen in observations:
-        decisions.append(policy.infer(seen))
-        policy.record(decisions[-1])
-    return decisions
-
-
-def same(got, want, atol=1e-5):
-    np.testing.assert_array_equal(got.action.bins, want.action.bins)
-    for head in HEADS:
-        np.testing.assert_allclose(got.logits[head], want.logits[head], rtol=0, atol=atol)
-
-
-def differ(one, other):
-    return max(np.abs(one.logits[head] - other.logits[head]).max() for head in HEADS) > 1e-4
-
-
-@st.composite
-def episodes(draw):
-    """Object counts and slots of each step, growing and shrinking; the first step shows some."""
-    steps = []
-    for step in range(draw(st.integers(1, 5))):
-        front, top = draw(st.tuples(st.integers(0, 4), st.integers(0, 4)))
-        if step == 0 and front + top == 0:
-            front = 1
-        more = draw(st.one_of(st.none(), st.tuples(st.integers(0, 2), st.integers(0, 2))))
-        slots = None if more is None else (front + more[0], top + more[1])
-        if front + top == 0:
-            slots = (1 + step, 2)
-        steps.append((front, top, slots, draw(st.sampled_from(EndEffector))))
-    return steps
-
-
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(steps=episodes(), seed=st.integers(0, 2**16))
 def test_one_step_at_a_time_equals_the_whole_history_at_once(policy, steps, seed):
     rng = np.random.default_rng(seed)
     words = prompt(rng, (1, 1), (3, 0))
-    seen = [
-        observation(rng, front, top, slots=slots, end_effector=effector)
-        for front, top, slots, effector in steps
-    ]
+    seen = observations(rng, steps)
     decisions = play(policy, words, seen)
     fractions = torch.tensor(np.stack([d.action.fractions for d in decisions]))[None]
     with torch.inference_mode():
