@@ -1,10 +1,19 @@
-"""The policy node with a checkpoint: prompts in another tokenizer's words are refused."""
+"""The policy node alone, with a checkpoint: what it says of it, and the limits it keeps."""
 
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray
 from helpers import shared
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 
-from vima_msgs.msg import EpisodeStatus, PromptToken, PromptTokens
+from vima_msgs.msg import (
+    EpisodeStatus,
+    Object,
+    Observation,
+    PolicyAction,
+    PromptToken,
+    PromptTokens,
+)
 from vima_ros.nodes import qos
 from vima_ros.nodes.client import Client
 from vima_ros.nodes.processes import NodeProcesses
@@ -12,30 +21,94 @@ from vima_ros.nodes.processes import NodeProcesses
 ROWS = 400  # of the word table of golden/vima.ckpt
 
 
-def test_word_ids_of_another_tokenizer_are_refused(tmp_path):
-    checkpoint = shared("golden/vima.ckpt")
-    with (
-        NodeProcesses(tmp_path, robot="example") as processes,
-        Client("prompter") as client,
-    ):
-        processes.start(["policy"], {"checkpoint": str(checkpoint)})
-        episodes = client.listen(EpisodeStatus, "episode", qos.LATCHED)
-        tokens = client.publisher(PromptTokens, "prompt_tokens", qos.LATCHED)
+class PolicyOnly:
+    """The node brought up by hand, its prompts and its answers."""
+
+    def __init__(self, processes, client):
+        self.client = client
+        self.episodes = client.listen(EpisodeStatus, "episode", qos.LATCHED)
+        self.actions = client.listen(PolicyAction, "action")
+        self.diagnostics = client.listen(DiagnosticArray, "/diagnostics")
+        self.tokens = client.publisher(PromptTokens, "prompt_tokens", qos.LATCHED)
+        self.seen = client.publisher(Observation, "observation")
         for change in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
             request = ChangeState.Request(transition=Transition(id=change))
             assert client.call(ChangeState, "policy/change_state", request, 60).success
+        client.wait_until(lambda: self.seen.get_subscription_count() > 0, "the policy node")
         assert "UNTRAINED" not in processes.log("policy")
 
-        for name, size, state in (
-            ("ours", 1347, EpisodeStatus.FAILED),
-            ("its_own", ROWS, EpisodeStatus.OBSERVING),
-        ):
-            message = PromptTokens(prompt_id=name, text="words", vocabulary_size=size)
-            message.tokens = [PromptToken(kind=PromptToken.KIND_WORD, value=7)]
-            tokens.publish(message)
-            status = episodes.wait(lambda m, name=name: m.prompt_id == name, 30, "episode")
-            assert status.state == state, status.message
-        refused = next(m for m in episodes.messages if m.prompt_id == "ours")
-        assert refused.code == EpisodeStatus.WRONG_TOKENIZER
-        assert "1347" in refused.message
-        assert str(ROWS) in refused.message
+    def prompt(self, name, words=1, size=ROWS):
+        """The status that a prompt of ``words`` words leads to."""
+        message = PromptTokens(prompt_id=name, text="words", vocabulary_size=size)
+        message.tokens = [PromptToken(kind=PromptToken.KIND_WORD, value=7)] * words
+        self.tokens.publish(message)
+        return self.status(lambda m: m.prompt_id == name, 0)
+
+    def observe(self, objects):
+        """The status after an observation of now, with so many objects in each view."""
+        message = Observation()
+        message.header.stamp = self.client.node.get_clock().now().to_msg()
+        for view in (message.front, message.top):
+            view.objects = [Object(score=1.0, bbox=[9, 9, 5, 5])] * objects
+        before = self.episodes.count
+        self.seen.publish(message)
+        return self.status(lambda m: m.state != EpisodeStatus.DECIDING, before)
+
+    def status(self, condition, before):
+        return self.episodes.wait(condition, 30, "episode", before)
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory):
+    checkpoint = shared("golden/vima.ckpt")
+    folder = tmp_path_factory.mktemp("logs")
+    with NodeProcesses(folder, robot="example") as processes, Client("prompter") as client:
+        processes.start(
+            ["policy"],
+            {
+                "checkpoint": str(checkpoint),
+                "vit_heads": 4,
+                "dtype": "bfloat16",
+                "default_end_effector": "suction",
+            },
+        )
+        yield PolicyOnly(processes, client)
+
+
+def test_diagnostics_tell_the_model(node):
+    message = node.diagnostics.wait(
+        lambda m: any(v.key == "sha256" for s in m.status for v in s.values), 30, "diagnostics"
+    )
+    told = {value.key: value.value for value in message.status[0].values}
+    assert told["checkpoint"] == "vima.ckpt"
+    assert told["dtype"] == "bfloat16"
+    assert "vit_heads" in str(told)
+
+
+def test_word_ids_of_another_tokenizer_are_refused(node):
+    refused = node.prompt("ours", size=1347)
+    assert (refused.state, refused.code) == (EpisodeStatus.FAILED, EpisodeStatus.WRONG_TOKENIZER)
+    assert "1347" in refused.message
+    assert str(ROWS) in refused.message
+    accepted = node.prompt("its own")
+    assert accepted.state == EpisodeStatus.OBSERVING, accepted.message
+
+
+def test_a_prompt_beyond_the_limit_ends_its_episode_with_it(node):
+    ended = node.prompt("257 words", words=257)
+    assert (ended.state, ended.code) == (EpisodeStatus.FAILED, EpisodeStatus.PROMPT_TOO_LONG)
+    assert "at most 256" in ended.message
+    assert node.prompt("256 words", words=256).state == EpisodeStatus.OBSERVING
+
+
+def test_a_history_beyond_the_limit_ends_the_episode_with_it(node):
+    node.prompt("crowd")
+    before = node.actions.count
+    ended = node.observe(257)  # in each view: 514 tokens
+    assert (ended.state, ended.code) == (EpisodeStatus.FAILED, EpisodeStatus.HISTORY_FULL)
+    assert "514 tokens" in ended.message
+    assert "at most 512" in ended.message
+    assert node.actions.count == before
+    node.prompt("after the crowd")
+    assert node.observe(256).state == EpisodeStatus.EXECUTING
+    assert node.actions.wait(lambda m: m.prompt_id == "after the crowd", 30, "an action", before)

@@ -12,6 +12,7 @@ from vima_ros.nodes import conversions, qos
 from vima_ros.nodes.base import VimaNode, run
 from vima_ros.nodes.parameters import parameter
 from vima_ros.policy import load_policy
+from vima_ros.policy.config import DTYPES
 from vima_ros.policy.episode import ArmReport, Episode, State
 from vima_ros.specs import EndEffector
 
@@ -24,6 +25,15 @@ class PolicyParameters:
 
     checkpoint: str = parameter("file of weights; empty: untrained random ones", read_only=True)
     device: str = parameter("where torch computes: cpu, cuda, cuda:1 …", read_only=True)
+    dtype: str = parameter(
+        "what it computes in; int8 on a cpu only", choices=DTYPES, read_only=True
+    )
+    vit_heads: int = parameter(
+        "heads of the checkpoint's vision transformer; 0: as the file says, else the published 24",
+        low=0,
+        high=1024,
+        read_only=True,
+    )
     max_steps: int = parameter("decisions an episode may take", low=1, high=500)
     max_age: float = parameter("oldest observation to decide on [s]", low=0.05, high=60)
     default_end_effector: str = parameter(
@@ -48,7 +58,10 @@ class PolicyNode(VimaNode):
         """Load the weights (seconds), then create the handles."""
         p = self.parameters
         self._workspace = Workspace(tuple(p.workspace_low), tuple(p.workspace_high))
-        self._policy = load_policy(p.checkpoint or None, device=p.device)
+        told = {"vit_heads": p.vit_heads} if p.vit_heads else {}
+        self._policy = load_policy(
+            p.checkpoint or None, device=p.device, dtype=p.dtype, config=told
+        )
         if not self._policy.trained:
             self.get_logger().warning(UNTRAINED)
         self._episode = Episode()
@@ -98,8 +111,10 @@ class PolicyNode(VimaNode):
             observation = conversions.observation_from_message(message, self._end_effector)
             self._decision = self._policy.infer(observation)
         except VimaError as error:
-            code = error.code if error.code == EpisodeStatus.HISTORY_FULL else "POLICY_ERROR"
-            episode.fail(code, f"{error.code}: {error}")
+            full = error.code == EpisodeStatus.HISTORY_FULL
+            episode.fail(
+                error.code if full else EpisodeStatus.POLICY_ERROR, f"{error.code}: {error}"
+            )
             self._publish_status()
             return
         action = conversions.decision_to_message(

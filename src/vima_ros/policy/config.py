@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 from vima_ros.errors import VimaError
 from vima_ros.specs import CROP_SIZE
 
+DTYPES = ("float32", "bfloat16", "int8")  # what a policy can compute in; int8 on a CPU only
+
 
 @dataclass(frozen=True)
 class VimaConfig:

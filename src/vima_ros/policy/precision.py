@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from vima_ros.errors import VimaError
+from vima_ros.policy.config import DTYPES
 from vima_ros.policy.network import VimaNetwork
-
-DTYPES = ("float32", "bfloat16", "int8")
 
 
 class PackedLinear(nn.Module):
