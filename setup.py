@@ -3,7 +3,7 @@ from glob import glob
 from setuptools import find_packages, setup
 
 NODES = ["perception", "prompt", "policy", "arm", "manager", "tabletop"]
-TOOLS = ["send_prompt", "replay", "demo", "bench"]
+TOOLS = ["send_prompt", "replay", "demo", "bench", "convert_checkpoint"]
 
 setup(
     name="vima_ros",

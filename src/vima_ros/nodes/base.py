@@ -7,7 +7,7 @@ import functools
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import rclpy
@@ -205,11 +205,20 @@ class VimaNode(LifecycleNode):
             name=self.get_fully_qualified_name(),
             hardware_id="vima_ros",
             message=sentence,
-            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+            values=[KeyValue(key=key, value=value) for key, value in _flat(values)],
         )
         message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Key and text of each value; what a dict holds has keys such as ``config.embed_dim``."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(value)
 
 
 def run(node_type: type[VimaNode], args: list[str] | None = None, autostart: bool = False) -> None:

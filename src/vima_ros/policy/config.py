@@ -60,3 +60,23 @@ class VimaConfig:
                 raise VimaError(
                     "BAD_CONFIG", f"{name} is {getattr(self, name)}; valid: a divisor of {width}"
                 )
+        # Half of the buckets are for each direction, and half of those for single tokens.
+        exact = self.t5_buckets // 4
+        if exact < 1 or self.t5_max_distance <= exact:
+            raise VimaError(
+                "BAD_CONFIG",
+                f"t5_max_distance is {self.t5_max_distance} and t5_buckets {self.t5_buckets}; "
+                "valid: 4 buckets or more, and a distance above a quarter of them",
+            )
+
+
+# The seven published sizes (VIMA_SPEC); the rest is the same for all.
+PUBLISHED = {
+    "2M": VimaConfig(256, 1, 8, 8),
+    "4M": VimaConfig(256, 2, 8, 8),
+    "9M": VimaConfig(320, 3, 10, 10),
+    "20M": VimaConfig(384, 4, 12, 12),
+    "43M": VimaConfig(512, 5, 16, 16),
+    "92M": VimaConfig(640, 7, 20, 20),
+    "200M": VimaConfig(768, 11, 24, 24),
+}

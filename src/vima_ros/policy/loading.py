@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,12 +10,14 @@ from typing import Any
 import torch
 
 from vima_ros.errors import VimaError
-from vima_ros.policy.checkpoint import load_network
+from vima_ros.policy.checkpoint import load_checkpoint
+from vima_ros.policy.checks import blank, sha256_of
 from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.engine import Policy
 from vima_ros.policy.network import VimaNetwork, initialise
 from vima_ros.policy.precision import check_dtype, prepare
 from vima_ros.policy.tokenizer import OWN_TOKENIZER, PromptTokenizer
+from vima_ros.policy.weights import SUFFIX, describe, load_weights
 
 # Of the policy without a checkpoint: every part is there, and it is fast.
 SMALL = {
@@ -49,7 +50,7 @@ def load_policy(
     config: Mapping[str, int] | None = None,
     tokenizer: Path | str | None = None,
 ) -> Policy:
-    """The policy of a published-style checkpoint, or for None a small random one.
+    """The policy of a file in either form (``load_network``), or for None a small random one.
 
     The random weights are always the same ones. The policy decides; what trains is a network of
     ``load_network`` or ``random_network``.
@@ -67,11 +68,9 @@ def load_policy(
     words = PromptTokenizer(tokenizer).vocab_size if checkpoint is None or tokenizer else 0
     if checkpoint is None:
         network = random_network({"vocabulary": words, **overrides})
-        origin: dict[str, Any] = {"checkpoint": None, "sha256": None}
+        origin: dict[str, Any] = {"checkpoint": None, "sha256": None, "card": describe(network)}
     else:
-        path = Path(checkpoint)
-        network = load_network(path, overrides)
-        origin = {"checkpoint": path.name, "sha256": _sha256(path)}
+        network, origin = load_network(Path(checkpoint), overrides)
     if words > network.config.vocabulary:
         raise VimaError(
             "BAD_TOKENIZER",
@@ -79,9 +78,8 @@ def load_policy(
             f"{network.config.vocabulary}; valid: the tokenizer the checkpoint was trained with",
         )
     trained = checkpoint is not None
-    parameters = sum(p.numel() for p in network.parameters())  # as the file has them
     description = {
-        "parameters": parameters,
+        "parameters": origin["card"]["parameters"],
         "trained": trained,
         **origin,
         "dtype": dtype,
@@ -94,6 +92,23 @@ def load_policy(
         description=description,
         tokenizer=str(tokenizer or OWN_TOKENIZER),
     )
+
+
+def load_network(path: Path, overrides: Mapping[str, int]) -> tuple[VimaNetwork, dict[str, Any]]:
+    """The network of a file, on the CPU, in eval mode, able to train; and where it comes from.
+
+    ``path``: NAME.safetensors with its NAME.json (weights.py), or with any other suffix a
+    published checkpoint (checkpoint.py). ``overrides``: as of ``load_checkpoint``. The origin has
+    ``checkpoint`` (the file's name), ``sha256`` and ``card``.
+
+    Raises VimaError: BAD_CHECKPOINT, BAD_CONFIG.
+    """
+    if path.suffix == SUFFIX:
+        network, card, sha256 = load_weights(path, overrides)
+    else:
+        network, sha256 = load_checkpoint(path, overrides), sha256_of(path)
+        card = {**describe(network), "source": None}
+    return network, {"checkpoint": path.name, "sha256": sha256, "card": card}
 
 
 def _checked_device(device: str) -> torch.device:
@@ -119,16 +134,7 @@ def random_network(overrides: Mapping[str, int]) -> VimaNetwork:
         raise VimaError(
             "BAD_CONFIG", f"config: {error}; valid: {', '.join(asdict(VimaConfig()))}"
         ) from error
-    with torch.device("meta"):
-        network = VimaNetwork(config)
+    network = blank(config)
     network.to_empty(device="cpu")
     initialise(network, seed=0)
     return network.eval()
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

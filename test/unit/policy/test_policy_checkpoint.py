@@ -16,13 +16,14 @@ from vima_ros.policy import load_policy
 from vima_ros.policy.checkpoint import (
     T5_WORD_TABLES,
     _expected,
-    load_network,
+    load_checkpoint,
     published_checkpoint,
 )
 from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.loading import random_network
 from vima_ros.policy.network import VimaNetwork
 from vima_ros.policy.tokenizer import PromptTokenizer
+from vima_ros.policy.weights import describe
 
 # VIMA_SPEC, the seven published sizes: embed_dim, layers, heads; parameters and keys.
 PUBLISHED = {
@@ -67,13 +68,21 @@ def test_published_sizes(name):
         network = VimaNetwork(config)
     expected = _expected(network)
     assert len(expected) == keys
-    assert sum(p.numel() for p in network.controller.parameters()) == controller
+    told = describe(network)
     unread = config.vocabulary * config.t5_width
-    assert sum(p.numel() for p in network.parameters()) + unread == everything
+    assert told["name"] == name
+    assert told["controller_parameters"] == controller
+    assert told["parameters"] + unread == everything
 
 
 def test_defaults_are_the_published_200m():
     assert VimaConfig().embed_dim == 768
+
+
+def test_other_heads_are_no_published_size():
+    with torch.device("meta"):
+        network = VimaNetwork(VimaConfig(256, 1, 8, 8, vit_heads=12))
+    assert describe(network)["name"] == "VIMA 2.3M"
 
 
 def test_sizes_come_from_the_file():
@@ -126,7 +135,7 @@ def test_a_saved_network_loads_as_it_was(saved):
     network = random_network(config)
     content = published_checkpoint(network)
     assert not [name for name in content["state_dict"] if "_post_layer.w" in name]
-    loaded = load_network(saved(content), {})
+    loaded = load_checkpoint(saved(content), {})
     assert loaded.config == network.config
     want = network.state_dict()
     assert loaded.state_dict().keys() == want.keys()
@@ -134,7 +143,7 @@ def test_a_saved_network_loads_as_it_was(saved):
 
 
 def test_saving_gives_back_the_published_file(content):
-    network = load_network(goldens.checkpoint(), goldens.CONFIG)
+    network = load_checkpoint(goldens.checkpoint(), goldens.CONFIG)
     again = published_checkpoint(network)
     assert again["cfg"] == content["cfg"] | goldens.CONFIG
     assert set(again["state_dict"]) == set(content["state_dict"])
@@ -278,7 +287,13 @@ def test_a_number_that_is_not_finite(content, saved):
     refused(saved(content), match=r"xattn_gpt\.h\.1\.mlp\.c_fc\.weight .*not finite")
 
 
-@pytest.mark.parametrize("value", [3, "text", None, torch.eye(64).to_sparse()])
+HUGE = torch.zeros(1).expand(10**9, 10**9)  # one number is stored
+
+
+@pytest.mark.parametrize(
+    "value",
+    [3, "text", None, torch.eye(64).to_sparse(), torch.empty(64, 64, device="meta"), HUGE],
+)
 def test_what_is_no_dense_tensor(content, saved, value):
     content["state_dict"][KEYS[0]] = value
     refused(saved(content), match="not a dense tensor")
@@ -303,6 +318,8 @@ def test_another_causal_mask(content, saved):
         {"sattn_n_heads": 0},
         {"xattn_n_heads": "4"},
         {"xattn_n_heads": torch.zeros(3)},
+        {"xf_n_layers": 2**40},
+        {"t5_max_distance": 10**400},
         {"n_positions": 256},
     ],
 )
@@ -316,8 +333,10 @@ def test_a_cfg_that_lacks_heads(content, saved):
     refused(saved(content), match="sattn_n_heads")
 
 
-@pytest.mark.parametrize("config", [{"embed_dim": 128}, {"colour": 3}])
-def test_a_config_that_the_file_contradicts(config):
+@pytest.mark.parametrize(
+    "config", [{"embed_dim": 128}, {"colour": 3}, {"vit_heads": 5}, {"t5_max_distance": 10**400}]
+)
+def test_a_config_that_cannot_be_with_the_file(config):
     refused(goldens.checkpoint(), "BAD_CONFIG", next(iter(config)), config=config)
 
 
@@ -356,3 +375,9 @@ def test_importing_the_package_loads_neither_torch_nor_transformers():
         env={"PYTHONPATH": str(Path(__file__).parents[3] / "src")},
     )
     assert done.stdout == "set()\n"
+
+
+@pytest.mark.parametrize("config", [{"t5_buckets": 3}, {"t5_buckets": 1}, {"t5_max_distance": 8}])
+def test_relative_positions_that_t5_cannot_count(config):
+    refused(None, "BAD_CONFIG", "t5_max_distance", config=config)
+    load_policy(None, config={"t5_buckets": 4, "t5_max_distance": 2})

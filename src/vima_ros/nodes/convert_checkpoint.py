@@ -1,0 +1,73 @@
+"""`convert_checkpoint`: between a published checkpoint and this suite's own form of one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rclpy.utilities import remove_ros_args
+
+from vima_ros.errors import VimaError
+
+OWN, PUBLISHED = ".safetensors", ".ckpt"
+
+
+def _arguments(args: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="convert_checkpoint", description=__doc__)
+    own = f"NAME{OWN}, with NAME.json beside it"
+    parser.add_argument("source", type=Path, help=f"a published checkpoint, or {own}")
+    parser.add_argument(
+        "target", type=Path, help=f"to write: the other, {own}, or NAME{PUBLISHED}"
+    )
+    untold = "where it is not the published model's and a published file does not tell it"
+    parser.add_argument("--vit-heads", type=int, metavar="N", help=f"attention heads, {untold}")
+    parser.add_argument("--t5-max-distance", type=int, metavar="N", help=f"in tokens, {untold}")
+    parser.add_argument("--force", action="store_true", help="overwrite what is there")
+    options = parser.parse_args(args)
+    if options.target.suffix not in (OWN, PUBLISHED):
+        parser.error(f"{options.target} does not end in {OWN} or {PUBLISHED}")
+    if (options.source.suffix == OWN) == (options.target.suffix == OWN):
+        parser.error(f"both are of the same form; valid: one ends in {OWN}")
+    return options
+
+
+def convert(options: argparse.Namespace) -> None:
+    """Load, write, and print the start of a model card. Raises VimaError."""
+    source, target = options.source, options.target
+    written = [target, target.with_suffix(".json")] if target.suffix == OWN else [target]
+    if there := [path.name for path in written if path.exists() and not options.force]:
+        raise VimaError("FILE_EXISTS", f"{', '.join(there)} would be overwritten; valid: --force")
+    # Here, because importing torch takes seconds.
+    from vima_ros.policy.checkpoint import save_checkpoint
+    from vima_ros.policy.loading import load_network
+    from vima_ros.policy.weights import save_weights
+
+    untold = {"vit_heads": options.vit_heads, "t5_max_distance": options.t5_max_distance}
+    overrides = {name: value for name, value in untold.items() if value is not None}
+    network, origin = load_network(source, overrides)
+    if target.suffix == OWN:
+        came_from = {"file": source.name, "sha256": origin["sha256"]}
+        sha256 = save_weights(network, target, {"source": came_from})
+    else:
+        sha256 = save_checkpoint(network, target)
+    for name in ("name", "parameters", "controller_parameters"):
+        print(f"{name}: {origin['card'][name]}")
+    for name, value in vars(network.config).items():
+        print(f"config.{name}: {value}")
+    print(f"from: {source} (sha256 {origin['sha256']})")
+    print(f"to: {target} (sha256 {sha256})")
+    if target.suffix != OWN:
+        print(f"the card stays in {source.with_suffix('.json')}: {PUBLISHED} has no place for it")
+
+
+def main(args: list[str] | None = None) -> None:
+    """``ros2 run vima_ros convert_checkpoint``."""
+    options = _arguments(remove_ros_args(args or sys.argv)[1:])
+    try:
+        convert(options)
+    except VimaError as error:
+        print(f"convert_checkpoint: {error.code}: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,181 @@
+"""Our own form of a checkpoint: NAME.safetensors and NAME.json beside it.
+
+NAME.safetensors holds ``VimaNetwork.state_dict()``: our names, float32, (out, in) as torch's
+layers have them, and nothing else. NAME.json is an object with
+
+- ``format``: ``FORMAT``;
+- ``config``: every field of VimaConfig;
+- ``sha256``: of NAME.safetensors, so that the two belong together;
+- ``card``: the start of a model card, an object. ``describe`` and ``source`` (what it was
+  converted from: ``{"file", "sha256"}``, or null) are in it; whoever trains adds what they like.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vima_ros.errors import VimaError
+from vima_ros.policy.checks import (
+    FIELDS,
+    bad,
+    blank,
+    check_finite,
+    check_is_file,
+    check_tensors,
+    config_of,
+    replacing,
+    sha256_of,
+    unreadable,
+)
+from vima_ros.policy.config import PUBLISHED
+from vima_ros.policy.network import VimaNetwork
+
+SUFFIX = ".safetensors"
+FORMAT = "vima_ros weights 1"
+MAX_TEXT = 1 << 20  # of NAME.json [bytes]
+PARTS = {"format": str, "config": dict, "sha256": str, "card": dict}
+
+
+def describe(network: VimaNetwork) -> dict[str, Any]:
+    """The start of its card: ``name``, ``parameters`` and ``controller_parameters``.
+
+    The name is that of the published size it has, or one made like these, from the controller's
+    parameters.
+    """
+    controller = sum(p.numel() for p in network.controller.parameters())
+    names = [name for name, config in PUBLISHED.items() if config == network.config]
+    return {
+        "name": names[0] if names else f"VIMA {controller / 1e6:.3g}M",
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "controller_parameters": controller,
+    }
+
+
+def save_weights(network: VimaNetwork, path: Path, card: Mapping[str, Any]) -> str:
+    """Write NAME.safetensors (``path``) and NAME.json, over what is there; return the sha256.
+
+    ``card``: to add to ``describe``, or to say instead of its name; what JSON can say. Raises
+    VimaError, and then nothing is written: BAD_CHECKPOINT for what would not load again, BAD_CARD,
+    CANNOT_WRITE.
+    """
+    _check_suffix(path)
+    weights = network.state_dict()
+    _check(weights, blank(network.config))
+    config_of(weights, asdict(network.config), FIELDS, {})
+    document = {
+        "format": FORMAT,
+        "config": asdict(network.config),
+        "sha256": "",
+        "card": _full_card({"source": None, **card}, network),
+    }
+    # The tensors take their place first: a reader in between sees that the two do not belong
+    # together.
+    with replacing(path.with_suffix(".json")) as text, replacing(path) as tensors:
+        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+        try:
+            save_file(plain, tensors)
+        except SafetensorError as error:  # the disk is full, say
+            raise OSError(str(error)) from error
+        document["sha256"] = sha256 = sha256_of(tensors)
+        text.write_bytes(_checked_text(document))
+        tensors.chmod(text.stat().st_mode)  # safetensors writes for the owner only
+    return sha256
+
+
+def load_weights(
+    path: Path, overrides: Mapping[str, int]
+) -> tuple[VimaNetwork, dict[str, Any], str]:
+    """The network of NAME.safetensors, on the CPU, in eval mode; its card; the file's sha256.
+
+    The card is as stored, with ``describe`` where it lacks that. ``overrides``: as of
+    ``load_checkpoint``, though this file tells every size. Raises VimaError (BAD_CHECKPOINT)
+    naming the key or the reason, (BAD_CONFIG) for an override that is unknown or that the file
+    contradicts.
+    """
+    _check_suffix(path)
+    document = _read_document(path.with_suffix(".json"))
+    state = _read_tensors(path, document["sha256"])
+    network = blank(config_of(state, document["config"], FIELDS, overrides))
+    _check(state, network)
+    network.load_state_dict(state, strict=True, assign=True)
+    return network.eval(), _full_card(document["card"], network), document["sha256"]
+
+
+def _check_suffix(path: Path) -> None:
+    if path.suffix != SUFFIX:
+        raise bad(f"{path.name} does not end in {SUFFIX}")
+
+
+def _check(state: Mapping[str, Tensor], network: VimaNetwork) -> None:
+    check_tensors(state, network.state_dict())
+    check_finite(state)
+
+
+def _full_card(card: Mapping[str, Any], network: VimaNetwork) -> dict[str, Any]:
+    facts = describe(network)
+    full = facts | dict(card)
+    for name in ("parameters", "controller_parameters"):
+        if full[name] != facts[name]:
+            raise bad(f"the card says other {name} than the tensors, which have {facts[name]}")
+    if not isinstance(full["name"], str):
+        raise bad(f"the card's name is a {type(full['name']).__name__}, not a text")
+    return full
+
+
+def _to_text(document: Any) -> bytes:
+    """Raises ValueError for what is not JSON or no text, such as NaN and half characters."""
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+def _checked_text(document: Mapping[str, Any]) -> bytes:
+    try:
+        text = _to_text(document)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise VimaError("BAD_CARD", f"card: {error}; valid: what JSON can say") from error
+    if len(text) > MAX_TEXT:
+        raise VimaError("BAD_CARD", f"card: {len(text)} bytes in all; valid: up to {MAX_TEXT}")
+    return text
+
+
+def _read_document(path: Path) -> dict[str, Any]:
+    check_is_file(path)
+    if path.stat().st_size > MAX_TEXT:
+        raise bad(f"{path.name} has more than {MAX_TEXT} bytes")
+    try:
+        document = json.loads(path.read_bytes())
+        _to_text(document)  # what cannot be written cannot be shown to anybody either
+    except (OSError, ValueError, RecursionError) as error:
+        raise unreadable(path, error) from error
+    if not isinstance(document, dict) or set(document) != set(PARTS):
+        got = sorted(document) if isinstance(document, dict) else type(document).__name__
+        raise bad(f"{path.name} holds {got} where {', '.join(PARTS)} were expected")
+    for name, kind in PARTS.items():
+        if not isinstance(document[name], kind):
+            raise bad(f"{path.name}: {name} is a {type(document[name]).__name__}")
+    if document["format"] != FORMAT:
+        raise bad(f"{path.name}: format is {document['format']!r}, this version reads {FORMAT!r}")
+    return document
+
+
+def _read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
+    check_is_file(path)
+    try:
+        # Read, not mapped: the pages of a mapped file stay in memory while its weights are packed.
+        # Hashed when open: should another file take its place, it is not that one that is read.
+        with safe_open(path, framework="pt", backend="pread") as file:
+            got = sha256_of(path)
+            names = file.keys() if got == sha256 else []
+            state = {name: file.get_tensor(name) for name in names}
+    except Exception as error:  # a hostile file can fail in any way
+        raise unreadable(path, error) from error
+    if got != sha256:
+        raise bad(f"{path.name} has sha256 {got}, its JSON says {sha256}")
+    return state
