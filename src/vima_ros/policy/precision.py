@@ -8,9 +8,11 @@ PyTorch's default kernel packs anew in every call.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.ao.nn.quantized.dynamic import Linear as DynamicLinear
 
 from vima_ros.errors import VimaError
 from vima_ros.policy.config import DTYPES
@@ -49,16 +51,26 @@ def prepare(network: VimaNetwork, device: torch.device, dtype: str) -> str:
     if device.type != "cpu":
         return device.type
     if dtype == "int8":
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it says to move to torchao, one dependency more
-            torch.ao.quantization.quantize_dynamic(network, {nn.Linear}, torch.qint8, inplace=True)
-        return torch.backends.quantized.engine
+        _replace_linears(network, _eight_bit)
+        return f"PyTorch's {torch.backends.quantized.engine}, 8 bit"
     if not (
         torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     ):
         return "PyTorch's own"
+    _replace_linears(network, PackedLinear)
+    return "oneDNN, packed weights"
+
+
+def _replace_linears(network: nn.Module, make: Callable[[nn.Linear], nn.Module]) -> None:
     for parent in [module for module in network.modules() if len(module._modules)]:
         for name, child in parent.named_children():
             if type(child) is nn.Linear:  # freed at once: never two copies of the whole network
-                setattr(parent, name, PackedLinear(child))
-    return "oneDNN, packed weights"
+                setattr(parent, name, make(child))
+
+
+def _eight_bit(linear: nn.Linear) -> nn.Module:
+    linear.qconfig = torch.ao.quantization.default_dynamic_qconfig  # type: ignore[assignment]
+    with warnings.catch_warnings():
+        # It says that a later PyTorch will have this in torchao, one dependency more.
+        warnings.simplefilter("ignore", UserWarning)
+        return DynamicLinear.from_float(linear)

@@ -1,5 +1,8 @@
 """Packed, bfloat16 and 8-bit weights decide nearly as the plain float32 network does."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,7 @@ from torch import nn
 from vima_ros.policy import load_policy
 from vima_ros.policy.batches import collate_observations, collate_prompts
 from vima_ros.policy.loading import random_network
+from vima_ros.policy.precision import prepare
 from vima_ros.specs import HEADS
 
 # Largest difference of a logit, whose standard deviation is about 0.3.
@@ -51,6 +55,19 @@ def test_the_description_tells(dtype):
 def test_no_plain_layer_is_left(dtype):
     network = load_policy(None, dtype=dtype).network
     assert not [name for name, part in network.named_modules() if type(part) is nn.Linear]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_each_plain_layer_is_freed_at_once(dtype):
+    network = random_network({})
+    plain = [weakref.ref(part) for part in network.modules() if type(part) is nn.Linear]
+    gc.disable()
+    try:
+        prepare(network, torch.device("cpu"), dtype)
+        assert len(plain) > 50
+        assert [layer for layer in plain if layer() is not None] == []
+    finally:
+        gc.enable()
 
 
 def test_without_onednn_the_plain_layers_decide(monkeypatch):
