@@ -15,8 +15,8 @@ lint:
 	ruff check .
 	mypy
 
-bench:  ## what the Fast DDS profile changes; time from shutter to observation to decision
-	./vima bench
+bench:  ## how fast the policy decides, what the Fast DDS profile changes: also $(OUT)/bench.md, .json
+	./vima bench --out $(OUT)
 
 replay:  ## a recorded bag through the real nodes: make replay BAG=DIR [OUT=DIR]
 	@test -n "$(BAG)" || { echo "say which bag: make replay BAG=DIR [OUT=DIR]"; exit 2; }

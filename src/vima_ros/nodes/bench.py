@@ -1,119 +1,88 @@
-"""`bench`: what the Fast DDS profile changes for camera images between two processes."""
+"""`bench`: how fast the policy decides, the tabletop runs and the arm plans, and images travel."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import statistics
-import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
+from typing import Any
 
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.utilities import remove_ros_args
-from sensor_msgs.msg import Image
 
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.environment import PROFILE_VARIABLE, keep_to_ourselves, use_fastdds_profile
+from vima_ros.errors import VimaError
+from vima_ros.nodes import bench_simulation, bench_transport
+from vima_ros.policy.benchmark import plan as planning
+from vima_ros.policy.benchmark.tables import describe, tables
+from vima_ros.policy.config import PUBLISHED
 from vima_ros.replay.report import format_table
 
-COUNT, PERIOD = 60, 1 / 30  # images, at a camera's usual pace [s]
-WIDTH, HEIGHT = 640, 480  # [px]
-NO_CHANGE = (
-    '<dds xmlns="http://www.eprosima.com"><profiles><participant profile_name="same" '
-    'is_default_profile="true"><rtps/></participant></profiles></dds>'
-)
-POLICIES = {"reliable": ReliabilityPolicy.RELIABLE, "best effort": ReliabilityPolicy.BEST_EFFORT}
+
+def _parser() -> argparse.ArgumentParser:
+    plan = planning.Plan()
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument(
+        "part",
+        nargs="?",
+        choices=("policy", "simulation", "transport"),
+        help="only this; default: all",
+    )
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for bench.md, .json")
+    group = parser.add_argument_group("policy")
+    group.add_argument("--sizes", default=",".join(plan.sizes), help=", ".join(PUBLISHED))
+    group.add_argument("--dtypes", help="default: all of the device")
+    group.add_argument("--device", default=plan.device, choices=tuple(planning.DTYPES))
+    group.add_argument("--threads", type=int, default=plan.threads, help="0: PyTorch's own choice")
+    group.add_argument("--repeat", type=int, default=plan.repeat, help="turns")
+    group.add_argument("--agreement-size", default=plan.agreement_size)
+    return parser
 
 
-def _profile(policy: str) -> QoSProfile:
-    return QoSProfile(depth=5, reliability=POLICIES[policy])
+def _plan(options: argparse.Namespace) -> planning.Plan:
+    dtypes = options.dtypes.split(",") if options.dtypes else planning.DTYPES[options.device]
+    return planning.Plan(
+        sizes=options.sizes.split(","),
+        dtypes=dtypes,
+        device=options.device,
+        threads=options.threads,
+        repeat=options.repeat,
+        agreement_size=options.agreement_size,
+    )
 
 
-def send(policy: str) -> None:
-    """Publish images stamped with the monotonic clock, which processes of a machine share."""
-    with Client("bench_sender") as client:
-        publisher = client.publisher(Image, "bench/image", _profile(policy))
-        client.wait_until(lambda: publisher.get_subscription_count() > 0, "a receiver")
-        message = Image(height=HEIGHT, width=WIDTH, encoding="rgb8", step=3 * WIDTH)
-        message.data = bytes(3 * WIDTH * HEIGHT)
-        for _ in range(COUNT):
-            now = time.monotonic_ns()
-            message.header.stamp.sec, message.header.stamp.nanosec = divmod(now, 10**9)
-            publisher.publish(message)
-            time.sleep(PERIOD)
-        client.wait_until(
-            lambda: publisher.get_subscription_count() == 0, "the receiver's end", 30
-        )
-
-
-def receive(policy: str) -> list[float]:
-    """Age of each image on arrival [ms], until none has come for a second."""
-    ages: list[float] = []
-
-    def take(message: Image) -> None:
-        stamp = message.header.stamp
-        ages.append((time.monotonic_ns() - stamp.sec * 10**9 - stamp.nanosec) / 1e6)
-
-    with Client("bench_receiver") as client:
-        client.node.create_subscription(Image, "bench/image", take, _profile(policy))
-        client.wait_until(lambda: client.node.count_publishers("bench/image") > 0, "a sender")
-        deadline = time.monotonic() + COUNT * PERIOD + 3.0
-        while len(ages) < COUNT and time.monotonic() < deadline:
-            time.sleep(0.05)
-    return ages
-
-
-def _measure(policy: str, profile: str) -> list[str]:
-    environment = os.environ | {PROFILE_VARIABLE: profile}
-    command = [sys.executable, "-m", "vima_ros.nodes.bench", "--policy", policy]
-    sender = subprocess.Popen([*command, "--part", "send"], env=environment)
-    try:
-        out = subprocess.run(
-            [*command, "--part", "receive"],
-            env=environment,
-            stdout=subprocess.PIPE,
-            timeout=60,
-            check=True,
-        )
-        sender.wait(60)
-    finally:
-        sender.kill()
-    ages = json.loads(out.stdout)
-    row = [Path(profile).name, policy, f"{len(ages)}/{COUNT}"]
-    if len(ages) < 2:
-        return [*row, "-", "-", "-"]
-    quartiles = statistics.quantiles(ages, n=4)
-    spread = f"{quartiles[0]:.1f}-{quartiles[2]:.1f}"
-    return [*row, f"{statistics.median(ages):.1f}", spread, f"{max(ages):.1f}"]
+def _progress(what: str) -> None:
+    print(f"bench: {what} …", file=sys.stderr, flush=True)
 
 
 def main(args: list[str] | None = None) -> None:
     """``ros2 run vima_ros bench``."""
-    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--part", choices=("send", "receive"), help=argparse.SUPPRESS)
-    parser.add_argument("--policy", choices=tuple(POLICIES), help=argparse.SUPPRESS)
-    options = parser.parse_args(remove_ros_args(args or sys.argv)[1:])
-    keep_to_ourselves()
-    use_fastdds_profile()
-    if options.part == "send":
-        send(options.policy)
-    elif options.part == "receive":
-        print(json.dumps(receive(options.policy)))
-    else:
-        print(f"{WIDTH}x{HEIGHT} rgb8 between two processes, {os.cpu_count()} cores, ", end="")
-        print(f"{platform.processor() or platform.machine()}")
-        with tempfile.TemporaryDirectory() as folder:
-            empty = Path(folder) / "Fast DDS default"
-            empty.write_text(NO_CHANGE)
-            profiles = str(empty), os.environ[PROFILE_VARIABLE]
-            rows = [_measure(policy, profile) for policy in POLICIES for profile in profiles]
-        headings = ["profile", "reliability", "arrived", "median [ms]", "quartiles", "max"]
-        print(format_table(headings, rows))
+    options = _parser().parse_args(remove_ros_args(args or sys.argv)[1:])
+    results: dict[str, Any] = {}
+    page = ["# Benchmark"]
+    try:
+        plan = _plan(options)
+        if options.part in (None, "policy"):
+            results["policy"] = planning.run(plan, _progress)
+            page += ["## Policy", describe(results["policy"])]
+            for table in tables(results["policy"]):
+                page += [f"### {table.title}", format_table(table.headings, table.rows)]
+        if options.part in (None, "simulation"):
+            _progress("simulation")
+            results["simulation"] = bench_simulation.run()
+            page += ["## Simulation", *bench_simulation.show(results["simulation"])]
+        if options.part in (None, "transport"):
+            _progress("transport")
+            results["transport"] = bench_transport.run()
+            page += ["## Transport", *bench_transport.show(results["transport"])]
+    except VimaError as error:
+        sys.exit(f"bench: {error.code}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    text = "\n\n".join(page) + "\n"
+    print(text)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "bench.md").write_text(text)
+    (options.out / "bench.json").write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

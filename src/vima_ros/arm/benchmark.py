@@ -1,0 +1,37 @@
+"""How long a joint-level arm takes to plan."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from vima_ros.arm.kinematics import ArmModel
+from vima_ros.arm.motion import plan_waypoints
+from vima_ros.arm.timing import JointLimits
+from vima_ros.arm.trajectory import plan_trajectory
+from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
+from vima_ros.specs import Primitive
+
+
+def planning_times(urdf: Path, count: int = 60, seed: int = 0) -> list[float]:
+    """Of ``count`` random primitives all over the workspace, each from where the last ended [s].
+
+    Raises VimaError as ``ArmModel.from_urdf`` and ``plan_trajectory``.
+    """
+    model, rng, workspace = ArmModel.from_urdf(urdf), np.random.default_rng(seed), Workspace()
+    joints, times = model.home, []
+    for _ in range(count):
+        places = rng.uniform(workspace.low, workspace.high, (2, 2))
+        poses = [
+            Pose(np.append(place, 0.0), quaternion_from_yaw(rng.uniform(-np.pi, np.pi)))
+            for place in places
+        ]
+        primitive = Primitive(int(rng.integers(len(Primitive))))
+        waypoints = plan_waypoints(primitive, poses[0], poses[1], workspace)
+        began = time.perf_counter()
+        plan = plan_trajectory(waypoints, joints, model, JointLimits())
+        times.append(time.perf_counter() - began)
+        joints = plan.segments[-1].positions[-1]
+    return times

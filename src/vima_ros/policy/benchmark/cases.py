@@ -1,0 +1,129 @@
+"""What is measured: a random episode, its incremental decisions, and the same from scratch.
+
+The weights are random too. They cost what trained ones cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import torch
+
+from vima_ros.policy.batches import collate_observations, collate_prompts
+from vima_ros.policy.benchmark.plan import OBJECTS, PICTURES, STEPS, WORDS
+from vima_ros.policy.engine import Policy
+from vima_ros.policy.network import VimaNetwork
+from vima_ros.specs import (
+    BINS,
+    CROP_SIZE,
+    POLICY_FRAME_HEIGHT,
+    POLICY_FRAME_WIDTH,
+    AssetKind,
+    Decision,
+    EncodedPrompt,
+    Observation,
+    PromptImage,
+    ViewObjects,
+)
+
+Times = Mapping[str, float]  # of the stages of one call [s], as Decision.timings
+
+
+def random_view(rng: np.random.Generator, objects: int) -> ViewObjects:
+    """Random boxes with noise in them."""
+    width, height = POLICY_FRAME_WIDTH, POLICY_FRAME_HEIGHT
+    return ViewObjects(
+        rng.integers(0, (width, height, height, width), (objects, 4)),
+        rng.integers(0, 256, (objects, 3, CROP_SIZE, CROP_SIZE), dtype=np.uint8),
+        np.ones(objects),
+        np.arange(objects),
+    )
+
+
+def random_observation(
+    rng: np.random.Generator, front: int = OBJECTS, top: int = OBJECTS
+) -> Observation:
+    """A step with so many objects in each view."""
+    return Observation(random_view(rng, front), random_view(rng, top))
+
+
+def random_prompt(
+    rng: np.random.Generator, words: int = WORDS, pictures: int = PICTURES
+) -> EncodedPrompt:
+    """Words, and pictures of one object anywhere between them: ``words + 2 * pictures`` tokens."""
+    tokens: list[int | PromptImage] = [int(word) for word in rng.integers(3, 1000, words)]
+    for i in range(pictures):
+        image = PromptImage(f"p{i}", AssetKind.OBJECT, random_view(rng, 1), random_view(rng, 1))
+        tokens.insert(int(rng.integers(len(tokens) + 1)), image)
+    return EncodedPrompt(tuple(tokens))
+
+
+class Episode:
+    """Eight steps; each is a session that is about to decide it, as often as asked."""
+
+    def __init__(self, policy: Policy, rng: np.random.Generator) -> None:
+        self.prompt = random_prompt(rng)
+        self.observations = [random_observation(rng) for _ in range(STEPS)]
+        self.decisions: list[Decision] = []  # of every step but the last, executed
+        self._sessions = [policy.session() for _ in range(STEPS)]
+        for step, session in enumerate(self._sessions):
+            session.reset(self.prompt)
+            self.decisions = []
+            for observation in self.observations[:step]:
+                self.decisions.append(session.infer(observation))
+                session.record(self.decisions[-1])
+
+    def decide(self, step: int, observation: Observation | None = None) -> Decision:
+        """Step 1 to 8, decided on what was seen there or on another observation."""
+        return self._sessions[step - 1].infer(observation or self.observations[step - 1])
+
+
+class FullRecompute:
+    """A step's decision as the published code makes it: the controller keeps nothing.
+
+    The newest observation is encoded with all its slots, then the controller reads the prompt and
+    the whole history again. As there, the tokens of the prompt and of earlier steps are kept.
+    Collating is not timed. ``now``: a clock [s] that waits for the device.
+    """
+
+    @torch.inference_mode()
+    def __init__(
+        self, network: VimaNetwork, episode: Episode, step: int, now: Callable[[], float]
+    ) -> None:
+        weight = network.word_table.weight
+        device = weight.device
+        self._network, self._now = network, now
+        self._prompt = network.encode_prompt(collate_prompts([episode.prompt]).to(device))
+        history = collate_observations([episode.observations[:step]]).to(device)
+        tokens, self._mask = network.encode_observations(history)
+        self._earlier = tokens[:, :-1]  # (1, L - 1, Q, E)
+        newest = collate_observations([episode.observations[step - 1 : step]])
+        rows = newest.slots.crop_rows
+        each = replace(  # a crop for every slot: none is shared
+            newest.slots, crops=newest.slots.crops[rows], crop_rows=torch.arange(len(rows))
+        )
+        self._newest = replace(newest, slots=each).to(device)
+        fractions = np.zeros((1, step, len(BINS)), np.float32)  # the last one is never read
+        for i, decision in enumerate(episode.decisions[: step - 1]):
+            fractions[0, i] = decision.action.fractions
+        self._actions = network.action_encoder(torch.from_numpy(fractions).to(weight))
+
+    @torch.inference_mode()
+    def decide(self) -> tuple[Times, Mapping[str, np.ndarray]]:
+        """Timings as a Decision has them, and the logits {head: (C,)}."""
+        network, times = self._network, [self._now()]
+        newest, _ = network.encode_observations(self._newest)
+        times.append(self._now())
+        memory = network.controller.read_prompt(*self._prompt)
+        tokens = torch.cat([self._earlier, newest], dim=1)
+        predicted = network.predict(tokens, self._mask, self._actions, memory)[0, -1]
+        times.append(self._now())
+        decoded = network.action_decoder(predicted)
+        logits = {head: value.float().cpu().numpy() for head, value in decoded.items()}
+        times.append(self._now())
+        parts = zip(("objects", "controller", "decoder"), pairwise(times), strict=True)
+        timings = {stage: end - start for stage, (start, end) in parts}
+        return timings | {"total": times[-1] - times[0]}, logits

@@ -1,0 +1,135 @@
+"""The policy's speed: what is measured, each size and dtype in a process of its own.
+
+Nothing here imports torch; the processes do (``measures.py``).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from vima_ros.errors import VimaError
+from vima_ros.policy.config import PUBLISHED
+
+# What is decided: an episode of random observations, and its prompt.
+STEPS, OBJECTS = 8, 8  # of the episode; in each view of a step
+HIDDEN = 3  # objects that the front view does not show, in the case of that name
+WORDS, PICTURES = 22, 2  # of the prompt; a picture has one object in each view: 26 tokens
+
+DTYPES = {"cpu": ("float32", "bfloat16", "int8"), "cuda": ("float32", "bfloat16")}
+
+Results = dict[str, Any]  # what bench.json holds under "policy"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure; ``threads`` 0: as many as PyTorch takes by itself."""
+
+    sizes: Sequence[str] = ("2M", "20M", "200M")
+    dtypes: Sequence[str] = DTYPES["cpu"]
+    device: str = "cpu"
+    threads: int = 0
+    repeat: int = 15  # turns
+    agreement_size: str = "2M"
+    agreement_decisions: int = 200
+
+    def __post_init__(self) -> None:
+        choices: list[tuple[str, Sequence[str], Collection[str]]] = [
+            ("sizes", self.sizes, PUBLISHED),
+            ("device", [self.device], DTYPES),
+            ("dtypes", self.dtypes, DTYPES.get(self.device, ())),
+            ("agreement_size", [self.agreement_size], PUBLISHED),
+        ]
+        for name, got, valid in choices:
+            if not got or not set(got) <= set(valid):
+                raise VimaError("BAD_PLAN", f"{name}: {', '.join(got)}; valid: {', '.join(valid)}")
+        if self.threads < 0 or self.repeat < 1 or self.agreement_decisions < 1:
+            raise VimaError(
+                "BAD_PLAN",
+                f"{self.threads} threads, {self.repeat} turns, {self.agreement_decisions} "
+                "decisions; valid: 0 or more threads, 1 or more of the others",
+            )
+
+
+def run(plan: Plan, progress: Callable[[str], None]) -> Results:
+    """Measure everything, one process after the other. ``progress`` is told what comes next.
+
+    Raises VimaError (BENCH_FAILED) where a process fails; its own words are on stderr.
+    """
+    machine = {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        **_child(plan, "describe", device=plan.device),
+    }
+    cases = []
+    for size in plan.sizes:
+        progress(f"{size}: writing random weights")
+        with _weights(plan, size) as path:
+            for dtype in plan.dtypes:
+                progress(f"{size} {dtype}")
+                case = _child(
+                    plan,
+                    "measure_size",
+                    path=path,
+                    config=asdict(PUBLISHED[size]),
+                    dtype=dtype,
+                    device=plan.device,
+                    repeat=plan.repeat,
+                )
+                cases.append({"size": size, "dtype": dtype, **case})
+    agreement = {}
+    if others := [dtype for dtype in plan.dtypes if dtype != "float32"]:
+        progress(f"{plan.agreement_size}: {', '.join(others)} against float32")
+        with _weights(plan, plan.agreement_size) as path:
+            agreement = _child(
+                plan,
+                "measure_agreement",
+                path=path,
+                dtypes=others,
+                device=plan.device,
+                decisions=plan.agreement_decisions,
+            )
+    return {"machine": machine, "plan": asdict(plan), "cases": cases, "agreement": agreement}
+
+
+@contextmanager
+def _weights(plan: Plan, size: str) -> Iterator[str]:
+    """A file of random weights, as long as it is needed."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / f"{size}.ckpt")
+        _child(plan, "write_checkpoint", path=path, config=asdict(PUBLISHED[size]))
+        yield path
+
+
+def _child(plan: Plan, task: str, **arguments: Any) -> Any:
+    """The task in a fresh process, which sees the modules that this one sees."""
+    order = {"task": task, "threads": plan.threads, "arguments": arguments}
+    done = subprocess.run(
+        [sys.executable, "-m", "vima_ros.policy.benchmark.measures", json.dumps(order)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+    if done.returncode:
+        raise VimaError("BENCH_FAILED", f"{task} ended with code {done.returncode}")
+    return json.loads(done.stdout)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(": ")[1] for line in lines if line.startswith("model name"))
+    except (OSError, IndexError, StopIteration):
+        return platform.processor() or platform.machine()
