@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from vima_msgs.msg import Prompt, PromptAsset
 from vima_ros.nodes import images
-from vima_ros.sim.scene import SCENES, scatter
-from vima_ros.sim.tabletop import Tabletop
-from vima_ros.specs import VIEWS, AssetKind
+from vima_ros.sim.prompt_pictures import prompt_pictures
+from vima_ros.sim.scene import SCENES, Scene, scatter
+from vima_ros.specs import AssetKind
 
 
 @dataclass(frozen=True)
@@ -43,19 +43,15 @@ SHOWS = (
 def make_prompt(show: Show, seed: int) -> Prompt:
     """Pictures as VIMA-Bench's prompts have them: an object alone on white, or a scene."""
     prompt = Prompt(text=show.text)
-    with (
-        Tabletop(SCENES[show.scene]) as world,
-        Tabletop(scatter(SCENES[show.scene], seed)) as goal,
-    ):
-        for name, shown in show.assets.items():
-            kind = AssetKind.OBJECT if shown else AssetKind.SCENE
-            asset = PromptAsset(name=name, kind=int(kind))
-            for view in VIEWS:
-                if shown:
-                    rgb, mask = world.render_prompt_object(shown, view)
-                else:
-                    rgb, mask = goal.render(view), goal.render_mask(view)
-                setattr(asset, view, images.encode(rgb, "rgb8"))
-                setattr(asset, f"{view}_mask", images.encode(mask, "mono8"))
-            prompt.assets.append(asset)
+    scene = SCENES[show.scene]
+    for name, shown in show.assets.items():
+        if shown:
+            kind, pictured = AssetKind.OBJECT, Scene((scene.object(shown),))
+        else:
+            kind, pictured = AssetKind.SCENE, scatter(scene, seed)
+        asset = PromptAsset(name=name, kind=int(kind))
+        for view, picture in prompt_pictures(pictured, kind).items():
+            setattr(asset, view, images.encode(picture.rgb, "rgb8"))
+            setattr(asset, f"{view}_mask", images.encode(picture.mask, "mono8"))
+        prompt.assets.append(asset)
     return prompt

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from vima_ros.errors import VimaError
+from vima_ros.sim.look import CameraError
 from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH, VIEWS
 
 _DISTANCE = 3.0  # camera to table [m]; an orthographic picture does not depend on it
@@ -32,19 +33,33 @@ class Camera:
     tilt: float
 
     @property
-    def attributes(self) -> dict[str, str]:
-        """Of the camera's MJCF element."""
+    def height(self) -> float:
+        """Of what the picture shows, across the line of sight [m]."""
+        return POLICY_FRAME_HEIGHT / self.scale
+
+    def pose(self, error: CameraError) -> tuple[np.ndarray, np.ndarray]:
+        """Position (3,) [m] and axes (3, 3) in the base frame, when it is off by ``error``.
+
+        The columns are the image's right, its up, and the way back from what is looked at.
+        """
         sine, cosine = math.sin(self.tilt), math.cos(self.tilt)
+        axes = np.array([[0.0, -cosine, sine], [1.0, 0.0, 0.0], [0.0, sine, cosine]])
         # The optical axis meets the image half a pixel from the centre of pixel (63, 128).
         row, column = (POLICY_FRAME_HEIGHT - 1) / 2, (POLICY_FRAME_WIDTH - 1) / 2
-        x = self.centre_x + (row - 63.0) / (self.scale * cosine) + _DISTANCE * sine
-        y = (column - 128.0) / self.scale
-        return {
-            "pos": f"{x} {y} {_DISTANCE * cosine}",
-            "xyaxes": f"0 1 0 {-cosine} 0 {sine}",
-            "projection": "orthographic",
-            "fovy": f"{POLICY_FRAME_HEIGHT / self.scale}",  # height of the picture [m]
-        }
+        x = self.centre_x + (row - 63.0) / (self.scale * cosine) + error.shift[0]
+        target = np.array([x, (column - 128.0) / self.scale + error.shift[1], 0.0])
+        axes = axes @ _rotation(0, error.tilt) @ _rotation(2, error.roll)
+        return target + _DISTANCE * axes[:, 2], axes
+
+
+def _rotation(axis: int, angle: float) -> np.ndarray:
+    """Matrix (3, 3) of a turn by ``angle`` [rad] about axis 0 or 2."""
+    sine, cosine = math.sin(angle), math.cos(angle)
+    first, second = (1, 2) if axis == 0 else (0, 1)
+    matrix = np.eye(3)
+    matrix[[first, second], [first, second]] = cosine
+    matrix[first, second], matrix[second, first] = -sine, sine
+    return matrix
 
 
 CAMERAS = {

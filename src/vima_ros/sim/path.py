@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -22,24 +23,24 @@ class StraightMove:
     end: np.ndarray
     speed: float
 
-    @property
+    @cached_property
     def change(self) -> np.ndarray:
         """(4,) [m, m, m, rad]; the turn is in [-pi, pi)."""
         change = self.end - self.start
         change[3] = (change[3] + math.pi) % (2.0 * math.pi) - math.pi
         return change
 
-    @property
+    @cached_property
     def length(self) -> float:
         """The way of the tip, or of the turn if that is longer [m]."""
         change = self.change
         return max(float(np.linalg.norm(change[:3])), abs(change[3]) * TURN_RADIUS)
 
-    @property
+    @cached_property
     def _peak(self) -> float:
         return min(self.speed, math.sqrt(self.length * ACCELERATION))
 
-    @property
+    @cached_property
     def duration(self) -> float:
         """[s]."""
         peak = self._peak

@@ -4,59 +4,80 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
-from vima_ros.sim.shapes import COLOURS, SHAPES, Shape
+from vima_ros.sim.look import Look
+from vima_ros.sim.shapes import SHAPES, Shape
+from vima_ros.sim.textures import COLOURS, TEXTURES
 from vima_ros.specs import EndEffector
 
 MAX_OBJECTS = 254  # ids of a mask are uint8, 0 is the background
 _ATTEMPTS = 1000
 _GAP = 0.015  # between the circles around two objects [m]
-_RANDOM_COLOURS = tuple(sorted(set(COLOURS) - {"grey"}))
+_RANDOM_COLOURS = tuple(sorted(COLOURS))
 _RANDOM_MOVABLE = ("block", "cross", "l_block", "round", "shorter_block", "triangle")
 _RANDOM_FIXED = ("bowl", "container", "square")
 
 
 @dataclass(frozen=True)
 class SceneObject:
-    """An object and where it stands: ``position_xy`` [m] and ``yaw`` [rad] in the base frame."""
+    """An object and where it stands: ``position_xy`` [m] and ``yaw`` [rad] in the base frame.
+
+    ``shape``: a key of SHAPES; ``texture``: of TEXTURES. ``scale``: of all sizes;
+    ``height_factor``: of the height besides. ``base_height``: z of what it stands on [m].
+    """
 
     name: str
     shape: str
-    colour: str
+    texture: str
     position_xy: tuple[float, float]
     yaw: float = 0.0
+    scale: float = 1.0
+    height_factor: float = 1.0
+    base_height: float = 0.0
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_]{1,64}", self.name):
             raise _invalid(f"object name {self.name!r}; valid: 1 to 64 letters, digits and _")
-        for field, registry in (("shape", SHAPES), ("colour", COLOURS)):
-            value = getattr(self, field)
+        for key, registry in (("shape", SHAPES), ("texture", TEXTURES)):
+            value = getattr(self, key)
             if value not in registry:
-                raise _invalid(f"{field} {value!r} of {self.name}; valid: {', '.join(registry)}")
+                raise _invalid(f"{key} {value!r} of {self.name}; valid: {', '.join(registry)}")
         position = tuple(float(value) for value in self.position_xy)
-        if len(position) != 2 or not all(map(math.isfinite, (*position, self.yaw))):
+        numbers = (*position, self.yaw, self.base_height)
+        if len(position) != 2 or not all(map(math.isfinite, numbers)):
             raise _invalid(
-                f"{self.name} at {self.position_xy}, yaw {self.yaw}; valid: finite x, y and yaw"
+                f"{self.name} at {self.position_xy}, yaw {self.yaw}, base {self.base_height}; "
+                "valid: finite x, y, yaw and base height"
             )
+        for factor in ("scale", "height_factor"):
+            if not 0.1 <= getattr(self, factor) <= 10.0:
+                raise _invalid(
+                    f"{factor} {getattr(self, factor)} of {self.name}; valid: 0.1 to 10"
+                )
         object.__setattr__(self, "position_xy", position)
 
     @property
     def built(self) -> Shape:
-        """Its entry in the registry of shapes."""
-        return SHAPES[self.shape]
+        """Its entry in the registry of shapes, in this object's size."""
+        return _built(self.shape, self.scale, self.height_factor)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Objects with different names, and the tool; an object's mask id is its place here + 1."""
+    """Objects with different names, the tool, and the look.
+
+    An object's mask id is its place here + 1.
+    """
 
     objects: tuple[SceneObject, ...]
     end_effector: EndEffector = EndEffector.SUCTION
+    look: Look = field(default_factory=Look)
 
     def __post_init__(self) -> None:
         objects = tuple(self.objects)
@@ -78,6 +99,11 @@ class Scene:
         raise VimaError("UNKNOWN_OBJECT", f"no object {name!r}; valid: {valid}")
 
 
+@lru_cache(maxsize=1024)
+def _built(shape: str, scale: float, height_factor: float) -> Shape:
+    return SHAPES[shape].scaled(scale, height_factor)
+
+
 def random_scene(
     seed: int,
     movable: int = 2,
@@ -86,7 +112,7 @@ def random_scene(
 ) -> Scene:
     """A scene of ``movable`` + ``fixed`` objects, placed as by ``scatter``; a seed, one scene.
 
-    Every object has a colour of its own, so together at most 9.
+    Every object has a plain colour of its own, so together at most 9.
     Raises VimaError: INVALID_VALUE for such numbers, NO_ROOM as ``scatter``.
     """
     count = movable + fixed

@@ -54,14 +54,14 @@ def test_too_many_objects_are_refused_with_their_sizes():
     [
         ({"name": "a b"}, "letters"),
         ({"shape": "sphere"}, "block"),
-        ({"colour": "black"}, "red"),
+        ({"texture": "black"}, "red"),
         ({"position_xy": (math.nan, 0)}, "finite"),
         ({"position_xy": (1, 2, 3)}, "finite"),
         ({"yaw": math.inf}, "finite"),
     ],
 )
 def test_a_bad_object_is_refused(change, match):
-    fields = {"name": "a", "shape": "block", "colour": "red", "position_xy": (0.5, 0)} | change
+    fields = {"name": "a", "shape": "block", "texture": "red", "position_xy": (0.5, 0)} | change
     with pytest.raises(VimaError, match=match) as caught:
         SceneObject(**fields)
     assert caught.value.code == "INVALID_VALUE"

@@ -1,0 +1,107 @@
+"""Where pictures are drawn: MuJoCo's renderer, with one OpenGL context a thread.
+
+A new OpenGL context costs 60 ms at its first texture, a model in a context that is there 3 ms. So
+each thread keeps its context until it ends; what belongs to a model is freed by ``close``.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import weakref
+
+import numpy as np
+
+from vima_ros.sim.engine import mujoco, no_renderer
+
+_thread = threading.local()
+_contexts: weakref.WeakSet = weakref.WeakSet()
+_orphans: list[mujoco.MjrContext] = []  # whose thread did not close them
+
+
+class Canvas:
+    """Draws one model, from any camera. Create, use and close it in one thread."""
+
+    def __init__(
+        self, model: mujoco.MjModel, width: int, height: int, samples: int, shadows: int
+    ) -> None:
+        """``samples`` a pixel (0: sharp edges); ``shadows``: size of the shadow map [px]."""
+        # All read when MuJoCo's context is made.
+        model.vis.quality.offsamples, model.vis.quality.shadowsize = samples, shadows
+        model.vis.global_.offwidth, model.vis.global_.offheight = width, height
+        self._model = model
+        self._rectangle = mujoco.MjrRect(0, 0, width, height)
+        self._buffer = np.empty((height, width, 3), np.uint8)
+        self._camera = mujoco.MjvCamera()
+        self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
+        self._geoms: np.ndarray | None = None
+        self._closed, self._thread = True, threading.get_ident()
+        try:
+            self.scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 100)
+            self._opengl = _opengl()
+            self._opengl.make_current()
+            self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50.value)
+        except (ImportError, AttributeError, OSError, RuntimeError, mujoco.FatalError) as error:
+            raise no_renderer(error) from error
+        self._closed = False
+
+    def look(self, data: mujoco.MjData, camera: str, option: mujoco.MjvOption) -> None:
+        """Bring ``scene`` up to date for a camera of the model."""
+        self._camera.fixedcamid = self._model.camera(camera).id
+        every = mujoco.mjtCatBit.mjCAT_ALL.value
+        mujoco.mjv_updateScene(self._model, data, option, None, self._camera, every, self.scene)
+
+    def rgb(self) -> np.ndarray:
+        """(height, width, 3) uint8 RGB of ``scene``."""
+        self._opengl.make_current()
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+        mujoco.mjr_render(self._rectangle, self.scene, self._context)
+        mujoco.mjr_readPixels(self._buffer, None, self._rectangle, self._context)
+        return self._buffer[::-1].copy()  # OpenGL's first row is at the bottom
+
+    def geoms(self) -> np.ndarray:
+        """(height, width) int: the number of the model's geom at each pixel, -1 for none."""
+        flags = self.scene.flags
+        flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = True
+        try:
+            image = self.rgb().astype(np.uint32)
+        finally:
+            flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = False
+        segments = image[..., 0] + (image[..., 1] << 8) + (image[..., 2] << 16)
+        if self._geoms is None or len(self._geoms) != self.scene.ngeom + 1:
+            self._geoms = np.full(self.scene.ngeom + 1, -1)
+            for geom in self.scene.geoms[: self.scene.ngeom]:
+                if geom.objtype == mujoco.mjtObj.mjOBJ_GEOM:
+                    self._geoms[geom.segid + 1] = geom.objid
+        return self._geoms[segments]
+
+    def close(self) -> None:
+        """Free what belongs to the model; once is enough."""
+        if not self._closed and _contexts:
+            self._closed = True
+            self._opengl.make_current()
+            self._context.free()
+
+    def __del__(self) -> None:
+        # MuJoCo would free the same names in whatever context is current in this thread.
+        if threading.get_ident() == self._thread:
+            self.close()
+        elif not self._closed:
+            _orphans.append(self._context)
+
+
+def _opengl() -> mujoco.GLContext:
+    """The context of this thread."""
+    if not hasattr(_thread, "context"):
+        _thread.context = mujoco.GLContext(1, 1)
+        if not _contexts:  # after MuJoCo's own, so that it comes before it
+            atexit.register(_free)
+        _contexts.add(_thread.context)
+    return _thread.context
+
+
+def _free() -> None:
+    """Let go of the contexts while OpenGL is still there."""
+    for context in list(_contexts):
+        context.free()
+    _contexts.clear()

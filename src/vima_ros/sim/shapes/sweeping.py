@@ -1,0 +1,40 @@
+"""What is swept, and what is drawn on the table for it."""
+
+from __future__ import annotations
+
+import math
+
+from vima_ros.sim.meshes import box
+from vima_ros.sim.shapes.shape import Shape, rectangle
+from vima_ros.sim.shapes.toys import block
+
+_BAR = 0.04  # width of what is drawn [m]
+
+
+def _three_sided(width: float, depth: float, height: float = 0.001) -> Shape:
+    """Bars on three sides of a rectangle of ``width`` in x, open towards +y; only drawn."""
+    x, y, b = width / 2, depth / 2, _BAR / 2
+    mesh = box((width, _BAR, 0.9 * height), (0.0, -y, 0.45 * height))
+    for sign in (-1, 1):
+        mesh += box((_BAR, depth, height), (sign * x, 0.0, height / 2))
+    outline = (
+        (-x, -y - b), (x, -y - b), (x, -y), (x + b, -y), (x + b, y), (x - b, y), (x - b, -y + b),
+        (-x + b, -y + b), (-x + b, y), (-x - b, y), (-x - b, -y), (-x, -y),
+    )  # fmt: skip
+    return Shape((), mesh, (outline,), height, "sweep", movable=False)
+
+
+def _line(length: float, height: float = 0.002) -> Shape:
+    """Along x, drawn over a rectangle's bars."""
+    mesh = box((length, _BAR, height), (0.0, 0.0, height / 2))
+    outline = (rectangle(length, _BAR),)
+    return Shape((), mesh, outline, height, "sweep", movable=False, symmetry=math.pi)
+
+
+SWEEPING: dict[str, Shape] = {
+    "small_block": block(0.03, 0.03, "sweep", prompt_scale=7.0),
+    "three_sided_rectangle": _three_sided(0.27, 0.27),
+    "wide_three_sided_rectangle": _three_sided(0.30, 0.172),
+    "line": _line(0.3375),
+    "short_line": _line(0.1875),
+}
