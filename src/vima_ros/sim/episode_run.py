@@ -1,0 +1,175 @@
+"""An episode under way: its world, its judge and how many actions were taken."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from vima_ros.arm.motion import MotionParameters, plan_waypoints
+from vima_ros.errors import VimaError
+from vima_ros.geometry import Pose, Workspace
+from vima_ros.sim.look import Look, random_look
+from vima_ros.sim.tabletop import Tabletop
+from vima_ros.sim.tasks import TASKS, find_task
+from vima_ros.sim.tasks.base import (
+    Asset,
+    Episode,
+    Judge,
+    Level,
+    Outcome,
+    Task,
+    Verdict,
+    WorldState,
+)
+from vima_ros.specs import EndEffector, Primitive
+
+# The flying tool is light and stiff, so it may be quicker than an arm; and nothing is in its way.
+FAST = MotionParameters(
+    travel_height=0.25,
+    sweep_travel_height=0.12,
+    travel_speed=2.0,
+    approach_speed=0.2,
+    sweep_speed=0.3,
+    grip_time=0.04,
+)
+SETTLE_TIME = 0.3  # what was set down a few millimetres too high falls [s]
+_LOOK_STREAM = 1  # of random numbers, apart from those of the episode itself
+
+
+def primitive(task: Task) -> Primitive:
+    """What an action of this task means."""
+    spatula = task.end_effector == EndEffector.SPATULA
+    return Primitive.SWEEP if spatula else Primitive.PICK_PLACE
+
+
+def world_state(tabletop: Tabletop) -> WorldState:
+    """Where everything is now."""
+    names = [item.name for item in tabletop.scene.objects]
+    return WorldState({name: tabletop.object_pose(name) for name in names}, tabletop.scene)
+
+
+def act(
+    tabletop: Tabletop,
+    judge: Judge,
+    poses: tuple[Pose, Pose],
+    kind: Primitive,
+    motion: MotionParameters = FAST,
+) -> Outcome:
+    """Carry out an action to its end, watched and then judged.
+
+    Raises VimaError (NOT_FINITE) for a pose without a yaw, or a sweep without a direction.
+    """
+    waypoints = plan_waypoints(kind, *poses, Workspace(), motion)
+    tabletop.execute(waypoints, lambda: judge.watch(world_state(tabletop)))
+    return judge.update(world_state(tabletop)).outcome
+
+
+class EpisodeRun:
+    """One episode, from its start. A context manager; one thread, as ``Tabletop``.
+
+    ``code`` and ``message`` say why the last action was not carried out to its end: as
+    ``ToolState``'s, or NOT_FINITE for one that means no motion; empty when it was.
+    """
+
+    def __init__(self, episode: Episode, motion: MotionParameters = FAST) -> None:
+        self.episode, self.task = episode, find_task(episode.task)
+        self.primitive, self._motion = primitive(self.task), motion
+        self.tabletop = Tabletop(episode.scene)
+        self.tabletop.advance(SETTLE_TIME)
+        self._judge = self.task.judge(episode)
+        self.steps, self.code, self.message = 0, "", ""
+
+    def __enter__(self) -> EpisodeRun:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free what the pictures needed."""
+        self.tabletop.close()
+
+    @property
+    def verdict(self) -> Verdict:
+        """The judge's last word."""
+        return self._judge.verdict
+
+    @property
+    def out_of_steps(self) -> bool:
+        """Whether the step limit was reached without success or failure."""
+        return self.verdict.outcome == Outcome.RUNNING and self.steps >= self.episode.step_limit
+
+    @property
+    def over(self) -> bool:
+        """Whether no further action is taken."""
+        return self.verdict.outcome != Outcome.RUNNING or self.out_of_steps
+
+    def world_state(self) -> WorldState:
+        """Where everything truly is now."""
+        return world_state(self.tabletop)
+
+    def object_poses(self) -> np.ndarray:
+        """(K, 7) float64 x, y, z [m], quaternion xyzw, in the order of the scene's objects."""
+        poses = self.world_state().poses.values()
+        return np.array([[*pose.position, *pose.quaternion] for pose in poses])
+
+    def act(self, pose0: Pose, pose1: Pose) -> Verdict:
+        """Carry out an action to its end and judge it.
+
+        One that means no motion (a pose without a yaw, a sweep without a direction) moves nothing
+        and costs a step, as a pick that finds nothing. Raises VimaError (EPISODE_OVER).
+        """
+        if self.over:
+            raise VimaError("EPISODE_OVER", "the episode has ended; valid: start another")
+        self.steps += 1
+        try:
+            act(self.tabletop, self._judge, (pose0, pose1), self.primitive, self._motion)
+            state = self.tabletop.tool_state
+            self.code, self.message = state.code, state.message
+        except VimaError as error:
+            self.code, self.message = error.code, str(error)
+            self._judge.update(self.world_state())
+        return self.verdict
+
+
+def with_look(episode: Episode, look: Look) -> Episode:
+    """The same episode seen in another way, its prompt too (without clutter)."""
+    plain = replace(look, clutter=())
+    assets = {
+        name: Asset(asset.kind, replace(asset.scene, look=plain))
+        for name, asset in episode.assets.items()
+    }
+    return replace(episode, scene=replace(episode.scene, look=look), assets=assets)
+
+
+def with_random_look(episode: Episode, strength: float) -> Episode:
+    """The look its seed draws; 0: as it is. Raises VimaError (INVALID_VALUE) beyond 0 to 1."""
+    if strength == 0.0:
+        return episode
+    stream = [_LOOK_STREAM, zlib.crc32(episode.task.encode()), episode.seed]
+    return with_look(episode, random_look(np.random.default_rng(stream), strength))
+
+
+def find_level(name: str | None) -> Level | None:
+    """The level of that name, None for None; VimaError (UNKNOWN_LEVEL) when there is none."""
+    try:
+        return None if name is None else Level(name)
+    except ValueError:
+        valid = ", ".join(level.value for level in Level)
+        raise VimaError("UNKNOWN_LEVEL", f"no level {name!r}; valid: {valid}") from None
+
+
+def choose_tasks(names: str | Sequence[str] | None, level: Level | None) -> tuple[Task, ...]:
+    """The tasks of those names, or all that have ``level`` (None: all).
+
+    Raises VimaError: UNKNOWN_TASK, or UNKNOWN_LEVEL where a named task does not have it.
+    """
+    if names is None:
+        return tuple(t for t in TASKS.values() if level is None or level in t.levels)
+    tasks = tuple(find_task(name) for name in ([names] if isinstance(names, str) else names))
+    for task in tasks:
+        task.check_level(level)
+    return tasks

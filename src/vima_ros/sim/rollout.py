@@ -1,0 +1,110 @@
+"""Whole episodes of a task, its oracle acting, without rendering; and how well that goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from vima_ros.arm.motion import MotionParameters
+from vima_ros.geometry import Workspace
+from vima_ros.sim.episode_run import FAST, EpisodeRun
+from vima_ros.sim.tasks import TASKS, find_task
+from vima_ros.sim.tasks.base import Level, Outcome
+from vima_ros.sim.workers import worker_pool
+from vima_ros.specs import Action
+
+
+@dataclass(frozen=True)
+class EpisodeResult:
+    """How an episode ended: RUNNING when the step limit was reached, or the oracle gave up.
+
+    ``steps``: actions taken. ``seconds``: wall clock, the model's making included.
+    """
+
+    task: str
+    level: Level
+    seed: int
+    binned: bool
+    outcome: Outcome
+    reason: str
+    steps: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """Of ``episodes`` of one task: rate of success, mean steps of those, seconds an episode."""
+
+    task: str
+    episodes: int
+    success: float
+    mean_steps: float
+    seconds: float
+    failures: tuple[EpisodeResult, ...]
+
+
+def run_episode(
+    task: str,
+    level: Level | None = None,
+    seed: int = 0,
+    *,
+    binned: bool = True,
+    motion: MotionParameters = FAST,
+) -> EpisodeResult:
+    """One episode, the oracle acting; ``binned``: its actions rounded to bins.
+
+    Raises VimaError: UNKNOWN_TASK, UNKNOWN_LEVEL, INVALID_VALUE (seed).
+    """
+    start, found, workspace = time.perf_counter(), find_task(task), Workspace()
+    episode = found.sample(seed, level)
+    oracle = found.oracle(episode)
+    with EpisodeRun(episode, motion) as run:
+        while not run.over:
+            poses = oracle.act(run.world_state())
+            if poses is None:
+                break
+            if binned:
+                poses = Action.from_poses(*poses, workspace, run.primitive).poses(workspace)
+            run.act(*poses)
+    verdict, seconds = run.verdict, time.perf_counter() - start
+    return EpisodeResult(
+        task, episode.level, seed, binned, verdict.outcome, verdict.reason, run.steps, seconds
+    )
+
+
+def measure(
+    seeds: Iterable[int],
+    tasks: Iterable[str] = tuple(TASKS),
+    level: Level | None = None,
+    *,
+    binned: bool = True,
+    processes: int = 1,
+) -> Iterator[Score]:
+    """The oracles' scores, task by task; ``level`` None is each task's first.
+
+    Raises VimaError as ``run_episode``.
+    """
+    chosen = tuple(seeds)
+    with worker_pool(processes) as pool:
+        for task in tasks:
+            jobs = [(task, level, seed, binned) for seed in chosen]
+            yield score(list(pool.map(_run, jobs, chunksize=5)))
+
+
+def score(results: list[EpisodeResult]) -> Score:
+    """Of one task's episodes, at least one."""
+    good = [result for result in results if result.outcome == Outcome.SUCCESS]
+    return Score(
+        results[0].task,
+        len(results),
+        len(good) / len(results),
+        sum(result.steps for result in good) / max(len(good), 1),
+        sum(result.seconds for result in results) / len(results),
+        tuple(result for result in results if result.outcome != Outcome.SUCCESS),
+    )
+
+
+def _run(job: tuple[str, Level | None, int, bool]) -> EpisodeResult:
+    task, level, seed, binned = job
+    return run_episode(task, level, seed, binned=binned)

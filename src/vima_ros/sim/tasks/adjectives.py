@@ -1,0 +1,78 @@
+"""Invented adjectives: three pairs of objects show what one means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from vima_ros.sim.scene import SceneObject
+from vima_ros.sim.tasks.base import Asset
+from vima_ros.sim.tasks.layout import Table, choose
+from vima_ros.sim.tasks.prompts import object_asset
+from vima_ros.sim.tasks.splits import Split
+from vima_ros.sim.textures import TEXTURES
+
+EXAMPLES = " ".join(
+    f"{{demo_blicker_obj_{k}}} is <adjective> than {{demo_less_blicker_obj_{k}}}."
+    for k in (1, 2, 3)
+)
+_LOW = (0.3, 0.4)  # height factor of what is short
+_TALLER = 2.0  # what is tall has this much more
+
+
+@dataclass(frozen=True)
+class Property:
+    """What the adjective says: taller or not, else lighter or not."""
+
+    height: bool
+    increases: bool  # taller, lighter; else shorter, darker
+
+    @staticmethod
+    def draw(random: np.random.Generator) -> Property:
+        """Any of the four."""
+        return Property(*(bool(value) for value in random.integers(2, size=2)))
+
+    def pair(
+        self, random: np.random.Generator, split: Split, table: Table, shape: str, names: tuple
+    ) -> tuple[SceneObject, SceneObject]:
+        """Two objects alike but for the property, the one that has more of it first."""
+        if self.height:
+            texture = choose(random, _with_dark(split))
+            low = float(random.uniform(*_LOW))
+            looks = [(texture, low), (texture, low + _TALLER)]
+        else:
+            texture = choose(random, _darkened(split))
+            looks = [(f"dark_{texture}", 1.0), (texture, 1.0)]
+        if self.increases:
+            looks.reverse()
+        more, less = (
+            table.place(name, shape, texture, height_factor=factor)
+            for name, (texture, factor) in zip(names, looks, strict=True)
+        )
+        return more, less
+
+    def examples(self, random: np.random.Generator, split: Split) -> Mapping[str, Asset]:
+        """The pictures of EXAMPLES."""
+        assets = {}
+        for k in (1, 2, 3):
+            names = f"demo_blicker_obj_{k}", f"demo_less_blicker_obj_{k}"
+            shape = choose(random, adjective_shapes(split))
+            for item in self.pair(random, split, Table(random), shape, names):
+                assets[item.name] = object_asset(item)
+        return assets
+
+
+def adjective_shapes(split: Split) -> tuple[str, ...]:
+    """All but the block: at a third of its height it would be the shorter block."""
+    return tuple(shape for shape in split.dragged_shapes if shape != "block")
+
+
+def _darkened(split: Split) -> list[str]:
+    """Those that have a dark variant."""
+    return [name for name in split.dragged_textures if f"dark_{name}" in TEXTURES]
+
+
+def _with_dark(split: Split) -> list[str]:
+    return [*split.dragged_textures, *(f"dark_{name}" for name in _darkened(split))]

@@ -1,0 +1,54 @@
+"""Move one object as three pictures show it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from vima_ros.sim.scene import Scene, SceneObject
+from vima_ros.sim.tasks.base import Draft
+from vima_ros.sim.tasks.layout import choose, choose_different
+from vima_ros.sim.tasks.placement import Distractors, PlaceGoal, PlacementGoal, PlacementTask
+from vima_ros.sim.tasks.prompts import object_asset, scene_asset
+from vima_ros.sim.tasks.splits import Level, Split
+
+_CENTRE, _RADIUS, _CORNERS = (0.5, 0.0), 0.19, 5  # a pentagon, its first corner on +x [m]
+_MOVES = 2
+
+
+class FollowMotion(PlacementTask):
+    """From corner to corner of a pentagon; the distractor in its centre is another than shown."""
+
+    name = "follow_motion"
+    templates = ("Follow this motion for {dragged_obj}: {frame_0} {frame_1} {frame_2}.",)
+    step_limit = 2
+    has_base = False
+    levels = (Level.NOVEL_TASK,)
+
+    def _draw(self, random: np.random.Generator, split: Split) -> Draft:
+        shapes = choose_different(random, split.dragged_shapes, 3)
+        textures = choose_different(random, split.dragged_textures, 3)
+        corner = int(random.integers(_CORNERS))
+        dragged = SceneObject("dragged_obj", shapes[0], textures[0], _corner(corner))
+        distractor, shown = (
+            SceneObject("distractor_obj", shape, texture, _CENTRE)
+            for shape, texture in zip(shapes[1:], textures[1:], strict=True)
+        )
+        assets = {"dragged_obj": object_asset(dragged), "frame_0": scene_asset(dragged, shown)}
+        stages = []
+        for k in range(1, _MOVES + 1):
+            corner += choose(random, (-1, 1))
+            place = _corner(corner)
+            stages.append((PlaceGoal(dragged.name, place, 0.0),))
+            assets[f"frame_{k}"] = scene_asset(replace(dragged, position_xy=place), shown)
+        goal = PlacementGoal(
+            tuple(stages), (distractor.name,), Distractors.NEVER, every_action=True
+        )
+        return Draft(Scene((dragged, distractor)), self.template, assets, goal)
+
+
+def _corner(index: int) -> tuple[float, float]:
+    angle = 2.0 * math.pi * index / _CORNERS
+    return _CENTRE[0] + _RADIUS * math.cos(angle), _CENTRE[1] + _RADIUS * math.sin(angle)

@@ -1,0 +1,75 @@
+"""Carry out two moves that three pictures show; objects may be stacked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vima_ros.sim.scene import Scene, SceneObject
+from vima_ros.sim.tasks.base import Draft
+from vima_ros.sim.tasks.layout import Table, choose, choose_different
+from vima_ros.sim.tasks.placement import Distractors, PlaceGoal, PlacementGoal, PlacementTask
+from vima_ros.sim.tasks.prompts import scene_asset
+from vima_ros.sim.tasks.splits import Split
+
+_PLACES = ((0.5, -0.25), (0.5, 0.0), (0.5, 0.25))
+_MOVES = 2
+
+Stacks = list[list[SceneObject]]  # of each place, the lowest first
+
+
+class FollowOrder(PlacementTask):
+    """Three objects of one shape in a row and a distractor; every action must be the next move."""
+
+    name = "follow_order"
+    templates = ("Stack objects in this order {frame_0} {frame_1} {frame_2}.",)
+    step_limit = 4
+    has_base = False
+
+    def _draw(self, random: np.random.Generator, split: Split) -> Draft:
+        table, shape = Table(random), choose(random, split.dragged_shapes)
+        textures = choose_different(random, split.dragged_textures, len(_PLACES))
+        stacks: Stacks = []
+        for k, (texture, place) in enumerate(zip(textures, _PLACES, strict=True), 1):
+            table.occupy(shape, place)
+            stacks.append([SceneObject(f"stacked_obj_{k}", shape, texture, place)])
+        others = [other for other in split.dragged_shapes if other != shape]
+        look = choose(random, others), choose(random, split.dragged_textures)
+        distractor = table.place("distractor_obj", *look)
+        items = tuple(stack[0] for stack in stacks)
+        assets, stages = {"frame_0": scene_asset(*items)}, []
+        for k in range(1, _MOVES + 1):
+            moved, place = _move(random, stacks)
+            stages.append((PlaceGoal(moved, place, 0.0),))
+            assets[f"frame_{k}"] = scene_asset(*_standing(stacks))
+        goal = PlacementGoal(
+            tuple(stages),
+            (distractor.name,),
+            Distractors.NEVER,
+            every_action=True,
+        )
+        return Draft(Scene((*items, distractor)), self.template, assets, goal)
+
+
+def _move(random: np.random.Generator, stacks: Stacks) -> tuple[str, tuple[float, float]]:
+    """Move the top of one stack onto another place; its name and the place."""
+    places = range(len(stacks))
+    moves = [(a, b) for a in places for b in places if stacks[a] and a != b]
+    source, target = choose(random, moves)
+    moved = stacks[source].pop()
+    stacks[target].append(moved)
+    return moved.name, _PLACES[target]
+
+
+def _standing(stacks: Stacks) -> Sequence[SceneObject]:
+    """All objects where they are now, stacks of the first place first, each from below."""
+    found = []
+    for place, stack in zip(_PLACES, stacks, strict=True):
+        height = 0.0
+        for item in stack:
+            found.append(
+                SceneObject(item.name, item.shape, item.texture, place, base_height=height)
+            )
+            height += item.built.height
+    return found

@@ -1,0 +1,46 @@
+"""Where a suction cup picks an object up."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from vima_ros.geometry import Pose, Workspace
+from vima_ros.sim import polygons
+from vima_ros.sim.shapes import Shape
+from vima_ros.specs import Action
+
+_BINNED_MARGIN = 0.003  # a grasp point's bin, too, is this far from the edge [m]
+_IDENTITY = np.array([0.0, 0.0, 0.0, 1.0])
+
+
+def heading(pose: Pose) -> float:
+    """Direction of a frame's x axis seen from above [rad]; any rotation has one."""
+    x, y, z, w = pose.quaternion
+    return math.atan2(2.0 * (x * y + z * w), 1.0 - 2.0 * (y * y + z * z))
+
+
+def grasp_point(shape: Shape, pose: Pose, random: np.random.Generator) -> np.ndarray:
+    """(2,) x, y [m] in the base frame on the object's top, well inside it.
+
+    A point stays on the object when it is rounded to the bins of an action, where there is one.
+    """
+    points = np.array(shape.grasp_points)  # the best first
+    yaw = heading(pose)
+    rotation = np.array([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
+    for _ in range(40):
+        # Square: rather one of the first, which are deeper inside.
+        point = points[int(random.random() ** 2 * len(points))]
+        world = pose.position[:2] + rotation @ point
+        own = (binned(world) - pose.position[:2]) @ rotation
+        if polygons.depth(own[None], shape.outline)[0] >= _BINNED_MARGIN:
+            return world
+    return world
+
+
+def binned(position_xy: np.ndarray) -> np.ndarray:
+    """(2,) where an action says that a position (2,) is [m]."""
+    workspace = Workspace()
+    pose = Pose(np.append(workspace.clamp(*position_xy), 0.0), _IDENTITY)
+    return Action.from_poses(pose, pose, workspace).poses(workspace)[0].position[:2]

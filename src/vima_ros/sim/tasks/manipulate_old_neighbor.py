@@ -1,0 +1,72 @@
+"""Put an object into a base, then what was its neighbour."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vima_ros.sim.scene import Scene, SceneObject
+from vima_ros.sim.tasks.base import Draft
+from vima_ros.sim.tasks.layout import choose, choose_different, random_scale
+from vima_ros.sim.tasks.placement import PlacementGoal, PlacementTask, into
+from vima_ros.sim.tasks.prompts import fill, object_asset
+from vima_ros.sim.tasks.splits import Split
+
+_CELLS = tuple((x, y) for x in range(3) for y in range(2))
+_DIRECTIONS = {"north": (-1, 0), "south": (1, 0), "west": (0, -1), "east": (0, 1)}  # as seen
+_BASE = (0.5, 0.25)  # [m]
+
+
+class ManipulateOldNeighbor(PlacementTask):
+    """Five objects on a grid of 3 x 2 with one gap; north is up in the picture (-x)."""
+
+    name = "manipulate_old_neighbor"
+    templates = (
+        "First put {dragged_obj} into {base_obj} then put the object that was previously at its "
+        "<direction> into the same {base_obj}.",
+    )
+    step_limit = 4
+
+    def _draw(self, random: np.random.Generator, split: Split) -> Draft:
+        cells = choose_different(random, _CELLS, len(_CELLS) - 1)
+        looks = [(shape, t) for shape in split.dragged_shapes for t in split.dragged_textures]
+        chosen = dict(zip(cells, choose_different(random, looks, len(cells)), strict=True))
+        dragged_cell, neighbour_cell, direction = choose(random, _neighbours(cells))
+        names = {dragged_cell: "dragged_obj", neighbour_cell: "neighbour_obj"}
+        others = [cell for cell in sorted(cells) if cell not in names]
+        names |= {cell: f"distractor_obj_{k}" for k, cell in enumerate(others, 1)}
+        items = {
+            cell: SceneObject(names[cell], *chosen[cell], _position(cell))
+            for cell in sorted(cells)
+        }
+        shape = choose(random, split.base_shapes)
+        texture, scale = choose(random, split.base_textures), random_scale(random, shape)
+        base = SceneObject("base_obj", shape, texture, _BASE, scale=scale)
+        first, second = into(base, "dragged_obj"), into(base, "neighbour_obj")
+        return Draft(
+            Scene((*items.values(), base)),
+            fill(self.template, direction=direction),
+            {"dragged_obj": object_asset(items[dragged_cell]), "base_obj": object_asset(base)},
+            PlacementGoal(
+                ((first,), (first, second)),
+                tuple(names[cell] for cell in others),
+                no_stage_early=True,
+            ),
+        )
+
+
+Cell = tuple[int, int]
+
+
+def _position(cell: Cell) -> tuple[float, float]:
+    return 0.375 + 0.125 * cell[0], -0.25 + 0.25 * cell[1]
+
+
+def _neighbours(cells: tuple[Cell, ...]) -> list[tuple[Cell, Cell, str]]:
+    """All of (a cell, what is beside it, in which direction) where both have an object."""
+    found = []
+    for cell in sorted(cells):
+        for direction, (dx, dy) in _DIRECTIONS.items():
+            beside = (cell[0] + dx, cell[1] + dy)
+            if beside in cells:
+                found.append((cell, beside, direction))
+    return found

@@ -1,0 +1,54 @@
+"""Two invented nouns are shown, then used."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vima_ros.sim.scene import Scene
+from vima_ros.sim.tasks.base import Draft
+from vima_ros.sim.tasks.layout import Table, choose, choose_different
+from vima_ros.sim.tasks.placement import PlacementGoal, PlacementTask, into
+from vima_ros.sim.tasks.prompts import fill, placeholders, shape_asset
+from vima_ros.sim.tasks.splits import Split
+from vima_ros.sim.tasks.words import NOUNS
+
+_FIXED_DISTRACTOR = 1 / 6
+
+
+class NovelNoun(PlacementTask):
+    """As visual_manipulation, but the pictures tell only the shapes."""
+
+    name = "novel_noun"
+    templates = (
+        "This is a <noun> {dragged_obj_1}. This is a <base_noun> {base_obj}. "
+        "Put a <noun> into a <base_noun>.",
+        "This is a <base_noun> {base_obj}. This is a <noun> {dragged_obj_1}. "
+        "Put a <noun> into a <base_noun>.",
+    )
+    step_limit = 3
+
+    def _draw(self, random: np.random.Generator, split: Split) -> Draft:
+        table = Table(random)
+        base = table.place(
+            "base_obj", choose(random, split.base_shapes), choose(random, split.base_textures)
+        )
+        dragged = table.place(
+            "dragged_obj_1",
+            choose(random, split.dragged_shapes),
+            choose(random, split.dragged_textures),
+        )
+        fixed = random.random() < _FIXED_DISTRACTOR
+        shapes = split.base_shapes if fixed else split.dragged_shapes
+        others = [shape for shape in shapes if shape not in (base.shape, dragged.shape)]
+        distractor = table.place(
+            "distractor_obj_1", choose(random, others), choose(random, split.textures)
+        )
+        template = choose(random, self.templates)
+        noun, base_noun = choose_different(random, NOUNS, 2)
+        pictures = {dragged.name: shape_asset(dragged), base.name: shape_asset(base)}
+        return Draft(
+            Scene((base, dragged, distractor)),
+            fill(template, noun=noun, base_noun=base_noun),
+            {name: pictures[name] for name in placeholders(template)},
+            PlacementGoal(((into(base, dragged.name),),), (distractor.name,)),
+        )

@@ -1,0 +1,70 @@
+"""Carry an object through two bases and back to where it was."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vima_ros.sim.scene import Scene, SceneObject
+from vima_ros.sim.shapes import Shape
+from vima_ros.sim.tasks.base import Draft
+from vima_ros.sim.tasks.layout import choose, choose_different, random_scale
+from vima_ros.sim.tasks.placement import PlacementGoal, PlacementTask, into
+from vima_ros.sim.tasks.prompts import object_asset
+from vima_ros.sim.tasks.splits import Split
+
+_PLACES = tuple((x, y) for x in (0.375, 0.625) for y in (-0.25, 0.0, 0.25))  # [m]
+_TOLERANCE = 0.05  # [m]
+_DROP = 0.005  # the object starts so far above the floor of its base [m]
+
+
+class PickInOrderThenRestore(PlacementTask):
+    """Six bases of one shape in two rows, all of different textures; the object is in one."""
+
+    name = "pick_in_order_then_restore"
+    templates = (
+        "Put {dragged_obj} into {base_obj_1} then {base_obj_2}. "
+        "Finally restore it into its original container.",
+    )
+    step_limit = 4
+
+    def _draw(self, random: np.random.Generator, split: Split) -> Draft:
+        shape = choose(random, [name for name in split.base_shapes if name != "pan"])
+        textures = choose_different(random, split.base_textures, len(_PLACES))
+        scale = random_scale(random, shape)
+        names = (
+            "base_obj_0",
+            "base_obj_1",
+            "base_obj_2",
+            *(f"distractor_obj_{k}" for k in (1, 2, 3)),
+        )
+        places = choose_different(random, _PLACES, len(_PLACES))
+        bases = [
+            SceneObject(name, shape, texture, place, scale=scale)
+            for name, texture, place in zip(names, textures, places, strict=True)
+        ]
+        look = choose(random, split.dragged_shapes), choose(random, split.dragged_textures)
+        height = floor_height(bases[0].built) + _DROP
+        dragged = SceneObject("dragged_obj", *look, places[0], base_height=height)
+        order = (bases[1], bases[2], bases[0])
+        return Draft(
+            Scene((dragged, *bases)),
+            self.template,
+            {item.name: object_asset(item) for item in (dragged, *bases[1:3])},
+            PlacementGoal(
+                tuple((into(base, dragged.name, _TOLERANCE),) for base in order),
+                names[3:],
+                no_stage_early=True,
+            ),
+        )
+
+
+def floor_height(base: Shape) -> float:
+    """Height of what an object in the middle of a base stands on [m]; 0 is the table."""
+    tops = [0.0]
+    for part in base.parts:
+        x, y, z = part.position
+        if part.kind == "box" and not any(part.euler):
+            half_x, half_y, half_z = part.size
+            if abs(x) < half_x and abs(y) < half_y:
+                tops.append(base.rest_height + z + half_z)
+    return max(tops)

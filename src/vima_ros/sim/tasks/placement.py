@@ -1,0 +1,235 @@
+"""Tasks in which objects have places to go: their goal, judge and oracle.
+
+All tasks with the suction cup are of this kind.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
+from vima_ros.sim.scene import SceneObject
+from vima_ros.sim.shapes import SHAPES
+from vima_ros.sim.tasks.base import Episode, Judge, Oracle, Outcome, Task, Verdict, WorldState
+from vima_ros.sim.tasks.grasp import grasp_point, heading
+from vima_ros.sim.tasks.layout import XY
+
+TOLERANCE = 0.10  # between an object and its place [m]
+YAW_TOLERANCE = math.radians(15)
+_MOVED = 0.01  # what moves less has not been put anywhere [m]
+_CLEARANCE = 0.16  # of a place that something is moved aside to [m]
+
+
+class Distractors(Enum):
+    """When a distractor on a goal place, or a goal object put on a distractor, is a failure."""
+
+    EVERY_ACTION = "every action"
+    STAGE_END = "once all goals of a stage are reached"
+    NEVER = "never"
+
+
+@dataclass(frozen=True)
+class PlaceGoal:
+    """An object has to go to a place, within ``tolerance`` [m].
+
+    ``yaw`` [rad] is where the oracle turns it; the judge asks for it, up to the symmetry of the
+    shape, when there is a ``yaw_tolerance`` [rad].
+    """
+
+    object: str
+    position_xy: XY
+    yaw: float
+    tolerance: float = TOLERANCE
+    yaw_tolerance: float | None = None
+
+    def near(self, pose: Pose) -> bool:
+        """Whether something at ``pose`` is on this place, whatever its yaw."""
+        return math.dist(pose.position[:2], self.position_xy) <= self.tolerance
+
+    def reached(self, world: WorldState) -> bool:
+        """Whether the object is where it has to be."""
+        pose = world.poses[self.object]
+        if self.yaw_tolerance is None or not self.near(pose):
+            return self.near(pose)
+        symmetry = SHAPES[world.scene.object(self.object).shape].symmetry
+        error = heading(pose) - self.yaw
+        return symmetry == 0.0 or abs(math.remainder(error, symmetry)) <= self.yaw_tolerance
+
+
+Stage = tuple[PlaceGoal, ...]
+
+
+@dataclass(frozen=True)
+class PlacementGoal:
+    """``stages`` come one after the other; the goals of one stage are reached in any order.
+
+    ``no_stage_early``: reaching a place of a later stage first is a failure; ``every_action``: so
+    is an action that does not complete a stage.
+    """
+
+    stages: tuple[Stage, ...]
+    distractors: tuple[str, ...] = ()
+    check_distractors: Distractors = Distractors.EVERY_ACTION
+    no_stage_early: bool = False
+    every_action: bool = False
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """Those that have to go somewhere."""
+        return tuple(dict.fromkeys(goal.object for stage in self.stages for goal in stage))
+
+
+def into(base: SceneObject, name: str, tolerance: float = TOLERANCE) -> PlaceGoal:
+    """The object of that name into a base, turned as the base is."""
+    return PlaceGoal(name, base.position_xy, base.yaw, tolerance)
+
+
+class PlacementJudge(Judge):
+    """Judges a PlacementGoal."""
+
+    def __init__(self, episode: Episode) -> None:
+        super().__init__()
+        self._goal: PlacementGoal = episode.goal
+        self._stage = 0
+        self._last = WorldState.at_start(episode.scene)
+
+    def _judge(self, world: WorldState) -> Verdict:
+        stages, stage = self._goal.stages, self._goal.stages[self._stage]
+        done = all(goal.reached(world) for goal in stage)
+        reason = self._failure(world, stage, done)
+        self._last = world
+        if reason:
+            return Verdict(Outcome.FAILURE, reason)
+        self._stage += done
+        if self._stage == len(stages):
+            return Verdict(Outcome.SUCCESS)
+        if self._goal.every_action and not done:
+            return Verdict(Outcome.FAILURE, f"the action did not bring {stage[0].object} on")
+        return Verdict(Outcome.RUNNING, f"{self._stage} of {len(stages)} stages done")
+
+    def _failure(self, world: WorldState, stage: Stage, done: bool) -> str:
+        """Why it has failed, or empty."""
+        workspace = Workspace()
+        for name in self._goal.objects:
+            x, y = world.poses[name].position[:2]
+            if not workspace.contains(x, y):
+                return f"{name} has left the workspace"
+        if self._goal.no_stage_early:
+            for goal in _flat(self._goal.stages[self._stage + 1 :]):
+                now, before = goal.reached(world), goal.reached(self._last)
+                if now and not before and goal not in stage:
+                    return f"{goal.object} came to {goal.position_xy} too early"
+        when = self._goal.check_distractors
+        if when == Distractors.EVERY_ACTION:
+            return self._on_distractor(world, stage) or self._distractor_on_place(world, stage)
+        if when == Distractors.STAGE_END and done:
+            return self._distractor_on_place(world, stage)
+        return ""
+
+    def _distractor_on_place(self, world: WorldState, stage: Stage) -> str:
+        for name in self._goal.distractors:
+            for goal in stage:
+                if goal.near(world.poses[name]):
+                    return f"{name} is on the place of {goal.object}"
+        return ""
+
+    def _on_distractor(self, world: WorldState, stage: Stage) -> str:
+        """A goal object that was put on a distractor and not on its own place."""
+        for goal in stage:
+            now, before = (state.poses[goal.object].position[:2] for state in (world, self._last))
+            if goal.reached(world) or math.dist(now, before) < _MOVED:
+                continue
+            for name in self._goal.distractors:
+                if math.dist(now, world.poses[name].position[:2]) <= goal.tolerance:
+                    return f"{goal.object} was put on {name}"
+        return ""
+
+
+class PlacementOracle(Oracle):
+    """Takes the first object that is not on its place there, what is in the way aside first."""
+
+    def __init__(self, episode: Episode, seed: int = 0) -> None:
+        self._goal: PlacementGoal = episode.goal
+        self._random = np.random.default_rng([episode.seed, seed])
+        self._stage = 0
+
+    def act(self, world: WorldState) -> tuple[Pose, Pose] | None:
+        """Pick and place; None once all stages are done."""
+        stages = self._goal.stages
+        while self._stage < len(stages) and all(
+            goal.reached(world) for goal in stages[self._stage]
+        ):
+            self._stage += 1
+        if self._stage == len(stages):
+            return None
+        stage = stages[self._stage]
+        blocked = self._blocked(world, stage)
+        if blocked is not None:
+            place = self._free_place(world, stage)
+            return pick_and_place(
+                world, blocked, place, heading(world.poses[blocked]), self._random
+            )
+        goal = next(goal for goal in stage if not goal.reached(world))
+        return pick_and_place(world, goal.object, goal.position_xy, goal.yaw, self._random)
+
+    def _blocked(self, world: WorldState, stage: Stage) -> str | None:
+        """A distractor on a goal place that can be moved."""
+        for name in self._goal.distractors:
+            if world.scene.object(name).built.movable and any(
+                goal.near(world.poses[name]) for goal in stage
+            ):
+                return name
+        return None
+
+    def _free_place(self, world: WorldState, stage: Stage) -> XY:
+        """Far from all objects and goal places, or as far as may be."""
+        taken = [pose.position[:2] for pose in world.poses.values()]
+        taken += [np.array(goal.position_xy) for goal in _flat(self._goal.stages)]
+        low, high = np.array(Workspace().low) + 0.1, np.array(Workspace().high) - 0.1
+        places = self._random.uniform(low, high, (200, 2))
+        distances = np.linalg.norm(places[:, None] - np.array(taken), axis=-1).min(axis=1)
+        free = np.flatnonzero(distances > _CLEARANCE)
+        x, y = places[free[0] if len(free) else int(distances.argmax())]
+        return float(x), float(y)
+
+
+def pick_and_place(
+    world: WorldState, name: str, place: XY, yaw: float, random: np.random.Generator
+) -> tuple[Pose, Pose]:
+    """The action that brings an object to ``place`` with ``yaw``: it is picked without turning.
+
+    The object is carried rigidly, so the tool ends at goal pose x inverse (object in the pick
+    frame).
+    """
+    pose = world.poses[name]
+    pick = grasp_point(world.scene.object(name).built, pose, random)
+    turn = math.remainder(yaw - heading(pose), 2.0 * math.pi)
+    offset = pose.position[:2] - pick
+    cosine, sine = math.cos(turn), math.sin(turn)
+    turned = np.array([[cosine, -sine], [sine, cosine]]) @ offset
+    release = Workspace().clamp(*(np.array(place) - turned))
+    return (
+        Pose(np.append(pick, 0.0), quaternion_from_yaw(0.0)),
+        Pose(np.append(release, 0.0), quaternion_from_yaw(turn)),
+    )
+
+
+def _flat(stages: Iterable[Stage]) -> Iterable[PlaceGoal]:
+    return (goal for stage in stages for goal in stage)
+
+
+class PlacementTask(Task):
+    """A task whose goal is a PlacementGoal."""
+
+    def judge(self, episode: Episode) -> PlacementJudge:
+        """A new judge."""
+        return PlacementJudge(episode)
+
+    def oracle(self, episode: Episode, seed: int = 0) -> PlacementOracle:
+        """A new oracle."""
+        return PlacementOracle(episode, seed)

@@ -1,0 +1,80 @@
+"""Put all objects that share a property with the base into it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import numpy as np
+
+from vima_ros.sim.scene import Scene
+from vima_ros.sim.shapes import SHAPES
+from vima_ros.sim.tasks.base import Draft
+from vima_ros.sim.tasks.layout import Table, choose
+from vima_ros.sim.tasks.placement import PlacementGoal, PlacementTask, into
+from vima_ros.sim.tasks.prompts import object_asset
+from vima_ros.sim.tasks.splits import Level, Split
+
+_TOLERANCE, _BOWL_TOLERANCE = 0.125, 0.0875  # [m]
+Look = tuple[str, str]  # shape and texture
+
+
+class _SameProperty(PlacementTask):
+    """Two objects to move and one distractor."""
+
+    step_limit = 4
+
+    def _draw(self, random: np.random.Generator, split: Split) -> Draft:
+        base_look, *looks = self._looks(random, split)
+        table = Table(random)
+        base = table.place("base_obj", *base_look)
+        names = ("dragged_obj_1", "dragged_obj_2", "distractor_obj_1")
+        items = [table.place(name, *look) for name, look in zip(names, looks, strict=True)]
+        tolerance = _BOWL_TOLERANCE if base.shape == "bowl" else _TOLERANCE
+        stage = tuple(into(base, item.name, tolerance) for item in items[:2])
+        return Draft(
+            Scene((base, *items)),
+            self.template,
+            {base.name: object_asset(base)},
+            PlacementGoal((stage,), (items[2].name,)),
+        )
+
+    @abstractmethod
+    def _looks(self, random: np.random.Generator, split: Split) -> list[Look]:
+        """Of the base, the two objects to move and the distractor."""
+
+
+class SameTexture(_SameProperty):
+    """The texture of the base."""
+
+    name = "same_texture"
+    templates = ("Put all objects with the same texture as {base_obj} into it.",)
+    levels = (Level.NOVEL_TASK,)
+
+    def _looks(self, random: np.random.Generator, split: Split) -> list[Look]:
+        texture = choose(random, split.textures)
+        other = choose(random, [name for name in split.textures if name != texture])
+        shapes = [choose(random, split.base_shapes)]
+        shapes += [choose(random, split.dragged_shapes) for _ in range(3)]
+        return list(zip(shapes, (texture, texture, texture, other), strict=True))
+
+
+class SameShape(_SameProperty):
+    """The profile of the base: like a square or like a circle."""
+
+    name = "same_shape"
+    templates = ("Put all objects with the same profile as {base_obj} into it.",)
+
+    def _looks(self, random: np.random.Generator, split: Split) -> list[Look]:
+        base = choose(random, split.base_shapes)
+        # Two blocks do not stand on each other well; and no unseen shape is like a square.
+        shapes = {name for name in split.dragged_shapes if name != "block"} | {"shorter_block"}
+        profile = SHAPES[base].profile
+        same = sorted(name for name in shapes if SHAPES[name].profile == profile)
+        others = sorted(name for name in shapes if SHAPES[name].profile != profile)
+        moved = choose(random, split.dragged_textures), choose(random, split.dragged_textures)
+        free = [name for name in split.dragged_textures if name not in moved]
+        return [
+            (base, choose(random, split.base_textures)),
+            *((choose(random, same), texture) for texture in moved),
+            (choose(random, others), choose(random, free)),
+        ]

@@ -1,0 +1,57 @@
+"""Put the object that has a texture in a pictured scene into the base of another texture."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vima_ros.sim.scene import Scene
+from vima_ros.sim.tasks.base import Draft
+from vima_ros.sim.tasks.layout import Table, choose
+from vima_ros.sim.tasks.placement import PlacementGoal, PlacementTask, into
+from vima_ros.sim.tasks.prompts import fill, scene_asset
+from vima_ros.sim.tasks.splits import Split
+from vima_ros.sim.textures import texture_words
+
+
+class SceneUnderstanding(PlacementTask):
+    """The words alone do not tell.
+
+    On the table is either another object with the texture of the dragged one, which is not in the
+    picture, or another base of the same shape.
+    """
+
+    name = "scene_understanding"
+    templates = ("Put the <texture> object in {scene} into the <base_texture> object.",)
+    step_limit = 3
+
+    def _draw(self, random: np.random.Generator, split: Split) -> Draft:
+        table = Table(random)
+        base = table.place(
+            "base_obj", choose(random, split.base_shapes), choose(random, split.base_textures)
+        )
+        dragged = table.place(
+            "dragged_obj",
+            choose(random, split.dragged_shapes),
+            choose(random, split.dragged_textures),
+        )
+        named = {base.texture, dragged.texture}
+        textures = [texture for texture in split.textures if texture not in named]
+        others = [shape for shape in split.dragged_shapes if shape != dragged.shape]
+        if random.random() < 0.5:
+            look = choose(random, others), dragged.texture
+        else:
+            look = base.shape, choose(random, textures)
+        distractor = table.place("distractor_obj", *look)
+        elsewhere = Table(random)
+        scene = (
+            elsewhere.place(dragged.name, dragged.shape, dragged.texture),
+            elsewhere.place("scene_obj", choose(random, others), choose(random, textures)),
+        )
+        prompt = fill(
+            self.template,
+            texture=texture_words(dragged.texture),
+            base_texture=texture_words(base.texture),
+        )
+        goal = PlacementGoal(((into(base, dragged.name),),), (distractor.name,))
+        assets = {"scene": scene_asset(*scene)}
+        return Draft(Scene((base, dragged, distractor)), prompt, assets, goal)

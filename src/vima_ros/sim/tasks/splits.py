@@ -1,0 +1,106 @@
+"""Which shapes and textures a task may draw at which level (VIMA-Bench's four test levels)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from itertools import combinations
+
+
+class Level(str, Enum):
+    """What is new compared with training; the values are VIMA-Bench's names."""
+
+    TRAIN = "train"
+    PLACEMENT = "placement_generalization"  # other places
+    COMBINATORIAL = "combinatorial_generalization"  # known shapes and textures, new pairs
+    NOVEL_OBJECT = "novel_object_generalization"  # unseen shapes, any texture
+    NOVEL_TASK = "novel_task_generalization"  # unseen tasks, any shape and texture
+
+
+@dataclass(frozen=True)
+class Split:
+    """What may be drawn: keys of SHAPES and TEXTURES, for what is moved and for bases."""
+
+    dragged_shapes: tuple[str, ...]
+    base_shapes: tuple[str, ...]
+    dragged_textures: tuple[str, ...]
+    base_textures: tuple[str, ...]
+
+    @property
+    def textures(self) -> tuple[str, ...]:
+        """Of distractors: all that the level uses."""
+        return tuple(dict.fromkeys(self.dragged_textures + self.base_textures))
+
+    @property
+    def asymmetric_shapes(self) -> tuple[str, ...]:
+        """Those of the dragged shapes that tasks about turning use."""
+        return tuple(name for name in self.dragged_shapes if name in _ASYMMETRIC)
+
+
+_LETTERS = ("letter_a", "letter_e", "letter_g", "letter_m", "letter_t", "letter_v")
+_TOYS = ("block", "cross", "triangle", "flower", "heart", "ring", "pentagon", "l_block")
+TRAIN_SHAPES = _LETTERS + _TOYS
+NOVEL_SHAPES = ("letter_r", "diamond", "hexagon", "round", "star")
+TRAIN_BASES = ("bowl", "frame", "container", "square")
+NOVEL_BASES = ("pallet", "pan")
+# VIMA-Bench counts all sides of its triangle as equal, though one is longer.
+_ASYMMETRIC = (*_LETTERS, "letter_r", "heart", "l_block")
+
+_COLOURS = ("red", "yellow", "green", "blue", "purple")  # of patterns
+_PAIRS = tuple(f"{first}_and_{second}" for first, second in combinations(_COLOURS, 2))
+_PLAIN = ("blue", "red", "green", "orange", "yellow", "purple", "pink", "cyan", "olive")
+_STRIPES = tuple(f"{pair}_stripe" for pair in _PAIRS)
+_POLKA_DOTS = tuple(f"{pair}_polka_dot" for pair in _PAIRS)
+_SWIRLS = tuple(f"{colour}_swirl" for colour in _COLOURS)
+_PAISLEYS = tuple(f"{colour}_paisley" for colour in _COLOURS)
+_PICTURES = (
+    *("brick", "tiles", "wooden", "granite", "plastic"),
+    *("polka_dot", "checkerboard", "tiger", "magma", "rainbow"),
+)
+ALL_TEXTURES = _PLAIN + _STRIPES + _POLKA_DOTS + _SWIRLS + _PAISLEYS + _PICTURES
+_HALF = len(ALL_TEXTURES) // 2
+
+TRAIN_DRAGGED_TEXTURES = (
+    *("red", "green", "yellow", "granite", "polka_dot", "tiger", "rainbow"),
+    *("red_and_yellow_stripe", "yellow_and_green_stripe"),
+    *("red_and_yellow_polka_dot", "red_and_green_polka_dot", "red_and_blue_polka_dot"),
+    *("yellow_and_blue_polka_dot", "green_and_blue_polka_dot"),
+    *("red_swirl", "green_swirl", "red_paisley", "yellow_paisley", "green_paisley"),
+)
+TRAIN_BASE_TEXTURES = (
+    *("blue", "purple", "cyan", "olive", "tiles", "wooden", "plastic", "checkerboard"),
+    *("red_and_blue_stripe", "yellow_and_blue_stripe", "red_and_purple_stripe"),
+    *("yellow_and_purple_stripe", "green_and_purple_stripe", "blue_and_purple_stripe"),
+    *("yellow_and_purple_polka_dot", "green_and_purple_polka_dot", "blue_and_purple_polka_dot"),
+    *("purple_swirl", "blue_swirl", "blue_paisley"),
+)
+
+_TRAIN = Split(TRAIN_SHAPES, TRAIN_BASES, TRAIN_DRAGGED_TEXTURES, TRAIN_BASE_TEXTURES)
+_SPLITS = {
+    Level.TRAIN: _TRAIN,
+    Level.PLACEMENT: _TRAIN,
+    Level.COMBINATORIAL: Split(
+        TRAIN_SHAPES, TRAIN_BASES, TRAIN_BASE_TEXTURES, TRAIN_DRAGGED_TEXTURES
+    ),
+    Level.NOVEL_OBJECT: Split(
+        NOVEL_SHAPES, NOVEL_BASES, ALL_TEXTURES[:_HALF], ALL_TEXTURES[_HALF:]
+    ),
+    Level.NOVEL_TASK: Split(
+        TRAIN_SHAPES + NOVEL_SHAPES,
+        TRAIN_BASES + NOVEL_BASES,
+        ALL_TEXTURES[:_HALF],
+        ALL_TEXTURES[_HALF:],
+    ),
+}
+
+
+def split(level: Level, has_base: bool = True) -> Split:
+    """What a task may draw at ``level``.
+
+    Where all textures are allowed, what is moved and bases share them half and half; a task
+    without bases draws from all.
+    """
+    found = _SPLITS[level]
+    if has_base or level not in (Level.NOVEL_OBJECT, Level.NOVEL_TASK):
+        return found
+    return Split(found.dragged_shapes, found.base_shapes, ALL_TEXTURES, ALL_TEXTURES)

@@ -1,0 +1,159 @@
+"""Sweep a number of small blocks into a three-sided rectangle with the spatula."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import ClassVar
+
+import numpy as np
+
+from vima_ros.errors import VimaError
+from vima_ros.sim.scene import Scene, SceneObject
+from vima_ros.sim.shapes import SHAPES
+from vima_ros.sim.tasks.base import Draft, Episode, Judge, Oracle, Task
+from vima_ros.sim.tasks.layout import XY, choose, choose_different, random_yaw
+from vima_ros.sim.tasks.prompts import fill, object_asset
+from vima_ros.sim.tasks.splits import Level, Split
+from vima_ros.sim.tasks.sweep_oracle import SweepOracle
+from vima_ros.sim.tasks.sweep_zone import Rectangle, SweepGoal, SweepJudge
+from vima_ros.specs import EndEffector
+
+_BAR = 0.04  # width of the drawn bars [m]
+_SLACK = 0.02  # a block counts up to so far outside the open side: half a bar [m]
+_PATCHES = ((0.57, -0.22), (0.58, 0.03))  # low corners of where blocks are born [m]
+_PATCH = 0.18  # side [m]
+# The blade comes down 2 cm behind a block and more, and has to be in the workspace there.
+_MOST_X = 0.71
+_APART = 0.045  # centres of two blocks: they never overlap [m]
+_COUNTS, _PROBABILITIES = (1, 2, 3), (0.5, 0.25, 0.25)
+_WORDS = {1: ("any", "one", "all"), 2: ("any", "one", "two", "all")}
+_WORDS[3] = ("any", "one", "two", "three", "all")
+_NUMBERS = {"any": 1, "one": 1, "two": 2, "three": 3}
+
+
+class SweepTask(Task):
+    """A three-sided rectangle open towards +x, a line, and as many distractor blocks as blocks.
+
+    ``_shapes``: of the rectangle and the line. ``_centre_x``, ``_size``: of the rectangle, its
+    size in x and y to the middle of its bars [m]. ``_distractor_patch``: side of where distractors
+    are born [m].
+    """
+
+    end_effector = EndEffector.SPATULA
+    _shapes: ClassVar[tuple[str, str]]
+    _centre_x: ClassVar[float]
+    _size: ClassVar[XY]
+    _distractor_patch: ClassVar[float]
+
+    def judge(self, episode: Episode) -> Judge:
+        """A new judge."""
+        return SweepJudge(episode)
+
+    def oracle(self, episode: Episode, seed: int = 0) -> Oracle:
+        """A new oracle; it draws nothing."""
+        return SweepOracle(episode)
+
+    def _draw(self, random: np.random.Generator, split: Split) -> Draft:
+        count = _COUNTS[int(random.choice(len(_COUNTS), p=_PROBABILITIES))]
+        word = choose(random, _WORDS[count])
+        textures = choose_different(random, split.base_textures, 2)
+        place = (self._line_x(random), 0.0)
+        bounds = SceneObject(
+            "bounds", self._shapes[0], textures[0], (self._centre_x, 0.0), -math.pi / 2
+        )
+        line = SceneObject("constraint", self._shapes[1], textures[1], place, math.pi / 2)
+        swept_texture, other = choose_different(random, split.dragged_textures, 2)
+        corners = choose_different(random, _PATCHES, 2)
+        blocks: list[SceneObject] = []
+        for kind, texture, corner, side in (
+            ("swept_obj", swept_texture, corners[0], _PATCH),
+            ("distractor_obj", other, corners[1], self._distractor_patch),
+        ):
+            for k in range(1, count + 1):
+                place = _free(random, corner, side, [block.position_xy for block in blocks])
+                name = f"{kind}_{k}"
+                blocks.append(SceneObject(name, "small_block", texture, place, random_yaw(random)))
+        names = tuple(block.name for block in blocks)
+        goal = self._goal(names[:count], names[count:], _NUMBERS.get(word, count), line)
+        assets = {
+            "swept_obj": object_asset(blocks[0]),
+            "bounds": object_asset(bounds),
+            "constraint": object_asset(line),
+        }
+        return Draft(
+            Scene((bounds, line, *blocks), self.end_effector),
+            fill(self.template, determiner=word),
+            assets,
+            goal,
+        )
+
+    def _goal(
+        self, swept: tuple[str, ...], distractors: tuple[str, ...], count: int, line: SceneObject
+    ) -> SweepGoal:
+        line_area = Rectangle.around(line.position_xy, (_BAR, SHAPES[line.shape].size[0]))
+        start, opening = self._zone_start(line_area), self._centre_x + self._size[0] / 2
+        outer, inner = ((self._size[1] + width) / 2 for width in (_BAR, -_BAR))
+        return SweepGoal(
+            swept,
+            distractors,
+            count,
+            zone=Rectangle((start, -outer), (opening + _SLACK, outer)),
+            inside=Rectangle((start, -outer), (opening, outer)),
+            target=Rectangle((start, -inner), (opening, inner)),
+            line=line_area,
+        )
+
+    @abstractmethod
+    def _line_x(self, random: np.random.Generator) -> float:
+        """Where the line lies along y [m]."""
+
+    @abstractmethod
+    def _zone_start(self, line: Rectangle) -> float:
+        """The zone's end towards the robot: its least x [m]."""
+
+
+class SweepWithoutExceeding(SweepTask):
+    """The line lies across the rectangle; the zone is between it and the open side."""
+
+    name = "sweep_without_exceeding"
+    templates = ("Sweep <determiner> {swept_obj} into {bounds} without exceeding {constraint}.",)
+    step_limit = 8
+    levels = (Level.TRAIN, Level.PLACEMENT, Level.COMBINATORIAL)
+    _shapes = ("three_sided_rectangle", "line")
+    _centre_x, _size = 0.41, (0.27, 0.27)
+    _distractor_patch = 0.09
+
+    def _line_x(self, random: np.random.Generator) -> float:
+        depth = self._size[0]
+        return self._centre_x - depth / 2 + float(random.uniform(0.25, 0.60)) * depth
+
+    def _zone_start(self, line: Rectangle) -> float:
+        return line.high[0]
+
+
+class SweepWithoutTouching(SweepTask):
+    """The line closes part of the open side; blocks go around it."""
+
+    name = "sweep_without_touching"
+    templates = ("Sweep <determiner> {swept_obj} into {bounds} without touching {constraint}.",)
+    step_limit = 14
+    levels = (Level.NOVEL_TASK,)
+    _shapes = ("wide_three_sided_rectangle", "short_line")
+    _centre_x, _size = 0.39, (0.172, 0.30)
+    _distractor_patch = _PATCH
+
+    def _line_x(self, random: np.random.Generator) -> float:
+        return self._centre_x + (self._size[0] + _BAR) / 2
+
+    def _zone_start(self, line: Rectangle) -> float:
+        return self._centre_x - (self._size[0] + _BAR) / 2
+
+
+def _free(random: np.random.Generator, corner: XY, side: float, taken: list[XY]) -> XY:
+    """A place in a patch, apart from other blocks; VimaError (NO_ROOM)."""
+    for _ in range(100):
+        x, y = (float(low + side * random.random()) for low in corner)
+        if x <= _MOST_X and all(math.dist((x, y), other) >= _APART for other in taken):
+            return x, y
+    raise VimaError("NO_ROOM", f"no room for a block beside {len(taken)} others; valid: fewer")

@@ -1,0 +1,193 @@
+"""Plans pushes of one block at a time into the zone, around the line and the other blocks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
+from vima_ros.sim.tasks.base import Episode, Oracle, WorldState
+from vima_ros.sim.tasks.sweep_zone import BLOCK, Rectangle, SweepGoal, block_corners, in_zone
+from vima_ros.specs import POSITION_BINS
+
+# The sweep primitive (VIMA-Bench's): the blade starts so far behind pose0 and stops so far before
+# pose1; it is 5 cm wide and 5 mm thick.
+_RUN_UP, _STOP_SHORT, _BLADE, _HALF_THICK = 0.02, 0.05, 0.05, 0.0025  # [m]
+_RADIUS = BLOCK / math.sqrt(2.0)  # a block fits into this circle, whatever its yaw [m]
+_BEHIND = 0.012  # pose0 is so far behind the block's centre: the blade never lands on it [m]
+_STOPS = _STOP_SHORT - _HALF_THICK - BLOCK / 2  # a pushed block ends so far before pose1 [m]
+_MARGIN = 0.005  # to other blocks and the line [m]
+_DRIFT = 0.03  # of a block along the blade, of the way that it is pushed
+_INSIDE = 0.006  # of the zone, besides the radius: pushes are not exact [m]
+_NODE_GRID, _ZONE_GRID = 0.05, 0.015  # of places to push a block to [m]
+_EDGE = 0.04  # of the workspace: not pushed to [m]
+_TABLE = Rectangle(Workspace().low, Workspace().high)
+
+
+@dataclass(frozen=True)
+class Pushes:
+    """n pushes: ``pose0``, ``pose1``, ``end`` of the block, each (n, 2); which are ``valid``."""
+
+    pose0: np.ndarray
+    pose1: np.ndarray
+    end: np.ndarray
+    valid: np.ndarray
+
+    def first(self, which: np.ndarray) -> tuple[Pose, Pose]:
+        """The shortest of those with ``which`` (n,) true."""
+        length = np.linalg.norm(self.pose1 - self.pose0, axis=1)
+        best = int(np.where(which, length, np.inf).argmin())
+        identity = quaternion_from_yaw(0.0)
+        return (
+            Pose(np.append(self.pose0[best], 0.0), identity),
+            Pose(np.append(self.pose1[best], 0.0), identity),
+        )
+
+
+class SweepOracle(Oracle):
+    """Brings the block in that needs the fewest pushes; its poses lose nothing when binned."""
+
+    def __init__(self, episode: Episode) -> None:
+        self._goal: SweepGoal = episode.goal
+        self._nodes = _grid(_TABLE, _EDGE, _NODE_GRID)
+        self._targets = _grid(self._goal.target, _RADIUS + _INSIDE, _ZONE_GRID)
+
+    def act(self, world: WorldState) -> tuple[Pose, Pose] | None:
+        """The next push; None once enough blocks are in the zone, or when there is no way."""
+        inside = in_zone(self._goal, world)
+        if len(inside) >= self._goal.count:
+            return None
+        left = [name for name in self._goal.swept if name not in inside]
+        corners = {name: block_corners(pose) for name, pose in world.poses.items()}
+        planners = [self._planner(world, corners, name) for name in left]
+        for pushes in (1, 2, 3):
+            for planner in planners:
+                found = planner.first_push(pushes)
+                if found is not None:
+                    return found
+        return None
+
+    def _planner(self, world: WorldState, corners: dict[str, np.ndarray], name: str) -> _Planner:
+        blocks = self._goal.swept + self._goal.distractors
+        others = [corners[other] for other in blocks if other != name]
+        start = world.poses[name].position[:2]
+        return _Planner(start, np.concatenate(others), self._goal, self._nodes, self._targets)
+
+
+class _Planner:
+    """Plans for one block at ``start``; ``obstacles``: corners (m, 2) of the others."""
+
+    def __init__(
+        self,
+        start: np.ndarray,
+        obstacles: np.ndarray,
+        goal: SweepGoal,
+        nodes: np.ndarray,
+        targets: np.ndarray,
+    ) -> None:
+        self._start, self._obstacles, self._goal = start, obstacles, goal
+        self._nodes, self._targets = nodes, targets
+        self._out: Pushes | None = None
+
+    def first_push(self, pushes: int) -> tuple[Pose, Pose] | None:
+        """The first of so many that bring the block into the zone, or None."""
+        if pushes == 1:
+            found = self._push(self._start[None], self._targets)
+            which = found.valid & self._on_target(found.end)
+        else:
+            found = self._out = self._out or self._push(self._start[None], self._nodes)
+            which = found.valid & self._reachable(found.end, found.valid, pushes - 1)
+        return found.first(which) if which.any() else None
+
+    def _reachable(self, places: np.ndarray, asked: np.ndarray, pushes: int) -> np.ndarray:
+        """(n,) whether the zone is so many pushes from ``places`` (n, 2), for those ``asked``."""
+        result = np.zeros(len(places), bool)
+        index = np.flatnonzero(asked)
+        ends = self._targets if pushes == 1 else self._nodes
+        starts = np.repeat(places[index], len(ends), axis=0)
+        found = self._push(starts, np.tile(ends, (len(index), 1)))
+        good = found.valid
+        good &= (
+            self._on_target(found.end)
+            if pushes == 1
+            else self._reachable(found.end, found.valid, pushes - 1)
+        )
+        result[index] = good.reshape(len(index), len(ends)).any(axis=1)
+        return result
+
+    def _on_target(self, places: np.ndarray) -> np.ndarray:
+        inside = _RADIUS + _INSIDE / 2
+        return _within(self._goal.target, places, inside)
+
+    def _push(self, starts: np.ndarray, ends: np.ndarray) -> Pushes:
+        """Pushes of the block from ``starts`` (n or 1, 2) to about ``ends`` (n, 2)."""
+        starts = np.broadcast_to(starts, ends.shape)
+        way = ends - starts
+        length = np.linalg.norm(way, axis=1, keepdims=True)
+        along = way / np.maximum(length, 1e-9)
+        pose0 = _binned(starts - _BEHIND * along)
+        pose1 = _binned(ends + _STOPS * along)
+        way = pose1 - pose0
+        total = np.linalg.norm(way, axis=1)
+        along = way / np.maximum(total, 1e-9)[:, None]
+        across = np.stack([-along[:, 1], along[:, 0]], axis=1)
+        ahead = ((starts - pose0) * along).sum(axis=1)
+        off = ((starts - pose0) * across).sum(axis=1)
+        stop = total - _STOPS  # where the block stops, along the push from pose0
+        end = pose0 + stop[:, None] * along + off[:, None] * across
+        blade = pose0 - _RUN_UP * along
+        valid = stop > ahead + 0.01
+        valid &= ahead + _RUN_UP >= _RADIUS + _HALF_THICK + 0.002
+        valid &= _within(_TABLE, blade, 0.0) & _within(_TABLE, end, _RADIUS)
+        valid[valid] &= self._clear(pose0[valid], along[valid], across[valid], stop[valid])
+        valid[valid] &= self._off_the_line(starts[valid], end[valid])
+        return Pushes(pose0, pose1, end, valid)
+
+    def _clear(
+        self, pose0: np.ndarray, along: np.ndarray, across: np.ndarray, stop: np.ndarray
+    ) -> np.ndarray:
+        """(n,) whether blade and block meet no other block."""
+        relative = self._obstacles - pose0[:, None]  # (n, m, 2)
+        forward = np.einsum("nmk,nk->nm", relative, along)
+        aside = np.einsum("nmk,nk->nm", relative, across)
+        met = (forward > -_RUN_UP - _HALF_THICK - _MARGIN) & (
+            forward < (stop + _RADIUS + _MARGIN)[:, None]
+        )
+        return ~(met & (abs(aside) < _BLADE / 2 + _MARGIN)).any(axis=1)
+
+    def _off_the_line(self, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """(n,) whether the block stays off the line all the way."""
+        parts = np.linspace(0.0, 1.0, 25)[:, None]
+        way = (ends - starts)[:, None]
+        places = starts[:, None] + parts * way  # (n, 25, 2)
+        line = self._goal.line
+        distance = np.linalg.norm(places - np.clip(places, line.low, line.high), axis=-1)
+        drift = _DRIFT * np.linalg.norm(parts * way, axis=-1)  # (n, 25)
+        return (distance > _RADIUS + _MARGIN + drift).all(axis=1)
+
+
+def _grid(area: Rectangle, margin: float, step: float) -> np.ndarray:
+    """(n, 2) places inside, ``margin`` from the edges."""
+    axes = [
+        np.linspace(low + margin, high - margin, max(int((high - low - 2 * margin) / step), 1) + 1)
+        for low, high in zip(area.low, area.high, strict=True)
+    ]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def _binned(places: np.ndarray) -> np.ndarray:
+    """(n, 2) nearest places that an action's bins can say."""
+    low, span = np.array(_TABLE.low), np.subtract(_TABLE.high, _TABLE.low)
+    bins = np.array(POSITION_BINS)
+    index = np.clip(np.round((places - low) / span * bins), 0, bins - 1)
+    result: np.ndarray = low + index / bins * span
+    return result
+
+
+def _within(area: Rectangle, places: np.ndarray, margin: float) -> np.ndarray:
+    """(n,) which of the places are inside, ``margin`` from the edges."""
+    above = places >= np.array(area.low) + margin
+    below = places <= np.array(area.high) - margin
+    return np.all(above & below, axis=1)

@@ -1,0 +1,69 @@
+"""What "twist" means is shown by examples, then asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from vima_ros.sim.scene import Scene
+from vima_ros.sim.tasks.base import Asset, Draft
+from vima_ros.sim.tasks.layout import Table, choose
+from vima_ros.sim.tasks.placement import YAW_TOLERANCE, PlaceGoal, PlacementGoal, PlacementTask
+from vima_ros.sim.tasks.prompts import fill, scene_asset
+from vima_ros.sim.tasks.rotate import ANGLES
+from vima_ros.sim.tasks.splits import Split
+from vima_ros.sim.textures import texture_words
+
+_OBJECTS = 3
+_TOLERANCE = 0.05  # [m]
+
+
+class Twist(PlacementTask):
+    """One or two of three objects have the texture; all turn clockwise by the angle shown."""
+
+    name = "twist"
+    templates = (
+        '"Twist" is defined as rotating object a specific angle. For examples: '
+        "From {before_twist_1} to {after_twist_1}. From {before_twist_2} to {after_twist_2}. "
+        "From {before_twist_3} to {after_twist_3}. Now twist all <texture> objects.",
+    )
+    step_limit = 5
+    has_base = False
+
+    def _draw(self, random: np.random.Generator, split: Split) -> Draft:
+        table, count = Table(random), int(random.integers(1, 3))
+        texture = choose(random, split.dragged_textures)
+        others = [other for other in split.dragged_textures if other != texture]
+        items = []
+        for k in range(1, _OBJECTS + 1):
+            name = f"dragged_obj_{k}" if k <= count else f"distractor_obj_{k - count}"
+            look = texture if k <= count else choose(random, others)
+            items.append(table.place(name, choose(random, split.asymmetric_shapes), look))
+        turn = -math.radians(choose(random, ANGLES))
+        goals = tuple(
+            PlaceGoal(item.name, item.position_xy, item.yaw + turn, _TOLERANCE, YAW_TOLERANCE)
+            for item in items[:count]
+        )
+        shapes = [item.shape for item in items[:count]]
+        return Draft(
+            Scene(tuple(items)),
+            fill(self.template, texture=texture_words(texture)),
+            _examples(random, shapes, others, turn),
+            PlacementGoal((goals,), tuple(item.name for item in items[count:])),
+        )
+
+
+def _examples(
+    random: np.random.Generator, shapes: Sequence[str], textures: Sequence[str], turn: float
+) -> Mapping[str, Asset]:
+    """Single objects before and after."""
+    assets = {}
+    for k in (1, 2, 3):
+        look = choose(random, shapes), choose(random, textures)
+        before = Table(random).place("twisted_obj", *look)
+        assets[f"before_twist_{k}"] = scene_asset(before)
+        assets[f"after_twist_{k}"] = scene_asset(replace(before, yaw=before.yaw + turn))
+    return assets

@@ -1,0 +1,45 @@
+"""Put a pictured object into a pictured base."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vima_ros.sim.scene import Scene
+from vima_ros.sim.tasks.base import Draft
+from vima_ros.sim.tasks.layout import Table, choose
+from vima_ros.sim.tasks.placement import PlacementGoal, PlacementTask, into
+from vima_ros.sim.tasks.prompts import object_asset
+from vima_ros.sim.tasks.splits import Split
+
+_FIXED_DISTRACTOR = 1 / 6  # how often the distractor is a second base
+
+
+class VisualManipulation(PlacementTask):
+    """One distractor: another object, or another base."""
+
+    name = "visual_manipulation"
+    templates = ("Put the {dragged_obj_1} into the {base_obj}.",)
+    step_limit = 3
+
+    def _draw(self, random: np.random.Generator, split: Split) -> Draft:
+        table = Table(random)
+        base = table.place(
+            "base_obj", choose(random, split.base_shapes), choose(random, split.base_textures)
+        )
+        dragged = table.place(
+            "dragged_obj_1",
+            choose(random, split.dragged_shapes),
+            choose(random, split.dragged_textures),
+        )
+        fixed = random.random() < _FIXED_DISTRACTOR
+        looks = [
+            (shape, texture)
+            for shape in (split.base_shapes if fixed else split.dragged_shapes)
+            for texture in split.textures
+            if (shape, texture)
+            not in ((base.shape, base.texture), (dragged.shape, dragged.texture))
+        ]
+        distractor = table.place("distractor_obj_1", *choose(random, looks))
+        assets = {"dragged_obj_1": object_asset(dragged), "base_obj": object_asset(base)}
+        goal = PlacementGoal(((into(base, dragged.name),),), (distractor.name,))
+        return Draft(Scene((base, dragged, distractor)), self.template, assets, goal)
