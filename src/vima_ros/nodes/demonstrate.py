@@ -1,0 +1,80 @@
+"""`demonstrate`: episodes of the oracles, written for training (docs/DEMONSTRATIONS.md)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from rclpy.utilities import remove_ros_args
+
+from vima_ros.errors import VimaError
+from vima_ros.sim.episode_run import choose_tasks, find_level
+from vima_ros.sim.tasks.base import Level
+from vima_ros.training.collecting import CONTENTS, Plan, Progress, collect
+
+
+def _arguments(args: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="demonstrate",
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--task", nargs="+", default=["all"], help="names, or all of the level")
+    parser.add_argument("--level", default="train", help=", ".join(level.value for level in Level))
+    parser.add_argument("--episodes", type=int, required=True, help="seeds to try of each task")
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder; what it has is not redone"
+    )
+    parser.add_argument("--content", choices=CONTENTS, default=CONTENTS[0], help="what is kept")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--look", type=float, default=0.0, help="how random: 0 not, to 1")
+    return parser.parse_args(args)
+
+
+def _plan(options: argparse.Namespace) -> Plan:
+    names = None if options.task == ["all"] else options.task
+    tasks = choose_tasks(names, find_level(options.level))
+    return Plan(
+        options.out,
+        tuple(task.name for task in tasks),
+        options.episodes,
+        options.first_seed,
+        options.level,
+        options.content,
+        options.look,
+        options.workers,
+    )
+
+
+def show(progress: Progress) -> str:
+    """How far it is, in a line."""
+    p = progress
+    rate = p.done / p.seconds if p.seconds else 0.0
+    text = f"{p.done} of {p.total} episodes, {p.failed} failed, {rate:.1f} episodes/s"
+    left = (p.total - p.done) / rate if rate else 0.0
+    return text + (f", {left:.0f} s left" if left else "")
+
+
+def main(args: list[str] | None = None) -> None:
+    """``ros2 run vima_ros demonstrate``."""
+    options = _arguments(remove_ros_args(args or sys.argv)[1:])
+    end = "\r" if sys.stderr.isatty() else "\n"
+    try:
+        for progress in collect(_plan(options)):
+            if not progress.done:
+                print(f"demonstrate: {progress.there} episodes are there", file=sys.stderr)
+            for failure in progress.failures:
+                print(f"demonstrate: failed: {failure}", file=sys.stderr)
+            print(f"demonstrate: {show(progress)}", end=end, file=sys.stderr, flush=True)
+    except VimaError as error:
+        sys.exit(f"demonstrate: {error.code}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    print(f"demonstrate: written to {options.out}: {show(progress)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""Demonstrations in bulk: workers write a shard each at a time; what is there is not redone."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from concurrent.futures import as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from vima_ros.errors import VimaError
+from vima_ros.sim.demonstrations import Recording, record
+from vima_ros.sim.episode_run import choose_tasks, find_level
+from vima_ros.sim.tasks.base import Level
+from vima_ros.sim.workers import worker_pool
+from vima_ros.training.demonstration import demonstration_of
+from vima_ros.training.packing import pack_demonstration, pack_recording
+from vima_ros.training.shards import write_shard
+
+FORMAT = "vima_ros demonstrations 1"
+CONTENTS = ("crops", "masks", "frames")
+SHARD = 25  # seeds: a few seconds of work, and few enough files for 100,000 episodes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to collect: for each task the successes among ``seeds`` seeds from ``first_seed`` on.
+
+    ``content``: "crops" (boxes and crops), "masks" (frames and instance masks) or "frames".
+    ``look``: strength of the random look, 0 to 1. Raises VimaError: UNKNOWN_TASK, UNKNOWN_LEVEL,
+    INVALID_VALUE.
+    """
+
+    out: Path
+    tasks: tuple[str, ...]
+    seeds: int
+    first_seed: int = 0
+    level: str = Level.TRAIN.value
+    content: str = "crops"
+    look: float = 0.0
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        choose_tasks(self.tasks, find_level(self.level))
+        if self.content not in CONTENTS:
+            raise _invalid(f"content {self.content!r}; valid: {', '.join(CONTENTS)}")
+        if not 0.0 <= self.look <= 1.0:
+            raise _invalid(f"look {self.look}; valid: 0 to 1")
+        if self.seeds < 1 or self.first_seed < 0 or self.workers < 1:
+            raise _invalid(
+                f"{self.seeds} seeds from {self.first_seed}, {self.workers} workers; "
+                "valid: 1 or more, from 0 or more, 1 or more"
+            )
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far it is: seeds to do in all, done so far, failed among these; seconds since the start.
+
+    ``there``: seeds that earlier runs had done and this one leaves alone. ``failures``: those of
+    the shard just finished, "task seed: why".
+    """
+
+    there: int
+    total: int
+    done: int
+    failed: int
+    seconds: float
+    failures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Job:
+    plan: Plan
+    task: str
+    seeds: range
+
+    @property
+    def path(self) -> Path:
+        name = f"{self.seeds[0]:09d}-{self.seeds[-1]:09d}.npz"
+        return self.plan.out / self.task / self.plan.level / name
+
+
+def collect(plan: Plan) -> Iterator[Progress]:
+    """Write what is missing, telling after each shard how far it is.
+
+    Whoever stops early waits for the shards under way. Raises VimaError: OTHER_DEMONSTRATIONS
+    where the folder holds another content or look, NO_RENDERER.
+    """
+    _claim(plan)
+    jobs = [job for task in plan.tasks for job in _missing(plan, task)]
+    total = sum(len(job.seeds) for job in jobs)
+    there, began = len(plan.tasks) * plan.seeds - total, time.monotonic()
+    done = failed = 0
+    yield Progress(there, total, done, failed, 0.0)
+    with worker_pool(plan.workers) as pool:
+        try:
+            futures = {pool.submit(_write, job): job for job in jobs}
+            for future in as_completed(futures):
+                failures = future.result()
+                done, failed = done + len(futures[future].seeds), failed + len(failures)
+                seconds = time.monotonic() - began
+                yield Progress(there, total, done, failed, seconds, tuple(failures))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _claim(plan: Plan) -> None:
+    """One folder, one content: else a seed that is there might be of another kind."""
+    path = plan.out / "demonstrations.json"
+    wanted = {"format": FORMAT, "content": plan.content, "look": plan.look}
+    if not path.exists():
+        plan.out.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(wanted) + "\n")
+    if (found := json.loads(path.read_text())) != wanted:
+        raise VimaError(
+            "OTHER_DEMONSTRATIONS", f"{plan.out} holds {found}, not {wanted}; valid: a new folder"
+        )
+
+
+def _missing(plan: Plan, task: str) -> Iterator[_Job]:
+    """Runs of seeds that no file has yet, none across a multiple of SHARD."""
+    names = [path.stem for path in (plan.out / task / plan.level).glob("*.npz")]
+    found = [re.fullmatch(r"(\d+)-(\d+)", name) for name in names]
+    there = {seed for m in found if m for seed in range(int(m[1]), int(m[2]) + 1)}
+    begin, end = None, plan.first_seed + plan.seeds
+    for seed in range(plan.first_seed, end + 1):
+        cut = seed == end or seed in there or seed % SHARD == 0
+        if begin is not None and cut:
+            yield _Job(plan, task, range(begin, seed))
+            begin = None
+        if begin is None and seed < end and seed not in there:
+            begin = seed
+
+
+def _write(job: _Job) -> list[str]:
+    """Record the seeds of a job and write their file; which failed, and why."""
+    cv2.setNumThreads(1)  # a worker a core
+    plan = job.plan
+    facts, episodes, failed = [], [], []
+    for seed in job.seeds:
+        recording = _record(job, seed)
+        if isinstance(recording, Recording):
+            if plan.content == "crops":
+                fact, arrays = pack_demonstration(demonstration_of(recording))
+            else:
+                fact, arrays = pack_recording(recording)
+            facts.append(fact)
+            episodes.append(arrays)
+        else:
+            failed.append({"seed": seed, "reason": recording})
+    header: dict[str, Any] = {"format": FORMAT, "content": plan.content, "look": plan.look}
+    write_shard(job.path, header | {"failed": failed, "episodes": facts}, episodes)
+    return [f"{job.task} {failure['seed']}: {failure['reason']}" for failure in failed]
+
+
+def _record(job: _Job, seed: int) -> Recording | str:
+    """The recording of a seed, or why there is none."""
+    plan = job.plan
+    masks = plan.content != "frames"
+    try:
+        result = record(job.task, find_level(plan.level), seed, masks=masks, look=plan.look)
+    except VimaError as error:
+        if error.code != "NO_ROOM":
+            raise
+        return str(error)
+    return result if isinstance(result, Recording) else result.reason
+
+
+def _invalid(message: str) -> VimaError:
+    return VimaError("INVALID_VALUE", message)

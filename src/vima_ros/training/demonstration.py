@@ -1,0 +1,136 @@
+"""A demonstration as the policy would have seen and done it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from vima_ros.perception.crops import extract_objects
+from vima_ros.perception.instances import Detector, Instances
+from vima_ros.perception.masks import MaskDetector
+from vima_ros.prompt.assembly import Encode, assemble
+from vima_ros.sim.demonstrations import Pictures, Recording
+from vima_ros.specs import (
+    VIEWS,
+    Action,
+    EncodedPrompt,
+    EndEffector,
+    Observation,
+    Primitive,
+    PromptImage,
+    ViewObjects,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Demonstration:
+    """T actions and the T + 1 observations before, between and after them.
+
+    ``text``, with {placeholders}, and ``images`` by name, in the order of the text, make the
+    prompt. ``actions`` are those carried out. Privileged: ``objects``, the names of the K objects,
+    ``unrounded`` (T, 12) float32 and ``object_poses`` (T + 1, K, 7) float32 as in ``Recording``.
+    A track id is an object's place in ``objects`` + 1; every observation has K slots in both views
+    (VIMA_SPEC item 10).
+    """
+
+    task: str
+    level: str
+    seed: int
+    text: str
+    images: Mapping[str, PromptImage]
+    observations: tuple[Observation, ...]
+    actions: tuple[Action, ...]
+    step_limit: int
+    objects: tuple[str, ...]
+    unrounded: np.ndarray
+    object_poses: np.ndarray
+
+    def prompt(self, encode: Encode) -> EncodedPrompt:
+        """``encode`` is the tokenizer's. Raises VimaError (PROMPT_TOO_LONG)."""
+        return assemble(self.text, self.images, encode)
+
+
+def demonstration_of(recording: Recording, detector: Detector | None = None) -> Demonstration:
+    """A recording's objects cut out, by its masks or, when there is one, by ``detector``.
+
+    Raises VimaError: NO_MASK for a recording without masks and no detector, or the detector's.
+    """
+    images = {}
+    for asset in recording.assets:
+        (views,) = _objects(asset.pictures, asset.count, detector)
+        images[asset.name] = PromptImage(asset.name, asset.kind, *views)
+    moments = _objects(recording.pictures, len(recording.objects), detector)
+    return Demonstration(
+        recording.task,
+        recording.level,
+        recording.seed,
+        recording.prompt,
+        images,
+        tuple(
+            observation(views, recording.end_effector, len(recording.objects)) for views in moments
+        ),
+        actions(recording.bins, recording.end_effector),
+        recording.step_limit,
+        recording.objects,
+        recording.actions,
+        recording.object_poses,
+    )
+
+
+def shuffled(demonstration: Demonstration, random: np.random.Generator) -> Demonstration:
+    """The same with the objects of every view in a random order.
+
+    They stand in the order in which the task made them, which tells what they are for: the base
+    first, the distractors last. A robot's detector knows no such order.
+    """
+
+    def mixed(shown: Any) -> Any:
+        views = {}
+        for view in VIEWS:
+            objects = getattr(shown, view)
+            order = random.permutation(len(objects))
+            views[view] = ViewObjects(*(values[order] for values in objects.fields))
+        return replace(shown, **views)
+
+    return replace(
+        demonstration,
+        images={name: mixed(image) for name, image in demonstration.images.items()},
+        observations=tuple(mixed(seen) for seen in demonstration.observations),
+    )
+
+
+def observation(
+    views: tuple[ViewObjects, ViewObjects], end_effector: EndEffector, count: int
+) -> Observation:
+    """Of front and top, with slots for ``count`` objects (a detector may have found more)."""
+    front, top = views
+    slots = max(count, len(front)), max(count, len(top))
+    return Observation(front, top, end_effector, slots)
+
+
+def actions(bins: np.ndarray, end_effector: EndEffector) -> tuple[Action, ...]:
+    """Those of ``bins`` (T, 12)."""
+    spatula = end_effector == EndEffector.SPATULA
+    kind = Primitive.SWEEP if spatula else Primitive.PICK_PLACE
+    return tuple(Action(row.astype(np.int64), kind) for row in bins)
+
+
+def _objects(
+    pictures: Pictures, count: int, detector: Detector | None
+) -> list[tuple[ViewObjects, ViewObjects]]:
+    """Of every moment, front and top."""
+    ids, found = np.arange(1, count + 1), []
+    for moment, frames in enumerate(pictures.rgb):
+        views = []
+        for index, rgb in enumerate(frames):
+            mask = None if pictures.masks is None else pictures.masks[moment, index]
+            if detector is not None or mask is None:
+                instances = (detector or MaskDetector()).detect(rgb, VIEWS[index], mask)
+            else:
+                instances = Instances(mask, ids, np.ones(count, np.float32))
+            views.append(extract_objects(rgb, instances))
+        found.append((views[0], views[1]))
+    return found

@@ -1,0 +1,145 @@
+"""Recordings and demonstrations as plain arrays, for shards (docs/DEMONSTRATIONS.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from vima_ros.sim.demonstrations import Pictures, RecordedAsset, Recording
+from vima_ros.specs import VIEWS, AssetKind, EndEffector, PromptImage, ViewObjects
+from vima_ros.training.demonstration import Demonstration, actions, observation
+
+Arrays = dict[str, np.ndarray]
+Views = tuple[ViewObjects, ViewObjects]
+
+
+def pack_recording(recording: Recording) -> tuple[dict[str, Any], Arrays]:
+    """What is not pictures goes into JSON or is small; masks only where there are any."""
+    facts = _facts(recording, recording.prompt, recording.assets)
+    facts["end_effector"] = recording.end_effector.name.lower()
+    for fact, asset in zip(facts["assets"], recording.assets, strict=True):
+        fact["count"] = asset.count
+    arrays = _small(recording.bins, recording.actions, recording.object_poses)
+    arrays["rgb"] = recording.pictures.rgb
+    arrays["prompt_rgb"] = np.concatenate([a.pictures.rgb for a in recording.assets])
+    if recording.pictures.masks is not None:
+        arrays["masks"] = recording.pictures.masks
+        masks = [a.pictures.masks for a in recording.assets if a.pictures.masks is not None]
+        arrays["prompt_masks"] = np.concatenate(masks)
+    return facts, arrays
+
+
+def unpack_recording(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Recording:
+    """The other way. Raises KeyError where something is missing."""
+    masks, prompt_masks = arrays.get("masks"), arrays.get("prompt_masks")
+    assets = []
+    for i, fact in enumerate(facts["assets"]):
+        ids = None if prompt_masks is None else prompt_masks[i : i + 1]
+        pictures = Pictures(arrays["prompt_rgb"][i : i + 1], ids)
+        assets.append(
+            RecordedAsset(fact["name"], AssetKind(fact["kind"]), fact["count"], pictures)
+        )
+    return Recording(
+        facts["task"],
+        facts["level"],
+        facts["seed"],
+        facts["prompt"],
+        tuple(assets),
+        EndEffector[facts["end_effector"].upper()],
+        facts["step_limit"],
+        tuple(facts["objects"]),
+        Pictures(arrays["rgb"], masks),
+        arrays["bins"],
+        arrays["actions"],
+        _poses(arrays),
+    )
+
+
+def pack_demonstration(demonstration: Demonstration) -> tuple[dict[str, Any], Arrays]:
+    """Boxes, crops and ids of all views one after the other, and how many each view has."""
+    images = list(demonstration.images.values())
+    facts = _facts(demonstration, demonstration.text, images)
+    facts["end_effector"] = demonstration.observations[0].end_effector.name.lower()
+    bins = np.array([action.bins for action in demonstration.actions], np.uint8)
+    arrays = _small(bins, demonstration.unrounded, demonstration.object_poses)
+    arrays |= _pack_views("", [(o.front, o.top) for o in demonstration.observations])
+    arrays |= _pack_views("prompt_", [(image.front, image.top) for image in images])
+    return facts, arrays
+
+
+def unpack_demonstration(
+    facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> Demonstration:
+    """The other way. Raises KeyError where something is missing."""
+    effector, objects = EndEffector[facts["end_effector"].upper()], tuple(facts["objects"])
+    images = {
+        fact["name"]: PromptImage(fact["name"], AssetKind(fact["kind"]), *views)
+        for fact, views in zip(facts["assets"], _unpack_views("prompt_", arrays), strict=True)
+    }
+    seen = tuple(observation(v, effector, len(objects)) for v in _unpack_views("", arrays))
+    return Demonstration(
+        facts["task"],
+        facts["level"],
+        facts["seed"],
+        facts["prompt"],
+        images,
+        seen,
+        actions(arrays["bins"], effector),
+        facts["step_limit"],
+        objects,
+        arrays["actions"],
+        _poses(arrays),
+    )
+
+
+def _facts(
+    episode: Recording | Demonstration,
+    prompt: str,
+    assets: Sequence[RecordedAsset] | Sequence[PromptImage],
+) -> dict[str, Any]:
+    return {
+        "task": episode.task,
+        "level": episode.level,
+        "seed": episode.seed,
+        "prompt": prompt,
+        "step_limit": episode.step_limit,
+        "objects": list(episode.objects),
+        "assets": [{"name": a.name, "kind": a.kind.name.lower()} for a in assets],
+    }
+
+
+def _small(bins: np.ndarray, unrounded: np.ndarray, object_poses: np.ndarray) -> Arrays:
+    """Poses moment by moment, so that only the first axis differs between episodes."""
+    return {"bins": bins, "actions": unrounded, "object_poses": object_poses.reshape(-1, 7)}
+
+
+def _poses(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    return arrays["object_poses"].reshape(len(arrays["bins"]) + 1, -1, 7)
+
+
+def _pack_views(prefix: str, moments: Sequence[Views]) -> Arrays:
+    views = [view for moment in moments for view in moment]
+    return {
+        f"{prefix}counts": np.array([[len(v) for v in moment] for moment in moments], np.uint8),
+        f"{prefix}boxes": np.concatenate([view.boxes for view in views]).astype(np.int16),
+        f"{prefix}crops": np.concatenate([view.crops for view in views]),
+        f"{prefix}ids": np.concatenate([view.track_ids for view in views]).astype(np.uint8),
+    }
+
+
+def _unpack_views(prefix: str, arrays: Mapping[str, np.ndarray]) -> Iterator[Views]:
+    counts = arrays[f"{prefix}counts"].astype(np.int64)
+    ends = np.cumsum(counts).reshape(-1, len(VIEWS))
+    for moment, moment_ends in zip(counts, ends, strict=True):
+        front, top = (
+            ViewObjects(
+                arrays[f"{prefix}boxes"][end - count : end],
+                arrays[f"{prefix}crops"][end - count : end],
+                np.ones(count, np.float32),
+                arrays[f"{prefix}ids"][end - count : end],
+            )
+            for count, end in zip(moment, moment_ends, strict=True)
+        )
+        yield front, top

@@ -1,0 +1,64 @@
+"""Demonstrations and recordings from files: our shards, or recorded VIMA-Bench episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from vima_ros.errors import VimaError
+from vima_ros.perception.instances import Detector
+from vima_ros.sim.demonstrations import Recording
+from vima_ros.training.bench_episodes import read_bench_episode
+from vima_ros.training.demonstration import Demonstration, demonstration_of
+from vima_ros.training.packing import unpack_demonstration, unpack_recording
+from vima_ros.training.shards import read_shard
+
+
+def demonstration_files(path: Path) -> list[Path]:
+    """All files with episodes in the folder ``path`` and below, or the file itself; by name.
+
+    Raises VimaError (NO_DEMONSTRATIONS) when there are none.
+    """
+    files = sorted(path.rglob("*.npz")) if path.is_dir() else [path]
+    if not files or not files[0].is_file():
+        raise VimaError("NO_DEMONSTRATIONS", f"no .npz in {path}; valid: what `demonstrate` wrote")
+    return files
+
+
+def read_demonstrations(path: Path, detector: Detector | None = None) -> Iterator[Demonstration]:
+    """Of all ``demonstration_files`` of ``path``, as the policy would see them.
+
+    Objects are cut out of frames by their masks or, when there is one, by ``detector``.
+    Raises VimaError: NO_DEMONSTRATIONS, BAD_DEMONSTRATIONS, NO_MASK (frames without masks and no
+    detector).
+    """
+    for file in demonstration_files(path):
+        if _is_bench(file):
+            yield demonstration_of(read_bench_episode(file), detector)
+            continue
+        header, episodes = read_shard(file)
+        for facts, arrays in zip(header["episodes"], episodes, strict=True):
+            if header["content"] == "crops":
+                yield unpack_demonstration(facts, arrays)
+            else:
+                yield demonstration_of(unpack_recording(facts, arrays), detector)
+
+
+def read_recordings(path: Path) -> Iterator[Recording]:
+    """Of all ``demonstration_files`` of ``path``, with their pictures.
+
+    Raises VimaError: NO_DEMONSTRATIONS, BAD_DEMONSTRATIONS, NO_PICTURES (crops only).
+    """
+    for file in demonstration_files(path):
+        if _is_bench(file):
+            yield read_bench_episode(file)
+            continue
+        header, episodes = read_shard(file)
+        if header["content"] == "crops":
+            raise VimaError("NO_PICTURES", f"{file} holds crops; valid: content frames or masks")
+        for facts, arrays in zip(header["episodes"], episodes, strict=True):
+            yield unpack_recording(facts, arrays)
+
+
+def _is_bench(file: Path) -> bool:
+    return file.with_suffix(".json").exists()

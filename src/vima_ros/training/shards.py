@@ -1,0 +1,70 @@
+"""Files of many episodes: few to open, one read each, written whole or not at all.
+
+A shard is a compressed .npz. The arrays of its episodes lie one after the other along their first
+axis under their own name, with their lengths under ``length/NAME`` (episodes,); ``header`` is JSON
+as bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vima_ros.errors import VimaError
+
+Arrays = Mapping[str, np.ndarray]
+_HEADER, _LENGTH = "header", "length/"
+_DAMAGED = (zipfile.BadZipFile, zlib.error)
+_COMPRESSION = 1  # 6 writes half as fast for 7% less
+
+
+def write_shard(path: Path, header: Mapping[str, Any], episodes: Sequence[Arrays]) -> None:
+    """Write, then rename: a file of this name is whole. Same content, same bytes.
+
+    All episodes have the same arrays, which differ in the length of the first axis only.
+    """
+    arrays = {_HEADER: np.frombuffer(json.dumps(header).encode(), np.uint8)}
+    for name in episodes[0] if episodes else ():
+        parts = [episode[name] for episode in episodes]
+        arrays[name] = np.concatenate(parts)
+        arrays[_LENGTH + name] = np.array([len(part) for part in parts], np.int64)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".part")
+    with unfinished.open("wb") as file:
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, array in arrays.items():
+                member = io.BytesIO()
+                np.lib.format.write_array(member, array, allow_pickle=False)
+                info = zipfile.ZipInfo(f"{name}.npy")  # dated 1980, whenever it is written
+                archive.writestr(info, member.getvalue(), zipfile.ZIP_DEFLATED, _COMPRESSION)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+def read_shard(path: Path) -> tuple[dict[str, Any], list[dict[str, np.ndarray]]]:
+    """Header and episodes. Raises VimaError (BAD_DEMONSTRATIONS) for anything else."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        header = json.loads(arrays.pop(_HEADER).tobytes())
+        lengths = {
+            name.removeprefix(_LENGTH): arrays.pop(name)
+            for name in list(arrays)
+            if name.startswith(_LENGTH)
+        }
+        cut = {name: np.split(arrays[name], np.cumsum(n)[:-1]) for name, n in lengths.items()}
+        count = len(next(iter(cut.values()), ()))
+        return header, [{name: parts[i] for name, parts in cut.items()} for i in range(count)]
+    except (OSError, EOFError, ValueError, KeyError, IndexError, *_DAMAGED) as error:
+        raise VimaError(
+            "BAD_DEMONSTRATIONS", f"{path}: {error!r}; valid: a file written by `demonstrate`"
+        ) from error
