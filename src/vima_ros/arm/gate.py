@@ -1,13 +1,14 @@
-"""The safety gate: one function of (request, state, limits) to waypoints or a coded refusal."""
+"""The safety gate: one function of (request, state, limits) to motion or a coded refusal."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from vima_ros.arm.motion import MotionParameters, Waypoint, plan_waypoints
+from vima_ros.arm.trajectory import JointPlan
 from vima_ros.errors import GateCode, VimaError
 from vima_ros.geometry import Pose, Workspace
 from vima_ros.specs import Primitive
@@ -52,10 +53,29 @@ class Limits:
     dry_run: bool = True
 
 
+Planner = Callable[[Sequence[Waypoint]], JointPlan]
+
+
+@dataclass(frozen=True)
+class Approved:
+    """Motion that may be: all waypoints inside the workspace; ``plan`` where one was asked for."""
+
+    waypoints: tuple[Waypoint, ...]
+    plan: JointPlan | None = None
+
+
 def check(
-    request: Request, world: ArmWorld, limits: Limits, motion: MotionParameters
-) -> tuple[Waypoint, ...]:
-    """The waypoints that carry ``request`` out, all of them inside the workspace.
+    request: Request,
+    world: ArmWorld,
+    limits: Limits,
+    motion: MotionParameters,
+    planner: Planner | None = None,
+) -> Approved:
+    """The motion that carries ``request`` out.
+
+    ``planner``: how the joints follow the waypoints (``trajectory.plan_trajectory`` from where the
+    arm stands), where the arm is known; it refuses what is UNREACHABLE. A waypoint's speed that
+    the joints cannot have is not refused: they go slower.
 
     Raises VimaError with a code of GateCode for whatever speaks against it; nothing else in the
     suite may command motion.
@@ -68,12 +88,13 @@ def check(
     )
     for waypoint in waypoints:
         _check_inside(waypoint.pose, "a waypoint", limits.workspace)
+    plan = planner(waypoints) if planner else None
     if limits.dry_run:
         raise _refusal(
             GateCode.DRY_RUN,
             f"{len(waypoints)} waypoints planned and not sent: dry_run is true",
         )
-    return waypoints
+    return Approved(waypoints, plan)
 
 
 def _refusal(code: GateCode, message: str) -> VimaError:

@@ -117,6 +117,6 @@ def _room_behind(
     """How far one can go back from ``start`` against ``direction`` inside the workspace [m]."""
     room = wanted
     for at, along, low, high in zip(start, direction, workspace.low, workspace.high, strict=True):
-        if along:
+        if abs(along) > 1e-9:  # along an edge, rounding must not seem to lead out over it
             room = min(room, (at - (low if along > 0 else high)) / along)
     return max(room, 0.0)

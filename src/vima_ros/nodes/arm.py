@@ -4,55 +4,32 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass
 from typing import Any
 
+from geometry_msgs.msg import Quaternion
 from std_srvs.srv import Trigger
 
 from vima_msgs.msg import ArmCommand, ArmState, Heartbeat, PolicyAction
+from vima_ros.arm.execution import Outcome
 from vima_ros.arm.gate import ArmWorld, Limits, check
 from vima_ros.arm.motion import MotionParameters
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.nodes import conversions, qos
+from vima_ros.nodes.arm_parameters import ArmParameters
 from vima_ros.nodes.base import VimaNode, run
-from vima_ros.nodes.parameters import parameter
+from vima_ros.nodes.joint_arm import JointArm
 from vima_ros.nodes.supervision import Supervisor
 
 ENDED = (ArmState.SUCCEEDED, ArmState.ABORTED, ArmState.STOPPED)
 
 
-@dataclass(frozen=True)
-class ArmParameters:
-    """Read from config/arm.yaml."""
-
-    workspace_low: list[float] = parameter("x, y of the workspace, low corner [m]", read_only=True)
-    workspace_high: list[float] = parameter("x, y of the workspace, high [m]", read_only=True)
-    dry_run: bool = parameter("plan and report, but send nothing to the robot", read_only=True)
-    max_age: float = parameter("oldest usable observation [s]", low=0.05, high=60, read_only=True)
-    command_timeout: float = parameter(
-        "wait for the robot's report of the motion's end [s]", low=1, high=600, read_only=True
-    )
-    manager_timeout: float = parameter(
-        "stop when the manager is silent this long, once heard; 0: never [s]",
-        low=0,
-        high=60,
-        read_only=True,
-    )
-    travel_height: float = parameter("tool tip, pick and place, in the air [m]", low=0.02, high=2)
-    contact_height: float = parameter("lowest tool tip, pick and place [m]", low=0, high=1)
-    sweep_travel_height: float = parameter("tool tip, sweep, in the air [m]", low=0.02, high=2)
-    sweep_height: float = parameter("tool tip while sweeping [m]", low=0, high=1)
-    sweep_run_up: float = parameter("start of a sweep before pose0 [m]", low=0, high=0.2)
-    sweep_stop_short: float = parameter("end of a sweep before pose1 [m]", low=0, high=0.2)
-    travel_speed: float = parameter("tool tip in the air [m/s]", low=0.01, high=2)
-    approach_speed: float = parameter("tool tip towards contact [m/s]", low=0.01, high=1)
-    sweep_speed: float = parameter("tool tip while sweeping [m/s]", low=0.01, high=1)
-    grip_time: float = parameter("wait for suction to build up or fade [s]", low=0, high=10)
-
-
 class ArmNode(VimaNode):
-    """An ``arm_command`` for each accepted ``action``; nothing else commands motion."""
+    """An ``arm_command`` for each accepted ``action``; nothing else commands motion.
+
+    Where the parameter urdf names the arm, ``joint_trajectory`` and ``tool_command`` carry it out,
+    and the reports of the command's progress come from here.
+    """
 
     name = "arm"
     parameters_type = ArmParameters
@@ -68,6 +45,7 @@ class ArmNode(VimaNode):
         self._watched = Supervisor(("manager",), timeout, timeout)
         self._seen: deque[str] = deque(maxlen=1000)
         self._last = "nothing asked yet"
+        self._joints = JointArm(self, self._on_outcome) if p.urdf else None
         self._commands = self.create_publisher(ArmCommand, "arm_command", qos.RELIABLE)
         self._states = self.create_publisher(ArmState, "arm_state", qos.RELIABLE)
         self.listen(PolicyAction, "action", self._on_action, qos.RELIABLE)
@@ -95,23 +73,36 @@ class ArmNode(VimaNode):
         command_id = conversions.action_id(message)
         try:
             request = conversions.request_from_message(message)
-            waypoints = check(request, world, limits, self._motion())
+            planner = self._joints.plan if self._joints else None
+            approved = check(request, world, limits, self._motion(), planner)
         except VimaError as error:
             self._report(ArmState.REFUSED, error.code, str(error), command_id)
             return
         finally:
             self._seen.append(command_id)
         command = ArmCommand(
-            command_id=command_id, waypoints=conversions.waypoints_to_message(waypoints)
+            command_id=command_id, waypoints=conversions.waypoints_to_message(approved.waypoints)
         )
         command.header.frame_id = message.header.frame_id
         command.header.stamp = self.get_clock().now().to_msg()
         self._busy_with, self._busy_since = command_id, time.monotonic()
         self._commands.publish(command)
-        self._last = f"sent {len(waypoints)} waypoints for {command_id}"
+        self._last = f"sent {len(approved.waypoints)} waypoints for {command_id}"
         self.get_logger().info(self._last)
+        if self._joints and approved.plan:
+            self._joints.begin(approved.plan)
+            duration = f"{approved.plan.duration:.1f} s of motion"
+            self._report(ArmState.EXECUTING, ArmState.OK, duration, command_id)
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        """The joints have done what they were told, or cannot."""
+        state = ArmState.SUCCEEDED if outcome.code == ArmState.OK else ArmState.ABORTED
+        self._report(state, outcome.code, outcome.message or "carried out", self._busy_with)
 
     def _on_arm_state(self, message: ArmState) -> None:
+        from_robot = message.tool_pose.orientation != Quaternion(w=0.0)  # not our own report
+        if self._joints and from_robot and not message.command_id:
+            self._joints.on_state(message)
         if message.command_id == self._busy_with and message.state in ENDED:
             self._busy_with = ""
             self._last_motion_end = conversions.stamp_to_ns(message.header.stamp)
@@ -123,6 +114,8 @@ class ArmNode(VimaNode):
 
     def _watch(self) -> None:
         now = time.monotonic()
+        if self._joints and self._busy_with and not self.active:
+            self._stop("the arm node was deactivated")
         for death in self._watched.find_dead(now):
             self._stop(death)
         if self._busy_with and now - self._busy_since > self.parameters.command_timeout:
@@ -136,7 +129,9 @@ class ArmNode(VimaNode):
         command = ArmCommand(command_id=self._busy_with)  # no waypoints: stop now
         command.header.stamp = self.get_clock().now().to_msg()
         self._commands.publish(command)
-        self._report(ArmState.STOPPED, "STOPPED", reason)
+        if self._joints:
+            self._joints.stop()
+        self._report(ArmState.STOPPED, "STOPPED", reason, self._busy_with if self._joints else "")
 
     def _on_stop(self, request: Any, response: Any) -> Any:
         self._stop("stop was called")
@@ -152,9 +147,14 @@ class ArmNode(VimaNode):
     def _report(self, state: int, code: str, message: str, command_id: str = "") -> None:
         report = ArmState(state=state, code=code, message=message, command_id=command_id)
         report.header.stamp = self.get_clock().now().to_msg()
+        report.tool_pose.orientation.w = 0.0  # unknown here
         self._states.publish(report)
         self._last = f"{code}: {message}"
-        self.get_logger().warning(f"{self._last} [{command_id}]" if command_id else self._last)
+        line = f"{self._last} [{command_id}]" if command_id else self._last
+        if code == ArmState.OK:
+            self.get_logger().info(line)
+        else:
+            self.get_logger().warning(line)
 
     def clock_jumped_back(self) -> None:
         """The end of the last motion cannot be compared with what comes."""
@@ -163,6 +163,8 @@ class ArmNode(VimaNode):
     def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
         """The stop, and what was last done."""
         values = {"dry_run": self.parameters.dry_run, "busy_with": self._busy_with}
+        if self._joints:
+            values["joints"] = self._joints.progress
         if self._stop_reason:
             return False, f"stopped: {self._stop_reason}", values
         return True, self._last, values

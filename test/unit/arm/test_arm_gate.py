@@ -2,11 +2,13 @@ import math
 from dataclasses import replace
 
 import pytest
+import ur5e
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vima_ros.arm.gate import ArmWorld, Limits, Request, check
 from vima_ros.arm.motion import MotionParameters, plan_waypoints
+from vima_ros.arm.trajectory import JointPlan, plan_trajectory
 from vima_ros.errors import GateCode, VimaError
 from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
 from vima_ros.specs import Primitive
@@ -63,7 +65,7 @@ FAULTS = {
 def outcome(request, world, limits):
     """The waypoints, or the error; anything but VimaError is a failure."""
     try:
-        return check(request, world, limits, MOTION)
+        return check(request, world, limits, MOTION).waypoints
     except VimaError as error:
         return error
 
@@ -71,7 +73,9 @@ def outcome(request, world, limits):
 def test_what_nothing_speaks_against_becomes_motion():
     for primitive in Primitive:
         request = replace(REQUEST, primitive=primitive)
-        waypoints = check(request, WORLD, LIMITS, MOTION)
+        approved = check(request, WORLD, LIMITS, MOTION)
+        assert approved.plan is None
+        waypoints = approved.waypoints
         want = plan_waypoints(primitive, request.pose0, request.pose1, LIMITS.workspace, MOTION)
         places = [w.pose.position.tolist() for w in waypoints]
         assert places == [w.pose.position.tolist() for w in want]
@@ -171,3 +175,45 @@ def test_poses_on_the_edge_are_inside():
 
 def test_nothing_moves_unless_told():
     assert Limits().dry_run
+
+
+# --- with an arm of known joints
+
+
+def test_the_planner_sees_the_waypoints_and_its_plan_is_handed_on():
+    seen = []
+
+    def plan(waypoints):
+        seen.append(waypoints)
+        return JointPlan(("a",), ())
+
+    approved = check(REQUEST, WORLD, LIMITS, MOTION, plan)
+    assert seen == [approved.waypoints]
+    assert approved.plan.joint_names == ("a",)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_what_the_arm_cannot_reach_is_refused_before_any_motion(dry_run):
+    """In a dry run too."""
+    model, high = ur5e.load(), MotionParameters(travel_height=0.7)
+    with pytest.raises(VimaError) as caught:
+        check(
+            replace(REQUEST, pose1=at(P1, 0.75, 0.5, 0)),
+            WORLD,
+            Limits(dry_run=dry_run),
+            high,
+            lambda waypoints: plan_trajectory(waypoints, model.home, model),
+        )
+    assert caught.value.code == "UNREACHABLE"
+    assert "waypoint 4 of 6 at (0.750, 0.500, 0.700) m" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_nothing_is_planned_for_what_is_refused_anyway(name):
+    of_request, of_world, of_limits, code, _ = FAULTS[name]
+    request, world = replace(REQUEST, **of_request), replace(WORLD, **of_world)
+    planned = []
+    with pytest.raises(VimaError) as caught:
+        check(request, world, replace(LIMITS, **of_limits), MOTION, planned.append)
+    assert caught.value.code == code
+    assert bool(planned) == (code == "DRY_RUN")

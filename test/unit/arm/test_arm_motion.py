@@ -170,6 +170,13 @@ def test_the_run_up_leads_straight_through_pose0(scene):
         assert not workspace.contains(*(start - (run_up + 1e-6) * direction), tolerance=0)
 
 
+def test_the_run_up_along_an_edge_is_not_shortened():
+    """Though rounding makes it lead out over the edge by less than any number counts."""
+    start, end = flat(0.25, 0.5), flat(math.nextafter(0.25, 1), 0.0)
+    waypoints = plan_waypoints(SWEEP, start, end, Workspace((0.25, -0.5), (0.75, 0.6)))
+    np.testing.assert_allclose(places(waypoints)[0, :2], [0.25, 0.52], atol=1e-12)
+
+
 def test_the_run_up_is_shortened_where_the_workspace_ends():
     p = MotionParameters(sweep_run_up=0.1)
     waypoints = plan_waypoints(SWEEP, flat(0.29, 0), flat(0.7, 0), Workspace(), p)

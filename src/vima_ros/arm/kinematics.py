@@ -1,0 +1,257 @@
+"""Kinematics of an arm from its URDF, by Pinocchio: where the tip is, how to get it somewhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vima_ros.errors import GateCode, VimaError
+from vima_ros.geometry import Pose
+
+# Tool straight down, upper arm up, forearm forward, wrist outward: the branch "elbow up" [rad]
+UR5E_HOME = (0.0, -math.pi / 2, math.pi / 2, -math.pi / 2, -math.pi / 2, 0.0)
+MIN_SINGULAR = 0.02  # smallest singular value of the Jacobian: 0.02 m/s at the tip from 1 rad/s
+_TABLE_DEPTH = 0.001  # the tool may stand on the table, so links are kept off this far below [m]
+_TOLERANCE = 1e-9  # of a solution, position [m] and rotation [rad] together
+_ITERATIONS = 100
+_LARGEST_STEP = 0.3  # of a joint in one iteration [rad]
+_STEPS_FROM_HOME = 10  # a solution is sought along the straight way from home, to keep its branch
+
+
+def unreachable(reason: str) -> VimaError:
+    """An UNREACHABLE, as the gate reports it."""
+    return VimaError(GateCode.UNREACHABLE.value, reason)
+
+
+class ArmModel:
+    """An arm whose base stands at the base frame's origin, above a table at z = 0.
+
+    Joints are arrays (n,) [rad] in the order of ``joint_names``. A pose is that of the tool tip in
+    the base frame; its quaternion is the turn of the tool from pointing straight down with its x
+    axis along the base's, as in ``motion.Waypoint``. Not for two threads at once.
+    """
+
+    def __init__(self, model: Any, geometry: Any, tip: int, home: Sequence[float]) -> None:
+        """As ``from_urdf`` builds it: Pinocchio's model and geometry, the tip's frame index."""
+        self._pin = _pinocchio()
+        self._model, self._data, self._tip = model, model.createData(), tip
+        self.joint_names = tuple(model.names)[1:]
+        self.lower, self.upper = model.lowerPositionLimit, model.upperPositionLimit
+        self.max_velocity = model.velocityLimit
+        self.home = np.array(home, dtype=np.float64)
+        self._geometry, self._touching = geometry, self._pin.GeometryData(geometry)
+        self._down = self._pin.utils.rotate("x", math.pi)
+
+    @classmethod
+    def from_urdf(
+        cls,
+        path: Path | str,
+        tip_frame: str = "tool_tip",
+        home: Sequence[float] = UR5E_HOME,
+        tool_length: float = 0.0,
+    ) -> ArmModel:
+        """Read an arm. The tip lies ``tool_length`` [m] along the z axis of ``tip_frame``.
+
+        ``home``: joints [rad] whose branch (elbow up, wrist out) all solutions keep to.
+
+        Raises VimaError: NOT_INSTALLED without Pinocchio, BAD_ROBOT for a file, frame or home that
+        cannot be used.
+        """
+        pin = _pinocchio()
+        try:
+            model = pin.buildModelFromUrdf(str(path))
+            geometry = pin.buildGeomFromUrdf(model, str(path), pin.COLLISION)
+        except (ValueError, RuntimeError) as error:
+            raise VimaError(
+                "BAD_ROBOT", f"{path}: {error}; valid: a URDF with primitive shapes"
+            ) from error
+        if model.nq != len(home) or model.nv != model.nq:
+            raise VimaError(
+                "BAD_ROBOT",
+                f"home has {len(home)} joints, {path} {model.nv} that move; "
+                "valid: a number for each, joints with limits",
+            )
+        if not model.existFrame(tip_frame):
+            frames = ", ".join(f.name for f in model.frames if f.type == pin.FrameType.BODY)
+            raise VimaError("BAD_ROBOT", f"{path} has no frame {tip_frame!r}; valid: {frames}")
+        tip = model.getFrameId(tip_frame)
+        model.frames[tip].placement *= pin.SE3(np.eye(3), np.array([0.0, 0.0, tool_length]))
+        _add_collision_pairs(pin, model, geometry, np.array(home, dtype=np.float64))
+        arm = cls(model, geometry, tip, home)
+        try:
+            arm.check(arm.home)
+        except VimaError as error:
+            raise VimaError("BAD_ROBOT", f"home: {error}") from error
+        return arm
+
+    def tip_pose(self, joints: np.ndarray) -> Pose:
+        """Forward kinematics."""
+        placement = self._placement(joints)
+        turn = self._pin.Quaternion(placement.rotation @ self._down.T)
+        return Pose(placement.translation, turn.coeffs())
+
+    def rates(self, joints: np.ndarray, twist: np.ndarray) -> np.ndarray:
+        """Joint speeds (n,) for ``twist`` (6,) of the tip in the base frame [m/s, rad/s]."""
+        jacobian = self._jacobian(joints, self._pin.LOCAL_WORLD_ALIGNED)
+        return np.linalg.lstsq(jacobian, twist, rcond=None)[0]
+
+    def tip_speed(self, joints: np.ndarray, rates: np.ndarray) -> float:
+        """Of the tip [m/s] at joint speeds ``rates`` (n,)."""
+        jacobian = self._jacobian(joints, self._pin.LOCAL_WORLD_ALIGNED)
+        return float(np.linalg.norm(jacobian[:3] @ rates))
+
+    def follow(self, pose: Pose, near: np.ndarray) -> np.ndarray:
+        """Joints that put the tip at ``pose``, by way of ``near`` and on its branch.
+
+        Damped least squares; the damping fades with the error (Sugihara, "Solvability-unconcerned
+        inverse kinematics by the Levenberg-Marquardt method", IEEE T-RO 27(5), 2011). Raises
+        VimaError (UNREACHABLE), which names the nearest point found.
+        """
+        return self._solve(self._goal(pose), near)
+
+    def inverse(self, pose: Pose, near: np.ndarray) -> np.ndarray:
+        """Joints for ``pose`` on the branch of home, whole turns nearest to ``near``.
+
+        The same for the same pose whatever the arm did before, but for whole turns. Raises
+        VimaError (UNREACHABLE) as ``follow`` and ``check`` do.
+        """
+        goal, start = self._goal(pose), self._placement(self.home).copy()
+        way, turn = goal.translation - start.translation, start.rotation.T @ goal.rotation
+        turn, joints = self._pin.log3(turn), self.home
+        for part in np.linspace(0.0, 1.0, _STEPS_FROM_HOME + 1)[1:-1]:
+            rotation = start.rotation @ self._pin.exp3(part * turn)
+            try:
+                step = self._pin.SE3(rotation, start.translation + part * way)
+                joints = self._solve(step, joints)
+            except VimaError:
+                break  # then the goal fails too, or is found the short way
+        joints = self._solve(goal, joints)
+        turns = 2 * math.pi * np.round((near - joints) / (2 * math.pi))
+        inside = (joints + turns >= self.lower) & (joints + turns <= self.upper)
+        joints = np.where(inside, joints + turns, joints)
+        self.check(joints)
+        return joints
+
+    def _goal(self, pose: Pose) -> Any:
+        turn = self._pin.Quaternion(pose.quaternion / np.linalg.norm(pose.quaternion))
+        return self._pin.SE3(turn.toRotationMatrix() @ self._down, pose.position)
+
+    def _solve(self, goal: Any, near: np.ndarray) -> np.ndarray:
+        pin, joints = self._pin, np.array(near, dtype=np.float64)
+        for _ in range(_ITERATIONS):
+            error = pin.log6(self._placement(joints).actInv(goal)).vector
+            size = error @ error
+            if size < _TOLERANCE**2:
+                return joints
+            jacobian = self._jacobian(joints, pin.LOCAL)
+            damped = jacobian @ jacobian.T + (0.1 * size + 1e-12) * np.eye(6)
+            step = jacobian.T @ np.linalg.solve(damped, error)
+            joints += step * min(1.0, _LARGEST_STEP / np.abs(step).max())
+        tip = self._placement(joints).translation
+        raise unreachable(
+            f"out of reach; the nearest found is {_at(tip)}, "
+            f"{np.linalg.norm(tip - goal.translation):.3f} m away"
+        )
+
+    def check(self, joints: np.ndarray) -> None:
+        """Raise VimaError (UNREACHABLE) as ``check_free``, and too near a singular posture.
+
+        There a slow tip needs fast joints, so a straight move must not lead through it.
+        """
+        self.check_free(joints)
+        least = np.linalg.svd(self._jacobian(joints, self._pin.LOCAL), compute_uv=False)[-1]
+        if least < MIN_SINGULAR:
+            raise unreachable(
+                f"too near a singular posture: smallest singular value {least:.3f}; "
+                f"valid: {MIN_SINGULAR} or more"
+            )
+
+    def check_free(self, joints: np.ndarray) -> None:
+        """Raise VimaError (UNREACHABLE) beyond a joint limit, on a collision, in the table."""
+        for name, low, at, high in zip(
+            self.joint_names, self.lower, joints, self.upper, strict=True
+        ):
+            if not low <= at <= high:
+                raise unreachable(f"{name} at {at:.3f} rad; valid: {low:.3f} to {high:.3f}")
+        tip = self._placement(joints).translation
+        if tip[2] < -1e-6:
+            raise unreachable(f"the tip at {_at(tip)} is below the table; valid: z of 0 or more")
+        self._check_collisions(joints)
+
+    def _check_collisions(self, joints: np.ndarray) -> None:
+        pin, geometry, touching = self._pin, self._geometry, self._touching
+        pin.updateGeometryPlacements(self._model, self._data, geometry, touching, joints)
+        if not pin.computeCollisions(geometry, touching, True):
+            return
+        for pair, result in zip(geometry.collisionPairs, touching.collisionResults, strict=True):
+            if result.isCollision():
+                shapes = (geometry.geometryObjects[i].name for i in (pair.first, pair.second))
+                link, other = (name.rsplit("_", 1)[0] for name in shapes)
+                raise unreachable(f"{link} would touch {other}")
+
+    def _placement(self, joints: np.ndarray) -> Any:
+        self._pin.forwardKinematics(self._model, self._data, joints)
+        return self._pin.updateFramePlacement(self._model, self._data, self._tip)
+
+    def _jacobian(self, joints: np.ndarray, reference: Any) -> np.ndarray:
+        return self._pin.computeFrameJacobian(
+            self._model, self._data, joints, self._tip, reference
+        )
+
+
+def _pinocchio() -> Any:
+    try:
+        import pinocchio
+    except ModuleNotFoundError as error:
+        raise VimaError(
+            "NOT_INSTALLED",
+            f"{error}; pip install pin, or install your ROS 2 distribution's pinocchio",
+        ) from error
+    return pinocchio
+
+
+def _box(width: float, depth: float, height: float) -> Any:
+    """A shape of the collision library that Pinocchio was built with (Coal, once hpp-fcl)."""
+    try:
+        import coal
+    except ModuleNotFoundError:
+        import hppfcl as coal
+    return coal.Box(width, depth, height)
+
+
+def _at(position: np.ndarray) -> str:
+    return "({:.3f}, {:.3f}, {:.3f}) m".format(*position)
+
+
+def _add_collision_pairs(pin: Any, model: Any, geometry: Any, home: np.ndarray) -> None:
+    """What must not touch: each link and the table, and any two links with a joint between them.
+
+    Links that share a joint always touch, and so do some others by design: those at home.
+    """
+    links = [(i, shape.parentJoint) for i, shape in enumerate(geometry.geometryObjects)]
+    slab = pin.SE3(np.eye(3), np.array([0.0, 0.0, -0.5 - _TABLE_DEPTH]))
+    table = geometry.addGeometryObject(
+        pin.GeometryObject(
+            name="the table_0",
+            parent_joint=0,
+            placement=slab,
+            collision_geometry=_box(10.0, 10.0, 1.0),
+        )
+    )
+    pairs = [(i, table) for i, joint in links if joint > 1]
+    pairs += [(i, j) for i, a in links for j, b in links if a - b >= 2]
+    for pair in pairs:
+        geometry.addCollisionPair(pin.CollisionPair(*pair))
+    data, touching = model.createData(), pin.GeometryData(geometry)
+    pin.computeCollisions(model, data, geometry, touching, home, False)
+    at_home = [
+        pair
+        for pair, result in zip(geometry.collisionPairs, touching.collisionResults, strict=True)
+        if result.isCollision()
+    ]
+    for pair in at_home:
+        geometry.removeCollisionPair(pair)

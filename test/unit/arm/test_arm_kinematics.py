@@ -1,0 +1,204 @@
+import math
+import sys
+
+import numpy as np
+import pytest
+import ur5e
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from vima_ros.arm.kinematics import ArmModel
+from vima_ros.errors import VimaError
+from vima_ros.geometry import Pose, quaternion_from_yaw
+
+MODEL = ur5e.load()
+HOME = (0.0, -math.pi / 2, math.pi / 2, -math.pi / 2, -math.pi / 2, 0.0)
+angles = st.floats(-2 * math.pi, 2 * math.pi)
+postures = st.lists(angles, min_size=6, max_size=6).map(np.array)
+places = st.tuples(st.floats(0.25, 0.75), st.floats(-0.5, 0.5), st.floats(0, 0.32))
+yaws = st.floats(-math.pi, math.pi)
+
+
+def down(place, yaw=0.0):
+    return Pose(place, quaternion_from_yaw(yaw))
+
+
+def apart(a, b):
+    """Largest difference of joints, whole turns apart [rad]."""
+    return np.abs(np.remainder(a - b + math.pi, 2 * math.pi) - math.pi).max()
+
+
+def matrix(pose):
+    """(4, 4) of a waypoint's pose: its turn from pointing straight down."""
+    x, y, z, w = pose.quaternion
+    turn = np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+    result = np.eye(4)
+    result[:3, :3], result[:3, 3] = turn @ np.diag([1, -1, -1]), pose.position
+    return result
+
+
+# --- the URDF
+
+
+@given(postures)
+def test_forward_kinematics_are_those_of_the_published_table(joints):
+    np.testing.assert_allclose(matrix(MODEL.tip_pose(joints)), ur5e.tip(joints), atol=1e-9)
+
+
+def test_masses_and_their_centres_are_those_of_the_published_table():
+    import pinocchio
+
+    arm = pinocchio.buildModelFromUrdf(str(ur5e.URDF))
+    data, joints = arm.createData(), np.linspace(-1, 1.5, 6)
+    pinocchio.forwardKinematics(arm, data, joints)
+    tool, flange = 0.2, 0.06  # ours, on the last link
+    for i, frame in enumerate(ur5e.dh_frames(joints)):
+        inertia = arm.inertias[i + 1]
+        mass, centre = ur5e.MASS[i], frame[:3, :3] @ ur5e.CENTRE[i] + frame[:3, 3]
+        if i == 5:
+            at_tool = frame[:3, 3] + flange * frame[:3, 2]
+            centre = (mass * centre + tool * at_tool) / (mass + tool)
+            mass += tool
+        assert inertia.mass == pytest.approx(mass)
+        np.testing.assert_allclose(data.oMi[i + 1].act(inertia.lever), centre, atol=1e-9)
+        smallest, middle, largest = np.linalg.eigvalsh(inertia.inertia)
+        assert smallest > 0
+        assert largest <= smallest + middle + 1e-9  # else no body could have it
+
+
+def test_limits_are_those_of_the_data_sheet():
+    """Half of it for the elbow, which cannot go on through the upper arm."""
+    range_of_elbow = [1, 1, 0.5, 1, 1, 1]
+    assert MODEL.lower.tolist() == [-2 * math.pi * part for part in range_of_elbow]
+    assert MODEL.upper.tolist() == [2 * math.pi * part for part in range_of_elbow]
+    assert MODEL.max_velocity.tolist() == [math.pi] * 6
+    names = ["shoulder_pan", "shoulder_lift", "elbow", "wrist_1", "wrist_2", "wrist_3"]
+    assert MODEL.joint_names == tuple(f"{name}_joint" for name in names)
+
+
+def test_home_points_the_tool_down_over_the_workspace():
+    pose = MODEL.tip_pose(np.array(HOME))
+    np.testing.assert_allclose(pose.position, [0.4919, 0.1333, 0.5879], atol=1e-9)
+    np.testing.assert_allclose(pose.quaternion[:2], 0, atol=1e-9)
+
+
+def test_a_longer_tool_moves_the_tip():
+    longer = ArmModel.from_urdf(ur5e.URDF, "tool0", tool_length=0.2)
+    place = longer.tip_pose(np.array(HOME)).position
+    np.testing.assert_allclose(place, [0.4919, 0.1333, 0.5079], atol=1e-9)
+
+
+# --- inverse kinematics
+
+
+@given(places, yaws, postures)
+@example((0.25, 0.0, 0.0), 0.0, np.zeros(6))
+@example((0.75, 0.5, 0.0), math.pi, np.zeros(6))
+@example((0.75, -0.5, 0.32), -math.pi, np.zeros(6))
+@example((0.26, 0.22, 0.01), 1.62, np.zeros(6))  # far to turn from home
+@example((0.25, -0.5, 0.17), 1.33, np.zeros(6))
+@example((0.31, -0.4, 0.2), 1.57, np.zeros(6))
+def test_all_of_the_workspace_is_reached_with_the_elbow_up(place, yaw, near):
+    """And the same way, but for whole turns, wherever the arm was."""
+    joints = MODEL.inverse(down(place, yaw), near)
+    assert apart(joints, ur5e.elbow_up(*place, yaw)) < 1e-6
+    assert (np.abs(joints) <= MODEL.upper).all()
+    np.testing.assert_allclose(matrix(MODEL.tip_pose(joints)), matrix(down(place, yaw)), atol=1e-8)
+    for joint, was, high in zip(joints, near, MODEL.upper, strict=True):
+        nearer = was + math.remainder(joint - was, 2 * math.pi)
+        assert joint == pytest.approx(nearer) or abs(nearer) > high
+
+
+@given(places, yaws, st.lists(st.floats(-0.05, 0.05), min_size=6, max_size=6))
+def test_following_stays_where_it_starts(place, yaw, off):
+    """Forward and back from any start nearby."""
+    joints = ur5e.elbow_up(*place, yaw)
+    found = MODEL.follow(MODEL.tip_pose(joints), joints + off)
+    np.testing.assert_allclose(found, joints, atol=1e-6)
+
+
+@given(places, yaws, st.lists(st.floats(-1, 1), min_size=6, max_size=6))
+def test_rates_move_the_tip_as_asked(place, yaw, twist):
+    joints = ur5e.elbow_up(*place, yaw)
+    rates, step = MODEL.rates(joints, np.array(twist)), 1e-6
+    before, after = (ur5e.tip(joints + sign * step * rates) for sign in (-1, 1))
+    moved = (after - before) / (2 * step)
+    np.testing.assert_allclose(moved[:3, 3], twist[:3], atol=1e-4)
+    x, y, z = twist[3:]
+    turned = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ ur5e.tip(joints)[:3, :3]
+    np.testing.assert_allclose(moved[:3, :3], turned, atol=1e-4)
+    assert MODEL.tip_speed(joints, rates) == pytest.approx(np.linalg.norm(twist[:3]), abs=1e-6)
+
+
+# --- refusals
+
+
+def refusal(call, *args):
+    with pytest.raises(VimaError) as caught:
+        call(*args)
+    assert caught.value.code == "UNREACHABLE"
+    return str(caught.value)
+
+
+@given(
+    st.tuples(st.floats(-1.5, 1.5), st.floats(-1.5, 1.5), st.floats(0, 1.2)),
+    yaws,
+)
+def test_beyond_the_reach_of_the_links_is_refused(place, yaw):
+    assume(math.hypot(*place[:2]) > 0.95 or math.hypot(*place[:2]) < 0.13)
+    assert refusal(MODEL.inverse, down(place, yaw), MODEL.home)
+
+
+def test_a_refusal_names_the_nearest_place_found():
+    message = refusal(MODEL.inverse, down((1.0, 0.0, 0.1)), MODEL.home)
+    assert message.startswith("out of reach; the nearest found is (0.9")
+
+
+def test_too_high_in_the_corner_is_refused():
+    refusal(MODEL.inverse, down((0.75, 0.5, 0.40)), MODEL.home)
+
+
+@pytest.mark.parametrize(
+    ("joints", "reason"),
+    [
+        ((0, -math.pi / 2, 0.01, -math.pi / 2, -math.pi / 2, 0), "singular"),  # arm stretched
+        ((0, -math.pi / 2, math.pi / 2, -math.pi / 2, 0, 0), "singular"),  # wrist aligned
+        ((6.3, *HOME[1:]), "shoulder_pan_joint at 6.300 rad; valid: -6.283 to 6.283"),
+        ((*HOME[:5], -6.3), "wrist_3_joint"),
+        ((0, 0.3, 0.5, -math.pi / 2 - 0.8, -math.pi / 2, 0), "below the table"),
+        ((0, 1.0, -2.2, 1.2, math.pi / 2, 0), "upper_arm_link would touch the table"),
+        ((0, -math.pi / 2, 2.9, -math.pi / 2, -math.pi / 2, 0), "would touch shoulder_link"),
+    ],
+)
+def test_where_the_arm_must_not_be_has_a_reason(joints, reason):
+    assert reason in refusal(MODEL.check, np.array(joints, float))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"path": "nowhere.urdf"}, "nowhere.urdf"),
+        ({"tip_frame": "hand"}, "tool_tip"),
+        ({"home": (0.0,) * 5}, "5 joints"),
+        ({"home": (0.0,) * 6}, "home: "),  # stretched out
+    ],
+)
+def test_a_robot_that_cannot_be_read_is_refused_with_what_is_valid(change, named):
+    with pytest.raises(VimaError) as caught:
+        ArmModel.from_urdf(**({"path": ur5e.URDF} | change))
+    assert caught.value.code == "BAD_ROBOT"
+    assert named in str(caught.value)
+
+
+def test_without_pinocchio_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pinocchio", None)
+    with pytest.raises(VimaError) as caught:
+        ArmModel.from_urdf("ur5e.urdf")
+    assert caught.value.code == "NOT_INSTALLED"
+    assert "pip install pin" in str(caught.value)
