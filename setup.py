@@ -3,7 +3,7 @@ from glob import glob
 from setuptools import find_packages, setup
 
 NODES = ["perception", "prompt", "policy", "arm", "manager", "tabletop"]
-TOOLS = ["send_prompt", "replay", "demo", "bench", "convert_checkpoint"]
+TOOLS = ["send_prompt", "replay", "demo", "bench", "convert_checkpoint", "demonstrate", "oracle"]
 
 setup(
     name="vima_ros",

@@ -1,12 +1,14 @@
 """The suite with the simulated tabletop in place of robot and cameras.
 
-ros2 launch vima_ros sim.launch.py scene:=put
+ros2 launch vima_ros sim.launch.py task:=rotate seed:=3     a task, its prompt and its judge
+ros2 launch vima_ros sim.launch.py scene:=put               only a scene
 """
 
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchDescription
@@ -14,15 +16,25 @@ from launch import LaunchDescription
 SHARE = FindPackageShare("vima_ros")
 
 
+def text(name):
+    return ParameterValue(LaunchConfiguration(name), value_type=str)
+
+
 def generate_launch_description():
     return LaunchDescription(
         [
             DeclareLaunchArgument("namespace", default_value="vima", description="of all nodes"),
-            DeclareLaunchArgument("scene", default_value="put", description="on the table"),
+            DeclareLaunchArgument("task", default_value="", description="of VIMA-Bench, or none"),
+            DeclareLaunchArgument(
+                "level", default_value="", description="of the task, or its first"
+            ),
+            DeclareLaunchArgument("scene", default_value="put", description="without a task"),
+            DeclareLaunchArgument("seed", default_value="0", description="of task or scene"),
             DeclareLaunchArgument(
                 "robot",
                 default_value=PathJoinSubstitution([SHARE, "config", "robots", "tabletop.yaml"]),
-                description="YAML file with what differs from the defaults",
+                description="YAML file with what differs from the defaults; the one that is there "
+                "has the UR5e, flying_tool.yaml beside it a tool without an arm",
             ),
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(
@@ -38,7 +50,10 @@ def generate_launch_description():
                     LaunchConfiguration("robot"),
                     {
                         "use_sim_time": LaunchConfiguration("use_sim_time"),
-                        "scene": LaunchConfiguration("scene"),
+                        "task": text("task"),
+                        "level": text("level"),
+                        "scene": text("scene"),
+                        "seed": ParameterValue(LaunchConfiguration("seed"), value_type=int),
                     },
                 ],
             ),

@@ -22,7 +22,7 @@ class Suite:
     """All nodes up in simulation, and a client that talks to them."""
 
     def __init__(self, folder: Path) -> None:
-        self.processes = NodeProcesses(folder, robot="tabletop")
+        self.processes = NodeProcesses(folder, robot="flying_tool")
         self.processes.start(ALL_NODES, {"real_time_factor": 10.0, "max_steps": 1})
         self.client = Client("test")
 

@@ -27,6 +27,7 @@ from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
 from vima_ros.nodes import conversions, qos
 from vima_ros.nodes.client import Client
 from vima_ros.nodes.environment import keep_to_ourselves
+from vima_ros.nodes.film import Film
 from vima_ros.nodes.picture import save_step
 from vima_ros.nodes.processes import NodeProcesses
 from vima_ros.nodes.shows import SHOWS, Show, make_prompt
@@ -35,14 +36,15 @@ from vima_ros.specs import VIEWS, Action, Primitive
 NODES = ["tabletop", "perception", "prompt", "policy", "arm", "manager"]
 STEPS = 2  # decisions a prompt
 SPEED = 4.0  # simulated seconds a second
+PICTURES = 10.0  # of the cameras, and frames of the film [Hz]
 ENDED = (ArmState.SUCCEEDED, ArmState.REFUSED, ArmState.ABORTED, ArmState.STOPPED)
 
 
 class Demo:
     """Talks to the running nodes, prints and draws what comes back."""
 
-    def __init__(self, client: Client, out: Path) -> None:
-        self._client, self._out, self._number = client, out, 0
+    def __init__(self, client: Client, out: Path, film: Film) -> None:
+        self._client, self._out, self._number, self._film = client, out, 0, film
         self._observations = client.listen(Observation, "observation")
         self._actions = client.listen(PolicyAction, "action")
         self._commands = client.listen(ArmCommand, "arm_command")
@@ -67,6 +69,7 @@ class Demo:
     def show(self, show: Show, seed: int) -> None:
         """One prompt, and what becomes of it in STEPS steps."""
         self.set_up(show.scene)
+        self._film.caption = f"{show.text} (untrained policy)"
         print(f"\nprompt: {show.text}", flush=True)
         before = self._actions.count
         request = SetPrompt.Request(prompt=make_prompt(show, seed))
@@ -91,7 +94,7 @@ class Demo:
         counts = " and ".join(f"{len(getattr(seen, v).objects)} in the {v} view" for v in VIEWS)
         gate = f"OK, {len(sent[0].waypoints)} waypoints" if sent else f"{ended.code}"
         done = {ArmState.SUCCEEDED: "carried out", ArmState.REFUSED: "did not move"}
-        outcome = f"{done.get(ended.state, ended.code)} {ended.message}".strip()
+        outcome = f"{done.get(ended.state, ended.code)}. {ended.message}".strip(". ")
         lines = [
             f"objects: {counts}",
             f"action of {who}: {_describe(action)}",
@@ -113,6 +116,7 @@ class Demo:
         """The block into the bowl by an action of ours, through gate and arm like any other."""
         self.set_up("put")
         text = "(no prompt) red_block into blue_bowl, chosen by hand"
+        self._film.caption = text
         print(f"\n{text}", flush=True)
         block, bowl = self._where("red_block"), self._where("blue_bowl")
         seen = self._observations.wait(lambda m: True, 10, "observation", self._observations.count)
@@ -151,15 +155,15 @@ def run(out: Path, seed: int) -> None:
     keep_to_ourselves()
     with NodeProcesses(out / "logs", robot="tabletop") as processes:
         print(f"starting {', '.join(NODES)} (logs in {out / 'logs'}) …", flush=True)
-        processes.start(NODES, {"real_time_factor": SPEED, "max_steps": STEPS})
-        with Client("demo") as client:
-            demo = Demo(client, out)
+        processes.start(NODES, {"real_time_factor": SPEED, "max_steps": STEPS, "rate": PICTURES})
+        with Client("demo") as client, Film(client, out / "demo.mp4", PICTURES) as film:
+            demo = Demo(client, out, film)
             client.wait_for_active(NODES, check=processes.check_alive)
             print("all active. The policy is UNTRAINED: its actions mean nothing yet.")
             for show in SHOWS:
                 demo.show(show, seed)
             demo.act_by_hand()
-    print(f"\npictures of each step: {out}/*_step.png")
+    print(f"\npictures of each step: {out}/*_step.png; the film: {out}/demo.mp4")
 
 
 def main(args: list[str] | None = None) -> None:

@@ -41,6 +41,7 @@ class JointArm:
         self._heard = self._warned = float("-inf")
         self._commanded = self._model.home
         self._holding = self._contact = False
+        self._begun = 0  # when the motion under way did [ns]
         self._trajectories = node.create_publisher(
             JointTrajectory, "joint_trajectory", qos.RELIABLE
         )
@@ -63,6 +64,7 @@ class JointArm:
     def begin(self, plan: JointPlan) -> None:
         """Carry out ``plan``; returns at once."""
         self._execution = Execution(plan, self._model, self._limits)
+        self._begun = self._node.now_ns()
 
     def stop(self) -> None:
         """Hold where the arm is; what was under way is forgotten without an outcome."""
@@ -75,6 +77,9 @@ class JointArm:
     def on_state(self, state: ArmState) -> None:
         """What the robot says of itself; to be called with each of its ``arm_state``."""
         self._holding, self._contact = state.holding, state.contact
+        stamp = conversions.stamp_to_ns(state.header.stamp)
+        if state.code == ArmState.RESET and stamp <= self._begun:
+            return  # it was still on its way when this motion began in the new world
         if self._execution is not None and state.state in (ArmState.ABORTED, ArmState.STOPPED):
             self._end(Outcome(state.code, state.message))
 

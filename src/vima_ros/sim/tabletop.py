@@ -1,24 +1,28 @@
-"""The simulated robot cell: a scene on the table, two cameras, a flying tool."""
+"""The simulated robot cell: a scene on the table, two cameras, a flying tool or an arm."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from vima_ros.arm.motion import Waypoint
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose
-from vima_ros.sim.cameras import check_view
 from vima_ros.sim.engine import mujoco
+from vima_ros.sim.flying_tool import FlyingTool
+from vima_ros.sim.joint_tool import JointTool
 from vima_ros.sim.render import OverviewRenderer, ViewRenderer
+from vima_ros.sim.robot import Robot
+from vima_ros.sim.robot_model import build_robot_model
 from vima_ros.sim.scene import Scene
 from vima_ros.sim.tool import Tool, ToolState
-from vima_ros.sim.world import TIMESTEP, body_name, build_model, build_prompt_model
+from vima_ros.sim.viewer import Viewer
+from vima_ros.sim.world import TIMESTEP, body_name, build_model
 
-_PROMPT_PLACE, _PROMPT_YAW = (0.5, 0.0), math.pi / 2  # VIMA-Bench's prompt pictures
+WATCH_TIME = 0.1  # between two looks at a motion [s]; VIMA-Bench's is about that
 
 
 class Tabletop:
@@ -30,10 +34,20 @@ class Tabletop:
 
     ``show_tool``: draw the tool in ``render``, as VIMA-Bench by default does not; in a mask it is
     background that hides what is behind it.
+
+    ``robot``: the URDF (``config/robots/``) of an arm that carries motions out with its joints;
+    None: a tool without an arm, which is faster. ``viewer``: show all in a window, for a person.
     """
 
-    def __init__(self, scene: Scene, show_tool: bool = False) -> None:
-        self._show_tool = show_tool
+    def __init__(
+        self,
+        scene: Scene,
+        show_tool: bool = False,
+        robot: Path | None = None,
+        viewer: bool = False,
+    ) -> None:
+        self._show_tool, self._urdf, self._wants_viewer = show_tool, robot, viewer
+        self._viewer: Viewer | None = None
         self._views: ViewRenderer | None = None
         self._overview: OverviewRenderer | None = None
         self._load(scene)
@@ -59,13 +73,31 @@ class Tabletop:
         """The tool now."""
         return self._tool.state
 
+    @property
+    def robot(self) -> Robot:
+        """The arm, to be driven through its joints; a reset makes a new one.
+
+        Raises VimaError (INVALID_VALUE) when there is only a flying tool.
+        """
+        if not isinstance(self._tool, JointTool):
+            raise VimaError("INVALID_VALUE", "a tool without an arm; valid: a tabletop of a robot")
+        return self._tool.robot
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether no object moves by itself."""
+        return self._tool.at_rest
+
     def reset(self, scene: Scene | None = None) -> None:
         """Start again with ``scene``, or with the present one when None; ends any motion."""
         self.close()
         self._load(scene or self._scene)
 
     def close(self) -> None:
-        """Free the OpenGL contexts; a later picture makes new ones."""
+        """Free the OpenGL contexts, of which a later picture makes new ones; close the viewer."""
+        if self._viewer is not None:
+            self._viewer.close()
+            self._viewer = None
         for renderer in (self._views, self._overview):
             if renderer is not None:
                 renderer.close()
@@ -74,7 +106,8 @@ class Tabletop:
     def start(self, waypoints: Sequence[Waypoint]) -> None:
         """Begin a motion, which ``advance`` carries out.
 
-        Raises VimaError: BUSY during another; NOT_FINITE, INVALID_VALUE for a bad waypoint.
+        Raises VimaError: BUSY during another; NOT_FINITE, INVALID_VALUE for a bad waypoint;
+        UNREACHABLE where the arm cannot do it.
         """
         self._tool.start(waypoints)
 
@@ -95,11 +128,21 @@ class Tabletop:
         self._tool.stop()
         return self._tool.state
 
-    def execute(self, waypoints: Sequence[Waypoint]) -> ToolState:
-        """``start`` and run to the end as fast as possible; the phase is SUCCEEDED or FAILED."""
+    def execute(
+        self, waypoints: Sequence[Waypoint], watch: Callable[[], None] | None = None
+    ) -> ToolState:
+        """``start`` and run to the end as fast as possible; the phase is SUCCEEDED or FAILED.
+
+        ``watch`` is called every WATCH_TIME of simulated time meanwhile.
+        """
         self._tool.start(waypoints)
+        steps = 0
         while self._tool.executing:
             self._tool.step()
+            steps += 1
+            if watch is not None and steps % round(WATCH_TIME / TIMESTEP) == 0:
+                self._update()
+                watch()
         self._update()
         return self._tool.state
 
@@ -117,23 +160,6 @@ class Tabletop:
         """(128, 256) uint8: scene.objects[i] has id i + 1, the rest 0. Errors as ``render``."""
         return self._view_renderer().mask(self._data, view)
 
-    def render_prompt_object(self, name: str, view: str) -> tuple[np.ndarray, np.ndarray]:
-        """One object alone as prompts show it: RGB (128, 256, 3), mask (128, 256) 0 or 1, uint8.
-
-        On white at (0.5, 0, 0) with yaw +90 degrees wherever it is in the scene; a small block is
-        7 times larger (VIMA-Bench). Errors: ``object_pose`` and ``render``.
-        """
-        check_view(view)
-        item = replace(self._scene.object(name), position_xy=_PROMPT_PLACE, yaw=_PROMPT_YAW)
-        model = build_prompt_model(item)
-        data = mujoco.MjData(model)
-        mujoco.mj_forward(model, data)
-        renderer = ViewRenderer(model, Scene((item,)))
-        try:
-            return renderer.rgb(data, view), renderer.mask(data, view)
-        finally:
-            renderer.close()
-
     def render_overview(self, width: int = 640, height: int = 480) -> np.ndarray:
         """(height, width, 3) uint8 RGB for people: perspective, with the tool.
 
@@ -147,15 +173,24 @@ class Tabletop:
 
     def _load(self, scene: Scene) -> None:
         self._scene = scene
-        self._model = build_model(scene)
-        self._data = mujoco.MjData(self._model)
-        self._tool = Tool(self._model, self._data, scene)
+        if self._urdf is None:
+            self._model = build_model(scene)
+            self._data = mujoco.MjData(self._model)
+            self._tool: Tool = FlyingTool(self._model, self._data, scene)
+        else:
+            self._model = build_robot_model(scene, self._urdf)
+            self._data = mujoco.MjData(self._model)
+            self._tool = JointTool(self._model, self._data, scene, self._urdf)
         self._owed = 0.0  # time asked for but shorter than a step [s]
         mujoco.mj_forward(self._model, self._data)
+        if self._wants_viewer:
+            self._viewer = Viewer(self._model, self._data)
 
     def _update(self) -> None:
         """Bring the poses of all bodies up to the last step."""
         mujoco.mj_kinematics(self._model, self._data)
+        if self._viewer is not None:
+            self._viewer.sync()
 
     def _view_renderer(self) -> ViewRenderer:
         if self._views is None:

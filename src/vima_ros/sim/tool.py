@@ -1,8 +1,8 @@
-"""The flying tool: executes waypoints, one physics step at a time."""
+"""What a simulated robot does with waypoints, one physics step at a time, however it moves."""
 
 from __future__ import annotations
 
-import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -11,18 +11,16 @@ import numpy as np
 
 from vima_ros.arm.motion import Waypoint
 from vima_ros.errors import VimaError
-from vima_ros.geometry import Pose, quaternion_from_yaw, yaw_from_quaternion
+from vima_ros.geometry import Pose, yaw_from_quaternion
 from vima_ros.sim.engine import mujoco
-from vima_ros.sim.path import StraightMove
 from vima_ros.sim.scene import Scene
 from vima_ros.sim.suction import Suction
-from vima_ros.sim.world import AXES, SERVO, TIMESTEP, TOOL, TOOL_HOME, body_name
+from vima_ros.sim.world import TIMESTEP, body_name
 from vima_ros.specs import EndEffector
 
 REST_SPEED = 0.005  # every movable body slower than this: the scene is at rest [m/s] (VIMA-Bench)
 SETTLE_LIMIT = 4.0  # a scene that never rests is left alone after this time [s]
 _SETTLE_LEAST = 0.1  # a body that is let go needs a moment to gather speed [s]
-_BLOCKED_ERROR = 0.02  # the tool this far from where it should be is blocked [m]
 _MAX_TILT = 0.02  # of a waypoint's quaternion, |(qx, qy)| of the unit quaternion
 
 
@@ -42,7 +40,8 @@ class ToolState:
 
     ``pose``: of the tip, base frame. ``holding``: name of the carried object. ``code`` and
     ``message`` say why a motion FAILED: NOT_PICKED (suction was switched on with nothing movable
-    under the cup) or BLOCKED (the tool could not follow its path); else they are empty.
+    under the cup), BLOCKED (the tool could not follow its path) or, of an arm that a touch ended
+    short of its plan, UNREACHABLE; else they are empty.
     """
 
     phase: Phase
@@ -52,40 +51,45 @@ class ToolState:
     message: str = ""
 
 
-class Tool:
+class Tool(ABC):
     """Moves the tool of a model along waypoints; a motion is a generator, one yield a step."""
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, scene: Scene) -> None:
         self._model, self._data = model, data
         self._suction = Suction(model, data, scene)
         self._end_effector = scene.end_effector
-        joints = [model.joint(f"{TOOL}/{axis}") for axis in AXES]
-        self._qpos = np.array([joint.qposadr[0] for joint in joints])
-        self._lead = np.array([SERVO[axis][1] / SERVO[axis][0] for axis in AXES])  # kv / kp [s]
         bodies = [model.body(body_name(o.name)).id for o in scene.objects if o.built.movable]
         self._dofs = model.body_dofadr[bodies][:, None] + np.arange(3)  # linear speed, (n, 3)
-        self._target, self._velocity = np.array([*TOOL_HOME, 0.0]), np.zeros(4)
-        data.qpos[self._qpos] = self._target
         self._motion: Iterator[None] | None = None
         self._phase, self._code, self._message = Phase.IDLE, "", ""
 
     @property
     def state(self) -> ToolState:
         """As it is now."""
-        *position, yaw = self._data.qpos[self._qpos]
-        pose = Pose(np.array(position), quaternion_from_yaw(yaw))
-        return ToolState(self._phase, pose, self._suction.holding, self._code, self._message)
+        holding = self._suction.holding
+        return ToolState(self._phase, self.pose, holding, self._code, self._message)
+
+    @property
+    @abstractmethod
+    def pose(self) -> Pose:
+        """Of the tip, base frame; the quaternion as ``arm.motion.Waypoint`` has it."""
 
     @property
     def executing(self) -> bool:
         """Whether a motion is under way."""
         return self._motion is not None
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether no object moves, but for what the tool carries with it."""
+        speeds = np.linalg.norm(self._data.qvel[self._dofs], axis=1)
+        return bool((speeds < REST_SPEED).all())
+
     def start(self, waypoints: Sequence[Waypoint]) -> None:
         """Begin a motion.
 
         Raises VimaError: BUSY during another, NOT_FINITE or INVALID_VALUE for a waypoint that
-        cannot be followed.
+        cannot be followed, UNREACHABLE for one that the joints cannot reach.
         """
         if self.executing:
             raise VimaError("BUSY", "a motion is under way; valid: after its end, or after stop")
@@ -93,8 +97,8 @@ class Tool:
             raise VimaError("INVALID_VALUE", "no waypoints; valid: one or more")
         for index, waypoint in enumerate(waypoints):
             self._check(index, waypoint)
+        self._motion = self._plan(tuple(waypoints))
         self._phase, self._code, self._message = Phase.EXECUTING, "", ""
-        self._motion = self._run(tuple(waypoints))
 
     def stop(self) -> None:
         """End the motion, if there is one: the tool holds where it is, and what it carries."""
@@ -106,9 +110,19 @@ class Tool:
         """One physics step."""
         if self._motion is not None:
             self._advance(self._motion)
-        # The servo damps against standing still; the lead makes it damp against the set speed.
-        self._data.ctrl[:] = self._target + self._lead * self._velocity
-        mujoco.mj_step(self._model, self._data)
+        self._step()
+
+    @abstractmethod
+    def _plan(self, waypoints: tuple[Waypoint, ...]) -> Iterator[None]:
+        """The motion, as a generator; VimaError raised in it ends it as FAILED."""
+
+    @abstractmethod
+    def _hold(self) -> None:
+        """Stay where the tool is."""
+
+    @abstractmethod
+    def _step(self) -> None:
+        """One physics step towards where the tool should be."""
 
     def _advance(self, motion: Iterator[None]) -> None:
         try:
@@ -120,46 +134,6 @@ class Tool:
             self._motion, self._phase = None, Phase.FAILED
             self._code, self._message = error.code, str(error)
 
-    def _run(self, waypoints: tuple[Waypoint, ...]) -> Iterator[None]:
-        for waypoint in waypoints:
-            height = self._target[2]
-            yield from self._follow(waypoint)
-            if not waypoint.tool_on:
-                self._suction.drop()
-            elif self._suction.pick() is None:
-                yield from self._give_up(waypoint, height)
-            yield from self._wait(waypoint.dwell)
-        yield from self._settle()
-
-    def _follow(self, waypoint: Waypoint) -> Iterator[None]:
-        move = StraightMove(self._target, _goal(waypoint.pose), waypoint.max_speed)
-        steps = max(math.ceil(move.duration / TIMESTEP), 1)
-        for step in range(1, steps + 1):
-            self._target, self._velocity = move.at(step * TIMESTEP)
-            yield
-            error = np.linalg.norm((self._target - self._data.qpos[self._qpos])[:3])
-            if error > _BLOCKED_ERROR:
-                raise VimaError(
-                    "BLOCKED",
-                    f"the tool is {error:.3f} m off its path to {waypoint.pose.position} m; "
-                    f"valid: a path free of obstacles, within {_BLOCKED_ERROR} m",
-                )
-            if waypoint.until_contact and len(self._suction.touched):
-                self._hold()
-                return
-
-    def _give_up(self, waypoint: Waypoint, height: float) -> Iterator[None]:
-        """Rise to where the move came from, let the scene rest, and fail."""
-        x, y, z = self._target[:3]
-        back = Pose(np.array([x, y, max(height, z)]), waypoint.pose.quaternion)
-        yield from self._follow(Waypoint(back, False, waypoint.max_speed))
-        yield from self._settle()
-        raise VimaError(
-            "NOT_PICKED",
-            f"suction at x {x:.3f}, y {y:.3f}, z {z:.3f} m found nothing to pick; "
-            "valid: the tip on a movable object",
-        )
-
     def _wait(self, seconds: float) -> Iterator[None]:
         for _ in range(round(seconds / TIMESTEP)):
             yield
@@ -167,13 +141,9 @@ class Tool:
     def _settle(self) -> Iterator[None]:
         yield from self._wait(_SETTLE_LEAST)
         for _ in range(round(SETTLE_LIMIT / TIMESTEP)):
-            speeds = np.linalg.norm(self._data.qvel[self._dofs], axis=1)
-            if (speeds < REST_SPEED).all():
+            if self.at_rest:
                 return
             yield
-
-    def _hold(self) -> None:
-        self._target, self._velocity = self._data.qpos[self._qpos].copy(), np.zeros(4)
 
     def _check(self, index: int, waypoint: Waypoint) -> None:
         pose = waypoint.pose
@@ -198,8 +168,3 @@ class Tool:
             raise VimaError(
                 "INVALID_VALUE", f"{where} switches on suction; valid: off with a spatula"
             )
-
-
-def _goal(pose: Pose) -> np.ndarray:
-    """(4,) x, y, z [m] and yaw [rad]."""
-    return np.append(pose.position, yaw_from_quaternion(pose.quaternion))

@@ -1,0 +1,169 @@
+"""`oracle`: tasks solved by who knows the answer, through the running arm and tabletop nodes.
+
+Each task's oracle sees where everything truly is and decides in the policy's place; gate, arm and
+robot are the real ones. So it measures everything that comes after the policy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from rclpy.utilities import remove_ros_args
+from visualization_msgs.msg import MarkerArray
+
+from vima_msgs.msg import ArmState, PolicyAction, TaskStatus
+from vima_msgs.srv import LoadTask
+from vima_ros.errors import VimaError
+from vima_ros.geometry import Pose, Workspace
+from vima_ros.nodes import conversions, qos
+from vima_ros.nodes.client import Client
+from vima_ros.nodes.environment import keep_to_ourselves
+from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.sim.episode_run import choose_tasks, find_level, primitive
+from vima_ros.sim.tasks import TASKS
+from vima_ros.sim.tasks.base import Episode, Level, Task, WorldState
+from vima_ros.specs import Action
+
+NODES = ["arm", "tabletop"]  # what an oracle needs, and the manager
+ENDED = (ArmState.SUCCEEDED, ArmState.ABORTED, ArmState.REFUSED, ArmState.STOPPED)
+TIMEOUT = 60.0  # of a motion [s]
+
+
+class OracleDriver:
+    """Solves episodes on the running nodes."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._states = client.listen(ArmState, "arm_state")
+        self._statuses = client.listen(TaskStatus, "task_status", qos.LATCHED)
+        self._markers = client.listen(MarkerArray, "markers")
+        self._actions = client.publisher(PolicyAction, "action")
+        client.wait_until(lambda: self._actions.get_subscription_count() > 0, "arm node")
+
+    def run(self, task: Task, seed: int, level: Level | None = None) -> TaskStatus:
+        """The judge's last word on one episode.
+
+        Raises VimaError: TIMEOUT, or the gate's code for an action that it refused.
+        """
+        episode = task.sample(seed, level)
+        oracle = task.oracle(episode)
+        status = self._load(task.name, episode.level.value, seed)
+        while status.outcome == TaskStatus.RUNNING:
+            poses = oracle.act(self._world_state(episode, status))
+            if poses is None:
+                raise VimaError("GAVE_UP", f"the oracle sees nothing left to do; {status.reason}")
+            status = self._act(task, poses, status)
+        return status
+
+    def _load(self, task: str, level: str, seed: int) -> TaskStatus:
+        before = self._statuses.count
+        answer = self._client.call(
+            LoadTask, "load_task", LoadTask.Request(task=task, level=level, seed=seed)
+        )
+        if not answer.success:
+            raise VimaError("NOT_LOADED", answer.message)
+        return self._statuses.wait(
+            lambda m: (m.task, m.level, m.seed, m.steps) == (task, level, seed, 0),
+            TIMEOUT,
+            "task_status",
+            before,
+        )
+
+    def _world_state(self, episode: Episode, status: TaskStatus) -> WorldState:
+        """As it is after what was judged last."""
+        judged = conversions.stamp_to_ns(status.header.stamp)
+        self._seen = self._markers.wait(
+            lambda m: m.markers and _stamp(m) > judged,
+            15,
+            "markers",
+            max(self._markers.count - 1, 0),
+        )
+        poses = {m.ns: conversions.pose_from_message(m.pose) for m in self._seen.markers}
+        return WorldState(poses, episode.scene)
+
+    def _act(self, task: Task, poses: tuple[Pose, Pose], status: TaskStatus) -> TaskStatus:
+        workspace = Workspace()
+        chosen = Action.from_poses(*poses, workspace, primitive(task))
+        action = PolicyAction(
+            prompt_id=f"oracle/{task.name}/{status.seed}",
+            step=status.steps,
+            primitive=int(chosen.primitive),
+            bins=chosen.bins.astype("uint8"),
+            observation_stamp=self._seen.markers[0].header.stamp,
+        )
+        pose0, pose1 = chosen.poses(workspace)
+        action.pose0 = conversions.pose_to_message(pose0)
+        action.pose1 = conversions.pose_to_message(pose1)
+        action.header.frame_id = self._seen.markers[0].header.frame_id
+        command_id = conversions.action_id(action)
+        states, statuses = self._states.count, self._statuses.count
+        self._actions.publish(action)
+        end = self._states.wait(
+            lambda m: m.command_id == command_id and m.state in ENDED,
+            TIMEOUT,
+            f"end of {command_id}",
+            states,
+        )
+        not_judged = end.state in (ArmState.REFUSED, ArmState.STOPPED)
+        if not_judged or end.code == ArmState.RESET:
+            raise VimaError(end.code, end.message)
+        steps = status.steps + 1
+        return self._statuses.wait(lambda m: m.steps == steps, TIMEOUT, "verdict", statuses)
+
+
+def _stamp(markers: MarkerArray) -> int:
+    return conversions.stamp_to_ns(markers.markers[0].header.stamp)
+
+
+def measure(options: argparse.Namespace) -> bool:
+    """Print how each task went; whether all episodes were solved."""
+    level = find_level(options.level or None)
+    tasks = choose_tasks(options.tasks or None, level)
+    keep_to_ourselves()
+    with (
+        NodeProcesses(options.out / "logs", robot=options.robot) as processes,
+        Client("oracle") as client,
+    ):
+        values = {"nodes": NODES, "rate": 30.0, "real_time_factor": options.speed}
+        processes.start([*NODES, "manager"], values | {"send_prompt": False})
+        client.wait_for_active(NODES, check=processes.check_alive)
+        driver, all_solved = OracleDriver(client), True
+        for task in tasks:
+            begin, solved = time.monotonic(), 0
+            for seed in range(options.first_seed, options.first_seed + options.seeds):
+                try:
+                    status = driver.run(task, seed, level)
+                    good, why = status.outcome == TaskStatus.SUCCESS, status.reason
+                except VimaError as error:
+                    good, why = False, f"{error.code}: {error}"
+                solved += good
+                if not good:
+                    print(f"  {task.name}, seed {seed}: {why}", flush=True)
+            seconds = (time.monotonic() - begin) / options.seeds
+            rate = f"{solved}/{options.seeds} solved, {seconds:.1f} s an episode"
+            print(f"{task.name}: {rate}", flush=True)
+            all_solved &= solved == options.seeds
+    return all_solved
+
+
+def main(args: list[str] | None = None) -> None:
+    """``ros2 run vima_ros oracle``: exit code 0 where all was solved, 1 where not."""
+    parser = argparse.ArgumentParser(prog="oracle", description=__doc__.splitlines()[0])
+    parser.add_argument("--tasks", nargs="+", choices=list(TASKS), help="default: all")
+    parser.add_argument("--level", default="", help="default: each task's first")
+    parser.add_argument("--seeds", type=int, default=1, help="episodes of each task")
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--robot", default="tabletop", help="file in config/robots/")
+    parser.add_argument("--speed", type=float, default=10.0, help="simulated seconds a second")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the logs")
+    options = parser.parse_args(remove_ros_args(args or sys.argv)[1:])
+    try:
+        sys.exit(not measure(options))
+    except VimaError as error:
+        print(f"oracle: {error.code}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

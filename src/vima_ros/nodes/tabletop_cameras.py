@@ -1,0 +1,74 @@
+"""The cameras of the simulated tabletop, and where its objects really are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sensor_msgs.msg import CameraInfo, Image
+from visualization_msgs.msg import Marker, MarkerArray
+
+from vima_ros.nodes import conversions, images, qos
+from vima_ros.sim.tabletop import Tabletop
+from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH, VIEWS
+
+# VIMA-Bench's cameras, 1000 m away: focal length [px], principal point x, y [px]
+INTRINSICS = {"front": (355555.0, 128.0, 63.0), "top": (250980.0, 128.0, 63.0)}
+KINDS = {"image_raw": Image, "mask": Image, "camera_info": CameraInfo}
+
+
+class Cameras:
+    """Publishes pictures, masks and ``markers`` for whoever listens."""
+
+    def __init__(self, node: Any, world: Tabletop) -> None:
+        self._node, self._world = node, world
+        self._views = {
+            view: {
+                name: node.create_publisher(kind, f"{view}/{name}", qos.CAMERA)
+                for name, kind in KINDS.items()
+            }
+            for view in VIEWS
+        }
+        self._overview = node.create_publisher(Image, "overview/image_raw", qos.CAMERA)
+        self._markers = node.create_publisher(MarkerArray, "markers", qos.RELIABLE)
+
+    def take_pictures(self) -> None:
+        """All of one moment, all with the stamp of that moment."""
+        stamp = self._node.get_clock().now().to_msg()
+        for view, publishers in self._views.items():
+            frame = f"{view}_camera"
+            publishers["camera_info"].publish(_camera_info(view, stamp, frame))
+            if publishers["mask"].get_subscription_count():
+                mask = self._world.render_mask(view)
+                publishers["mask"].publish(images.encode(mask, "mono8", stamp, frame))
+            if publishers["image_raw"].get_subscription_count():
+                picture = self._world.render(view)
+                publishers["image_raw"].publish(images.encode(picture, "rgb8", stamp, frame))
+        if self._overview.get_subscription_count():
+            picture = self._world.render_overview()
+            self._overview.publish(images.encode(picture, "rgb8", stamp, "overview_camera"))
+        if self._markers.get_subscription_count():
+            self._markers.publish(self._true_poses(stamp))
+
+    def _true_poses(self, stamp: Any) -> MarkerArray:
+        """Where each object really is, for people, tests and oracles; no node of the suite."""
+        markers = MarkerArray()
+        for index, item in enumerate(self._world.scene.objects):
+            marker = Marker(ns=item.name, id=index, type=Marker.CUBE, action=Marker.ADD)
+            marker.header.stamp = stamp
+            marker.header.frame_id = self._node.parameters.base_frame
+            marker.pose = conversions.pose_to_message(self._world.object_pose(item.name))
+            marker.scale.x = marker.scale.y = marker.scale.z = 0.05
+            marker.color.a = marker.color.g = 1.0
+            markers.markers.append(marker)
+        return markers
+
+
+def _camera_info(view: str, stamp: Any, frame_id: str) -> CameraInfo:
+    focal, x, y = INTRINSICS[view]
+    info = CameraInfo(width=POLICY_FRAME_WIDTH, height=POLICY_FRAME_HEIGHT)
+    info.header.stamp, info.header.frame_id = stamp, frame_id
+    info.distortion_model, info.d = "plumb_bob", [0.0] * 5
+    info.k = [focal, 0.0, x, 0.0, focal, y, 0.0, 0.0, 1.0]
+    info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+    info.p = [focal, 0.0, x, 0.0, 0.0, focal, y, 0.0, 0.0, 0.0, 1.0, 0.0]
+    return info

@@ -1,0 +1,49 @@
+"""Parameters of the tabletop node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vima_ros.nodes.parameters import parameter
+from vima_ros.sim.scene import SCENES
+from vima_ros.sim.tasks import TASKS
+from vima_ros.sim.tasks.base import Level
+
+LARGEST_SEED = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class TabletopParameters:
+    """Read from config/tabletop.yaml."""
+
+    robot: str = parameter(
+        "tool: a flying one that obeys arm_command; ur5e: an arm that obeys joint_trajectory "
+        "(the arm node's urdf must say so too)",
+        choices=("tool", "ur5e"),
+        read_only=True,
+    )
+    task: str = parameter(
+        "of VIMA-Bench, with prompt and judge; empty: none, only a scene; a change resets the "
+        "world",
+        choices=("", *TASKS),
+    )
+    level: str = parameter(
+        "of the task; empty: its first; a change resets the world",
+        choices=("", *(level.value for level in Level)),
+    )
+    scene: str = parameter(
+        "what stands on the table without a task; a change resets the world",
+        choices=(*SCENES, "random"),
+    )
+    seed: int = parameter(
+        "of the task's episode. Without a task 0: places as the scene states them; else scattered "
+        "by this seed. A change resets the world",
+        low=0,
+        high=LARGEST_SEED,
+    )
+    send_prompt: bool = parameter("give the task's prompt to the prompt node when it is set up")
+    rate: float = parameter("pictures of both cameras [Hz]", low=0.1, high=30, read_only=True)
+    real_time_factor: float = parameter(
+        "simulated seconds a second of the node's clock", low=0.05, high=20
+    )
+    base_frame: str = parameter("frame of tool pose and markers", read_only=True)

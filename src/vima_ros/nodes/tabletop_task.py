@@ -1,0 +1,145 @@
+"""What the tabletop serves beside a robot: a task's start, its prompt and its judge's word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from vima_msgs.msg import ArmState, Prompt, PromptAsset, TaskStatus
+from vima_msgs.srv import GetTaskStatus
+from vima_ros.nodes import conversions, images, qos
+from vima_ros.sim.episode_run import find_level, world_state
+from vima_ros.sim.prompt_pictures import prompt_pictures
+from vima_ros.sim.scene import SCENES, Scene, random_scene, scatter
+from vima_ros.sim.tabletop import Tabletop
+from vima_ros.sim.tasks import find_task
+from vima_ros.sim.tasks.base import Asset, Episode, Judge, Outcome
+from vima_ros.sim.tool import SETTLE_LIMIT
+
+OUTCOMES = {
+    Outcome.RUNNING: TaskStatus.RUNNING,
+    Outcome.SUCCESS: TaskStatus.SUCCESS,
+    Outcome.FAILURE: TaskStatus.FAILURE,
+}
+
+
+@dataclass(frozen=True)
+class Start:
+    """What to set up: a task, or, where ``task`` is empty, a scene. As the parameters say it."""
+
+    task: str
+    level: str
+    scene: str
+    seed: int
+
+    def __str__(self) -> str:
+        """For people."""
+        if not self.task:
+            return f"scene {self.scene}, seed {self.seed}"
+        return f"task {self.task}, level {self.level or 'first'}, seed {self.seed}"
+
+    def make(self) -> tuple[Scene, Episode | None]:
+        """Raises VimaError (UNKNOWN_TASK, UNKNOWN_LEVEL)."""
+        if self.task:
+            episode = find_task(self.task).sample(self.seed, find_level(self.level or None))
+            return episode.scene, episode
+        if self.scene == "random":
+            return random_scene(self.seed), None
+        scene = SCENES[self.scene]
+        return scatter(scene, self.seed) if self.seed else scene, None
+
+
+class TaskServer:
+    """Publishes ``task_status`` and ``task_prompt``; judges what the arm does."""
+
+    def __init__(self, node: Any, world: Tabletop) -> None:
+        self._node, self._world = node, world
+        self._episode: Episode | None = None
+        self._judge: Judge | None = None
+        self._counted, self._begun, self._ended_at = "", 0, float("inf")
+        self._prompt_owed = False
+        self.status = TaskStatus()
+        self._statuses = node.create_publisher(TaskStatus, "task_status", qos.LATCHED)
+        self._prompts = node.create_publisher(Prompt, "task_prompt", qos.LATCHED)
+        self._to_prompt_node = node.create_publisher(Prompt, "prompt", qos.LATCHED)
+        node.listen(ArmState, "arm_state", self._on_arm_state, qos.RELIABLE)
+        node.serve(GetTaskStatus, "get_task_status", self._on_get_status)
+
+    def begin(self, episode: Episode | None) -> None:
+        """The world shows the start of ``episode``, or of none."""
+        self._episode, self._ended_at = episode, float("inf")
+        self._judge = find_task(episode.task).judge(episode) if episode else None
+        self._begun = self._node.now_ns()
+        self.status = TaskStatus()
+        self._prompt = Prompt()
+        self._prompt.header.stamp = conversions.ns_to_stamp(self._begun)
+        if episode is not None:
+            self.status.task, self.status.level = episode.task, episode.level.value
+            self.status.seed, self.status.step_limit = episode.seed, episode.step_limit
+            self.status.prompt = self._prompt.text = episode.prompt
+            self._prompt.assets = [make_asset(n, asset) for n, asset in episode.assets.items()]
+        self._prompt_owed = episode is not None
+        self._prompts.publish(self._prompt)
+        self._publish()
+
+    def advanced(self) -> None:
+        """The world has moved on: look at it, and judge it once it rests after a command."""
+        if self._judge is None:
+            return
+        world = world_state(self._world)
+        self._judge.watch(world)
+        if self._world.time < self._ended_at:
+            return
+        if not (self._world.at_rest or self._world.time > self._ended_at + SETTLE_LIMIT):
+            return
+        self._ended_at = float("inf")
+        verdict, status = self._judge.update(world), self.status
+        status.steps += 1
+        status.outcome, status.reason = OUTCOMES[verdict.outcome], verdict.reason
+        if status.outcome == TaskStatus.RUNNING and status.steps >= status.step_limit:
+            status.outcome = TaskStatus.FAILURE
+            status.reason = f"not solved in {status.step_limit} steps; {verdict.reason}".strip(
+                "; "
+            )
+        self._publish()
+
+    def pictures_taken(self) -> None:
+        """The new world was seen: whoever is prompted now does not act on the one before."""
+        if self._prompt_owed and self._node.parameters.send_prompt:
+            self._to_prompt_node.publish(self._prompt)
+        self._prompt_owed = False
+
+    def _on_arm_state(self, message: ArmState) -> None:
+        """The end of a command counts once, whoever reports it and however often."""
+        ended = message.state in (ArmState.SUCCEEDED, ArmState.ABORTED)
+        if not (ended and message.command_id) or message.code == ArmState.RESET:
+            return
+        before = conversions.stamp_to_ns(message.header.stamp) <= self._begun
+        if before or message.command_id == self._counted:
+            return
+        self._counted = message.command_id
+        if self.status.outcome == TaskStatus.RUNNING:
+            self._ended_at = self._world.time
+
+    def _publish(self) -> None:
+        self.status.header.stamp = self._node.get_clock().now().to_msg()
+        self._statuses.publish(self.status)
+        if self._episode is not None:
+            s = self.status
+            outcome = next(name.value for name, number in OUTCOMES.items() if number == s.outcome)
+            text = f"{s.task}, seed {s.seed}, step {s.steps} of {s.step_limit}: {outcome}"
+            self._node.get_logger().info(f"{text} {s.reason}".strip())
+
+    def _on_get_status(self, request: Any, response: Any) -> Any:
+        response.success, response.status = self._episode is not None, self.status
+        response.message = "" if response.success else "no task is served; call load_task"
+        return response
+
+
+def make_asset(name: str, asset: Asset) -> PromptAsset:
+    """The picture of a prompt as a message, both views with their masks."""
+    message = PromptAsset(name=name, kind=int(asset.kind))
+    for view, picture in prompt_pictures(asset.scene, asset.kind).items():
+        setattr(message, view, images.encode(picture.rgb, "rgb8"))
+        setattr(message, f"{view}_mask", images.encode(picture.mask, "mono8"))
+    return message

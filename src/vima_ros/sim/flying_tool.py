@@ -1,0 +1,90 @@
+"""The flying tool: no arm, only a tool on servos along x, y, z and yaw; fast to simulate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from vima_ros.arm.motion import Waypoint
+from vima_ros.errors import VimaError
+from vima_ros.geometry import Pose, quaternion_from_yaw, yaw_from_quaternion
+from vima_ros.sim.engine import mujoco
+from vima_ros.sim.path import StraightMove
+from vima_ros.sim.scene import Scene
+from vima_ros.sim.tool import Tool
+from vima_ros.sim.world import AXES, SERVO, TIMESTEP, TOOL, TOOL_HOME
+
+_BLOCKED_ERROR = 0.02  # the tool this far from where it should be is blocked [m]
+
+
+class FlyingTool(Tool):
+    """Flies straight from waypoint to waypoint."""
+
+    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, scene: Scene) -> None:
+        super().__init__(model, data, scene)
+        joints = [model.joint(f"{TOOL}/{axis}") for axis in AXES]
+        self._qpos = np.array([joint.qposadr[0] for joint in joints])
+        self._lead = np.array([SERVO[axis][1] / SERVO[axis][0] for axis in AXES])  # kv / kp [s]
+        self._target, self._velocity = np.array([*TOOL_HOME, 0.0]), np.zeros(4)
+        data.qpos[self._qpos] = self._target
+
+    @property
+    def pose(self) -> Pose:
+        """Of the tip."""
+        *position, yaw = self._data.qpos[self._qpos]
+        return Pose(np.array(position), quaternion_from_yaw(yaw))
+
+    def _plan(self, waypoints: tuple[Waypoint, ...]) -> Iterator[None]:
+        for waypoint in waypoints:
+            height = self._target[2]
+            yield from self._follow(waypoint)
+            if not waypoint.tool_on:
+                self._suction.drop()
+            elif self._suction.pick() is None:
+                yield from self._give_up(waypoint, height)
+            yield from self._wait(waypoint.dwell)
+        yield from self._settle()
+
+    def _follow(self, waypoint: Waypoint) -> Iterator[None]:
+        move = StraightMove(self._target, _goal(waypoint.pose), waypoint.max_speed)
+        steps = max(math.ceil(move.duration / TIMESTEP), 1)
+        for step in range(1, steps + 1):
+            self._target, self._velocity = move.at(step * TIMESTEP)
+            yield
+            error = math.dist(self._target[:3], self._data.qpos[self._qpos[:3]])
+            if error > _BLOCKED_ERROR:
+                raise VimaError(
+                    "BLOCKED",
+                    f"the tool is {error:.3f} m off its path to {waypoint.pose.position} m; "
+                    f"valid: a path free of obstacles, within {_BLOCKED_ERROR} m",
+                )
+            if waypoint.until_contact and len(self._suction.touched):
+                self._hold()
+                return
+
+    def _give_up(self, waypoint: Waypoint, height: float) -> Iterator[None]:
+        """Rise to where the move came from, let the scene rest, and fail."""
+        x, y, z = self._target[:3]
+        back = Pose(np.array([x, y, max(height, z)]), waypoint.pose.quaternion)
+        yield from self._follow(Waypoint(back, False, waypoint.max_speed))
+        yield from self._settle()
+        raise VimaError(
+            "NOT_PICKED",
+            f"suction at x {x:.3f}, y {y:.3f}, z {z:.3f} m found nothing to pick; "
+            "valid: the tip on a movable object",
+        )
+
+    def _hold(self) -> None:
+        self._target, self._velocity = self._data.qpos[self._qpos].copy(), np.zeros(4)
+
+    def _step(self) -> None:
+        # The servo damps against standing still; the lead makes it damp against the set speed.
+        self._data.ctrl[:] = self._target + self._lead * self._velocity
+        mujoco.mj_step(self._model, self._data)
+
+
+def _goal(pose: Pose) -> np.ndarray:
+    """(4,) x, y, z [m] and yaw [rad]."""
+    return np.append(pose.position, yaw_from_quaternion(pose.quaternion))

@@ -1,0 +1,68 @@
+"""Waypoints on the joint-level arm: planned, followed and sequenced as the arm node does it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+from vima_ros.arm.execution import Execution
+from vima_ros.arm.kinematics import ArmModel
+from vima_ros.arm.motion import Waypoint
+from vima_ros.arm.timing import JointLimits
+from vima_ros.arm.trajectory import plan_trajectory
+from vima_ros.errors import VimaError
+from vima_ros.geometry import Pose
+from vima_ros.sim.engine import mujoco
+from vima_ros.sim.robot import Robot
+from vima_ros.sim.robot_model import TIP, joint_names
+from vima_ros.sim.scene import Scene
+from vima_ros.sim.tool import Tool
+
+
+class JointTool(Tool):
+    """The arm of a URDF. Driven through ``robot``, or by waypoints as any ``Tool``; not both."""
+
+    def __init__(
+        self, model: mujoco.MjModel, data: mujoco.MjData, scene: Scene, urdf: Path
+    ) -> None:
+        super().__init__(model, data, scene)
+        self.robot = Robot(model, data, self._suction, joint_names(urdf))
+        self._urdf, self._limits = urdf, JointLimits()
+
+    @property
+    def pose(self) -> Pose:
+        """Of the tip."""
+        return self.robot.pose
+
+    @cached_property
+    def _arm(self) -> ArmModel:
+        """Only planning needs Pinocchio."""
+        return ArmModel.from_urdf(self._urdf, TIP)
+
+    def _plan(self, waypoints: tuple[Waypoint, ...]) -> Iterator[None]:
+        plan = plan_trajectory(waypoints, self.robot.state.joints, self._arm, self._limits)
+        return self._run(Execution(plan, self._arm, self._limits))
+
+    def _run(self, execution: Execution) -> Iterator[None]:
+        robot = self.robot
+        while execution.outcome is None:
+            order = execution.update(self._data.time, robot.state)
+            if order is not None:
+                robot.guard(order.stop_on_contact)
+                robot.suction(order.suction)
+                if order.segment is not None:
+                    segment = order.segment
+                    robot.follow(segment.times, segment.positions, segment.velocities)
+            yield
+            if robot.fault:
+                raise VimaError("BLOCKED", robot.fault)
+        yield from self._settle()
+        if execution.outcome.code != "OK":
+            raise VimaError(execution.outcome.code, execution.outcome.message)
+
+    def _hold(self) -> None:
+        self.robot.hold()
+
+    def _step(self) -> None:
+        self.robot.step()
