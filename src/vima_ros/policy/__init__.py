@@ -2,8 +2,8 @@
 
 To read in this order: ``config``, ``batches`` (values to tensors); ``attention``, ``objects``,
 ``controller``, ``network`` (the model, and its plain forward pass); ``history``, ``decision``,
-``engine`` (one step at a time); ``precision``; then files: ``checks``, ``checkpoint``, ``weights``,
-``loading``. Beside them ``tokenizer``, ``episode`` (when to decide) and ``benchmark``.
+``engine`` (one step at a time); ``precision``; then files: ``checks``, ``checkpoint``,
+``weights``, ``loading``. Beside them ``tokenizer``, ``episode`` (when to decide), ``benchmark``.
 
 Importing this package loads neither torch nor transformers; ``load_policy`` does when it is used.
 """
