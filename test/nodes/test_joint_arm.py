@@ -11,7 +11,7 @@ from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import Pose
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Image, JointState
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from visualization_msgs.msg import MarkerArray
@@ -237,6 +237,14 @@ def test_trouble_is_said_once_and_the_next_trajectory_is_followed(cell):
         assert {m.state for m in later} == {ArmState.IDLE}
     cell.follow(names, (3, list(UR5E_HOME)))
     cell.joints.wait(lambda m: list(m.position) == pytest.approx(UR5E_HOME, abs=1e-3), 15, "home")
+
+
+def test_people_can_watch_the_arm():
+    with Client("eye") as eye:
+        pictures = eye.listen(Image, "overview/image_raw", qos.CAMERA)
+        picture = images.decode_colour(pictures.wait(lambda m: True, 30, "overview"))
+    assert picture.shape == (480, 640, 3)
+    assert picture.std() > 20
 
 
 # --- tasks

@@ -106,6 +106,6 @@ def _assign(geom: mujoco.MjsGeom, touches: bool) -> None:
 
 def _step_back(spec: mujoco.MjSpec) -> None:
     """The overview, wide enough for the arm at work."""
-    spec.body("centre").pos = [0.4, 0.04, 0.2]
+    spec.body("centre").pos = [0.36, 0.02, 0.3]
     overview = spec.camera("overview")
-    overview.pos, overview.fovy = [1.7, 1.0, 1.3], 36.0
+    overview.pos, overview.fovy = [1.8, 1.05, 1.35], 39.0
