@@ -94,7 +94,8 @@ class Demo:
         counts = " and ".join(f"{len(getattr(seen, v).objects)} in the {v} view" for v in VIEWS)
         gate = f"OK, {len(sent[0].waypoints)} waypoints" if sent else f"{ended.code}"
         done = {ArmState.SUCCEEDED: "carried out", ArmState.REFUSED: "did not move"}
-        outcome = f"{done.get(ended.state, ended.code)}. {ended.message}".strip(". ")
+        told = (done.get(ended.state, ended.code), ended.message)
+        outcome = ". ".join(filter(None, dict.fromkeys(told)))  # either may say all there is
         lines = [
             f"objects: {counts}",
             f"action of {who}: {_describe(action)}",
