@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vima_msgs.msg import Prompt, PromptAsset
-from vima_ros.nodes import images
-from vima_ros.sim.prompt_pictures import prompt_pictures
+from vima_msgs.msg import Prompt
+from vima_ros.nodes.tabletop_task import make_asset
 from vima_ros.sim.scene import SCENES, Scene, scatter
+from vima_ros.sim.tasks.base import Asset
 from vima_ros.specs import AssetKind
 
 
@@ -49,9 +49,5 @@ def make_prompt(show: Show, seed: int) -> Prompt:
             kind, pictured = AssetKind.OBJECT, Scene((scene.object(shown),))
         else:
             kind, pictured = AssetKind.SCENE, scatter(scene, seed)
-        asset = PromptAsset(name=name, kind=int(kind))
-        for view, picture in prompt_pictures(pictured, kind).items():
-            setattr(asset, view, images.encode(picture.rgb, "rgb8"))
-            setattr(asset, f"{view}_mask", images.encode(picture.mask, "mono8"))
-        prompt.assets.append(asset)
+        prompt.assets.append(make_asset(name, Asset(kind, pictured)))
     return prompt

@@ -17,7 +17,8 @@ from vima_ros.sim.scene import SceneObject
 from vima_ros.sim.shapes import SHAPES
 from vima_ros.sim.tasks.base import Episode, Judge, Oracle, Outcome, Task, Verdict, WorldState
 from vima_ros.sim.tasks.grasp import grasp_point, heading
-from vima_ros.sim.tasks.layout import XY
+from vima_ros.sim.tasks.layout import XY, Table, choose
+from vima_ros.sim.tasks.splits import Split
 
 TOLERANCE = 0.10  # between an object and its place [m]
 YAW_TOLERANCE = math.radians(15)
@@ -82,6 +83,19 @@ class PlacementGoal:
     def objects(self) -> tuple[str, ...]:
         """Those that have to go somewhere."""
         return tuple(dict.fromkeys(goal.object for stage in self.stages for goal in stage))
+
+
+def base_and_dragged(
+    table: Table, random: np.random.Generator, split: Split, dragged_name: str
+) -> tuple[SceneObject, SceneObject]:
+    """A base, and an object to put into it, placed, with shapes and textures of ``split``."""
+    base = table.place(
+        "base_obj", choose(random, split.base_shapes), choose(random, split.base_textures)
+    )
+    dragged = table.place(
+        dragged_name, choose(random, split.dragged_shapes), choose(random, split.dragged_textures)
+    )
+    return base, dragged
 
 
 def into(base: SceneObject, name: str, tolerance: float = TOLERANCE) -> PlaceGoal:

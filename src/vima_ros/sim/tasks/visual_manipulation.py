@@ -7,7 +7,7 @@ import numpy as np
 from vima_ros.sim.scene import Scene
 from vima_ros.sim.tasks.base import Draft
 from vima_ros.sim.tasks.layout import Table, choose
-from vima_ros.sim.tasks.placement import PlacementGoal, PlacementTask, into
+from vima_ros.sim.tasks.placement import PlacementGoal, PlacementTask, base_and_dragged, into
 from vima_ros.sim.tasks.prompts import object_asset
 from vima_ros.sim.tasks.splits import Split
 
@@ -23,14 +23,7 @@ class VisualManipulation(PlacementTask):
 
     def _draw(self, random: np.random.Generator, split: Split) -> Draft:
         table = Table(random)
-        base = table.place(
-            "base_obj", choose(random, split.base_shapes), choose(random, split.base_textures)
-        )
-        dragged = table.place(
-            "dragged_obj_1",
-            choose(random, split.dragged_shapes),
-            choose(random, split.dragged_textures),
-        )
+        base, dragged = base_and_dragged(table, random, split, "dragged_obj_1")
         fixed = random.random() < _FIXED_DISTRACTOR
         looks = [
             (shape, texture)
