@@ -21,7 +21,8 @@ def test_a_death_stops_the_arm_and_is_named_and_recovers(suite, victim):
     assert len(stop.waypoints) == 0
     # Who is left to say it: the arm node for a dead manager, else the manager.
     witness = "arm" if victim == "manager" else "manager"
-    assert f"{victim} died: no heartbeat" in suite.processes.log(witness)
+    sentence = f"{victim} died: no heartbeat"  # logged only after the command has left
+    suite.client.wait_until(lambda: sentence in suite.processes.log(witness), f"{sentence!r}")
     if victim != "tabletop":
         states.wait(lambda m: m.state == ArmState.STOPPED, 15, "STOPPED")
 
