@@ -1,7 +1,9 @@
 # Everything prepares itself: see ./vima. BAG=DIR and OUT=DIR choose a recording and where to write.
 OUT ?= out
+TORCHVISION_TESTS = test/unit/perception/test_*_mask_rcnn.py \
+	test/unit/training/test_detector_training.py
 
-.PHONY: demo test bench replay lint setup clean
+.PHONY: demo test test-train bench replay lint setup clean
 
 demo:  ## simulated tabletop, three prompts, pictures under out/
 	./vima demo --out $(OUT)
@@ -10,12 +12,16 @@ test:  ## formatting, lint, types, unit tests, node tests
 	./vima exec $(MAKE) --no-print-directory lint
 	./vima exec python -m pytest $(PYTEST_ARGS)
 
+test-train:  ## what needs torchvision: the detector's training, its torch backend (5 GB more)
+	./vima --train exec python -m pytest $(TORCHVISION_TESTS) $(PYTEST_ARGS)
+
 lint:
 	ruff format --check .
 	ruff check .
 	mypy
 
-bench:  ## how fast the policy decides, what the Fast DDS profile changes: also $(OUT)/bench.md, .json
+bench:  ## how fast everything is, beside its peers (5 GB more): also $(OUT)/bench.md, .json
+	./vima --train setup
 	./vima bench --out $(OUT)
 
 replay:  ## a recorded bag through the real nodes: make replay BAG=DIR [OUT=DIR]
@@ -26,4 +32,4 @@ setup:
 	./vima setup
 
 clean:
-	rm -rf .venv build install log out
+	rm -rf .venv .venv-train build install log out

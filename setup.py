@@ -4,13 +4,14 @@ from setuptools import find_packages, setup
 
 NODES = ["perception", "prompt", "policy", "arm", "manager", "tabletop"]
 TOOLS = ["send_prompt", "replay", "demo", "bench", "convert_checkpoint", "demonstrate", "oracle"]
+TOOLS += ["train_detector", "evaluate_detector", "calibrate"]
 
 setup(
     name="vima_ros",
     version="0.1.0",
     package_dir={"": "src"},
     packages=find_packages("src", include=["vima_ros", "vima_ros.*"]),
-    package_data={"vima_ros": ["policy/tokenizer.json"]},
+    package_data={"vima_ros": ["policy/tokenizer.json", "perception/weights/*"]},
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/vima_ros"]),
         ("share/vima_ros", ["package.xml"]),

@@ -159,3 +159,23 @@ prepare() {
   fi
   exec 9>&-
 }
+
+# A second environment, for training: .venv, and before it the torch that torchvision is built for.
+prepare_training() {
+  local state site pip_hint="check that pip reaches the package index and that 10 GB are free"
+  prepare
+  exec 9>log/.setup.lock
+  flock 9
+  state=$(cat .venv/.prepared requirements/torchvision.txt | sha256sum)
+  if [ "$(cat .venv-train/.prepared 2>/dev/null)" != "$state" ]; then
+    step "virtual environment .venv-train" "remove .venv-train and run this again" \
+      .venv/bin/python -m venv --clear .venv-train
+    step "torch and torchvision" "$pip_hint" .venv-train/bin/python -m pip install --quiet \
+      --disable-pip-version-check -r requirements/torchvision.txt
+    site=$(.venv-train/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    .venv/bin/python -c 'import sysconfig
+print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' >"$site/vima_venv.pth"
+    echo "$state" >.venv-train/.prepared
+  fi
+  exec 9>&-
+}

@@ -67,6 +67,24 @@ def test_a_compressed_bomb_is_refused_before_it_is_unpacked():
         decode_colour(CompressedImage(format="png", data=bytes(bomb)))
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+@pytest.mark.parametrize("missing", [1, 2, 10, 1000])
+def test_a_compressed_image_that_is_cut_off_is_refused(suffix, missing):
+    noise = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    data = cv2.imencode(suffix, noise)[1].tobytes()
+    message = CompressedImage(format=suffix[1:], data=data[:-missing])
+    with pytest.raises(VimaError, match="valid: "):
+        decode_colour(message)
+    padded = CompressedImage(format=suffix[1:], data=data + bytes(32))  # as some cameras do
+    assert decode_colour(padded).shape == noise.shape
+
+
+def test_a_byte_has_no_order():
+    message = encode(RGB, "rgb8")
+    message.is_bigendian = 1
+    assert (decode_colour(message) == RGB).all()
+
+
 @pytest.mark.parametrize("big_endian", [False, True])
 def test_masks_keep_their_ids(big_endian):
     ids = np.array([[0, 1, 255], [256, 4000, 65535]], np.uint16)
@@ -84,7 +102,9 @@ def test_padded_rows_are_cut_off():
     assert (decode_colour(message) == RGB).all()
 
 
-@pytest.mark.parametrize("encoding", ["16UC1", "32FC1", "mono16", "", "rgb8; rm"])
+@pytest.mark.parametrize(
+    "encoding", ["16UC1", "32FC1", "mono16", "rgb16", "bayer_rggb16", "nv21", "", "rgb8; rm"]
+)
 def test_what_is_no_colour_is_refused_naming_what_is(encoding):
     message = encode(RGB, "rgb8")
     message.encoding = encoding

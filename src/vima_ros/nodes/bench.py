@@ -1,4 +1,4 @@
-"""`bench`: how fast the policy decides, the tabletop runs and the arm plans, and images travel."""
+"""`bench`: how fast perception, policy, simulation, the arm's planning and transport are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 from rclpy.utilities import remove_ros_args
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes import bench_simulation, bench_transport
+from vima_ros.nodes import bench_perception, bench_simulation, bench_transport
+from vima_ros.perception.detector import DETECTORS
 from vima_ros.policy.benchmark import plan as planning
 from vima_ros.policy.benchmark.tables import describe, tables
 from vima_ros.policy.config import PUBLISHED
@@ -24,7 +25,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "part",
         nargs="?",
-        choices=("policy", "simulation", "transport"),
+        choices=("perception", "policy", "simulation", "transport"),
         help="only this; default: all",
     )
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for bench.md, .json")
@@ -35,6 +36,12 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument("--threads", type=int, default=plan.threads, help="0: PyTorch's own choice")
     group.add_argument("--repeat", type=int, default=plan.repeat, help="turns")
     group.add_argument("--agreement-size", default=plan.agreement_size)
+    eyes = bench_perception.PerceptionPlan()
+    group = parser.add_argument_group("perception")
+    group.add_argument("--detector", default=eyes.detector, choices=sorted(DETECTORS))
+    group.add_argument("--weights", default=eyes.weights, help="file; none: the detector's own")
+    group.add_argument("--pairs", type=int, default=eyes.pairs, help="of pictures")
+    group.add_argument("--peer-python", default="", help="a Python that has torchvision")
     return parser
 
 
@@ -50,6 +57,15 @@ def _plan(options: argparse.Namespace) -> planning.Plan:
     )
 
 
+def _eyes(options: argparse.Namespace) -> bench_perception.PerceptionPlan:
+    return bench_perception.PerceptionPlan(
+        detector=options.detector,
+        weights=str(Path(options.weights).resolve()) if options.weights else "",
+        pairs=options.pairs,
+        peer_python=options.peer_python,
+    )
+
+
 def _progress(what: str) -> None:
     print(f"bench: {what} …", file=sys.stderr, flush=True)
 
@@ -61,6 +77,9 @@ def main(args: list[str] | None = None) -> None:
     page = ["# Benchmark"]
     try:
         plan = _plan(options)
+        if options.part in (None, "perception"):
+            results["perception"] = bench_perception.run(_eyes(options), _progress)
+            page += ["## Perception", *bench_perception.show(results["perception"])]
         if options.part in (None, "policy"):
             results["policy"] = planning.run(plan, _progress)
             page += ["## Policy", describe(results["policy"])]

@@ -1,10 +1,23 @@
-"""sensor_msgs images to arrays: one function hides whether cv_bridge or rosbags-image does it."""
+"""sensor_msgs images to arrays: one function hides whether cv_bridge or rosbags-image does it.
+
+What is right, and what is refused rather than guessed at:
+
+- Colour and grey of 8 bits a channel, in any order of channels, YUV 4:2:2 and Bayer; rows may be
+  padded. ``is_bigendian`` means nothing there, as a byte has no order.
+- 16 bits a channel (mono16, rgb16, bayer_*16, 16UC1 …) is no picture: it may be depth, and which
+  of its bits carry light (10, 12, 14, 16) the message does not say.
+- Masks hold numbers, not brightness: mono8, or mono16 in the byte order ``is_bigendian`` says.
+- Compressed: JPEG and PNG of 8 bits a channel, whole; grey, colour or with alpha, as the data say.
+  ``format`` counts where it says what the data cannot: that they are depth, or a Bayer mosaic.
+"""
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -15,13 +28,10 @@ try:
 
     _bridge = CvBridge()
 
-    def _convert(message: Any, encoding: str) -> np.ndarray:
-        if isinstance(message, CompressedImage):
-            return _bridge.compressed_imgmsg_to_cv2(message, encoding)
-        return _bridge.imgmsg_to_cv2(message, encoding)
+    _convert = _bridge.imgmsg_to_cv2
 
 except ImportError:
-    from rosbags.image import message_to_cvimage as _convert
+    from rosbags.image import image_to_cvimage as _convert
 
 MAX_PIXELS = 16_000_000  # more than any camera this is for; hostile headers claim more
 # bytes a pixel of the encodings that are colour or grey pictures
@@ -31,7 +41,11 @@ COLOUR_ENCODINGS = {
     **dict.fromkeys(("yuv422", "uyvy", "yuyv", "yuv422_yuy2"), 2),
     **dict.fromkeys(("mono8", "bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8"), 1),
 }
+OLD_NAMES = {"uyvy": "yuv422", "yuyv": "yuv422_yuy2"}  # before ROS 2 Iron
+MAX_HEADER = 2**18  # [bytes] of a JPEG before it says its size
 MASK_ENCODINGS = {"mono8": 1, "mono16": 2}
+NOT_COMPRESSIBLE = re.compile(r"bayer_|mono16|(rgb|bgr)a?16|(8S|16|32|64)[USF]?C")
+JPEG, PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"  # how the files begin
 
 
 def _bad(message: str) -> VimaError:
@@ -54,22 +68,13 @@ def _checked(message: Image, encodings: dict[str, int]) -> Any:
     rows = np.frombuffer(message.data, np.uint8).reshape(height, step)
     return SimpleNamespace(
         header=message.header,
-        encoding=message.encoding,
+        encoding=OLD_NAMES.get(message.encoding, message.encoding),
         height=height,
         width=width,
         step=row,
-        is_bigendian=message.is_bigendian,
+        is_bigendian=0,
         data=np.ascontiguousarray(rows[:, :row]),
     )
-
-
-def _converted(message: Any, encoding: str) -> np.ndarray:
-    try:
-        array = _convert(message, encoding)
-    except Exception as error:  # cv_bridge, OpenCV and rosbags each raise their own
-        name = getattr(message, "encoding", None) or getattr(message, "format", "")
-        raise _bad(f"undecodable {name!r} image: {type(error).__name__}: {error}") from error
-    return np.ascontiguousarray(array)
 
 
 def decode_colour(message: Image | CompressedImage) -> np.ndarray:
@@ -79,9 +84,15 @@ def decode_colour(message: Image | CompressedImage) -> np.ndarray:
     fit the size, or a compressed image that cannot be decoded.
     """
     if isinstance(message, CompressedImage):
-        _check_compressed_size(message)
-        return _converted(message, "rgb8")
-    return _converted(_checked(message, COLOUR_ENCODINGS), "rgb8")
+        return _decode_compressed(message)
+    checked = _checked(message, COLOUR_ENCODINGS)
+    try:
+        return np.ascontiguousarray(_convert(checked, "rgb8"))
+    except Exception as error:  # cv_bridge, OpenCV and rosbags each raise their own
+        raise _bad(
+            f"{message.width}x{message.height} {message.encoding} cannot be converted: "
+            f"{type(error).__name__}: {error}; valid: an even width for YUV"
+        ) from error
 
 
 def decode_mask(message: Image) -> np.ndarray:
@@ -96,23 +107,46 @@ def decode_mask(message: Image) -> np.ndarray:
     return checked.data.view(dtype).astype(np.uint16)
 
 
-def _check_compressed_size(message: CompressedImage) -> None:
-    """Refuse a compressed image that would unpack to more than MAX_PIXELS, before unpacking it."""
-    size = _jpeg_or_png_size(bytes(message.data[:65536]))
+def _decode_compressed(message: CompressedImage) -> np.ndarray:
+    """Every claim is checked before anything is unpacked."""
+    data = bytes(message.data)
+    said = f"compressed image of format {message.format!r}"
+    if NOT_COMPRESSIBLE.match(message.format):
+        raise _bad(f"{said}; valid: made of a picture of 8 bits a channel, demosaiced")
+    size = _jpeg_or_png_size(data)
     if size is None:
-        raise _bad(f"compressed image of format {message.format!r}; valid: JPEG or PNG data")
+        raise _bad(f"{said}; valid: JPEG or PNG data")
     if not 0 < size[0] * size[1] <= MAX_PIXELS:
         raise _bad(f"size {size[0]}x{size[1]} px; valid: 1 to {MAX_PIXELS} pixels")
+    if data.startswith(PNG) and data[24] > 8:
+        raise _bad(f"PNG of {data[24]} bits a channel; valid: up to 8")
+    if not _is_whole(data):
+        raise _bad(f"{said}, {len(data)} bytes, cut off; valid: data up to their end mark")
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION  # as the camera saw it
+    try:
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise _bad(f"{said} cannot be decoded: {error}; valid: JPEG or PNG data") from error
+    if bgr is None:
+        raise _bad(f"{said} cannot be decoded; valid: JPEG or PNG data")
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether the end is there: PNG's last chunk; JPEG's end mark after the last scan begins."""
+    if data.startswith(PNG):
+        return b"IEND" in data[-64:]
+    return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
 
 
 def _jpeg_or_png_size(data: bytes) -> tuple[int, int] | None:
     """Width and height [px] from the file header (PNG: IHDR; JPEG: the start-of-frame marker)."""
-    if data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) >= 24:
+    if data.startswith(PNG) and len(data) > 24:
         return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    if data[:2] != b"\xff\xd8":
+    if not data.startswith(JPEG):
         return None
     at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
+    while at + 9 <= min(len(data), MAX_HEADER) and data[at] == 0xFF:
         marker = data[at + 1]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = data[at + 5 : at + 7], data[at + 7 : at + 9]

@@ -1,48 +1,37 @@
-"""The perception node: two camera views in, the objects of both out."""
+"""The perception node: two camera views in, the objects of both out.
+
+Camera callbacks only pair messages. A thread of its own (``_work``) looks at the newest pair and
+hands what it saw to the executor's thread (``_hand_over``), which publishes it.
+"""
 
 from __future__ import annotations
 
+import functools
 import time
-from dataclasses import dataclass
+from collections import deque
 from typing import Any
 
 import cv2
-import numpy as np
-from sensor_msgs.msg import CompressedImage, Image
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from sensor_msgs.msg import CameraInfo, Image
 
 from vima_msgs.msg import Observation as ObservationMessage
 from vima_msgs.msg import PerceptionStatus
 from vima_ros.errors import VimaError
-from vima_ros.nodes import conversions, images, qos
+from vima_ros.nodes import conversions, qos
 from vima_ros.nodes.base import VimaNode, run
-from vima_ros.nodes.parameters import parameter
-from vima_ros.perception.crops import extract_objects
-from vima_ros.perception.detector import DETECTORS, make_detector
-from vima_ros.perception.overlay import draw_objects
-from vima_ros.perception.pairing import StampSynchronizer
-from vima_ros.perception.view import to_policy_frame
-from vima_ros.specs import VIEWS, Observation, ViewObjects
-
-
-@dataclass(frozen=True)
-class PerceptionParameters:
-    """Read from config/perception.yaml."""
-
-    detector: str = parameter(
-        "who finds the objects", choices=tuple(sorted(DETECTORS)), read_only=True
-    )
-    compressed: bool = parameter("cameras publish CompressedImage", read_only=True)
-    sync_slop: float = parameter(
-        "largest stamp difference of a pair [s]", low=0, high=1, read_only=True
-    )
-    max_objects: int = parameter("more in one view are refused", low=1, high=64)
-    min_score: float = parameter("objects below are left out", low=0, high=1)
-    front_region: list[int] = parameter(
-        "x, y, width, height of the front image that is the policy's view, 2:1 [px]; "
-        "all 0: the largest centred 2:1 area",
-        read_only=True,
-    )
-    top_region: list[int] = parameter("the same for the top image [px]", read_only=True)
+from vima_ros.nodes.eyes_drift import DriftWatch
+from vima_ros.nodes.eyes_latency import Latencies
+from vima_ros.nodes.eyes_look import look_at
+from vima_ros.nodes.eyes_pairs import Pair, Pairs, camera_topics
+from vima_ros.nodes.eyes_status import debug_image, status_message
+from vima_ros.nodes.eyes_views import CameraView, load_calibrations
+from vima_ros.nodes.eyes_worker import NewestOnly
+from vima_ros.nodes.perception_parameters import PerceptionParameters
+from vima_ros.perception.detector import make_detector
+from vima_ros.perception.pipeline import Eyes, Seen
+from vima_ros.perception.tracking import Tracker, TrackerSettings
+from vima_ros.specs import VIEWS
 
 
 class PerceptionNode(VimaNode):
@@ -51,143 +40,153 @@ class PerceptionNode(VimaNode):
     name = "perception"
     parameters_type = PerceptionParameters
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._worker: NewestOnly[Pair] | None = None
+        self._results: deque[tuple[Pair, Seen, float]] = deque()
+        self._ready = self.create_guard_condition(self._guarded(self._hand_over))
+
     def configure(self) -> None:
         """Make the detector and create the handles."""
         p = self.parameters
         cv2.setNumThreads(1)  # for images this small, threads cost more than they bring
-        self._detector = make_detector(p.detector)
-        self._regions = {"front": _region(p.front_region), "top": _region(p.top_region)}
-        kinds = ["image", "mask"] if self._detector.needs_mask else ["image"]
-        keys = [f"{view}/{kind}" for view in VIEWS for kind in kinds]
-        self._pairs = StampSynchronizer(keys, round(p.sync_slop * 1e9))
-        self._last_set = time.monotonic()
-        self._said = PerceptionStatus()
+        calibrations = load_calibrations(p)
+        views = {
+            view: CameraView(p.region(view), calibrations.get(view), p.undistort) for view in VIEWS
+        }
+        self._detector = make_detector(p.detector, p.detector_settings)
+        self._card = self._detector.describe()
+        tracker = Tracker(TrackerSettings()) if p.track and not self._detector.identifies else None
+        self._eyes = Eyes(self._detector, views, tracker, p.rules)
+        self._calibrated = {view: made.describe() for view, made in calibrations.items()}
+        self._drift = DriftWatch(calibrations, p.drift_period, p.drift_limit)
+        self._latencies, self._said = Latencies(), PerceptionStatus()
         self._observations = self.create_publisher(ObservationMessage, "observation", qos.RELIABLE)
         self._status = self.create_publisher(PerceptionStatus, "perception_status", qos.LATCHED)
         self._debug = {
             view: self.create_publisher(Image, f"debug/{view}", qos.CAMERA) for view in VIEWS
         }
-        image_type, suffix = (CompressedImage, "/compressed") if p.compressed else (Image, "")
-        for key in keys:
-            is_image = key.endswith("/image")
-            self.listen(
-                image_type if is_image else Image,
-                f"{key}_raw{suffix}" if is_image else key,
-                lambda message, key=key: self._on_frame(key, message),
-                qos.CAMERA,
-            )
+        topics = camera_topics(p.compressed, self._detector.needs_mask)
+        self._pairs = Pairs(list(topics), p.sync_slop)
+        for key, (kind, topic) in topics.items():
+            self.listen(kind, topic, functools.partial(self._on_frame, key), qos.CAMERA)
+        for view in VIEWS if p.undistort else ():
+            self.listen(CameraInfo, f"{view}/camera_info", views[view].on_camera_info, qos.CAMERA)
         self.every(1.0, self._report_unmatched, clock=self.steady_clock)
 
+    # --- in the executor's thread, which nothing here keeps waiting
+
     def _on_frame(self, key: str, message: Any) -> None:
-        if not self.active:
+        if self._worker is None:
             return
-        frames = self._pairs.add(key, conversions.stamp_to_ns(message.header.stamp), message)
-        if frames is None:
-            return
-        self._last_set = time.monotonic()
-        messages = {key: item for key, (_, item) in frames.items()}
-        stamp = min(frames[f"{view}/image"][0] for view in VIEWS)
-        try:
-            self._perceive(messages, stamp)
-        except VimaError as error:
-            self._say(stamp, error.code, str(error))
+        pair = self._pairs.add(key, message, self.now_ns())
+        if pair is not None:
+            self._worker.put(pair)
 
-    def _perceive(self, messages: dict[str, Any], stamp: int) -> None:
-        began = time.monotonic()
-        views, headers, self._doubtful = {}, {}, 0
-        for view in VIEWS:
-            try:
-                views[view] = self._see(view, messages)
-            except VimaError as error:
-                raise VimaError(error.code, f"{view} view: {error}") from error
-            headers[view] = messages[f"{view}/image"].header
-        elapsed = time.monotonic() - began
-        counts = {f"{view}_count": len(views[view]) for view in VIEWS}
-        observation = Observation(**views, stamp=stamp)
-        code, why = self._judge(views)
-        if code == PerceptionStatus.OK:
-            self._observations.publish(conversions.observation_to_message(observation, headers))
-        self._say(stamp, code, why, detection_time=elapsed, **counts)
+    def _hand_over(self) -> None:
+        """Publish what the worker has seen, unless the clock has jumped since."""
+        while self._results:
+            pair, seen, done = self._results.popleft()
+            if self.active and pair.epoch == self._pairs.epoch:
+                seen.times["hand over"] = time.monotonic() - done
+                self._publish(pair, seen)
 
-    def _see(self, view: str, messages: dict[str, Any]) -> ViewObjects:
-        message = messages[f"{view}/image"]
-        image = to_policy_frame(images.decode_colour(message), self._regions[view])
-        mask = None
-        if self._detector.needs_mask:
-            ids = images.decode_mask(messages[f"{view}/mask"])
-            mask = to_policy_frame(ids, self._regions[view], is_mask=True)
-        found = extract_objects(image, self._detector.detect(image, view, mask))
-        sure = found.scores >= self.parameters.min_score
-        self._doubtful += np.count_nonzero(~sure)
-        objects = ViewObjects(*(values[sure] for values in found.fields))
-        if self._debug[view].get_subscription_count():
-            picture = draw_objects(image, objects)
-            header = message.header
-            self._debug[view].publish(
-                images.encode(picture, "rgb8", header.stamp, header.frame_id)
-            )
-        return objects
-
-    def _judge(self, views: dict[str, ViewObjects]) -> tuple[str, str]:
-        """A code and a reason; no object or only doubtful ones are never guessed around."""
-        p = self.parameters
-        for view, objects in views.items():
-            if len(objects) > p.max_objects:
-                return PerceptionStatus.TOO_MANY_OBJECTS, (
-                    f"{len(objects)} objects in the {view} view; valid: up to {p.max_objects}"
+    def _publish(self, pair: Pair, seen: Seen) -> None:
+        if seen.observation is not None:
+            with seen.timed("publish"):
+                self._observations.publish(
+                    conversions.observation_to_message(seen.observation, pair.headers())
                 )
-        if any(len(objects) for objects in views.values()):
-            return PerceptionStatus.OK, ""
-        if self._doubtful:
-            return PerceptionStatus.LOW_SCORE, (
-                f"{self._doubtful} objects, all with scores below {p.min_score}"
-            )
-        return PerceptionStatus.NO_OBJECT, "no object in either view"
+            seen.times["total"] = (self.now_ns() - seen.stamp) / 1e9
+        self._latencies.add(seen.times)
+        self._say(seen)
+        for view in VIEWS if seen.objects else ():
+            if self._debug[view].get_subscription_count():
+                header = pair.headers()[view]
+                self._debug[view].publish(debug_image(seen, view, header))
 
     def _report_unmatched(self) -> None:
-        if self.active and time.monotonic() - self._last_set > 1.0:
-            newest = ", ".join(
-                f"{key} {'none' if stamp is None else f'at {stamp / 1e9:.3f} s'}"
-                for key, stamp in self._pairs.unmatched().items()
-            )
-            self._say(
-                self.now_ns(),
-                PerceptionStatus.UNMATCHED_VIEWS,
-                f"no frames within {self.parameters.sync_slop} s of each other; newest: {newest}",
-            )
+        why = self._pairs.why_none() if self.active else ""
+        if why:
+            seen = Seen({"any": self.now_ns()})
+            self._say(seen.refuse(VimaError(PerceptionStatus.UNMATCHED_VIEWS, why)))
 
-    def _say(self, stamp: int, code: str, message: str, **fields: Any) -> None:
-        status = PerceptionStatus(
-            code=code, message=message, backend=self.parameters.detector, **fields
-        )
-        status.header.stamp = conversions.ns_to_stamp(stamp)
-        if code not in (self._said.code, PerceptionStatus.OK):
-            self.get_logger().warning(f"{code}: {message}")
+    def _say(self, seen: Seen) -> None:
+        status = status_message(seen, self.parameters.detector, self._card)
+        status.age = (self.now_ns() - seen.stamp) / 1e9
+        status.warnings = list(self._drift.warnings)
+        status.dropped_frames = self._worker.dropped if self._worker else 0
+        if seen.code not in (self._said.code, PerceptionStatus.OK):
+            self.get_logger().warning(f"{seen.code}: {seen.message}")
+        for warning in set(status.warnings) - set(self._said.warnings):
+            self.get_logger().warning(warning)
         self._said = status
         self._status.publish(status)
 
+    # --- in the worker's thread
+
+    def _work(self, pair: Pair) -> None:
+        self._eyes.rules = self.parameters.rules
+        needs_mask = self._detector.needs_mask
+        seen, pictures, fault = look_at(pair, self._eyes, needs_mask, self.now_ns())
+        if fault:
+            self.get_logger().error(f"unexpected error:\n{fault}")
+        self._results.append((pair, seen, time.monotonic()))
+        self._ready.trigger()
+        if seen.frames:
+            self._guarded(self._drift.check)(pictures, time.monotonic())
+
+    # --- lifecycle
+
+    def activated(self) -> None:
+        """Begin to look."""
+        self._worker = NewestOnly(self._guarded(self._work))
+
     def clock_jumped_back(self) -> None:
-        """Frames stamped before cannot be paired with what comes."""
+        """Frames stamped before cannot be paired with what comes, nor be handed on."""
         self._pairs.clear()
+        if self._worker is not None:
+            self._worker.clear()
+
+    def _stop_looking(self) -> None:
+        """End the worker; what it was at is not handed on."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+        self._results.clear()
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop looking, keep the handles."""
+        self._stop_looking()
+        self._pairs.clear()
+        return super().on_deactivate(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """End for good."""
+        self._stop_looking()
+        return super().on_shutdown(state)
+
+    def end(self) -> None:
+        """Stop looking, then the heartbeat."""
+        self._stop_looking()
+        super().end()
 
     def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
-        """What was last seen, and how long it took."""
+        """What was last seen and with what, and how long each stage takes."""
         s = self._said
         values = {
             "detector": self.parameters.detector,
+            "card": self._card,
             "objects in front": s.front_count,
             "objects in top": s.top_count,
-            "detection [ms]": round(1e3 * s.detection_time, 2),
+            "doubtful": s.doubtful_count,
+            "dropped frames": s.dropped_frames,
+            "calibration": self._calibrated,
+            "camera moved [px]": self._drift.moved,
+            "latency": self._latencies.summary(),
         }
-        return s.code in ("", PerceptionStatus.OK), f"{s.code} {s.message}".strip(), values
-
-
-def _region(values: list[int]) -> tuple[int, int, int, int] | None:
-    if len(values) != 4:
-        raise VimaError(
-            "BAD_PARAMETER", f"a region is {list(values)}; valid: x, y, width, height [px]"
-        )
-    return tuple(values) if any(values) else None
+        sentence = "; ".join([f"{s.code} {s.message}".strip(), *s.warnings])
+        return s.code in ("", s.OK) and not s.warnings, sentence, values
 
 
 def main(args: list[str] | None = None) -> None:

@@ -16,7 +16,7 @@ from vima_ros.nodes import conversions, images, qos
 from vima_ros.nodes.base import VimaNode, run
 from vima_ros.nodes.parameters import parameter
 from vima_ros.perception.crops import extract_objects
-from vima_ros.perception.detector import Instances, make_detector
+from vima_ros.perception.detector import DETECTORS, DetectorSettings, Instances, make_detector
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.prompt.assembly import MAX_TEXT_LENGTH, assemble, find_placeholders, match_assets
 from vima_ros.specs import (
@@ -36,8 +36,11 @@ class PromptParameters:
     tokenizer: str = parameter("tokenizer.json, or a name on a hub; empty: ours", read_only=True)
     detector: str = parameter(
         "finds the objects of pictures sent without masks",
-        choices=("plain_background",),
+        choices=tuple(sorted(set(DETECTORS) - {"masks"})),
         read_only=True,
+    )
+    weights: str = parameter(
+        "the detector's file; empty: the shipped one, where it has one", read_only=True
     )
 
 
@@ -50,7 +53,9 @@ class PromptNode(VimaNode):
     def configure(self) -> None:
         """Load the tokenizer and create the handles."""
         self._tokenizer = PromptTokenizer(self.parameters.tokenizer or None)
-        self._detector = make_detector(self.parameters.detector)
+        self._detector = make_detector(
+            self.parameters.detector, DetectorSettings(weights=self.parameters.weights)
+        )
         self._answer = PromptStatus()
         self._tokens = self.create_publisher(PromptTokens, "prompt_tokens", qos.LATCHED)
         self._status = self.create_publisher(PromptStatus, "prompt_status", qos.LATCHED)
@@ -143,7 +148,8 @@ class PromptNode(VimaNode):
         """The answer to the latest prompt."""
         a = self._answer
         good = a.code in ("", PromptStatus.OK)
-        return good, f"{a.code} {a.message}".strip(), {"prompt_id": a.prompt_id, "text": a.text}
+        values = {"prompt_id": a.prompt_id, "text": a.text}
+        return good, f"{a.code} {a.message}".strip(), values | self._detector.describe()
 
 
 def _largest(instances: Instances) -> Instances:

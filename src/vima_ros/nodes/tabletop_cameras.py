@@ -28,7 +28,6 @@ class Cameras:
             }
             for view in VIEWS
         }
-        self._overview = node.create_publisher(Image, "overview/image_raw", qos.CAMERA)
         # For people: the robot at work.
         self._overview = node.create_publisher(Image, "overview/image_raw", qos.CAMERA)
         self._markers = node.create_publisher(MarkerArray, "markers", qos.RELIABLE)
@@ -45,9 +44,6 @@ class Cameras:
             if publishers["image_raw"].get_subscription_count():
                 picture = self._world.render(view)
                 publishers["image_raw"].publish(images.encode(picture, "rgb8", stamp, frame))
-        if self._overview.get_subscription_count():
-            picture = self._world.render_overview()
-            self._overview.publish(images.encode(picture, "rgb8", stamp, "overview_camera"))
         if self._overview.get_subscription_count():
             picture = self._world.render_overview()
             self._overview.publish(images.encode(picture, "rgb8", stamp, "overview_camera"))

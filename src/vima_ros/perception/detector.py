@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from vima_ros.errors import VimaError
-from vima_ros.perception.instances import Detector, Instances
-from vima_ros.perception.masks import MaskDetector
-from vima_ros.perception.plain_background import PlainBackgroundDetector
+from vima_ros.perception.instances import (
+    DEFAULT_SETTINGS,
+    Detector,
+    DetectorSettings,
+    Instances,
+)
 
-__all__ = ["DETECTORS", "Detector", "Instances", "make_detector"]
+__all__ = ["DETECTORS", "Detector", "DetectorSettings", "Instances", "make_detector"]
 
-DETECTORS: dict[str, type[Detector]] = {
-    "masks": MaskDetector,
-    "plain_background": PlainBackgroundDetector,
+# By name: module and class. Imported when made, as each needs packages the others do not.
+DETECTORS = {
+    "onnx": ("onnx_runtime", "OnnxDetector"),
+    "detectron2": ("detectron2_mask_rcnn", "Detectron2Detector"),
+    "torchvision": ("torchvision_mask_rcnn", "TorchvisionDetector"),
+    "masks": ("masks", "MaskDetector"),
+    "plain_background": ("plain_background", "PlainBackgroundDetector"),
 }
 
 
-def make_detector(name: str) -> Detector:
-    """The detector registered as ``name``; VimaError (UNKNOWN_DETECTOR) lists the valid names."""
+def make_detector(name: str, settings: DetectorSettings = DEFAULT_SETTINGS) -> Detector:
+    """The detector registered as ``name``.
+
+    Raises VimaError: UNKNOWN_DETECTOR, whose message lists the valid names; INVALID_VALUE for
+    settings it has no use for; NOT_INSTALLED, whose message says what to install; NO_WEIGHTS for
+    a file that is missing; BAD_WEIGHTS for one that is another; BAD_DEVICE.
+    """
     if name not in DETECTORS:
         raise VimaError(
             "UNKNOWN_DETECTOR", f"detector {name!r}; valid: {', '.join(sorted(DETECTORS))}"
         )
-    return DETECTORS[name]()
+    module, kind = DETECTORS[name]
+    detector: Detector = getattr(import_module(f"{__package__}.{module}"), kind)(settings)
+    return detector

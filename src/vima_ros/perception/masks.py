@@ -10,10 +10,12 @@ from vima_ros.perception.instances import Detector, Instances
 class MaskDetector(Detector):
     """Takes the instance mask as it is, for instance a simulator's.
 
-    Object order is ascending id; every score is 1.
+    Object order is ascending id; every score is 1. The ids are taken to be the same in both views
+    and over time.
     """
 
     needs_mask = True
+    identifies = True
 
     def _find(self, image_rgb: np.ndarray, view: str, mask: np.ndarray | None) -> Instances:
         assert mask is not None  # ``detect`` has checked

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.instances import check_image
+from vima_ros.perception.instances import FRAME_SHAPE, check_image
 from vima_ros.specs import ViewObjects
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _FONT_SCALE = 0.45
+_MARGIN = 2  # around a text [px]
+_TITLE_HEIGHT = 20  # [px]
+_TINT = 0.35  # how much of a mask's colour covers the object
 _PICK, _PLACE = (80, 255, 80), (255, 200, 0)  # RGB
+_WHITE, _GREY = (255, 255, 255), (190, 190, 190)
+
+_Rectangle = tuple[int, int, int, int]  # left, top, right, bottom [px], all inside
 
 
 def object_colour(track_id: int) -> tuple[int, int, int]:
@@ -24,22 +30,45 @@ def object_colour(track_id: int) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def draw_objects(image_rgb: np.ndarray, objects: ViewObjects, scale: int = 3) -> np.ndarray:
-    """``image_rgb`` uint8 (128, 256, 3) enlarged ``scale`` times, with boxes, ids and scores.
+def draw_objects(
+    image_rgb: np.ndarray,
+    objects: ViewObjects,
+    scale: int = 3,
+    *,
+    mask: np.ndarray | None = None,
+    ages_s: Mapping[int, float] | None = None,
+    title: str = "",
+    detail: str = "",
+) -> np.ndarray:
+    """``image_rgb`` uint8 (128, 256, 3) enlarged ``scale`` times, with what was found on it.
+
+    Each object has its box, its track id, its score and its age from ``ages_s`` ({track id:
+    seconds}). ``mask`` integers (128, 256): whose each pixel is, by track id; those of ``objects``
+    are tinted. ``title`` (left) and ``detail`` (right) are written in a bar over the top edge.
 
     Returns uint8 RGB (128 scale, 256 scale, 3). Raises VimaError (INVALID_VALUE) for another
-    image or a scale below 1.
+    image or mask, or a scale below 1.
     """
     check_image(image_rgb)
     _check_scale(scale)
     canvas = np.repeat(np.repeat(image_rgb, scale, 0), scale, 1)
-    labels = zip(objects.boxes.tolist(), objects.track_ids, objects.scores, strict=True)
-    for (x, y, height, width), track_id, score in labels:
-        colour = object_colour(int(track_id))
-        left, top = (x - width // 2) * scale, (y - height // 2) * scale
-        right, bottom = left + (width + 1) * scale - 1, top + (height + 1) * scale - 1
+    if mask is not None:
+        _tint(canvas, mask, objects.track_ids.tolist(), scale)
+    taken: list[_Rectangle] = []
+    if title or detail:
+        taken.append(_title(canvas, title, detail))
+    boxes = [_enlarged(box, scale) for box in objects.boxes.tolist()]
+    colours = [object_colour(track_id) for track_id in objects.track_ids.tolist()]
+    for (left, top, right, bottom), colour in zip(boxes, colours, strict=True):
         cv2.rectangle(canvas, (left, top), (right, bottom), colour, 1)
-        _label(canvas, f"{track_id} {score:.2f}", (left, top - 5), colour)
+    for i, (box, colour) in enumerate(zip(boxes, colours, strict=True)):
+        track_id = int(objects.track_ids[i])
+        text = f"{track_id} {objects.scores[i]:.2f}"
+        if ages_s is not None and track_id in ages_s:
+            text += f" {_duration(ages_s[track_id])}"
+        others = boxes[:i] + boxes[i + 1 :]
+        place = _free_place(text, box, taken, others, canvas.shape)
+        taken.append(_write(canvas, text, place, colour))
     return canvas
 
 
@@ -65,7 +94,7 @@ def draw_action(
     for point, colour, label in ((start, _PICK, labels[0]), (end, _PLACE, labels[1])):
         cv2.circle(drawn, point, 2 * scale, (0, 0, 0), 4, cv2.LINE_AA)
         cv2.circle(drawn, point, 2 * scale, colour, 2, cv2.LINE_AA)
-        _label(drawn, label, (point[0] + 2 * scale + 3, point[1] - 2 * scale), colour)
+        _write(drawn, label, (point[0] + 2 * scale + 3, point[1] - 2 * scale), colour)
     return drawn
 
 
@@ -84,12 +113,103 @@ def _check_scale(scale: int) -> None:
         raise VimaError("INVALID_VALUE", f"scale is {scale}; valid: 1 or more")
 
 
-def _label(
-    canvas: np.ndarray, text: str, corner: Sequence[int], colour: tuple[int, int, int]
-) -> None:
-    """``text`` with its lower left at ``corner``, moved to stay inside ``canvas``."""
+def _enlarged(box: Sequence[int], scale: int) -> _Rectangle:
+    """A policy box as left, top, right, bottom, all inside it, enlarged ``scale`` times."""
+    x, y, height, width = box
+    left, top = (x - width // 2) * scale, (y - height // 2) * scale
+    return left, top, left + (width + 1) * scale - 1, top + (height + 1) * scale - 1
+
+
+def _tint(canvas: np.ndarray, mask: np.ndarray, track_ids: Sequence[int], scale: int) -> None:
+    """Cover the pixels of each object with some of its colour, and draw their outline."""
+    kind, shape = getattr(mask, "dtype", np.dtype(object)).kind, np.shape(mask)
+    if kind not in "iu" or shape != FRAME_SHAPE:
+        got = f"{getattr(mask, 'dtype', type(mask).__name__)} {shape}"
+        raise VimaError("INVALID_VALUE", f"mask is {got}; valid: integers {FRAME_SHAPE}")
+    large = np.repeat(np.repeat(mask, scale, 0), scale, 1)
+    for track_id in track_ids:
+        colour = object_colour(track_id)
+        pixels = large == track_id
+        canvas[pixels] = np.round((1 - _TINT) * canvas[pixels] + _TINT * np.array(colour))
+        outlines, _ = cv2.findContours(
+            pixels.view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE
+        )
+        cv2.drawContours(canvas, outlines, -1, colour, 1)
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f}{unit}"
+    return f"{seconds:.1f}s" if seconds < 9.95 else f"{seconds:.0f}s"
+
+
+def _title(canvas: np.ndarray, title: str, detail: str) -> _Rectangle:
+    """A dark bar over the top edge; ``detail`` is left out where there is no room for it."""
+    bar = canvas[:_TITLE_HEIGHT]
+    bar[...] = bar // 4
+    width = canvas.shape[1]
+    middle = _TITLE_HEIGHT - 6
+    cv2.putText(canvas, title, (6, middle), _FONT, _FONT_SCALE, _WHITE, 1, cv2.LINE_AA)
+    left = width - 6 - _text_size(detail)[0]
+    if left > 12 + _text_size(title)[0]:
+        cv2.putText(canvas, detail, (left, middle), _FONT, _FONT_SCALE, _GREY, 1, cv2.LINE_AA)
+    return 0, 0, width - 1, _TITLE_HEIGHT - 1
+
+
+def _text_size(text: str) -> tuple[int, int]:
     (width, height), _ = cv2.getTextSize(text, _FONT, _FONT_SCALE, 1)
-    x = max(0, min(corner[0], canvas.shape[1] - width - 1))
-    y = max(height + 1, min(corner[1], canvas.shape[0] - 3))
-    cv2.rectangle(canvas, (x - 1, y - height - 1), (x + width, y + 2), (0, 0, 0), cv2.FILLED)
-    cv2.putText(canvas, text, (x, y), _FONT, _FONT_SCALE, colour, 1, cv2.LINE_AA)
+    return width, height
+
+
+def _free_place(
+    text: str,
+    box: _Rectangle,
+    texts: Sequence[_Rectangle],
+    boxes: Sequence[_Rectangle],
+    shape: Sequence[int],
+) -> tuple[int, int]:
+    """Lower left of ``text``: around ``box``, off other texts, and off other boxes if possible."""
+    width, height = _text_size(text)
+    left, top, right, bottom = box
+    below, middle = bottom + height + 5, (top + bottom + height) // 2
+    places = [
+        (left, top - 5),
+        (left, below),
+        (right + 5, middle),
+        (left - width - 5, middle),
+        (right - width, top - 5),
+        (right - width, below),
+    ]
+
+    def covers(place: tuple[int, int]) -> tuple[int, int]:
+        there = _area(text, place, shape)
+        return (
+            sum(_overlap(there, other) for other in texts),
+            sum(_overlap(there, other) for other in boxes),
+        )
+
+    return min(places, key=covers)
+
+
+def _area(text: str, corner: Sequence[int], shape: Sequence[int]) -> _Rectangle:
+    """What ``text`` covers with its lower left at ``corner``, moved to stay in the picture."""
+    width, height = _text_size(text)
+    x = max(0, min(int(corner[0]), shape[1] - width - 1))
+    y = max(height + 1, min(int(corner[1]), shape[0] - 3))
+    return x - 1, y - height - 1, x + width, y + _MARGIN
+
+
+def _overlap(a: _Rectangle, b: _Rectangle) -> bool:
+    return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
+
+
+def _write(
+    canvas: np.ndarray, text: str, corner: Sequence[int], colour: tuple[int, int, int]
+) -> _Rectangle:
+    """``text`` with its lower left at ``corner``, moved to stay inside; what it covers."""
+    area = _area(text, corner, canvas.shape)
+    cv2.rectangle(canvas, area[:2], area[2:], (0, 0, 0), cv2.FILLED)
+    at = area[0] + 1, area[3] - _MARGIN
+    cv2.putText(canvas, text, at, _FONT, _FONT_SCALE, colour, 1, cv2.LINE_AA)
+    return area

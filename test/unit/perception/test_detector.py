@@ -1,12 +1,24 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from helpers import ROOT
 from synthetic_tables import random_scene
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.detector import DETECTORS, Detector, Instances, make_detector
+from vima_ros.perception.detector import (
+    Detector,
+    DetectorSettings,
+    Instances,
+    make_detector,
+)
+
+WITHOUT_WEIGHTS = ("masks", "plain_background")  # the others' own tests hold them to the contract
+PACKAGES = {"onnx": "onnxruntime", "torchvision": "torchvision", "detectron2": "detectron2"}
 
 
-@pytest.mark.parametrize("name", sorted(DETECTORS))
+@pytest.mark.parametrize("name", WITHOUT_WEIGHTS)
 def test_every_backend_keeps_the_contract(name):
     detector = make_detector(name)
     image, mask = random_scene(np.random.default_rng(5), count=4)
@@ -21,6 +33,51 @@ def test_every_backend_keeps_the_contract(name):
 
 
 def test_an_unknown_name_lists_the_valid_ones():
-    with pytest.raises(VimaError, match=r"'yolo'.*masks, plain_background") as error:
+    with pytest.raises(VimaError, match=r"'yolo'.*masks, onnx, plain_background") as error:
         make_detector("yolo")
     assert error.value.code == "UNKNOWN_DETECTOR"
+
+
+def test_only_the_backend_that_is_made_is_imported():
+    says = (
+        "import sys; from vima_ros.perception.detector import make_detector\n"
+        "make_detector('masks')\n"
+        "print({'onnxruntime', 'torch', 'torchvision', 'detectron2', 'scipy'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", says], capture_output=True, text=True, cwd=ROOT / "src"
+    )
+    assert (done.stdout.strip(), done.stderr) == ("set()", "")
+
+
+@pytest.mark.parametrize("name", sorted(PACKAGES))
+def test_without_its_package_a_backend_says_what_to_install(name, monkeypatch):
+    monkeypatch.setitem(sys.modules, PACKAGES[name], None)
+    monkeypatch.setitem(sys.modules, f"{PACKAGES[name]}.ops", None)
+    monkeypatch.setitem(sys.modules, f"{PACKAGES[name]}.engine", None)
+    with pytest.raises(VimaError, match=rf"detector {name} needs .*pip install") as error:
+        make_detector(name)
+    assert error.value.code == "NOT_INSTALLED"
+
+
+def test_the_pair_to_install_is_the_one_that_is_tested():
+    from vima_ros.perception.torchvision_mask_rcnn import PAIR
+
+    pinned = (ROOT / "requirements/torchvision.txt").read_text().split()
+    assert set(PAIR.split()) <= set(pinned)
+
+
+@pytest.mark.parametrize("name", WITHOUT_WEIGHTS)
+def test_weights_are_not_ignored_in_silence(name):
+    with pytest.raises(VimaError, match="no weights") as error:
+        make_detector(name, DetectorSettings(weights="mask_rcnn.pth"))
+    assert error.value.code == "INVALID_VALUE"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"threads": 0}, {"threads": 1000}, {"min_score": -0.1}, {"min_score": 1.1}]
+)
+def test_settings_outside_their_range_are_refused(wrong):
+    with pytest.raises(VimaError, match="valid") as error:
+        DetectorSettings(**wrong)
+    assert error.value.code == "INVALID_VALUE"

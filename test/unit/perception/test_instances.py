@@ -74,3 +74,36 @@ def test_every_detector_checks_its_input(image, view, mask, code):
 
 def test_a_mask_is_optional_for_a_detector_that_looks_at_the_picture():
     assert len(_Recorder(needs_mask=False).detect(IMAGE, "front")) == 0
+
+
+class _Counter(Detector):
+    """Finds one pixel, at (0, 0) in front and (1, 1) on top; says no to black pictures."""
+
+    def _find(self, image_rgb, view, mask):
+        if not image_rgb.any():
+            raise VimaError("TOO_DARK", "black")
+        found = MASK.copy()
+        found[(1, 1) if view == "top" else (0, 0)] = 1 if mask is None else mask[5, 5]
+        return Instances(found, np.unique(found)[1:], [1.0])
+
+
+def test_views_are_looked_at_each_with_its_own_picture_and_mask():
+    found = _Counter().detect_views({"top": IMAGE + 1, "front": IMAGE + 1}, {"top": MASK + 9})
+    assert list(found) == ["top", "front"]
+    assert found["top"].mask[1, 1] == 9
+    assert found["front"].mask[0, 0] == 1
+    assert _Counter().describe() == {}
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "code"),
+    [
+        ({"front": IMAGE + 1, "top": IMAGE}, None, "TOO_DARK"),
+        ({"front": IMAGE + 1, "top": IMAGE[1:]}, None, "INVALID_VALUE"),
+        ({"front": IMAGE + 1, "top": IMAGE + 1}, {"top": MASK[1:]}, "INVALID_VALUE"),
+    ],
+)
+def test_an_error_names_its_view(images, masks, code):
+    with pytest.raises(VimaError, match=r"^top view: ") as error:
+        _Counter().detect_views(images, masks)
+    assert error.value.code == code

@@ -23,3 +23,7 @@ def test_an_empty_mask_shows_nothing():
 
 def test_it_says_that_it_needs_a_mask():
     assert MaskDetector.needs_mask
+
+
+def test_its_ids_are_identities():
+    assert MaskDetector.identifies

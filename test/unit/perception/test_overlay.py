@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.overlay import draw_action, draw_objects, object_colour
+from vima_ros.perception.overlay import _duration, draw_action, draw_objects, object_colour
 from vima_ros.specs import ViewObjects
 
 IMAGE = np.full((128, 256, 3), 47, np.uint8)
@@ -74,3 +74,71 @@ def test_points_that_are_not_points_are_refused(point):
 def test_a_scale_below_one_is_refused():
     with pytest.raises(VimaError, match="scale is 0"):
         draw_objects(IMAGE, ViewObjects.empty(), 0)
+
+
+def two_objects(track_ids=(4, 9)):
+    boxes = [[60, 60, 20, 21], [180, 70, 9, 31]]
+    crops = np.zeros((2, 3, 32, 32), np.uint8)
+    return ViewObjects(boxes, crops, [0.93, 0.5], track_ids)
+
+
+def test_a_mask_is_tinted_in_the_objects_colour_and_nothing_else_is():
+    mask = np.zeros((128, 256), np.int64)
+    mask[50:70, 50:72], mask[66:75, 165:196], mask[100:110, 5:15] = 4, 9, 77
+    drawn = draw_objects(IMAGE, two_objects(), mask=mask)
+    for row, column, track_id in ((60, 60, 4), (70, 180, 9)):
+        tinted = drawn[3 * row + 1, 3 * column + 1].astype(float)
+        expected = 0.65 * 47 + 0.35 * np.array(object_colour(track_id))
+        np.testing.assert_allclose(tinted, expected, atol=1)
+    assert (drawn[300:330, 15:45] == 47).all()
+
+
+@pytest.mark.parametrize("mask", [np.zeros((128, 256)), np.zeros((9, 9), int), "ids"])
+def test_another_mask_is_refused(mask):
+    with pytest.raises(VimaError, match=r"valid: integers \(128, 256\)"):
+        draw_objects(IMAGE, two_objects(), mask=mask)
+
+
+def test_an_age_is_written_where_it_is_known():
+    plain = draw_objects(IMAGE, two_objects())
+    aged = draw_objects(IMAGE, two_objects(), ages_s={4: 12.3, 88: 1.0})
+    changed = (plain != aged).any(-1)
+    assert changed[:, :384].any()
+    assert not changed[:, 384:].any()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0.0s"), (9.94, "9.9s"), (9.96, "10s"), (119, "119s"), (121, "2min"), (7200, "2h")],
+)
+def test_ages_are_short(seconds, text):
+    assert _duration(seconds) == text
+
+
+def test_the_title_is_a_bar_over_the_top_edge():
+    image = np.full((128, 256, 3), 200, np.uint8)
+    titled = draw_objects(image, ViewObjects.empty(), title="OK  front", detail="23 ms")
+    assert titled.shape == (384, 768, 3)
+    changed = (titled != 200).any(-1)
+    assert changed[:20].mean() > 0.99
+    assert not changed[20:].any()
+    left_only = draw_objects(image, ViewObjects.empty(), title="OK  front")
+    assert (titled[:, 600:] != left_only[:, 600:]).any()
+    assert (titled[:, :600] == left_only[:, :600]).all()
+
+
+def test_a_detail_without_room_is_left_out():
+    long = draw_objects(IMAGE, ViewObjects.empty(), title="x" * 100, detail="y" * 40)
+    assert (long == draw_objects(IMAGE, ViewObjects.empty(), title="x" * 100)).all()
+
+
+def test_labels_of_neighbours_do_not_cover_each_other():
+    boxes = [[120 + 8 * k, 60, 6, 6] for k in range(4)]
+    crops = np.zeros((4, 3, 32, 32), np.uint8)
+    drawn = draw_objects(IMAGE, ViewObjects(boxes, crops, [0.9] * 4, range(1, 5)))
+    alone = [
+        draw_objects(IMAGE, ViewObjects([box], crops[:1], [0.9], [k + 1]))
+        for k, box in enumerate(boxes)
+    ]
+    black = (drawn == 0).all(-1).sum()
+    assert black > 0.95 * sum((picture == 0).all(-1).sum() for picture in alone)

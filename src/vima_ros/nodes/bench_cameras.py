@@ -1,0 +1,179 @@
+"""Two cameras that play rendered frames to the perception node and time its observations."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from sensor_msgs.msg import Image
+
+from vima_msgs.msg import Observation, PerceptionStatus
+from vima_ros.errors import VimaError
+from vima_ros.nodes import conversions, images, qos
+from vima_ros.nodes.client import Client
+from vima_ros.specs import VIEWS
+from vima_ros.training.evaluation_frames import FIRST_EVALUATION_SEED, tabletop_frames
+
+WIDTH, HEIGHT = 640, 480  # [px]
+SCENES, NOISY = 8, 3  # different frames, and noisy pictures of each
+NOISE = 2  # grey levels a pixel may be off; a real camera never gives the same picture twice
+PATIENCE = 5.0  # a pair that led to nothing by then is lost [s]
+PAUSE = 0.02  # between an answer and the next pair, for the node to say and draw what it does [s]
+
+Pictures = dict[str, np.ndarray]  # uint8 RGB by view
+
+
+def policy_frames() -> list[Pictures]:
+    """Rendered frames of ``SCENES`` tasks. Raises VimaError (NO_RENDERER)."""
+    frames = tabletop_frames(SCENES, FIRST_EVALUATION_SEED, (0.0,))
+    scenes = [frame for frame in frames if "look" in frame.source]
+    return [dict(zip(VIEWS, frame.rgb, strict=True)) for frame in scenes]
+
+
+def camera_pictures(frames: Sequence[Pictures]) -> list[Pictures]:
+    """The frames as cameras of 640x480 would show them: in the middle, and with noise."""
+    random = np.random.default_rng(0)
+    pairs = []
+    for _ in range(NOISY):
+        for frame in frames:
+            pairs.append({view: _enlarged(image, random) for view, image in frame.items()})
+    return pairs
+
+
+def _enlarged(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    rows = WIDTH // 2  # the policy frame is twice as wide as it is high
+    large = cv2.resize(image, (WIDTH, rows), interpolation=cv2.INTER_LINEAR)
+    edge = (HEIGHT - rows) // 2
+    large = cv2.copyMakeBorder(large, edge, edge, 0, 0, cv2.BORDER_REPLICATE).astype(np.int16)
+    noise = random.integers(-NOISE, NOISE + 1, large.shape, np.int16)
+    return np.clip(large + noise, 0, 255).astype(np.uint8)
+
+
+@dataclass
+class Answers:
+    """What pairs led to: [s] from shutter to observation received; refusals by code; or nothing.
+
+    ``objects``: of both views, one an observation. ``why``: what the last refusal said.
+    """
+
+    latencies: list[float] = field(default_factory=list)
+    refused: dict[str, int] = field(default_factory=dict)
+    lost: int = 0
+    objects: list[int] = field(default_factory=list)
+    why: str = ""
+
+
+class Cameras:
+    """Publishes as camera drivers do, from a process that is not the node's."""
+
+    def __init__(self, client: Client, pairs: Sequence[Pictures]) -> None:
+        self._client = client
+        self._publishers = {
+            view: client.publisher(Image, f"{view}/image_raw", qos.CAMERA) for view in VIEWS
+        }
+        self._messages = [
+            {
+                view: images.encode(image, "rgb8", None, f"{view}_optical")
+                for view, image in p.items()
+            }
+            for p in pairs
+        ]
+        self._shown, self._answered = 0, threading.Condition()
+        self._shutters: dict[int, float] = {}  # stamp [ns]: monotonic clock [s]
+        self._seen: dict[int, tuple[float, int]] = {}  # stamp: latency [s], objects
+        self._refused: dict[int, tuple[str, str]] = {}  # stamp: code, message
+        node = client.node
+        node.create_subscription(Observation, "observation", self._on_observation, qos.RELIABLE)
+        node.create_subscription(
+            PerceptionStatus, "perception_status", self._on_status, qos.LATCHED
+        )
+
+    def start_node(self) -> None:
+        """Configure and activate, then show pairs until one is answered.
+
+        Raises VimaError (BENCH_FAILED, TIMEOUT); what the node says is in its log.
+        """
+        for change in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+            request = ChangeState.Request(transition=Transition(id=change))
+            if not self._client.call(ChangeState, "perception/change_state", request, 60).success:
+                raise VimaError("BENCH_FAILED", "the perception node refused to start")
+        self._client.wait_until(
+            lambda: all(p.get_subscription_count() for p in self._publishers.values()),
+            "subscriptions of perception",
+        )
+        self._client.wait_until(self._is_answered, "answer of perception")
+
+    def one_by_one(self, count: int, answers: Answers, patience: float = PATIENCE) -> None:
+        """Add to ``answers`` those to ``count`` pairs, the next one when the last is answered."""
+        for _ in range(count):
+            stamp = self._show()
+            self._wait(stamp, patience)
+            self._count(stamp, answers)
+            time.sleep(PAUSE)
+
+    def steadily(self, rate: float, seconds: float) -> Answers:
+        """Pairs at ``rate`` [1/s], whether they are answered or not; lost: never looked at."""
+        began, stamps = time.monotonic(), []
+        for number in range(round(rate * seconds)):
+            time.sleep(max(began + number / rate - time.monotonic(), 0.0))
+            stamps.append(self._show())
+        self._wait(stamps[-1], PATIENCE)
+        answers = Answers()
+        for stamp in stamps:
+            self._count(stamp, answers)
+        return answers
+
+    def _is_answered(self) -> bool:
+        answers = Answers()
+        self.one_by_one(1, answers, 0.5)
+        return not answers.lost
+
+    def _wait(self, stamp: int, patience: float) -> None:
+        with self._answered:
+            self._answered.wait_for(
+                lambda: stamp in self._seen or stamp in self._refused, patience
+            )
+
+    def _show(self) -> int:
+        messages = self._messages[self._shown % len(self._messages)]
+        self._shown += 1
+        stamp = time.time_ns()
+        for message in messages.values():
+            message.header.stamp = conversions.ns_to_stamp(stamp)
+        self._shutters[stamp] = time.monotonic()
+        for view, message in messages.items():
+            self._publishers[view].publish(message)
+        return stamp
+
+    def _count(self, stamp: int, answers: Answers) -> None:
+        if stamp in self._seen:
+            latency, objects = self._seen[stamp]
+            answers.latencies.append(latency)
+            answers.objects.append(objects)
+        elif stamp in self._refused:
+            code, answers.why = self._refused[stamp]
+            answers.refused[code] = answers.refused.get(code, 0) + 1
+        else:
+            answers.lost += 1
+
+    def _on_observation(self, message: Any) -> None:
+        now, stamp = time.monotonic(), conversions.stamp_to_ns(message.header.stamp)
+        if stamp in self._shutters:
+            objects = len(message.front.objects) + len(message.top.objects)
+            with self._answered:
+                self._seen[stamp] = now - self._shutters[stamp], objects
+                self._answered.notify_all()
+
+    def _on_status(self, message: Any) -> None:
+        if message.code != PerceptionStatus.OK:
+            with self._answered:
+                stamp = conversions.stamp_to_ns(message.header.stamp)
+                self._refused[stamp] = message.code, message.message
+                self._answered.notify_all()

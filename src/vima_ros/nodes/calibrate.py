@@ -1,0 +1,293 @@
+"""`calibrate`: a camera's way to the policy's view, from a board or corners (docs/CALIBRATION.md).
+
+Exit codes: 0 done (`check`: in place), 1 refused or failed (`check`: moved), 2 wrong arguments,
+3 `check`: too little seen to tell.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vima_ros.errors import VimaError
+from vima_ros.geometry import Workspace
+from vima_ros.nodes.calibrate_click import ClickServer, result_png
+from vima_ros.perception.calibrating import calibrate
+from vima_ros.perception.calibration import Calibration, workspace_corners
+from vima_ros.perception.calibration_advice import doubts, report
+from vima_ros.perception.calibration_file import (
+    load_calibration,
+    save_calibration,
+    write_whole,
+)
+from vima_ros.perception.charuco import (
+    DICTIONARIES,
+    PAPERS,
+    Board,
+    PlacedBoard,
+    estimate_lens,
+    largest_square,
+    sheet_png,
+)
+from vima_ros.perception.drift import DriftMonitor
+from vima_ros.perception.lens import Lens, camera_info_text, read_camera_info
+from vima_ros.specs import VIEWS
+
+ORDER = (
+    "nearest the robot on its right, nearest on its left, farthest on its left, farthest on its "
+    "right: clockwise from the upper left as a camera sees them that faces the robot"
+)
+CANNOT_TELL = 3  # exit code
+GOOD_RMS = 1.0  # [px] of a lens; more means a wrong board or a blurred picture
+
+
+def _point(text: str) -> tuple[float, float]:
+    try:
+        x, y = (float(value) for value in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}; valid: x,y") from None
+    return x, y
+
+
+def _squares(text: str) -> tuple[int, int]:
+    try:
+        columns, rows = (int(value) for value in text.lower().split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}; valid: COLUMNSxROWS, such as 5x4") from None
+    return columns, rows
+
+
+def _add_board(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--squares", type=_squares, default=(5, 4), metavar="CxR", help="5x4")
+    parser.add_argument(
+        "--dictionary", choices=DICTIONARIES, default="DICT_4X4_50", metavar="NAME",
+        help="of the markers, OpenCV's name; DICT_4X4_50",
+    )  # fmt: skip
+
+
+def _add_source(parser: argparse.ArgumentParser, several: bool) -> None:
+    source = parser.add_mutually_exclusive_group(required=True)
+    more = "; may be repeated with --at" if several else ""
+    source.add_argument("--image", action="append", type=Path, help=f"a camera picture{more}")
+    source.add_argument("--topic", help="take one from it, such as front/image_raw")
+    parser.add_argument("--namespace", default="/vima", help="of the topics; /vima")
+
+
+def _arguments(args: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="calibrate", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    sheet = commands.add_parser("board", help="a board to print")
+    sheet.add_argument("--out", type=Path, required=True, help="PNG file to write")
+    sheet.add_argument("--paper", choices=sorted(PAPERS), default="A4")
+    sheet.add_argument("--dpi", type=int, default=300)
+    sheet.add_argument("--square", type=float, metavar="M", help="side [m]; the largest that fits")
+    _add_board(sheet)
+
+    lens = commands.add_parser("lens", help="camera_info from pictures of the board")
+    lens.add_argument("images", type=Path, nargs="+", help="5 or more, the board tilted")
+    lens.add_argument("--square", type=float, metavar="M", required=True, help="as printed [m]")
+    lens.add_argument("--out", type=Path, required=True, help="camera_info YAML file to write")
+    _add_board(lens)
+
+    view = commands.add_parser("view", help="a camera's calibration")
+    view.add_argument("view", choices=VIEWS)
+    _add_source(view, several=True)
+    view.add_argument("--camera-info", metavar="WHAT", help="YAML file, or topic with --topic")
+    view.add_argument("--square", type=float, metavar="M", help="board: side as printed [m]")
+    view.add_argument(
+        "--at", type=float, nargs=3, action="append", metavar=("X", "Y", "YAW_DEG"),
+        help="board: its origin [m] and the direction of its x axis, anticlockwise from the "
+        "base's x [degrees]; once for each --image",
+    )  # fmt: skip
+    _add_board(view)
+    view.add_argument("--corners", type=_point, nargs=4, metavar="x,y", help=f"[px] {ORDER}")
+    view.add_argument("--click", action="store_true", help="click the corners in a browser")
+    view.add_argument("--port", type=int, default=0, help="of --click; any free one")
+    view.add_argument(
+        "--corners-at", type=_point, nargs=4, metavar="x,y",
+        help="where the corners are in the base frame [m]; the workspace's",
+    )  # fmt: skip
+    view.add_argument(
+        "--workspace", type=float, nargs=4, metavar=("X0", "Y0", "X1", "Y1"),
+        default=[*Workspace().low, *Workspace().high], help="[m], as the policy's; VIMA's",
+    )  # fmt: skip
+    view.add_argument("--out", type=Path, required=True, help="NAME.yaml to write")
+
+    check = commands.add_parser("check", help="has the camera moved since?")
+    check.add_argument("calibration", type=Path, help="NAME.yaml")
+    _add_source(check, several=False)
+    check.add_argument("--limit", type=float, default=2.0, help="what counts as moved [px]; 2")
+    for command in (sheet, lens, view):
+        command.add_argument("--force", action="store_true", help="overwrite what is there")
+    options = parser.parse_args(args)
+    if options.command == "view":
+        _check_view(view, options)
+    return options
+
+
+def _check_view(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    board = options.square is not None or options.at is not None
+    if sum((board, options.corners is not None, options.click)) != 1:
+        parser.error("one way is needed: --square with --at, --corners, or --click")
+    if board and (options.square is None or options.at is None):
+        parser.error("a board needs --square and --at")
+    pictures = len(options.image or [options.topic])
+    if pictures != len(options.at or [None]):
+        parser.error(f"{pictures} pictures and {len(options.at or [])} --at; one each is needed")
+    if options.corners_at and board:
+        parser.error("--corners-at belongs to --corners or --click")
+    if options.out.suffix != ".yaml":
+        parser.error(f"{options.out} does not end in .yaml")
+
+
+def _read(path: Path) -> np.ndarray:
+    """RGB uint8 (h, w, 3). Raises VimaError (BAD_IMAGE)."""
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
+    if picture is None:
+        raise VimaError("BAD_IMAGE", f"no image in file {path}; valid: a PNG or JPEG file")
+    return np.ascontiguousarray(picture[..., ::-1])
+
+
+def _free(paths: Sequence[Path], force: bool) -> None:
+    if there := [path.name for path in paths if path.exists() and not force]:
+        raise VimaError("FILE_EXISTS", f"{', '.join(there)} would be overwritten; valid: --force")
+
+
+def make_board(options: argparse.Namespace) -> int:
+    """Write the sheet to print."""
+    _free([options.out], options.force)
+    square = options.square or largest_square(options.squares, options.paper)
+    board = Board(square, options.squares, dictionary=options.dictionary)
+    write_whole(options.out, sheet_png(board, options.paper, options.dpi))
+    print(f"written: {options.out}: {options.paper}, landscape; print it at 100 %, not fitted")
+    print(f"then measure a square: {1e3 * square:g} mm? --square {square:g}, else what it is")
+    return 0
+
+
+def make_lens(options: argparse.Namespace) -> int:
+    """Write the camera_info file and say how good it is."""
+    _free([options.out], options.force)
+    board = Board(options.square, options.squares, dictionary=options.dictionary)
+    fit = estimate_lens(board, [_read(path) for path in options.images])
+    text = camera_info_text(fit.lens, fit.size, options.out.stem)
+    write_whole(options.out, text.encode())
+    for path, error in zip(options.images, fit.per_picture, strict=True):
+        print(f"{path}: {error:.2f} px")
+    print(f"reprojection error: {fit.rms:.2f} px rms over {len(options.images)} pictures")
+    if fit.rms > GOOD_RMS:
+        print(f"note: more than {GOOD_RMS} px: leave out the worst, keep the board flat and still")
+    print(f"written: {options.out}")
+    return 0
+
+
+def _look(options: argparse.Namespace) -> tuple[list[np.ndarray], Lens | None]:
+    """The camera's pictures and its lens."""
+    info = getattr(options, "camera_info", None)
+    is_file = info is not None and Path(info).suffix in (".yaml", ".yml")
+    if options.topic is None:
+        pictures = [_read(path) for path in options.image]
+        if info is not None and not is_file:
+            raise VimaError("BAD_CAMERA_INFO", f"{info!r}; valid with --image: a YAML file")
+        told = None
+    else:
+        # Here, because only a topic needs ROS 2 running.
+        from vima_ros.nodes.calibrate_camera import take_picture
+
+        picture, told = take_picture(options.namespace, options.topic, None if is_file else info)
+        pictures = [picture]
+    sizes = {picture.shape[1::-1] for picture in pictures}
+    if len(sizes) != 1:
+        raise VimaError("BAD_IMAGE", f"pictures of {sorted(sizes)} px; valid: one size")
+    if is_file:
+        told = read_camera_info(Path(info))
+    lens = None if told is None else Lens.from_camera_info(told, sizes.pop())
+    if told is not None and lens is None:
+        print("note: camera_info says that the camera is not calibrated: no lens is used")
+    return pictures, lens
+
+
+def make_view(options: argparse.Namespace) -> int:
+    """Write the calibration, its patches and a picture of the result."""
+    result = options.out.with_name(f"{options.out.stem}_result.png")
+    patches = options.out.with_name(f"{options.out.stem}_patches.png")
+    _free([options.out, patches, result], options.force)
+    pictures, lens = _look(options)
+    calibration = _solve(options, pictures, lens)
+    if calibration is None:
+        print("cancelled; nothing is written", file=sys.stderr)
+        return 1
+    save_calibration(options.out, calibration)
+    write_whole(result, result_png(pictures[-1], calibration))
+    print("\n".join(report(calibration)))
+    for doubt in doubts(calibration):
+        print(f"note: {doubt}")
+    print(f"written: {options.out}, {patches.name}; look at {result.name}")
+    return 0
+
+
+def _solve(
+    options: argparse.Namespace, pictures: list[np.ndarray], lens: Lens | None
+) -> Calibration | None:
+    x0, y0, x1, y1 = options.workspace
+    workspace = Workspace((x0, y0), (x1, y1))
+    if options.at:
+        board = Board(options.square, options.squares, dictionary=options.dictionary)
+        placed = [PlacedBoard(board, x, y, math.radians(yaw)) for x, y, yaw in options.at]
+        found = [p.find(picture) for p, picture in zip(placed, pictures, strict=True)]
+        px, m = (np.concatenate(points) for points in zip(*found, strict=True))
+        return calibrate(
+            options.view, pictures[-1], px, m, lens=lens, workspace=workspace, board=placed[-1]
+        )
+    places = np.array(options.corners_at or workspace_corners(workspace))
+
+    def solve(corners: np.ndarray) -> Calibration:
+        return calibrate(
+            options.view, pictures[-1], corners, places, lens=lens, workspace=workspace
+        )
+
+    if options.corners:
+        return solve(np.array(options.corners))
+    with ClickServer(pictures[-1], solve, options.port) as server:
+        print(f"open in a browser on this machine: {server.url}", flush=True)
+        return server.wait()
+
+
+def check(options: argparse.Namespace) -> int:
+    """Say whether the camera has moved."""
+    calibration = load_calibration(options.calibration)
+    pictures, _ = _look(options)
+    drift = DriftMonitor(calibration, options.limit).check(pictures[-1])
+    print(drift.message)
+    return 1 if drift.moved else CANNOT_TELL if drift.by == "nothing" else 0
+
+
+COMMANDS = {"board": make_board, "lens": make_lens, "view": make_view, "check": check}
+
+
+def main(args: list[str] | None = None) -> None:
+    """``ros2 run vima_ros calibrate``."""
+    words = list(args or sys.argv)
+    if "--ros-args" in words:
+        from rclpy.utilities import remove_ros_args
+
+        words = remove_ros_args(words)
+    options = _arguments(words[1:])
+    try:
+        sys.exit(COMMANDS[options.command](options))
+    except VimaError as error:
+        print(f"calibrate: {error.code}: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

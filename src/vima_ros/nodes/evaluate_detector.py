@@ -1,0 +1,100 @@
+"""`evaluate_detector`: how well a detector finds the objects of frames it was not trained on."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from rclpy.utilities import remove_ros_args
+
+from vima_ros.errors import VimaError
+from vima_ros.perception.detector import DETECTORS, DetectorSettings, make_detector
+from vima_ros.training.detector_evaluation import evaluate
+from vima_ros.training.evaluation_frames import (
+    FIRST_EVALUATION_SEED,
+    LOOKS,
+    Frame,
+    bench_frames,
+    tabletop_frames,
+)
+from vima_ros.training.evaluation_report import make_report, write
+
+LOWEST_SCORE = 0.05  # for the average precision, which looks at all thresholds
+
+
+def _arguments(args: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="evaluate_detector",
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--detector", choices=sorted(DETECTORS), default="onnx")
+    parser.add_argument("--weights", default="", help="file; none: the detector's own")
+    parser.add_argument("--min-score", type=float, help="operating threshold; none: the weights'")
+    parser.add_argument("--threads", type=int, default=DetectorSettings().threads)
+    parser.add_argument("--frames", type=int, default=500, help="of the tabletop; 0: none")
+    parser.add_argument("--first-seed", type=int, default=FIRST_EVALUATION_SEED)
+    parser.add_argument("--look", type=float, nargs="+", default=LOOKS, help="in turns, 0 to 1")
+    parser.add_argument("--bench", type=Path, help="folder of recorded VIMA-Bench episodes")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--out", type=Path, required=True, help="folder for report and pictures")
+    return parser.parse_args(args)
+
+
+def _frames(options: argparse.Namespace) -> Iterator[Frame]:
+    sources = []
+    if options.frames:
+        looks = tuple(options.look)
+        sources.append(tabletop_frames(options.frames, options.first_seed, looks, options.workers))
+    if options.bench:
+        sources.append(bench_frames(options.bench))
+    if not sources:
+        raise VimaError("NO_FRAMES", "nothing to measure on; valid: --frames N or --bench FOLDER")
+    for number, frame in enumerate(chain(*sources), 1):
+        if number % 50 == 0:
+            print(f"evaluate_detector: {number} pairs of pictures", file=sys.stderr, flush=True)
+        yield frame
+
+
+def _facts(options: argparse.Namespace, card: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "detector": options.detector,
+        **{key: value for key, value in card.items() if key != "card"},
+        "lowest threshold": LOWEST_SCORE,
+        "first seed": options.first_seed,
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "load": round(os.getloadavg()[0], 1),
+    }
+
+
+def main(args: list[str] | None = None) -> None:
+    """``ros2 run vima_ros evaluate_detector``."""
+    options = _arguments(remove_ros_args(args or sys.argv)[1:])
+    try:
+        detector, sensitive = (
+            make_detector(
+                options.detector,
+                DetectorSettings(
+                    weights=options.weights, threads=options.threads, min_score=min_score
+                ),
+            )
+            for min_score in (options.min_score, LOWEST_SCORE)
+        )
+        facts = _facts(options, detector.describe())
+        evaluation = evaluate(_frames(options), detector, sensitive)
+        print(write(make_report(evaluation, facts), evaluation, options.out))
+    except VimaError as error:
+        sys.exit(f"evaluate_detector: {error.code}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    print(f"evaluate_detector: written to {options.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""Camera messages that belong together, with when each came; their pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sensor_msgs.msg import CompressedImage, Image
+
+from vima_ros.nodes import conversions, images
+from vima_ros.perception.pairing import StampSynchronizer
+from vima_ros.perception.pipeline import naming
+from vima_ros.specs import VIEWS
+
+
+def camera_topics(compressed: bool, with_masks: bool) -> dict[str, tuple[type, str]]:
+    """{key: (message type, topic)} of what makes a pair; keys as in ``Pair.messages``."""
+    image = (CompressedImage, "image_raw/compressed") if compressed else (Image, "image_raw")
+    kinds = {"image": image} | ({"mask": (Image, "mask")} if with_masks else {})
+    return {
+        f"{view}/{kind}": (message, f"{view}/{topic}")
+        for view in VIEWS
+        for kind, (message, topic) in kinds.items()
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Messages of one moment, {"front/image": …}, and their stamps [ns].
+
+    ``epoch``: what came before the clock jumped has a smaller one. ``complete``: when the last of
+    them came, steady clock [s]. ``times``: stages so far [s].
+    """
+
+    messages: Mapping[str, Any]
+    stamps: Mapping[str, int]
+    epoch: int
+    complete: float
+    times: Mapping[str, float]
+
+    def headers(self) -> dict[str, Any]:
+        """The cameras' own, by view."""
+        return {view: self.messages[f"{view}/image"].header for view in VIEWS}
+
+    def pictures(self) -> dict[str, np.ndarray]:
+        """RGB as the cameras give it, by view. Raises VimaError (BAD_IMAGE) naming the view."""
+        return self._decoded("image", images.decode_colour)
+
+    def masks(self) -> dict[str, np.ndarray]:
+        """Instance ids by view. Raises VimaError (BAD_IMAGE) naming the view."""
+        return self._decoded("mask", images.decode_mask)
+
+    def _decoded(self, kind: str, decode: Callable) -> dict[str, np.ndarray]:
+        decoded = {}
+        for view in VIEWS:
+            with naming(view):
+                decoded[view] = decode(self.messages[f"{view}/{kind}"])
+        return decoded
+
+
+class Pairs:
+    """Pairs messages by stamp, and knows what keeps them from being paired."""
+
+    def __init__(self, keys: Sequence[str], slop: float) -> None:
+        self.epoch = 0
+        self._slop = slop
+        self._joined = StampSynchronizer(keys, round(slop * 1e9))
+        self._last_stamp: dict[str, int | None] = dict.fromkeys(keys)
+        self._last_pair = time.monotonic()
+
+    def add(self, key: str, message: Any, now: int) -> Pair | None:
+        """Take what came ``now`` [ns, node's clock]; the newest pair if there is one."""
+        came = time.monotonic()
+        stamp = conversions.stamp_to_ns(message.header.stamp)
+        self._last_stamp[key] = stamp
+        found = self._joined.add(key, stamp, (message, came, (now - stamp) / 1e9))
+        if found is None:
+            return None
+        self._last_pair = came
+        waited = [(arrived, late) for _, (_, arrived, late) in found.values()]
+        return Pair(
+            messages={k: message for k, (_, (message, _, _)) in found.items()},
+            stamps={view: found[f"{view}/image"][0] for view in VIEWS},
+            epoch=self.epoch,
+            complete=came,
+            times={
+                "shutter to arrival": max(late for _, late in waited),
+                "partner": came - min(arrived for arrived, _ in waited),
+            },
+        )
+
+    def clear(self) -> None:
+        """Forget what waits; pairs made so far belong to the past."""
+        self.epoch += 1
+        self._joined.clear()
+
+    def why_none(self) -> str:
+        """Why there has been no pair for a second; empty if there has been one."""
+        silent = time.monotonic() - self._last_pair
+        if silent <= 1.0:
+            return ""
+        newest = ", ".join(
+            f"{key} {'never came' if stamp is None else f'at {stamp / 1e9:.3f} s'}"
+            for key, stamp in self._last_stamp.items()
+        )
+        return (
+            f"no frames within {self._slop} s of each other for {silent:.0f} s; newest: {newest}"
+        )

@@ -1,0 +1,105 @@
+"""From each camera's picture to the policy frame, as parameters, calibration and lens say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from vima_ros.errors import VimaError
+from vima_ros.perception.calibration import Calibration
+from vima_ros.perception.calibration_file import load_calibration
+from vima_ros.perception.lens import Lens
+from vima_ros.perception.view import ViewMap
+from vima_ros.specs import VIEWS
+
+MAX_MAPS = 4  # picture and mask of the same size need one; a camera may be reconfigured
+
+
+class CameraView:
+    """Makes a ViewMap when the first picture of a size comes, and again when the lens changes.
+
+    ``undistort``: as ``camera_info`` says; pictures are refused until it has come. It may be told
+    in another thread than pictures are taken in. Raises VimaError (BAD_PARAMETER) for both a
+    region and a calibration.
+    """
+
+    def __init__(
+        self, region: Sequence[int] | None, calibration: Calibration | None, undistort: bool
+    ) -> None:
+        if region is not None and calibration is not None:
+            raise VimaError(
+                "BAD_PARAMETER",
+                f"region {list(region)} and a calibration of the {calibration.view} view; valid: "
+                "one of them",
+            )
+        self._region, self._calibration = region, calibration
+        self._undistort = undistort
+        self._info: Any = None
+        self._maps: dict[Any, ViewMap] = {}
+
+    def on_camera_info(self, message: Any) -> None:
+        """Remember it; a changed one counts from the next picture on."""
+        self._info = message
+
+    def apply(self, image: np.ndarray, is_mask: bool = False) -> np.ndarray:
+        """The policy frame. Raises VimaError (NO_CAMERA_INFO), and as ViewMap and Lens do."""
+        info, size = self._info, (image.shape[1], image.shape[0])
+        key = (size, _content(info)) if self._undistort else size
+        if key not in self._maps:
+            if len(self._maps) >= MAX_MAPS:
+                self._maps.clear()
+            self._maps[key] = ViewMap(
+                size,
+                region=self._region,
+                calibration=self._calibration,
+                lens=self._lens(info, size),
+            )
+        return self._maps[key].apply(image, is_mask)
+
+    def _lens(self, info: Any, size: tuple[int, int]) -> Lens | None:
+        if not self._undistort:
+            return None
+        lens = None if info is None else Lens.from_camera_info(info, size)
+        if lens is None:
+            got = "none came" if info is None else "it is uncalibrated (k is zero)"
+            raise VimaError(
+                "NO_CAMERA_INFO",
+                f"camera_info: {got}; valid: calibrate the lens (camera_calibration), or set "
+                "undistort false",
+            )
+        return lens
+
+
+def _content(info: Any) -> tuple | None:
+    """What of a CameraInfo matters here."""
+    if info is None:
+        return None
+    roi = info.roi
+    return (
+        (info.width, info.height, info.binning_x, info.binning_y),
+        (roi.x_offset, roi.y_offset, roi.width, roi.height),
+        (info.distortion_model, tuple(info.k), tuple(info.d)),
+    )
+
+
+def load_calibrations(parameters: Any) -> dict[str, Calibration]:
+    """Those that PerceptionParameters name, by view.
+
+    Raises VimaError as ``load_calibration`` does, and (BAD_CALIBRATION) for another view's file.
+    """
+    found = {}
+    for view in VIEWS:
+        path = parameters.calibration(view)
+        if not path:
+            continue
+        calibration = load_calibration(path)
+        if calibration.view != view:
+            raise VimaError(
+                "BAD_CALIBRATION",
+                f"{view}_calibration is {path}, of the {calibration.view} view; valid: one of the "
+                f"{view} view",
+            )
+        found[view] = calibration
+    return found

@@ -1,0 +1,128 @@
+"""`train_detector`: our Mask R-CNN from pictures with masks to an ONNX file (docs/DETECTOR.md)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rclpy.utilities import remove_ros_args
+
+from vima_ros.errors import VimaError
+
+MODEL, WEIGHTS = "detector.onnx", "detector.safetensors"
+
+
+def _arguments(args: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="train_detector",
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="DIR",
+        help="pictures with masks: of `demonstrate --content masks`, or recorded with VIMA-Bench; "
+        "each folder is drawn from as often as any other",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of the run; the same again resumes it"
+    )
+    parser.add_argument("--steps", type=int, default=10_000, help="to train for in all")
+    parser.add_argument("--batch", type=int, default=8, help="pictures a step")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--quality",
+        type=Path,
+        metavar="JSON",
+        help="export again with what `evaluate_detector` measured in the model card",
+    )
+    parser.add_argument(
+        "--min-score", type=float, default=0.5, help="the card's: objects below are left out"
+    )
+    return parser.parse_args(args)
+
+
+def _train(options: argparse.Namespace) -> None:
+    from vima_ros.training.detector_pictures import read_source
+    from vima_ros.training.detector_training import DetectorRecipe, train_detector
+    from vima_ros.training.runs import draw_curves, start_run
+
+    recipe = DetectorRecipe(steps=options.steps, batch=options.batch, seed=options.seed)
+    sources = []
+    for folder in options.data:
+        sources.append(read_source(folder))
+        counts = f"{len(sources[-1].scenes)} frames, {len(sources[-1].prompts)} of prompts"
+        print(f"train_detector: {folder}: {counts}", file=sys.stderr)
+    data = {s.name: {"frames": len(s.scenes), "prompts": len(s.prompts)} for s in sources}
+    start_run(options.out, {"data": data, "recipe": asdict(recipe)})
+    for p in train_detector(sources, recipe, options.out):
+        left = (recipe.steps - p.step) * recipe.batch / p.pictures_per_s
+        losses = ", ".join(f"{k.removeprefix('loss_')} {v:.3f}" for k, v in p.losses.items())
+        print(
+            f"train_detector: step {p.step} of {recipe.steps}, loss {p.loss:.3f} ({losses}), "
+            f"{p.pictures_per_s:.1f} pictures/s, {left / 60:.0f} min left",
+            file=sys.stderr,
+            flush=True,
+        )
+    draw_curves(options.out)
+
+
+def _card(folder: Path, model: Any, step: int, options: argparse.Namespace) -> dict[str, Any]:
+    from vima_ros.training.runs import CONFIGURATION
+
+    quality = json.loads(options.quality.read_text()) if options.quality else "not measured yet"
+    return {
+        "name": "vima_ros object detector",
+        "network": {"kind": "Mask R-CNN, class-agnostic", **asdict(model.config)},
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "step": step,
+        "min_score": options.min_score,
+        "run": json.loads((folder / CONFIGURATION).read_text()),
+        "quality": quality,
+    }
+
+
+def main(args: list[str] | None = None) -> None:
+    """``ros2 run vima_ros train_detector``."""
+    options = _arguments(remove_ros_args(args or sys.argv)[1:])
+    try:
+        _require_torchvision()
+        from vima_ros.training.detector_export import export_detector, save_weights
+        from vima_ros.training.detector_training import load_averaged
+
+        if options.data:
+            _train(options)
+        elif not options.quality:
+            raise VimaError("NO_DEMONSTRATIONS", "nothing to train on; valid: --data DIR …")
+        model, step = load_averaged(options.out)
+        path = options.out / MODEL
+        card = _card(options.out, model, step, options)
+        export_detector(model, path, card)
+        save_weights(model, options.out / WEIGHTS, card)
+    except VimaError as error:
+        sys.exit(f"train_detector: {error.code}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)  # the same command again goes on from the last checkpoint
+    print(f"train_detector: written to {path} ({path.stat().st_size / 1e6:.1f} MB)")
+
+
+def _require_torchvision() -> None:
+    try:
+        import torchvision  # noqa: F401
+    except Exception as error:  # a torchvision built for another torch fails in its own ways
+        raise VimaError(
+            "NO_TORCHVISION",
+            f"torchvision does not load ({error}); in a clone: ./vima --train train_detector …, "
+            "elsewhere install torch and torchvision of requirements/torchvision.txt",
+        ) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""From a network's boxes and mask probabilities to instances of the policy frame."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vima_ros.errors import VimaError
+from vima_ros.perception.crops import MIN_VISIBLE
+from vima_ros.perception.instances import FRAME_SHAPE, Instances
+
+DOUBTFUL = 0.5  # [min_score] a lower score is noise, not worth a word
+MAX_OBJECTS = 1000  # of one picture, whatever a network says
+
+
+def instances_of(
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    masks: np.ndarray,
+    *,
+    min_score: float,
+    threshold: float = 0.5,
+) -> Instances:
+    """The objects whose scores are ``min_score`` or more, each pixel given to one of them.
+
+    ``boxes`` (n, 4): x1, y1, x2, y2 [px], edges, so that a whole picture is 0, 0, 256, 128.
+    ``scores`` (n,), 0 to 1. ``masks`` (n, M, M): probabilities in a grid over the box, which are
+    interpolated at the centres of the pixels (He et al., Mask R-CNN, ICCV 2017, section 3.1).
+    A pixel belongs to the object with the highest probability above ``threshold``, of equal ones
+    to that with the higher score. Object order is by score, then by the box's row and column.
+    Objects with fewer than ``MIN_VISIBLE`` pixels are left out.
+
+    Raises VimaError (BAD_DETECTION) for other shapes, or numbers that are not finite.
+    """
+    boxes, scores, masks = (np.asarray(a, np.float32) for a in (boxes, scores, masks))
+    _check(boxes, scores, masks)
+    sure = np.flatnonzero(scores >= min_score)
+    doubtful = int(np.count_nonzero(scores >= DOUBTFUL * min_score)) - len(sure)
+    order = sure[np.lexsort((boxes[sure, 0], boxes[sure, 1], -scores[sure]))]
+    labels = np.zeros(FRAME_SHAPE, np.uint16)
+    best = np.full(FRAME_SHAPE, threshold, np.float32)
+    for number, index in enumerate(order, 1):
+        window, probabilities = _pasted(boxes[index], masks[index])
+        wins = probabilities > best[window]
+        best[window][wins] = probabilities[wins]
+        labels[window][wins] = number
+    sizes = np.bincount(labels.ravel(), minlength=len(order) + 1)[1:]
+    kept = sizes >= MIN_VISIBLE
+    number_of = np.concatenate([[0], np.where(kept, np.cumsum(kept), 0)]).astype(np.uint16)
+    ids = np.arange(1, np.count_nonzero(kept) + 1)
+    return Instances(number_of[labels], ids, scores[order[kept]], doubtful)
+
+
+def _check(boxes: np.ndarray, scores: np.ndarray, masks: np.ndarray) -> None:
+    count, side = len(scores) if scores.ndim == 1 else -1, masks.shape[-1] if masks.ndim else 0
+    shapes = boxes.shape, scores.shape, masks.shape
+    if shapes != ((count, 4), (count,), (count, side, side)) or count > MAX_OBJECTS:
+        raise VimaError(
+            "BAD_DETECTION",
+            f"boxes {boxes.shape}, scores {scores.shape}, masks {masks.shape}; valid: (n, 4), "
+            f"(n,), (n, M, M), n up to {MAX_OBJECTS}",
+        )
+    if not all(np.isfinite(array).all() for array in (boxes, scores, masks)):
+        raise VimaError("BAD_DETECTION", "boxes, scores or masks hold numbers that are not finite")
+
+
+def _pasted(box: np.ndarray, mask: np.ndarray) -> tuple[tuple[slice, slice], np.ndarray]:
+    """A window of the frame, and the probabilities of its pixels."""
+    x1, y1, x2, y2 = box.tolist()
+    rows, row_weights = _weights(y1, y2, len(mask), FRAME_SHAPE[0])
+    columns, column_weights = _weights(x1, x2, len(mask), FRAME_SHAPE[1])
+    return (rows, columns), row_weights @ mask @ column_weights.T
+
+
+def _weights(low: float, high: float, cells: int, size: int) -> tuple[slice, np.ndarray]:
+    """The pixels from edge ``low`` to ``high``, and what each takes from each cell.
+
+    Float32 (pixels, cells), at most two numbers in a row. Beyond the outermost cells' centres
+    the probability falls to nothing over one cell, which is where the window ends.
+    """
+    cell = (high - low) / cells  # [px]
+    if cell <= 0:
+        return slice(0, 0), np.zeros((0, cells), np.float32)
+    begin = int(np.clip(np.floor(low - cell / 2), 0, size))
+    end = int(np.clip(np.ceil(high + cell / 2), begin, size))
+    centres = (np.arange(begin, end) + 0.5 - low) / cell - 0.5  # [cells]
+    distances = np.abs(centres[:, None] - np.arange(cells))
+    return slice(begin, end), np.maximum(1 - distances, 0).astype(np.float32)

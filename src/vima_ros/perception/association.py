@@ -1,0 +1,88 @@
+"""Which object of the front view is which of the top view."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from vima_ros.perception.appearance import Looks, colour_distances
+
+# Policy frames of both views are VIMA-Bench's cameras: a point of the table plane has
+#   top:   row = 63 + 251.0 (x - 0.5),   column = 128 + 251.0 y
+#   front: row = 63 + 177.8 (x - 0.41),  column = 128 + 251.4 y
+# and a point z [m] above it appears 177.8 z rows higher in front, at the same place in top.
+_FRONT_ROWS_PER_METRE = 177.8
+_ROW_RATIO = _FRONT_ROWS_PER_METRE / 251.0
+_ROW_OFFSET = 63.0 + _FRONT_ROWS_PER_METRE * (0.5 - 0.41) - _ROW_RATIO * 63.0
+
+_LIFT = 20.0  # [rows] of front; what lies on or behind something is seen higher by up to that
+_SINK = 4.0  # [rows] lower than on the table nothing can be; errors of the boxes are smaller
+_ROW_WEIGHT, _COLOUR_WEIGHT, _KNOWN_WEIGHT = 0.5, 2.0, 1.0
+_LIMIT = 2.2  # of cost; dearer pairs are two objects
+_NEVER = 1e6
+
+
+def corners(boxes: np.ndarray) -> np.ndarray:
+    """(n, 4) left, top, right, bottom, edges of pixels, of policy ``boxes`` (n, 4)."""
+    x, y, height, width = boxes.T
+    left, top = x - width // 2, y - height // 2
+    return np.stack([left, top, left + width + 1, top + height + 1], axis=1).astype(np.float64)
+
+
+def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union (len(a), len(b)) of boxes by their ``corners``."""
+    low = np.maximum(a[:, None, :2], b[:, :2])
+    high = np.minimum(a[:, None, 2:], b[:, 2:])
+    both = np.clip(high - low, 0.0, None).prod(-1)
+    return both / (_areas(a)[:, None] + _areas(b) - both)
+
+
+def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Between the middles of boxes by their ``corners``, (len(a), len(b)) [px]."""
+    move = (a[:, None, :2] + a[:, None, 2:] - b[:, :2] - b[:, 2:]) / 2
+    return np.hypot(move[..., 0], move[..., 1])
+
+
+def cheapest(cost: np.ndarray, limit: float) -> list[tuple[int, int]]:
+    """Pairs (row, column) of the least total ``cost`` (n, m), by Hungarian assignment.
+
+    Two that are left apart cost ``limit``, so no pair is at or above it.
+    """
+    rows, columns = linear_sum_assignment(np.minimum(cost, limit))
+    return [
+        (i, j) for i, j in zip(rows.tolist(), columns.tolist(), strict=True) if cost[i, j] < limit
+    ]
+
+
+def pair_views(
+    front: np.ndarray, top: np.ndarray, front_looks: Looks, top_looks: Looks, known: np.ndarray
+) -> list[tuple[int, int]]:
+    """Pairs (index in front, index in top) of one object each; each index at most once.
+
+    ``front`` (n, 4) and ``top`` (m, 4) are ``corners`` in the policy frames. ``known`` (n, m):
+    how much is known of the two from before, 0 (nothing) to 1 (they were a pair, just here).
+    """
+    cost = (
+        _column_cost(front, top)
+        + _ROW_WEIGHT * _row_cost(front, top)
+        + _COLOUR_WEIGHT * colour_distances(front_looks, top_looks)
+        - _KNOWN_WEIGHT * known
+    )
+    return cheapest(cost, _LIMIT)
+
+
+def _column_cost(front: np.ndarray, top: np.ndarray) -> np.ndarray:
+    """0 = the same columns; columns that do not even touch are never one object."""
+    both = np.minimum(front[:, None, 2], top[:, 2]) - np.maximum(front[:, None, 0], top[:, 0])
+    union = np.maximum(front[:, None, 2], top[:, 2]) - np.minimum(front[:, None, 0], top[:, 0])
+    return np.where(both > 0, 1.0 - both / union, _NEVER)
+
+
+def _row_cost(front: np.ndarray, top: np.ndarray) -> np.ndarray:
+    """0 = the near edges meet on the table, 1 = as far apart as they can be."""
+    higher = _ROW_OFFSET + _ROW_RATIO * top[:, 3] - front[:, None, 3]
+    return np.minimum(np.where(higher > 0, higher / _LIFT, -higher / _SINK), 1.0)
+
+
+def _areas(boxes: np.ndarray) -> np.ndarray:
+    return (boxes[:, 2:] - boxes[:, :2]).prod(-1)

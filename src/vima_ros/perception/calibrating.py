@@ -1,0 +1,222 @@
+"""Finding a camera's calibration from points whose place on the table is known."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+import cv2
+import numpy as np
+
+from vima_ros.errors import VimaError
+from vima_ros.geometry import Workspace
+from vima_ros.perception.calibration import (
+    MAX_PATCH,
+    METHODS,
+    Calibration,
+    Fit,
+    project,
+    table_to_policy,
+    workspace_corners,
+)
+from vima_ros.perception.charuco import PlacedBoard
+from vima_ros.perception.lens import Lens
+from vima_ros.perception.quadrilateral import check_quadrilateral
+
+CLICK_SIGMA = 0.5  # [px] how well a person hits a corner; four points leave nothing to measure it
+TRIALS = 64  # with noise, to tell what an error of the points does to the workspace's corners
+
+
+def calibrate(
+    view: str,
+    image_rgb: np.ndarray,
+    points_px: np.ndarray,
+    points_m: np.ndarray | None = None,
+    *,
+    lens: Lens | None = None,
+    workspace: Workspace | None = None,
+    board: PlacedBoard | None = None,
+) -> Calibration:
+    """The calibration of the camera that took ``image_rgb`` (h, w, 3) uint8.
+
+    ``points_px`` (n, 2), n >= 4, are where the picture shows the points ``points_m`` (n, 2) of the
+    table [m]; None: the workspace's corners, in the order of ``workspace_corners``. Four points
+    become the reference corners; else the workspace's corners are. ``board``: the board they were
+    found on. Raises VimaError: TOO_FEW_POINTS, OUTSIDE_PICTURE, TOO_SMALL, COLLINEAR,
+    WRONG_ORDER, MIRRORED, BEYOND_HORIZON, INVALID_VALUE.
+    """
+    workspace = workspace or Workspace()
+    to_policy = table_to_policy(view, workspace)
+    height, width = image_rgb.shape[:2]
+    points_m = workspace_corners(workspace) if points_m is None else np.asarray(points_m, float)
+    points_px = np.asarray(points_px, dtype=np.float64)
+    _check_points(points_px, points_m, (width, height), to_policy)
+    flat = points_px if lens is None else lens.undistort(points_px)
+    to_camera = _homography(points_m, flat, lens)
+    _check_horizon(to_camera, points_m, workspace)
+    homography = to_policy @ np.linalg.inv(to_camera)
+    homography /= homography[2, 2] if abs(homography[2, 2]) > 1e-9 else 1.0
+    corners = points_px if len(points_px) == 4 else _show(to_camera, workspace, lens)
+    return Calibration(
+        view,
+        (width, height),
+        homography,
+        corners,
+        cut_patches(image_rgb, corners),
+        _fit(points_px, points_m, to_camera, to_policy, lens, workspace),
+        METHODS[board is not None],
+        lens,
+        workspace,
+        board,
+        datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+def cut_patches(image_rgb: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Grey squares (4, n, n) uint8 around ``corners`` (4, 2) [px], all 0 where they do not fit."""
+    grey = cv2.cvtColor(image_rgb, cv2.COLOR_RGB2GRAY)
+    half = min(max(8, grey.shape[1] // 40), MAX_PATCH // 2)
+    patches = np.zeros((4, 2 * half + 1, 2 * half + 1), np.uint8)
+    for patch, corner in zip(patches, corners, strict=True):
+        if not np.isfinite(corner).all():
+            continue
+        x, y = (int(value) - half for value in np.rint(corner))
+        if 0 <= x < grey.shape[1] - 2 * half and 0 <= y < grey.shape[0] - 2 * half:
+            patch[:] = grey[y : y + len(patch), x : x + len(patch)]
+    return patches
+
+
+@dataclass(frozen=True)
+class CameraPose:
+    """Where a camera is: ``position`` (3,) [m], ``rotation`` (3, 3) base frame to camera frame.
+
+    The camera frame is x right, y down, z forward. ``error_px``: root mean square of what does
+    not fit [undistorted px].
+    """
+
+    position: np.ndarray
+    rotation: np.ndarray
+    error_px: float
+
+    def homography(self, k: np.ndarray) -> np.ndarray:
+        """Matrix (3, 3) from the table [m] to undistorted px of a camera with the matrix ``k``."""
+        shift = -self.rotation @ self.position
+        return k @ np.column_stack([self.rotation[:, :2], shift])
+
+
+def camera_pose(points_m: np.ndarray, flat_px: np.ndarray, lens: Lens) -> CameraPose:
+    """The camera that shows table points (n, 2) [m] at undistorted ``flat_px`` (n, 2)."""
+    points = np.column_stack([points_m, np.zeros(len(points_m))])
+    flat, none = np.ascontiguousarray(flat_px).reshape(-1, 1, 2), np.zeros(5)
+    # Not SOLVEPNP_IPPE, which is made for planes but gives NaN for some poses.
+    _, turn, shift = cv2.solvePnP(points, flat, lens.k, none, flags=cv2.SOLVEPNP_ITERATIVE)
+    shown = cv2.projectPoints(points, turn, shift, lens.k, none)[0].reshape(-1, 2)
+    rotation = cv2.Rodrigues(turn)[0]
+    return CameraPose(-rotation.T @ shift.ravel(), rotation, _rms(shown - flat_px))
+
+
+def _rms(difference: np.ndarray) -> float:
+    return float(np.sqrt((difference**2).sum(-1).mean()))
+
+
+def _homography(points_m: np.ndarray, flat_px: np.ndarray, lens: Lens | None) -> np.ndarray:
+    """From the table to undistorted px, with the least squared error there.
+
+    With a lens, many points tell the camera's pose, six numbers instead of eight: a board covers
+    a part of the table only, and a free homography is poor beyond it. Four points are fitted
+    exactly, as the person who gave them expects.
+    """
+    if lens is not None and len(points_m) > 4:
+        return camera_pose(points_m, flat_px, lens).homography(lens.k)
+    matrix, _ = cv2.findHomography(points_m, flat_px, 0)
+    if matrix is None or not np.isfinite(matrix).all():
+        raise VimaError("COLLINEAR", "the points lie on a line; valid: points all over the table")
+    return matrix
+
+
+def _show(to_camera: np.ndarray, workspace: Workspace, lens: Lens | None) -> np.ndarray:
+    """The workspace's corners (4, 2) [px], far outside the picture where the lens sees none."""
+    shown = project(to_camera, workspace_corners(workspace))
+    return shown if lens is None else np.nan_to_num(lens.distort(shown), nan=-1e6)
+
+
+def _check_points(
+    points_px: np.ndarray, points_m: np.ndarray, size: tuple[int, int], to_policy: np.ndarray
+) -> None:
+    shape = points_px.shape
+    if points_px.ndim != 2 or shape[1] != 2 or shape[0] < 4 or points_m.shape != shape:
+        raise VimaError(
+            "TOO_FEW_POINTS",
+            f"points {shape} in the picture and {points_m.shape} on the table; valid: four or "
+            "more of each",
+        )
+    if not (np.isfinite(points_px).all() and np.isfinite(points_m).all()):
+        raise VimaError("INVALID_VALUE", "a point is not finite; valid: numbers")
+    outside = ((points_px < -0.5) | (points_px > np.array(size) - 0.5)).any(1)
+    if outside.any():
+        raise VimaError(
+            "OUTSIDE_PICTURE",
+            f"point {points_px[outside][0].tolist()}; valid: inside {size[0]} x {size[1]} px",
+        )
+    smallest = size[0] / 32
+    if len(points_px) == 4:
+        check_quadrilateral(project(to_policy, points_m), 1.0, "on the table")
+        check_quadrilateral(points_px, smallest, "in the picture")
+        return
+    for points, limit, what in ((points_px, smallest / 2, "px"), (points_m, 0.01, "m")):
+        spread = np.linalg.svd(points - points.mean(0), compute_uv=False) / math.sqrt(len(points))
+        if spread[0] < limit:
+            raise VimaError(
+                "TOO_SMALL", f"points within {spread[0]:.3g} {what}; valid: {limit:g} or more"
+            )
+        if spread[1] < 0.02 * spread[0]:
+            raise VimaError("COLLINEAR", "the points lie on a line; valid: all over the board")
+
+
+def _check_horizon(to_camera: np.ndarray, points_m: np.ndarray, workspace: Workspace) -> None:
+    """The points and the workspace must be on the same side of the camera."""
+    points = np.vstack([points_m, workspace_corners(workspace)])
+    depth = np.column_stack([points, np.ones(len(points))]) @ to_camera[2]
+    if not ((depth > 0).all() or (depth < 0).all()):
+        raise VimaError(
+            "BEYOND_HORIZON",
+            "the workspace would reach beyond the horizon of the picture; valid: points whose "
+            "places in the picture and on the table belong together",
+        )
+    if np.linalg.det(to_camera) * depth[0] > 0:
+        raise VimaError("MIRRORED", "the picture is mirrored; valid: as the camera sees it")
+
+
+def _fit(
+    points_px: np.ndarray,
+    points_m: np.ndarray,
+    to_camera: np.ndarray,
+    to_policy: np.ndarray,
+    lens: Lens | None,
+    workspace: Workspace,
+) -> Fit:
+    flat = points_px if lens is None else lens.undistort(points_px)
+    shown = project(to_camera, points_m)
+    camera = (shown if lens is None else lens.distort(shown)) - points_px
+    on_table = project(np.linalg.inv(to_camera), flat)
+    count = len(points_px)
+    sigma = (
+        CLICK_SIGMA if count == 4 else _rms(camera) / math.sqrt(2) * math.sqrt(count / (count - 4))
+    )
+    noise = np.random.default_rng(0).normal(0.0, sigma, (TRIALS, count, 2))
+    corners = workspace_corners(workspace)
+    shown = project(to_camera, corners)
+    off = [
+        project(np.linalg.inv(_homography(points_m, flat + shift, lens)), shown) - corners
+        for shift in noise
+    ]
+    return Fit(
+        count,
+        _rms(camera),
+        float(np.hypot(*camera.T).max()),
+        _rms(project(to_policy, on_table) - project(to_policy, points_m)),
+        1e3 * _rms(on_table - points_m),
+        None if lens is None else camera_pose(points_m, flat, lens).error_px,
+        1e3 * _rms(np.array(off)),
+    )

@@ -1,0 +1,163 @@
+"""How a camera's picture maps to the policy frame: found from points whose place is known.
+
+The table is the plane z = 0 of the base frame. What stands above it is shown as the camera sees
+it; only the table itself is where VIMA's cameras would show it. Points in pictures are x, y [px];
+integers are pixel centres.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from vima_ros.errors import VimaError
+from vima_ros.geometry import Workspace
+from vima_ros.perception.charuco import PlacedBoard
+from vima_ros.perception.lens import Lens
+from vima_ros.specs import VIEWS
+
+# Pixels per metre along x and y, and the x [m] whose row is 63; y = 0 has column 128. Measured on
+# VIMA-Bench's own pictures of the plane z = 0; the front camera looks 45 degrees down.
+_VIMA = {"top": (251.0, 251.0, 0.5), "front": (251.4 / math.sqrt(2.0), 251.4, 0.41)}
+_VIMA_WORKSPACE = Workspace()
+METHODS = ("corners", "charuco")
+MAX_PATCH = 257  # [px]
+
+
+def workspace_corners(workspace: Workspace) -> np.ndarray:
+    """The corners [m] (4, 2) as the policy frame shows them, clockwise from the upper left.
+
+    They are (low x, low y), (low x, high y), (high x, high y), (high x, low y): the nearest to
+    the robot on its right, nearest left, farthest left, farthest right.
+    """
+    (x0, y0), (x1, y1) = workspace.low, workspace.high
+    return np.array([[x0, y0], [x0, y1], [x1, y1], [x1, y0]])
+
+
+def table_to_policy(view: str, workspace: Workspace) -> np.ndarray:
+    """Matrix (3, 3) from (x, y, 1) on the table [m] to (column, row, 1) in the policy frame [px].
+
+    A workspace other than VIMA's takes the place of VIMA's: the policy's positions are fractions.
+    Raises VimaError (INVALID_VALUE) for a view that does not exist.
+    """
+    if view not in VIEWS:
+        raise VimaError("INVALID_VALUE", f"view {view!r}; valid: {', '.join(VIEWS)}")
+    per_x, per_y, centre = _VIMA[view]
+    to_policy = np.array([[0.0, per_y, 128.0], [per_x, 0.0, 63.0 - per_x * centre], [0, 0, 1.0]])
+    low, high = np.array(workspace.low), np.array(workspace.high)
+    vima_low, vima_high = np.array(_VIMA_WORKSPACE.low), np.array(_VIMA_WORKSPACE.high)
+    scale = (vima_high - vima_low) / (high - low)
+    to_vima = np.diag([*scale, 1.0])
+    to_vima[:2, 2] = vima_low - scale * low
+    return to_policy @ to_vima
+
+
+def project(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """``points`` (n, 2) through a homography (3, 3): (n, 2); infinite where there is no image."""
+    points = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+    moved = np.column_stack([points, np.ones(len(points))]) @ np.asarray(matrix).T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return moved[:, :2] / moved[:, 2:]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well the points agree; root mean squares.
+
+    ``camera_px``, ``camera_max_px``: between where the points are in the picture and where the
+    homography puts them. ``policy_px`` the same in the policy frame, ``table_mm`` on the table.
+    Four points always fit exactly. ``rigid_px``: what is left when the camera may only be moved,
+    not bent: it tells swapped corners, a wrong size or a wrong lens; None without a lens.
+    ``corners_mm``: expected error at the workspace's corners, which the points may be far from.
+    """
+
+    points: int
+    camera_px: float
+    camera_max_px: float
+    policy_px: float
+    table_mm: float
+    rigid_px: float | None
+    corners_mm: float
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """One camera's way to the policy frame. Raises VimaError (BAD_CALIBRATION) for nonsense.
+
+    ``homography`` (3, 3): undistorted camera px to policy frame px. ``size``: width, height of the
+    camera's pictures [px]. ``corners`` (4, 2): where the reference corners are in the picture
+    [px]; ``patches`` (4, n, n) uint8: how they look, grey, all 0 where the picture ends.
+    ``board``: the board it was made from, at its place on the table.
+    """
+
+    view: str
+    size: tuple[int, int]
+    homography: np.ndarray
+    corners: np.ndarray
+    patches: np.ndarray
+    fit: Fit
+    method: str = "corners"
+    lens: Lens | None = None
+    workspace: Workspace = field(default_factory=Workspace)
+    board: PlacedBoard | None = None
+    created: str = ""
+
+    def __post_init__(self) -> None:
+        size = tuple(int(value) for value in self.size)
+        homography = np.array(self.homography, dtype=np.float64)
+        corners = np.array(self.corners, dtype=np.float64)
+        patches = np.array(self.patches)
+        problems = {
+            f"view {self.view!r}; valid: {', '.join(VIEWS)}": self.view not in VIEWS,
+            f"method {self.method!r}; valid: {', '.join(METHODS)}": self.method not in METHODS,
+            f"size {size}; valid: width, height of 16 to 65535 px": len(size) != 2
+            or not all(16 <= value <= 65535 for value in size),
+            f"homography {homography.tolist()}; valid: 3 x 3 finite numbers with an inverse": (
+                homography.shape != (3, 3)
+                or not np.isfinite(homography).all()
+                or not abs(np.linalg.det(homography)) > 1e-15 * np.linalg.norm(homography) ** 3
+            ),
+            f"corners {corners.tolist()}; valid: four finite x, y": corners.shape != (4, 2)
+            or not np.isfinite(corners).all(),
+            f"patches {patches.dtype} {patches.shape}; valid: uint8 (4, n, n), n odd": (
+                patches.dtype != np.uint8
+                or patches.ndim != 3
+                or patches.shape != (4, patches.shape[1], patches.shape[1])
+                or patches.shape[1] % 2 != 1
+                or patches.shape[1] > MAX_PATCH
+            ),
+        }
+        for message, wrong in problems.items():
+            if wrong:
+                raise VimaError("BAD_CALIBRATION", message)
+        arrays = {"homography": homography, "corners": corners, "patches": patches}
+        for name, value in arrays.items():
+            value.setflags(write=False)
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "size", size)
+
+    def camera_to_policy(self, points: np.ndarray) -> np.ndarray:
+        """Policy frame px (n, 2) of camera px (n, 2)."""
+        return project(self.homography, self._undistort(points))
+
+    def camera_to_table(self, points: np.ndarray) -> np.ndarray:
+        """Table x, y [m] (n, 2) of camera px (n, 2)."""
+        matrix = np.linalg.inv(table_to_policy(self.view, self.workspace)) @ self.homography
+        return project(matrix, self._undistort(points))
+
+    def table_to_camera(self, points: np.ndarray) -> np.ndarray:
+        """Camera px (n, 2) of table x, y [m] (n, 2); NaN where the lens cannot show it."""
+        matrix = np.linalg.inv(self.homography) @ table_to_policy(self.view, self.workspace)
+        shown = project(matrix, points)
+        return shown if self.lens is None else self.lens.distort(shown)
+
+    def _undistort(self, points: np.ndarray) -> np.ndarray:
+        return np.asarray(points) if self.lens is None else self.lens.undistort(points)
+
+    def describe(self) -> dict[str, Any]:
+        """What /diagnostics shows."""
+        numbers = {k: v if v is None else round(v, 3) for k, v in asdict(self.fit).items()}
+        return {"view": self.view, "method": self.method, "created": self.created} | numbers

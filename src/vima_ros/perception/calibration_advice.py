@@ -1,0 +1,116 @@
+"""What a person should know about a calibration: in figures, and what looks doubtful."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from vima_ros.perception.calibrating import CLICK_SIGMA, CameraPose, camera_pose
+from vima_ros.perception.calibration import Calibration, workspace_corners
+from vima_ros.perception.drift import usable_patches
+from vima_ros.perception.view import ViewMap
+
+MAX_CORNERS_MM = 5.0  # a bin of the policy's positions is 10 mm
+MAX_TILT = {"front": 20.0, "top": 20.0}  # [degrees] from VIMA's camera: 45 down, straight down
+ELEVATION = {"front": 45.0, "top": 90.0}  # [degrees] VIMA's cameras look down
+
+
+def pose_of(calibration: Calibration) -> CameraPose | None:
+    """Where the camera is; None without a lens."""
+    lens = calibration.lens
+    if lens is None:
+        return None
+    corners = workspace_corners(calibration.workspace)
+    shown = calibration.table_to_camera(corners)
+    if not np.isfinite(shown).all():
+        return None
+    return camera_pose(corners, lens.undistort(shown), lens)
+
+
+def _elevation(pose: CameraPose) -> float:
+    """How far down the camera looks [degrees]."""
+    return math.degrees(math.asin(np.clip(-pose.rotation[2, 2], -1.0, 1.0)))
+
+
+def report(calibration: Calibration) -> list[str]:
+    """How good the calibration is, in sentences for a person."""
+    fit, size = calibration.fit, calibration.size
+    lines = [
+        f"{calibration.view} view by {calibration.method}: {fit.points} points in a picture of "
+        f"{size[0]} x {size[1]} px"
+    ]
+    if fit.points == 4:
+        lines.append(
+            "reprojection error: none, four points always fit exactly; hit within "
+            f"{CLICK_SIGMA} px they put the workspace's corners within {fit.corners_mm:.1f} mm"
+        )
+    else:
+        lines.append(
+            f"reprojection error: {fit.camera_px:.2f} px in the camera's picture (at most "
+            f"{fit.camera_max_px:.2f}), {fit.policy_px:.2f} px in the policy frame, "
+            f"{fit.table_mm:.1f} mm on the table; {fit.corners_mm:.1f} mm expected at the "
+            "workspace's corners"
+        )
+    pose = pose_of(calibration)
+    if pose is not None:
+        x, y, z = pose.position
+        lines.append(
+            f"camera: at x {x:.2f}, y {y:.2f}, z {z:.2f} m, looking {_elevation(pose):.0f} "
+            f"degrees down; it fits the lens to {fit.rigid_px:.2f} px"
+        )
+    return lines
+
+
+def doubts(calibration: Calibration) -> list[str]:
+    """What looks wrong or could be better, each in a sentence that says what to do."""
+    fit = calibration.fit
+    found = []
+    if calibration.lens is None:
+        found.append("no lens is known: lines near the rim may stay bent; give --camera-info")
+    elif fit.rigid_px is not None and fit.rigid_px > max(2.0, calibration.size[0] / 250):
+        found.append(
+            f"no camera with this lens shows the points like this ({fit.rigid_px:.1f} px off): "
+            "is the first corner the right one, are the sizes right, is camera_info this camera's?"
+        )
+    if fit.corners_mm > MAX_CORNERS_MM:
+        found.append(
+            f"the workspace's corners may be {fit.corners_mm:.0f} mm off: give pictures with the "
+            "board in several places, print it on A3, or use the table's corners"
+        )
+    found += _doubts_about_place(calibration)
+    (x0, y0), (x1, y1) = calibration.workspace.low, calibration.workspace.high
+    stretch = (y1 - y0) / (2 * (x1 - x0))
+    if abs(math.log(stretch)) > 0.05:
+        found.append(
+            f"the workspace is {x1 - x0:g} x {y1 - y0:g} m, VIMA's is 1 : 2: objects look "
+            "stretched to the policy"
+        )
+    coverage = ViewMap(calibration.size, calibration=calibration).coverage
+    if coverage < 0.999:
+        found.append(f"the camera sees {coverage:.0%} of the policy frame: move it back or aim it")
+    usable = int(usable_patches(calibration.patches).sum())
+    if usable < 4:
+        found.append(
+            f"{usable} of 4 corners can be recognised again: the check whether the camera has "
+            "moved needs 2; put tape on them, or leave the board in view"
+        )
+    return found
+
+
+def _doubts_about_place(calibration: Calibration) -> list[str]:
+    pose, view = pose_of(calibration), calibration.view
+    if pose is None:
+        return []
+    found = []
+    if abs(_elevation(pose) - ELEVATION[view]) > MAX_TILT[view]:
+        found.append(
+            f"the {view} camera looks {_elevation(pose):.0f} degrees down and VIMA's "
+            f"{ELEVATION[view]:.0f}: what stands on the table looks other than the policy knows"
+        )
+    if view == "front" and pose.rotation[2, 0] > 0:
+        found.append(
+            "the front camera looks away from the robot and VIMA's towards it: what stands on "
+            "the table will lean the wrong way; is the first corner the right one?"
+        )
+    return found

@@ -1,0 +1,176 @@
+"""Calibrations as files: NAME.yaml for people and programs, NAME_patches.png beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import yaml
+
+from vima_ros.errors import VimaError
+from vima_ros.geometry import Workspace
+from vima_ros.perception.calibration import Calibration, Fit
+from vima_ros.perception.charuco import Board, PlacedBoard
+from vima_ros.perception.lens import Lens
+
+FORMAT = "vima_ros camera calibration 1"
+MAX_FILE = 1 << 20  # [bytes] of either file
+HEADER = """\
+# How one camera's picture becomes the policy's view (docs/CALIBRATION.md). Written by `calibrate`.
+# size: width, height of the camera's picture [px]. workspace: on the table, base frame [m].
+# lens: camera_info's; null = none. homography: undistorted camera px to policy frame px.
+# corners: of the table, or of the workspace, in the camera's picture, x, y [px]; patches: how they
+# looked. fit: how well the points agreed (rms). board: at x, y [m], yaw [rad]; null = none.
+"""
+
+
+def save_calibration(path: Path, calibration: Calibration) -> None:
+    """Write ``path`` (NAME.yaml) and NAME_patches.png, each whole or not at all.
+
+    Raises VimaError (CANNOT_WRITE).
+    """
+    png = cv2.imencode(".png", np.hstack(list(calibration.patches)))[1].tobytes()
+    patches = path.with_name(f"{path.stem}_patches.png")
+    text = HEADER + yaml.safe_dump(
+        _content(calibration, patches.name, png), sort_keys=False, default_flow_style=None
+    )
+    # The patches first: a reader in between sees by the checksum that the two do not fit.
+    write_whole(patches, png)
+    write_whole(path, text.encode())
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file under another name, then give it its own. Raises VimaError (CANNOT_WRITE)."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise VimaError("CANNOT_WRITE", f"{path}: {error}; valid: a writable folder") from error
+
+
+def load_calibration(path: Path | str) -> Calibration:
+    """The calibration of NAME.yaml and the patches beside it.
+
+    Raises VimaError: NO_CALIBRATION where a file is not there, BAD_CALIBRATION naming the key
+    that is missing or wrong.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(_read(path).decode())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise _bad(path, str(error).split("\n")[0]) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        got = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise _bad(path, f"format is {got!r}; valid: {FORMAT!r}")
+    try:
+        return Calibration(
+            view=content["view"],
+            size=content["size"],
+            homography=content["homography"],
+            corners=content["corners"],
+            patches=_patches(path, content["patches"]),
+            fit=_fit(content["fit"]),
+            method=content["method"],
+            lens=_lens(content["lens"]),
+            workspace=Workspace(**content["workspace"]),
+            board=_board(content["board"]),
+            created=str(content["created"]),
+        )
+    except KeyError as error:
+        raise _bad(path, f"key {error} is missing; valid: as `calibrate` writes it") from error
+    except VimaError as error:
+        if error.code == "NO_CALIBRATION":
+            raise
+        raise _bad(path, str(error)) from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise _bad(path, f"{error}; valid: as `calibrate` writes it") from error
+
+
+def _bad(path: Path, reason: str) -> VimaError:
+    return VimaError("BAD_CALIBRATION", f"{path.name}: {reason}")
+
+
+def _content(calibration: Calibration, patches: str, png: bytes) -> dict[str, Any]:
+    lens, board, workspace = calibration.lens, calibration.board, calibration.workspace
+    return {
+        "format": FORMAT,
+        "view": calibration.view,
+        "created": calibration.created,
+        "method": calibration.method,
+        "size": list(calibration.size),
+        "workspace": {"low": list(workspace.low), "high": list(workspace.high)},
+        "lens": lens and {"model": lens.model, "k": lens.k.ravel().tolist(), "d": lens.d.tolist()},
+        "homography": calibration.homography.tolist(),
+        "corners": calibration.corners.tolist(),
+        "patches": {"file": patches, "sha256": hashlib.sha256(png).hexdigest()},
+        "fit": asdict(calibration.fit),
+        "board": board
+        and {
+            "squares": list(board.board.squares),
+            "square": board.board.square,
+            "marker": board.board.marker,
+            "dictionary": board.board.dictionary,
+            "x": board.x,
+            "y": board.y,
+            "yaw": board.yaw,
+        },
+    }
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise VimaError(
+            "NO_CALIBRATION", f"{path}: {error.strerror}; valid: a file made by `calibrate`"
+        ) from error
+    if len(data) > MAX_FILE:
+        raise _bad(path, f"larger than {MAX_FILE} bytes; valid: as `calibrate` writes it")
+    return data
+
+
+def _patches(path: Path, entry: Mapping[str, Any]) -> np.ndarray:
+    name = str(entry["file"])
+    if Path(name).name != name:
+        raise VimaError("BAD_CALIBRATION", f"patches.file {name!r}; valid: a name, no folder")
+    png = _read(path.with_name(name))
+    if hashlib.sha256(png).hexdigest() != entry["sha256"]:
+        raise VimaError(
+            "BAD_CALIBRATION", f"{name} is not the file that belongs to it; valid: the one "
+            "written with it, or calibrate again"
+        )  # fmt: skip
+    image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if image is None or image.shape[1] != 4 * image.shape[0]:
+        raise VimaError("BAD_CALIBRATION", f"{name} is no picture of four squares")
+    return np.stack(np.hsplit(image, 4))
+
+
+def _fit(entry: Mapping[str, Any]) -> Fit:
+    values = dict(entry)
+    rigid = values.pop("rigid_px")
+    numbers = {name: float(value) for name, value in values.items() if name != "points"}
+    return Fit(
+        points=int(values["points"]), rigid_px=None if rigid is None else float(rigid), **numbers
+    )
+
+
+def _lens(entry: Mapping[str, Any] | None) -> Lens | None:
+    return None if entry is None else Lens(entry["k"], entry["d"], entry["model"])
+
+
+def _board(entry: Mapping[str, Any] | None) -> PlacedBoard | None:
+    if entry is None:
+        return None
+    board = Board(
+        float(entry["square"]), entry["squares"], float(entry["marker"]), entry["dictionary"]
+    )
+    return PlacedBoard(board, float(entry["x"]), float(entry["y"]), float(entry["yaw"]))

@@ -1,0 +1,148 @@
+"""The detector that runs Mask R-CNN in Detectron2: VIMA's published one, or your own.
+
+The file is what ``torch.save`` makes of a dict: ``model``, a state dict, and ``cfg``, which
+updates Detectron2's ``get_cfg()``. It is read without running code that it may hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from vima_ros.errors import VimaError
+from vima_ros.perception.assemble import DOUBTFUL
+from vima_ros.perception.detectron2_config import HOLDERS, complete_config, plain_config
+from vima_ros.perception.instances import (
+    DEFAULT_SETTINGS,
+    FRAME_SHAPE,
+    Detector,
+    DetectorSettings,
+    Instances,
+)
+from vima_ros.perception.model_files import WeightsFile, bad_weights, first_line, read_weights
+
+MIN_SCORE = 0.95  # as VIMA's published detector is used
+WHAT = "Detectron2's Mask R-CNN as VIMA publishes it (mask_rcnn.pth), a dict of model and cfg"
+SOURCE = "git+https://github.com/facebookresearch/detectron2.git"
+# Older versions saved these with the weights; now they come from the cfg.
+FROM_CFG = ("pixel_mean", "pixel_std", "proposal_generator.anchor_generator.cell_anchors.")
+
+
+class Detectron2Detector(Detector):
+    """Mask R-CNN in Detectron2, both views in one batch; every class is an object.
+
+    Channel order and scale are the cfg's. The constructor raises VimaError: NOT_INSTALLED,
+    NO_WEIGHTS, BAD_WEIGHTS, BAD_DEVICE. ``detect`` also raises BAD_DETECTION for a network's
+    nonsense.
+    """
+
+    has_weights = True
+
+    def __init__(self, settings: DetectorSettings = DEFAULT_SETTINGS) -> None:
+        super().__init__(settings)
+        self._torch = torch = _torch()
+        from vima_ros.perception import torch_models
+
+        self._models = torch_models
+        device = torch_models.checked_device(settings.device)
+        self.min_score = MIN_SCORE if settings.min_score is None else settings.min_score
+        self._file = read_weights(settings.weights, None, WHAT)
+        torch.set_num_threads(settings.threads)
+        self._predictor, self._named = _predictor(self._file, str(device), self.min_score)
+
+    def describe(self) -> dict[str, Any]:
+        """Backend, file, what its cfg says, device, threads and threshold."""
+        cfg = self._predictor.cfg
+        return {
+            "backend": "detectron2",
+            **self._file.facts(),
+            "architecture": self._named,
+            "classes": cfg.MODEL.ROI_HEADS.NUM_CLASSES,
+            "channels": cfg.INPUT.FORMAT,
+            "size": f"shorter side {cfg.INPUT.MIN_SIZE_TEST} px",
+            "device": cfg.MODEL.DEVICE,
+            "threads": self.settings.threads,
+            "min_score": self.min_score,
+        }
+
+    def _find(self, image_rgb: np.ndarray, view: str, mask: np.ndarray | None) -> Instances:
+        return self._find_views({view: image_rgb}, {view: mask})[view]
+
+    def _find_views(
+        self, images_rgb: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray | None]
+    ) -> dict[str, Instances]:
+        inputs = [self._input(image) for image in images_rgb.values()]
+        try:
+            with self._torch.inference_mode():
+                # Masks inside their boxes; the predictor's own call would cut them to yes and no.
+                found = self._predictor.model.inference(inputs, do_postprocess=False)
+        except RuntimeError as error:  # such as too little memory
+            raise VimaError("BAD_DETECTION", f"{self._file.name}: {first_line(error)}") from error
+        by_view = {
+            view: (_frame_boxes(one), one.scores, one.pred_masks[:, 0])
+            for view, one in zip(images_rgb, found, strict=True)
+        }
+        instances: dict[str, Instances] = self._models.assemble_views(by_view, self.min_score)
+        return instances
+
+    def _input(self, image_rgb: np.ndarray) -> dict[str, Any]:
+        """What DefaultPredictor makes of a picture before it calls the model."""
+        image = image_rgb[..., ::-1] if self._predictor.input_format == "BGR" else image_rgb
+        image = self._predictor.aug.get_transform(image).apply_image(np.ascontiguousarray(image))
+        values = np.ascontiguousarray(image.transpose(2, 0, 1), np.float32)
+        return {"image": self._torch.from_numpy(values)}
+
+
+def _torch() -> Any:
+    """The module torch, with a detectron2 that works beside it."""
+    try:
+        import detectron2.engine
+        import detectron2.layers  # noqa: F401  # its compiled part
+        import torch
+    except (ImportError, RuntimeError, OSError, AttributeError) as error:
+        raise VimaError(
+            "NOT_INSTALLED",
+            f"detector detectron2 needs Detectron2 ({first_line(error)}): install a torch and the "
+            f"torchvision built for it, then pip install --no-build-isolation '{SOURCE}', which "
+            "compiles it; detectors without it: onnx, plain_background, masks",
+        ) from error
+    return torch
+
+
+def _predictor(file: WeightsFile, device: str, min_score: float) -> tuple[Any, str]:
+    """Detectron2's DefaultPredictor of a checkpoint, and the name of its architecture."""
+    from detectron2.engine import DefaultPredictor
+
+    from vima_ros.perception.torch_models import load_state, read_checkpoint
+
+    content = read_checkpoint(file, HOLDERS, WHAT)
+    if not isinstance(content, dict) or not {"model", "cfg"} <= set(content):
+        got = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        raise bad_weights(file.name, f"it holds {got}"[:200], WHAT)
+    try:
+        own = plain_config(content["cfg"])
+        cfg = complete_config(own, device, DOUBTFUL * min_score)
+        named = str(cfg.MODEL.META_ARCHITECTURE)
+        named = str(own.get("MODEL", {}).get("META_ARCHITECTURE", named))
+        predictor = DefaultPredictor(cfg)
+    except Exception as error:  # what a cfg says can fail in any way once it is built
+        raise bad_weights(file.name, first_line(error), WHAT) from error
+    load_state(predictor.model, _current(content["model"]), file.name, WHAT)
+    return predictor, named
+
+
+def _current(state: Any) -> Any:
+    """A state dict without what the cfg says."""
+    if not isinstance(state, dict):
+        return state
+    return {name: value for name, value in state.items() if not str(name).startswith(FROM_CFG)}
+
+
+def _frame_boxes(found: Any) -> Any:
+    """Boxes (n, 4) from the scale of the network's input to the policy frame's [px]."""
+    rows, columns = found.image_size
+    height, width = FRAME_SHAPE
+    boxes = found.pred_boxes.tensor
+    return boxes * boxes.new_tensor([width / columns, height / rows] * 2)

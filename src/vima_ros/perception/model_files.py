@@ -1,0 +1,76 @@
+"""What every backend with weights does: read the file, its card, and say what is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vima_ros.errors import VimaError
+
+MAX_BYTES = 1 << 30  # more than any Mask R-CNN of use here
+MAX_CARD_LENGTH = 1 << 16  # [characters]
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A file's name, all its bytes, and their sha256 in hexadecimal."""
+
+    name: str
+    data: bytes
+    sha256: str
+
+    def facts(self) -> dict[str, Any]:
+        """For a person: the name, and enough of the sha256 to tell files apart."""
+        return {"weights": self.name, "sha256": self.sha256[:12]}
+
+
+def read_weights(given: str, default: Path | None, what: str) -> WeightsFile:
+    """The file ``given``, or ``default`` where that is empty; ``what`` names what it should hold.
+
+    Raises VimaError: NO_WEIGHTS without a file, BAD_WEIGHTS for one that is too large or unread.
+    """
+    if not given and default is None:
+        raise VimaError("NO_WEIGHTS", f"no weights given; valid: {what}")
+    path = Path(given).expanduser() if given else Path(str(default))
+    if not path.is_file():
+        raise VimaError("NO_WEIGHTS", f"{path} is no file; valid: {what}")
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise bad_weights(path.name, f"larger than {MAX_BYTES >> 20} MiB", what)
+        data = path.read_bytes()
+    except OSError as error:
+        raise VimaError("NO_WEIGHTS", f"{path}: {error.strerror}; valid: {what}") from error
+    return WeightsFile(path.name, data, hashlib.sha256(data).hexdigest())
+
+
+def bad_weights(name: str, why: str, valid: str) -> VimaError:
+    """The error for a file that is not what it should be."""
+    return VimaError("BAD_WEIGHTS", f"{name}: {why}; valid: {valid}")
+
+
+def first_line(error: Exception) -> str:
+    """What an exception says, short enough for a status message."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:300]
+
+
+def read_card(name: str, metadata: Mapping[str, str]) -> dict[str, Any]:
+    """The JSON object under ``card``, empty if there is none; ``min_score`` in it is a score.
+
+    Raises VimaError (BAD_WEIGHTS).
+    """
+    text, valid = metadata.get("card", "{}"), "a JSON object with min_score 0 to 1, if at all"
+    if len(text) > MAX_CARD_LENGTH:
+        raise bad_weights(name, f"card of {len(text)} characters", f"up to {MAX_CARD_LENGTH}")
+    try:
+        card = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise bad_weights(name, f"card is no JSON: {first_line(error)}", valid) from error
+    score = card.get("min_score", 0.0) if isinstance(card, dict) else None
+    if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
+        raise bad_weights(name, f"card is {text[:80]!r}", valid)
+    return card

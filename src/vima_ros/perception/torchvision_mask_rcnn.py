@@ -1,0 +1,174 @@
+"""The detector that runs Mask R-CNN in PyTorch: ours as trained, or torchvision's, fine-tuned."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from vima_ros.errors import VimaError
+from vima_ros.perception.instances import (
+    DEFAULT_SETTINGS,
+    FRAME_SHAPE,
+    Detector,
+    DetectorSettings,
+    Instances,
+)
+from vima_ros.perception.model_files import (
+    WeightsFile,
+    bad_weights,
+    first_line,
+    read_card,
+    read_weights,
+)
+
+MIN_SCORE = 0.5  # where no card names one
+PAIR = "torch==2.12.1 torchvision==0.27.1"  # as in requirements/torchvision.txt
+WHAT = (
+    "our Mask R-CNN as .safetensors, or a state dict of torchvision's maskrcnn_resnet50_fpn "
+    "as .pth, alone or as `model` of a dict"
+)
+HOLDERS = ("argparse.Namespace",)  # torchvision's own training script saves its options
+SIZES = {"min_size": 800, "max_size": 1333}  # [px] torchvision's; a dict's entries override them
+MAX_SIZE = 2000  # [px]
+MAX_CLASSES = 1000
+
+
+class TorchvisionDetector(Detector):
+    """Mask R-CNN in PyTorch, both views in one batch; every class is an object.
+
+    The constructor raises VimaError: NOT_INSTALLED, NO_WEIGHTS, BAD_WEIGHTS, BAD_DEVICE.
+    ``detect`` also raises BAD_DETECTION for a network's nonsense.
+    """
+
+    has_weights = True
+
+    def __init__(self, settings: DetectorSettings = DEFAULT_SETTINGS) -> None:
+        super().__init__(settings)
+        self._torch = torch = _torch()
+        from vima_ros.perception import torch_models
+
+        self._models = torch_models
+        self._device = torch_models.checked_device(settings.device)
+        self._file = read_weights(settings.weights, None, WHAT)
+        torch.set_num_threads(settings.threads)
+        if self._file.name.endswith(".safetensors"):
+            self._kind, self._run, model, self._card = _ours(self._file)
+        else:
+            self._kind, self._run, model, self._card = _torchvisions(self._file)
+        self._model = model.to(self._device)
+        own = float(self._card.get("min_score", MIN_SCORE))
+        self.min_score = own if settings.min_score is None else settings.min_score
+
+    def describe(self) -> dict[str, Any]:
+        """Backend, network, file, device, threads, threshold, and the file's card."""
+        return {
+            "backend": "torchvision",
+            "network": self._kind,
+            **self._file.facts(),
+            "device": str(self._device),
+            "threads": self.settings.threads,
+            "min_score": self.min_score,
+            "card": self._card,
+        }
+
+    def _find(self, image_rgb: np.ndarray, view: str, mask: np.ndarray | None) -> Instances:
+        return self._find_views({view: image_rgb}, {view: mask})[view]
+
+    def _find_views(
+        self, images_rgb: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray | None]
+    ) -> dict[str, Instances]:
+        torch = self._torch
+        frames = torch.from_numpy(np.stack(list(images_rgb.values()))).to(self._device)
+        try:
+            with torch.inference_mode():
+                found = self._run(self._model, frames)
+        except RuntimeError as error:  # such as too little memory
+            raise VimaError("BAD_DETECTION", f"{self._file.name}: {first_line(error)}") from error
+        values = [(one["boxes"], one["scores"], one["masks"][:, 0]) for one in found]
+        by_view = dict(zip(images_rgb, values, strict=True))
+        instances: dict[str, Instances] = self._models.assemble_views(by_view, self.min_score)
+        return instances
+
+
+def _torch() -> Any:
+    """The module torch, with a torchvision that works beside it."""
+    here = "no torch"
+    try:
+        import torch
+
+        here = f"torch {torch.__version__}"
+        import torchvision.ops  # noqa: F401
+    except (ImportError, RuntimeError, OSError, AttributeError) as error:  # absent, or no pair
+        raise VimaError(
+            "NOT_INSTALLED",
+            f"detector torchvision needs torchvision and the very torch it was built for "
+            f"({here} here: {first_line(error)}): pip install {PAIR}, in an environment of its "
+            "own; in a clone `./vima --train perception` has one",
+        ) from error
+    return torch
+
+
+def _ours(file: WeightsFile) -> tuple[str, Any, Any, dict[str, Any]]:
+    """Name, function from (model, frames uint8 (B, 128, 256, 3)) to detections, model, card."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    from vima_ros.perception.mask_rcnn import MaskRcnn
+    from vima_ros.perception.torch_models import load_state
+
+    try:
+        state = load(file.data)
+        length = int.from_bytes(file.data[:8], "little")  # the format's own, checked by ``load``
+        metadata = json.loads(file.data[8 : 8 + length]).get("__metadata__", {})
+    except (SafetensorError, ValueError) as error:
+        raise bad_weights(file.name, first_line(error), WHAT) from error
+    model = MaskRcnn()
+    load_state(model, state, file.name, WHAT)
+    return "ours", lambda model, frames: model(frames)[0], model, read_card(file.name, metadata)
+
+
+def _torchvisions(file: WeightsFile) -> tuple[str, Any, Any, dict[str, Any]]:
+    """As ``_ours``, for maskrcnn_resnet50_fpn with as many classes as the file has."""
+    from torchvision.models.detection import MaskRCNN
+    from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+    from torchvision.ops.misc import FrozenBatchNorm2d
+
+    from vima_ros.perception.torch_models import load_state, read_checkpoint
+
+    content = read_checkpoint(file, HOLDERS, WHAT)
+    state, sizes = content, dict(SIZES)
+    if isinstance(content, dict) and "model" in content:
+        state = content["model"]
+        sizes |= {name: content[name] for name in SIZES if name in content}
+    if not all(type(size) is int and 32 <= size <= MAX_SIZE for size in sizes.values()):
+        raise bad_weights(file.name, f"sizes {sizes}", f"32 to {MAX_SIZE} px")
+    try:
+        classes = len(state["roi_heads.box_predictor.cls_score.bias"])
+    except Exception as error:  # whatever it is, it is no such state dict
+        raise bad_weights(file.name, "no state dict with a box predictor", WHAT) from error
+    if not 2 <= classes <= MAX_CLASSES:
+        raise bad_weights(file.name, f"{classes} classes", f"2 to {MAX_CLASSES}, with background")
+    # Its batch norms are never trained further, so that they are frozen ones, whichever it had.
+    backbone = resnet_fpn_backbone(
+        backbone_name="resnet50", weights=None, norm_layer=FrozenBatchNorm2d
+    )
+    model = MaskRCNN(backbone, classes, **sizes)
+    load_state(model, state, file.name, WHAT)
+    return f"maskrcnn_resnet50_fpn, {classes - 1} classes", _run_torchvisions, model, {}
+
+
+def _run_torchvisions(model: Any, frames: Any) -> list[dict[str, Any]]:
+    """Detections with masks inside their boxes, which the model's own call would paste."""
+    pictures = list(frames.permute(0, 3, 1, 2).float() / 255)  # B of (3, 128, 256)
+    images, _ = model.transform(pictures)
+    features = model.backbone(images.tensors)
+    proposals, _ = model.rpn(images, features)
+    found, _ = model.roi_heads(features, proposals, images.image_sizes)
+    height, width = FRAME_SHAPE
+    for one, (rows, columns) in zip(found, images.image_sizes, strict=True):
+        scale = one["boxes"].new_tensor([width / columns, height / rows] * 2)
+        one["boxes"] = one["boxes"] * scale
+    return found

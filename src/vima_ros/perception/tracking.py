@@ -1,0 +1,260 @@
+"""Identity: the same object keeps its id over time and has one id in both views."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from vima_ros.errors import VimaError
+from vima_ros.perception.appearance import colour_distances, size_distances
+from vima_ros.perception.association import cheapest, distances, overlaps, pair_views
+from vima_ros.perception.instances import MAX_ID, check_image, check_mask
+from vima_ros.perception.sightings import Sightings, in_raster_order, see, unseen
+from vima_ros.specs import VIEWS, ViewObjects
+
+MAX_TRACK_ID = int(np.iinfo(np.uint32).max)  # of vima_msgs/Object.track_id
+MAX_OBJECTS = 256  # in one view; bounds the work of an update
+
+_FAR = 60.0  # [px] a move by this much costs half of what the farthest one does
+_NEVER = 1e6
+
+
+@dataclass(frozen=True)
+class TrackerSettings:
+    """How long an object is remembered, and what makes it the same one.
+
+    ``max_missed``: frames unseen after which it is forgotten. ``max_lost``: how many unseen ones
+    are remembered at most, those seen last. The rest weighs what speaks against two sightings
+    being of one object: boxes that do not overlap count 1; ``distance``, ``colour`` and ``size``
+    count up to that much; what was lost before counts ``lost`` more. From ``limit`` on they
+    are two objects, and so are colours ``unlike`` or farther apart (0 to 1). ``memory``: share
+    of the newest picture in how an object is remembered.
+
+    Raises VimaError (INVALID_VALUE) for a negative number or a ``memory`` outside 0 to 1.
+    """
+
+    max_missed: int = 300
+    max_lost: int = 64
+    distance: float = 0.3
+    colour: float = 2.0
+    size: float = 0.25
+    lost: float = 0.4
+    limit: float = 2.6
+    unlike: float = 0.8
+    memory: float = 0.3
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 <= value < np.inf or (name == "memory" and value > 1):
+                valid = "0 to 1" if name == "memory" else "0 or more"
+                raise VimaError(
+                    "INVALID_VALUE", f"TrackerSettings.{name} is {value}; valid: {valid}"
+                )
+
+
+class Tracker:
+    """Gives every object an id: 1, 2, ... in raster order of the top view, never used again.
+
+    The same input gives the same ids, in whatever order the objects of a view come.
+    ``relabelling``: by view, the track id of each id that was handed to the last ``update``.
+    """
+
+    def __init__(self, settings: TrackerSettings | None = None) -> None:
+        self.settings = settings or TrackerSettings()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything; ids start at 1 again."""
+        self._next_id = 1
+        self._stamp: int | None = None
+        self._ids = np.zeros(0, np.int64)  # ascending, one for each track
+        self._first = np.zeros(0, np.int64)  # stamp of the first sighting [ns]
+        self._missed = np.zeros(0, np.int64)  # frames since the last one
+        self._tracks = dict.fromkeys(VIEWS, unseen(0))
+        self.relabelling: dict[str, dict[int, int]] = {view: {} for view in VIEWS}
+
+    def update(
+        self,
+        views: Mapping[str, ViewObjects],
+        stamp_ns: int,
+        images: Mapping[str, np.ndarray],
+        masks: Mapping[str, np.ndarray],
+    ) -> dict[str, ViewObjects]:
+        """The objects of both views at ``stamp_ns`` [ns], with track ids and in their order.
+
+        ``views``: their track ids are the detector's. ``images``: policy frames of the table,
+        uint8 RGB (128, 256, 3). ``masks`` uint8 or uint16 (128, 256): the detector's ids, also
+        of objects that were left out. Boxes, crops and scores come back as they are. After an
+        error the tracker is as before.
+
+        Raises VimaError: INVALID_VALUE for anything else, an id twice in a view, an object
+        without a pixel, or more than MAX_OBJECTS in a view; INVALID_STAMP for a stamp before the
+        last one; TRACK_IDS_USED_UP.
+        """
+        self._check(views, stamp_ns, images, masks)
+        objects = {view: in_raster_order(views[view]) for view in VIEWS}
+        seen = {view: see(objects[view], images[view], masks[view]) for view in VIEWS}
+        places = self._sightings(seen)
+        sighted = {view: seen[view].placed(places[view]) for view in VIEWS}
+        ids = self._identify(sighted, stamp_ns)
+        return {view: self._relabelled(view, objects[view], places[view], ids) for view in VIEWS}
+
+    def relabel(self, view: str, mask: np.ndarray) -> np.ndarray:
+        """``mask`` uint8 or uint16 of the detector's ids of the last update, as track ids int64.
+
+        What was not handed to that update becomes 0. Raises VimaError (INVALID_VALUE) for another
+        array.
+        """
+        check_mask(mask)
+        table = np.zeros(MAX_ID + 1, np.int64)
+        for detected, track_id in self.relabelling[view].items():
+            table[detected] = track_id
+        return table[mask]
+
+    def age(self, track_id: int, stamp_ns: int) -> float:
+        """Time since the object was first seen [s]; VimaError (UNKNOWN_TRACK) if it is none."""
+        ages = self.ages(stamp_ns)
+        if track_id not in ages:
+            raise VimaError(
+                "UNKNOWN_TRACK", f"no track {track_id}; valid: {sorted(ages) or 'none so far'}"
+            )
+        return ages[track_id]
+
+    def ages(self, stamp_ns: int) -> dict[int, float]:
+        """``age`` of every object that is remembered, by track id."""
+        seconds = (stamp_ns - self._first) / 1e9
+        return dict(zip(self._ids.tolist(), seconds.tolist(), strict=True))
+
+    def _check(
+        self,
+        views: Mapping[str, ViewObjects],
+        stamp_ns: int,
+        images: Mapping[str, np.ndarray],
+        masks: Mapping[str, np.ndarray],
+    ) -> None:
+        for given in (views, images, masks):
+            if set(given) != set(VIEWS):
+                raise VimaError(
+                    "INVALID_VALUE", f"views {sorted(given)}; valid: {', '.join(VIEWS)}"
+                )
+        for view, objects in views.items():
+            check_image(images[view])
+            check_mask(masks[view])
+            if len(objects) > MAX_OBJECTS:
+                raise VimaError(
+                    "INVALID_VALUE",
+                    f"{len(objects)} objects in the {view} view; valid: up to {MAX_OBJECTS}",
+                )
+            ids = set(objects.track_ids.tolist())
+            if len(ids) != len(objects) or not all(1 <= i <= MAX_ID for i in ids):
+                raise VimaError(
+                    "INVALID_VALUE",
+                    f"ids {objects.track_ids.tolist()} in the {view} view; valid: 1 to {MAX_ID}, "
+                    "each once",
+                )
+        if self._stamp is not None and stamp_ns < self._stamp:
+            raise VimaError(
+                "INVALID_STAMP",
+                f"stamp {stamp_ns} ns is before the last one, {self._stamp} ns; valid: that or "
+                "later, unless the tracker was reset",
+            )
+
+    def _sightings(self, seen: dict[str, Sightings]) -> dict[str, np.ndarray]:
+        """Each thing seen: its place among the objects of each view, -1 where it is hidden.
+
+        In raster order of the top view, then those in front alone.
+        """
+        front, top = (seen[view] for view in VIEWS)
+        known = self._known(seen)
+        pairs = pair_views(front.boxes, top.boxes, front.looks, top.looks, known)
+        partner = {j: i for i, j in pairs}
+        alone = sorted(set(range(len(front.boxes))) - set(partner.values()))
+        places = [(partner.get(j, -1), j) for j in range(len(top.boxes))]
+        places += [(i, -1) for i in alone]
+        table = np.array(places, np.int64).reshape(-1, 2)
+        return {view: table[:, k] for k, view in enumerate(VIEWS)}
+
+    def _known(self, seen: dict[str, Sightings]) -> np.ndarray:
+        """(n front, n top): how well both are where one object was, seen in both views."""
+        both = self._missed == 0
+        for view in VIEWS:
+            both = both & self._tracks[view].visible
+        front, top = (overlaps(self._tracks[v].boxes[both], seen[v].boxes) for v in VIEWS)
+        return (front[:, :, None] * top[:, None, :]).max(0, initial=0.0)
+
+    def _identify(self, sighted: dict[str, Sightings], stamp_ns: int) -> np.ndarray:
+        """The track id (n,) of each sighting; brings the tracks up to date."""
+        count = len(sighted[VIEWS[0]].boxes)
+        pairs = cheapest(self._cost(sighted), self.settings.limit)
+        tracks, matched = np.array(pairs, np.int64).reshape(-1, 2).T
+        new = np.setdiff1d(np.arange(count), matched)
+        if self._next_id + len(new) - 1 > MAX_TRACK_ID:
+            raise VimaError(
+                "TRACK_IDS_USED_UP",
+                f"{len(new)} new objects after id {self._next_id - 1}; valid: up to "
+                f"{MAX_TRACK_ID}; reset the tracker",
+            )
+        ids = np.zeros(count, np.int64)
+        ids[matched] = self._ids[tracks]
+        ids[new] = self._next_id + np.arange(len(new))
+        self._next_id += len(new)
+        self._stamp = stamp_ns
+        self._missed += 1
+        self._missed[tracks] = 0
+        for view, now in sighted.items():
+            known = self._tracks[view].updated(tracks, now[matched], self.settings.memory)
+            self._tracks[view] = known.joined(now[new])
+        self._ids = np.append(self._ids, ids[new])
+        self._first = np.append(self._first, np.full(len(new), stamp_ns))
+        self._missed = np.append(self._missed, np.zeros(len(new), np.int64))
+        self._forget()
+        return ids
+
+    def _cost(self, sighted: dict[str, Sightings]) -> np.ndarray:
+        """(tracks, sightings): the mean of the views in which both were seen."""
+        s = self.settings
+        total = np.zeros((len(self._ids), len(sighted[VIEWS[0]].boxes)))
+        views = np.zeros_like(total)
+        for view in VIEWS:
+            was, now = self._tracks[view], sighted[view]
+            colour = colour_distances(was.looks, now.looks)
+            cost = (
+                1.0
+                - overlaps(was.boxes, now.boxes)
+                + s.distance * _far(distances(was.boxes, now.boxes))
+                + s.colour * colour
+                + s.size * size_distances(was.looks, now.looks)
+            )
+            cost[colour >= s.unlike] = _NEVER
+            both = was.visible[:, None] & now.visible
+            total += np.where(both, cost, 0.0)
+            views += both
+        mean = np.divide(total, views, out=np.full_like(total, _NEVER), where=views > 0)
+        return mean + s.lost * (self._missed > 0)[:, None]
+
+    def _forget(self) -> None:
+        """Drop the tracks that were not seen for too long, and the longest unseen of too many."""
+        lost = np.flatnonzero(self._missed)
+        latest = lost[np.argsort(self._missed[lost], kind="stable")][: self.settings.max_lost]
+        keep = self._missed == 0
+        keep[latest] = self._missed[latest] <= self.settings.max_missed
+        self._ids, self._first = self._ids[keep], self._first[keep]
+        self._missed = self._missed[keep]
+        self._tracks = {view: seen[keep] for view, seen in self._tracks.items()}
+
+    def _relabelled(
+        self, view: str, objects: ViewObjects, places: np.ndarray, ids: np.ndarray
+    ) -> ViewObjects:
+        here = places >= 0
+        order = np.argsort(ids[here])
+        chosen, track_ids = places[here][order], ids[here][order]
+        boxes, crops, scores, detected = (values[chosen] for values in objects.fields)
+        self.relabelling[view] = dict(zip(detected.tolist(), track_ids.tolist(), strict=True))
+        return ViewObjects(boxes, crops, scores, track_ids)
+
+
+def _far(distance: np.ndarray) -> np.ndarray:
+    """0 = at the same place, towards 1 = far apart [px]."""
+    return distance / (distance + _FAR)

@@ -1,0 +1,106 @@
+"""Pictures with instance masks, of our simulation and of VIMA-Bench, to train the detector on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+
+from vima_ros.errors import VimaError
+from vima_ros.sim.demonstrations import Pictures
+from vima_ros.training.evaluation_frames import FIRST_EVALUATION_SEED
+from vima_ros.training.reading import read_recordings
+
+T = TypeVar("T")
+PROMPTS_SHARE = 0.15  # most of them of one object alone
+CROWDED_SHARE = 0.5  # of the others
+SMALL = 100  # [px] what is smaller, or partly hidden, is harder to find
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A frame and its instance ids, both as PNG: sixty thousand of them fit in a gigabyte."""
+
+    frame_png: bytes
+    mask_png: bytes
+
+    def decode(self) -> tuple[np.ndarray, np.ndarray]:
+        """RGB uint8 (128, 256, 3), and ids uint8 (128, 256), 0 = background."""
+        frame = cv2.imdecode(np.frombuffer(self.frame_png, np.uint8), cv2.IMREAD_COLOR)
+        mask = cv2.imdecode(np.frombuffer(self.mask_png, np.uint8), cv2.IMREAD_GRAYSCALE)
+        return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), mask
+
+
+@dataclass(frozen=True)
+class Source:
+    """The pictures of one folder: of scenes, and of prompts.
+
+    ``crowded``: places in ``scenes`` of those with objects that touch, or smaller than SMALL.
+    """
+
+    name: str
+    scenes: tuple[Picture, ...]
+    prompts: tuple[Picture, ...]
+    crowded: tuple[int, ...] = ()
+
+
+def read_source(folder: Path) -> Source:
+    """All recordings below ``folder``: what `demonstrate --content masks` wrote, or VIMA-Bench's.
+
+    Raises VimaError: NO_DEMONSTRATIONS, BAD_DEMONSTRATIONS, NO_PICTURES, NO_MASK, EVALUATION_SEED.
+    """
+    scenes: list[Picture] = []
+    prompts: list[Picture] = []
+    for recording in read_recordings(folder):
+        if recording.seed >= FIRST_EVALUATION_SEED:
+            raise VimaError(
+                "EVALUATION_SEED",
+                f"{folder} has seed {recording.seed}; valid to train on: below "
+                f"{FIRST_EVALUATION_SEED}, the rest is kept for measuring",
+            )
+        scenes += _pictures(recording.pictures, folder)
+        for asset in recording.assets:
+            prompts += _pictures(asset.pictures, folder)
+    crowded = (place for place, picture in enumerate(scenes) if is_crowded(picture.decode()[1]))
+    return Source(folder.name, tuple(scenes), tuple(prompts), tuple(crowded))
+
+
+def is_crowded(mask: np.ndarray) -> bool:
+    """Whether objects of ``mask``, ids uint8 (h, w), touch, or show less than SMALL."""
+    sizes = np.bincount(mask.ravel())[1:]
+    if ((sizes > 0) & (sizes < SMALL)).any():
+        return True
+    pairs = ((mask[1:], mask[:-1]), (mask[:, 1:], mask[:, :-1]))
+    return any(((one != other) & (one > 0) & (other > 0)).any() for one, other in pairs)
+
+
+def _pictures(pictures: Pictures, folder: Path) -> Iterator[Picture]:
+    if pictures.masks is None:
+        raise VimaError("NO_MASK", f"{folder}: frames without masks; valid: --content masks")
+    for frames, masks in zip(pictures.rgb, pictures.masks, strict=True):
+        for frame, mask in zip(frames, masks, strict=True):
+            yield Picture(_png(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)), _png(mask))
+
+
+def _png(image: np.ndarray) -> bytes:
+    return cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+
+
+def draw(sources: Sequence[Source], count: int, random: np.random.Generator) -> Iterable[Picture]:
+    """``count`` pictures: each source as often as any other, the others by their shares."""
+    for _ in range(count):
+        source = _any_of(sources, random)
+        if source.prompts and random.random() < PROMPTS_SHARE:
+            yield _any_of(source.prompts, random)
+        elif source.crowded and random.random() < CROWDED_SHARE:
+            yield source.scenes[_any_of(source.crowded, random)]
+        else:
+            yield _any_of(source.scenes, random)
+
+
+def _any_of(items: Sequence[T], random: np.random.Generator) -> T:
+    return items[int(random.integers(len(items)))]

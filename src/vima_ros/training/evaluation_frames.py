@@ -1,0 +1,152 @@
+"""Pictures whose objects are known, which no detector of ours was trained on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vima_ros.errors import VimaError
+from vima_ros.sim.demonstrations import Pictures, Recording, record
+from vima_ros.sim.tasks import TASKS, find_task
+from vima_ros.sim.tasks.base import Level
+from vima_ros.sim.workers import worker_pool
+from vima_ros.training.bench_episodes import read_bench_episode
+from vima_ros.training.reading import demonstration_files
+
+# Detectors learn from the seeds below, and are measured with the seeds from there on.
+FIRST_EVALUATION_SEED = 2_000_000
+LOOKS = (0.0, 0.5, 1.0)
+BENCH = "VIMA-Bench"
+_TRIES = 20  # oracles fail on few seeds; a whole row of them is a mistake
+_AHEAD = 8  # frames made before they are asked for, a worker
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One moment in both views, front first.
+
+    ``rgb`` (2, 128, 256, 3) uint8; ``masks`` (2, 128, 256) uint8: 0 = background, else the place
+    in ``kinds`` + 1. ``kinds``: the shape of each object, "" where it is not known. ``source``:
+    what it is counted with; ``name``: where it comes from, for people.
+    """
+
+    source: str
+    name: str
+    rgb: np.ndarray
+    masks: np.ndarray
+    kinds: tuple[str, ...]
+
+
+def check_seed(seed: int) -> None:
+    """Raises VimaError (TRAINING_SEED) for one that a detector may have been trained on."""
+    if seed < FIRST_EVALUATION_SEED:
+        raise VimaError(
+            "TRAINING_SEED", f"seed {seed}; valid for measuring: from {FIRST_EVALUATION_SEED} on"
+        )
+
+
+def tabletop_frames(
+    count: int, first_seed: int, looks: Sequence[float] = LOOKS, workers: int = 1
+) -> Iterator[Frame]:
+    """``count`` moments of the tabletop, and as many pictures of prompts.
+
+    Each is from an episode of its own, at a random moment of it, with a random picture of its
+    prompt. Tasks, ``looks`` and levels take turns. Sources: "tabletop, look L" and
+    "tabletop prompts". Raises VimaError: TRAINING_SEED, INVALID_VALUE, NO_RENDERER, ORACLE_FAILED.
+    """
+    check_seed(first_seed)
+    if count < 1 or not looks or not all(0.0 <= look <= 1.0 for look in looks):
+        raise VimaError(
+            "INVALID_VALUE", f"{count} frames, looks {list(looks)}; valid: 1 or more, 0 to 1"
+        )
+    jobs = [_Job.number(i, count, first_seed, looks) for i in range(count)]
+    with worker_pool(workers) as pool:
+        waiting = [pool.submit(_make, job) for job in jobs[: _AHEAD * workers]]
+        left = iter(jobs[len(waiting) :])
+        try:
+            while waiting:
+                yield from waiting.pop(0).result()
+                waiting += [pool.submit(_make, job) for job in [next(left, None)] if job]
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class _Job:
+    task: str
+    level: Level
+    look: float
+    seeds: tuple[int, ...]  # the first that succeeds
+
+    @classmethod
+    def number(cls, index: int, count: int, first_seed: int, looks: Sequence[float]) -> _Job:
+        turn, task = divmod(index, len(TASKS))
+        name = list(TASKS)[task]
+        turn, look = divmod(turn, len(looks))
+        levels = TASKS[name].levels
+        seeds = tuple(first_seed + index + count * i for i in range(_TRIES))
+        return cls(name, levels[turn % len(levels)], looks[look], seeds)
+
+
+def _make(job: _Job) -> list[Frame]:
+    """A moment of the scene and a picture of the prompt."""
+    cv2.setNumThreads(1)  # a worker a core
+    for seed in job.seeds:
+        try:
+            recording = record(job.task, job.level, seed, look=job.look)
+        except VimaError as error:
+            if error.code != "NO_ROOM":
+                raise
+            continue
+        if isinstance(recording, Recording):
+            return _chosen(recording, job)
+    raise VimaError(
+        "ORACLE_FAILED",
+        f"{job.task} {job.level.value}: no success with seeds {job.seeds[0]} to {job.seeds[-1]}",
+    )
+
+
+def _chosen(recording: Recording, job: _Job) -> list[Frame]:
+    random = np.random.default_rng(recording.seed)
+    scene = find_task(job.task).sample(recording.seed, job.level).scene
+    kinds = tuple(item.shape for item in scene.objects)
+    name = f"{job.task} {job.level.value} {recording.seed}"
+    moment = int(random.integers(len(recording.pictures.rgb)))
+    asset = recording.assets[random.integers(len(recording.assets))]
+    return [
+        _frame(f"tabletop, look {job.look:g}", name, recording.pictures, moment, kinds),
+        _frame("tabletop prompts", f"{name} {asset.name}", asset.pictures, 0, ("",) * asset.count),
+    ]
+
+
+def _frame(
+    source: str, name: str, pictures: Pictures, moment: int, kinds: tuple[str, ...]
+) -> Frame:
+    assert pictures.masks is not None
+    return Frame(
+        source, f"{name} {moment}", pictures.rgb[moment], pictures.masks[moment], tuple(kinds)
+    )
+
+
+def bench_frames(path: Path) -> Iterator[Frame]:
+    """All moments and pictures of prompts of recorded VIMA-Bench episodes in ``path`` and below.
+
+    Sources: "VIMA-Bench" and "VIMA-Bench prompts". Raises VimaError: NO_DEMONSTRATIONS,
+    BAD_DEMONSTRATIONS.
+    """
+    for file in demonstration_files(path):
+        recording = read_bench_episode(file)
+        objects = json.loads(file.with_suffix(".json").read_text())["obj_id_to_info"].values()
+        kinds = tuple(item["obj_name"].replace(" ", "_") for item in objects)
+        name = f"{recording.task} {recording.seed}"
+        for moment in range(len(recording.pictures.rgb)):
+            yield _frame(BENCH, name, recording.pictures, moment, kinds)
+        for asset in recording.assets:
+            yield _frame(
+                f"{BENCH} prompts", f"{name} {asset.name}", asset.pictures, 0, ("",) * asset.count
+            )

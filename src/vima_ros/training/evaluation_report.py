@@ -1,0 +1,286 @@
+"""What the evaluation of a detector found, as tables, pictures and JSON."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from vima_ros.perception.instances import Instances
+from vima_ros.perception.overlay import object_colour
+from vima_ros.replay.report import format_table
+from vima_ros.specs import VIEWS
+from vima_ros.training.detector_evaluation import (
+    DEFAULT_VISIBLE,
+    Evaluation,
+    PictureResult,
+    Quality,
+    Seen,
+    match,
+    measure,
+    overlap,
+    recalls,
+    right,
+)
+from vima_ros.training.evaluation_frames import BENCH
+
+TABLETOP = "tabletop, all looks"
+BOTH = "both"  # in a column of views
+VISIBLE = (1, 4, 8, DEFAULT_VISIBLE, 32, 64)  # [px] to show how little the choice matters
+_SCALE, _MARGIN = 3, 22  # of the pictures of the worst frames [px]
+_MISSED = (255, 40, 40)  # RGB
+
+
+@dataclass(frozen=True)
+class Target:
+    """A figure that the detector must reach, and the one it has; None: not measured."""
+
+    what: str
+    limit: float
+    value: float | None
+    at_least: bool = True
+
+    @property
+    def verdict(self) -> str:
+        """Whether it is reached, in words."""
+        if self.value is None:
+            return "not measured"
+        reached = self.value >= self.limit if self.at_least else self.value <= self.limit
+        return "met" if reached else "NOT MET"
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything there is to say; ``right_frames`` {source: {visible px: share}}, both views."""
+
+    facts: dict[str, Any]
+    frames: dict[str, int]
+    quality: dict[str, dict[str, Quality]]
+    right_pictures: dict[str, dict[str, dict[int, float]]]
+    right_frames: dict[str, dict[int, float]]
+    kinds: dict[str, dict[str, tuple[int, float, float | None]]]
+    times: list[float]
+    refused: dict[str, int]
+    targets: list[Target]
+    worst: dict[str, list[str]]
+
+
+def make_report(evaluation: Evaluation, facts: Mapping[str, Any]) -> Report:
+    """``facts``: of the detector and how it was run."""
+    groups = _groups(evaluation.results)
+    views = {
+        source: {view: [r for r in results if r.view == view] for view in VIEWS}
+        for source, results in groups.items()
+    }
+    quality = {
+        source: {view: measure(results) for view, results in by_view.items()}
+        for source, by_view in views.items()
+    }
+    right_pictures = {
+        source: {
+            view: {n: right(results, n) for n in VISIBLE} for view, results in by_view.items()
+        }
+        for source, by_view in views.items()
+    }
+    right_frames = {
+        source: {n: _right_frames(results, n) for n in VISIBLE}
+        for source, results in groups.items()
+    }
+    return Report(
+        dict(facts),
+        {source: len(results) // len(VIEWS) for source, results in groups.items()},
+        quality,
+        right_pictures,
+        right_frames,
+        {source: recalls(groups[source]) for source in (TABLETOP, BENCH) if source in groups},
+        evaluation.times,
+        dict(evaluation.refused),
+        _targets(quality, right_frames),
+        {
+            source: [seen.frame.name for *_, seen in sorted(worst, reverse=True)]
+            for source, worst in evaluation.worst.items()
+        },
+    )
+
+
+def _groups(results: Sequence[PictureResult]) -> dict[str, list[PictureResult]]:
+    """By source, and those of the tabletop together; pictures of prompts come last."""
+    groups: dict[str, list[PictureResult]] = {}
+    for result in results:
+        if result.source.startswith("tabletop, look"):
+            groups.setdefault(TABLETOP, []).append(result)
+        groups.setdefault(result.source, []).append(result)
+    return dict(sorted(groups.items(), key=lambda item: "prompts" in item[0]))
+
+
+def _right_frames(results: Sequence[PictureResult], min_visible: int) -> float:
+    """Share of the frames right in both views, which follow one another in ``results``."""
+    wrong = np.array([sum(result.errors(min_visible)) for result in results])
+    return float((wrong.reshape(-1, len(VIEWS)).sum(1) == 0).mean())
+
+
+def _targets(
+    quality: Mapping[str, Mapping[str, Quality]], frames: Mapping[str, Mapping[int, float]]
+) -> list[Target]:
+    targets = []
+    for source, least in ((TABLETOP, 0.95), (BENCH, 0.90)):
+        for view in VIEWS:
+            q = quality.get(source, {}).get(view)
+            ap50, edge_median = (q.ap50, q.edge_median) if q else (None, None)
+            edges = Target("box edges, median [px]", 2.0, edge_median, False)
+            for target in (Target("AP50", least, ap50), edges):
+                targets.append(replace(target, what=f"{source}, {view}: {target.what}"))
+    share = frames.get(TABLETOP, {}).get(DEFAULT_VISIBLE)
+    return [*targets, Target(f"{TABLETOP}: frames with the right count", 0.97, share)]
+
+
+# --- for programs, and for people
+
+
+def to_json(report: Report) -> str:
+    """All of it."""
+    content = asdict(report)
+    content["targets"] = [asdict(t) | {"verdict": t.verdict} for t in report.targets]
+    return json.dumps(content, indent=1) + "\n"
+
+
+def to_markdown(report: Report) -> str:
+    """A page."""
+    shown = "; ".join(f"{key}: {value}" for key, value in report.facts.items())
+    times = [1e3 * t for t in report.times]
+    refused = ", ".join(f"{n} with {code}" for code, n in report.refused.items()) or "none"
+    parts = [
+        "# How well the detector finds objects",
+        shown,
+        f"Pairs of pictures: {', '.join(f'{n} {s}' for s, n in report.frames.items())}. "
+        f"A pair took {statistics.median(times):.1f} ms (median), "
+        f"{np.percentile(times, 95):.1f} ms (95th percentile) beside the processes that "
+        "render; `bench perception` measures it alone. Refused, which counts as nothing found: "
+        f"{refused}.",
+        "## Targets",
+        format_table(
+            ["what", "wanted", "reached", ""],
+            [
+                [
+                    t.what,
+                    f"{'≥' if t.at_least else '≤'} {t.limit:g}",
+                    _number(t.value),
+                    t.verdict,
+                ]
+                for t in report.targets
+            ],
+        ),
+        "## Quality by source and view",
+        "Mask AP by pycocotools, class-agnostic, of the masks after assembly (each pixel has one "
+        "owner) at the lowest threshold. Recall at mask IoU 0.5 with at most one false find a "
+        "picture; the false finds are those there are at that threshold. Box edges: the largest "
+        "error of a matched box's four edges [px], median and 95th percentile. Right: share of "
+        "pictures whose matched object count equals the truth, at the operating threshold (see "
+        "below). "
+        f"Objects that show less than {DEFAULT_VISIBLE} px are not asked for.",
+        format_table(_QUALITY_HEADINGS, _quality_rows(report)),
+        "## Right counts, by how much of an object must show",
+        "Right: every true object that shows at least so many px is matched, one to one at mask "
+        "IoU 0.5, and nothing else is found: each found object, of however few px, matches a true "
+        "one that shows. Both: right in both views of a frame.",
+        format_table(["source", "view", *(f"{n} px" for n in VISIBLE)], _right_rows(report)),
+        "## By kind of object, the worst first",
+    ]
+    for source, kinds in report.kinds.items():
+        rows = [
+            [kind, str(count), _number(share), _number(iou)]
+            for kind, (count, share, iou) in sorted(kinds.items(), key=lambda item: item[1][1])
+        ]
+        parts += [f"### {source}", format_table(["kind", "shown", "found", "mean IoU"], rows)]
+    parts += ["## The worst frames", "As pictures beside this page, the worst first."]
+    parts += [f"{source}: {', '.join(names)}" for source, names in report.worst.items()]
+    return "\n\n".join(parts) + "\n"
+
+
+_QUALITY_HEADINGS = [
+    *("source", "view", "pictures", "objects", "AP", "AP50", "AP75"),
+    *("recall", "false finds", "edges median", "95 %", "right"),
+]
+
+
+def _quality_rows(report: Report) -> list[list[str]]:
+    rows = []
+    for source, views in report.quality.items():
+        for view, q in views.items():
+            numbers = (q.ap, q.ap50, q.ap75, q.recall, q.false_finds)
+            edges = (q.edge_median, q.edge_p95)
+            cells = [source, view, str(q.pictures), str(q.objects), *map(_number, numbers)]
+            rows.append([*cells, *(_number(edge, 1) for edge in edges), _number(q.right)])
+    return rows
+
+
+def _right_rows(report: Report) -> list[list[str]]:
+    rows = []
+    for source, both in report.right_frames.items():
+        for view, shares in (*report.right_pictures[source].items(), (BOTH, both)):
+            rows.append([source, view, *(_number(share) for share in shares.values())])
+    return rows
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+# --- pictures
+
+
+def draw_seen(seen: Seen) -> np.ndarray:
+    """The truth at the left, what was found at the right, a row a view; uint8 RGB.
+
+    Outlined in red: true objects that were missed, and found ones that match none.
+    """
+    rows = []
+    for place, view in enumerate(VIEWS):
+        image, mask = seen.frame.rgb[place], seen.frame.masks[place]
+        ids = np.unique(mask)[np.unique(mask) > 0]
+        truth, found = Instances(mask, ids, np.ones(len(ids), np.float32)), seen.found[view]
+        matches = match(overlap(truth, found))
+        sides = (
+            _drawn(image, truth, np.any(matches, axis=1), f"{view}: truth, {len(truth)}"),
+            _drawn(image, found, np.any(matches, axis=0), f"{view}: found, {len(found)}"),
+        )
+        rows.append(np.hstack(sides))
+    return np.vstack(rows)
+
+
+def _drawn(image: np.ndarray, instances: Instances, good: np.ndarray, title: str) -> np.ndarray:
+    canvas = np.repeat(np.repeat(image, _SCALE, 0), _SCALE, 1)
+    for instance, score, fits in zip(instances.ids, instances.scores, good, strict=True):
+        pixels = np.repeat(np.repeat(instances.mask == instance, _SCALE, 0), _SCALE, 1)
+        colour = object_colour(int(instance)) if fits else _MISSED
+        contours, _ = cv2.findContours(
+            pixels.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
+        )
+        cv2.drawContours(canvas, contours, -1, colour, 1 if fits else 2)
+        if len(contours):
+            x, y, *_ = cv2.boundingRect(pixels.astype(np.uint8))
+            text = f"{instance} {score:.2f}"
+            cv2.putText(canvas, text, (x, max(y - 2, 9)), cv2.FONT_HERSHEY_PLAIN, 0.8, colour)
+    head = np.zeros((_MARGIN, canvas.shape[1], 3), np.uint8)
+    cv2.putText(head, title, (6, 16), cv2.FONT_HERSHEY_PLAIN, 1.0, (255, 255, 255))
+    return np.vstack([head, canvas])
+
+
+def write(report: Report, evaluation: Evaluation, out: Path) -> str:
+    """``detector.md``, ``detector.json`` and ``worst/SOURCE_PLACE.png``; the page's text."""
+    (out / "worst").mkdir(parents=True, exist_ok=True)
+    for source, worst in evaluation.worst.items():
+        name = "".join(c if c.isalnum() or c in ".-" else "_" for c in source)
+        for place, (*_, seen) in enumerate(sorted(worst, reverse=True), 1):
+            picture = cv2.cvtColor(draw_seen(seen), cv2.COLOR_RGB2BGR)
+            cv2.imwrite(str(out / "worst" / f"{name}_{place}.png"), picture)
+    page = to_markdown(report)
+    (out / "detector.md").write_text(page)
+    (out / "detector.json").write_text(to_json(report))
+    return page

@@ -1,0 +1,132 @@
+"""Cameras that a test plays, and what perception makes of them."""
+
+import time
+
+import cv2
+import numpy as np
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from sensor_msgs.msg import CompressedImage, Image
+
+from vima_msgs.msg import Observation, PerceptionStatus
+from vima_ros.nodes import conversions, images, qos
+from vima_ros.nodes.client import Client
+from vima_ros.nodes.processes import NodeProcesses
+
+MILLISECOND = 1_000_000  # [ns]
+# The cameras' clock runs by itself, and what they show has no noise.
+UNHURRIED = {"max_age": 0.0, "frozen_after": 0.0}
+
+
+def table(width=640, height=480, blocks=2) -> np.ndarray:
+    """A dark table with red blocks, in the middle as every region shows it."""
+    rgb = np.full((height, width, 3), 50, np.uint8)
+    for i in range(blocks):
+        left = width * (3 + 2 * i) // 10
+        rgb[height * 4 // 10 : height * 5 // 10, left : left + width // 12] = (200, 40, 30)
+    return rgb
+
+
+def table_ids(width=640, height=480, first=1) -> np.ndarray:
+    """The instance mask uint16 of the same, ids from ``first`` on."""
+    ids = np.zeros((height, width), np.uint16)
+    red = table(width, height)[..., 0] == 200
+    ids[red] = first + (np.indices((height, width))[1][red] > width * 4 // 10)
+    return ids
+
+
+def image(encoding="rgb8", **size) -> Image:
+    codes = {
+        "rgb8": None,
+        "bgr8": cv2.COLOR_RGB2BGR,
+        "rgba8": cv2.COLOR_RGB2RGBA,
+        "bgra8": cv2.COLOR_RGB2BGRA,
+        "mono8": cv2.COLOR_RGB2GRAY,
+    }
+    rgb = table(**size)
+    code = codes[encoding]
+    return images.encode(rgb if code is None else cv2.cvtColor(rgb, code), encoding)
+
+
+def compressed(suffix, **size) -> CompressedImage:
+    _, data = cv2.imencode(suffix, cv2.cvtColor(table(**size), cv2.COLOR_RGB2BGR))
+    return CompressedImage(format=f"rgb8; {suffix[1:]} compressed bgr8", data=data.tobytes())
+
+
+class Cameras:
+    """Two best-effort cameras, as drivers are, with masks if asked for."""
+
+    def __init__(self, client, kind=Image, with_masks=False):
+        self.client, self.with_masks = client, with_masks
+        suffix = "/compressed" if kind is CompressedImage else ""
+        self.publishers = {
+            view: client.publisher(kind, f"{view}/image_raw{suffix}", qos.CAMERA)
+            for view in ("front", "top")
+        }
+        self.mask_publishers = {
+            view: client.publisher(Image, f"{view}/mask", qos.CAMERA)
+            for view in self.publishers
+            if with_masks
+        }
+        self.observations = client.listen(Observation, "observation")
+        self.statuses = client.listen(PerceptionStatus, "perception_status", qos.LATCHED)
+        self.clock = time.time_ns()
+
+    def wait_for_perception(self, *pair):
+        """Best effort: what is sent before perception knows the cameras is lost."""
+        everyone = [*self.publishers.values(), *self.mask_publishers.values()]
+        self.client.wait_until(
+            lambda: all(p.get_subscription_count() for p in everyone), "perception's subscriptions"
+        )
+        before = self.observations.count
+
+        def are_seen():
+            self.show(*pair)
+            return self.observations.count > before
+
+        self.client.wait_until(are_seen, "perception to see the cameras")
+
+    def show(self, front, top, skew=0, masks=None):
+        """Publish a pair, ``skew`` ns apart; its stamp."""
+        self.clock += 100 * MILLISECOND
+        stamps = {"front": self.clock, "top": self.clock + skew}
+        masks = masks or {view: images.encode(table_ids(), "mono16") for view in stamps}
+        for view, picture in (("front", front), ("top", top)):
+            send = [(self.publishers[view], picture)]
+            if self.with_masks:
+                send.append((self.mask_publishers[view], masks[view]))
+            for publisher, message in send:
+                message.header.stamp = conversions.ns_to_stamp(stamps[view])
+                message.header.frame_id = f"{view}_optical"
+                publisher.publish(message)
+        return conversions.ns_to_stamp(self.clock)
+
+    def observation_of(self, front, top, **options) -> Observation:
+        stamp = self.show(front, top, **options)
+        return self.observations.wait(lambda m: m.header.stamp == stamp, 15, "observation")
+
+    def status_of(self, front, top, **options) -> PerceptionStatus:
+        stamp = self.show(front, top, **options)
+        return self.statuses.wait(lambda m: m.header.stamp == stamp, 15, "perception_status")
+
+
+class Perception:
+    """The node in a process of its own and a client of it; a context manager."""
+
+    def __init__(self, folder, namespace, **parameters):
+        self.nodes = NodeProcesses(folder, robot="example", namespace=namespace)
+        self.nodes.start(["perception"], {**UNHURRIED, **parameters})
+        self.client = Client("camera", namespace)
+        for change in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+            assert self.change(change)
+
+    def change(self, transition) -> bool:
+        request = ChangeState.Request(transition=Transition(id=transition))
+        return self.client.call(ChangeState, "perception/change_state", request, 60).success
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.client.close()
+        self.nodes.stop()

@@ -1,0 +1,22 @@
+"""The perception part of `bench`, with the real node: short, and without the peer."""
+
+from vima_ros.nodes import bench_perception
+from vima_ros.nodes.bench_perception import PerceptionPlan
+
+
+def test_observations_are_timed_from_the_shutter(monkeypatch, tmp_path):
+    monkeypatch.setattr(bench_perception, "CAMERA_TIME", 1.0)
+    plan = PerceptionPlan(
+        "plain_background", pairs=6, turns=2, peer_python=str(tmp_path / "nobody")
+    )
+    results = bench_perception.run(plan, print)
+    answers = results["one_by_one"]
+    assert len(answers["latencies"]) + answers["lost"] == 6
+    assert len(answers["latencies"]) >= 4  # best effort may lose one
+    assert all(0.0 < latency < 5.0 for latency in answers["latencies"])
+    assert min(answers["objects"]) >= 2
+    assert results["steadily"]["latencies"]
+    assert {"decode", "detect", "total"} <= results["stages"].keys()
+    page = "\n".join(bench_perception.show(results))
+    assert "NOT compared with a peer" in page
+    assert "What bounds it" in page

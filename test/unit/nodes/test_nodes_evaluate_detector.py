@@ -1,0 +1,42 @@
+import json
+
+import pytest
+from helpers import shared
+
+pytest.importorskip("rclpy", reason="ROS 2 is not here")
+pytest.importorskip("pycocotools", reason="pip install pycocotools (requirements/train.txt)")
+
+from vima_ros.nodes import evaluate_detector
+from vima_ros.training.evaluation_frames import FIRST_EVALUATION_SEED
+
+
+def call(out, *arguments):
+    evaluate_detector.main(
+        ["evaluate_detector", "--out", str(out), "--workers", "1", *map(str, arguments)]
+    )
+
+
+def test_it_measures_frames_of_both_kinds_and_says_so(tmp_path, capsys):
+    bench = shared("bench/episodes/rotate")
+    call(tmp_path, "--detector", "masks", "--frames", 2, "--look", 0.5, "--bench", bench)
+    report = json.loads((tmp_path / "detector.json").read_text())
+    assert report["frames"]["tabletop, look 0.5"] == report["frames"]["tabletop prompts"] == 2
+    assert report["frames"]["VIMA-Bench"] > 4
+    assert {target["verdict"] for target in report["targets"]} == {"met"}
+    assert report["facts"]["first seed"] == FIRST_EVALUATION_SEED
+    assert "| VIMA-Bench " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        (["--first-seed", FIRST_EVALUATION_SEED - 1], "TRAINING_SEED"),
+        (["--frames", 0], "NO_FRAMES"),
+        (["--min-score", 2], "INVALID_VALUE"),
+        (["--bench", "/nowhere", "--frames", 0], "NO_DEMONSTRATIONS"),
+    ],
+)
+def test_a_mistake_ends_with_its_code(tmp_path, wrong, code):
+    with pytest.raises(SystemExit) as end:
+        call(tmp_path, "--detector", "masks", *wrong)
+    assert code in str(end.value.code)

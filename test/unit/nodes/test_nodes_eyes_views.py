@@ -1,0 +1,96 @@
+"""From camera to policy frame as parameters, calibration and camera_info say."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from vima_ros.errors import VimaError
+from vima_ros.nodes.eyes_views import CameraView, load_calibrations
+from vima_ros.perception.view import to_policy_frame
+
+PICTURE = np.random.default_rng(2).integers(0, 255, (480, 640, 3), np.uint8)
+
+
+def info(distortion=0.0, focal=500.0, width=640):
+    return SimpleNamespace(
+        width=width,
+        height=480,
+        binning_x=0,
+        binning_y=0,
+        roi=SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0),
+        distortion_model="plumb_bob",
+        k=[focal, 0.0, 319.5, 0.0, focal, 239.5, 0.0, 0.0, 1.0] if focal else [0.0] * 9,
+        d=[distortion, 0.0, 0.0, 0.0, 0.0],
+    )
+
+
+def test_without_calibration_and_lens_it_is_the_region():
+    view = CameraView((100, 100, 400, 200), None, undistort=False)
+    view.on_camera_info(info(-0.4))  # not asked for
+    assert (view.apply(PICTURE) == to_policy_frame(PICTURE, (100, 100, 400, 200))).all()
+    ids = PICTURE[..., 0]
+    want = to_policy_frame(ids, (100, 100, 400, 200), is_mask=True)
+    assert (view.apply(ids, is_mask=True) == want).all()
+
+
+def test_pictures_of_changing_sizes_are_each_taken_as_they_are():
+    view = CameraView(None, None, undistort=False)
+    for width in (640, 300, 256, 400, 500, 600, 640):
+        picture = PICTURE[:, :width]
+        assert (view.apply(picture) == to_policy_frame(picture)).all()
+    assert len(view._maps) <= 4
+
+
+def test_a_changed_lens_counts_from_the_next_picture_on():
+    view = CameraView(None, None, undistort=True)
+    view.on_camera_info(info(0.0))
+    straight = view.apply(PICTURE)
+    view.on_camera_info(info(-0.3))
+    bent = view.apply(PICTURE)
+    assert (straight != bent).any()
+    view.on_camera_info(info(0.0))
+    assert (view.apply(PICTURE) == straight).all()
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        (None, "NO_CAMERA_INFO"),
+        (info(focal=0.0), "NO_CAMERA_INFO"),
+        (info(width=320), "BAD_CAMERA_INFO"),
+        (info(focal=float("nan")), "BAD_CAMERA_INFO"),
+    ],
+)
+def test_undistortion_is_never_left_out_in_silence(message, code):
+    view = CameraView(None, None, undistort=True)
+    view.on_camera_info(message)
+    with pytest.raises(VimaError, match="valid: ") as caught:
+        view.apply(PICTURE)
+    assert caught.value.code == code
+    view.on_camera_info(info())
+    view.apply(PICTURE)
+
+
+def test_a_region_and_a_calibration_exclude_each_other():
+    calibration = SimpleNamespace(view="top")
+    with pytest.raises(VimaError, match="valid: one of them") as caught:
+        CameraView((0, 0, 256, 128), calibration, undistort=False)
+    assert caught.value.code == "BAD_PARAMETER"
+
+
+def test_a_calibration_of_the_other_view_is_refused(monkeypatch):
+    calibration = SimpleNamespace(view="top")
+    monkeypatch.setattr("vima_ros.nodes.eyes_views.load_calibration", lambda path: calibration)
+
+    def named(front="", top=""):
+        paths = {"front": front, "top": top}
+        return SimpleNamespace(calibration=paths.__getitem__)
+
+    assert load_calibrations(named()) == {}
+    assert load_calibrations(named(top="a.yaml")) == {"top": calibration}
+    with pytest.raises(
+        VimaError, match=r"front_calibration is a\.yaml, of the top view"
+    ) as caught:
+        load_calibrations(named(front="a.yaml"))
+    assert caught.value.code == "BAD_CALIBRATION"

@@ -1,0 +1,139 @@
+"""The detector's training: it learns, resumes as if never stopped, and exports what it is."""
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torchvision", reason="no torchvision: run `make test-train`, which has it")
+
+import torch
+from safetensors import safe_open
+
+from vima_ros.errors import VimaError
+from vima_ros.perception.mask_rcnn import MaskRcnn, MaskRcnnConfig
+from vima_ros.training.collecting import Plan, collect
+from vima_ros.training.detector_export import export_detector, save_weights
+from vima_ros.training.detector_pictures import Source, read_source
+from vima_ros.training.detector_training import DetectorRecipe, load_averaged, train_detector
+from vima_ros.training.runs import draw_curves, note_progress, start_run
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "tables"
+    plan = Plan(path, ("visual_manipulation",), 2, 1_000_000, "train", "masks", 0.0, 1)
+    for _ in collect(plan):
+        pass
+    return read_source(path)
+
+
+def train(source, folder, **recipe):
+    recipe = DetectorRecipe(**{"batch": 2, "warmup": 5, **recipe})
+    return list(train_detector([source], recipe, folder, report_every=1))
+
+
+def test_it_learns(source, tmp_path):
+    progress = train(source, tmp_path, steps=40)
+    losses = [p.loss for p in progress]
+    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(source, tmp_path):
+    at_once = train(source, tmp_path / "a", steps=4)
+    recipe = DetectorRecipe(batch=2, warmup=5, steps=4, save_every=2)
+    first = train_detector([source], recipe, tmp_path / "b", report_every=1)
+    for progress in first:
+        if progress.step == 3:
+            break  # killed in the middle of step 3: the checkpoint is step 2's
+    first.close()
+    again = list(train_detector([source], recipe, tmp_path / "b", report_every=1))
+    assert [p.step for p in again] == [3, 4]
+    assert [p.losses for p in again] == [p.losses for p in at_once[2:]]
+    one, other = load_averaged(tmp_path / "a")[0], load_averaged(tmp_path / "b")[0]
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name]), name
+
+
+def test_what_cannot_be_trained_is_refused(source, tmp_path):
+    with pytest.raises(VimaError) as caught:
+        next(train_detector([Source("none", (), ())], DetectorRecipe(), tmp_path))
+    assert caught.value.code == "NO_DEMONSTRATIONS"
+    (tmp_path / "checkpoint.pt").write_bytes(b"no checkpoint")
+    for load in (lambda: next(train_detector([source], DetectorRecipe(), tmp_path)),):
+        with pytest.raises(VimaError) as caught:
+            load()
+        assert caught.value.code == "BAD_CHECKPOINT"
+
+
+def test_the_exported_file_finds_what_the_network_finds(source, tmp_path):
+    ort = pytest.importorskip("onnxruntime")
+    train(source, tmp_path, steps=30)
+    model, step = load_averaged(tmp_path)
+    assert step == 30
+    path = tmp_path / "detector.onnx"
+    export_detector(model, path, {"name": "test", "min_score": 0.5})
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    assert json.loads(session.get_modelmeta().custom_metadata_map["card"])["name"] == "test"
+    names = [item.name for item in session.get_outputs()]
+    for picture in range(2):
+        pair = [source.scenes[2 * picture + view].decode()[0] for view in range(2)]
+        frames = np.stack(pair)
+        found = dict(zip(names, session.run(None, {"images": frames}), strict=True))
+        model.eval()
+        with torch.no_grad():
+            expected, _ = model(torch.from_numpy(frames))
+        for view, truth in zip(("front", "top"), expected, strict=True):
+            assert found[f"scores_{view}"] == pytest.approx(truth["scores"].numpy(), abs=1e-3)
+            boxes, masks = truth["boxes"].numpy(), truth["masks"][:, 0].numpy()
+            for box, mask in zip(
+                found[f"boxes_{view}"][:10], found[f"masks_{view}"], strict=False
+            ):
+                same = np.abs(boxes - box).max(axis=1).argmin()  # equal scores may change places
+                assert box == pytest.approx(boxes[same], abs=0.05)
+                assert mask == pytest.approx(masks[same], abs=0.02)
+
+
+def test_the_weights_are_kept_for_torch_too(source, tmp_path):
+    train(source, tmp_path, steps=2)
+    model, _ = load_averaged(tmp_path)
+    save_weights(model, tmp_path / "detector.safetensors", {"name": "test"})
+    with safe_open(tmp_path / "detector.safetensors", "pt") as file:
+        facts = file.metadata()
+        again = MaskRcnn(MaskRcnnConfig(**json.loads(facts["config"])))
+        again.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    assert json.loads(facts["card"]) == {"name": "test"}
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+
+
+def test_gradients_reach_every_weight(source):
+    model = MaskRcnn()
+    frames = torch.from_numpy(np.stack([p.decode()[0] for p in source.scenes[:2]]))
+    mask = torch.zeros((1, 128, 256), dtype=torch.uint8)
+    mask[0, 40:80, 50:100] = 1
+    target = {
+        "boxes": torch.tensor([[50.0, 40.0, 100.0, 80.0]]),
+        "labels": torch.ones(1, dtype=torch.int64),
+        "masks": mask,
+    }
+    _, losses = model(frames, [target, target])
+    sum(losses.values()).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
+
+
+def test_a_run_keeps_its_configuration_and_refuses_another(tmp_path):
+    start_run(tmp_path, {"steps": 3})
+    start_run(tmp_path, {"steps": 3})
+    facts = json.loads((tmp_path / "run.json").read_text())
+    assert facts["configuration"] == {"steps": 3}
+    assert facts["revision"]
+    with pytest.raises(VimaError, match="steps"):
+        start_run(tmp_path, {"steps": 4})
+
+
+def test_curves_are_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
+    for step in (1, 2, 3):
+        note_progress(tmp_path, {"step": step, "losses": {"loss_mask": 1 / step}})
+    assert draw_curves(tmp_path).read_bytes().startswith(b"\x89PNG")
