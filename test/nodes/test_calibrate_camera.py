@@ -13,9 +13,9 @@ from vima_ros.geometry import Workspace
 from vima_ros.nodes import calibrate_camera, images, qos
 from vima_ros.nodes.calibrate import main
 from vima_ros.nodes.client import Client
-from vima_ros.perception.calibration import workspace_corners
-from vima_ros.perception.calibration_file import load_calibration
-from vima_ros.perception.lens import Lens
+from vima_ros.perception.calibration.files import load_calibration
+from vima_ros.perception.calibration.lens import Lens
+from vima_ros.perception.calibration.values import workspace_corners
 
 CAMERA = PinholeCamera(d=(-0.2, 0.06, 0.001, -0.001, 0.0))
 PICTURE = CAMERA.look_at(table_texture())

@@ -17,7 +17,7 @@ from vima_msgs.msg import PerceptionStatus
 from vima_ros.nodes import perception
 from vima_ros.nodes.client import Client
 from vima_ros.nodes.environment import use_fastdds_profile
-from vima_ros.perception.instances import Detector, Instances
+from vima_ros.perception.detectors.instances import Detector, Instances
 
 TIMEOUT = 20.0  # [s] only reached by a failure
 SMALL = {"width": 256, "height": 128}

@@ -12,7 +12,7 @@ from rclpy.utilities import remove_ros_args
 
 from vima_ros.errors import VimaError
 from vima_ros.nodes import bench_perception, bench_simulation, bench_transport
-from vima_ros.perception.detector import DETECTORS
+from vima_ros.perception.detectors.registry import DETECTORS
 from vima_ros.policy.benchmark import plan as planning
 from vima_ros.policy.benchmark.tables import describe, tables
 from vima_ros.policy.config import PUBLISHED

@@ -31,7 +31,7 @@ from vima_ros.nodes.client import Client
 from vima_ros.nodes.environment import keep_to_ourselves, use_fastdds_profile
 from vima_ros.nodes.processes import NodeProcesses
 from vima_ros.perception.benchmark import detector_times, network_times
-from vima_ros.perception.detector import DetectorSettings, make_detector
+from vima_ros.perception.detectors.registry import DetectorSettings, make_detector
 from vima_ros.replay.report import format_table
 
 LATENCY_LIMIT, PEER_FACTOR = 0.1, 8.0  # wanted: [s] median, and times faster than the peer
@@ -166,7 +166,7 @@ def _alone(plan: PerceptionPlan, frames: Sequence[dict[str, np.ndarray]]) -> dic
     detector = make_detector(plan.detector, settings)
     alone = detector_times(detector, frames, plan.pairs)
     if plan.detector == "onnx":
-        from vima_ros.perception.onnx_runtime import SHIPPED
+        from vima_ros.perception.detectors.onnx_runtime import SHIPPED
 
         weights = plan.weights or str(SHIPPED)
         alone["network"] = network_times(weights, frames, plan.pairs, plan.threads)

@@ -18,15 +18,8 @@ import numpy as np
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.nodes.calibrate_click import ClickServer, result_png
-from vima_ros.perception.calibrating import calibrate
-from vima_ros.perception.calibration import Calibration, workspace_corners
-from vima_ros.perception.calibration_advice import doubts, report
-from vima_ros.perception.calibration_file import (
-    load_calibration,
-    save_calibration,
-    write_whole,
-)
-from vima_ros.perception.charuco import (
+from vima_ros.perception.calibration.advice import doubts, report
+from vima_ros.perception.calibration.charuco import (
     DICTIONARIES,
     PAPERS,
     Board,
@@ -35,8 +28,15 @@ from vima_ros.perception.charuco import (
     largest_square,
     sheet_png,
 )
-from vima_ros.perception.drift import DriftMonitor
-from vima_ros.perception.lens import Lens, camera_info_text, read_camera_info
+from vima_ros.perception.calibration.drift import DriftMonitor
+from vima_ros.perception.calibration.files import (
+    load_calibration,
+    save_calibration,
+    write_whole,
+)
+from vima_ros.perception.calibration.fit import calibrate
+from vima_ros.perception.calibration.lens import Lens, camera_info_text, read_camera_info
+from vima_ros.perception.calibration.values import Calibration, workspace_corners
 from vima_ros.specs import VIEWS
 
 ORDER = (

@@ -16,8 +16,8 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.nodes.calibrate_page import PAGE
-from vima_ros.perception.calibration import Calibration
-from vima_ros.perception.calibration_advice import doubts, report
+from vima_ros.perception.calibration.advice import doubts, report
+from vima_ros.perception.calibration.values import Calibration
 from vima_ros.perception.view import ViewMap, draw_workspace
 
 MAX_BODY = 4096  # [bytes] four corners need 200

@@ -14,7 +14,7 @@ from typing import Any
 from rclpy.utilities import remove_ros_args
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.detector import DETECTORS, DetectorSettings, make_detector
+from vima_ros.perception.detectors.registry import DETECTORS, DetectorSettings, make_detector
 from vima_ros.training.detector_evaluation import evaluate
 from vima_ros.training.evaluation_frames import (
     FIRST_EVALUATION_SEED,

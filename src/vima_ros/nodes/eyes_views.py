@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.calibration import Calibration
-from vima_ros.perception.calibration_file import load_calibration
-from vima_ros.perception.lens import Lens
+from vima_ros.perception.calibration.files import load_calibration
+from vima_ros.perception.calibration.lens import Lens
+from vima_ros.perception.calibration.values import Calibration
 from vima_ros.perception.view import ViewMap
 from vima_ros.specs import VIEWS
 

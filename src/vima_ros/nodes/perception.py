@@ -28,9 +28,9 @@ from vima_ros.nodes.eyes_status import debug_image, status_message
 from vima_ros.nodes.eyes_views import CameraView, load_calibrations
 from vima_ros.nodes.eyes_worker import NewestOnly
 from vima_ros.nodes.perception_parameters import PerceptionParameters
-from vima_ros.perception.detector import make_detector
+from vima_ros.perception.detectors.registry import make_detector
+from vima_ros.perception.identity.tracking import Tracker, TrackerSettings
 from vima_ros.perception.pipeline import Eyes, Seen
-from vima_ros.perception.tracking import Tracker, TrackerSettings
 from vima_ros.specs import VIEWS
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from vima_ros.errors import VimaError
 from vima_ros.nodes.parameters import parameter
-from vima_ros.perception.detector import DETECTORS, DetectorSettings
+from vima_ros.perception.detectors.registry import DETECTORS, DetectorSettings
 from vima_ros.perception.pipeline import Rules
 
 

@@ -16,7 +16,12 @@ from vima_ros.nodes import conversions, images, qos
 from vima_ros.nodes.base import VimaNode, run
 from vima_ros.nodes.parameters import parameter
 from vima_ros.perception.crops import extract_objects
-from vima_ros.perception.detector import DETECTORS, DetectorSettings, Instances, make_detector
+from vima_ros.perception.detectors.registry import (
+    DETECTORS,
+    DetectorSettings,
+    Instances,
+    make_detector,
+)
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.prompt.assembly import MAX_TEXT_LENGTH, assemble, find_placeholders, match_assets
 from vima_ros.specs import (

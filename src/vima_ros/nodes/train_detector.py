@@ -13,6 +13,8 @@ from rclpy.utilities import remove_ros_args
 
 from vima_ros.errors import VimaError
 
+QUALITY = ("ap", "ap50", "recall", "edge_median", "right")  # as in evaluation_report.py
+SOURCES = ("tabletop, all looks", "VIMA-Bench")
 MODEL, WEIGHTS = "detector.onnx", "detector.safetensors"
 
 
@@ -77,7 +79,6 @@ def _train(options: argparse.Namespace) -> None:
 def _card(folder: Path, model: Any, step: int, options: argparse.Namespace) -> dict[str, Any]:
     from vima_ros.training.runs import CONFIGURATION
 
-    quality = json.loads(options.quality.read_text()) if options.quality else "not measured yet"
     return {
         "name": "vima_ros object detector",
         "network": {"kind": "Mask R-CNN, class-agnostic", **asdict(model.config)},
@@ -85,8 +86,24 @@ def _card(folder: Path, model: Any, step: int, options: argparse.Namespace) -> d
         "step": step,
         "min_score": options.min_score,
         "run": json.loads((folder / CONFIGURATION).read_text()),
-        "quality": quality,
+        "quality": _quality(options.quality) if options.quality else "not measured yet",
     }
+
+
+def _quality(report: Path) -> dict[str, Any]:
+    """Of what `evaluate_detector` wrote, what fits on a card: by source and view."""
+    try:
+        measured = json.loads(report.read_text())
+        return {
+            f"{source}, {view}": {name: round(found[name], 3) for name in QUALITY}
+            for source, views in measured["quality"].items()
+            for view, found in views.items()
+            if source in SOURCES
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise VimaError(
+            "BAD_REPORT", f"{report}: {error!r}; valid: detector.json of evaluate_detector"
+        ) from error
 
 
 def main(args: list[str] | None = None) -> None:

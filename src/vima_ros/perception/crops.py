@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from vima_ros.perception.instances import Instances, check_image
+from vima_ros.perception.detectors.instances import Instances, check_image
 from vima_ros.specs import CROP_SIZE, ViewObjects
 
 MIN_VISIBLE = 2  # [px] an object with fewer counts as hidden (VIMA_SPEC item 8)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.instances import FRAME_SHAPE, check_image
+from vima_ros.perception.detectors.instances import FRAME_SHAPE, check_image
 from vima_ros.specs import ViewObjects
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX

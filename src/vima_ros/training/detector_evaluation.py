@@ -13,7 +13,7 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.perception.crops import extract_objects
-from vima_ros.perception.instances import FRAME_SHAPE, Detector, Instances
+from vima_ros.perception.detectors.instances import FRAME_SHAPE, Detector, Instances
 from vima_ros.specs import VIEWS
 from vima_ros.training.evaluation_coco import average_precision, run_lengths
 from vima_ros.training.evaluation_frames import Frame

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from vima_ros.perception.mask_rcnn import FRAME_SIZE, MaskRcnn
+from vima_ros.perception.detectors.mask_rcnn import FRAME_SIZE, MaskRcnn
 from vima_ros.specs import VIEWS
 
 OPSET = 17
@@ -38,7 +38,7 @@ class _TwoViews(nn.Module):
 
 
 def export_detector(model: MaskRcnn, path: Path, card: Mapping[str, Any]) -> None:
-    """Write ``model`` to ``path`` as ONNX for two views, as perception/onnx_runtime.py reads it.
+    """Write ``model`` to ``path`` as ONNX for two views, as detectors/onnx_runtime.py reads it.
 
     ``card`` becomes JSON in the metadata ``card``.
 

@@ -15,7 +15,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.mask_rcnn import MaskRcnn
+from vima_ros.perception.detectors.mask_rcnn import MaskRcnn
 from vima_ros.training.detector_augmentation import augment, instance_targets
 from vima_ros.training.detector_pictures import Source, draw
 from vima_ros.training.runs import note_progress

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.instances import FRAME_SHAPE, Instances
+from vima_ros.perception.detectors.instances import FRAME_SHAPE, Instances
 
 Codes = list[dict[str, Any]]  # masks of a picture as COCO's run-length codes
 _CATEGORY = 1  # there is but one: object

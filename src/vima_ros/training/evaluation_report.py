@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vima_ros.perception.instances import Instances
+from vima_ros.perception.detectors.instances import Instances
 from vima_ros.perception.overlay import object_colour
 from vima_ros.replay.report import format_table
 from vima_ros.specs import VIEWS

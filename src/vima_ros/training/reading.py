@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.instances import Detector
+from vima_ros.perception.detectors.instances import Detector
 from vima_ros.sim.demonstrations import Recording
 from vima_ros.training.bench_episodes import read_bench_episode
 from vima_ros.training.demonstration import Demonstration, demonstration_of

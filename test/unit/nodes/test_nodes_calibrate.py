@@ -19,11 +19,11 @@ from vima_ros.geometry import Workspace
 from vima_ros.nodes.calibrate import main
 from vima_ros.nodes.calibrate_click import ClickServer
 from vima_ros.nodes.calibrate_page import PAGE
-from vima_ros.perception.calibrating import calibrate
-from vima_ros.perception.calibration import workspace_corners
-from vima_ros.perception.calibration_file import load_calibration
-from vima_ros.perception.charuco import Board, PlacedBoard
-from vima_ros.perception.lens import Lens, camera_info_text
+from vima_ros.perception.calibration.charuco import Board, PlacedBoard
+from vima_ros.perception.calibration.files import load_calibration
+from vima_ros.perception.calibration.fit import calibrate
+from vima_ros.perception.calibration.lens import Lens, camera_info_text
+from vima_ros.perception.calibration.values import workspace_corners
 
 needs_board = pytest.mark.skipif(
     not hasattr(getattr(cv2, "aruco", None), "CharucoDetector"), reason="OpenCV before 4.7"

@@ -6,7 +6,7 @@ import pytest
 
 from vima_ros.nodes import eyes_drift
 from vima_ros.nodes.eyes_drift import DriftWatch
-from vima_ros.perception.drift import Drift
+from vima_ros.perception.calibration.drift import Drift
 
 
 @dataclass

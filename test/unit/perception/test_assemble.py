@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.assemble import instances_of
+from vima_ros.perception.detectors.assemble import instances_of
 
 ONES = np.ones((4, 4))
 
@@ -140,3 +140,12 @@ def test_nonsense_is_refused(boxes, scores, masks, says):
     with pytest.raises(VimaError, match=says) as error:
         instances_of(boxes, scores, masks, min_score=0.5)
     assert error.value.code == "BAD_DETECTION"
+
+
+@pytest.mark.parametrize(("covered", "found"), [(8, 2), (13, 1)])
+def test_what_keeps_less_than_half_of_itself_was_found_already(covered, found):
+    sure, again = (50.0, 50.0, 70.0, 70.0), (70.0 - covered, 50.0, 90.0 - covered, 70.0)
+    masks = np.stack([np.full((8, 8), 0.95, np.float32), np.full((8, 8), 0.9, np.float32)])
+    instances = instances_of([sure, again], [0.9, 0.8], masks, min_score=0.5)
+    assert len(instances) == found
+    assert np.count_nonzero(instances.mask == 1) == pytest.approx(400, abs=45)

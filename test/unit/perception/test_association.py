@@ -7,9 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tracked_scenes import BLUE, GREEN, RED, Block, follow, look
 
-from vima_ros.perception import association
-from vima_ros.perception.appearance import no_looks
-from vima_ros.perception.association import cheapest, corners, distances, overlaps, pair_views
+from vima_ros.perception.identity import association
+from vima_ros.perception.identity.appearance import no_looks
+from vima_ros.perception.identity.association import (
+    cheapest,
+    corners,
+    distances,
+    overlaps,
+    pair_views,
+)
 from vima_ros.sim.cameras import project
 
 

@@ -10,14 +10,14 @@ from rendered_table import PinholeCamera
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
-from vima_ros.perception.calibrating import calibrate, camera_pose, cut_patches
-from vima_ros.perception.calibration import (
+from vima_ros.perception.calibration.advice import doubts, report
+from vima_ros.perception.calibration.fit import calibrate, camera_pose, cut_patches
+from vima_ros.perception.calibration.lens import Lens
+from vima_ros.perception.calibration.values import (
     project,
     table_to_policy,
     workspace_corners,
 )
-from vima_ros.perception.calibration_advice import doubts, report
-from vima_ros.perception.lens import Lens
 from vima_ros.sim import cameras
 
 VIEWS = ("front", "top")

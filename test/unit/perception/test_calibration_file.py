@@ -9,11 +9,11 @@ from rendered_table import PinholeCamera, table_texture
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
-from vima_ros.perception.calibrating import calibrate
-from vima_ros.perception.calibration import workspace_corners
-from vima_ros.perception.calibration_file import load_calibration, save_calibration
-from vima_ros.perception.charuco import Board, PlacedBoard
-from vima_ros.perception.lens import Lens
+from vima_ros.perception.calibration.charuco import Board, PlacedBoard
+from vima_ros.perception.calibration.files import load_calibration, save_calibration
+from vima_ros.perception.calibration.fit import calibrate
+from vima_ros.perception.calibration.lens import Lens
+from vima_ros.perception.calibration.values import workspace_corners
 
 
 def made(lens=True, board=True):

@@ -10,17 +10,17 @@ from rendered_table import PinholeCamera, paste_board, table_texture
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
-from vima_ros.perception import charuco
-from vima_ros.perception.calibrating import calibrate
-from vima_ros.perception.calibration import project, table_to_policy, workspace_corners
-from vima_ros.perception.charuco import (
+from vima_ros.perception.calibration import charuco
+from vima_ros.perception.calibration.charuco import (
     Board,
     PlacedBoard,
     estimate_lens,
     largest_square,
     sheet_png,
 )
-from vima_ros.perception.lens import Lens
+from vima_ros.perception.calibration.fit import calibrate
+from vima_ros.perception.calibration.lens import Lens
+from vima_ros.perception.calibration.values import project, table_to_policy, workspace_corners
 
 if not hasattr(getattr(cv2, "aruco", None), "CharucoDetector"):
     pytest.skip("OpenCV is older than 4.7: no ChArUco detector", allow_module_level=True)

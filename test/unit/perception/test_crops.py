@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from vima_ros.errors import VimaError
 from vima_ros.perception.crops import extract_objects
-from vima_ros.perception.instances import Instances
+from vima_ros.perception.detectors.instances import Instances
 
 
 @pytest.fixture(scope="module")

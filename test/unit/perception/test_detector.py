@@ -7,7 +7,7 @@ from helpers import ROOT
 from synthetic_tables import random_scene
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.detector import (
+from vima_ros.perception.detectors.registry import (
     Detector,
     DetectorSettings,
     Instances,
@@ -40,7 +40,7 @@ def test_an_unknown_name_lists_the_valid_ones():
 
 def test_only_the_backend_that_is_made_is_imported():
     says = (
-        "import sys; from vima_ros.perception.detector import make_detector\n"
+        "import sys; from vima_ros.perception.detectors.registry import make_detector\n"
         "make_detector('masks')\n"
         "print({'onnxruntime', 'torch', 'torchvision', 'detectron2', 'scipy'} & set(sys.modules))"
     )
@@ -61,7 +61,7 @@ def test_without_its_package_a_backend_says_what_to_install(name, monkeypatch):
 
 
 def test_the_pair_to_install_is_the_one_that_is_tested():
-    from vima_ros.perception.torchvision_mask_rcnn import PAIR
+    from vima_ros.perception.detectors.torchvision_mask_rcnn import PAIR
 
     pinned = (ROOT / "requirements/torchvision.txt").read_text().split()
     assert set(PAIR.split()) <= set(pinned)

@@ -16,7 +16,7 @@ from detectron2.modeling import build_model  # noqa: E402
 from torch_checkpoints import picture, write_hostile  # noqa: E402
 
 from vima_ros.errors import VimaError  # noqa: E402
-from vima_ros.perception.detector import DetectorSettings, make_detector  # noqa: E402
+from vima_ros.perception.detectors.registry import DetectorSettings, make_detector  # noqa: E402
 
 BASE = "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml"
 IMAGE = picture()

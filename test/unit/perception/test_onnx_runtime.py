@@ -8,8 +8,8 @@ import pytest
 from helpers import ROOT
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.detector import DetectorSettings, make_detector
-from vima_ros.perception.onnx_runtime import SHIPPED
+from vima_ros.perception.detectors.onnx_runtime import SHIPPED
+from vima_ros.perception.detectors.registry import DetectorSettings, make_detector
 
 FILES = ROOT / "test/data/onnx"
 SPOTS = {  # colour: rows and columns

@@ -8,7 +8,7 @@ from helpers import ROOT
 
 from vima_ros.perception import benchmark_peer
 from vima_ros.perception.benchmark import WARM_UP, detector_times, network_times
-from vima_ros.perception.instances import FRAME_SHAPE, Detector, Instances
+from vima_ros.perception.detectors.instances import FRAME_SHAPE, Detector, Instances
 
 
 class Counting(Detector):

@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 from torch_checkpoints import picture, write_hostile
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.assemble import instances_of
-from vima_ros.perception.detector import DetectorSettings, make_detector
-from vima_ros.perception.mask_rcnn import MaskRcnn
+from vima_ros.perception.detectors.assemble import instances_of
+from vima_ros.perception.detectors.mask_rcnn import MaskRcnn
+from vima_ros.perception.detectors.registry import DetectorSettings, make_detector
 
 IMAGE = picture()
 torch.set_num_threads(1)  # more wait for each other by spinning, for long on a busy machine

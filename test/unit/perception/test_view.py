@@ -7,15 +7,15 @@ from rendered_table import ORIGIN, PER_METRE, PinholeCamera, table_texture
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
-from vima_ros.perception.calibrating import calibrate
-from vima_ros.perception.calibration import (
+from vima_ros.perception.calibration.fit import calibrate
+from vima_ros.perception.calibration.lens import Lens
+from vima_ros.perception.calibration.values import (
     Calibration,
     Fit,
     project,
     table_to_policy,
     workspace_corners,
 )
-from vima_ros.perception.lens import Lens
 from vima_ros.perception.view import ViewMap, draw_workspace, to_policy_frame
 
 RNG = np.random.default_rng(0)

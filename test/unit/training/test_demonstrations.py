@@ -11,7 +11,7 @@ from helpers import shared
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.perception.crops import extract_objects
-from vima_ros.perception.instances import Detector, Instances
+from vima_ros.perception.detectors.instances import Detector, Instances
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.sim.demonstrations import Recording, record
 from vima_ros.sim.episode_run import EpisodeRun

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 pytest.importorskip("pycocotools", reason="pip install pycocotools (requirements/train.txt)")
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.detector import make_detector
-from vima_ros.perception.instances import FRAME_SHAPE, Detector, Instances
+from vima_ros.perception.detectors.instances import FRAME_SHAPE, Detector, Instances
+from vima_ros.perception.detectors.registry import make_detector
 from vima_ros.specs import VIEWS
 from vima_ros.training import evaluation_coco
 from vima_ros.training.detector_evaluation import (

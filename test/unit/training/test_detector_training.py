@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.mask_rcnn import MaskRcnn, MaskRcnnConfig
+from vima_ros.perception.detectors.mask_rcnn import MaskRcnn, MaskRcnnConfig
 from vima_ros.training.collecting import Plan, collect
 from vima_ros.training.detector_export import export_detector, save_weights
 from vima_ros.training.detector_pictures import Source, read_source

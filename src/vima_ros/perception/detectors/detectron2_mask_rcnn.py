@@ -12,16 +12,21 @@ from typing import Any
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.assemble import DOUBTFUL
-from vima_ros.perception.detectron2_config import HOLDERS, complete_config, plain_config
-from vima_ros.perception.instances import (
+from vima_ros.perception.detectors.assemble import DOUBTFUL
+from vima_ros.perception.detectors.detectron2_config import HOLDERS, complete_config, plain_config
+from vima_ros.perception.detectors.instances import (
     DEFAULT_SETTINGS,
     FRAME_SHAPE,
     Detector,
     DetectorSettings,
     Instances,
 )
-from vima_ros.perception.model_files import WeightsFile, bad_weights, first_line, read_weights
+from vima_ros.perception.detectors.model_files import (
+    WeightsFile,
+    bad_weights,
+    first_line,
+    read_weights,
+)
 
 MIN_SCORE = 0.95  # as VIMA's published detector is used
 WHAT = "Detectron2's Mask R-CNN as VIMA publishes it (mask_rcnn.pth), a dict of model and cfg"
@@ -43,7 +48,7 @@ class Detectron2Detector(Detector):
     def __init__(self, settings: DetectorSettings = DEFAULT_SETTINGS) -> None:
         super().__init__(settings)
         self._torch = torch = _torch()
-        from vima_ros.perception import torch_models
+        from vima_ros.perception.detectors import torch_models
 
         self._models = torch_models
         device = torch_models.checked_device(settings.device)
@@ -115,7 +120,7 @@ def _predictor(file: WeightsFile, device: str, min_score: float) -> tuple[Any, s
     """Detectron2's DefaultPredictor of a checkpoint, and the name of its architecture."""
     from detectron2.engine import DefaultPredictor
 
-    from vima_ros.perception.torch_models import load_state, read_checkpoint
+    from vima_ros.perception.detectors.torch_models import load_state, read_checkpoint
 
     content = read_checkpoint(file, HOLDERS, WHAT)
     if not isinstance(content, dict) or not {"model", "cfg"} <= set(content):

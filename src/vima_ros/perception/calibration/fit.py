@@ -11,7 +11,10 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
-from vima_ros.perception.calibration import (
+from vima_ros.perception.calibration.charuco import PlacedBoard
+from vima_ros.perception.calibration.lens import Lens
+from vima_ros.perception.calibration.quadrilateral import check_quadrilateral
+from vima_ros.perception.calibration.values import (
     MAX_PATCH,
     METHODS,
     Calibration,
@@ -20,9 +23,6 @@ from vima_ros.perception.calibration import (
     table_to_policy,
     workspace_corners,
 )
-from vima_ros.perception.charuco import PlacedBoard
-from vima_ros.perception.lens import Lens
-from vima_ros.perception.quadrilateral import check_quadrilateral
 
 CLICK_SIGMA = 0.5  # [px] how well a person hits a corner; four points leave nothing to measure it
 TRIALS = 64  # with noise, to tell what an error of the points does to the workspace's corners

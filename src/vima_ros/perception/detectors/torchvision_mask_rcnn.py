@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.instances import (
+from vima_ros.perception.detectors.instances import (
     DEFAULT_SETTINGS,
     FRAME_SHAPE,
     Detector,
     DetectorSettings,
     Instances,
 )
-from vima_ros.perception.model_files import (
+from vima_ros.perception.detectors.model_files import (
     WeightsFile,
     bad_weights,
     first_line,
@@ -48,7 +48,7 @@ class TorchvisionDetector(Detector):
     def __init__(self, settings: DetectorSettings = DEFAULT_SETTINGS) -> None:
         super().__init__(settings)
         self._torch = torch = _torch()
-        from vima_ros.perception import torch_models
+        from vima_ros.perception.detectors import torch_models
 
         self._models = torch_models
         self._device = torch_models.checked_device(settings.device)
@@ -116,8 +116,8 @@ def _ours(file: WeightsFile) -> tuple[str, Any, Any, dict[str, Any]]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    from vima_ros.perception.mask_rcnn import MaskRcnn
-    from vima_ros.perception.torch_models import load_state
+    from vima_ros.perception.detectors.mask_rcnn import MaskRcnn
+    from vima_ros.perception.detectors.torch_models import load_state
 
     try:
         state = load(file.data)
@@ -136,7 +136,7 @@ def _torchvisions(file: WeightsFile) -> tuple[str, Any, Any, dict[str, Any]]:
     from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
     from torchvision.ops.misc import FrozenBatchNorm2d
 
-    from vima_ros.perception.torch_models import load_state, read_checkpoint
+    from vima_ros.perception.detectors.torch_models import load_state, read_checkpoint
 
     content = read_checkpoint(file, HOLDERS, WHAT)
     state, sizes = content, dict(SIZES)

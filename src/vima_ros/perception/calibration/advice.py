@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from vima_ros.perception.calibrating import CLICK_SIGMA, CameraPose, camera_pose
-from vima_ros.perception.calibration import Calibration, workspace_corners
-from vima_ros.perception.drift import usable_patches
+from vima_ros.perception.calibration.drift import usable_patches
+from vima_ros.perception.calibration.fit import CLICK_SIGMA, CameraPose, camera_pose
+from vima_ros.perception.calibration.values import Calibration, workspace_corners
 from vima_ros.perception.view import ViewMap
 
 MAX_CORNERS_MM = 5.0  # a bin of the policy's positions is 10 mm

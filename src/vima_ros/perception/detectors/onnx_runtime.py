@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.assemble import instances_of
-from vima_ros.perception.instances import (
+from vima_ros.perception.detectors.assemble import instances_of
+from vima_ros.perception.detectors.instances import (
     DEFAULT_SETTINGS,
     FRAME_SHAPE,
     Detector,
@@ -24,7 +24,7 @@ from vima_ros.perception.instances import (
     Instances,
     naming,
 )
-from vima_ros.perception.model_files import (
+from vima_ros.perception.detectors.model_files import (
     WeightsFile,
     bad_weights,
     first_line,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.perception.crops import MIN_VISIBLE
-from vima_ros.perception.instances import FRAME_SHAPE, Instances
+from vima_ros.perception.detectors.instances import FRAME_SHAPE, Instances
 
+Window = tuple[slice, slice]
 DOUBTFUL = 0.5  # [min_score] a lower score is noise, not worth a word
 MAX_OBJECTS = 1000  # of one picture, whatever a network says
+OWN_SHARE = 0.5  # an object that keeps less of its mask is one that was found already
 
 
 def instances_of(
@@ -27,7 +31,8 @@ def instances_of(
     interpolated at the centres of the pixels (He et al., Mask R-CNN, ICCV 2017, section 3.1).
     A pixel belongs to the object with the highest probability above ``threshold``, of equal ones
     to that with the higher score. Object order is by score, then by the box's row and column.
-    Objects with fewer than ``MIN_VISIBLE`` pixels are left out.
+    Objects that keep fewer than ``MIN_VISIBLE`` pixels, or less than ``OWN_SHARE`` of those above
+    ``threshold``, are left out, and the others have their pixels.
 
     Raises VimaError (BAD_DETECTION) for other shapes, or numbers that are not finite.
     """
@@ -36,18 +41,23 @@ def instances_of(
     sure = np.flatnonzero(scores >= min_score)
     doubtful = int(np.count_nonzero(scores >= DOUBTFUL * min_score)) - len(sure)
     order = sure[np.lexsort((boxes[sure, 0], boxes[sure, 1], -scores[sure]))]
+    pasted = [_pasted(boxes[index], masks[index]) for index in order]
+    own = np.array([np.count_nonzero(p > threshold) for _, p in pasted], np.int64)
+    sizes = np.bincount(_owners(pasted, threshold).ravel(), minlength=len(order) + 1)[1:]
+    kept = np.flatnonzero((sizes >= MIN_VISIBLE) & (sizes >= OWN_SHARE * own))
+    labels = _owners([pasted[place] for place in kept], threshold)
+    return Instances(labels, np.arange(1, len(kept) + 1), scores[order[kept]], doubtful)
+
+
+def _owners(pasted: Sequence[tuple[Window, np.ndarray]], threshold: float) -> np.ndarray:
+    """Whose each pixel of the frame is: 0, or the place in ``pasted`` + 1, uint16 (128, 256)."""
     labels = np.zeros(FRAME_SHAPE, np.uint16)
     best = np.full(FRAME_SHAPE, threshold, np.float32)
-    for number, index in enumerate(order, 1):
-        window, probabilities = _pasted(boxes[index], masks[index])
+    for number, (window, probabilities) in enumerate(pasted, 1):
         wins = probabilities > best[window]
         best[window][wins] = probabilities[wins]
         labels[window][wins] = number
-    sizes = np.bincount(labels.ravel(), minlength=len(order) + 1)[1:]
-    kept = sizes >= MIN_VISIBLE
-    number_of = np.concatenate([[0], np.where(kept, np.cumsum(kept), 0)]).astype(np.uint16)
-    ids = np.arange(1, np.count_nonzero(kept) + 1)
-    return Instances(number_of[labels], ids, scores[order[kept]], doubtful)
+    return labels
 
 
 def _check(boxes: np.ndarray, scores: np.ndarray, masks: np.ndarray) -> None:
@@ -63,7 +73,7 @@ def _check(boxes: np.ndarray, scores: np.ndarray, masks: np.ndarray) -> None:
         raise VimaError("BAD_DETECTION", "boxes, scores or masks hold numbers that are not finite")
 
 
-def _pasted(box: np.ndarray, mask: np.ndarray) -> tuple[tuple[slice, slice], np.ndarray]:
+def _pasted(box: np.ndarray, mask: np.ndarray) -> tuple[Window, np.ndarray]:
     """A window of the frame, and the probabilities of its pixels."""
     x1, y1, x2, y2 = box.tolist()
     rows, row_weights = _weights(y1, y2, len(mask), FRAME_SHAPE[0])

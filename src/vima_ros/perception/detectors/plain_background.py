@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from vima_ros.perception.background import RIM, find_background
-from vima_ros.perception.instances import FRAME_SHAPE, Detector, Instances
-from vima_ros.perception.touching import chroma, fill_holes, split_touching
+from vima_ros.perception.detectors.background import RIM, find_background
+from vima_ros.perception.detectors.instances import FRAME_SHAPE, Detector, Instances
+from vima_ros.perception.detectors.touching import chroma, fill_holes, split_touching
 
 MIN_AREA = 12  # [px] smaller is speckle; VIMA's smallest block covers about 57
 MAX_GAP_AREA = 8  # [px] pixels of background colour inside a texture, not a hole
@@ -22,6 +22,8 @@ class PlainBackgroundDetector(Detector):
     the background (1 = its pixels differ by ``FULL_CONTRAST`` tolerances or more), not that it
     is whole. ``detect`` also raises VimaError (NO_UNIFORM_BACKGROUND), see ``find_background``.
     """
+
+    min_score = 0.3
 
     def _find(self, image_rgb: np.ndarray, view: str, mask: np.ndarray | None) -> Instances:
         background = find_background(image_rgb)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.instances import (
+from vima_ros.perception.detectors.instances import (
     DEFAULT_SETTINGS,
     Detector,
     DetectorSettings,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vima_ros.perception.instances import Detector, Instances
+from vima_ros.perception.detectors.instances import Detector, Instances
 
 
 class MaskDetector(Detector):

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.lens import Lens
+from vima_ros.perception.calibration.lens import Lens
 
 PAPERS = {"A4": (0.297, 0.210), "A3": (0.420, 0.297)}  # [m] landscape (ISO 216)
 MARGIN = 0.010  # [m] of the sheet, which few printers reach and where the legend stands

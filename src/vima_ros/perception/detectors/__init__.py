@@ -1,0 +1,1 @@
+"""Who finds the objects: one interface, one file a backend."""

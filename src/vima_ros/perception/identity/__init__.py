@@ -1,0 +1,1 @@
+"""Which object is which, over time and across the views."""
