@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vima_ros.errors import VimaError
 from vima_ros.perception.detectors.assemble import instances_of
@@ -149,3 +151,22 @@ def test_what_keeps_less_than_half_of_itself_was_found_already(covered, found):
     instances = instances_of([sure, again], [0.9, 0.8], masks, min_score=0.5)
     assert len(instances) == found
     assert np.count_nonzero(instances.mask == 1) == pytest.approx(400, abs=45)
+
+
+def test_of_several_that_share_an_object_not_all_are_left_out():
+    turn = np.indices((20, 20)).sum(axis=0) % 3
+    masks = np.stack([0.8 + 0.1 * (turn == i) for i in range(3)])  # each wins a third
+    boxes = [(50.0, 50.0, 70.0, 70.0)] * 3
+    instances = instances_of(boxes, [0.9, 0.8, 0.7], masks, min_score=0.5)
+    assert instances.scores == pytest.approx([0.9])
+    assert np.count_nonzero(instances.mask) >= 400
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_whatever_overlaps_something_is_found(seed):
+    random = np.random.default_rng(seed)
+    corners = random.uniform(0, 40, (12, 2)) + 40
+    boxes = np.concatenate([corners, corners + random.uniform(10, 40, (12, 2))], axis=1)
+    masks = random.uniform(0.5001, 1, (12, 6, 6)).astype(np.float32)
+    instances = instances_of(boxes, random.uniform(0.6, 1, 12), masks, min_score=0.5)
+    assert len(instances) >= 1

@@ -36,7 +36,7 @@ def train(source, folder, **recipe):
 def test_it_learns(source, tmp_path):
     progress = train(source, tmp_path, steps=40)
     losses = [p.loss for p in progress]
-    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+    assert np.mean(losses[-5:]) < 0.75 * np.mean(losses[:5])
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(source, tmp_path):

@@ -43,10 +43,15 @@ def instances_of(
     order = sure[np.lexsort((boxes[sure, 0], boxes[sure, 1], -scores[sure]))]
     pasted = [_pasted(boxes[index], masks[index]) for index in order]
     own = np.array([np.count_nonzero(p > threshold) for _, p in pasted], np.int64)
-    sizes = np.bincount(_owners(pasted, threshold).ravel(), minlength=len(order) + 1)[1:]
-    kept = np.flatnonzero((sizes >= MIN_VISIBLE) & (sizes >= OWN_SHARE * own))
-    labels = _owners([pasted[place] for place in kept], threshold)
-    return Instances(labels, np.arange(1, len(kept) + 1), scores[order[kept]], doubtful)
+    kept, labels = np.arange(len(order)), _owners(pasted, threshold)
+    while True:
+        sizes = np.bincount(labels.ravel(), minlength=len(kept) + 1)[1:]
+        shares = np.where(sizes < MIN_VISIBLE, 0.0, sizes / np.maximum(own[kept], 1))
+        if not len(kept) or shares.min() >= OWN_SHARE:
+            return Instances(labels, np.arange(1, len(kept) + 1), scores[order[kept]], doubtful)
+        # One at a time, the last among equals: of two that share an object, one has to stay.
+        kept = np.delete(kept, len(kept) - 1 - int(shares[::-1].argmin()))
+        labels = _owners([pasted[place] for place in kept], threshold)
 
 
 def _owners(pasted: Sequence[tuple[Window, np.ndarray]], threshold: float) -> np.ndarray:
