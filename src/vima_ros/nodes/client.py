@@ -22,7 +22,7 @@ from vima_ros.nodes import qos
 from vima_ros.nodes.environment import use_fastdds_profile
 
 T = TypeVar("T")
-DISCOVERY_TIMEOUT = 40.0  # usually 0.1 s; but seconds in one start of five, more on a busy machine [s]
+DISCOVERY_TIMEOUT = 40.0  # usually 0.1 s; many seconds where a busy machine starts a node [s]
 
 
 class Inbox:
