@@ -11,8 +11,8 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
 from vima_ros.nodes import conversions, images
+from vima_ros.perception.detectors.instances import naming
 from vima_ros.perception.pairing import StampSynchronizer
-from vima_ros.perception.pipeline import naming
 from vima_ros.specs import VIEWS
 
 

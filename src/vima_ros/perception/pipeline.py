@@ -22,7 +22,7 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.perception.crops import extract_objects
-from vima_ros.perception.detectors.instances import MAX_ID, Detector, Instances
+from vima_ros.perception.detectors.instances import MAX_ID, Detector, Instances, naming
 from vima_ros.perception.freshness import Freshness
 from vima_ros.perception.identity.tracking import Tracker
 from vima_ros.specs import VIEWS, Observation, ViewObjects
@@ -105,15 +105,6 @@ class Seen:
             yield
         finally:
             self.times[stage] = self.times.get(stage, 0.0) + time.perf_counter() - began
-
-
-@contextlib.contextmanager
-def naming(view: str) -> Iterator[None]:
-    """Let a VimaError from inside say which view it is about."""
-    try:
-        yield
-    except VimaError as error:
-        raise VimaError(error.code, f"{view} view: {error}") from error
 
 
 class Eyes:
