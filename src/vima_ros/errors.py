@@ -30,6 +30,7 @@ class GateCode(str, Enum):
     LOW_CONFIDENCE = "LOW_CONFIDENCE"
     DUPLICATE = "DUPLICATE"
     NOT_CONFIRMED = "NOT_CONFIRMED"
+    CANCELLED = "CANCELLED"
     DRY_RUN = "DRY_RUN"
 
     def __str__(self) -> str:

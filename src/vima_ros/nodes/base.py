@@ -22,6 +22,7 @@ from vima_msgs.msg import Heartbeat
 from vima_ros.errors import VimaError
 from vima_ros.nodes import parameters, qos
 from vima_ros.nodes.environment import use_fastdds_profile
+from vima_ros.nodes.meter import Meter
 
 NAMESPACE = "vima"  # unless __ns is remapped
 HEARTBEAT_PERIOD = 0.2  # [s]
@@ -44,6 +45,7 @@ class VimaNode(LifecycleNode):
         super().__init__(self.name, namespace=NAMESPACE)
         self.parameters = parameters.declare(self, self.name, self.parameters_type)
         parameters.follow_changes(self)
+        self.meter = Meter()
         self._state = State.PRIMARY_STATE_UNCONFIGURED
         self._before_configure: list[set] = []
         self._heartbeat = self.create_publisher(Heartbeat, "heartbeat", qos.RELIABLE)
@@ -72,7 +74,10 @@ class VimaNode(LifecycleNode):
         """Simulation time began anew, as between two recordings; called once configured."""
 
     def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
-        """Whether all is well, a sentence for a person, and values; called once configured."""
+        """Whether all is well, a sentence for a person, and values; called once configured.
+
+        What ``meter`` counted is told beside it.
+        """
         return True, "", {}
 
     @property
@@ -200,6 +205,7 @@ class VimaNode(LifecycleNode):
         well, sentence, values = (
             self.diagnose() if self._configured else (True, "not configured", {})
         )
+        values = {**values, **self.meter.values()}
         status = DiagnosticStatus(
             level=DiagnosticStatus.OK if well else DiagnosticStatus.WARN,
             name=self.get_fully_qualified_name(),

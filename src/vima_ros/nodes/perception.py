@@ -21,7 +21,6 @@ from vima_ros.errors import VimaError
 from vima_ros.nodes import conversions, qos
 from vima_ros.nodes.base import VimaNode, run
 from vima_ros.nodes.eyes_drift import DriftWatch
-from vima_ros.nodes.eyes_latency import Latencies
 from vima_ros.nodes.eyes_look import look_at
 from vima_ros.nodes.eyes_pairs import Pair, Pairs, camera_topics
 from vima_ros.nodes.eyes_status import debug_image, status_message
@@ -60,7 +59,8 @@ class PerceptionNode(VimaNode):
         self._eyes = Eyes(self._detector, views, tracker, p.rules)
         self._calibrated = {view: made.describe() for view, made in calibrations.items()}
         self._drift = DriftWatch(calibrations, p.drift_period, p.drift_limit)
-        self._latencies, self._said = Latencies(), PerceptionStatus()
+        self._said = PerceptionStatus()
+        self.meter.clear()
         self._observations = self.create_publisher(ObservationMessage, "observation", qos.RELIABLE)
         self._status = self.create_publisher(PerceptionStatus, "perception_status", qos.LATCHED)
         self._debug = {
@@ -98,7 +98,7 @@ class PerceptionNode(VimaNode):
                     conversions.observation_to_message(seen.observation, pair.headers())
                 )
             seen.times["total"] = (self.now_ns() - seen.stamp) / 1e9
-        self._latencies.add(seen.times)
+            self.meter.worked(seen.times)
         self._say(seen)
         for view in VIEWS if seen.objects else ():
             if self._debug[view].get_subscription_count():
@@ -116,6 +116,8 @@ class PerceptionNode(VimaNode):
         status.age = (self.now_ns() - seen.stamp) / 1e9
         status.warnings = list(self._drift.warnings)
         status.dropped_frames = self._worker.dropped if self._worker else 0
+        if seen.code != PerceptionStatus.OK:
+            self.meter.refused(seen.code, seen.message)
         if seen.code not in (self._said.code, PerceptionStatus.OK):
             self.get_logger().warning(f"{seen.code}: {seen.message}")
         for warning in set(status.warnings) - set(self._said.warnings):
@@ -183,7 +185,6 @@ class PerceptionNode(VimaNode):
             "dropped frames": s.dropped_frames,
             "calibration": self._calibrated,
             "camera moved [px]": self._drift.moved,
-            "latency": self._latencies.summary(),
         }
         sentence = "; ".join([f"{s.code} {s.message}".strip(), *s.warnings])
         return s.code in ("", s.OK) and not s.warnings, sentence, values
