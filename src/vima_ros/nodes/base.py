@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import sys
 import threading
 import traceback
@@ -17,6 +18,7 @@ from rclpy.clock import Clock, ClockChange, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.task import Future
 
 from vima_msgs.msg import Heartbeat
 from vima_ros.errors import VimaError
@@ -100,16 +102,41 @@ class VimaNode(LifecycleNode):
         return self.create_subscription(kind, topic, self._guarded(callback), profile, **options)
 
     def serve(self, kind: type, name: str, callback: Callable) -> Any:
-        """A service with ``success`` and ``message`` that answers whatever its callback raises."""
-        guarded = self._guarded(callback)
+        """A service with ``success`` and ``message`` that answers whatever its callback raises.
 
-        def answer(request: Any, response: Any) -> Any:
-            done = guarded(request, response)
-            if done is None:
+        The callback may be a coroutine, and await ``answer`` while the node goes on.
+        """
+
+        async def respond(request: Any, response: Any) -> Any:
+            try:
+                done = callback(request, response)
+                return await done if inspect.isawaitable(done) else done
+            except Exception:
+                self.get_logger().error(f"unexpected error:\n{traceback.format_exc()}")
                 response.success, response.message = False, "unexpected error, see the node's log"
-            return done or response
+                return response
 
-        return self.create_service(kind, name, answer)
+        return self.create_service(kind, name, respond)
+
+    async def answer(self, future: Any, timeout: float) -> Any:
+        """What ``future`` brings; the node goes on meanwhile.
+
+        Raises VimaError (TIMEOUT) after ``timeout`` [s, steady clock].
+        """
+        either: Future = Future()
+
+        def settle(came: bool) -> None:
+            if not either.done():
+                either.set_result(came)
+
+        timer = self.create_timer(timeout, lambda: settle(False), clock=self.steady_clock)
+        future.add_done_callback(lambda _: settle(True))
+        try:
+            if not await either:
+                raise VimaError("TIMEOUT", f"no answer within {timeout:g} s")
+        finally:
+            self.destroy_timer(timer)
+        return future.result()
 
     def every(self, period: float, callback: Callable, **options: Any) -> Any:
         """A timer [s, node's clock] that survives what its callback raises."""
@@ -128,7 +155,8 @@ class VimaNode(LifecycleNode):
     # --- lifecycle
 
     def _handles(self) -> list[list]:
-        return [list(h) for h in (self.publishers, self.subscriptions, self.services, self.timers)]
+        kinds = (self.publishers, self.subscriptions, self.services, self.clients, self.timers)
+        return [list(handles) for handles in kinds]
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Create the handles; on a VimaError stay unconfigured and say why."""
@@ -173,6 +201,7 @@ class VimaNode(LifecycleNode):
             self.destroy_publisher,
             self.destroy_subscription,
             self.destroy_service,
+            self.destroy_client,
             self.destroy_timer,
         )
         for handles, before, destroy in zip(

@@ -148,9 +148,9 @@ def _unit(pose: Pose) -> Pose:
 
 
 def decision_to_message(
-    decision: Decision, workspace: Workspace, frame_id: str, observation_stamp: int
+    decision: Decision, workspace: Workspace, frame_id: str, seen: msg.Observation
 ) -> msg.PolicyAction:
-    """The caller adds prompt_id, step and the header's stamp."""
+    """On what was ``seen``; the caller adds prompt_id, step and the header's stamp."""
     action = decision.action
     pose0, pose1 = (pose_to_message(_unit(pose)) for pose in action.poses(workspace))
     message = msg.PolicyAction(
@@ -159,7 +159,9 @@ def decision_to_message(
         pose0=pose0,
         pose1=pose1,
         confidence=decision.confidence,
-        observation_stamp=ns_to_stamp(observation_stamp),
+        observation_stamp=seen.header.stamp,
+        front_stamp=seen.front.header.stamp,
+        top_stamp=seen.top.header.stamp,
     )
     message.header.frame_id = frame_id
     return message

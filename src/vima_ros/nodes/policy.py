@@ -2,54 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-from vima_msgs.msg import ArmState, EpisodeStatus, Observation, PolicyAction, PromptTokens
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+
+from vima_msgs.msg import (
+    ArmState,
+    ConfirmationRequest,
+    EpisodeStatus,
+    Observation,
+    PerceptionStatus,
+    PolicyAction,
+    PromptTokens,
+    TaskStatus,
+)
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.nodes import conversions, qos
 from vima_ros.nodes.base import VimaNode, run
-from vima_ros.nodes.parameters import parameter
+from vima_ros.nodes.policy_episode import EpisodeDesk
+from vima_ros.nodes.policy_parameters import PolicyParameters
 from vima_ros.policy import load_policy
-from vima_ros.policy.config import DTYPES
-from vima_ros.policy.episode import ArmReport, Episode, State
+from vima_ros.policy.episode import ArmReport, State, Verdict
 from vima_ros.specs import EndEffector
 
 UNTRAINED = "UNTRAINED policy: fixed random weights, its actions mean nothing"
 
 
-@dataclass(frozen=True)
-class PolicyParameters:
-    """Read from config/policy.yaml."""
-
-    checkpoint: str = parameter("file of weights; empty: untrained random ones", read_only=True)
-    device: str = parameter("where torch computes: cpu, cuda, cuda:1 …", read_only=True)
-    dtype: str = parameter(
-        "what it computes in; int8 on a cpu only", choices=DTYPES, read_only=True
-    )
-    vit_heads: int = parameter(
-        "heads of the checkpoint's vision transformer; 0: as the file says, else the published 24",
-        low=0,
-        high=1024,
-        read_only=True,
-    )
-    max_steps: int = parameter("decisions an episode may take", low=1, high=500)
-    max_age: float = parameter("oldest observation to decide on [s]", low=0.05, high=60)
-    default_end_effector: str = parameter(
-        "what is mounted, until arm_state says it; empty: wait for arm_state",
-        choices=("", *(e.name.lower() for e in EndEffector)),
-        read_only=True,
-    )
-    base_frame: str = parameter("frame of the poses", read_only=True)
-    workspace_low: list[float] = parameter(
-        "x, y of the workspace's low corner [m]", read_only=True
-    )
-    workspace_high: list[float] = parameter("x, y of the workspace, high [m]", read_only=True)
-
-
 class PolicyNode(VimaNode):
-    """One prompt, one episode: decides on the newest observation once the last motion ended."""
+    """Decides on the newest observation once the last motion has ended."""
 
     name = "policy"
     parameters_type = PolicyParameters
@@ -64,73 +45,69 @@ class PolicyNode(VimaNode):
         )
         if not self._policy.trained:
             self.get_logger().warning(UNTRAINED)
-        self._episode = Episode()
         self._decision: Any = None
         mounted = p.default_end_effector
         self._end_effector = EndEffector[mounted.upper()] if mounted else None
         self._actions = self.create_publisher(PolicyAction, "action", qos.RELIABLE)
-        self._status = self.create_publisher(EpisodeStatus, "episode", qos.LATCHED)
-        self.listen(PromptTokens, "prompt_tokens", self._on_prompt, qos.LATCHED)
+        self._desk = EpisodeDesk(self, self._read_prompt)
+        self.listen(PromptTokens, "prompt_tokens", self._desk.on_prompt, qos.LATCHED)
         self.listen(Observation, "observation", self._on_observation, qos.RELIABLE)
         self.listen(ArmState, "arm_state", self._on_arm_state, qos.RELIABLE)
-        self._publish_status()
-
-    def _on_prompt(self, message: PromptTokens) -> None:
-        if message.prompt_id == self._episode.prompt_id:
-            return
-        self._episode = self._episode.begin(
-            message.prompt_id, message.text, self.parameters.max_steps
+        self.listen(TaskStatus, "task_status", self._on_task_status, qos.LATCHED)
+        self.listen(
+            ConfirmationRequest, "confirmation_request", self._on_confirmation, qos.LATCHED
         )
-        try:
-            self._check_vocabulary(message.vocabulary_size)
-            self._policy.reset(conversions.prompt_from_message(message))
-        except VimaError as error:
-            self._episode.fail(error.code, str(error))
-        self.get_logger().info(f"prompt {message.prompt_id}: {message.text}")
-        self._publish_status()
+        self.listen(PerceptionStatus, "perception_status", self._on_perception, qos.LATCHED)
 
-    def _check_vocabulary(self, size: int) -> None:
-        """Word tables have a few rows more than their tokenizer has words (T5: 32128, 32100)."""
+    def _read_prompt(self, message: PromptTokens) -> None:
+        """Forget the last episode and read the prompt; raises VimaError."""
+        self._decision = None
+        # Word tables have a few rows more than their tokenizer has words (T5: 32128, 32100).
         rows = self._policy.network.config.vocabulary
-        if not 0.9 * rows <= size <= rows:
+        if not 0.9 * rows <= message.vocabulary_size <= rows:
             raise VimaError(
                 "WRONG_TOKENIZER",
-                f"the prompt node's tokenizer has {size} words, the checkpoint {rows}; "
-                "valid: the prompt node's parameter tokenizer set to the checkpoint's own",
+                f"the prompt node's tokenizer has {message.vocabulary_size} words, the checkpoint "
+                f"{rows}; valid: the prompt node's parameter tokenizer set to the checkpoint's "
+                "own",
             )
+        self._policy.reset(conversions.prompt_from_message(message))
 
     def _on_observation(self, message: Observation) -> None:
         stamp = conversions.stamp_to_ns(message.header.stamp)
-        episode = self._episode
+        episode, now = self._desk.episode, self.now_ns()
         if not self.active or self._end_effector is None:
             return
-        if not episode.wants(stamp, self.now_ns(), self.parameters.max_age):
+        if not episode.wants(stamp, now, self.parameters.max_age):
             return
         episode.state = State.DECIDING
+        self._desk.changed()
         try:
             observation = conversions.observation_from_message(message, self._end_effector)
             self._decision = self._policy.infer(observation)
         except VimaError as error:
             full = error.code == EpisodeStatus.HISTORY_FULL
-            episode.fail(
-                error.code if full else EpisodeStatus.POLICY_ERROR, f"{error.code}: {error}"
-            )
-            self._publish_status()
+            code = error.code if full else EpisodeStatus.POLICY_ERROR
+            self._desk.end(code, f"{error.code}: {error}")
             return
         action = conversions.decision_to_message(
-            self._decision, self._workspace, self.parameters.base_frame, stamp
+            self._decision, self._workspace, self.parameters.base_frame, message
         )
         action.prompt_id, action.step = episode.prompt_id, episode.step
         action.header.stamp = self.get_clock().now().to_msg()
-        episode.decided(conversions.decision_id(episode.prompt_id, episode.step, stamp), stamp)
+        episode.decided(conversions.action_id(action), stamp)
         self._actions.publish(action)
-        self._publish_status()
+        times = {"wait": (now - stamp) / 1e9, **self._decision.timings}
+        self.meter.worked(times | {"observation to action": (self.now_ns() - stamp) / 1e9})
+        self._desk.decided(action)
 
     def _on_arm_state(self, message: ArmState) -> None:
-        if message.state != ArmState.REFUSED and message.tool_pose.orientation.w != 0.0:
-            self._end_effector = message.end_effector
-        before = self._snapshot()
-        carried_out = self._episode.arm_reported(
+        if not message.judged:  # the robot's own word; what became of a command is the arm node's
+            self._end_effector = EndEffector(message.end_effector)
+            return
+        if message.state == ArmState.REFUSED:
+            self.meter.refused(message.code, message.message)
+        carried_out = self._desk.episode.arm_reported(
             ArmReport(message.state),
             message.code,
             message.message,
@@ -139,45 +116,45 @@ class PolicyNode(VimaNode):
         )
         if carried_out:
             self._policy.record(self._decision)
-        if self._snapshot() != before:
-            self._publish_status()
+        self._desk.changed()
 
-    def _snapshot(self) -> tuple:
-        e = self._episode
-        return e.prompt_id, e.state, e.step, e.executed, e.code, e.message
+    def _on_task_status(self, message: TaskStatus) -> None:
+        self._desk.episode.judged(message.prompt, Verdict(message.outcome), message.reason)
+        self._desk.changed()
 
-    def _publish_status(self) -> None:
-        e = self._episode
-        status = EpisodeStatus(
-            prompt_id=e.prompt_id,
-            text=e.text,
-            state=int(e.state),
-            step=e.step,
-            executed=e.executed,
-            max_steps=e.max_steps,
-            code=e.code,
-            message=e.message,
-        )
-        status.header.stamp = self.get_clock().now().to_msg()
-        self._status.publish(status)
-        if e.state in (State.PAUSED, State.FINISHED, State.FAILED):
-            self.get_logger().info(f"episode {e.prompt_id} {e.state.name}: {e.code} {e.message}")
+    def _on_confirmation(self, message: ConfirmationRequest) -> None:
+        self._desk.episode.to_confirm = message.command_id
+        self._desk.changed()
+
+    def _on_perception(self, message: PerceptionStatus) -> None:
+        good = message.code == PerceptionStatus.OK
+        self._desk.perception_says = "" if good else f"{message.code}: {message.message}"
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """End the episode, keep the handles."""
+        if self._desk.episode.running:
+            self._desk.end(EpisodeStatus.CANCELLED, "the policy node was deactivated")
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Destroy what configure created."""
+        self._desk.destroy()
+        return super().on_cleanup(state)
 
     def clock_jumped_back(self) -> None:
         """Nothing that was stamped before can be compared with what comes."""
-        self._episode.forget_times()
+        self._desk.episode.forget_times()
 
     def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
         """The model, and where the episode stands."""
-        e = self._episode
-        values = {**self._policy.description, "episode": e.prompt_id, "step": e.step}
-        if self._decision is not None:
-            values |= {
-                f"time {k} [ms]": round(1e3 * t, 2) for k, t in self._decision.timings.items()
-            }
+        e = self._desk.episode
+        values = {**self._policy.description, "episode": e.prompt_id, "stage": e.stage}
+        values |= {"step": f"{e.step} of {e.max_steps}, {e.executed} carried out"}
+        values |= {"prompt time [ms]": round(1e3 * self._policy.prompt_time, 1)}
+        told = f"{e.state.name.lower()} {e.message}".strip()
         if not self._policy.trained:
-            return False, f"{UNTRAINED}; {e.state.name.lower()}", values
-        return e.state != State.FAILED, f"{e.state.name.lower()} {e.message}", values
+            return False, f"{UNTRAINED}; {told}", values
+        return e.state != State.FAILED, told, values
 
 
 def main(args: list[str] | None = None) -> None:

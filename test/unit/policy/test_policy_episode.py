@@ -5,7 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from vima_ros.policy.episode import ENDED, ArmReport, Episode, State
+from vima_ros.policy.episode import ENDED, ArmReport, Episode, Patience, State, Verdict
 
 SECOND = 1_000_000_000
 SUCCEEDED, REFUSED, ABORTED = ENDED
@@ -40,8 +40,10 @@ class Life(RuleBasedStateMachine):
         self.episode = Episode()
         self.now = 100
         self.numbers = itertools.count()
-        self.begun = self.stopped = self.paused = False
-        self.step = self.executed = self.max_steps = 0
+        self.begun = self.stopped = self.paused = self.by_hand = self.granted = False
+        self.judging = self.verdict_due = False
+        self.step = self.executed = self.max_steps = self.failures = self.max_failures = 0
+        self.over = None  # the code of the end
         self.with_arm = self.ours = ""
         self.newest = -1  # decided on, or end of a motion
         self.ended, self.stops = [], []  # reports that may come again
@@ -59,25 +61,69 @@ class Life(RuleBasedStateMachine):
         return carried_out, changed
 
     @precondition(lambda self: not self.stopped)
-    @rule(max_steps=st.integers(1, 3))
-    def send_prompt(self, max_steps):
+    @rule(max_steps=st.integers(1, 3), max_failures=st.integers(1, 3), by_hand=st.booleans())
+    def send_prompt(self, max_steps, max_failures, by_hand):
         number = next(self.numbers)
-        self.episode = self.episode.begin(f"p{number}", "x", max_steps)
-        self.begun, self.paused, self.ours = True, False, ""
+        self.episode = self.episode.begin(
+            f"p{number}", "x", max_steps, max_failures, by_hand=by_hand
+        )
+        self.begun, self.paused, self.ours, self.over = True, False, "", None
         self.step, self.executed, self.max_steps = 0, 0, max_steps
+        self.failures, self.max_failures = 0, max_failures
+        self.by_hand, self.granted, self.verdict_due = by_hand, False, False
+
+    @precondition(lambda self: self.episode.waiting)
+    @rule()
+    def ask_for_a_step(self):
+        self.episode.grant()
+        self.granted = True
+
+    @rule()
+    def a_task_is_set_up(self):
+        self.episode.judged("x", Verdict.RUNNING, "")
+        self.judging = True
+        if self.verdict_due:
+            self.verdict_due = False
+            self.reach_limits()
+
+    @rule(solved=st.booleans(), prompt=st.sampled_from(["x", "of another task"]))
+    def the_judge_decides(self, solved, prompt):
+        verdict = Verdict.SUCCESS if solved else Verdict.FAILURE
+        self.episode.judged(prompt, verdict, "because")
+        if self.judging and self.running and prompt == "x":
+            self.finish("SUCCESS" if solved else "JUDGED_FAILED")
+        self.judging = False
+
+    @precondition(lambda self: self.running)
+    @rule(code=st.sampled_from(["CANCELLED", "RESET", "NODE_DIED", "NO_OBSERVATION"]))
+    def somebody_ends_it(self, code):
+        self.episode.end(code, "because")
+        self.finish(code)
+
+    @property
+    def running(self):
+        return self.begun and self.over is None
+
+    def finish(self, code):
+        self.over, self.paused, self.ours = code, False, ""
+        self.verdict_due = self.granted = False
+
+    def reach_limits(self):
+        if self.step == self.max_steps:
+            self.finish("STEP_LIMIT")
 
     @rule(age=st.sampled_from([0, 5, 15, 25, int(MAX_AGE * SECOND) + 1]))
     def see(self, age):
         stamp = self.now - age
         wanted = self.episode.wants(stamp, self.now, MAX_AGE)
-        free = self.begun and not self.with_arm and not self.paused
-        free = free and self.step < self.max_steps
+        free = self.running and not self.with_arm and not self.paused and not self.verdict_due
+        free = free and (not self.by_hand or self.granted)
         assert wanted == (free and stamp > self.newest and age <= MAX_AGE * SECOND)
         if wanted:
             self.episode.state = State.DECIDING
             self.with_arm = self.ours = f"c{next(self.numbers)}"
             self.episode.decided(self.with_arm, stamp)
-            self.newest = stamp
+            self.newest, self.granted = stamp, False
 
     @precondition(lambda self: self.with_arm)
     @rule()
@@ -92,15 +138,28 @@ class Life(RuleBasedStateMachine):
         assert not self.report(ArmReport.EXECUTING, self.tick(), self.with_arm)[0]
 
     @precondition(lambda self: self.with_arm)
-    @rule(how=st.sampled_from(ENDED), code=st.sampled_from(["OK", "STALE", "TIMEOUT"]))
+    @rule(
+        how=st.sampled_from(ENDED),
+        code=st.sampled_from(["OK", "STALE", "TIMEOUT", "DRY_RUN", "NOT_CONFIRMED"]),
+    )
     def arm_ends(self, how, code):
         report = (how, self.tick(), self.with_arm, code)
-        mine = self.with_arm == self.ours
+        mine = bool(self.ours) and self.with_arm == self.ours
         carried_out, _ = self.report(*report)
         assert carried_out == (mine and how == SUCCEEDED)
-        self.step += mine
-        self.executed += carried_out
         self.with_arm = self.ours = ""
+        if mine:
+            self.step += 1
+            self.executed += carried_out
+            self.failures = 0 if carried_out else self.failures + (code != "DRY_RUN")
+            if code == "NOT_CONFIRMED":
+                self.finish("REFUSED")
+            elif self.failures >= self.max_failures:
+                self.finish("REFUSED" if how == REFUSED else "ARM_FAILED")
+            elif self.judging and how != REFUSED:
+                self.verdict_due = True
+            else:
+                self.reach_limits()
         self.newest = self.now
         self.ended.append(report)
 
@@ -117,7 +176,7 @@ class Life(RuleBasedStateMachine):
         assert not self.report(*report)[0]
         self.with_arm = self.ours = ""
         self.stopped = True
-        self.paused = self.begun and self.step < self.max_steps
+        self.paused, self.verdict_due = self.running, False
         self.newest = self.now
         self.stops.append(report)
 
@@ -150,9 +209,10 @@ class Life(RuleBasedStateMachine):
         assert counted == (self.step, self.executed, self.max_steps)
         if not self.begun:
             expected = State.IDLE
-        elif self.step == self.max_steps:
-            expected = State.FINISHED
-            assert episode.code == "STEP_LIMIT"
+        elif self.over:
+            failed = self.over not in ("SUCCESS", "STEP_LIMIT", "CANCELLED", "RESET")
+            expected = State.FAILED if failed else State.FINISHED
+            assert episode.code == self.over
         elif self.paused:
             expected = State.PAUSED
             assert episode.code == "STOPPED"
@@ -224,7 +284,7 @@ def test_nothing_is_wanted_before_a_prompt_while_deciding_and_after_a_failure():
     episode = begun()
     episode.state = State.DECIDING
     assert not wants(episode, 10)
-    episode.fail("HISTORY_FULL", "513 tokens")
+    episode.end("HISTORY_FULL", "513 tokens")
     assert (episode.state, episode.code, episode.message) == (
         State.FAILED,
         "HISTORY_FULL",
@@ -343,3 +403,136 @@ def test_stamps_from_before_the_clock_jumped_back_are_forgotten():
     assert wants(episode, SECOND)
     stop(episode, SECOND)
     assert episode.state == State.PAUSED
+
+
+@pytest.mark.parametrize(
+    ("how", "code"), [(REFUSED, "REFUSED"), (ABORTED, "ARM_FAILED")], ids=["refused", "aborted"]
+)
+def test_failures_in_a_row_end_the_episode_and_say_the_last_reason(how, code):
+    episode = Episode().begin("p", "x", 10, max_failures=2)
+    for stamp, end in ((10, ABORTED), (30, SUCCEEDED), (50, ABORTED), (70, how)):
+        assert wants(episode, stamp)
+        episode.decided(f"c{stamp}", stamp)
+        tell(episode, end, stamp + 10, f"c{stamp}", "OK" if end == SUCCEEDED else "UNREACHABLE")
+    assert (episode.state, episode.code, episode.step) == (State.FAILED, code, 4)
+    assert "UNREACHABLE: because" in episode.message
+
+
+def test_decisions_that_stay_dry_go_on_to_the_step_limit_and_it_says_so():
+    episode = Episode().begin("p", "x", 5, max_failures=1)
+    for stamp in range(10, 60, 10):
+        episode.decided(f"c{stamp}", stamp)
+        tell(episode, REFUSED, stamp + 1, f"c{stamp}", "DRY_RUN")
+    assert (episode.state, episode.code) == (State.FINISHED, "STEP_LIMIT")
+    assert "0 carried out; the last: DRY_RUN" in episode.message
+
+
+def test_a_persons_no_ends_the_episode_at_once():
+    episode = begun()
+    episode.decided("c", 10)
+    tell(episode, REFUSED, 20, "c", "NOT_CONFIRMED")
+    assert (episode.state, episode.code) == (State.FAILED, "REFUSED")
+
+
+def test_by_hand_each_step_is_asked_for():
+    episode = Episode().begin("p", "x", 3, by_hand=True)
+    assert episode.waiting
+    assert not wants(episode, 10)
+    episode.grant()
+    assert wants(episode, 10)
+    episode.decided("c", 10)
+    assert tell(episode, SUCCEEDED, 20, "c")
+    assert episode.waiting
+    assert not wants(episode, 30)
+
+
+def test_the_judges_word_on_a_motion_is_waited_for_and_ends_the_episode():
+    episode = Episode()
+    episode.judged("x", Verdict.RUNNING, "")
+    episode = episode.begin("p", "x", 1)
+    episode.decided("c", 10)
+    assert tell(episode, SUCCEEDED, 20, "c")
+    assert not wants(episode, 30)
+    assert episode.running, "the step limit is not reached before the judge has spoken"
+    episode.judged("x", Verdict.SUCCESS, "")
+    assert (episode.state, episode.code, episode.executed) == (State.FINISHED, "SUCCESS", 1)
+
+
+def test_a_verdict_from_before_the_episode_does_not_count():
+    episode = Episode()
+    episode.judged("x", Verdict.SUCCESS, "the last episode's, latched")
+    episode = episode.begin("p", "x", 1)
+    episode.judged("x", Verdict.SUCCESS, "repeated")
+    assert episode.running
+
+
+def test_what_goes_on_is_told_by_stage():
+    episode = begun()
+    stages = [episode.stage]
+    episode.decided("c", 10)
+    stages.append(episode.stage)
+    episode.to_confirm = "c"
+    stages.append(episode.stage)
+    tell(episode, ArmReport.EXECUTING, 15, "c")
+    stages.append(episode.stage)
+    stop(episode, 20)
+    stages.append(episode.stage)
+    assert stages == ["observing", "checking", "confirming", "moving", "paused"]
+
+
+def until(episode, patience, seen=""):
+    """Seconds after which ``patience`` is at an end, a tenth at a time."""
+    for tenth in range(2000):
+        patience.check(episode, 100 + tenth / 10, seen)
+        if not episode.running:
+            return tenth / 10
+    return None
+
+
+def test_without_observations_the_episode_ends_and_says_what_perception_says():
+    episode = begun()
+    assert until(episode, Patience(observation=3.0), "STALE: 9 s old") == pytest.approx(
+        3.0, abs=0.2
+    )
+    assert (episode.state, episode.code) == (State.FAILED, "NO_OBSERVATION")
+    assert "STALE: 9 s old" in episode.message
+    assert until(begun(), Patience(observation=0.0)) is None
+
+
+def test_who_waits_for_a_step_or_for_a_person_has_time():
+    assert until(Episode().begin("p", "x", 3, by_hand=True), Patience()) is None
+    episode = begun()
+    episode.decided("c", 10)
+    episode.to_confirm = "c"
+    assert until(episode, Patience()) is None
+
+
+def test_a_pause_that_is_not_lifted_ends_the_episode():
+    episode = begun()
+    stop(episode, 20)
+    assert until(episode, Patience(pause=7.0)) == pytest.approx(7.0, abs=0.2)
+    assert (episode.state, episode.code) == (State.FAILED, "STOPPED")
+
+
+def test_an_arm_node_that_does_not_answer_ends_the_episode():
+    episode = begun()
+    episode.decided("c", 10)
+    assert until(episode, Patience(answer=2.0)) == pytest.approx(2.0, abs=0.2)
+    assert episode.code == "NODE_DIED"
+    moving = begun()
+    moving.decided("c", 10)
+    tell(moving, ArmReport.EXECUTING, 15, "c")
+    assert until(moving, Patience(answer=2.0)) is None
+
+
+def test_a_judge_that_says_nothing_is_not_waited_for_for_ever():
+    episode = Episode()
+    episode.judged("x", Verdict.RUNNING, "")
+    episode = episode.begin("p", "x", 2)
+    episode.decided("c", 10)
+    tell(episode, SUCCEEDED, 20, "c")
+    patience = Patience(verdict=2.0)
+    patience.check(episode, 0.0)
+    assert not wants(episode, 30)
+    patience.check(episode, 2.1)
+    assert wants(episode, 30)

@@ -1,0 +1,200 @@
+"""The policy node's episode: what begins it, what ends it, and who is told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from std_srvs.srv import Trigger
+
+from vima_msgs.msg import EpisodeStatus, Heartbeat, PolicyAction, PromptTokens
+from vima_msgs.srv import CancelMotion
+from vima_ros.errors import VimaError
+from vima_ros.nodes import qos
+from vima_ros.nodes.policy_goal import GoalServer
+from vima_ros.nodes.policy_step import StepServer
+from vima_ros.nodes.supervision import Supervisor
+from vima_ros.policy.episode import Episode, Patience, State
+
+NEEDED = ("arm", "perception", "manager")  # without these, once heard, no episode goes on
+
+
+class EpisodeDesk:
+    """Begins an episode for each prompt, by topic, service or goal; one at a time.
+
+    ``read`` lets the policy read a prompt and raises VimaError. Every end is published on
+    ``episode``, and the arm node is told that the episode has no more motions.
+    """
+
+    def __init__(self, node: Any, read: Callable[[PromptTokens], None]) -> None:
+        self._node, self._read = node, read
+        self.episode = Episode()
+        self.perception_says = ""
+        self.action: PolicyAction | None = None  # the latest decision of this episode
+        self.prompt: PromptTokens | None = None  # the latest; step may begin it
+        self._told: tuple = ()
+        self._arm_answer: Any = None
+        timeout = node.parameters.node_timeout
+        self._watched = Supervisor(NEEDED, timeout, float("inf"))
+        self._patience = Patience()
+        self._status = node.create_publisher(EpisodeStatus, "episode", qos.LATCHED)
+        self._canceller = node.create_client(CancelMotion, "cancel_motion")
+        self.goals = GoalServer(node, self)
+        self.steps = StepServer(node, self)
+        node.serve(Trigger, "reset_episode", self._on_reset)
+        node.listen(Heartbeat, "heartbeat", self._on_beat, qos.RELIABLE)
+        node.every(0.1, self._watch, clock=node.steady_clock)
+        self.changed()
+
+    # --- what begins it
+
+    def on_prompt(self, message: PromptTokens) -> None:
+        """A prompt was accepted: begin, unless it is held for somebody to ask for it."""
+        if self.prompt is not None and message.prompt_id == self.prompt.prompt_id:
+            return
+        self.prompt = message
+        if self.goals.wants(message.prompt_id):
+            self.goals.take(message)
+        elif self.goals.busy:
+            self._node.get_logger().warning(
+                f"prompt {message.prompt_id} waits for step: an ExecutePrompt goal runs"
+            )
+        else:
+            self.begin(message, by_hand=message.hold)
+
+    def begin(
+        self,
+        message: PromptTokens,
+        *,
+        by_goal: bool = False,
+        by_hand: bool = False,
+        steps: int = 0,
+    ) -> None:
+        """Begin an episode; one that runs ends as REPLACED. ``steps`` 0: the configured limit."""
+        if self.episode.running:
+            self.end(EpisodeStatus.REPLACED, f"by prompt {message.prompt_id}", finish=True)
+        p, self.action = self._node.parameters, None
+        self.episode = self.episode.begin(
+            message.prompt_id,
+            message.text,
+            steps or p.max_steps,
+            p.max_failures,
+            by_goal=by_goal,
+            by_hand=by_hand,
+        )
+        self._node.get_logger().info(f"prompt {message.prompt_id}: {message.text}")
+        try:
+            self._read(message)
+        except VimaError as error:
+            self.end(error.code, str(error))
+        self.changed()
+
+    def begin_again(self) -> bool:
+        """The same prompt from its first step, by hand; False if that was not asked for."""
+        again = self.prompt is not None and self.episode.code == EpisodeStatus.RESET
+        held = self.prompt is not None and self.prompt.prompt_id != self.episode.prompt_id
+        if not self.episode.running and (again or held):
+            self.begin(self.prompt, by_hand=True)
+        return self.episode.running
+
+    # --- what ends it
+
+    def end(self, code: str, message: str, finish: bool = False) -> None:
+        """End it by ``code`` of EpisodeStatus, and the arm's part in it.
+
+        ``finish``: a motion that has begun may end as planned.
+        """
+        self.episode.end(code, message)
+        self._end_motion(finish)
+        self.changed()
+
+    def _end_motion(self, finish: bool) -> None:
+        self._arm_answer = None
+        if self._canceller.service_is_ready():
+            request = CancelMotion.Request(prompt_id=self.episode.prompt_id, finish=finish)
+            self._arm_answer = self._canceller.call_async(request)
+
+    async def motion_ended(self) -> None:
+        """Until the arm node has answered that the ended episode moves nothing any more."""
+        if self._arm_answer is None:
+            return
+        try:
+            await self._node.answer(self._arm_answer, self._node.parameters.answer_timeout)
+        except VimaError as error:
+            self._node.get_logger().error(f"cancel_motion: {error}")
+
+    async def _on_reset(self, request: Any, response: Any) -> Any:
+        e = self.episode
+        response.success = True
+        if e.running:
+            self.end(EpisodeStatus.RESET, "reset_episode was called")
+            await self.motion_ended()
+            response.message = f"episode {e.prompt_id} has ended; step begins it anew"
+        elif e.prompt_id:
+            e.end(EpisodeStatus.RESET, "reset_episode was called")
+            self.changed()
+            response.message = f"no episode ran; step begins {e.prompt_id} anew"
+        else:
+            response.message = "there was no episode"
+        return response
+
+    def _on_beat(self, message: Heartbeat) -> None:
+        namespace, _, name = message.node.rpartition("/")
+        if namespace == self._node.get_namespace().rstrip("/"):
+            death = self._watched.heard(name, message.state, time.monotonic())
+            self._mourn([death] if death else [])
+
+    def _mourn(self, deaths: list[str]) -> None:
+        if deaths and self.episode.running:
+            self.end(EpisodeStatus.NODE_DIED, "; ".join(deaths))
+
+    def _watch(self) -> None:
+        now, p = time.monotonic(), self._node.parameters
+        self._mourn(self._watched.find_dead(now))
+        limits = self._patience
+        limits.observation, limits.pause = p.observation_timeout, p.pause_timeout
+        limits.answer, limits.verdict = p.answer_timeout, p.verdict_timeout
+        was_running = self.episode.running
+        limits.check(self.episode, now, self.perception_says)
+        if was_running and not self.episode.running:
+            self._end_motion(finish=False)
+        self.changed()
+
+    # --- who is told
+
+    def decided(self, action: PolicyAction) -> None:
+        """A decision has gone to the arm."""
+        self.action = action
+        self.changed()
+
+    def changed(self) -> None:
+        """Tell of what is new, if anything is."""
+        e = self.episode
+        now = (e.prompt_id, e.stage, e.step, e.executed, e.code, e.message, e.waiting)
+        if now == self._told:
+            return
+        self._told = now
+        status = EpisodeStatus(
+            prompt_id=e.prompt_id,
+            text=e.text,
+            state=int(e.state),
+            step=e.step,
+            executed=e.executed,
+            max_steps=e.max_steps,
+            code=e.code,
+            message=e.message,
+            by_goal=e.by_goal,
+            waiting=e.waiting,
+        )
+        status.header.stamp = self._node.get_clock().now().to_msg()
+        self._status.publish(status)
+        if e.state in (State.PAUSED, State.FINISHED, State.FAILED):
+            text = f"episode {e.prompt_id} {e.state.name}: {e.code} {e.message}"
+            self._node.get_logger().info(text.strip())
+        self.goals.changed()
+        self.steps.changed()
+
+    def destroy(self) -> None:
+        """Let go of what the node does not release by itself."""
+        self.goals.destroy()

@@ -1,0 +1,144 @@
+"""The action ``execute_prompt``: a whole episode as one goal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rclpy.action import ActionServer, CancelResponse
+from rclpy.task import Future
+
+from vima_msgs.action import ExecutePrompt
+from vima_msgs.msg import EpisodeStatus, PolicyAction, PromptTokens
+from vima_msgs.srv import SetPrompt
+from vima_ros.errors import VimaError
+
+Result = ExecutePrompt.Result
+ERRORS = {  # of an episode's code; any other is the policy's failure
+    EpisodeStatus.SUCCESS: Result.NONE,
+    EpisodeStatus.STEP_LIMIT: Result.STEP_LIMIT,
+    EpisodeStatus.REFUSED: Result.REFUSED,
+    EpisodeStatus.ARM_FAILED: Result.ARM_FAILED,
+    EpisodeStatus.STOPPED: Result.ARM_FAILED,
+    EpisodeStatus.NO_OBSERVATION: Result.NO_OBSERVATION,
+    EpisodeStatus.CANCELLED: Result.CANCELLED,
+    EpisodeStatus.NODE_DIED: Result.NODE_DIED,
+    EpisodeStatus.JUDGED_FAILED: Result.JUDGED_FAILED,
+    EpisodeStatus.RESET: Result.RESET,
+}
+
+
+class GoalServer:
+    """One goal at a time; a second ends at once with BUSY, which says why (a rejection cannot).
+
+    A goal sends its prompt to the prompt node, held, and begins the episode when both the answer
+    and the tokens are here, in whichever order they come.
+    """
+
+    def __init__(self, node: Any, desk: Any) -> None:
+        self._node, self._desk = node, desk
+        self._goal: Any = None  # the handle of the goal that runs
+        self._prompt_id = ""  # of its accepted prompt
+        self._tokens: Future | None = None
+        self._ended: Future | None = None
+        self._cancel_asked = False
+        self._setter = node.create_client(SetPrompt, "set_prompt")
+        self._server = ActionServer(
+            node, ExecutePrompt, "execute_prompt", self._execute, cancel_callback=self._on_cancel
+        )
+
+    @property
+    def busy(self) -> bool:
+        """Whether a goal runs."""
+        return self._goal is not None
+
+    def wants(self, prompt_id: str) -> bool:
+        """Whether the goal that runs has sent this prompt."""
+        return self.busy and prompt_id == self._prompt_id
+
+    def take(self, tokens: PromptTokens) -> None:
+        """The goal's prompt, ready for the policy."""
+        if self._tokens is not None and not self._tokens.done():
+            self._tokens.set_result(tokens)
+
+    async def _execute(self, goal: Any) -> Result:
+        if not self._node.active:
+            return self._conclude(
+                goal, Result.UNKNOWN, "NOT_ACTIVE: the policy node is not active"
+            )
+        episode = self._desk.episode
+        if self.busy or episode.running:
+            what = f"prompt {episode.prompt_id}: {episode.text}" if episode.running else "a goal"
+            told = f"{what} runs; cancel it, or call reset_episode, first"
+            return self._conclude(goal, Result.BUSY, told)
+        self._goal, self._prompt_id, self._cancel_asked = goal, "", False
+        self._tokens, self._ended = Future(), Future()
+        try:
+            return self._conclude(goal, *await self._run(goal.request))
+        finally:
+            self._goal = None
+
+    async def _run(self, request: Any) -> tuple[int, str]:
+        """The error code and message."""
+        try:
+            tokens = await self._submit(request.prompt)
+        except VimaError as error:
+            code = Result.NODE_DIED if error.code == "TIMEOUT" else Result.PROMPT_REFUSED
+            return code, f"{error.code}: {error}"
+        if self._cancel_asked:
+            return Result.CANCELLED, "cancelled before the first decision"
+        self._desk.begin(tokens, by_goal=True, steps=request.max_steps)
+        await self._ended
+        episode = self._desk.episode
+        await self._desk.motion_ended()  # the result comes when nothing moves any more
+        code = ERRORS.get(episode.code, Result.POLICY_FAILED)
+        told = f"{episode.code}: {episode.message}"
+        return code, "" if code == Result.NONE else told
+
+    async def _submit(self, prompt: Any) -> PromptTokens:
+        """What the prompt node makes of it; raises VimaError with its code, or TIMEOUT."""
+        patience = self._node.parameters.answer_timeout
+        request = SetPrompt.Request(prompt=prompt, hold=True)
+        answer = await self._node.answer(self._setter.call_async(request), patience)
+        if not answer.success:
+            raise VimaError(answer.code, answer.message)
+        self._prompt_id = answer.prompt_id
+        held = self._desk.prompt
+        if held is not None and held.prompt_id == answer.prompt_id:
+            return held  # the tokens came before the answer
+        return await self._node.answer(self._tokens, patience)
+
+    def _conclude(self, goal: Any, code: int, message: str) -> Result:
+        if code == Result.NONE:
+            goal.succeed()
+        elif goal.is_cancel_requested:
+            goal.canceled()
+        else:
+            goal.abort()
+        if message:
+            self._node.get_logger().info(f"execute_prompt ends: {message}")
+        steps = self._desk.episode.step if goal is self._goal and self._prompt_id else 0
+        return Result(error_code=code, error_msg=message, steps=steps)
+
+    def _on_cancel(self, goal: Any) -> CancelResponse:
+        if goal is not self._goal:
+            return CancelResponse.REJECT
+        self._cancel_asked = True
+        if self._desk.episode.by_goal and self._desk.episode.running:
+            self._desk.end(EpisodeStatus.CANCELLED, "the goal was cancelled")
+        return CancelResponse.ACCEPT
+
+    def changed(self) -> None:
+        """The episode has: tell who sent the goal, and end it with its episode."""
+        episode = self._desk.episode
+        if not (self.busy and episode.by_goal and episode.prompt_id == self._prompt_id):
+            return
+        if episode.running:
+            feedback = ExecutePrompt.Feedback(step=episode.step, stage=episode.stage)
+            feedback.action = self._desk.action or PolicyAction()
+            self._goal.publish_feedback(feedback)
+        elif not self._ended.done():
+            self._ended.set_result(None)
+
+    def destroy(self) -> None:
+        """Take the action down."""
+        self._server.destroy()
