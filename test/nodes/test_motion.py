@@ -66,7 +66,10 @@ class Robot:
     def ended(self, action, before=0):
         wanted = conversions.action_id(action)
         return self.states.wait(
-            lambda m: m.command_id == wanted and m.state in ENDED, 60, "the motion's end", before
+            lambda m: m.judged and m.command_id == wanted and m.state in ENDED,
+            60,
+            "the motion's end",
+            before,
         )
 
     def waypoints_sent(self, action):

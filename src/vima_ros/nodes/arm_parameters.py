@@ -4,22 +4,59 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vima_ros.arm.gate import JointRange, Limits
+from vima_ros.arm.motion import MotionParameters
+from vima_ros.geometry import Workspace
 from vima_ros.nodes.parameters import parameter
 
 
 @dataclass(frozen=True)
 class ArmParameters:
-    """Read from config/arm.yaml."""
+    """Read from config/arm.yaml. What limits motion is read once: nothing loosens it later."""
 
+    base_frame: str = parameter("frame of all poses", read_only=True)
     workspace_low: list[float] = parameter("x, y of the workspace, low corner [m]", read_only=True)
     workspace_high: list[float] = parameter("x, y of the workspace, high [m]", read_only=True)
     dry_run: bool = parameter("plan and report, but send nothing to the robot", read_only=True)
+    confirm: bool = parameter("a person has to say yes to each motion", read_only=True)
+    confirm_timeout: float = parameter(
+        "a motion without a yes is refused after this [s]", low=0.1, high=3600, read_only=True
+    )
     max_age: float = parameter("oldest usable observation [s]", low=0.05, high=60, read_only=True)
+    sync_slop: float = parameter(
+        "most between the stamps of its two views [s]", low=0.0, high=1.0, read_only=True
+    )
+    min_confidence: float = parameter(
+        "least probability of each chosen bin; 0: not checked", low=0.0, high=1.0, read_only=True
+    )
+    max_speed: float = parameter("of the tool tip [m/s]", low=0.01, high=2, read_only=True)
+    lowest: float = parameter("the tool tip may be, in z [m]", low=-1, high=1, read_only=True)
+    highest: float = parameter("the tool tip may be, in z [m]", low=0, high=3, read_only=True)
+    max_reach: float = parameter(
+        "of the tool tip from the base frame's origin, for a robot without urdf; 0: not checked "
+        "[m]",
+        low=0,
+        high=10,
+        read_only=True,
+    )
+    arrival_tolerance: float = parameter(
+        "a robot that says done has its tool this near to the motion's end; 0: not checked [m]",
+        low=0,
+        high=1,
+        read_only=True,
+    )
     command_timeout: float = parameter(
         "wait for the robot's report of the motion's end [s]", low=1, high=600, read_only=True
     )
     manager_timeout: float = parameter(
-        "stop when the manager is silent this long, once heard; 0: never [s]",
+        "stop when the manager, or while moving the policy node, is silent this long, once heard; "
+        "0: never [s]",
+        low=0,
+        high=60,
+        read_only=True,
+    )
+    state_timeout: float = parameter(
+        "stop when arm_state or joint_states are silent this long while moving; 0: never [s]",
         low=0,
         high=60,
         read_only=True,
@@ -50,3 +87,17 @@ class ArmParameters:
     joint_acceleration: float = parameter(
         "most of each joint [rad/s^2]; speeds are in the URDF", low=0.1, high=40, read_only=True
     )
+
+    def limits(self, joints: JointRange | None) -> Limits:
+        """What the gate allows; ``joints`` where the arm is known."""
+        names = set(Limits.__dataclass_fields__) - {"workspace", "joints"}
+        return Limits(
+            workspace=Workspace(tuple(self.workspace_low), tuple(self.workspace_high)),
+            joints=joints,
+            **{name: getattr(self, name) for name in names},
+        )
+
+    def motion(self) -> MotionParameters:
+        """The motion's shape as it is set now."""
+        names = MotionParameters.__dataclass_fields__
+        return MotionParameters(**{name: getattr(self, name) for name in names})

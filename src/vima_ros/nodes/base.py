@@ -16,7 +16,11 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from lifecycle_msgs.msg import State
 from rclpy.clock import Clock, ClockChange, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import (
+    ExternalShutdownException,
+    MultiThreadedExecutor,
+    SingleThreadedExecutor,
+)
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.task import Future
 
@@ -101,7 +105,7 @@ class VimaNode(LifecycleNode):
         """Subscribe; whatever the callback raises is logged and the node lives on."""
         return self.create_subscription(kind, topic, self._guarded(callback), profile, **options)
 
-    def serve(self, kind: type, name: str, callback: Callable) -> Any:
+    def serve(self, kind: type, name: str, callback: Callable, **options: Any) -> Any:
         """A service with ``success`` and ``message`` that answers whatever its callback raises.
 
         The callback may be a coroutine, and await ``answer`` while the node goes on.
@@ -116,7 +120,7 @@ class VimaNode(LifecycleNode):
                 response.success, response.message = False, "unexpected error, see the node's log"
                 return response
 
-        return self.create_service(kind, name, respond)
+        return self.create_service(kind, name, respond, **options)
 
     async def answer(self, future: Any, timeout: float) -> Any:
         """What ``future`` brings; the node goes on meanwhile.
@@ -256,10 +260,16 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
             yield f"{prefix}{key}", str(value)
 
 
-def run(node_type: type[VimaNode], args: list[str] | None = None, autostart: bool = False) -> None:
+def run(
+    node_type: type[VimaNode],
+    args: list[str] | None = None,
+    autostart: bool = False,
+    threads: int = 1,
+) -> None:
     """The main function of every node: spin until interrupted; exit code 2 on a bad parameter.
 
-    ``autostart``: configure and activate at once instead of waiting for the manager.
+    ``autostart``: configure and activate at once instead of waiting for the manager. ``threads``:
+    of the executor, for a node with several callback groups.
     """
     use_fastdds_profile()
     rclpy.init(args=args)
@@ -270,7 +280,8 @@ def run(node_type: type[VimaNode], args: list[str] | None = None, autostart: boo
             node.trigger_configure()
             node.trigger_activate()
         with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
-            rclpy.spin(node, SingleThreadedExecutor())
+            executor = MultiThreadedExecutor(threads) if threads > 1 else SingleThreadedExecutor()
+            rclpy.spin(node, executor)
     except VimaError as error:
         print(f"{node_type.name}: {error.code}: {error}", file=sys.stderr)
         sys.exit(2)

@@ -177,8 +177,15 @@ def action_id(message: msg.PolicyAction) -> str:
     return decision_id(message.prompt_id, message.step, stamp_to_ns(message.observation_stamp))
 
 
-def request_from_message(message: msg.PolicyAction) -> Request:
-    """What the safety gate judges. Raises VimaError (INVALID_VALUE) for an unknown primitive."""
+def request_from_message(message: msg.PolicyAction, base_frame: str) -> Request:
+    """What the safety gate judges, in ``base_frame``; an action may leave its frame empty.
+
+    Raises VimaError: INVALID_VALUE for an unknown primitive, WRONG_FRAME for another frame.
+    """
+    if message.header.frame_id not in ("", base_frame):
+        raise VimaError(
+            "WRONG_FRAME", f"poses in {message.header.frame_id!r}; valid: {base_frame!r}"
+        )
     if message.primitive not in list(Primitive):
         raise VimaError(
             "INVALID_VALUE",
@@ -190,6 +197,9 @@ def request_from_message(message: msg.PolicyAction) -> Request:
         pose0=pose_from_message(message.pose0),
         pose1=pose_from_message(message.pose1),
         observation_stamp=stamp_to_ns(message.observation_stamp),
+        prompt_id=message.prompt_id,
+        view_stamps=(stamp_to_ns(message.front_stamp), stamp_to_ns(message.top_stamp)),
+        confidence=tuple(float(share) for share in message.confidence),
     )
 
 

@@ -88,7 +88,9 @@ class Demo:
         seen = self._observations.wait(lambda m: m.header.stamp == stamp, 10, "observation")
         command_id = conversions.action_id(action)
         ended = self._states.wait(
-            lambda m: m.command_id == command_id and m.state in ENDED, 60, "end of the motion"
+            lambda m: m.judged and m.command_id == command_id and m.state in ENDED,
+            60,
+            "end of the motion",
         )
         sent = [m for m in self._commands.messages if m.command_id == command_id and m.waypoints]
         counts = " and ".join(f"{len(getattr(seen, v).objects)} in the {v} view" for v in VIEWS)

@@ -13,7 +13,8 @@ from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from vima_msgs.msg import ArmState, ToolCommand
-from vima_ros.arm.execution import Execution, Outcome, RobotState
+from vima_ros.arm.execution import REST_SPEED, Execution, Order, Outcome, RobotState
+from vima_ros.arm.gate import JointRange
 from vima_ros.arm.kinematics import ArmModel
 from vima_ros.arm.motion import Waypoint
 from vima_ros.arm.timing import JointLimits
@@ -28,14 +29,20 @@ AS_COMMANDED = 0.02  # joints this near to where they were sent are where they w
 
 
 class JointArm:
-    """Plans from where the joints are, and has the robot follow. ``ended`` is told the outcome."""
+    """Plans from where the joints are, and has the robot follow.
 
-    def __init__(self, node: Any, ended: Callable[[Outcome], None]) -> None:
+    ``ended`` is told the outcome, ``heard`` is called for all usable joint_states.
+    """
+
+    def __init__(
+        self, node: Any, ended: Callable[[Outcome], None], heard: Callable[[], None]
+    ) -> None:
         """Handles on ``node``; raises VimaError (NOT_INSTALLED, BAD_ROBOT)."""
         p = node.parameters
         path = Path(p.urdf) if "/" in p.urdf else config_path(f"robots/{p.urdf}")
         self._model = ArmModel.from_urdf(path, p.tip_frame, p.home_joints, p.tool_length)
         self._limits, self._node, self._ended = JointLimits(p.joint_acceleration), node, ended
+        self._watch_joints = heard
         self._execution: Execution | None = None
         self._robot: RobotState | None = None
         self._heard = self._warned = float("-inf")
@@ -48,14 +55,25 @@ class JointArm:
         self._tools = node.create_publisher(ToolCommand, "tool_command", qos.RELIABLE)
         node.listen(JointState, "joint_states", self._on_joints, qos.CAMERA)
 
+    @property
+    def range(self) -> JointRange:
+        """What the joints may do."""
+        m = self._model
+        return JointRange(m.lower, m.upper, m.max_velocity, self._limits.acceleration)
+
     def plan(self, waypoints: Sequence[Waypoint]) -> JointPlan:
-        """From where the arm stands; raises VimaError (UNREACHABLE; NOT_ACTIVE: not reported)."""
+        """From where the arm stands.
+
+        Raises VimaError: UNREACHABLE, NOT_ACTIVE (the joints are not reported), BUSY (they move).
+        """
         if self._robot is None or time.monotonic() - self._heard > SILENCE:
             raise VimaError(
                 GateCode.NOT_ACTIVE.value,
                 f"joint_states told nothing of {', '.join(self._model.joint_names)} in the last "
                 f"{SILENCE:g} s, so where the arm stands is not known",
             )
+        if np.abs(self._robot.speeds).max() > REST_SPEED:
+            raise VimaError(GateCode.BUSY.value, "the arm has not come to rest yet")
         # From where it was sent, not from where it sagged to: so errors do not add up.
         as_commanded = np.abs(self._robot.joints - self._commanded).max() < AS_COMMANDED
         start = self._commanded if as_commanded else self._robot.joints
@@ -78,8 +96,8 @@ class JointArm:
         """What the robot says of itself; to be called with each of its ``arm_state``."""
         self._holding, self._contact = state.holding, state.contact
         stamp = conversions.stamp_to_ns(state.header.stamp)
-        if state.code == ArmState.RESET and stamp <= self._begun:
-            return  # it was still on its way when this motion began in the new world
+        if stamp <= self._begun:
+            return  # it was still on its way when this motion began: it is about the one before
         if self._execution is not None and state.state in (ArmState.ABORTED, ArmState.STOPPED):
             self._end(Outcome(state.code, state.message))
 
@@ -100,10 +118,17 @@ class JointArm:
             return
         self._robot = RobotState(joints, speeds, self._contact, self._holding)
         self._heard = time.monotonic()
-        if self._execution is None:
+        self._watch_joints()
+        execution = self._execution
+        if execution is None:
             return
         now = conversions.stamp_to_ns(message.header.stamp) / 1e9
-        order = self._execution.update(now, self._robot)
+        order = execution.update(now, self._robot)
+        with self._node.lock:
+            if self._execution is execution:  # else it was stopped meanwhile
+                self._obey(order, execution)
+
+    def _obey(self, order: Order | None, execution: Execution) -> None:
         if order is not None:
             tool = ToolCommand(suction=order.suction, stop_on_contact=order.stop_on_contact)
             tool.header.stamp = self._node.get_clock().now().to_msg()
@@ -111,8 +136,8 @@ class JointArm:
             if order.segment is not None:
                 segment = order.segment
                 self._send(segment.times, segment.positions, segment.velocities)
-        if self._execution.outcome is not None:
-            self._end(self._execution.outcome)
+        if execution.outcome is not None:
+            self._end(execution.outcome)
 
     def _send(self, times: np.ndarray, positions: np.ndarray, velocities: np.ndarray) -> None:
         self._commanded = positions[-1]

@@ -102,7 +102,7 @@ class OracleDriver:
         states, statuses = self._states.count, self._statuses.count
         self._actions.publish(action)
         end = self._states.wait(
-            lambda m: m.command_id == command_id and m.state in ENDED,
+            lambda m: m.judged and m.command_id == command_id and m.state in ENDED,
             TIMEOUT,
             f"end of {command_id}",
             states,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from geometry_msgs.msg import Pose as PoseMessage
 from rclpy.serialization import deserialize_message
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
@@ -103,8 +102,7 @@ class Player:
         message = ArmState(state=state, code=ArmState.OK, command_id=command_id)
         message.header.stamp = conversions.ns_to_stamp(stamp)
         message.end_effector = self._end_effector
-        message.tool_pose = PoseMessage()
-        message.tool_pose.orientation.w = 1.0
+        message.tool_pose.orientation.w = 0.0  # of no pose: nothing has moved
         self._arm_state.publish(message)
 
     def publish(self, frame: Frame) -> None:

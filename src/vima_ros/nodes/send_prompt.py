@@ -1,34 +1,71 @@
-"""`send_prompt`: a prompt with picture files from the command line, and how it was taken."""
+"""`send_prompt`: a prompt from the command line, with pictures, and what becomes of it."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import cv2
 from rclpy.utilities import remove_ros_args
 
-from vima_msgs.msg import EpisodeStatus, PromptAsset
+from vima_msgs.action import ExecutePrompt
+from vima_msgs.msg import ConfirmationRequest, PromptAsset
 from vima_msgs.msg import Prompt as PromptMessage
-from vima_msgs.srv import SetPrompt
+from vima_msgs.srv import CaptureAsset, ConfirmMotion, SetPrompt
 from vima_ros.errors import VimaError
 from vima_ros.nodes import images, qos
 from vima_ros.nodes.base import NAMESPACE
 from vima_ros.nodes.client import Client
+from vima_ros.nodes.goal import Goal
 from vima_ros.specs import VIEWS
 
-ENDED = (EpisodeStatus.FINISHED, EpisodeStatus.FAILED)
-STATES = ("idle", "observing", "deciding", "executing", "paused", "finished", "failed")
+Result = ExecutePrompt.Result
+EXIT = {  # what became of a prompt that was watched
+    Result.NONE: 0,
+    Result.PROMPT_REFUSED: 1,
+    Result.BUSY: 3,
+    Result.STEP_LIMIT: 4,
+    Result.REFUSED: 5,
+    Result.ARM_FAILED: 6,
+    Result.NO_OBSERVATION: 7,
+    Result.POLICY_FAILED: 8,
+    Result.NODE_DIED: 9,
+    Result.JUDGED_FAILED: 10,
+    Result.RESET: 11,
+    Result.CANCELLED: 130,
+}
+NAMES = {v: k for k, v in vars(Result).items() if k.isupper() and isinstance(v, int)}
+EPILOG = "exit codes: 0 success, or accepted; 1 prompt refused; 2 nodes not there, or bad "
+EPILOG += "arguments; with --watch " + ", ".join(
+    f"{EXIT[code]} {NAMES[code]}" for code in EXIT if EXIT[code] > 2
+)
 
 
 def _arguments(args: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="send_prompt", description=__doc__)
-    parser.add_argument("text", help='such as "Put the {a} into the {b}."')
+    parser = argparse.ArgumentParser(prog="send_prompt", description=__doc__, epilog=EPILOG)
+    parser.add_argument(
+        "text",
+        help='such as "Put the {a} into the {b}."; what no option gives is taken from the library',
+    )
     picture = "NAME=FRONT.png[,TOP.png] or NAME=,TOP.png, each 256x128 px; may be repeated"
     parser.add_argument("--image", action="append", default=[], help=f"one object: {picture}")
     parser.add_argument("--scene", action="append", default=[], help=f"a scene: {picture}")
-    parser.add_argument("--watch", action="store_true", help="follow the episode to its end")
+    parser.add_argument(
+        "--capture",
+        action="append",
+        default=[],
+        metavar="NAME=WHAT",
+        help="what the cameras see now, into the library: NAME=ID (`assets seen` tells the ids), "
+        "NAME=VIEW:X,Y for what is at a pixel, NAME=scene for all; may be repeated",
+    )
+    parser.add_argument("--watch", action="store_true", help="run it and follow it to its end")
+    parser.add_argument("--max-steps", type=int, default=0, help="0: as configured")
+    parser.add_argument(
+        "--preview", metavar="FILE", help="only save the prompt as the policy will see it, a PNG"
+    )
     parser.add_argument("--namespace", default=f"/{NAMESPACE}", help="where the nodes are")
     return parser.parse_args(args)
 
@@ -50,31 +87,122 @@ def make_asset(argument: str, kind: int) -> PromptAsset:
     return asset
 
 
+def make_capture(argument: str) -> CaptureAsset.Request:
+    """The request of NAME=ID, NAME=VIEW:X,Y or NAME=scene; VimaError (BAD_CAPTURE) for others."""
+    name, _, what = argument.partition("=")
+    request = CaptureAsset.Request(name=name, kind=PromptAsset.KIND_OBJECT)
+    view, colon, pixel = what.partition(":")
+    try:
+        if what == "scene":
+            request.kind = PromptAsset.KIND_SCENE
+        elif colon:
+            x, y = (int(number) for number in pixel.split(","))
+            request.select, request.view = CaptureAsset.Request.BY_PIXEL, view
+            request.pixel = [x, y]
+        else:
+            request.select, request.track_id = CaptureAsset.Request.BY_TRACK_ID, int(what)
+    except (ValueError, AssertionError, OverflowError):
+        raise VimaError(
+            "BAD_CAPTURE", f"{argument!r}; valid: NAME=3, NAME=front:120,60 or NAME=scene"
+        ) from None
+    return request
+
+
 def send(options: argparse.Namespace) -> int:
-    """The exit code: 0 accepted (and, watched, finished), 1 refused or failed."""
+    """The exit code; raises VimaError where it does not come to an answer."""
     prompt = PromptMessage(text=options.text)
     prompt.assets = [make_asset(a, PromptAsset.KIND_OBJECT) for a in options.image]
     prompt.assets += [make_asset(a, PromptAsset.KIND_SCENE) for a in options.scene]
+    captures = [make_capture(argument) for argument in options.capture]
     with Client("send_prompt", options.namespace) as client:
         prompt.header.stamp = client.node.get_clock().now().to_msg()
-        episode = client.listen(EpisodeStatus, "episode", qos.LATCHED)
-        answer = client.call(SetPrompt, "set_prompt", SetPrompt.Request(prompt=prompt))
+        for request in captures:
+            answer = client.call(CaptureAsset, "capture_asset", request)
+            if not answer.success:
+                return _refused(f"{{{request.name}}}: {answer.code}: {answer.message}")
+            counts = f"{answer.asset.front_count} in the front view, {answer.asset.top_count}"
+            print(f"captured {{{request.name}}}: objects {counts} in the top view")
+        if options.watch and not options.preview:
+            return _watch(client, prompt, options.max_steps)
+        request = SetPrompt.Request(prompt=prompt, check_only=bool(options.preview))
+        answer = client.call(SetPrompt, "set_prompt", request)
         if not answer.success:
-            print(f"refused: {answer.code}: {answer.message}", file=sys.stderr)
-            return 1
+            return _refused(f"{answer.code}: {answer.message}")
+        if options.preview:
+            return _save(options.preview, images.decode_colour(answer.preview))
         print(f"accepted as {answer.prompt_id}")
-        if not options.watch:
-            return 0
+        return 0
 
-        def ended(status: EpisodeStatus) -> bool:
-            if status.prompt_id != answer.prompt_id:
-                return False
-            text = f"{status.code} {status.message}".strip()
-            print(f"  step {status.step}/{status.max_steps} {STATES[status.state]}: {text}")
-            return status.state in ENDED
 
-        status = episode.wait(ended, 1e6, "end of the episode")
-        return 0 if status.state == EpisodeStatus.FINISHED else 1
+def _refused(why: str) -> int:
+    print(f"refused: {why}", file=sys.stderr)
+    return 1
+
+
+def _save(path: str, rgb: Any) -> int:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(path, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)):
+        raise VimaError("BAD_IMAGE", f"cannot write {path!r}; valid: a name ending in .png")
+    print(f"the prompt as the policy will see it: {path}")
+    return 0
+
+
+def _watch(client: Client, prompt: PromptMessage, max_steps: int) -> int:
+    """Run the prompt as a goal; the first Ctrl-C cancels it, the second leaves."""
+    told: list[tuple[int, str]] = []
+
+    def tell(feedback: Any) -> None:
+        now = feedback.step, feedback.stage
+        if told[-1:] != [now]:
+            told.append(now)
+            print(f"  step {feedback.step}: {feedback.stage}{_poses(feedback)}", flush=True)
+
+    goal = Goal(client, prompt, max_steps, tell)
+    requests = client.listen(ConfirmationRequest, "confirmation_request", qos.LATCHED)
+    asking = threading.Thread(target=_ask, args=(client, requests), daemon=True)
+    asking.start()
+    try:
+        result = _wait(goal)
+    finally:
+        goal.close()
+    name = "SUCCESS" if result.error_code == Result.NONE else NAMES[result.error_code]
+    text = f"{name} after {result.steps} decisions"
+    print(f"{text}: {result.error_msg}" if result.error_msg else text)
+    return EXIT.get(result.error_code, 8)
+
+
+def _wait(goal: Goal) -> Any:
+    try:
+        return goal.wait()
+    except KeyboardInterrupt:
+        print("\ncancelling: the arm stops where it is (Ctrl-C again: leave it)", flush=True)
+        goal.cancel()
+        return goal.wait()
+
+
+def _poses(feedback: Any) -> str:
+    if feedback.stage not in ("confirming", "moving"):
+        return ""
+    a, b = feedback.action.pose0.position, feedback.action.pose1.position
+    return f" from ({a.x:.2f}, {a.y:+.2f}) to ({b.x:.2f}, {b.y:+.2f}) m"
+
+
+def _ask(client: Client, requests: Any) -> None:
+    """Put each motion that waits for a person to the one at the terminal."""
+    seen = 0
+    while True:
+        request = requests.wait(lambda m: bool(m.command_id), 1e9, "request", seen)
+        seen = requests.count
+        if not sys.stdin.isatty():
+            print(f"  waits for a yes: {request.text}; answer by the service confirm", flush=True)
+            continue
+        print(f"  {request.text}: do it? [y/N] ", end="", flush=True)
+        accept = sys.stdin.readline().strip().lower() in ("y", "yes")
+        client.call(
+            ConfirmMotion,
+            "confirm",
+            ConfirmMotion.Request(command_id=request.command_id, accept=accept),
+        )
 
 
 def main(args: list[str] | None = None) -> None:
@@ -84,6 +212,6 @@ def main(args: list[str] | None = None) -> None:
         sys.exit(send(options))
     except VimaError as error:
         print(f"send_prompt: {error.code}: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(EXIT[Result.NODE_DIED] if error.code == "NODE_DIED" else 2)
     except KeyboardInterrupt:
         sys.exit(130)

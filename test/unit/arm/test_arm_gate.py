@@ -1,14 +1,15 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import ur5e
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vima_ros.arm.gate import ArmWorld, Limits, Request, check
+from vima_ros.arm.gate import ArmWorld, JointRange, Limits, Request, check
 from vima_ros.arm.motion import MotionParameters, plan_waypoints
-from vima_ros.arm.trajectory import JointPlan, plan_trajectory
+from vima_ros.arm.trajectory import JointPlan, Segment, plan_trajectory
 from vima_ros.errors import GateCode, VimaError
 from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
 from vima_ros.specs import Primitive
@@ -58,14 +59,36 @@ FAULTS = {
     "far": ({"pose1": at(P1, 0.5, 1e9, 0)}, {}, {}, "OUTSIDE_WORKSPACE", "pose1"),
     "old": ({}, {"now": 106 * SECOND}, {}, "STALE", "6.00 s old"),
     "during a motion": ({}, {"last_motion_end": 100 * SECOND}, {}, "STALE", "last motion"),
+    "ahead of the clock": ({}, {"now": 99 * SECOND}, {}, "STALE", "1.00 s ahead of the clock"),
+    "views apart": (
+        {"view_stamps": (100 * SECOND, 100 * SECOND + 60_000_000)},
+        {},
+        {"sync_slop": 0.05},
+        "STALE",
+        "0.060 s apart",
+    ),
+    "one view": ({"view_stamps": (100 * SECOND, 0)}, {}, {}, "STALE", "100.000 s apart"),
+    "unsure": (
+        {"confidence": (0.9, 0.2, 0.9)},
+        {},
+        {"min_confidence": 0.3},
+        "LOW_CONFIDENCE",
+        "0.200; valid: 0.3",
+    ),
+    "confidence that is none": ({"confidence": (math.nan,)}, {}, {}, "NOT_FINITE", "confidence"),
+    "cancelled": ({"prompt_id": "7"}, {"cancelled": ["6", "7"]}, {}, "CANCELLED", "episode 7"),
+    "fast": ({}, {}, {"max_speed": 0.4}, "TOO_FAST", "0.5 m/s; valid: up to 0.4"),
+    "high": ({}, {}, {"highest": 0.3}, "OUTSIDE_WORKSPACE", "z = 0.320 m"),
+    "low": ({}, {}, {"lowest": 0.01}, "OUTSIDE_WORKSPACE", "z = 0.002 m"),
+    "beyond reach": ({}, {}, {"max_reach": 0.6}, "UNREACHABLE", "from the base; valid: up to 0.6"),
     "dry run": ({}, {}, {"dry_run": True}, "DRY_RUN", "dry_run is true"),
 }
 
 
-def outcome(request, world, limits):
+def outcome(request, world, limits, motion=MOTION):
     """The waypoints, or the error; anything but VimaError is a failure."""
     try:
-        return check(request, world, limits, MOTION).waypoints
+        return check(request, world, limits, motion).waypoints
     except VimaError as error:
         return error
 
@@ -200,7 +223,7 @@ def test_what_the_arm_cannot_reach_is_refused_before_any_motion(dry_run):
         check(
             replace(REQUEST, pose1=at(P1, 0.75, 0.5, 0)),
             WORLD,
-            Limits(dry_run=dry_run),
+            Limits(dry_run=dry_run, highest=5.0),
             high,
             lambda waypoints: plan_trajectory(waypoints, model.home, model),
         )
@@ -217,3 +240,79 @@ def test_nothing_is_planned_for_what_is_refused_anyway(name):
         check(request, world, replace(LIMITS, **of_limits), MOTION, planned.append)
     assert caught.value.code == code
     assert bool(planned) == (code == "DRY_RUN")
+
+
+def plan_of(positions, velocities=None, times=None):
+    """A plan of one segment with two joints."""
+    at = np.array(positions, float)
+    speeds = np.zeros_like(at) if velocities is None else np.array(velocities, float)
+    times = np.arange(len(at), dtype=float) if times is None else np.array(times)
+    return JointPlan(("a", "b"), (Segment(times, at, speeds, None),))
+
+
+JOINTS = JointRange(np.array([-1.0, -2.0]), np.array([1.0, 2.0]), np.array([0.5, 0.5]), 0.4)
+
+
+@pytest.mark.parametrize(
+    ("plan", "code"),
+    [
+        (plan_of([[0, 0], [0.9, 1.9]]), None),
+        (plan_of([[0, 0], [1.1, 0]]), "UNREACHABLE"),
+        (plan_of([[0, 0], [0, -2.1]]), "UNREACHABLE"),
+        (plan_of([[0, 0], [math.nan, 0]]), "NOT_FINITE"),
+        (plan_of([[0, 0], [0, 0], [0, 0]], [[0, 0], [0.39, 0], [0, 0]]), None),
+        (plan_of([[0, 0], [0, 0], [0, 0]], [[0, 0], [0, -0.6], [0, 0]]), "TOO_FAST"),
+        (plan_of([[0, 0], [0, 0]], [[0, 0], [0.3, 0]], [0, 0.5]), "TOO_FAST"),
+    ],
+    ids=["good", "high", "low", "nan", "at speed", "too fast", "accelerates too much"],
+)
+def test_a_plan_is_not_taken_on_trust(plan, code):
+    limits = replace(LIMITS, joints=JOINTS)
+    if code is None:
+        assert check(REQUEST, WORLD, limits, MOTION, lambda _: plan).plan is plan
+        return
+    with pytest.raises(VimaError) as caught:
+        check(REQUEST, WORLD, limits, MOTION, lambda _: plan)
+    assert caught.value.code == code
+
+
+numbers = st.floats(allow_nan=True, allow_infinity=True)
+near = st.one_of(st.floats(-1.2, 1.2), numbers)
+stamps = st.one_of(st.integers(98 * SECOND, 106 * SECOND), st.integers(-(2**62), 2**62))
+poses = st.builds(Pose, st.tuples(near, near, near), st.tuples(near, near, near, near))
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    request=st.builds(
+        Request,
+        st.text(max_size=3),
+        st.sampled_from(Primitive),
+        poses,
+        poses,
+        stamps,
+        st.text(max_size=2),
+        st.tuples(stamps, stamps),
+        st.lists(numbers, max_size=12).map(tuple),
+    ),
+    now=stamps,
+    motion=st.builds(
+        MotionParameters, *(st.floats(-1, 2, allow_nan=False) for _ in MotionParameters().__dict__)
+    ),
+    max_speed=st.floats(0.01, 2),
+    highest=st.floats(0, 1),
+)
+def test_whatever_is_asked_passes_within_the_limits_or_is_refused(
+    request, now, motion, max_speed, highest
+):
+    limits = Limits(dry_run=False, max_speed=max_speed, highest=highest)
+    done = outcome(request, ArmWorld(now=now), limits, motion)
+    if isinstance(done, VimaError):
+        assert done.code in {code.value for code in GateCode}
+        assert len(str(done)) > 15
+        return
+    for waypoint in done:
+        x, y, z = waypoint.pose.position
+        assert limits.workspace.contains(x, y)
+        assert -1e-5 <= z <= highest + 1e-5
+        assert 0 < waypoint.max_speed <= max_speed + 1e-5

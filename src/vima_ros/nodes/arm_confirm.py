@@ -1,0 +1,79 @@
+"""A person's yes before each motion."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from vima_msgs.msg import Confirmation, ConfirmationRequest
+from vima_msgs.srv import ConfirmMotion
+from vima_ros.arm.gate import Request
+from vima_ros.arm.motion import Waypoint
+from vima_ros.errors import GateCode, VimaError
+from vima_ros.nodes import conversions, qos
+
+
+class Confirmer:
+    """Shows what waits on ``confirmation_request``; takes the answer by service or topic."""
+
+    def __init__(self, node: Any, timeout: float) -> None:
+        self._node, self._timeout = node, timeout
+        self._requests = node.create_publisher(
+            ConfirmationRequest, "confirmation_request", qos.LATCHED
+        )
+        node.serve(ConfirmMotion, "confirm", self._on_confirm)
+        node.listen(Confirmation, "confirmation", self._on_confirmation, qos.RELIABLE)
+        node.every(0.1, self._look, clock=node.steady_clock)
+
+    def ask(self, request: Request, waypoints: Sequence[Waypoint]) -> None:
+        """Show what would be done."""
+        (ax, ay), (bx, by) = request.pose0.position[:2], request.pose1.position[:2]
+        text = f"{request.primitive.name.lower()} from ({ax:.2f}, {ay:+.2f}) to "
+        text += f"({bx:.2f}, {by:+.2f}) m"
+        message = ConfirmationRequest(
+            command_id=request.command_id, text=text, timeout=self._timeout
+        )
+        message.waypoints = conversions.waypoints_to_message(tuple(waypoints))
+        self._publish(message)
+        self._node.get_logger().info(f"waits for a yes: {text} [{request.command_id}]")
+
+    def clear(self) -> None:
+        """Nothing waits any more."""
+        self._publish(ConfirmationRequest())
+
+    def _publish(self, message: ConfirmationRequest) -> None:
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        message.header.frame_id = self._node.parameters.base_frame
+        self._requests.publish(message)
+
+    def _on_confirm(self, request: Any, response: Any) -> Any:
+        response.success, response.message = self._answer(request.command_id, request.accept)
+        return response
+
+    def _on_confirmation(self, message: Confirmation) -> None:
+        done, why = self._answer(message.command_id, message.accept)
+        if not done:
+            self._node.get_logger().warning(f"confirmation: {why}")
+
+    def _answer(self, command_id: str, accept: bool) -> tuple[bool, str]:
+        waiting = self._node.under_way
+        if waiting is None or waiting.sent or waiting.request.command_id != command_id:
+            is_it = waiting.request.command_id if waiting and not waiting.sent else "nothing"
+            return False, f"{command_id!r} does not wait for a yes; {is_it} does"
+        if not accept:
+            self._node.drop(VimaError(GateCode.NOT_CONFIRMED.value, "a person said no"))
+            return True, "it will not be done"
+        self.clear()
+        self._node.confirmed(waiting)
+        return True, "confirmed"
+
+    def _look(self) -> None:
+        waiting = self._node.under_way
+        if waiting is None or waiting.sent:
+            return
+        if time.monotonic() - waiting.since > self._timeout:
+            told = f"nobody said yes within {self._timeout:g} s"
+            self._node.drop(VimaError(GateCode.NOT_CONFIRMED.value, told))
+        elif not self._node.active:
+            self._node.drop(VimaError(GateCode.NOT_ACTIVE.value, "the arm node was deactivated"))

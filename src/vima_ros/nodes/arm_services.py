@@ -1,0 +1,61 @@
+"""The arm node's services that end motion, in a thread of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from std_srvs.srv import Trigger
+
+from vima_msgs.msg import ArmState
+from vima_msgs.srv import CancelMotion
+from vima_ros.errors import GateCode, VimaError
+
+
+class ArmServices:
+    """``stop``, ``resume`` and ``cancel_motion``: no planning keeps them waiting."""
+
+    def __init__(self, node: Any) -> None:
+        self._node = node
+        group = MutuallyExclusiveCallbackGroup()
+        for kind, name, callback in (
+            (Trigger, "stop", self._on_stop),
+            (Trigger, "resume", self._on_resume),
+            (CancelMotion, "cancel_motion", self._on_cancel),
+        ):
+            node.serve(kind, name, callback, callback_group=group)
+
+    def _on_stop(self, request: Any, response: Any) -> Any:
+        self._node.stop("stop was called")
+        response.success, response.message = True, "stopped; call resume to go on"
+        return response
+
+    def _on_resume(self, request: Any, response: Any) -> Any:
+        was = self._node.resume()
+        response.success, response.message = True, f"was stopped because: {was or 'it was not'}"
+        return response
+
+    def _on_cancel(self, request: Any, response: Any) -> Any:
+        if not request.prompt_id:
+            response.message = "no prompt_id; valid: that of an episode"
+            return response
+        response.success = True
+        with self._node.lock:
+            self._node.cancelled.append(request.prompt_id)
+            response.message = self._cancel(request.prompt_id, request.finish)
+        return response
+
+    def _cancel(self, prompt_id: str, finish: bool) -> str:
+        under_way = self._node.under_way
+        if under_way is None or under_way.request.prompt_id != prompt_id:
+            return "nothing of it was under way"
+        command_id = under_way.request.command_id
+        if not under_way.sent:
+            why = "its episode ended before a person said yes"
+            self._node.drop(VimaError(GateCode.CANCELLED.value, why))
+            return f"{command_id} is dropped"
+        if finish:
+            return f"{command_id} goes on to its end"
+        self._node.hold()
+        self._node.end_motion(ArmState.ABORTED, ArmState.CANCELLED, "its episode has ended")
+        return f"{command_id} has ended where it was"

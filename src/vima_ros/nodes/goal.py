@@ -1,0 +1,86 @@
+"""An ``execute_prompt`` goal from a client's side: send it, follow it, cancel it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from action_msgs.msg import GoalStatus
+from rclpy.action import ActionClient
+
+from vima_msgs.action import ExecutePrompt
+from vima_msgs.msg import Heartbeat, Prompt
+from vima_ros.errors import VimaError
+from vima_ros.nodes.client import DISCOVERY_TIMEOUT, Client
+
+SILENCE = 5.0  # of the policy node's heartbeat: it is gone, and with it the goal [s]
+LOOK = 0.2  # between two looks at that [s]
+
+
+class Goal:
+    """One goal; ``on_feedback`` is called in the client's thread for each feedback message.
+
+    Raises VimaError (TIMEOUT) where nobody serves the action.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        prompt: Prompt,
+        max_steps: int = 0,
+        on_feedback: Callable[[Any], None] = lambda feedback: None,
+    ) -> None:
+        self._client = client
+        self._done = threading.Event()
+        self._result: Any = None
+        self._beats = client.listen(Heartbeat, "heartbeat")
+        self._action = ActionClient(client.node, ExecutePrompt, "execute_prompt")
+        if not self._action.wait_for_server(DISCOVERY_TIMEOUT):
+            raise VimaError("TIMEOUT", f"no action execute_prompt within {DISCOVERY_TIMEOUT:g} s")
+        accepted = threading.Event()
+        goal = ExecutePrompt.Goal(prompt=prompt, max_steps=max_steps)
+        future = self._action.send_goal_async(goal, lambda m: on_feedback(m.feedback))
+        future.add_done_callback(lambda _: accepted.set())
+        if not accepted.wait(DISCOVERY_TIMEOUT):
+            raise VimaError("TIMEOUT", "the policy node did not take the goal")
+        self._handle = future.result()
+        self._handle.get_result_async().add_done_callback(self._on_result)
+
+    def _on_result(self, future: Any) -> None:
+        self._result = future.result()
+        self._done.set()
+
+    def cancel(self) -> None:
+        """Ask for the end; the result tells when it has come."""
+        self._handle.cancel_goal_async()
+
+    @property
+    def was_cancelled(self) -> bool:
+        """Whether it ended so."""
+        return self._result is not None and self._result.status == GoalStatus.STATUS_CANCELED
+
+    def wait(self, timeout: float = float("inf")) -> Any:
+        """The result, ExecutePrompt.Result.
+
+        Raises VimaError: NODE_DIED where the policy node falls silent, TIMEOUT [s].
+        """
+        name = f"{self._client.node.get_namespace()}/policy"
+        began = heard = time.monotonic()
+        seen = 0
+        while not self._done.wait(LOOK):
+            now, beats = time.monotonic(), self._beats.messages[seen:]
+            seen += len(beats)
+            heard = now if any(beat.node == name for beat in beats) else heard
+            if now - heard > SILENCE:
+                raise VimaError(
+                    "NODE_DIED", f"{name} has been silent for {SILENCE:g} s; its log says why"
+                )
+            if now - began > timeout:
+                raise VimaError("TIMEOUT", f"the episode did not end within {timeout:g} s")
+        return self._result.result
+
+    def close(self) -> None:
+        """Let go of the action."""
+        self._action.destroy()
