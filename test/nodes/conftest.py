@@ -22,8 +22,13 @@ class Suite:
     """All nodes up in simulation, and a client that talks to them."""
 
     def __init__(self, folder: Path) -> None:
+        self.parameters = {
+            "real_time_factor": 10.0,
+            "max_steps": 1,
+            "library": str(folder / "assets"),
+        }
         self.processes = NodeProcesses(folder, robot="flying_tool")
-        self.processes.start(ALL_NODES, {"real_time_factor": 10.0, "max_steps": 1})
+        self.processes.start(ALL_NODES, self.parameters)
         self.client = Client("test")
 
     def wait_until_up(self, names=ALL_NODES) -> None:

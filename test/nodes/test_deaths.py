@@ -27,7 +27,7 @@ def test_a_death_stops_the_arm_and_is_named_and_recovers(suite, victim):
         states.wait(lambda m: m.state == ArmState.STOPPED, 15, "STOPPED")
 
     beats = suite.client.listen(Heartbeat, "heartbeat")
-    suite.processes.start([victim], {"real_time_factor": 10.0, "max_steps": 1})
+    suite.processes.start([victim], suite.parameters)
     beats.wait(
         lambda m: m.node == f"/vima/{victim}" and m.state == ACTIVE, 60, f"{victim} active again"
     )

@@ -23,6 +23,7 @@ from vima_ros.nodes.base import VimaNode, run
 from vima_ros.nodes.eyes_drift import DriftWatch
 from vima_ros.nodes.eyes_look import look_at
 from vima_ros.nodes.eyes_pairs import Pair, Pairs, camera_topics
+from vima_ros.nodes.eyes_scene import SceneServer
 from vima_ros.nodes.eyes_status import debug_image, status_message
 from vima_ros.nodes.eyes_views import CameraView, load_calibrations
 from vima_ros.nodes.eyes_worker import NewestOnly
@@ -68,6 +69,7 @@ class PerceptionNode(VimaNode):
         }
         topics = camera_topics(p.compressed, self._detector.needs_mask)
         self._pairs = Pairs(list(topics), p.sync_slop)
+        self._scene = SceneServer(self)
         for key, (kind, topic) in topics.items():
             self.listen(kind, topic, functools.partial(self._on_frame, key), qos.CAMERA)
         for view in VIEWS if p.undistort else ():
@@ -92,6 +94,7 @@ class PerceptionNode(VimaNode):
                 self._publish(pair, seen)
 
     def _publish(self, pair: Pair, seen: Seen) -> None:
+        self._scene.keep(seen, pair.headers())
         if seen.observation is not None:
             with seen.timed("publish"):
                 self._observations.publish(
@@ -156,6 +159,8 @@ class PerceptionNode(VimaNode):
             self._worker.close()
             self._worker = None
         self._results.clear()
+        if self._configured:
+            self._scene.forget()
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop looking, keep the handles."""

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
+from sensor_msgs.msg import Image
 
-from vima_msgs.msg import Prompt, PromptAsset, PromptStatus, PromptTokens
+from vima_msgs.msg import EpisodeStatus, Prompt, PromptStatus, PromptTokens
 from vima_msgs.srv import SetPrompt
 from vima_ros.errors import VimaError
 from vima_ros.nodes import conversions, images, qos
 from vima_ros.nodes.base import VimaNode, run
 from vima_ros.nodes.parameters import parameter
-from vima_ros.perception.crops import extract_objects
-from vima_ros.perception.detectors.registry import (
-    DETECTORS,
-    DetectorSettings,
-    Instances,
-    make_detector,
-)
+from vima_ros.nodes.prompt_library import LibraryServer
+from vima_ros.nodes.prompt_pictures import PictureReader
+from vima_ros.perception.detectors.registry import DETECTORS, DetectorSettings, make_detector
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.prompt.assembly import MAX_TEXT_LENGTH, assemble, find_placeholders, match_assets
-from vima_ros.specs import (
-    POLICY_FRAME_HEIGHT,
-    POLICY_FRAME_WIDTH,
-    VIEWS,
-    AssetKind,
-    PromptImage,
-    ViewObjects,
-)
+from vima_ros.prompt.library import AssetLibrary
+from vima_ros.prompt.preview import draw_prompt
+from vima_ros.specs import EncodedPrompt
+
+ENDED = (EpisodeStatus.IDLE, EpisodeStatus.FINISHED, EpisodeStatus.FAILED)
 
 
 @dataclass(frozen=True)
@@ -47,6 +42,13 @@ class PromptParameters:
     weights: str = parameter(
         "the detector's file; empty: the shipped one, where it has one", read_only=True
     )
+    library: str = parameter("folder of the asset library; ~ is the home folder", read_only=True)
+    library_max_assets: int = parameter(
+        "the asset library may hold", low=1, high=10000, read_only=True
+    )
+    library_max_bytes: int = parameter(
+        "the asset library may hold [bytes]", low=100_000, high=10**12, read_only=True
+    )
 
 
 class PromptNode(VimaNode):
@@ -56,119 +58,104 @@ class PromptNode(VimaNode):
     parameters_type = PromptParameters
 
     def configure(self) -> None:
-        """Load the tokenizer and create the handles."""
-        self._tokenizer = PromptTokenizer(self.parameters.tokenizer or None)
-        self._detector = make_detector(
-            self.parameters.detector, DetectorSettings(weights=self.parameters.weights)
-        )
-        self._answer = PromptStatus()
+        """Load the tokenizer, open the library and create the handles."""
+        p = self.parameters
+        self._tokenizer = PromptTokenizer(p.tokenizer or None)
+        self._detector = make_detector(p.detector, DetectorSettings(weights=p.weights))
+        self._pictures = PictureReader(self._detector)
+        folder = Path(p.library).expanduser()
+        self._library = AssetLibrary(folder, p.library_max_assets, p.library_max_bytes)
+        self._served = LibraryServer(self, self._library)
+        self._answer, self._episode = PromptStatus(), EpisodeStatus()
         self._tokens = self.create_publisher(PromptTokens, "prompt_tokens", qos.LATCHED)
         self._status = self.create_publisher(PromptStatus, "prompt_status", qos.LATCHED)
+        self._preview = self.create_publisher(Image, "prompt_preview", qos.LATCHED)
         self._taken: deque[int] = deque(maxlen=100)
         # Latched prompts, and those of a publisher that latches nothing (`ros2 topic pub`).
         for profile in (qos.LATCHED, qos.RELIABLE):
             self.listen(Prompt, "prompt", self._on_prompt, profile)
+        self.listen(EpisodeStatus, "episode", self._on_episode, qos.LATCHED)
         self.serve(SetPrompt, "set_prompt", self._on_set_prompt)
 
     def _on_prompt(self, message: Prompt, info: dict[str, int]) -> None:
         sent = info["source_timestamp"]
         if sent not in self._taken:  # a latched prompt comes by both subscriptions
             self._taken.append(sent)
-            self._take(message)
+            self._take(SetPrompt.Request(prompt=message))
+
+    def _on_episode(self, message: EpisodeStatus) -> None:
+        self._episode = message
 
     def _on_set_prompt(self, request: Any, response: Any) -> Any:
-        answer = self._take(request.prompt)
+        answer, preview = self._take(request)
         response.success = answer.code == PromptStatus.OK
         response.prompt_id, response.code = answer.prompt_id, answer.code
-        response.message = answer.message
+        response.message, response.preview = answer.message, preview
         return response
 
-    def _take(self, message: Prompt) -> PromptStatus:
-        """Publish the tokens of a good prompt, and the answer to any."""
-        answer = PromptStatus(text=message.text[:MAX_TEXT_LENGTH], code=PromptStatus.OK)
+    def _take(self, request: Any) -> tuple[PromptStatus, Image]:
+        """Publish the tokens of a good prompt, and the answer to any; it, and the preview."""
+        text = request.prompt.text
+        answer, preview = PromptStatus(text=text[:MAX_TEXT_LENGTH], code=PromptStatus.OK), Image()
         answer.header.stamp = self.get_clock().now().to_msg()
         try:
-            if not self.active:
-                raise VimaError("NOT_ACTIVE", "the prompt node is not active yet; send it again")
-            prompt = self._encode(message)
-            answer.prompt_id = uuid.uuid4().hex[:12]
-            tokens = conversions.prompt_to_message(prompt, answer.prompt_id, answer.header.stamp)
-            tokens.vocabulary_size = self._tokenizer.vocab_size
-            self._tokens.publish(tokens)
-            self.get_logger().info(f"accepted {answer.prompt_id}: {message.text}")
+            self._check_free(request)
+            prompt = self._encode(request.prompt)
+            drawn = draw_prompt(prompt, self._tokenizer.piece)
+            preview = images.encode(drawn, "rgb8", answer.header.stamp)
+            self._preview.publish(preview)
+            if not request.check_only:
+                answer.prompt_id = uuid.uuid4().hex[:12]
+                self._publish(prompt, answer, request.hold)
         except VimaError as error:
             answer.code, answer.message = error.code, str(error)
             self.get_logger().warning(f"refused: {error.code}: {error}")
         except Exception as error:  # a service must answer whatever it was sent
             answer.code, answer.message = "BAD_IMAGE", f"{type(error).__name__}: {error}"
             self.get_logger().error(f"refused, unexpectedly: {answer.message}")
-        self._answer = answer
-        self._status.publish(answer)
-        return answer
+        if answer.code != PromptStatus.OK:
+            self.meter.refused(answer.code, answer.message)
+        if not request.check_only:
+            self._answer = answer
+            self._status.publish(answer)
+        return answer, preview
 
-    def _encode(self, message: Prompt) -> Any:
-        placeholders = find_placeholders(message.text)
-        match_assets(placeholders, [asset.name for asset in message.assets])
-        pictures = {asset.name: self._picture(asset) for asset in message.assets}
-        return assemble(message.text, pictures, self._tokenizer.encode)
-
-    def _picture(self, asset: PromptAsset) -> PromptImage:
-        if asset.kind not in list(AssetKind):
+    def _check_free(self, request: Any) -> None:
+        if not self.active:
+            raise VimaError("NOT_ACTIVE", "the prompt node is not active yet; send it again")
+        running = self._episode.by_goal and self._episode.state not in ENDED
+        if running and not (request.check_only or request.hold):
+            what = f"{self._episode.prompt_id}: {self._episode.text}"
             raise VimaError(
-                "BAD_KIND", f"{{{asset.name}}} has kind {asset.kind}; valid: 0 object, 1 scene"
+                "BUSY", f"a goal runs prompt {what}; valid: cancel it, or wait for its end"
             )
-        try:
-            views = {view: self._view(asset, view) for view in VIEWS}
-        except VimaError as error:
-            raise VimaError(error.code, f"picture {{{asset.name}}}, {error}") from error
-        if not any(len(objects) for objects in views.values()):
-            raise VimaError("NO_OBJECT", f"picture {{{asset.name}}} shows no object in any view")
-        return PromptImage(asset.name, asset.kind, **views)
 
-    def _view(self, asset: PromptAsset, view: str) -> ViewObjects:
-        picture, mask = getattr(asset, view), getattr(asset, f"{view}_mask")
-        if not picture.data:
-            if mask.data:
-                raise VimaError("BAD_IMAGE", f"{view} view: a mask without a picture")
-            return ViewObjects.empty()
-        try:
-            rgb = images.decode_colour(picture)
-            ids = images.decode_mask(mask) if mask.data else None
-        except VimaError as error:
-            raise VimaError(error.code, f"{view} view: {error}") from error
-        for what, array in (("picture", rgb), ("mask", ids)):
-            if array is not None and array.shape[:2] != (POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH):
-                raise VimaError(
-                    "WRONG_SIZE",
-                    f"{view} view: the {what} is {array.shape[1]}x{array.shape[0]} px; "
-                    f"valid: {POLICY_FRAME_WIDTH}x{POLICY_FRAME_HEIGHT} px",
-                )
-        detector = make_detector("masks") if ids is not None else self._detector
-        instances = detector.detect(rgb, view, ids)
-        if asset.kind == AssetKind.OBJECT:
-            instances = _largest(instances)
-        return extract_objects(rgb, instances)
+    def _encode(self, message: Prompt) -> EncodedPrompt:
+        began = time.perf_counter()
+        placeholders = find_placeholders(message.text)
+        sent = [asset.name for asset in message.assets]
+        stored = match_assets(placeholders, sent, self._library.names())
+        pictures = {asset.name: self._pictures.read_sent(asset) for asset in message.assets}
+        for name in stored:
+            pictures[name] = self._pictures.read_stored(self._library.load(name))
+        read = time.perf_counter()
+        prompt = assemble(message.text, pictures, self._tokenizer.encode)
+        self.meter.worked({"pictures": read - began, "assemble": time.perf_counter() - read})
+        return prompt
+
+    def _publish(self, prompt: EncodedPrompt, answer: PromptStatus, hold: bool) -> None:
+        tokens = conversions.prompt_to_message(prompt, answer.prompt_id, answer.header.stamp)
+        tokens.vocabulary_size, tokens.hold = self._tokenizer.vocab_size, hold
+        self._tokens.publish(tokens)
+        self.get_logger().info(f"accepted {answer.prompt_id}: {prompt.text}")
 
     def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
-        """The answer to the latest prompt."""
+        """The answer to the latest prompt, and what the library holds."""
         a = self._answer
         good = a.code in ("", PromptStatus.OK)
-        values = {"prompt_id": a.prompt_id, "text": a.text}
-        return good, f"{a.code} {a.message}".strip(), values | self._detector.describe()
-
-
-def _largest(instances: Instances) -> Instances:
-    """Only the instance with the most pixels."""
-    if len(instances.ids) < 2:
-        return instances
-    sizes = [np.count_nonzero(instances.mask == i) for i in instances.ids]
-    best = int(np.argmax(sizes))
-    keep = instances.ids[best]
-    return Instances(
-        np.where(instances.mask == keep, instances.mask, 0).astype(np.uint16),
-        instances.ids[best : best + 1],
-        instances.scores[best : best + 1],
-    )
+        values = {"prompt_id": a.prompt_id, "text": a.text, "library": str(self._library.folder)}
+        values |= {"assets": len(self._library.names()), **self._detector.describe()}
+        return good, f"{a.code} {a.message}".strip(), values
 
 
 def main(args: list[str] | None = None) -> None:

@@ -27,7 +27,7 @@ class PromptTokenizer:
         self.vocab_size = tokenizer.get_vocab_size()  # without placeholders
         if tokenizer.encode("").ids != [tokenizer.token_to_id(END)]:
             raise VimaError("BAD_TOKENIZER", f"{path} does not end a text with {END}; valid: T5's")
-        content = tokenizer.to_str()
+        self._tokenizer, content = tokenizer, tokenizer.to_str()
 
         def with_placeholders(names: tuple[str, ...]) -> Tokenizer:
             # A copy for each set of names: added tokens stay in a tokenizer for ever.
@@ -37,6 +37,10 @@ class PromptTokenizer:
             return copy
 
         self._with_placeholders = lru_cache(maxsize=16)(with_placeholders)
+
+    def piece(self, word: int) -> str:
+        """The text of a word id; "▁" stands where a word begins. Empty for an id beyond all."""
+        return self._tokenizer.id_to_token(word) or ""
 
     def encode(self, text: str, placeholders: Sequence[str]) -> tuple[int | str, ...]:
         """Word ids and names of placeholders in reading order, the end-of-sequence id last.

@@ -47,19 +47,26 @@ def find_placeholders(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def match_assets(placeholders: Sequence[str], asset_names: Sequence[str]) -> None:
+def match_assets(
+    placeholders: Sequence[str], asset_names: Sequence[str], library: Sequence[str] = ()
+) -> list[str]:
     """Each placeholder must have exactly one picture, and each picture a placeholder.
+
+    Returns the placeholders whose picture has to come from the ``library``; of two pictures the
+    one that was sent counts.
 
     Raises VimaError: DUPLICATE_ASSET, UNKNOWN_PLACEHOLDER or MISSING_PLACEHOLDER.
     """
     twice = sorted({name for name in asset_names if list(asset_names).count(name) > 1})
     if twice:
         raise VimaError("DUPLICATE_ASSET", f"several pictures named {twice}; valid: one each")
-    unknown = [name for name in placeholders if name not in asset_names]
+    unsent = [name for name in placeholders if name not in asset_names]
+    unknown = [name for name in unsent if name not in library]
     if unknown:
         raise VimaError(
             "UNKNOWN_PLACEHOLDER",
-            f"no picture for {unknown}; pictures were sent for {list(asset_names)}",
+            f"no picture for {unknown}; pictures were sent for {list(asset_names)}, the library "
+            f"holds {list(library)}",
         )
     missing = [name for name in asset_names if name not in placeholders]
     if missing:
@@ -67,6 +74,7 @@ def match_assets(placeholders: Sequence[str], asset_names: Sequence[str]) -> Non
             "MISSING_PLACEHOLDER",
             f"the text does not name the pictures {missing}; it names {list(placeholders)}",
         )
+    return unsent
 
 
 def assemble(text: str, images: Mapping[str, PromptImage], encode: Encode) -> EncodedPrompt:

@@ -1,0 +1,154 @@
+"""`assets`: the asset library from the command line: what is seen, capture, list, delete."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+from rclpy.utilities import remove_ros_args
+
+from vima_msgs.msg import PromptAsset
+from vima_msgs.srv import CaptureAsset, DeleteAsset, GetScene, ListAssets
+from vima_ros.errors import VimaError
+from vima_ros.nodes import conversions, images
+from vima_ros.nodes.base import NAMESPACE
+from vima_ros.nodes.client import Client
+from vima_ros.perception.overlay import draw_objects
+from vima_ros.specs import VIEWS
+
+Request = CaptureAsset.Request
+
+
+def _arguments(args: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="assets", description=__doc__)
+    parser.add_argument("--namespace", default=f"/{NAMESPACE}", help="where the nodes are")
+    does = parser.add_subparsers(dest="command", required=True)
+    seen = does.add_parser("seen", help="the objects that the cameras see now, with their ids")
+    seen.add_argument("--out", type=Path, metavar="DIR", help="save front.png and top.png too")
+    capture = does.add_parser("capture", help="name an object, or the scene, as seen now")
+    capture.add_argument("name", help="letters, digits and _: {NAME} in a prompt")
+    what = capture.add_mutually_exclusive_group(required=True)
+    what.add_argument("--id", type=int, help="as `assets seen` and debug/front show it")
+    what.add_argument("--pixel", metavar="VIEW,X,Y", help="in the policy frame, 256x128 px")
+    what.add_argument("--box", metavar="VIEW,X,Y,H,W", help="centre, height and width [px]")
+    what.add_argument("--scene", action="store_true", help="all that is seen")
+    capture.add_argument("--frames", type=int, default=0, help="NAME_0, NAME_1, …: so many")
+    capture.add_argument("--every", type=float, help="between frames [s]; else Enter for each")
+    does.add_parser("list", help="what there is")
+    does.add_parser("delete", help="take one away").add_argument("name")
+    return parser.parse_args(args)
+
+
+def make_request(options: argparse.Namespace) -> Any:
+    """The CaptureAsset request; raises VimaError (BAD_CAPTURE)."""
+    request = Request(name=options.name, kind=PromptAsset.KIND_OBJECT)
+    try:
+        if options.scene:
+            request.kind = PromptAsset.KIND_SCENE
+        elif options.id is not None:
+            request.select, request.track_id = Request.BY_TRACK_ID, options.id
+        else:
+            request.view, *numbers = (options.pixel or options.box).split(",")
+            place = [int(number) for number in numbers]
+            if options.pixel:
+                request.select, request.pixel = Request.BY_PIXEL, place
+            else:
+                request.select, request.bbox = Request.BY_BOX, place
+    except (ValueError, AssertionError, OverflowError) as error:
+        raise VimaError(
+            "BAD_CAPTURE", f"{error}; valid: --id 3, --pixel front,120,60, --box top,X,Y,H,W"
+        ) from None
+    return request
+
+
+def _names(options: argparse.Namespace) -> Iterator[str]:
+    """Each when it is to be captured."""
+    if not options.frames:
+        yield options.name
+        return
+    for number in range(options.frames):
+        name = f"{options.name}_{number}"
+        if options.every is None:
+            input(f"Enter captures {{{name}}} ")
+        elif number:
+            time.sleep(options.every)
+        yield name
+
+
+def _capture(client: Client, options: argparse.Namespace) -> int:
+    request = make_request(options)
+    for name in _names(options):
+        request.name = name
+        answer = client.call(CaptureAsset, "capture_asset", request)
+        if not answer.success:
+            print(f"refused: {answer.code}: {answer.message}", file=sys.stderr)
+            return 1
+        a = answer.asset
+        print(f"captured {{{a.name}}}: objects: {a.front_count} in front, {a.top_count} in top")
+    return 0
+
+
+def _seen(client: Client, options: argparse.Namespace) -> int:
+    scene = client.call(GetScene, "get_scene", GetScene.Request())
+    if not scene.success:
+        print(f"nothing seen: {scene.code}: {scene.message}", file=sys.stderr)
+        return 1
+    print("   id  view   score  x, y, height, width [px]")
+    for view in VIEWS:
+        for o in getattr(scene.observation, view).objects:
+            print(f"{o.track_id:5}  {view:5}  {o.score:.2f}   {', '.join(map(str, o.bbox))}")
+        if options.out:
+            options.out.mkdir(parents=True, exist_ok=True)
+            objects = conversions.view_from_message(getattr(scene.observation, view))
+            drawn = draw_objects(images.decode_colour(getattr(scene, view)), objects, title=view)
+            path = options.out / f"{view}.png"
+            cv2.imwrite(str(path), cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
+            print(f"written to {path}")
+    return 0
+
+
+def _list(client: Client) -> int:
+    answer = client.call(ListAssets, "list_assets", ListAssets.Request())
+    for a in answer.assets:
+        kind = "scene" if a.kind == PromptAsset.KIND_SCENE else "object"
+        print(f"{{{a.name}}}  {kind}, objects: {a.front_count} in front, {a.top_count} in top")
+    for name in answer.damaged:
+        print(f"{{{name}}}  damaged: the prompt node's log says why")
+    if not (answer.assets or answer.damaged):
+        print("the library is empty; `assets capture` puts something in")
+    return 0
+
+
+def run(options: argparse.Namespace) -> int:
+    """The exit code: 0 done, 1 refused; raises VimaError where nobody answers."""
+    with Client("assets", options.namespace) as client:
+        if options.command == "seen":
+            return _seen(client, options)
+        if options.command == "capture":
+            return _capture(client, options)
+        if options.command == "list":
+            return _list(client)
+        request = DeleteAsset.Request(name=options.name)
+        answer = client.call(DeleteAsset, "delete_asset", request)
+        if not answer.success:
+            print(f"refused: {answer.code}: {answer.message}", file=sys.stderr)
+            return 1
+        print(f"deleted {{{options.name}}}")
+        return 0
+
+
+def main(args: list[str] | None = None) -> None:
+    """``ros2 run vima_ros assets``."""
+    options = _arguments(remove_ros_args(args or sys.argv)[1:])
+    try:
+        sys.exit(run(options))
+    except VimaError as error:
+        print(f"assets: {error.code}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except (KeyboardInterrupt, EOFError):
+        sys.exit(130)

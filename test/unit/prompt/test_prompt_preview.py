@@ -1,0 +1,69 @@
+import numpy as np
+
+from vima_ros.policy.tokenizer import PromptTokenizer
+from vima_ros.prompt.assembly import assemble
+from vima_ros.prompt.preview import CROP, ROW, WIDTH, draw_prompt
+from vima_ros.specs import AssetKind, PromptImage, ViewObjects
+
+RED, GREEN, BLUE = (250, 10, 20), (10, 240, 30), (30, 20, 230)
+TOKENIZER = PromptTokenizer()
+
+
+def objects(*colours):
+    crops = np.zeros((len(colours), 3, 32, 32), np.uint8)
+    for crop, colour in zip(crops, colours, strict=True):
+        crop[:] = np.array(colour)[:, None, None]
+    count = len(colours)
+    boxes = np.tile([20, 20, 10, 10], (count, 1))
+    return ViewObjects(boxes, crops, np.ones(count, np.float32), np.arange(count))
+
+
+def drawn(text, **pictures):
+    return draw_prompt(assemble(text, pictures, TOKENIZER.encode), TOKENIZER.piece)
+
+
+def where(canvas, colour):
+    """Centre of the pixels of that colour: row, column; and how many there are."""
+    rows, columns = np.nonzero((canvas == colour).all(axis=2))
+    return rows.mean(), columns.mean(), len(rows)
+
+
+def test_crops_stand_in_reading_order_front_above_top():
+    canvas = drawn(
+        "Put the {a} into the {b}.",
+        a=PromptImage("a", AssetKind.OBJECT, objects(RED), objects(GREEN)),
+        b=PromptImage("b", AssetKind.OBJECT, objects(BLUE), ViewObjects.empty()),
+    )
+    assert canvas.shape[1:] == (WIDTH, 3)
+    assert canvas.dtype == np.uint8
+    red, green, blue = (where(canvas, colour) for colour in (RED, GREEN, BLUE))
+    assert red[0] < green[0]
+    assert abs(red[1] - green[1]) < 1
+    assert blue[1] > red[1] + CROP
+    assert abs(blue[0] - red[0]) < 1
+    assert min(red[2], green[2], blue[2]) > 0.8 * CROP**2
+
+
+def test_words_stand_between_the_pictures():
+    image = PromptImage("a", AssetKind.OBJECT, objects(RED), objects(GREEN))
+    alone, with_words = drawn("{a}", a=image), drawn("Put the red {a}", a=image)
+    assert where(with_words, RED)[1] > where(alone, RED)[1] + 80
+    dark = (with_words[:, :150] < 60).all(axis=2)
+    assert dark.sum() > 200
+
+
+def test_what_does_not_fit_goes_to_the_next_line_and_nothing_is_cut_off():
+    scene = PromptImage("s", AssetKind.SCENE, objects(*[RED] * 5), objects(*[GREEN] * 5))
+    canvas = drawn("First {s} then {s} and then {s} and last {s}.", s=scene)
+    assert canvas.shape[0] > 2 * ROW
+    assert where(canvas, RED)[2] > 4 * 5 * 0.8 * CROP**2
+
+
+def test_a_crowd_is_told_by_number():
+    many = PromptImage("s", AssetKind.SCENE, objects(*[RED] * 40), objects(RED))
+    assert where(drawn("{s}", s=many), RED)[2] < 8 * CROP**2
+
+
+def test_text_of_any_script_is_drawn():
+    image = PromptImage("a", AssetKind.OBJECT, objects(RED), objects(GREEN))
+    assert drawn("Ж 積 \U0001f600 {a}", a=image).any()
