@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from lifecycle_msgs.msg import State
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockChange, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.executors import (
@@ -52,6 +53,8 @@ class VimaNode(LifecycleNode):
         self.parameters = parameters.declare(self, self.name, self.parameters_type)
         parameters.follow_changes(self)
         self.meter = Meter()
+        # What awaits an answer must not keep the callback from running that brings it.
+        self.awaiting = ReentrantCallbackGroup()
         self._state = State.PRIMARY_STATE_UNCONFIGURED
         self._before_configure: list[set] = []
         self._heartbeat = self.create_publisher(Heartbeat, "heartbeat", qos.RELIABLE)
@@ -120,6 +123,8 @@ class VimaNode(LifecycleNode):
                 response.success, response.message = False, "unexpected error, see the node's log"
                 return response
 
+        if inspect.iscoroutinefunction(callback):
+            options["callback_group"] = self.awaiting
         return self.create_service(kind, name, respond, **options)
 
     async def answer(self, future: Any, timeout: float) -> Any:

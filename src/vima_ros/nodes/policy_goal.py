@@ -43,7 +43,12 @@ class GoalServer:
         self._cancel_asked = False
         self._setter = node.create_client(SetPrompt, "set_prompt")
         self._server = ActionServer(
-            node, ExecutePrompt, "execute_prompt", self._execute, cancel_callback=self._on_cancel
+            node,
+            ExecutePrompt,
+            "execute_prompt",
+            self._execute,
+            cancel_callback=self._on_cancel,
+            callback_group=node.awaiting,
         )
 
     @property
