@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Callable
 
 import numpy as np
 
@@ -13,18 +14,19 @@ from vima_ros.perception.pipeline import Eyes, Seen
 
 
 def look_at(
-    pair: Pair, eyes: Eyes, needs_mask: bool, now: int
+    pair: Pair, eyes: Eyes, needs_mask: bool, now: int, check: Callable[[Pair], None]
 ) -> tuple[Seen, dict[str, np.ndarray], str]:
     """What was seen, the cameras' pictures (empty if unusable), and the traceback of a fault.
 
     Never raises: a fault of ours, in a detector say, is a refusal with INTERNAL_ERROR. ``now`` is
-    the node's clock [ns].
+    the node's clock [ns]; ``check`` raises VimaError for a pair that is not to be looked at.
     """
     queued = time.monotonic() - pair.complete
     seen = Seen(pair.stamps, times={**pair.times, "queue": queued})
     pictures: dict[str, np.ndarray] = {}
     fault = ""
     try:
+        check(pair)
         with seen.timed("decode"):
             pictures = pair.pictures()
             masks = pair.masks() if needs_mask else None

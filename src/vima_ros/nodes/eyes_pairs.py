@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
+from vima_ros.errors import VimaError
 from vima_ros.nodes import conversions, images
 from vima_ros.perception.detectors.instances import naming
 from vima_ros.perception.pairing import StampSynchronizer
@@ -59,6 +60,35 @@ class Pair:
             with naming(view):
                 decoded[view] = decode(self.messages[f"{view}/{kind}"])
         return decoded
+
+
+class CameraNames:
+    """Which camera a view belongs to, by the frame_id of its images.
+
+    ``expected`` by view; empty: the first that is named, from then on no other.
+    """
+
+    def __init__(self, expected: Mapping[str, str]) -> None:
+        self._expected = dict(expected)
+        self._learned: dict[str, str] = {}
+
+    def check(self, pair: Pair) -> None:
+        """Raises VimaError (WRONG_CAMERA) for images of another camera, as after a mix-up."""
+        wrong = []
+        for view, header in pair.headers().items():
+            known = self._expected[view] or self._learned.setdefault(view, header.frame_id)
+            if not known:
+                del self._learned[view]
+            elif header.frame_id != known:
+                wrong.append(f"{view} view: from {header.frame_id!r}, valid: {known!r}")
+        if wrong:
+            raise VimaError(
+                "WRONG_CAMERA", "; ".join(wrong) + " (are the cameras swapped, or remapped?)"
+            )
+
+    def forget(self) -> None:
+        """Learn anew."""
+        self._learned.clear()
 
 
 class Pairs:

@@ -22,7 +22,7 @@ from vima_ros.nodes import conversions, qos
 from vima_ros.nodes.base import VimaNode, run
 from vima_ros.nodes.eyes_drift import DriftWatch
 from vima_ros.nodes.eyes_look import look_at
-from vima_ros.nodes.eyes_pairs import Pair, Pairs, camera_topics
+from vima_ros.nodes.eyes_pairs import CameraNames, Pair, Pairs, camera_topics
 from vima_ros.nodes.eyes_scene import SceneServer
 from vima_ros.nodes.eyes_status import debug_image, status_message
 from vima_ros.nodes.eyes_views import CameraView, load_calibrations
@@ -69,6 +69,7 @@ class PerceptionNode(VimaNode):
         }
         topics = camera_topics(p.compressed, self._detector.needs_mask)
         self._pairs = Pairs(list(topics), p.sync_slop)
+        self._names = CameraNames({"front": p.front_frame, "top": p.top_frame})
         self._scene = SceneServer(self)
         for key, (kind, topic) in topics.items():
             self.listen(kind, topic, functools.partial(self._on_frame, key), qos.CAMERA)
@@ -133,7 +134,9 @@ class PerceptionNode(VimaNode):
     def _work(self, pair: Pair) -> None:
         self._eyes.rules = self.parameters.rules
         needs_mask = self._detector.needs_mask
-        seen, pictures, fault = look_at(pair, self._eyes, needs_mask, self.now_ns())
+        seen, pictures, fault = look_at(
+            pair, self._eyes, needs_mask, self.now_ns(), self._names.check
+        )
         if fault:
             self.get_logger().error(f"unexpected error:\n{fault}")
         self._results.append((pair, seen, time.monotonic()))
@@ -145,11 +148,13 @@ class PerceptionNode(VimaNode):
 
     def activated(self) -> None:
         """Begin to look."""
+        self._names.forget()
         self._worker = NewestOnly(self._guarded(self._work))
 
     def clock_jumped_back(self) -> None:
         """Frames stamped before cannot be paired with what comes, nor be handed on."""
         self._pairs.clear()
+        self._names.forget()
         if self._worker is not None:
             self._worker.clear()
 

@@ -63,6 +63,11 @@ class PerceptionParameters:
         read_only=True,
     )
     top_calibration: str = parameter("the same for the top camera", read_only=True)
+    front_frame: str = parameter(
+        "frame_id that front images carry; empty: that of the first, no other after it",
+        read_only=True,
+    )
+    top_frame: str = parameter("the same for top images", read_only=True)
     undistort: bool = parameter(
         "take the lens distortion out as front/camera_info and top/camera_info say, and refuse "
         "pictures until they do; a calibration has its own and is checked against them",

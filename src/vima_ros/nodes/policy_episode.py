@@ -38,7 +38,7 @@ class EpisodeDesk:
         timeout = node.parameters.node_timeout
         self._watched = Supervisor(NEEDED, timeout, float("inf"))
         self._patience = Patience()
-        self._status = node.create_publisher(EpisodeStatus, "episode", qos.LATCHED)
+        self._status = node.create_publisher(EpisodeStatus, "episode", qos.EPISODE)
         self._canceller = node.create_client(CancelMotion, "cancel_motion")
         self.goals = GoalServer(node, self)
         self.steps = StepServer(node, self)
@@ -146,6 +146,8 @@ class EpisodeDesk:
             self._mourn([death] if death else [])
 
     def _mourn(self, deaths: list[str]) -> None:
+        if any(sentence.startswith("arm ") for sentence in deaths):
+            self.episode.arm_lost()
         if deaths and self.episode.running:
             self.end(EpisodeStatus.NODE_DIED, "; ".join(deaths))
 

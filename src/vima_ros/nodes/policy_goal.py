@@ -71,8 +71,9 @@ class GoalServer:
                 goal, Result.UNKNOWN, "NOT_ACTIVE: the policy node is not active"
             )
         episode = self._desk.episode
-        if self.busy or episode.running:
-            what = f"prompt {episode.prompt_id}: {episode.text}" if episode.running else "a goal"
+        runs = episode.running and not episode.waiting  # who waits for step gives way
+        if self.busy or runs:
+            what = f"prompt {episode.prompt_id}: {episode.text}" if runs else "a goal"
             told = f"{what} runs; cancel it, or call reset_episode, first"
             return self._conclude(goal, Result.BUSY, told)
         self._goal, self._prompt_id, self._cancel_asked = goal, "", False

@@ -55,13 +55,19 @@ class NodeProcesses:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, names: Iterable[str], parameters: Mapping[str, Any] | None = None) -> None:
-        """Start (or, after a death, restart) executables of the package."""
+    def start(
+        self,
+        names: Iterable[str],
+        parameters: Mapping[str, Any] | None = None,
+        remap: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start (or, after a death, restart) executables of the package; ``remap`` topics."""
         overrides = [
             word
             for key, value in (parameters or {}).items()
             for word in ("-p", f"{key}:={json.dumps(value)}")
         ]
+        overrides += [w for k, v in (remap or {}).items() for w in ("-r", f"{k}:={v}")]
         for name in names:
             program = Path(get_package_prefix("vima_ros")) / "lib" / "vima_ros" / name
             with (self._log_folder / f"{name}.log").open("a") as log:
@@ -73,6 +79,14 @@ class NodeProcesses:
                     start_new_session=True,  # a Ctrl-C is ours to pass on, in order
                     preexec_fn=_die_with_parent,
                 )
+
+    def signal(self, name: str, number: int) -> None:
+        """Send a signal, such as SIGSTOP to let a process hang."""
+        self._processes[name].send_signal(number)
+
+    def pid(self, name: str) -> int:
+        """Of the process that runs the node."""
+        return self._processes[name].pid
 
     def kill(self, name: str) -> None:
         """End a process as a crash would (SIGKILL)."""

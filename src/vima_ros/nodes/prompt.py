@@ -74,7 +74,7 @@ class PromptNode(VimaNode):
         # Latched prompts, and those of a publisher that latches nothing (`ros2 topic pub`).
         for profile in (qos.LATCHED, qos.RELIABLE):
             self.listen(Prompt, "prompt", self._on_prompt, profile)
-        self.listen(EpisodeStatus, "episode", self._on_episode, qos.LATCHED)
+        self.listen(EpisodeStatus, "episode", self._on_episode, qos.EPISODE)
         self.serve(SetPrompt, "set_prompt", self._on_set_prompt)
 
     def _on_prompt(self, message: Prompt, info: dict[str, int]) -> None:

@@ -177,6 +177,12 @@ class Episode:
             return self._motion_ended(report, code, message, stamp)
         return False
 
+    def arm_lost(self) -> None:
+        """The arm node has died: what it was carrying out will not be reported any more."""
+        self.with_arm, self.with_arm_is_ours, self.moving = "", False, False
+        if self.state == State.EXECUTING:
+            self.state = State.OBSERVING
+
     def judged(self, prompt: str, verdict: Verdict, reason: str) -> None:
         """Take in what the judge of a task says, whose prompt is ``prompt``; empty: no task.
 

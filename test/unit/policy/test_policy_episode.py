@@ -185,6 +185,11 @@ class Life(RuleBasedStateMachine):
         assert not self.report(ArmReport.IDLE, self.tick(), "", "RESUMED")[0]
         self.stopped = self.paused = False
 
+    @rule()
+    def the_arm_node_dies(self):
+        self.episode.arm_lost()
+        self.with_arm = self.ours = ""
+
     @precondition(lambda self: self.ended)
     @rule(data=st.data())
     def an_end_comes_again(self, data):
