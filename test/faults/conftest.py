@@ -1,0 +1,38 @@
+"""The suite in simulation, with a relay before its cameras and its robot that can do harm."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy", reason="no ROS 2: run `make test`, which prepares it")
+pytest.importorskip("vima_msgs", reason="vima_msgs is not built: run `make test`")
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from harness import FaultySuite
+
+from vima_ros.nodes.environment import keep_to_ourselves
+
+os.environ.pop("ROS_DOMAIN_ID", None)
+keep_to_ourselves()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    running = FaultySuite(tmp_path_factory.mktemp("logs"))
+    try:
+        running.wait_until_up()
+        yield running
+    finally:
+        running.close()
+
+
+@pytest.fixture
+def suite(world):
+    """Healthy, at rest, and checked afterwards for what must never happen."""
+    world.heal()
+    yield world
+    world.heal()
+    world.check_commands()
