@@ -6,14 +6,14 @@ import math
 import numpy as np
 from sensor_msgs.msg import Image
 
-from vima_msgs.msg import ArmState
+from vima_msgs.msg import ArmCommand, ArmState
 from vima_ros.nodes import conversions, qos
 from vima_ros.specs import VIEWS
 
 HOUR = 3600 * 10**9
-# What the simulated robot publishes, and perception listens to, under other names.
+# What the simulated robot says and hears, under other names.
 TABLETOP = {f"{v}/{kind}": f"true/{v}/{kind}" for v in VIEWS for kind in ("image_raw", "mask")}
-TABLETOP["arm_state"] = "true/arm_state"
+TABLETOP |= {name: f"true/{name}" for name in ("arm_state", "arm_command")}
 
 
 class Relay:
@@ -35,7 +35,8 @@ class Relay:
                     qos.CAMERA,
                 )
         self._states = client.publisher(ArmState, "arm_state")
-        self._tool = None
+        self._to_robot = client.publisher(ArmCommand, "true/arm_command")
+        client.node.create_subscription(ArmCommand, "arm_command", self._command, qos.RELIABLE)
         client.node.create_subscription(ArmState, "true/arm_state", self._state, qos.RELIABLE)
 
     def _image(self, view, kind, message):
@@ -61,6 +62,10 @@ class Relay:
         if fault == "swapped":
             topic = f"{'top' if view == 'front' else 'front'}/{kind}"
         self._publishers[topic].publish(message)
+
+    def _command(self, message):
+        if self.robot != "deaf":
+            self._to_robot.publish(message)
 
     def _state(self, message):
         if self.robot == "silent":

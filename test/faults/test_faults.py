@@ -66,6 +66,15 @@ def test_a_robot_that_says_done_and_has_not_moved_is_stopped(suite):
     assert (last.code, last.executed) == (EpisodeStatus.STOPPED, 0)
 
 
+def test_a_robot_that_does_not_begin_is_not_waited_for(suite):
+    suite.relay.robot = "deaf"
+    goal = suite.goal("moving", max_steps=1)
+    result = goal.wait(60)
+    assert result.error_code == Result.STEP_LIMIT
+    assert "NOT_STARTED" in result.error_msg
+    assert suite.episodes.messages[-1].executed == 0
+
+
 def test_a_robot_that_falls_silent_while_moving_is_stopped(suite):
     goal = suite.goal("moving")
     before, commands = suite.states.count, suite.commands.count

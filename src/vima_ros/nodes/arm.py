@@ -27,13 +27,14 @@ ENDED = (ArmState.SUCCEEDED, ArmState.ABORTED, ArmState.STOPPED)
 class UnderWay:
     """A command that was let pass; ``sent`` once it has left, before that a person is asked.
 
-    ``since``: when it was let pass, or left [s, steady clock].
+    ``since``: when it was let pass, or left [s, steady clock]. ``begun``: the robot has said so.
     """
 
     request: Request
     approved: Approved
     since: float
     sent: bool = False
+    begun: bool = False
 
 
 class ArmNode(VimaNode):
@@ -145,6 +146,7 @@ class ArmNode(VimaNode):
         self._commands.publish(command)
         told = f"{len(approved.waypoints)} waypoints"
         if self._joints and approved.plan:
+            under_way.begun = True
             self._joints.begin(approved.plan)
             told += f", {approved.plan.duration:.1f} s of motion"
         self._report(ArmState.EXECUTING, ArmState.OK, told, request.command_id)
@@ -217,8 +219,10 @@ class ArmNode(VimaNode):
             self._joints.on_state(message)
             return
         command_id = self.under_way.request.command_id if self.under_way else ""
-        if command_id and message.command_id == command_id and message.state in ENDED:
-            self._robot_ended(message)
+        if self.under_way and command_id and message.command_id == command_id:
+            self.under_way.begun = True
+            if message.state in ENDED:
+                self._robot_ended(message)
 
     def _robot_ended(self, message: ArmState) -> None:
         """A robot that is given waypoints says that it is done with them."""

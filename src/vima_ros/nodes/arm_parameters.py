@@ -55,6 +55,12 @@ class ArmParameters:
         high=60,
         read_only=True,
     )
+    start_timeout: float = parameter(
+        "a robot without urdf has to report its command as EXECUTING within this; 0: never [s]",
+        low=0,
+        high=60,
+        read_only=True,
+    )
     state_timeout: float = parameter(
         "stop when arm_state or joint_states are silent this long while moving; 0: never [s]",
         low=0,

@@ -76,6 +76,14 @@ class ArmWatch:
             for watched in (self._manager, self._policy):
                 watched.heard(name, message.state, time.monotonic())
 
+    def _check_begun(self, under_way: Any, now: float) -> None:
+        """A command may get lost on its way to a robot that was not connected yet."""
+        patience = self._node.parameters.start_timeout
+        if not under_way.begun and 0 < patience < now - under_way.since:
+            self._node.hold()
+            why = f"the robot has not begun within {patience:g} s"
+            self._node.end_motion(ArmState.ABORTED, ArmState.NOT_STARTED, why)
+
     def _look(self) -> None:
         node, now = self._node, time.monotonic()
         reasons = self._manager.find_dead(now)
@@ -87,8 +95,9 @@ class ArmWatch:
                 reasons += [] if node.active else ["the arm node was deactivated"]
                 silence = self._robot.silent(now)
                 reasons += [silence] if silence else []
+                self._check_begun(under_way, now)
                 overdue = node.parameters.command_timeout
-                if not reasons and now - under_way.since > overdue:
+                if node.under_way and not reasons and now - under_way.since > overdue:
                     why = f"the robot did not end {under_way.request.command_id} in {overdue} s"
                     node.hold()
                     node.end_motion(ArmState.ABORTED, ArmState.TIMEOUT, why)

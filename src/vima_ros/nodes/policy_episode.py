@@ -74,7 +74,7 @@ class EpisodeDesk:
         """Begin an episode; one that runs ends as REPLACED. ``steps`` 0: the configured limit."""
         if self.episode.running:
             self.end(EpisodeStatus.REPLACED, f"by prompt {message.prompt_id}", finish=True)
-        p, self.action = self._node.parameters, None
+        p, self.action, self._arm_answer = self._node.parameters, None, None
         self.episode = self.episode.begin(
             message.prompt_id,
             message.text,
