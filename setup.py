@@ -4,7 +4,7 @@ from setuptools import find_packages, setup
 
 NODES = ["perception", "prompt", "policy", "arm", "manager", "tabletop"]
 TOOLS = ["send_prompt", "replay", "demo", "bench", "convert_checkpoint", "demonstrate", "oracle"]
-TOOLS += ["train_detector", "evaluate_detector", "calibrate", "assets"]
+TOOLS += ["train_detector", "evaluate_detector", "calibrate", "assets", "sim"]
 
 setup(
     name="vima_ros",

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from harness import FaultySuite, violations
+from rclpy.action import ActionClient
 from std_srvs.srv import Trigger
 
 from vima_msgs.action import ExecutePrompt
@@ -42,6 +43,13 @@ class Chaos:
         self.counts = collections.Counter()
         self.ends, self.without_end = collections.Counter(), []
         self.wounded = set()
+        node = (
+            suite.client.node
+        )  # what these send is not waited for: who should answer may be dead
+        names = ("stop", "resume", "reset_episode")
+        self.callers = {name: node.create_client(Trigger, name) for name in names}
+        self.stepper = node.create_client(StepPolicy, "step")
+        self.rival = ActionClient(node, ExecutePrompt, "execute_prompt")
 
     # --- the faults
 
@@ -72,8 +80,7 @@ class Chaos:
         return "reset_episode"
 
     def step(self):
-        client = self.suite.client.node.create_client(StepPolicy, "step")
-        client.call_async(StepPolicy.Request())
+        self.stepper.call_async(StepPolicy.Request())
         return "step while it runs"
 
     def prompt(self):
@@ -86,8 +93,7 @@ class Chaos:
         return "flood of prompts"
 
     def second_goal(self):
-        goal = Goal(self.suite.client, Prompt(text=TEXT), 1)
-        goal.cancel()
+        self.rival.send_goal_async(ExecutePrompt.Goal(prompt=Prompt(text=TEXT), max_steps=1))
         return "second goal"
 
     def action(self):
@@ -119,9 +125,7 @@ class Chaos:
         return f"{victim} {word}"
 
     def _call(self, name):
-        """Not waited for: who should answer may be dead."""
-        client = self.suite.client.node.create_client(Trigger, name)
-        client.call_async(Trigger.Request())
+        self.callers[name].call_async(Trigger.Request())
 
     # --- episodes
 
@@ -139,14 +143,17 @@ class Chaos:
         cheap += [self.action, self.prompt, self.second_goal, self.step, self.cameras, self.robot]
         for _ in range(count):
             fault = r.choice(cheap)
-            if r.random() < 0.04:
+            if r.random() < 0.02:
                 fault = r.choice([self.kill, self.hang])
             elif r.random() < 0.03:
                 fault = r.choice([self.reset, self.flood])
             elif goal is not None and r.random() < 0.03:
                 fault = self.cancel(goal)
-            _pause(r.uniform(0.0, 0.4))
+            _pause(r.uniform(0.0, 0.25))
             self.counts[fault()] += 1
+        if r.random() < 0.7:  # else what is broken stays so to the end
+            self.recover()
+            self.resume()
         self.end(goal, prompt_id, before)
         self.mend()
 
@@ -189,7 +196,7 @@ class Chaos:
 
     def run(self, faults, tell=lambda line: None):
         while sum(self.counts.values()) < faults:
-            self.episode(self.random.randint(2, 7))
+            self.episode(self.random.randint(4, 12))
             tell(f"{sum(self.counts.values())} faults, {sum(self.ends.values())} episodes")
 
     def violations(self):

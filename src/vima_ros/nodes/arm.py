@@ -25,14 +25,16 @@ ENDED = (ArmState.SUCCEEDED, ArmState.ABORTED, ArmState.STOPPED)
 
 @dataclass
 class UnderWay:
-    """A command that was let pass; ``sent`` once it has left, before that a person is asked.
+    """A command that was let pass.
 
-    ``since``: when it was let pass, or left [s, steady clock]. ``begun``: the robot has said so.
+    ``since``: when that was, or when it left [s, steady clock]. ``planning_time`` of gate and plan
+    [s]. ``sent``: it has left; before that a person is asked. ``begun``: the robot has said so.
     """
 
     request: Request
     approved: Approved
     since: float
+    planning_time: float = 0.0
     sent: bool = False
     begun: bool = False
 
@@ -96,14 +98,11 @@ class ArmNode(VimaNode):
             return
         finally:
             self._seen.append(command_id)
-        self.meter.worked(
-            {
-                "age of observation": (self.now_ns() - request.observation_stamp) / 1e9,
-                "gate": time.perf_counter() - began,
-            }
-        )
+        planning = time.perf_counter() - began
+        age = (self.now_ns() - request.observation_stamp) / 1e9
+        self.meter.worked({"age of observation": age, "gate": planning})
         with self.lock:
-            self.under_way = UnderWay(request, approved, time.monotonic())
+            self.under_way = UnderWay(request, approved, time.monotonic(), planning)
             if self._confirmer:
                 self._confirmer.ask(request, approved.waypoints)
             else:
@@ -139,6 +138,7 @@ class ArmNode(VimaNode):
         self._watch.begin()
         command = ArmCommand(
             command_id=request.command_id,
+            planning_time=under_way.planning_time,
             waypoints=conversions.waypoints_to_message(approved.waypoints),
         )
         command.header.frame_id = self.parameters.base_frame

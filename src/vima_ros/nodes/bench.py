@@ -11,7 +11,7 @@ from typing import Any
 from rclpy.utilities import remove_ros_args
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes import bench_perception, bench_simulation, bench_transport
+from vima_ros.nodes import bench_episode, bench_perception, bench_simulation, bench_transport
 from vima_ros.perception.detectors.registry import DETECTORS
 from vima_ros.policy.benchmark import plan as planning
 from vima_ros.policy.benchmark.tables import describe, tables
@@ -25,7 +25,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "part",
         nargs="?",
-        choices=("perception", "policy", "simulation", "transport"),
+        choices=("perception", "policy", "simulation", "transport", "episode"),
         help="only this; default: all",
     )
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for bench.md, .json")
@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument("--repeat", type=int, default=plan.repeat, help="turns")
     group.add_argument("--agreement-size", default=plan.agreement_size)
     eyes = bench_perception.PerceptionPlan()
+    parser.add_argument("--decisions", type=int, default=200, help="of the part episode")
     group = parser.add_argument_group("perception")
     group.add_argument("--detector", default=eyes.detector, choices=sorted(DETECTORS))
     group.add_argument("--weights", default=eyes.weights, help="file; none: the detector's own")
@@ -93,6 +94,9 @@ def main(args: list[str] | None = None) -> None:
             _progress("transport")
             results["transport"] = bench_transport.run()
             page += ["## Transport", *bench_transport.show(results["transport"])]
+        if options.part in (None, "episode"):
+            results["episode"] = bench_episode.run(options.decisions, options.out, _progress)
+            page += ["## Episode", *bench_episode.show(results["episode"])]
     except VimaError as error:
         sys.exit(f"bench: {error.code}: {error}")
     except KeyboardInterrupt:

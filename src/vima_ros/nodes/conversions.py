@@ -159,6 +159,7 @@ def decision_to_message(
         pose0=pose0,
         pose1=pose1,
         confidence=decision.confidence,
+        inference_time=decision.timings.get("total", 0.0),
         observation_stamp=seen.header.stamp,
         front_stamp=seen.front.header.stamp,
         top_stamp=seen.top.header.stamp,

@@ -80,6 +80,10 @@ class NodeProcesses:
                     preexec_fn=_die_with_parent,
                 )
 
+    def ended(self) -> list[str]:
+        """Those that have ended by themselves."""
+        return [name for name, process in self._processes.items() if process.poll() is not None]
+
     def signal(self, name: str, number: int) -> None:
         """Send a signal, such as SIGSTOP to let a process hang."""
         self._processes[name].send_signal(number)

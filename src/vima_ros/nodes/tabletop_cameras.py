@@ -33,20 +33,24 @@ class Cameras:
         self._markers = node.create_publisher(MarkerArray, "markers", qos.RELIABLE)
 
     def take_pictures(self) -> None:
-        """All of one moment, all with the stamp of that moment."""
+        """All of one moment, all with one stamp: the world stands still while it is rendered."""
+        render = {"image_raw": self._world.render, "mask": self._world.render_mask}
+        rendered = [
+            (view, name, publisher, render[name](view))
+            for view, publishers in self._views.items()
+            for name, publisher in publishers.items()
+            if name in render and publisher.get_subscription_count()
+        ]
+        seen = self._overview.get_subscription_count()
+        overview = self._world.render_overview() if seen else None
         stamp = self._node.get_clock().now().to_msg()
+        for view, name, publisher, picture in rendered:
+            encoding = "rgb8" if name == "image_raw" else "mono8"
+            publisher.publish(images.encode(picture, encoding, stamp, f"{view}_camera"))
         for view, publishers in self._views.items():
-            frame = f"{view}_camera"
-            publishers["camera_info"].publish(_camera_info(view, stamp, frame))
-            if publishers["mask"].get_subscription_count():
-                mask = self._world.render_mask(view)
-                publishers["mask"].publish(images.encode(mask, "mono8", stamp, frame))
-            if publishers["image_raw"].get_subscription_count():
-                picture = self._world.render(view)
-                publishers["image_raw"].publish(images.encode(picture, "rgb8", stamp, frame))
-        if self._overview.get_subscription_count():
-            picture = self._world.render_overview()
-            self._overview.publish(images.encode(picture, "rgb8", stamp, "overview_camera"))
+            publishers["camera_info"].publish(_camera_info(view, stamp, f"{view}_camera"))
+        if overview is not None:
+            self._overview.publish(images.encode(overview, "rgb8", stamp, "overview_camera"))
         if self._markers.get_subscription_count():
             self._markers.publish(self._true_poses(stamp))
 

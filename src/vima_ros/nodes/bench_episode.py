@@ -1,0 +1,137 @@
+"""From shutter to command, stage by stage, and from a call of stop to the last command."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from vima_msgs.action import ExecutePrompt
+from vima_msgs.msg import ArmCommand, ArmState, PerceptionStatus, PolicyAction
+from vima_ros.errors import VimaError
+from vima_ros.nodes import conversions, qos
+from vima_ros.nodes.client import Client
+from vima_ros.nodes.environment import keep_to_ourselves
+from vima_ros.nodes.goal import Goal
+from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.nodes.shows import SHOWS, make_prompt
+from vima_ros.replay.report import format_table
+
+NODES = ["tabletop", "perception", "prompt", "policy", "arm", "manager"]
+PARAMETERS = {"real_time_factor": 10.0, "rate": 5.0, "max_failures": 500}
+STOPS = 40
+STAGES = {  # of a decision [s]
+    "shutter to observation": "perception: transport, decoding, detector, crops, identities",
+    "observation to decision": "transport, encoding, the policy",
+    "decision to command": "transport, the gate, planning of the UR5e",
+    "shutter to command": "all of it",
+    "not computing": "all but perception's, the policy's and the gate's own work",
+}
+
+
+def run(decisions: int, out: Path, progress: Callable[[str], None]) -> dict[str, Any]:
+    """Measure on the simulated UR5e, all nodes as processes. Raises VimaError."""
+    keep_to_ourselves()
+    with (
+        NodeProcesses(out / "logs", robot="tabletop") as processes,
+        Client("bench_episode") as client,
+    ):
+        processes.start(NODES, PARAMETERS)
+        client.wait_for_active(NODES, check=processes.check_alive)
+        progress(f"episode: {decisions} decisions in simulation")
+        stages = _decisions(client, decisions)
+        progress(f"episode: {STOPS} stops at random moments")
+        return {"stages": stages, "stops": _stops(client)}
+
+
+def _decisions(client: Client, count: int) -> dict[str, list[float]]:
+    seen = client.listen(PerceptionStatus, "perception_status", qos.EPISODE)
+    actions = client.listen(PolicyAction, "action")
+    commands = client.listen(ArmCommand, "arm_command")
+    while sum(bool(m.waypoints) for m in commands.messages) < count:
+        left = count - sum(bool(m.waypoints) for m in commands.messages)
+        result = Goal(client, make_prompt(SHOWS[0], 0), min(left, 12)).wait(600)
+        if result.error_code != ExecutePrompt.Result.STEP_LIMIT:
+            raise VimaError("NOT_MEASURED", f"an episode ended early: {result.error_msg}")
+    looked = {conversions.stamp_to_ns(m.header.stamp): m for m in seen.messages}
+    decided = {conversions.action_id(m): m for m in actions.messages}
+    stages: dict[str, list[float]] = {name: [] for name in STAGES}
+    for command in commands.messages:
+        action = decided.get(command.command_id)
+        shutter = conversions.stamp_to_ns(action.observation_stamp) if action else 0
+        status = looked.get(shutter)
+        if not command.waypoints or action is None or status is None:
+            continue
+        at_decision = (conversions.stamp_to_ns(action.header.stamp) - shutter) / 1e9
+        at_command = (conversions.stamp_to_ns(command.header.stamp) - shutter) / 1e9
+        computing = status.detection_time + action.inference_time + command.planning_time
+        values = (
+            status.age,
+            at_decision - status.age,
+            at_command - at_decision,
+            at_command,
+            at_command - computing,
+        )
+        for name, value in zip(STAGES, values, strict=True):
+            stages[name].append(value)
+    return stages
+
+
+def _stops(client: Client) -> list[float]:
+    """From the call to the last message that moves anything [s]; below 0: that was before it."""
+    moving: list[tuple[float, str]] = []
+
+    def note(topic: str, message: Any) -> None:
+        if topic == "joint_trajectory" and len(message.points) == 1:
+            return  # hold where you are
+        if topic == "arm_command" and not message.waypoints:
+            return
+        moving.append((time.monotonic(), topic))
+
+    for kind, topic in ((ArmCommand, "arm_command"), (JointTrajectory, "joint_trajectory")):
+        client.node.create_subscription(
+            kind, topic, lambda m, topic=topic: note(topic, m), qos.RELIABLE
+        )
+    states = client.listen(ArmState, "arm_state")
+    pick = random.Random(0)  # noqa: S311  # moments, not secrets
+    latencies = []
+    goal = Goal(client, make_prompt(SHOWS[0], 0), 500)
+    for _ in range(STOPS):
+        before = len(moving)
+        client.wait_until(lambda before=before: len(moving) > before, "motion", 60)
+        time.sleep(pick.uniform(0.0, 0.8))  # a random moment: of moving, looking or planning
+        marks = states.count
+        called = time.monotonic()
+        client.call(Trigger, "stop", Trigger.Request())
+        states.wait(lambda m: m.judged and m.state == ArmState.STOPPED, 10, "STOPPED", marks)
+        client.call(Trigger, "resume", Trigger.Request())
+        resumed = time.monotonic()
+        late = [at for at, _ in moving if called < at < resumed - 0.001]
+        latencies.append(max(late, default=called) - called)
+    goal.cancel()
+    goal.wait(60)
+    return latencies
+
+
+def show(results: dict[str, Any]) -> list[str]:
+    """Paragraphs and tables of what ``run`` gave."""
+    rows = []
+    for name, what in STAGES.items():
+        p50, p99 = 1e3 * np.percentile(results["stages"][name], (50, 99))
+        rows.append([name, f"{p50:.1f}", f"{p99:.1f}", what])
+    total = np.array(results["stages"]["shutter to command"])
+    share = np.median(np.array(results["stages"]["not computing"]) / total)
+    stops = 1e3 * np.array(results["stops"])
+    return [
+        f"{len(total)} decisions on the simulated UR5e, milliseconds. {100 * share:.0f} % of the "
+        "way from shutter to command is not computing (median).",
+        format_table(["stage", "p50", "p99", "holds"], rows),
+        f"From the call of `stop` to the last command that moves anything, {len(stops)} times: "
+        f"median {np.median(stops):.1f} ms, longest {stops.max():.1f} ms",
+    ]

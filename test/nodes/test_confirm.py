@@ -1,0 +1,131 @@
+"""A person's yes before each motion: by service, by topic; a no; nobody there; cancelled."""
+
+import pytest
+from conftest import ALL_NODES
+from std_srvs.srv import Trigger
+
+from vima_msgs.action import ExecutePrompt
+from vima_msgs.msg import (
+    ArmCommand,
+    ArmState,
+    Confirmation,
+    ConfirmationRequest,
+    EpisodeStatus,
+    Prompt,
+    PromptAsset,
+)
+from vima_msgs.srv import CaptureAsset, ConfirmMotion
+from vima_ros.nodes import qos
+from vima_ros.nodes.client import Client
+from vima_ros.nodes.goal import Goal
+from vima_ros.nodes.processes import NodeProcesses
+
+Result = ExecutePrompt.Result
+
+
+class Careful:
+    """The suite with confirm: true."""
+
+    def __init__(self, folder):
+        self.processes = NodeProcesses(folder, robot="flying_tool", namespace="/careful")
+        parameters = {"real_time_factor": 10.0, "confirm": True, "confirm_timeout": 4.0}
+        self.processes.start(ALL_NODES, {**parameters, "library": str(folder / "assets")})
+        self.client = Client("person", "/careful")
+        self.requests = self.client.listen(
+            ConfirmationRequest, "confirmation_request", qos.EPISODE
+        )
+        self.commands = self.client.listen(ArmCommand, "arm_command")
+        self.states = self.client.listen(ArmState, "arm_state")
+        self.episodes = self.client.listen(EpisodeStatus, "episode", qos.EPISODE)
+        self.answers = self.client.publisher(Confirmation, "confirmation")
+        self.client.wait_for_active(ALL_NODES, 120, self.processes.check_alive)
+        request = CaptureAsset.Request(name="all", kind=PromptAsset.KIND_SCENE)
+        self.client.wait_until(
+            lambda: self.client.call(CaptureAsset, "capture_asset", request).success, "a capture"
+        )
+
+    def ask(self, max_steps=1):
+        """A goal, and the request that it leads to."""
+        before = self.requests.count
+        goal = Goal(self.client, Prompt(text="Put the {all} aside."), max_steps)
+        request = self.requests.wait(lambda m: bool(m.command_id), 60, "a request", before)
+        return goal, request
+
+    def answer(self, command_id, accept):
+        request = ConfirmMotion.Request(command_id=command_id, accept=accept)
+        return self.client.call(ConfirmMotion, "confirm", request)
+
+    def sent(self, request):
+        return [
+            m for m in self.commands.messages if m.command_id == request.command_id and m.waypoints
+        ]
+
+
+@pytest.fixture(scope="module")
+def careful(tmp_path_factory):
+    running = Careful(tmp_path_factory.mktemp("logs"))
+    yield running
+    running.client.close()
+    running.processes.stop()
+
+
+@pytest.mark.parametrize("way", ["service", "topic"])
+def test_nothing_moves_before_the_yes_and_what_was_shown_moves_after_it(careful, way):
+    goal, request = careful.ask()
+    assert careful.sent(request) == []
+    assert len(request.waypoints) == 6
+    assert "pick_place from (" in request.text
+    if way == "service":
+        assert careful.answer(request.command_id, True).success
+    else:
+        careful.answers.publish(Confirmation(command_id=request.command_id, accept=True))
+    assert goal.wait(60).error_code == Result.STEP_LIMIT
+    assert careful.sent(request)[0].waypoints == request.waypoints
+    cleared = careful.requests.messages[-1]
+    assert cleared.command_id == ""
+
+
+def test_a_no_is_a_refusal_that_ends_the_episode(careful):
+    goal, request = careful.ask(5)
+    assert careful.answer(request.command_id, False).success
+    result = goal.wait(30)
+    assert result.error_code == Result.REFUSED
+    assert "NOT_CONFIRMED" in result.error_msg
+    assert careful.sent(request) == []
+
+
+def test_nobody_says_yes(careful):
+    goal, request = careful.ask(5)
+    result = goal.wait(30)
+    assert result.error_code == Result.REFUSED
+    assert "nobody said yes within 4 s" in result.error_msg
+    assert careful.sent(request) == []
+    late = careful.answer(request.command_id, True)
+    assert not late.success
+    assert "nothing does" in late.message
+
+
+def test_a_yes_to_something_else_moves_nothing(careful):
+    goal, request = careful.ask(5)
+    answer = careful.answer("something else", True)
+    assert not answer.success
+    assert request.command_id in answer.message
+    goal.cancel()
+    assert goal.wait(30).error_code == Result.CANCELLED
+    assert careful.sent(request) == []
+
+
+@pytest.mark.parametrize("by", ["cancel", "stop"])
+def test_what_waits_is_dropped(careful, by):
+    goal, request = careful.ask(5)
+    if by == "cancel":
+        goal.cancel()
+        assert goal.wait(30).error_code == Result.CANCELLED
+    else:
+        assert careful.client.call(Trigger, "stop", Trigger.Request()).success
+    assert not careful.answer(request.command_id, True).success
+    if by == "stop":
+        goal.cancel()
+        goal.wait(30)
+        assert careful.client.call(Trigger, "resume", Trigger.Request()).success
+    assert careful.sent(request) == []
