@@ -3,6 +3,8 @@
 import threading
 
 import pytest
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
 from vima_msgs.action import ExecutePrompt
@@ -12,10 +14,13 @@ from vima_msgs.msg import (
     EpisodeStatus,
     Prompt,
     PromptAsset,
+    TaskStatus,
 )
 from vima_msgs.srv import CaptureAsset, SetPrompt, StepPolicy
 from vima_ros.nodes import qos
 from vima_ros.nodes.goal import Goal
+from vima_ros.nodes.oracle import OracleDriver
+from vima_ros.sim.tasks import find_task
 
 Result = ExecutePrompt.Result
 ENDED = (ArmState.SUCCEEDED, ArmState.ABORTED, ArmState.STOPPED)
@@ -202,3 +207,28 @@ def test_an_episode_that_decides_by_itself_takes_no_steps(arm):
     assert arm.call(StepPolicy, "step").code == "BUSY"
     goal.cancel()
     goal.wait(30)
+
+
+def test_the_judges_success_ends_the_episode(arm):
+    """The oracle acts in the policy's place; the judge of the task says that it is done."""
+    task = find_task("visual_manipulation")
+    quiet = SetParameters.Request(
+        parameters=[Parameter("send_prompt", value=False).to_parameter_msg()]
+    )
+    arm.client.call(SetParameters, "tabletop/set_parameters", quiet)
+    prompts = arm.client.listen(Prompt, "task_prompt", qos.LATCHED)
+    driver = OracleDriver(arm.client)
+    episode = task.sample(3, None)
+    oracle = task.oracle(episode)
+    status = driver.load(task.name, episode.level.value, 3)
+    prompt = prompts.wait(lambda m: m.text == episode.prompt, 15, "the task's prompt")
+    answer = arm.client.call(SetPrompt, "set_prompt", SetPrompt.Request(prompt=prompt, hold=True))
+    assert answer.success, answer.message
+    arm.episodes.wait(lambda m: m.prompt_id == answer.prompt_id and m.waiting, 15, "it waits")
+    while status.outcome == TaskStatus.RUNNING:
+        status = driver.act(task, oracle.act(driver.world_state(episode, status)), status)
+    assert status.outcome == TaskStatus.SUCCESS
+    ended = arm.episodes.wait(
+        lambda m: m.prompt_id == answer.prompt_id and m.state > EpisodeStatus.PAUSED, 15, "its end"
+    )
+    assert (ended.state, ended.code) == (EpisodeStatus.FINISHED, EpisodeStatus.SUCCESS)

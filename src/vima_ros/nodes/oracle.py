@@ -50,15 +50,16 @@ class OracleDriver:
         """
         episode = task.sample(seed, level)
         oracle = task.oracle(episode)
-        status = self._load(task.name, episode.level.value, seed)
+        status = self.load(task.name, episode.level.value, seed)
         while status.outcome == TaskStatus.RUNNING:
-            poses = oracle.act(self._world_state(episode, status))
+            poses = oracle.act(self.world_state(episode, status))
             if poses is None:
                 raise VimaError("GAVE_UP", f"the oracle sees nothing left to do; {status.reason}")
-            status = self._act(task, poses, status)
+            status = self.act(task, poses, status)
         return status
 
-    def _load(self, task: str, level: str, seed: int) -> TaskStatus:
+    def load(self, task: str, level: str, seed: int) -> TaskStatus:
+        """Set a task up; its judge's first word. Raises VimaError: NOT_LOADED, TIMEOUT."""
         before = self._statuses.count
         answer = self._client.call(
             LoadTask, "load_task", LoadTask.Request(task=task, level=level, seed=seed)
@@ -72,7 +73,7 @@ class OracleDriver:
             before,
         )
 
-    def _world_state(self, episode: Episode, status: TaskStatus) -> WorldState:
+    def world_state(self, episode: Episode, status: TaskStatus) -> WorldState:
         """As it is after what was judged last."""
         judged = conversions.stamp_to_ns(status.header.stamp)
         self._seen = self._markers.wait(
@@ -84,7 +85,8 @@ class OracleDriver:
         poses = {m.ns: conversions.pose_from_message(m.pose) for m in self._seen.markers}
         return WorldState(poses, episode.scene)
 
-    def _act(self, task: Task, poses: tuple[Pose, Pose], status: TaskStatus) -> TaskStatus:
+    def act(self, task: Task, poses: tuple[Pose, Pose], status: TaskStatus) -> TaskStatus:
+        """One action by gate and arm; what the judge says of it. Raises VimaError as ``run``."""
         workspace = Workspace()
         chosen = Action.from_poses(*poses, workspace, primitive(task))
         action = PolicyAction(

@@ -166,8 +166,8 @@ def _watch(client: Client, prompt: PromptMessage, max_steps: int) -> int:
     finally:
         goal.close()
     name = "SUCCESS" if result.error_code == Result.NONE else NAMES[result.error_code]
-    text = f"{name} after {result.steps} decisions"
-    print(f"{text}: {result.error_msg}" if result.error_msg else text)
+    said = result.error_msg.removeprefix(f"{name}: ")
+    print(f"{name}: {said}" if said else f"{name} after {result.steps} decisions")
     return EXIT.get(result.error_code, 8)
 
 
