@@ -7,7 +7,7 @@ import pytest
 
 NODES = Path(__file__).parents[1] / "src" / "vima_ros" / "nodes"
 ALLOWED = {
-    "ArmCommand": {"arm.py", "manager.py"},  # the manager's have no waypoints: stop
+    "ArmCommand": {"arm_motion.py", "manager.py"},  # the manager's have no waypoints: stop
     "JointTrajectory": {"joint_arm.py"},
     "ToolCommand": {"joint_arm.py"},
 }

@@ -16,7 +16,9 @@ import time
 from pathlib import Path
 
 from harness import FaultySuite, violations
+from rcl_interfaces.srv import SetParameters
 from rclpy.action import ActionClient
+from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
 from vima_msgs.action import ExecutePrompt
@@ -32,6 +34,7 @@ ROBOT = ("lies", "silent", "nowhere", "deaf")
 VICTIMS = ("policy", "arm", "perception", "prompt", "manager")
 NAMES = {v: k for k, v in vars(ExecutePrompt.Result).items() if k.isupper() and isinstance(v, int)}
 TEXT = "Put the {all} aside."
+MOST_STEPS = 5
 LONGEST = 40.0  # an episode takes, faults and all [s]
 
 
@@ -43,6 +46,10 @@ class Chaos:
         self.counts = collections.Counter()
         self.ends, self.without_end = collections.Counter(), []
         self.wounded = set()
+        suite.parameters["max_steps"] = MOST_STEPS  # of what is restarted
+        steps = Parameter("max_steps", value=MOST_STEPS).to_parameter_msg()
+        request = SetParameters.Request(parameters=[steps])
+        suite.call(SetParameters, "policy/set_parameters", request)
         node = (
             suite.client.node
         )  # what these send is not waited for: who should answer may be dead

@@ -57,23 +57,25 @@ class Confirmer:
             self._node.get_logger().warning(f"confirmation: {why}")
 
     def _answer(self, command_id: str, accept: bool) -> tuple[bool, str]:
-        waiting = self._node.under_way
+        waiting = self._node.motion.under_way
         if waiting is None or waiting.sent or waiting.request.command_id != command_id:
             is_it = waiting.request.command_id if waiting and not waiting.sent else "nothing"
             return False, f"{command_id!r} does not wait for a yes; {is_it} does"
         if not accept:
-            self._node.drop(VimaError(GateCode.NOT_CONFIRMED.value, "a person said no"))
+            self._node.motion.drop(VimaError(GateCode.NOT_CONFIRMED.value, "a person said no"))
             return True, "it will not be done"
         self.clear()
         self._node.confirmed(waiting)
         return True, "confirmed"
 
     def _look(self) -> None:
-        waiting = self._node.under_way
+        waiting = self._node.motion.under_way
         if waiting is None or waiting.sent:
             return
         if time.monotonic() - waiting.since > self._timeout:
             told = f"nobody said yes within {self._timeout:g} s"
-            self._node.drop(VimaError(GateCode.NOT_CONFIRMED.value, told))
+            self._node.motion.drop(VimaError(GateCode.NOT_CONFIRMED.value, told))
         elif not self._node.active:
-            self._node.drop(VimaError(GateCode.NOT_ACTIVE.value, "the arm node was deactivated"))
+            self._node.motion.drop(
+                VimaError(GateCode.NOT_ACTIVE.value, "the arm node was deactivated")
+            )

@@ -26,12 +26,12 @@ class ArmServices:
             node.serve(kind, name, callback, callback_group=group)
 
     def _on_stop(self, request: Any, response: Any) -> Any:
-        self._node.stop("stop was called")
+        self._node.motion.stop("stop was called")
         response.success, response.message = True, "stopped; call resume to go on"
         return response
 
     def _on_resume(self, request: Any, response: Any) -> Any:
-        was = self._node.resume()
+        was = self._node.motion.resume()
         response.success, response.message = True, f"was stopped because: {was or 'it was not'}"
         return response
 
@@ -40,22 +40,23 @@ class ArmServices:
             response.message = "no prompt_id; valid: that of an episode"
             return response
         response.success = True
-        with self._node.lock:
-            self._node.cancelled.append(request.prompt_id)
+        with self._node.motion.lock:
+            self._node.motion.cancelled.append(request.prompt_id)
             response.message = self._cancel(request.prompt_id, request.finish)
         return response
 
     def _cancel(self, prompt_id: str, finish: bool) -> str:
-        under_way = self._node.under_way
+        motion = self._node.motion
+        under_way = motion.under_way
         if under_way is None or under_way.request.prompt_id != prompt_id:
             return "nothing of it was under way"
         command_id = under_way.request.command_id
         if not under_way.sent:
             why = "its episode ended before a person said yes"
-            self._node.drop(VimaError(GateCode.CANCELLED.value, why))
+            motion.drop(VimaError(GateCode.CANCELLED.value, why))
             return f"{command_id} is dropped"
         if finish:
             return f"{command_id} goes on to its end"
-        self._node.hold()
-        self._node.end_motion(ArmState.ABORTED, ArmState.CANCELLED, "its episode has ended")
+        motion.hold()
+        motion.end(ArmState.ABORTED, ArmState.CANCELLED, "its episode has ended")
         return f"{command_id} has ended where it was"

@@ -80,16 +80,16 @@ class ArmWatch:
         """A command may get lost on its way to a robot that was not connected yet."""
         patience = self._node.parameters.start_timeout
         if not under_way.begun and 0 < patience < now - under_way.since:
-            self._node.hold()
+            self._node.motion.hold()
             why = f"the robot has not begun within {patience:g} s"
-            self._node.end_motion(ArmState.ABORTED, ArmState.NOT_STARTED, why)
+            self._node.motion.end(ArmState.ABORTED, ArmState.NOT_STARTED, why)
 
     def _look(self) -> None:
-        node, now = self._node, time.monotonic()
+        node, motion, now = self._node, self._node.motion, time.monotonic()
         reasons = self._manager.find_dead(now)
         policy_deaths = self._policy.find_dead(now)
-        with node.lock:
-            under_way = node.under_way
+        with motion.lock:
+            under_way = motion.under_way
             if under_way is not None and under_way.sent:
                 reasons += policy_deaths
                 reasons += [] if node.active else ["the arm node was deactivated"]
@@ -97,10 +97,10 @@ class ArmWatch:
                 reasons += [silence] if silence else []
                 self._check_begun(under_way, now)
                 overdue = node.parameters.command_timeout
-                if node.under_way and not reasons and now - under_way.since > overdue:
+                if motion.under_way and not reasons and now - under_way.since > overdue:
                     why = f"the robot did not end {under_way.request.command_id} in {overdue} s"
-                    node.hold()
-                    node.end_motion(ArmState.ABORTED, ArmState.TIMEOUT, why)
+                    motion.hold()
+                    motion.end(ArmState.ABORTED, ArmState.TIMEOUT, why)
                     reasons.append(why)
             if reasons:
-                node.stop("; ".join(reasons))
+                motion.stop("; ".join(reasons))

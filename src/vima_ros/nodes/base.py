@@ -6,13 +6,11 @@ import contextlib
 import functools
 import inspect
 import sys
-import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from lifecycle_msgs.msg import State
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockChange, ClockType, JumpThreshold, TimeJump
@@ -25,15 +23,13 @@ from rclpy.executors import (
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.task import Future
 
-from vima_msgs.msg import Heartbeat
 from vima_ros.errors import VimaError
-from vima_ros.nodes import parameters, qos
+from vima_ros.nodes import parameters
 from vima_ros.nodes.environment import use_fastdds_profile
 from vima_ros.nodes.meter import Meter
+from vima_ros.nodes.signs_of_life import SignsOfLife
 
 NAMESPACE = "vima"  # unless __ns is remapped
-HEARTBEAT_PERIOD = 0.2  # [s]
-DIAGNOSTICS_PERIOD = 1.0  # [s]
 
 
 class VimaNode(LifecycleNode):
@@ -57,18 +53,13 @@ class VimaNode(LifecycleNode):
         self.awaiting = ReentrantCallbackGroup()
         self._state = State.PRIMARY_STATE_UNCONFIGURED
         self._before_configure: list[set] = []
-        self._heartbeat = self.create_publisher(Heartbeat, "heartbeat", qos.RELIABLE)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.RELIABLE)
         # Wall time, whatever use_sim_time says: a stopped simulation must not look like a death.
         self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
-        self.every(DIAGNOSTICS_PERIOD, self._diagnose, clock=self.steady_clock)
         self._jumps = self.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1)),
             post_callback=self._on_jump,
         )
-        self._ended = threading.Event()
-        self._pulse = threading.Thread(target=self._beat_on, daemon=True)
-        self._pulse.start()
+        self._life = SignsOfLife(self, lambda: self._state, self._vital_signs)
 
     # --- for subclasses
 
@@ -225,44 +216,16 @@ class VimaNode(LifecycleNode):
             self.get_logger().warning("simulation time jumped back; earlier stamps are forgotten")
             self.clock_jumped_back()
 
-    # --- signs of life
-
-    def _beat_on(self) -> None:
-        message = Heartbeat(node=self.get_fully_qualified_name())
-        while not self._ended.wait(HEARTBEAT_PERIOD):
-            message.state = self._state
-            message.header.stamp = self.get_clock().now().to_msg()
-            self._heartbeat.publish(message)
-
-    def end(self) -> None:
-        """Stop the heartbeat; to be called before the context is shut down."""
-        self._ended.set()
-        self._pulse.join()
-
-    def _diagnose(self) -> None:
+    def _vital_signs(self) -> tuple[bool, str, dict[str, Any]]:
+        """What ``diagnose`` says, and what ``meter`` counted."""
         well, sentence, values = (
             self.diagnose() if self._configured else (True, "not configured", {})
         )
-        values = {**values, **self.meter.values()}
-        status = DiagnosticStatus(
-            level=DiagnosticStatus.OK if well else DiagnosticStatus.WARN,
-            name=self.get_fully_qualified_name(),
-            hardware_id="vima_ros",
-            message=sentence,
-            values=[KeyValue(key=key, value=value) for key, value in _flat(values)],
-        )
-        message = DiagnosticArray(status=[status])
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(message)
+        return well, sentence, {**values, **self.meter.values()}
 
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Key and text of each value; what a dict holds has keys such as ``config.embed_dim``."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", str(value)
+    def end(self) -> None:
+        """Stop the heartbeat; to be called before the context is shut down."""
+        self._life.end()
 
 
 def run(

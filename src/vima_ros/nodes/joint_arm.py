@@ -124,7 +124,7 @@ class JointArm:
             return
         now = conversions.stamp_to_ns(message.header.stamp) / 1e9
         order = execution.update(now, self._robot)
-        with self._node.lock:
+        with self._node.motion.lock:
             if self._execution is execution:  # else it was stopped meanwhile
                 self._obey(order, execution)
 

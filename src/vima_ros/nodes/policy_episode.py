@@ -56,11 +56,11 @@ class EpisodeDesk:
         self.prompt = message
         if self.goals.wants(message.prompt_id):
             self.goals.take(message)
-        elif self.goals.busy:
+        elif self.goals.busy and not self.goals.sending:  # else it may be the goal's own
             self._node.get_logger().warning(
                 f"prompt {message.prompt_id} waits for step: an ExecutePrompt goal runs"
             )
-        else:
+        elif not self.goals.busy:
             self.begin(message, by_hand=message.hold)
 
     def begin(
@@ -111,7 +111,7 @@ class EpisodeDesk:
 
     def _end_motion(self, finish: bool) -> None:
         self._arm_answer = None
-        if self._canceller.service_is_ready():
+        if self._canceller.service_is_ready() and not self._watched.nodes["arm"].dead:
             request = CancelMotion.Request(prompt_id=self.episode.prompt_id, finish=finish)
             self._arm_answer = self._canceller.call_async(request)
 

@@ -56,6 +56,11 @@ class GoalServer:
         """Whether a goal runs."""
         return self._goal is not None
 
+    @property
+    def sending(self) -> bool:
+        """Whether the goal that runs does not know its prompt's id yet."""
+        return self.busy and not self._prompt_id
+
     def wants(self, prompt_id: str) -> bool:
         """Whether the goal that runs has sent this prompt."""
         return self.busy and prompt_id == self._prompt_id
