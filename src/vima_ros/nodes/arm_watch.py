@@ -8,10 +8,9 @@ from typing import Any
 
 from geometry_msgs.msg import Pose as PoseMessage
 
-from vima_msgs.msg import ArmState, Heartbeat
+from vima_msgs.msg import ArmState
 from vima_ros.arm.watchdog import Watchdog
 from vima_ros.geometry import Pose
-from vima_ros.nodes import qos
 from vima_ros.nodes.supervision import Supervisor
 
 PERIOD = 0.1  # between two looks [s]
@@ -35,7 +34,7 @@ class ArmWatch:
         if p.urdf:
             limits["joint_states"] = p.state_timeout
         self._robot = Watchdog(limits)
-        node.listen(Heartbeat, "heartbeat", self._on_beat, qos.RELIABLE)
+        node.follow_heartbeats(self._on_beat)
         node.every(PERIOD, self._look, clock=node.steady_clock)
 
     def begin(self) -> None:
@@ -70,11 +69,9 @@ class ArmWatch:
             if not (p.node_namespace.rstrip("/") == own and p.node_name in expected)
         )
 
-    def _on_beat(self, message: Heartbeat) -> None:
-        namespace, _, name = message.node.rpartition("/")
-        if namespace == self._node.get_namespace().rstrip("/"):
-            for watched in (self._manager, self._policy):
-                watched.heard(name, message.state, time.monotonic())
+    def _on_beat(self, name: str, state: int) -> None:
+        for watched in (self._manager, self._policy):
+            watched.heard(name, state, time.monotonic())
 
     def _check_begun(self, under_way: Any, now: float) -> None:
         """A command may get lost on its way to a robot that was not connected yet."""

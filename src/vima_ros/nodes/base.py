@@ -23,8 +23,9 @@ from rclpy.executors import (
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.task import Future
 
+from vima_msgs.msg import Heartbeat
 from vima_ros.errors import VimaError
-from vima_ros.nodes import parameters
+from vima_ros.nodes import parameters, qos
 from vima_ros.nodes.environment import use_fastdds_profile
 from vima_ros.nodes.meter import Meter
 from vima_ros.nodes.signs_of_life import SignsOfLife
@@ -98,6 +99,16 @@ class VimaNode(LifecycleNode):
     ) -> Any:
         """Subscribe; whatever the callback raises is logged and the node lives on."""
         return self.create_subscription(kind, topic, self._guarded(callback), profile, **options)
+
+    def follow_heartbeats(self, heard: Callable[[str, int], None]) -> None:
+        """Call ``heard`` with name and lifecycle state of each node beside us, at each beat."""
+
+        def take(message: Heartbeat) -> None:
+            namespace, _, name = message.node.rpartition("/")
+            if namespace == self.get_namespace().rstrip("/"):
+                heard(name, message.state)
+
+        self.listen(Heartbeat, "heartbeat", take, qos.RELIABLE)
 
     def serve(self, kind: type, name: str, callback: Callable, **options: Any) -> Any:
         """A service with ``success`` and ``message`` that answers whatever its callback raises.

@@ -10,7 +10,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from std_srvs.srv import Trigger
 
-from vima_msgs.msg import ArmCommand, Heartbeat
+from vima_msgs.msg import ArmCommand
 from vima_ros.nodes import qos
 from vima_ros.nodes.base import VimaNode, run
 from vima_ros.nodes.parameters import parameter
@@ -52,14 +52,11 @@ class ManagerNode(VimaNode):
         }
         self._stopper = self.create_client(Trigger, "stop")
         self._commands = self.create_publisher(ArmCommand, "arm_command", qos.RELIABLE)
-        self.listen(Heartbeat, "heartbeat", self._on_beat, qos.RELIABLE)
+        self.follow_heartbeats(self._on_beat)
         self.every(0.1, self._watch, clock=self.steady_clock)
 
-    def _on_beat(self, message: Heartbeat) -> None:
-        namespace, _, name = message.node.rpartition("/")
-        if namespace != self.get_namespace().rstrip("/"):
-            return
-        death = self._supervisor.heard(name, message.state, time.monotonic())
+    def _on_beat(self, name: str, state: int) -> None:
+        death = self._supervisor.heard(name, state, time.monotonic())
         if death:
             self._on_death(death)
 

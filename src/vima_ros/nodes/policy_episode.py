@@ -8,7 +8,7 @@ from typing import Any
 
 from std_srvs.srv import Trigger
 
-from vima_msgs.msg import EpisodeStatus, Heartbeat, PolicyAction, PromptTokens
+from vima_msgs.msg import EpisodeStatus, PolicyAction, PromptTokens
 from vima_msgs.srv import CancelMotion
 from vima_ros.errors import VimaError
 from vima_ros.nodes import qos
@@ -43,7 +43,7 @@ class EpisodeDesk:
         self.goals = GoalServer(node, self)
         self.steps = StepServer(node, self)
         node.serve(Trigger, "reset_episode", self._on_reset)
-        node.listen(Heartbeat, "heartbeat", self._on_beat, qos.RELIABLE)
+        node.follow_heartbeats(self._on_beat)
         node.every(0.1, self._watch, clock=node.steady_clock)
         self.changed()
 
@@ -139,11 +139,9 @@ class EpisodeDesk:
             response.message = "there was no episode"
         return response
 
-    def _on_beat(self, message: Heartbeat) -> None:
-        namespace, _, name = message.node.rpartition("/")
-        if namespace == self._node.get_namespace().rstrip("/"):
-            death = self._watched.heard(name, message.state, time.monotonic())
-            self._mourn([death] if death else [])
+    def _on_beat(self, name: str, state: int) -> None:
+        death = self._watched.heard(name, state, time.monotonic())
+        self._mourn([death] if death else [])
 
     def _mourn(self, deaths: list[str]) -> None:
         if any(sentence.startswith("arm ") for sentence in deaths):

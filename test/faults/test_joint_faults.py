@@ -1,0 +1,94 @@
+"""The arm node with a UR5e that the test plays: what if the joints cannot be believed."""
+
+import math
+
+import pytest
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from sensor_msgs.msg import JointState
+from trajectory_msgs.msg import JointTrajectory
+
+from vima_msgs.msg import ArmState, PolicyAction
+from vima_ros.nodes.client import Client
+from vima_ros.nodes.parameters import default_values
+from vima_ros.nodes.processes import NodeProcesses
+
+JOINTS = ["shoulder_pan", "shoulder_lift", "elbow", "wrist_1", "wrist_2", "wrist_3"]
+NAMES = [f"{name}_joint" for name in JOINTS]
+
+
+class PlayedArm:
+    """Stands where it is and reports so, or reports what it is told."""
+
+    def __init__(self, client):
+        self.client = client
+        self.home = [float(angle) for angle in default_values("arm")["home_joints"]]
+        self.positions = list(self.home)
+        self.joints = client.publisher(JointState, "joint_states")
+        self.says = client.publisher(ArmState, "arm_state")
+        self.states = client.listen(ArmState, "arm_state")
+        self.trajectories = client.listen(JointTrajectory, "joint_trajectory")
+        self.act = client.publisher(PolicyAction, "action")
+        client.node.create_timer(0.02, self.report_joints)
+        client.node.create_timer(0.2, self.report_state)
+
+    def report_joints(self):
+        message = JointState(name=NAMES, position=self.positions, velocity=[0.0] * len(NAMES))
+        message.header.stamp = self.client.node.get_clock().now().to_msg()
+        self.joints.publish(message)
+
+    def report_state(self):
+        message = ArmState(state=ArmState.IDLE, code=ArmState.OK)
+        message.header.stamp = self.client.node.get_clock().now().to_msg()
+        self.says.publish(message)
+
+    def send(self, prompt_id):
+        action = PolicyAction(prompt_id=prompt_id)
+        action.observation_stamp = self.client.node.get_clock().now().to_msg()
+        action.pose0.position.x, action.pose1.position.x = 0.45, 0.55
+        self.act.publish(action)
+        return self.states.wait(
+            lambda m: m.judged and m.command_id.startswith(f"{prompt_id}/"), 15, "an answer"
+        )
+
+
+@pytest.fixture
+def arm(tmp_path):
+    with (
+        NodeProcesses(tmp_path, robot="example", namespace="/played") as processes,
+        Client("robot", "/played") as client,
+    ):
+        values = {"urdf": "ur5e.urdf", "dry_run": False, "manager_timeout": 0.0}
+        processes.start(["arm"], values)
+        played = PlayedArm(client)
+        for change in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+            request = ChangeState.Request(transition=Transition(id=change))
+            assert client.call(ChangeState, "arm/change_state", request, 60).success
+        client.wait_until(
+            lambda: played.act.get_subscription_count() and played.joints.get_subscription_count(),
+            "the arm node",
+        )
+        yield played
+
+
+def test_joints_that_are_no_numbers_stop_the_motion(arm):
+    assert arm.send("good").state == ArmState.EXECUTING
+    before, sent = arm.states.count, arm.trajectories.count
+    arm.positions = [math.nan] * len(NAMES)
+    told = arm.states.wait(
+        lambda m: m.judged and m.state == ArmState.STOPPED, 15, "STOPPED", before
+    )
+    assert "joint_states" in told.message
+    hold = arm.trajectories.wait(lambda m: len(m.points) == 1, 15, "hold", sent)
+    assert list(hold.points[0].positions) == pytest.approx(arm.home)
+    assert not any(hold.points[0].velocities)
+
+
+def test_with_joints_that_are_no_numbers_nothing_begins(arm):
+    arm.positions = [math.inf] * len(NAMES)
+    before = arm.states.count
+    arm.states.wait(lambda m: not m.judged, 15, "time to pass", before + 12)
+    refused = arm.send("blind")
+    assert (refused.state, refused.code) == (ArmState.REFUSED, "NOT_ACTIVE")
+    assert "joint_states" in refused.message
+    assert arm.trajectories.messages == []

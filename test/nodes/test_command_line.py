@@ -1,0 +1,117 @@
+"""The programs as a person calls them: `assets` and `send_prompt` against the running suite."""
+
+import signal
+import subprocess
+from pathlib import Path
+
+import cv2
+import pytest
+from ament_index_python.packages import get_package_prefix
+
+from vima_msgs.msg import EpisodeStatus
+from vima_ros.nodes import qos
+
+PROGRAMS = Path(get_package_prefix("vima_ros")) / "lib" / "vima_ros"
+TEXT = "Put the {all} aside."
+
+
+def run(name, *arguments, entered=""):
+    return subprocess.run(
+        [PROGRAMS / name, *arguments], input=entered, capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.fixture(scope="module")
+def all_captured(suite):
+    done = run("assets", "capture", "all", "--scene")
+    assert done.returncode == 0, done.stderr
+    return suite
+
+
+def test_what_is_seen_is_printed_and_drawn(suite, tmp_path):
+    done = run("assets", "seen", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines() if " top " in line]
+    assert lines
+    assert cv2.imread(str(tmp_path / "top.png")).shape == (384, 768, 3)
+    captured = run("assets", "capture", "thing", "--id", lines[0][0])
+    assert (captured.returncode, captured.stderr) == (0, "")
+    assert "{thing}" in run("assets", "list").stdout
+
+
+@pytest.mark.parametrize("how", [["--every", "0.3"], []], ids=["by time", "by Enter"])
+def test_frames_of_a_demonstration_are_captured_in_a_row(suite, how):
+    name = f"frame{len(how)}"
+    done = run("assets", "capture", name, "--scene", "--frames", "3", *how, entered="\n\n\n")
+    assert done.returncode == 0, done.stderr
+    listed = run("assets", "list").stdout
+    assert all(f"{{{name}_{number}}}" in listed for number in range(3))
+    text = f"Do as in {{{name}_0}} {{{name}_1}} {{{name}_2}}."
+    assert run("send_prompt", text).returncode == 0
+
+
+def test_deleting_twice_is_refused(suite):
+    assert run("assets", "capture", "brief", "--scene").returncode == 0
+    assert run("assets", "delete", "brief").returncode == 0
+    again = run("assets", "delete", "brief")
+    assert again.returncode == 1
+    assert "UNKNOWN_PLACEHOLDER" in again.stderr
+
+
+def test_a_watched_prompt_tells_its_stages_and_ends_with_its_code(all_captured):
+    done = run("send_prompt", TEXT, "--watch", "--max-steps", "1")
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "step 0: checking" in done.stdout
+    assert "STEP_LIMIT: 1 decisions were made" in done.stdout
+
+
+def test_control_c_cancels(all_captured):
+    episodes = all_captured.client.listen(EpisodeStatus, "episode", qos.EPISODE)
+    before = episodes.count
+    program = subprocess.Popen(
+        [PROGRAMS / "send_prompt", TEXT, "--watch", "--max-steps", "50"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        episodes.wait(lambda m: m.by_goal and m.state == m.EXECUTING, 60, "motion", before)
+        program.send_signal(signal.SIGINT)
+        told, _ = program.communicate(timeout=60)
+    finally:
+        program.kill()
+        program.wait()
+    assert program.returncode == 130, told
+    assert "CANCELLED: the goal was cancelled" in told
+    assert episodes.messages[-1].code == EpisodeStatus.CANCELLED
+
+
+def test_a_preview_is_saved_and_nothing_begins(all_captured, tmp_path):
+    episodes = all_captured.client.listen(EpisodeStatus, "episode", qos.LATCHED)
+    before = episodes.wait(lambda m: True, 15, "episode").prompt_id
+    path = tmp_path / "preview.png"
+    done = run("send_prompt", TEXT, "--preview", str(path))
+    assert done.returncode == 0, done.stderr
+    assert cv2.imread(str(path)).shape[1] == 1024
+    assert episodes.messages[-1].prompt_id == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["Put the {moon} aside."], 1, "UNKNOWN_PLACEHOLDER"),
+        (["Put the {moon} aside.", "--watch"], 1, "moon"),
+        ([TEXT, "--image", "all=/no/such.png"], 2, "BAD_IMAGE"),
+        ([TEXT, "--capture", "x=nine"], 2, "NAME=front:120,60"),
+        ([TEXT, "--capture", "x=65000"], 1, "UNKNOWN_TRACK"),
+    ],
+)
+def test_what_cannot_be_is_told_with_an_exit_code(all_captured, arguments, code, told):
+    done = run("send_prompt", *arguments)
+    assert done.returncode == code
+    assert told in done.stderr + done.stdout
+
+
+def test_an_object_is_captured_on_the_way(all_captured):
+    done = run("send_prompt", "Put the {b} aside.", "--capture", "b=1")
+    assert done.returncode == 0, done.stderr
+    assert "accepted as" in done.stdout
