@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from dataclasses import asdict
@@ -38,7 +39,11 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--steps", type=int, default=10_000, help="to train for in all")
     parser.add_argument("--batch", type=int, default=8, help="pictures a step")
+    parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--start", type=Path, metavar="ONNX", help="go on from a detector, such as the shipped one"
+    )
     parser.add_argument(
         "--quality",
         type=Path,
@@ -56,15 +61,22 @@ def _train(options: argparse.Namespace) -> None:
     from vima_ros.training.detector_training import DetectorRecipe, train_detector
     from vima_ros.training.runs import draw_curves, start_run
 
-    recipe = DetectorRecipe(steps=options.steps, batch=options.batch, seed=options.seed)
+    recipe = DetectorRecipe(
+        steps=options.steps,
+        batch=options.batch,
+        learning_rate=options.rate,
+        seed=options.seed,
+    )
     sources = []
     for folder in options.data:
         sources.append(read_source(folder))
         counts = f"{len(sources[-1].scenes)} frames, {len(sources[-1].prompts)} of prompts"
         print(f"train_detector: {folder}: {counts}", file=sys.stderr)
     data = {s.name: {"frames": len(s.scenes), "prompts": len(s.prompts)} for s in sources}
-    start_run(options.out, {"data": data, "recipe": asdict(recipe)})
-    for p in train_detector(sources, recipe, options.out):
+    start_run(
+        options.out, {"data": data, "recipe": asdict(recipe), "start": _origin(options.start)}
+    )
+    for p in train_detector(sources, recipe, options.out, start=options.start):
         left = (recipe.steps - p.step) * recipe.batch / p.pictures_per_s
         losses = ", ".join(f"{k.removeprefix('loss_')} {v:.3f}" for k, v in p.losses.items())
         print(
@@ -74,6 +86,18 @@ def _train(options: argparse.Namespace) -> None:
             flush=True,
         )
     draw_curves(options.out)
+
+
+def _origin(path: Path | None) -> dict[str, Any] | None:
+    """What a run goes on from: the file's hash, and the run it tells of."""
+    if path is None:
+        return None
+    import onnx
+
+    told = {p.key: p.value for p in onnx.load(path).metadata_props}
+    card = json.loads(told.get("card", "{}"))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"sha256": digest, "step": card.get("step"), "run": card.get("run")}
 
 
 def _card(folder: Path, model: Any, step: int, options: argparse.Namespace) -> dict[str, Any]:

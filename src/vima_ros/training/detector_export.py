@@ -52,7 +52,7 @@ def export_detector(model: MaskRcnn, path: Path, card: Mapping[str, Any]) -> Non
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing fixes the frame's size, as it should
         torch.onnx.export(
-            _TwoViews(model.eval()),
+            _TwoViews(model).eval(),
             (images,),
             str(part),
             input_names=["images"],

@@ -18,6 +18,7 @@ from vima_ros.errors import VimaError
 from vima_ros.perception.detectors.mask_rcnn import MaskRcnn
 from vima_ros.training.detector_augmentation import augment, instance_targets
 from vima_ros.training.detector_pictures import Source, draw
+from vima_ros.training.detector_start import start_from
 from vima_ros.training.runs import note_progress
 
 CHECKPOINT = "checkpoint.pt"
@@ -65,9 +66,15 @@ class DetectorProgress:
 
 
 def train_detector(
-    sources: Sequence[Source], recipe: DetectorRecipe, folder: Path, report_every: int = 50
+    sources: Sequence[Source],
+    recipe: DetectorRecipe,
+    folder: Path,
+    report_every: int = 50,
+    start: Path | None = None,
 ) -> Iterator[DetectorProgress]:
     """Train until ``recipe.steps``, from the checkpoint in ``folder`` where there is one.
+
+    Where there is none it begins with the weights of ``start``, an exported detector, or anew.
 
     Every step draws its pictures from the recipe's seed and its own number: a run that was
     stopped and resumed sees what it would have seen. Raises VimaError (NO_DEMONSTRATIONS) for
@@ -78,7 +85,10 @@ def train_detector(
     folder.mkdir(parents=True, exist_ok=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(recipe.seed)
-    model = MaskRcnn().to(device).train()
+    model = MaskRcnn()
+    if start is not None and not (folder / CHECKPOINT).exists():
+        start_from(model, start, make_batch(sources, recipe, 0, torch.device("cpu"))[0])
+    model.to(device).train()
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as frames come
     averaged = AveragedModel(
         model, multi_avg_fn=get_ema_multi_avg_fn(recipe.average), use_buffers=True

@@ -1,6 +1,7 @@
 """The detector's training: it learns, resumes as if never stopped, and exports what it is."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from vima_ros.perception.detectors.mask_rcnn import MaskRcnn, MaskRcnnConfig
 from vima_ros.training.collecting import Plan, collect
 from vima_ros.training.detector_export import export_detector, save_weights
 from vima_ros.training.detector_pictures import Source, read_source
+from vima_ros.training.detector_start import start_from
 from vima_ros.training.detector_training import DetectorRecipe, load_averaged, train_detector
 from vima_ros.training.runs import draw_curves, note_progress, start_run
 
@@ -34,7 +36,7 @@ def train(source, folder, **recipe):
 
 
 def test_it_learns(source, tmp_path):
-    progress = train(source, tmp_path, steps=40)
+    progress = train(source, tmp_path, steps=60)
     losses = [p.loss for p in progress]
     assert np.mean(losses[-5:]) < 0.75 * np.mean(losses[:5])
 
@@ -137,3 +139,63 @@ def test_curves_are_drawn(tmp_path):
     for step in (1, 2, 3):
         note_progress(tmp_path, {"step": step, "losses": {"loss_mask": 1 / step}})
     assert draw_curves(tmp_path).read_bytes().startswith(b"\x89PNG")
+
+
+def normalized_somehow(model):
+    """Give each batch normalization statistics and scales of its own, as training would."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.3)
+            module.running_var.uniform_(0.5, 2.0)
+            module.weight.data.uniform_(0.5, 1.5)
+            module.bias.data.normal_(0, 0.3)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    torch.manual_seed(3)
+    model = normalized_somehow(MaskRcnn())
+    path = tmp_path_factory.mktemp("exported") / "detector.onnx"
+    export_detector(model, path, {"name": "test"})
+    return model, path
+
+
+@torch.no_grad()
+def test_training_goes_on_from_an_exported_detector(exported):
+    """It computes what the file does, and is normalized by what the pictures lead to."""
+    model, path = exported
+    frames = torch.randint(0, 256, (2, 128, 256, 3), dtype=torch.uint8)
+    other = MaskRcnn()
+    start_from(other, path, frames)
+    pictures = (frames.permute(0, 3, 1, 2).float() - 100.0) / 70.0
+    seen = []
+    for network in (model, other.eval()):
+        stem, levels = network.backbone(pictures)
+        masks = network.mask_features(stem, levels["0"])
+        boxes = network.roi_heads.box_head(levels["0"][:, :, :8, :8])
+        shapes = network.roi_heads.mask_head(masks[:, :, :24, :24])
+        seen.append([stem, *levels.values(), masks, boxes, shapes])
+    for one, two in zip(*seen, strict=True):
+        assert torch.allclose(one, two, atol=2e-3), float((one - two).abs().max())
+    stem = other.train().backbone.stem
+    before = stem(pictures).mean()
+    assert torch.allclose(before, other.eval().backbone.stem(pictures).mean(), atol=1e-2)
+
+
+def test_a_layer_that_the_file_lacks_changes_next_to_nothing(exported):
+    _, path = exported
+    frames = torch.randint(0, 256, (2, 128, 256, 3), dtype=torch.uint8)
+    longer = MaskRcnn(replace(MaskRcnnConfig(), mask_dilations=(1, 1, 2, 4, 8, 1)))
+    start_from(longer, path, frames)
+    new = longer.roi_heads.mask_head[5]
+    features = torch.rand(1, 48, 24, 24)
+    with torch.no_grad():
+        assert float((new(features) - features).abs().mean()) < 0.1
+
+
+def test_a_file_that_is_no_detector_is_refused(tmp_path):
+    frames = torch.zeros((1, 128, 256, 3), dtype=torch.uint8)
+    (tmp_path / "bad.onnx").write_bytes(b"no detector")
+    with pytest.raises(VimaError, match=r"bad\.onnx"):
+        start_from(MaskRcnn(), tmp_path / "bad.onnx", frames)

@@ -3,7 +3,9 @@
 A small ResNet (He et al., CVPR 2016) with a feature pyramid (Lin et al., CVPR 2017) of strides 4,
 8 and 16. One class: object. An object of the policy frame measures 9 to 90 px, so that boxes are
 all pooled from the finest level, which the pyramid fills with what the others know. Masks are
-pooled from a map of stride 2 beside it: the bars of a hollow frame are 2 px wide.
+pooled from a map of stride 2 beside it: the bars of a hollow frame are 2 px wide. The mask head's
+convolutions are dilated until each cell sees its whole box: of two objects that overlap, only the
+box says which is meant.
 """
 
 from __future__ import annotations
@@ -17,11 +19,12 @@ from torch.nn import functional
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.models.detection.mask_rcnn import MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.models.resnet import BasicBlock
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
+from torchvision.ops.misc import Conv2dNormActivation
 
 from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH
 
@@ -33,7 +36,8 @@ class MaskRcnnConfig:
     """Sizes of the network.
 
     ``widths``: channels at strides 2, 4, 8 and 16; ``blocks``: residual blocks at the last three.
-    ``mask_resolution``: side of the mask that is pooled, half of that which comes out [cells].
+    ``mask_resolution``: side of the mask that is pooled, half of that which comes out [cells];
+    ``mask_dilations``: one for each convolution of the mask head, of ``mask_width`` channels.
     ``anchor_sizes``: square roots of the anchors' areas per stride [px]; ``anchor_ratios``: height
     by width. ``detections``: most objects of one picture.
     """
@@ -45,7 +49,8 @@ class MaskRcnnConfig:
     box_features: int = 256
     mask_features: int = 32
     mask_resolution: int = 24
-    mask_layers: tuple[int, ...] = (48, 48)
+    mask_width: int = 48
+    mask_dilations: tuple[int, ...] = (1, 1, 2, 4, 8)
     anchor_sizes: tuple[tuple[int, ...], ...] = ((9, 16), (24, 36), (54, 80))
     anchor_ratios: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0)
     proposals: int = 64
@@ -104,6 +109,18 @@ class MaskFeatures(nn.Module):
         return self.join(self.seen(stem) + known)
 
 
+def _mask_head(config: MaskRcnnConfig) -> nn.Module:
+    layers, before = [], config.mask_features
+    for dilation in config.mask_dilations:
+        layers.append(
+            Conv2dNormActivation(
+                before, config.mask_width, 3, dilation=dilation, norm_layer=None, bias=True
+            )
+        )
+        before = config.mask_width
+    return nn.Sequential(*layers)
+
+
 class MaskRcnn(nn.Module):
     """Backbone, region proposals, and heads for boxes and masks.
 
@@ -147,8 +164,8 @@ class MaskRcnn(nn.Module):
             nms_thresh=0.5,
             detections_per_img=c.detections,
             mask_roi_pool=MultiScaleRoIAlign(["masks"], c.mask_resolution, sampling_ratio=2),
-            mask_head=MaskRCNNHeads(c.mask_features, c.mask_layers, dilation=1),
-            mask_predictor=MaskRCNNPredictor(c.mask_layers[-1], c.mask_layers[-1], 2),
+            mask_head=_mask_head(c),
+            mask_predictor=MaskRCNNPredictor(c.mask_width, c.mask_width, 2),
         )
 
     def forward(
