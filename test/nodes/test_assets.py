@@ -1,5 +1,7 @@
 """What is seen is captured, listed, named by prompts, deleted; it survives the prompt node."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -155,6 +157,34 @@ def test_a_check_answers_with_a_preview_and_begins_nothing(library):
     assert library.send("{shown} for real.").success
     before.wait(lambda m: m.text == "{shown} for real.", 15, "tokens")
     assert "Look at {shown} only." not in [m.text for m in before.messages]
+
+
+def test_damaged_files_are_listed_and_the_node_lives(library):
+    assert library.capture("bad", kind=SCENE).success
+    facts = Path(library.suite.parameters["library"], "bad", "asset.yaml")
+    for text in ("kind: object\nstamp_ns: " + "9" * 30, "[" * 9_000):
+        facts.write_text(text)
+        answer = library.client.call(ListAssets, "list_assets", ListAssets.Request())
+        assert (answer.success, list(answer.damaged)) == (True, ["bad"])
+        assert library.send("Look at {bad}.", check_only=True).code == "LIBRARY_ERROR"
+    request = DeleteAsset.Request(name="bad")
+    assert library.client.call(DeleteAsset, "delete_asset", request).success
+
+
+def test_a_library_that_cannot_be_read_is_told_and_the_node_lives(library):
+    assert library.capture("there", kind=SCENE).success
+    folder = Path(library.suite.parameters["library"])
+    aside = folder.rename(folder.with_name("aside"))
+    folder.write_text("no folder")
+    try:
+        answer = library.client.call(ListAssets, "list_assets", ListAssets.Request())
+        assert (answer.success, answer.code) == (False, "LIBRARY_ERROR")
+        assert library.capture("more", kind=SCENE).code == "LIBRARY_ERROR"
+        assert library.send("Look at {there}.").code == "LIBRARY_ERROR"
+    finally:
+        folder.unlink()
+        aside.rename(folder)
+    assert "there" in [asset.name for asset in library.list()]
 
 
 def test_the_library_outlives_the_prompt_node(library):

@@ -202,8 +202,10 @@ def test_a_reset_ends_what_is_under_way(cell):
     action = cell.action(cell.where("red_block"), (0.35, 0.35))
     cell.actions.publish(action)
     cell.states.wait(lambda m: m.holding, 30, "pick", before)
+    cell.sent.wait(lambda m: True, 30, "a move that has just begun", cell.sent.count)
     assert cell.client.call(Trigger, "reset", Trigger.Request()).success
     assert (cell.ended(action, before).code) == ArmState.RESET
+    cell.next_state()  # the joints of before are all here
     assert cell.at_rest() == pytest.approx(UR5E_HOME, abs=1e-3)
     state = cell.send(cell.action(cell.where("red_block"), (0.35, 0.35)))
     assert state.state == ArmState.SUCCEEDED

@@ -11,6 +11,7 @@ from played_cameras import MILLISECOND, Cameras, Perception, image, table
 from sensor_msgs.msg import CameraInfo, Image
 
 from vima_msgs.msg import PerceptionStatus
+from vima_msgs.srv import GetScene
 from vima_ros.nodes import conversions, images, qos
 
 SOURCES = ROOT / "src" / "vima_ros"
@@ -26,6 +27,10 @@ def noisy(blocks=2) -> Image:
     """As a camera sees it: never twice the same."""
     rgb = table(blocks=blocks)
     return images.encode(rgb + RNG.integers(0, 2, rgb.shape, np.uint8), "rgb8")
+
+
+def scene_of(perception):
+    return perception.client.call(GetScene, "get_scene", GetScene.Request())
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +58,18 @@ def test_views_too_far_apart_are_no_pair(cameras):
     good = cameras.show(image(), image())
     cameras.observations.wait(lambda m: m.header.stamp == good, 15, "observation")
     assert all(m.header.stamp != late for m in cameras.observations.messages)
+
+
+def test_a_scene_that_cameras_no_longer_show_is_not_handed_out(cameras, perception):
+    cameras.observation_of(image(), image())
+    assert scene_of(perception).success
+    silent = cameras.statuses.count
+    told = cameras.statuses.wait(
+        lambda m: m.code == PerceptionStatus.UNMATCHED_VIEWS, 15, "UNMATCHED_VIEWS", silent
+    )
+    scene = scene_of(perception)
+    assert (scene.success, scene.code) == (False, told.code)
+    assert scene.message
 
 
 def test_an_empty_table_is_a_refusal_with_a_reason(cameras):

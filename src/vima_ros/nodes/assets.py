@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -24,7 +25,8 @@ from vima_ros.specs import VIEWS
 Request = CaptureAsset.Request
 
 
-def _arguments(args: list[str]) -> argparse.Namespace:
+def parse(args: list[str]) -> argparse.Namespace:
+    """The command line; ends the process (exit code 2) where it is wrong."""
     parser = argparse.ArgumentParser(prog="assets", description=__doc__)
     parser.add_argument("--namespace", default=f"/{NAMESPACE}", help="where the nodes are")
     does = parser.add_subparsers(dest="command", required=True)
@@ -33,7 +35,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     capture = does.add_parser("capture", help="name an object, or the scene, as seen now")
     capture.add_argument("name", help="letters, digits and _: {NAME} in a prompt")
     what = capture.add_mutually_exclusive_group(required=True)
-    what.add_argument("--id", type=int, help="as `assets seen` and debug/front show it")
+    what.add_argument("--id", help="as `assets seen` and debug/front show it")
     what.add_argument("--pixel", metavar="VIEW,X,Y", help="in the policy frame, 256x128 px")
     what.add_argument("--box", metavar="VIEW,X,Y,H,W", help="centre, height and width [px]")
     what.add_argument("--scene", action="store_true", help="all that is seen")
@@ -41,29 +43,45 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     capture.add_argument("--every", type=float, help="between frames [s]; else Enter for each")
     does.add_parser("list", help="what there is")
     does.add_parser("delete", help="take one away").add_argument("name")
-    return parser.parse_args(args)
+    options = parser.parse_args(args)
+    if options.command == "capture":
+        if options.frames < 0:
+            parser.error(f"--frames {options.frames}; valid: 0 or more")
+        if options.every is not None and not 0 <= options.every < math.inf:
+            parser.error(f"--every {options.every}; valid: 0 s or more")
+    return options
 
 
 def make_request(options: argparse.Namespace) -> Any:
     """The CaptureAsset request; raises VimaError (BAD_CAPTURE)."""
     request = Request(name=options.name, kind=PromptAsset.KIND_OBJECT)
-    try:
-        if options.scene:
-            request.kind = PromptAsset.KIND_SCENE
-        elif options.id is not None:
-            request.select, request.track_id = Request.BY_TRACK_ID, options.id
-        else:
-            request.view, *numbers = (options.pixel or options.box).split(",")
-            place = [int(number) for number in numbers]
-            if options.pixel:
-                request.select, request.pixel = Request.BY_PIXEL, place
-            else:
-                request.select, request.bbox = Request.BY_BOX, place
-    except (ValueError, AssertionError, OverflowError) as error:
-        raise VimaError(
-            "BAD_CAPTURE", f"{error}; valid: --id 3, --pixel front,120,60, --box top,X,Y,H,W"
-        ) from None
+    if options.scene:
+        request.kind = PromptAsset.KIND_SCENE
+    elif options.id is not None:
+        (request.track_id,) = whole_numbers([options.id], 1, 2**32)
+        request.select = Request.BY_TRACK_ID
+    elif options.pixel is not None:
+        request.view, *place = options.pixel.split(",")
+        request.select, request.pixel = Request.BY_PIXEL, whole_numbers(place, 2, 2**16)
+    else:
+        request.view, *place = options.box.split(",")
+        request.select, request.bbox = Request.BY_BOX, whole_numbers(place, 4, 2**16)
     return request
+
+
+def whole_numbers(texts: list[str], count: int, below: int) -> list[int]:
+    """``count`` of them from 0; a message would take others and hold something else.
+
+    Raises VimaError (BAD_CAPTURE).
+    """
+    numbers = [int(text) for text in texts if text.strip().isdecimal()]
+    if not len(numbers) == len(texts) == count or max(numbers) >= below:
+        raise VimaError(
+            "BAD_CAPTURE",
+            f"{','.join(texts)!r} is not {count} whole number(s) from 0 to below {below}; "
+            "valid: --id 3, --pixel front,120,60, --box top,X,Y,H,W",
+        )
+    return numbers
 
 
 def _names(options: argparse.Namespace) -> Iterator[str]:
@@ -114,6 +132,9 @@ def _seen(client: Client, options: argparse.Namespace) -> int:
 
 def _list(client: Client) -> int:
     answer = client.call(ListAssets, "list_assets", ListAssets.Request())
+    if not answer.success:
+        print(f"refused: {answer.code}: {answer.message}", file=sys.stderr)
+        return 1
     for a in answer.assets:
         kind = "scene" if a.kind == PromptAsset.KIND_SCENE else "object"
         print(f"{{{a.name}}}  {kind}, objects: {a.front_count} in front, {a.top_count} in top")
@@ -144,7 +165,7 @@ def run(options: argparse.Namespace) -> int:
 
 def main(args: list[str] | None = None) -> None:
     """``ros2 run vima_ros assets``."""
-    options = _arguments(remove_ros_args(args or sys.argv)[1:])
+    options = parse(remove_ros_args(args or sys.argv)[1:])
     try:
         sys.exit(run(options))
     except VimaError as error:

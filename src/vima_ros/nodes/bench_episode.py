@@ -101,6 +101,8 @@ def _stops(client: Client) -> list[float]:
     states = client.listen(ArmState, "arm_state")
     pick = random.Random(0)  # noqa: S311  # moments, not secrets
     latencies = []
+    for name in ("stop", "resume"):  # a first call also waits to be matched
+        client.call(Trigger, name, Trigger.Request())
     goal = Goal(client, make_prompt(SHOWS[0], 0), 500)
     for _ in range(STOPS):
         before = len(moving)

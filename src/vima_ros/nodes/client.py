@@ -22,6 +22,9 @@ from vima_ros.nodes import qos
 from vima_ros.nodes.environment import use_fastdds_profile
 
 T = TypeVar("T")
+# A server sees a new client's reader a moment after the client sees the server; what it answers
+# before that is lost (rmw_fastrtps waits 0.1 s for it) [s].
+MATCHING_TIME = 0.3
 DISCOVERY_TIMEOUT = 40.0  # usually 0.1 s; many seconds where a busy machine starts a node [s]
 
 
@@ -116,11 +119,14 @@ class Client:
 
     def call(self, kind: type[T], name: str, request: Any, timeout: float = 15.0) -> Any:
         """Call a service. Raises VimaError (TIMEOUT) when it is not there or does not answer."""
-        if name not in self._clients:
+        new = name not in self._clients
+        if new:
             self._clients[name] = self.node.create_client(kind, name)
         client = self._clients[name]
         if not client.wait_for_service(DISCOVERY_TIMEOUT):
             raise VimaError("TIMEOUT", f"no service {name} within {DISCOVERY_TIMEOUT:g} s")
+        if new:
+            time.sleep(MATCHING_TIME)
         done = threading.Event()
         future = client.call_async(request)
         future.add_done_callback(lambda _: done.set())

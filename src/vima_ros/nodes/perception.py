@@ -113,7 +113,9 @@ class PerceptionNode(VimaNode):
         why = self._pairs.why_none() if self.active else ""
         if why:
             seen = Seen({"any": self.now_ns()})
-            self._say(seen.refuse(VimaError(PerceptionStatus.UNMATCHED_VIEWS, why)))
+            seen.refuse(VimaError(PerceptionStatus.UNMATCHED_VIEWS, why))
+            self._scene.keep(seen, {})  # what was seen before is not what is seen now
+            self._say(seen)
 
     def _say(self, seen: Seen) -> None:
         status = status_message(seen, self.parameters.detector, self._card)

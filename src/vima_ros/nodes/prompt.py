@@ -154,7 +154,11 @@ class PromptNode(VimaNode):
         a = self._answer
         good = a.code in ("", PromptStatus.OK)
         values = {"prompt_id": a.prompt_id, "text": a.text, "library": str(self._library.folder)}
-        values |= {"assets": len(self._library.names()), **self._detector.describe()}
+        values |= self._detector.describe()
+        try:
+            values |= {"assets": len(self._library.names()), "bytes": self._library.size()}
+        except VimaError as error:
+            return False, f"{error.code} {error}", values
         return good, f"{a.code} {a.message}".strip(), values
 
 

@@ -57,7 +57,13 @@ class LibraryServer:
         return seen
 
     def _on_list(self, request: Any, response: Any) -> Any:
-        for name in self._library.names():
+        try:
+            names = self._library.names()
+        except VimaError as error:
+            response.code, response.message = error.code, str(error)
+            return response
+        response.success, response.code = True, PromptStatus.OK
+        for name in names:
             try:
                 response.assets.append(_told(self._library.load(name)))
             except VimaError as error:

@@ -17,6 +17,7 @@ from vima_msgs.msg import Prompt as PromptMessage
 from vima_msgs.srv import CaptureAsset, ConfirmMotion, SetPrompt
 from vima_ros.errors import VimaError
 from vima_ros.nodes import images, qos
+from vima_ros.nodes.assets import whole_numbers
 from vima_ros.nodes.base import NAMESPACE
 from vima_ros.nodes.client import Client
 from vima_ros.nodes.goal import Goal
@@ -96,12 +97,12 @@ def make_capture(argument: str) -> CaptureAsset.Request:
         if what == "scene":
             request.kind = PromptAsset.KIND_SCENE
         elif colon:
-            x, y = (int(number) for number in pixel.split(","))
             request.select, request.view = CaptureAsset.Request.BY_PIXEL, view
-            request.pixel = [x, y]
+            request.pixel = whole_numbers(pixel.split(","), 2, 2**16)
         else:
-            request.select, request.track_id = CaptureAsset.Request.BY_TRACK_ID, int(what)
-    except (ValueError, AssertionError, OverflowError):
+            request.select = CaptureAsset.Request.BY_TRACK_ID
+            (request.track_id,) = whole_numbers([what], 1, 2**32)
+    except VimaError:
         raise VimaError(
             "BAD_CAPTURE", f"{argument!r}; valid: NAME=3, NAME=front:120,60 or NAME=scene"
         ) from None

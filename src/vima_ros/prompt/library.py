@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import struct
 from collections.abc import Iterator, Mapping
@@ -34,7 +33,9 @@ from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH, VIEWS, Asset
 
 SHAPE = (POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH)
 LARGEST_FILE = 1_000_000  # [bytes] a view of noise has a tenth of this
-NEW, OLD = ".new-", ".old-"  # folders that are being written, or taken away
+LARGEST_FACTS = 10_000  # [bytes] of asset.yaml
+LATEST_STAMP = 2**31 * 10**9  # [ns] what a message can hold ends here
+NEW, OLD, GONE = ".new-", ".old-", ".gone-"  # being written, replaced, deleted
 PNG_SIZE = struct.Struct(">8x4x4s2I")  # signature, length, IHDR, width and height
 
 
@@ -83,7 +84,9 @@ class AssetLibrary:
         with _explained(self.folder):
             if not self.folder.exists():
                 return []
-            return sorted(p.name for p in self.folder.iterdir() if NAME.fullmatch(p.name))
+            return sorted(
+                p.name for p in self.folder.iterdir() if NAME.fullmatch(p.name) and p.is_dir()
+            )
 
     def size(self) -> int:
         """Of all assets [bytes]."""
@@ -136,8 +139,11 @@ class AssetLibrary:
             raise VimaError(
                 "UNKNOWN_PLACEHOLDER", f"no asset {name!r}; the library holds {self.names()}"
             )
+        gone = self.folder / f"{GONE}{name}-{uuid4().hex}"
         with _explained(self.folder / name):
-            shutil.rmtree(self._set_aside(name))
+            os.rename(self.folder / name, gone)
+            _sync(self.folder)
+            shutil.rmtree(gone)
 
     def _full(self, what: str) -> VimaError:
         oldest = min(self.names(), key=lambda n: (self.folder / n).stat().st_mtime, default="")
@@ -147,7 +153,7 @@ class AssetLibrary:
 
     def _put_in_place(self, new: Path, name: str) -> None:
         """Between the two renames the old one has another name, by which ``_tidy`` finds it."""
-        old = self._set_aside(name) if (self.folder / name).exists() else None
+        old = self._set_aside(name) if (self.folder / name).is_dir() else None
         try:
             os.rename(new, self.folder / name)
         except OSError:
@@ -170,7 +176,7 @@ class AssetLibrary:
             name = path.name.removeprefix(OLD)
             if path.name.startswith(OLD) and not (self.folder / name).exists():
                 os.rename(path, self.folder / name)  # its successor was not in place yet
-            elif path.name.startswith((NEW, OLD)):
+            elif path.name.startswith((NEW, OLD, GONE)):
                 shutil.rmtree(path, ignore_errors=True)
 
 
@@ -233,11 +239,13 @@ def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path, most: int = LARGEST_FILE) -> bytes:
+    if path.exists() and not path.is_file():  # a pipe would keep the reader waiting
+        raise _damaged(path, "not a file")
     with path.open("rb") as file:
-        data = file.read(LARGEST_FILE + 1)
-    if len(data) > LARGEST_FILE:
-        raise _damaged(path, f"over {LARGEST_FILE} bytes")
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise _damaged(path, f"over {most} bytes")
     return data
 
 
@@ -258,15 +266,19 @@ def _read(path: Path, channels: int) -> np.ndarray:
 
 
 def _read_facts(path: Path) -> dict[str, Any]:
+    """What is in it is not printed: a few lines of YAML can stand for gigabytes of text."""
     try:
-        read = yaml.safe_load(_bytes(path))
-        origin = read.get("origin", {})
-        if not isinstance(origin, dict) or re.search(r"\D", str(read["stamp_ns"])):
-            raise ValueError("origin or stamp_ns")
-        return {
-            "kind": AssetKind[str(read["kind"]).upper()],
-            "stamp": int(read["stamp_ns"]),
-            "origin": origin,
-        }
-    except (yaml.YAMLError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise _damaged(path, f"{type(error).__name__}: {error}") from error
+        read = yaml.safe_load(_bytes(path, LARGEST_FACTS))
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise _damaged(path, f"no YAML: {type(error).__name__}") from error
+    if not isinstance(read, dict):
+        raise _damaged(path, "not a mapping")
+    kinds = {kind.name.lower(): kind for kind in AssetKind}
+    kind, stamp, origin = read.get("kind"), read.get("stamp_ns"), read.get("origin", {})
+    if not isinstance(kind, str) or kind not in kinds:
+        raise _damaged(path, f"kind; valid: {', '.join(kinds)}")
+    if type(stamp) is not int or not 0 <= stamp < LATEST_STAMP:
+        raise _damaged(path, f"stamp_ns; valid: 0 to below {LATEST_STAMP}")
+    if not isinstance(origin, dict):
+        raise _damaged(path, "origin; valid: a mapping")
+    return {"kind": kinds[kind], "stamp": stamp, "origin": origin}

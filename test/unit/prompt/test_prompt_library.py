@@ -189,6 +189,13 @@ def test_a_crash_at_any_moment_leaves_old_or_new(tmp_path_factory, after):
     assert [p.name for p in folder.iterdir()] == ["block"]
 
 
+# A few hundred bytes that stand for 9 ** 9 words.
+LAUGHS = b"a: &a [x, x, x, x, x, x, x, x, x]\n" + b"".join(
+    b"%c: &%c [%s]\n" % (own, own, b", ".join([b"*%c" % last] * 9))
+    for last, own in zip(b"abcdefgh", b"bcdefghi", strict=True)
+)
+
+
 def png(array):
     return cv2.imencode(".png", array)[1].tobytes()
 
@@ -202,7 +209,13 @@ def png(array):
         ("asset.yaml", b"kind: object\nstamp_ns: -1\n"),
         ("asset.yaml", b"kind: object\nstamp_ns: 1\norigin: 3\n"),
         ("asset.yaml", b"!!python/object/apply:os.system ['false']"),
-        ("asset.yaml", b"#" * 1_000_001),
+        ("asset.yaml", b"#" * 10_001),
+        ("asset.yaml", b"[" * 9_000),
+        ("asset.yaml", b"kind: object\nstamp_ns: " + b"9" * 30),
+        ("asset.yaml", b"kind: object\nstamp_ns: true\n"),
+        ("asset.yaml", b"- object\n"),
+        ("asset.yaml", LAUGHS + b"kind: *i\nstamp_ns: 1\n"),
+        ("asset.yaml", LAUGHS + b"kind: object\nstamp_ns: *i\n"),
         ("front.png", b"no picture"),
         ("front.png", png(np.zeros((64, 64, 3), np.uint8))),
         ("front.png", png(np.zeros((128, 256, 3), np.uint8))[:200]),
@@ -225,6 +238,42 @@ def test_a_missing_file_is_named(library):
     (library.folder / "block" / "top_mask.png").unlink()
     with pytest.raises(VimaError, match=r"top_mask\.png: No such file"):
         library.load("block")
+
+
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(library):
+    library.save(asset())
+    (library.folder / "block" / "front.png").unlink()
+    os.mkfifo(library.folder / "block" / "front.png")
+    with pytest.raises(VimaError, match=r"front\.png is damaged: not a file"):
+        library.load("block")
+
+
+def test_a_file_beside_the_assets_is_left_alone(library):
+    library.save(asset())
+    stray = library.folder / "notes"
+    stray.write_text("mine")
+    assert library.names() == ["block"]
+    library.save(asset("other"))
+    assert library.size() > 0
+    assert code(library.save, asset("notes")) == "LIBRARY_ERROR"
+    assert code(library.delete, "notes") == "UNKNOWN_PLACEHOLDER"
+    assert stray.read_text() == "mine"
+
+
+def test_what_was_being_deleted_when_the_process_died_does_not_come_back(library, monkeypatch):
+    library.save(asset())
+
+    def dies_halfway(folder, **_):
+        (folder / "asset.yaml").unlink()
+        raise Dies
+
+    with monkeypatch.context() as patch:
+        patch.setattr(library_module.shutil, "rmtree", dies_halfway)
+        with pytest.raises(Dies):
+            library.delete("block")
+    reopened = AssetLibrary(library.folder)
+    assert reopened.names() == []
+    assert list(library.folder.iterdir()) == []
 
 
 def test_a_folder_that_is_none_is_told(tmp_path):
