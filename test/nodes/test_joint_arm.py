@@ -165,6 +165,7 @@ def test_the_object_is_carried_by_joint_trajectories(cell):
 
 
 def test_stop_in_mid_motion_holds_arm_and_object(cell):
+    cell.client.meet(Trigger, "stop")
     before = cell.states.count
     action = cell.action(cell.where("red_block"), (0.35, 0.35))
     cell.actions.publish(action)

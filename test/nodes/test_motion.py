@@ -149,6 +149,7 @@ def test_an_observation_from_before_the_motion_is_stale(robot):
 
 
 def test_stop_ends_a_motion_and_nothing_moves_until_resume(robot):
+    robot.client.meet(Trigger, "stop")
     action = robot.action((0.58, -0.25), (0.35, 0.35))
     before = robot.states.count
     robot.actions.publish(action)

@@ -7,6 +7,8 @@ from collections import deque
 from dataclasses import replace
 from typing import Any
 
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+
 from vima_msgs.msg import ArmCommand, ArmState, PolicyAction
 from vima_ros.arm.execution import Outcome
 from vima_ros.arm.gate import Approved, ArmWorld, Request, check, check_readiness
@@ -48,9 +50,9 @@ class ArmNode(VimaNode):
         self._limits = p.limits(self._joints.range if self._joints else None)
         self._confirmer = Confirmer(self, p.confirm_timeout) if p.confirm else None
         self._watch = ArmWatch(self)
-        self._enders = ArmServices(self)
         self.listen(PolicyAction, "action", self._on_action, qos.RELIABLE)
         self.listen(ArmState, "arm_state", self._on_arm_state, qos.RELIABLE)
+        self._enders = ArmServices(self)
 
     # --- from an action to motion
 
@@ -172,6 +174,17 @@ class ArmNode(VimaNode):
             code = message.code or ArmState.OK
             self.motion.end(message.state, code, message.message, message.header.stamp)
 
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Destroy what configure created."""
+        self._enders.close()
+        return super().on_cleanup(state)
+
+    def end(self) -> None:
+        """End what has a thread of its own."""
+        if self._configured:
+            self._enders.close()
+        super().end()
+
     def clock_jumped_back(self) -> None:
         """The end of the last motion cannot be compared with what comes."""
         self.motion.last_end = 0
@@ -192,4 +205,4 @@ class ArmNode(VimaNode):
 
 def main(args: list[str] | None = None) -> None:
     """``ros2 run vima_ros arm``."""
-    run(ArmNode, args, threads=2)
+    run(ArmNode, args)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from typing import Any
 
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
 from std_srvs.srv import Trigger
 
 from vima_msgs.msg import ArmState
@@ -17,13 +20,34 @@ class ArmServices:
 
     def __init__(self, node: Any) -> None:
         self._node = node
-        group = MutuallyExclusiveCallbackGroup()
+        # A node of their own, since rclpy's multi-threaded executor would take half a core.
+        self._side = Node(
+            f"{node.get_name()}_stop",
+            namespace=node.get_namespace(),
+            context=node.context,
+            use_global_arguments=False,  # that rename the process's node
+            start_parameter_services=False,
+        )
         for kind, name, callback in (
             (Trigger, "stop", self._on_stop),
             (Trigger, "resume", self._on_resume),
             (CancelMotion, "cancel_motion", self._on_cancel),
         ):
-            node.serve(kind, name, callback, callback_group=group)
+            node.serve(kind, name, callback, on=self._side)
+        self._executor = SingleThreadedExecutor(context=node.context)
+        self._executor.add_node(self._side)
+        self._thread = threading.Thread(target=self._answer, daemon=True)
+        self._thread.start()
+
+    def _answer(self) -> None:
+        with contextlib.suppress(ExternalShutdownException):
+            self._executor.spin()
+
+    def close(self) -> None:
+        """End the thread and the services."""
+        self._executor.shutdown()
+        self._thread.join()
+        self._side.destroy_node()
 
     def _on_stop(self, request: Any, response: Any) -> Any:
         self._node.motion.stop("stop was called")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import inspect
 import sys
 import traceback
@@ -15,12 +16,9 @@ from lifecycle_msgs.msg import State
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockChange, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
-from rclpy.executors import (
-    ExternalShutdownException,
-    MultiThreadedExecutor,
-    SingleThreadedExecutor,
-)
+from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.node import Node
 from rclpy.task import Future
 
 from vima_msgs.msg import Heartbeat
@@ -110,10 +108,11 @@ class VimaNode(LifecycleNode):
 
         self.listen(Heartbeat, "heartbeat", take, qos.RELIABLE)
 
-    def serve(self, kind: type, name: str, callback: Callable, **options: Any) -> Any:
+    def serve(self, kind: type, name: str, callback: Callable, on: Node | None = None) -> Any:
         """A service with ``success`` and ``message`` that answers whatever its callback raises.
 
-        The callback may be a coroutine, and await ``answer`` while the node goes on.
+        The callback may be a coroutine, and await ``answer`` while the node goes on. ``on``
+        another node of this process, it is answered in that one's thread.
         """
 
         async def respond(request: Any, response: Any) -> Any:
@@ -125,9 +124,9 @@ class VimaNode(LifecycleNode):
                 response.success, response.message = False, "unexpected error, see the node's log"
                 return response
 
-        if inspect.iscoroutinefunction(callback):
-            options["callback_group"] = self.awaiting
-        return self.create_service(kind, name, respond, **options)
+        group = self.awaiting if inspect.iscoroutinefunction(callback) else None
+        name = self.resolve_service_name(name)
+        return (on or self).create_service(kind, name, respond, callback_group=group)
 
     async def answer(self, future: Any, timeout: float) -> Any:
         """What ``future`` brings; the node goes on meanwhile.
@@ -188,6 +187,8 @@ class VimaNode(LifecycleNode):
         result = super().on_activate(state)
         self._state = State.PRIMARY_STATE_ACTIVE
         self.activated()
+        gc.collect()
+        gc.freeze()  # what lives by now stays: a search through it would halt the node for 0.1 s
         self.get_logger().info("active")
         return result
 
@@ -239,16 +240,10 @@ class VimaNode(LifecycleNode):
         self._life.end()
 
 
-def run(
-    node_type: type[VimaNode],
-    args: list[str] | None = None,
-    autostart: bool = False,
-    threads: int = 1,
-) -> None:
+def run(node_type: type[VimaNode], args: list[str] | None = None, autostart: bool = False) -> None:
     """The main function of every node: spin until interrupted; exit code 2 on a bad parameter.
 
-    ``autostart``: configure and activate at once instead of waiting for the manager. ``threads``:
-    of the executor, for a node with several callback groups.
+    ``autostart``: configure and activate at once instead of waiting for the manager.
     """
     use_fastdds_profile()
     rclpy.init(args=args)
@@ -259,8 +254,7 @@ def run(
             node.trigger_configure()
             node.trigger_activate()
         with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
-            executor = MultiThreadedExecutor(threads) if threads > 1 else SingleThreadedExecutor()
-            rclpy.spin(node, executor)
+            rclpy.spin(node)
     except VimaError as error:
         print(f"{node_type.name}: {error.code}: {error}", file=sys.stderr)
         sys.exit(2)

@@ -24,7 +24,7 @@ from vima_ros.nodes.shows import SHOWS, make_prompt
 from vima_ros.replay.report import format_table
 
 NODES = ["tabletop", "perception", "prompt", "policy", "arm", "manager"]
-PARAMETERS = {"real_time_factor": 10.0, "rate": 5.0, "max_failures": 500}
+PARAMETERS = {"detector": "onnx", "real_time_factor": 10.0, "rate": 5.0, "max_failures": 500}
 STOPS = 40
 STAGES = {  # of a decision [s]
     "shutter to observation": "perception: transport, decoding, detector, crops, identities",
@@ -32,6 +32,9 @@ STAGES = {  # of a decision [s]
     "decision to command": "transport, the gate, planning of the UR5e",
     "shutter to command": "all of it",
     "not computing": "all but perception's, the policy's and the gate's own work",
+    "... to observation": "of it: two images between processes, two threads, one message built",
+    "... to decision": "of it: the observation between processes, read; the episode's word",
+    "... to command": "of it: the action between processes; the command built",
 }
 
 
@@ -70,14 +73,10 @@ def _decisions(client: Client, count: int) -> dict[str, list[float]]:
             continue
         at_decision = (conversions.stamp_to_ns(action.header.stamp) - shutter) / 1e9
         at_command = (conversions.stamp_to_ns(command.header.stamp) - shutter) / 1e9
-        computing = status.detection_time + action.inference_time + command.planning_time
-        values = (
-            status.age,
-            at_decision - status.age,
-            at_command - at_decision,
-            at_command,
-            at_command - computing,
-        )
+        spans = (status.age, at_decision - status.age, at_command - at_decision)
+        computing = (status.detection_time, action.inference_time, command.planning_time)
+        rest = [span - own for span, own in zip(spans, computing, strict=True)]
+        values = (*spans, at_command, sum(rest), *rest)
         for name, value in zip(STAGES, values, strict=True):
             stages[name].append(value)
     return stages
@@ -101,8 +100,7 @@ def _stops(client: Client) -> list[float]:
     states = client.listen(ArmState, "arm_state")
     pick = random.Random(0)  # noqa: S311  # moments, not secrets
     latencies = []
-    for name in ("stop", "resume"):  # a first call also waits to be matched
-        client.call(Trigger, name, Trigger.Request())
+    client.meet(Trigger, "stop")
     goal = Goal(client, make_prompt(SHOWS[0], 0), 500)
     for _ in range(STOPS):
         before = len(moving)

@@ -117,8 +117,11 @@ class Client:
         """A publisher on ``topic``."""
         return self.node.create_publisher(kind, topic, profile)
 
-    def call(self, kind: type[T], name: str, request: Any, timeout: float = 15.0) -> Any:
-        """Call a service. Raises VimaError (TIMEOUT) when it is not there or does not answer."""
+    def meet(self, kind: type, name: str) -> Any:
+        """The client of a service, matched with it: a call then leaves at once.
+
+        Raises VimaError (TIMEOUT) when it is not there.
+        """
         new = name not in self._clients
         if new:
             self._clients[name] = self.node.create_client(kind, name)
@@ -127,6 +130,11 @@ class Client:
             raise VimaError("TIMEOUT", f"no service {name} within {DISCOVERY_TIMEOUT:g} s")
         if new:
             time.sleep(MATCHING_TIME)
+        return client
+
+    def call(self, kind: type[T], name: str, request: Any, timeout: float = 15.0) -> Any:
+        """Call a service. Raises VimaError (TIMEOUT) when it is not there or does not answer."""
+        client = self.meet(kind, name)
         done = threading.Event()
         future = client.call_async(request)
         future.add_done_callback(lambda _: done.set())
