@@ -13,10 +13,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from harness import FaultySuite
 
-from vima_ros.nodes.environment import keep_to_ourselves
+from vima_ros.nodes.environment import free_domain, keep_to_ourselves
 
 os.environ.pop("ROS_DOMAIN_ID", None)
 keep_to_ourselves()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def domain():
+    """Each module has its own: what killed processes leave in shared memory harms no other."""
+    os.environ["ROS_DOMAIN_ID"] = str(free_domain())
 
 
 @pytest.fixture(scope="module")

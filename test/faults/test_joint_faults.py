@@ -3,8 +3,7 @@
 import math
 
 import pytest
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
+from by_hand import bring_up
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 
@@ -61,9 +60,7 @@ def arm(tmp_path):
         values = {"urdf": "ur5e.urdf", "dry_run": False, "manager_timeout": 0.0}
         processes.start(["arm"], values)
         played = PlayedArm(client)
-        for change in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
-            request = ChangeState.Request(transition=Transition(id=change))
-            assert client.call(ChangeState, "arm/change_state", request, 60).success
+        bring_up(client, "arm")
         client.wait_until(
             lambda: played.act.get_subscription_count() and played.joints.get_subscription_count(),
             "the arm node",

@@ -9,11 +9,18 @@ pytest.importorskip("rclpy", reason="no ROS 2: run `make test`, which prepares i
 pytest.importorskip("vima_msgs", reason="vima_msgs is not built: run `make test`")
 
 from vima_ros.nodes.client import Client
-from vima_ros.nodes.environment import keep_to_ourselves
+from vima_ros.nodes.environment import free_domain, keep_to_ourselves
 from vima_ros.nodes.processes import NodeProcesses
 
 os.environ.pop("ROS_DOMAIN_ID", None)
 keep_to_ourselves()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def domain():
+    """Each module has its own: what killed processes leave in shared memory harms no other."""
+    os.environ["ROS_DOMAIN_ID"] = str(free_domain())
+
 
 ALL_NODES = ["tabletop", "perception", "prompt", "policy", "arm", "manager"]
 

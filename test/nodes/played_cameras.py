@@ -4,8 +4,7 @@ import time
 
 import cv2
 import numpy as np
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
+from by_hand import bring_up
 from sensor_msgs.msg import CompressedImage, Image
 
 from vima_msgs.msg import Observation, PerceptionStatus
@@ -119,12 +118,7 @@ class Perception:
         self.nodes = NodeProcesses(folder, robot="example", namespace=namespace)
         self.nodes.start(["perception"], {**PLAIN, **UNHURRIED, **parameters})
         self.client = Client("camera", namespace)
-        for change in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
-            assert self.change(change)
-
-    def change(self, transition) -> bool:
-        request = ChangeState.Request(transition=Transition(id=transition))
-        return self.client.call(ChangeState, "perception/change_state", request, 60).success
+        bring_up(self.client, "perception")
 
     def __enter__(self):
         return self

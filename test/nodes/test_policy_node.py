@@ -1,10 +1,9 @@
 """The policy node alone, with a checkpoint: what it says of it, and the limits it keeps."""
 
 import pytest
+from by_hand import bring_up
 from diagnostic_msgs.msg import DiagnosticArray
 from helpers import shared
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
 
 from vima_msgs.msg import (
     EpisodeStatus,
@@ -31,9 +30,7 @@ class PolicyOnly:
         self.diagnostics = client.listen(DiagnosticArray, "/diagnostics")
         self.tokens = client.publisher(PromptTokens, "prompt_tokens", qos.LATCHED)
         self.seen = client.publisher(Observation, "observation")
-        for change in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
-            request = ChangeState.Request(transition=Transition(id=change))
-            assert client.call(ChangeState, "policy/change_state", request, 60).success
+        bring_up(client, "policy")
         client.wait_until(lambda: self.seen.get_subscription_count() > 0, "the policy node")
         assert "UNTRAINED" not in processes.log("policy")
 

@@ -1,7 +1,6 @@
 """The tabletop lives by the clock it is given."""
 
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
+from by_hand import bring_up
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 
@@ -20,9 +19,7 @@ def test_pictures_come_with_simulation_time_and_only_with_it(tmp_path):
         processes.start(["tabletop"], {"rate": 5.0})
         clock = client.publisher(Clock, "/clock")
         pictures = client.listen(Image, "top/image_raw", qos.CAMERA)
-        for change in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
-            request = ChangeState.Request(transition=Transition(id=change))
-            assert client.call(ChangeState, "tabletop/change_state", request, 60).success
+        bring_up(client, "tabletop")
         client.wait_until(lambda: clock.get_subscription_count() > 0, "the tabletop's clock")
         assert pictures.count == 0  # time has stood still so far
 
