@@ -17,7 +17,6 @@ from pathlib import Path
 
 from harness import FaultySuite, violations
 from rcl_interfaces.srv import SetParameters
-from rclpy.action import ActionClient
 from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
@@ -56,7 +55,7 @@ class Chaos:
         names = ("stop", "resume", "reset_episode")
         self.callers = {name: node.create_client(Trigger, name) for name in names}
         self.stepper = node.create_client(StepPolicy, "step")
-        self.rival = ActionClient(node, ExecutePrompt, "execute_prompt")
+        self.rival = suite.client.action(ExecutePrompt, "execute_prompt")
 
     # --- the faults
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import rclpy
 from lifecycle_msgs.msg import State
+from rclpy.action import ActionClient
 from rclpy.context import Context
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -116,6 +117,17 @@ class Client:
     def publisher(self, kind: type, topic: str, profile: QoSProfile = qos.RELIABLE) -> Any:
         """A publisher on ``topic``."""
         return self.node.create_publisher(kind, topic, profile)
+
+    def action(self, kind: type, name: str) -> ActionClient:
+        """A client of an action.
+
+        Made by the thread that spins, for rclpy's is spun before it is whole.
+        """
+        made = threading.Event()
+        task = self._executor.create_task(ActionClient, self.node, kind, name)
+        task.add_done_callback(lambda _: made.set())
+        made.wait()
+        return task.result()
 
     def meet(self, kind: type, name: str) -> Any:
         """The client of a service, matched with it: a call then leaves at once.

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from action_msgs.msg import GoalStatus
-from rclpy.action import ActionClient
 
 from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import Heartbeat, Prompt
@@ -36,7 +35,7 @@ class Goal:
         self._done = threading.Event()
         self._result: Any = None
         self._beats = client.listen(Heartbeat, "heartbeat")
-        self._action = ActionClient(client.node, ExecutePrompt, "execute_prompt")
+        self._action = client.action(ExecutePrompt, "execute_prompt")
         if not self._action.wait_for_server(DISCOVERY_TIMEOUT):
             raise VimaError("TIMEOUT", f"no action execute_prompt within {DISCOVERY_TIMEOUT:g} s")
         accepted = threading.Event()
