@@ -31,6 +31,12 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--content", choices=CONTENTS, default=CONTENTS[0], help="what is kept")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--look", type=float, default=0.0, help="how random: 0 not, to 1")
+    parser.add_argument(
+        "--steady",
+        action="store_true",
+        help="oracles that draw nothing: easier to learn from than VIMA-Bench's, which pick "
+        "anywhere on an object and take objects in any order",
+    )
     return parser.parse_args(args)
 
 
@@ -46,6 +52,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         options.content,
         options.look,
         options.workers,
+        options.steady,
     )
 
 

@@ -63,16 +63,24 @@ class Recording:
 
 
 def record(
-    task: str, level: Level | None, seed: int, *, masks: bool = True, look: float = 0.0
+    task: str,
+    level: Level | None,
+    seed: int,
+    *,
+    masks: bool = True,
+    look: float = 0.0,
+    steady: bool = False,
 ) -> Recording | Verdict:
     """The oracle's episode, its actions rounded to bins; the verdict if it was no success.
 
     ``level`` None: the task's first. ``look``: strength of the random look the seed draws.
+    ``steady``: by the oracle that draws nothing.
+
     Raises VimaError: UNKNOWN_TASK, UNKNOWN_LEVEL, INVALID_VALUE, NO_RENDERER.
     """
     found = find_task(task)
     episode = with_random_look(found.sample(seed, level), look)
-    oracle = found.oracle(episode, seed)
+    oracle = found.oracle(episode, None if steady else seed)
     moments, states, actions, bins = [], [], [], []
     with EpisodeRun(episode) as run:
         while True:

@@ -32,8 +32,9 @@ class Plan:
     """What to collect: for each task the successes among ``seeds`` seeds from ``first_seed`` on.
 
     ``content``: "crops" (boxes and crops), "masks" (frames and instance masks) or "frames".
-    ``look``: strength of the random look, 0 to 1. Raises VimaError: UNKNOWN_TASK, UNKNOWN_LEVEL,
-    INVALID_VALUE.
+    ``look``: strength of the random look, 0 to 1. ``steady``: by oracles that draw nothing.
+
+    Raises VimaError: UNKNOWN_TASK, UNKNOWN_LEVEL, INVALID_VALUE.
     """
 
     out: Path
@@ -44,6 +45,7 @@ class Plan:
     content: str = "crops"
     look: float = 0.0
     workers: int = 1
+    steady: bool = False
 
     def __post_init__(self) -> None:
         choose_tasks(self.tasks, find_level(self.level))
@@ -114,6 +116,7 @@ def _claim(plan: Plan) -> None:
     """One folder, one content: else a seed that is there might be of another kind."""
     path = plan.out / "demonstrations.json"
     wanted = {"format": FORMAT, "content": plan.content, "look": plan.look}
+    wanted |= {"steady": True} if plan.steady else {}
     if not path.exists():
         plan.out.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(wanted) + "\n")
@@ -164,7 +167,14 @@ def _record(job: _Job, seed: int) -> Recording | str:
     plan = job.plan
     masks = plan.content != "frames"
     try:
-        result = record(job.task, find_level(plan.level), seed, masks=masks, look=plan.look)
+        result = record(
+            job.task,
+            find_level(plan.level),
+            seed,
+            masks=masks,
+            look=plan.look,
+            steady=plan.steady,
+        )
     except VimaError as error:
         if error.code != "NO_ROOM":
             raise

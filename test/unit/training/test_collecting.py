@@ -177,7 +177,7 @@ def test_what_is_missing_is_done_once_and_never_across_a_shard(
 def test_a_folder_keeps_to_one_content_and_look(tmp_path):
     collecting._claim(Plan(tmp_path, ("rotate",), 1))
     collecting._claim(Plan(tmp_path, ("twist",), 9, 7))
-    for other in ({"content": "masks"}, {"look": 0.5}):
+    for other in ({"content": "masks"}, {"look": 0.5}, {"steady": True}):
         with pytest.raises(VimaError) as error:
             next(collect(Plan(tmp_path, ("rotate",), 1, **other)))
         assert error.value.code == "OTHER_DEMONSTRATIONS"

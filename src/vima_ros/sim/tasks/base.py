@@ -195,8 +195,12 @@ class Task(ABC):
         """A new judge for an episode of this task."""
 
     @abstractmethod
-    def oracle(self, episode: Episode, seed: int = 0) -> Oracle:
-        """A new oracle for an episode of this task; ``seed`` draws where it picks."""
+    def oracle(self, episode: Episode, seed: int | None = 0) -> Oracle:
+        """A new oracle for an episode of this task.
+
+        ``seed`` draws where it picks, as VIMA-Bench's do. None: it draws nothing, and does of
+        several equally good things always the one that can be told from what is seen.
+        """
 
     @abstractmethod
     def _draw(self, random: np.random.Generator, split: Split) -> Draft:

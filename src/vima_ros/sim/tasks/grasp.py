@@ -21,17 +21,19 @@ def heading(pose: Pose) -> float:
     return math.atan2(2.0 * (x * y + z * w), 1.0 - 2.0 * (y * y + z * z))
 
 
-def grasp_point(shape: Shape, pose: Pose, random: np.random.Generator) -> np.ndarray:
-    """(2,) x, y [m] in the base frame on the object's top, well inside it.
+def grasp_point(shape: Shape, pose: Pose, random: np.random.Generator | None) -> np.ndarray:
+    """(2,) x, y [m] in the base frame on the object's top, well inside it; None: the innermost.
 
     A point stays on the object when it is rounded to the bins of an action, where there is one.
     """
     points = np.array(shape.grasp_points)  # the best first
     yaw = heading(pose)
     rotation = np.array([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
-    for _ in range(40):
-        # Square: rather one of the first, which are deeper inside.
-        point = points[int(random.random() ** 2 * len(points))]
+    for number in range(40):
+        if random is None:
+            point = points[min(number, len(points) - 1)]
+        else:  # square: rather one of the first, which are deeper inside
+            point = points[int(random.random() ** 2 * len(points))]
         world = pose.position[:2] + rotation @ point
         own = (binned(world) - pose.position[:2]) @ rotation
         if polygons.depth(own[None], shape.outline)[0] >= _BINNED_MARGIN:

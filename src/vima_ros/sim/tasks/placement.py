@@ -165,11 +165,15 @@ class PlacementJudge(Judge):
 
 
 class PlacementOracle(Oracle):
-    """Takes the first object that is not on its place there, what is in the way aside first."""
+    """Takes the first object that is not on its place there, what is in the way aside first.
 
-    def __init__(self, episode: Episode, seed: int = 0) -> None:
+    ``seed`` None: the object nearest to the robot's base, by its innermost point, and turned only
+    where the goal asks for it.
+    """
+
+    def __init__(self, episode: Episode, seed: int | None = 0) -> None:
         self._goal: PlacementGoal = episode.goal
-        self._random = np.random.default_rng([episode.seed, seed])
+        self._random = None if seed is None else np.random.default_rng([episode.seed, seed])
         self._stage = 0
 
     def act(self, world: WorldState) -> tuple[Pose, Pose] | None:
@@ -188,8 +192,14 @@ class PlacementOracle(Oracle):
             return pick_and_place(
                 world, blocked, place, heading(world.poses[blocked]), self._random
             )
-        goal = next(goal for goal in stage if not goal.reached(world))
-        return pick_and_place(world, goal.object, goal.position_xy, goal.yaw, self._random)
+        goals = [goal for goal in stage if not goal.reached(world)]
+        if self._random is not None:
+            goal, yaw = goals[0], goals[0].yaw
+        else:
+            goal = min(goals, key=lambda g: np.linalg.norm(world.poses[g.object].position[:2]))
+            turned = goal.yaw_tolerance is not None
+            yaw = goal.yaw if turned else heading(world.poses[goal.object])
+        return pick_and_place(world, goal.object, goal.position_xy, yaw, self._random)
 
     def _blocked(self, world: WorldState, stage: Stage) -> str | None:
         """A distractor on a goal place that can be moved."""
@@ -205,7 +215,8 @@ class PlacementOracle(Oracle):
         taken = [pose.position[:2] for pose in world.poses.values()]
         taken += [np.array(goal.position_xy) for goal in _flat(self._goal.stages)]
         low, high = np.array(Workspace().low) + 0.1, np.array(Workspace().high) - 0.1
-        places = self._random.uniform(low, high, (200, 2))
+        random = self._random or np.random.default_rng(0)
+        places = random.uniform(low, high, (200, 2))
         distances = np.linalg.norm(places[:, None] - np.array(taken), axis=-1).min(axis=1)
         free = np.flatnonzero(distances > _CLEARANCE)
         x, y = places[free[0] if len(free) else int(distances.argmax())]
@@ -213,7 +224,7 @@ class PlacementOracle(Oracle):
 
 
 def pick_and_place(
-    world: WorldState, name: str, place: XY, yaw: float, random: np.random.Generator
+    world: WorldState, name: str, place: XY, yaw: float, random: np.random.Generator | None
 ) -> tuple[Pose, Pose]:
     """The action that brings an object to ``place`` with ``yaw``: it is picked without turning.
 
@@ -244,6 +255,6 @@ class PlacementTask(Task):
         """A new judge."""
         return PlacementJudge(episode)
 
-    def oracle(self, episode: Episode, seed: int = 0) -> PlacementOracle:
+    def oracle(self, episode: Episode, seed: int | None = 0) -> PlacementOracle:
         """A new oracle."""
         return PlacementOracle(episode, seed)

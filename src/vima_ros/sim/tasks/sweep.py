@@ -50,7 +50,7 @@ class SweepTask(Task):
         """A new judge."""
         return SweepJudge(episode)
 
-    def oracle(self, episode: Episode, seed: int = 0) -> Oracle:
+    def oracle(self, episode: Episode, seed: int | None = 0) -> Oracle:
         """A new oracle; it draws nothing."""
         return SweepOracle(episode)
 

@@ -81,14 +81,18 @@ def on(shape, now, pick):
     return polygons.depth(own[None], SHAPES[shape].outline)[0] > 0
 
 
-@pytest.mark.parametrize("as_binned", [False, True], ids=["exact", "binned"])
+@pytest.mark.parametrize(
+    ("as_binned", "draws"),
+    [(False, 0), (True, 0), (True, None)],
+    ids=["exact", "binned", "binned, drawing nothing"],
+)
 @pytest.mark.parametrize("name", SUCTION)
-def test_the_oracle_solves_it_where_objects_just_go_where_they_are_carried(name, as_binned):
+def test_the_oracle_solves_it_where_objects_just_go_where_they_are_carried(name, as_binned, draws):
     task, workspace = TASKS[name], Workspace()
     for level in task.levels:
         for seed in range(6):
             start = task.sample(seed, level)
-            judge, oracle = task.judge(start), task.oracle(start)
+            judge, oracle = task.judge(start), task.oracle(start, draws)
             world = WorldState.at_start(start.scene)
             for _ in range(start.step_limit):
                 poses = oracle.act(world)
@@ -200,6 +204,18 @@ def test_the_oracle_picks_without_turning_and_tries_again():
         assert pick.quaternion == pytest.approx([0, 0, 0, 1])
         assert carried(world, (pick, place)).poses["toy"].position[:2] == pytest.approx(A)
     assert oracle.act(at(start, toy=A)) is None
+
+
+def test_an_oracle_that_draws_nothing_does_what_can_be_told_from_what_is_seen():
+    start = episode((*put(A), *put(B, "toy_2")))
+    world = at(start, toy=(0.6, 0.0, 1.0), toy_2=(0.4, 0.1, 2.0))
+    pick, place = PlacementOracle(start, None).act(world)
+    assert on("letter_e", world.poses["toy_2"], pick), "the nearer to the base comes first"
+    x, y = SHAPES["letter_e"].grasp_points[0]
+    cosine, sine = math.cos(2.0), math.sin(2.0)
+    innermost = (0.4 + cosine * x - sine * y, 0.1 + sine * x + cosine * y)
+    assert pick.position[:2] == pytest.approx(innermost)
+    assert place.quaternion == pytest.approx([0, 0, 0, 1]), "the goal asks for no turn"
 
 
 def test_the_oracle_moves_what_is_in_the_way_aside():
