@@ -4,7 +4,15 @@ from setuptools import find_packages, setup
 
 NODES = ["perception", "prompt", "policy", "arm", "manager", "tabletop"]
 TOOLS = ["send_prompt", "replay", "demo", "bench", "convert_checkpoint", "demonstrate", "oracle"]
-TOOLS += ["train_detector", "evaluate_detector", "calibrate", "assets", "sim"]
+TOOLS += [
+    "train_detector",
+    "evaluate_detector",
+    "train_policy",
+    "evaluate",
+    "calibrate",
+    "assets",
+    "sim",
+]
 
 setup(
     name="vima_ros",
@@ -18,6 +26,7 @@ setup(
         ("share/vima_ros/launch", glob("launch/*.launch.*")),
         ("share/vima_ros/config", glob("config/*.*")),
         ("share/vima_ros/config/robots", glob("config/robots/*")),
+        ("share/vima_ros/config/training", glob("config/training/*")),
     ],
     install_requires=["setuptools"],
     extras_require={"test": ["pytest"]},  # colcon test looks for it

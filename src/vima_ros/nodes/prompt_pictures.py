@@ -10,7 +10,8 @@ from vima_msgs.msg import PromptAsset
 from vima_ros.errors import VimaError
 from vima_ros.nodes import images
 from vima_ros.perception.crops import extract_objects
-from vima_ros.perception.detectors.registry import Detector, Instances, make_detector
+from vima_ros.perception.detectors.instances import largest
+from vima_ros.perception.detectors.registry import Detector, make_detector
 from vima_ros.prompt.library import StoredAsset
 from vima_ros.specs import (
     POLICY_FRAME_HEIGHT,
@@ -71,7 +72,7 @@ class PictureReader:
         detector = self._detector if ids is None else self._by_mask
         instances = detector.detect(rgb, view, ids)
         if kind == AssetKind.OBJECT:
-            instances = _largest(instances)
+            instances = largest(instances)
         return extract_objects(rgb, instances)
 
 
@@ -79,17 +80,3 @@ def _image(name: str, kind: AssetKind, views: dict[str, ViewObjects]) -> PromptI
     if not any(len(objects) for objects in views.values()):
         raise VimaError("NO_OBJECT", f"picture {{{name}}} shows no object in any view")
     return PromptImage(name, kind, **views)
-
-
-def _largest(instances: Instances) -> Instances:
-    """Only the instance with the most pixels."""
-    if len(instances.ids) < 2:
-        return instances
-    sizes = [np.count_nonzero(instances.mask == i) for i in instances.ids]
-    best = int(np.argmax(sizes))
-    keep = instances.ids[best]
-    return Instances(
-        np.where(instances.mask == keep, instances.mask, 0).astype(np.uint16),
-        instances.ids[best : best + 1],
-        instances.scores[best : best + 1],
-    )

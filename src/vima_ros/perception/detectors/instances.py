@@ -109,6 +109,20 @@ class DetectorSettings:
 DEFAULT_SETTINGS = DetectorSettings()
 
 
+def largest(instances: Instances) -> Instances:
+    """Only the instance with the most pixels."""
+    if len(instances.ids) < 2:
+        return instances
+    sizes = [np.count_nonzero(instances.mask == i) for i in instances.ids]
+    best = int(np.argmax(sizes))
+    keep = instances.ids[best]
+    return Instances(
+        np.where(instances.mask == keep, instances.mask, 0).astype(np.uint16),
+        instances.ids[best : best + 1],
+        instances.scores[best : best + 1],
+    )
+
+
 @contextmanager
 def naming(view: str) -> Iterator[None]:
     """Puts the view before the message of a VimaError."""

@@ -1,0 +1,82 @@
+"""`evaluate`: how often a policy does what the prompt says (docs/POLICY.md)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from rclpy.utilities import remove_ros_args
+
+from vima_ros.errors import VimaError
+from vima_ros.sim.episode_run import choose_tasks, find_level
+from vima_ros.sim.tasks.base import Level
+from vima_ros.training.evaluation_frames import FIRST_EVALUATION_SEED
+
+
+def _arguments(args: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="evaluate",
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--policy", required=True, help="a checkpoint, .safetensors or published")
+    parser.add_argument("--tasks", nargs="*", default=[], help="names; none: all of the level")
+    parser.add_argument(
+        "--level", default=Level.TRAIN.value, help=", ".join(v.value for v in Level)
+    )
+    parser.add_argument("--seeds", type=int, default=100, help="episodes of each task; 0: none")
+    parser.add_argument("--first-seed", type=int, default=FIRST_EVALUATION_SEED)
+    parser.add_argument(
+        "--detector", nargs="+", choices=("masks", "onnx"), default=["masks", "onnx"]
+    )
+    parser.add_argument("--look", type=float, default=0.0, help="how random: 0 not, to 1")
+    parser.add_argument("--bench", type=Path, help="folder of recorded VIMA-Bench episodes")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--out", type=Path, required=True, help="folder for report and pictures")
+    return parser.parse_args(args)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from vima_ros.policy.loading import load_policy
+    from vima_ros.training.policy_evaluation import Job, attempt_all
+    from vima_ros.training.policy_report import write_report
+    from vima_ros.training.policy_transfer import first_actions
+    from vima_ros.training.reading import read_demonstrations
+
+    policy = load_policy(Path(options.policy))
+    tasks = choose_tasks(options.tasks or None, find_level(options.level))
+    jobs = [
+        Job(task.name, options.level, seed, options.policy, detector, options.look)
+        for detector in options.detector
+        for task in tasks
+        for seed in range(options.first_seed, options.first_seed + options.seeds)
+    ]
+    attempts = []
+    for attempt in attempt_all(jobs, options.workers) if jobs else ():
+        attempts.append(attempt)
+        if len(attempts) % 20 == 0 or len(attempts) == len(jobs):
+            good = sum(a.success for a in attempts)
+            print(f"evaluate: {len(attempts)} of {len(jobs)}, {good} solved", file=sys.stderr)
+    firsts = (
+        list(first_actions(policy, read_demonstrations(options.bench))) if options.bench else []
+    )
+    facts = {"policy": policy.description, **vars(options)}
+    print(write_report(attempts, [asdict(f) for f in firsts], facts, options.out))
+
+
+def main(args: list[str] | None = None) -> None:
+    """``ros2 run vima_ros evaluate``."""
+    options = _arguments(remove_ros_args(args or sys.argv)[1:])
+    try:
+        _evaluate(options)
+    except VimaError as error:
+        sys.exit(f"evaluate: {error.code}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

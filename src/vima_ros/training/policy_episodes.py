@@ -1,0 +1,166 @@
+"""Demonstrations as arrays that batches are quickly made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from vima_ros.errors import VimaError
+from vima_ros.policy.tokenizer import PromptTokenizer
+from vima_ros.specs import EndEffector, PromptImage, ViewObjects
+from vima_ros.training.demonstration import Demonstration
+from vima_ros.training.evaluation_frames import FIRST_EVALUATION_SEED
+from vima_ros.training.reading import read_demonstrations
+
+SAME_PLACE = 0.07  # an action this near to an object is about it [m]
+NOTHING = -1  # no object
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The n objects of one view: ``crops`` are rows of the episode's, ``boxes`` (n, 4) [px].
+
+    ``ids`` (n,): which object of the episode each is, NOTHING in a picture of the prompt.
+    """
+
+    crops: tuple[int, ...]
+    boxes: np.ndarray
+    ids: tuple[int, ...]
+
+
+Picture = tuple[Shown, Shown]  # front, top
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingEpisode:
+    """T steps, P tokens of prompt, K objects, C different crops.
+
+    ``prompt``: word ids, and ``~i`` for the picture ``i`` of ``pictures``; ``moments``: what was
+    seen before each action. ``bins`` (T, 12), ``places`` (T, K, 2): where the objects were [m];
+    ``picked``, ``placed`` (T,): the object that an action's first and second pose are at, or
+    NOTHING. ``crops`` uint8 (C, 3, 32, 32).
+    """
+
+    task: str
+    prompt: tuple[int, ...]
+    pictures: tuple[Picture, ...]
+    moments: tuple[Picture, ...]
+    end_effector: EndEffector
+    bins: np.ndarray
+    places: np.ndarray
+    picked: np.ndarray
+    placed: np.ndarray
+    crops: np.ndarray
+
+    def first(self, steps: int) -> TrainingEpisode:
+        """As if it had ended after ``steps``."""
+        cut = {
+            name: getattr(self, name)[:steps] for name in ("bins", "places", "picked", "placed")
+        }
+        return replace(self, moments=self.moments[:steps], **cut)
+
+
+class _Crops:
+    """The different crops among many, and which each is."""
+
+    def __init__(self) -> None:
+        self.rows: dict[bytes, int] = {}
+        self.kept: list[np.ndarray] = []
+
+    def row(self, crop: np.ndarray) -> int:
+        key = crop.tobytes()
+        if key not in self.rows:
+            self.rows[key] = len(self.kept)
+            self.kept.append(crop)
+        return self.rows[key]
+
+    def shown(self, view: ViewObjects, identified: bool) -> Shown:
+        ids = (view.track_ids - 1).tolist() if identified else [NOTHING] * len(view)
+        return Shown(tuple(map(self.row, view.crops)), view.boxes.astype(np.int16), tuple(ids))
+
+
+def training_episode(demonstration: Demonstration, tokenizer: PromptTokenizer) -> TrainingEpisode:
+    """Raises VimaError (PROMPT_TOO_LONG)."""
+    crops, d = _Crops(), demonstration
+    encoded = d.prompt(tokenizer.encode)
+    prompt: list[int] = []
+    pictures: list[Picture] = []
+    index_of: dict[str, int] = {}
+    for token in encoded.tokens:
+        if not isinstance(token, PromptImage):
+            prompt.append(token)
+            continue
+        if token.name not in index_of:
+            index_of[token.name] = len(pictures)
+            pictures.append((crops.shown(token.front, False), crops.shown(token.top, False)))
+        prompt.append(~index_of[token.name])
+    seen = d.observations[: len(d.actions)]
+    moments = tuple((crops.shown(o.front, True), crops.shown(o.top, True)) for o in seen)
+    places = d.object_poses[: len(d.actions), :, :2].astype(np.float32)
+    sweeps = d.observations[0].end_effector == EndEffector.SPATULA
+    picked = _nearest(places, d.unrounded[:, :2], not sweeps)
+    placed = _nearest(places, d.unrounded[:, 6:8], not sweeps, picked)
+    return TrainingEpisode(
+        d.task,
+        tuple(prompt),
+        tuple(pictures),
+        moments,
+        d.observations[0].end_effector,
+        np.array([action.bins for action in d.actions], np.int64),
+        places,
+        picked,
+        placed,
+        np.stack(crops.kept),
+    )
+
+
+def _nearest(
+    places: np.ndarray, points: np.ndarray, wanted: bool, other: np.ndarray | None = None
+) -> np.ndarray:
+    """(T,): the object of ``places`` (T, K, 2) at ``points`` (T, 2), not ``other``, if any."""
+    if not wanted or not places.shape[1]:
+        return np.full(len(points), NOTHING)
+    distances = np.linalg.norm(places - points[:, None], axis=2)  # (T, K)
+    if other is not None:
+        rows = np.flatnonzero(other != NOTHING)
+        distances[rows, other[rows]] = np.inf
+    best = distances.argmin(1)
+    return np.where(distances.min(1) < SAME_PLACE, best, NOTHING)
+
+
+def read_training_episodes(
+    folders: Sequence[Path], tasks: Iterable[str] = (), most_steps: int = 100
+) -> list[TrainingEpisode]:
+    """Of all demonstrations in ``folders``, of these ``tasks`` (none named: all).
+
+    Of longer ones the first ``most_steps``. What a policy cannot be given, a prompt too long or a
+    picture or a moment without objects, is left out. Raises VimaError as read_demonstrations,
+    EVALUATION_SEED, and NO_DEMONSTRATIONS where none is left.
+    """
+    tokenizer, wanted, episodes = PromptTokenizer(), set(tasks), []
+    for folder in folders:
+        for demonstration in read_demonstrations(folder):
+            if wanted and demonstration.task not in wanted:
+                continue
+            if demonstration.seed >= FIRST_EVALUATION_SEED:
+                raise VimaError(
+                    "EVALUATION_SEED",
+                    f"{folder} has seed {demonstration.seed}; valid to train on: below "
+                    f"{FIRST_EVALUATION_SEED}, the rest is kept for measuring",
+                )
+            try:
+                episode = training_episode(demonstration, tokenizer).first(most_steps)
+            except VimaError as error:
+                if error.code != "PROMPT_TOO_LONG":
+                    raise
+                continue
+            if all(any(len(v.crops) for v in p) for p in episode.pictures + episode.moments):
+                episodes.append(episode)
+    if not episodes:
+        raise VimaError(
+            "NO_DEMONSTRATIONS", f"none of {sorted(wanted) or 'any task'} in {folders}"
+        )
+    return episodes

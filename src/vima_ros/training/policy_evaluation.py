@@ -1,0 +1,189 @@
+"""How often a policy does what the prompt says: episodes of the tabletop, seen as by the nodes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import as_completed
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import sqrt
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vima_ros.errors import VimaError
+from vima_ros.geometry import Workspace
+from vima_ros.perception.crops import extract_objects
+from vima_ros.perception.detectors.instances import Instances, largest
+from vima_ros.perception.detectors.registry import DetectorSettings, make_detector
+from vima_ros.perception.identity.tracking import Tracker, TrackerSettings
+from vima_ros.perception.pipeline import Eyes
+from vima_ros.policy.engine import Policy
+from vima_ros.policy.loading import load_policy
+from vima_ros.policy.tokenizer import PromptTokenizer
+from vima_ros.prompt.assembly import assemble
+from vima_ros.sim.episode_run import EpisodeRun, find_level, with_random_look
+from vima_ros.sim.prompt_pictures import prompt_pictures
+from vima_ros.sim.tasks import find_task
+from vima_ros.sim.tasks.base import Asset, Outcome
+from vima_ros.sim.workers import worker_pool
+from vima_ros.specs import VIEWS, AssetKind, EncodedPrompt, PromptImage
+
+MOST_STEPS = 10  # of any episode; some tasks allow fewer
+CONFIDENCE = 1.96  # standard deviations: of the 95 % interval
+
+
+@dataclass(frozen=True)
+class Job:
+    """One episode. ``detector``: of the cameras; "masks" also sees the prompt's true masks."""
+
+    task: str
+    level: str
+    seed: int
+    checkpoint: str
+    detector: str = "onnx"
+    look: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Attempt:
+    """How it ended: ``code`` SUCCESS, FAILURE, STEP_LIMIT, or what perception or policy said.
+
+    ``steps`` taken, ``seconds`` in all; ``picture``: RGB, what both cameras saw at the end.
+    """
+
+    job: Job
+    code: str
+    reason: str
+    steps: int
+    seconds: float
+    picture: np.ndarray | None = None
+
+    @property
+    def success(self) -> bool:
+        """Whether the judge said so."""
+        return self.code == "SUCCESS"
+
+
+@dataclass(frozen=True)
+class Rate:
+    """``successes`` of ``episodes``."""
+
+    successes: int
+    episodes: int
+
+    @property
+    def share(self) -> float:
+        """0 to 1."""
+        return self.successes / self.episodes
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval (JASA 22, 1927)."""
+        n, p, z = self.episodes, self.share, CONFIDENCE
+        middle = p + z * z / (2 * n)
+        half = z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+        return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
+
+
+def rate(attempts: Sequence[Attempt]) -> Rate:
+    """Of at least one."""
+    return Rate(sum(a.success for a in attempts), len(attempts))
+
+
+def attempt_all(jobs: Sequence[Job], workers: int) -> Iterator[Attempt]:
+    """As they are done. Raises VimaError as ``load_policy`` and NO_RENDERER."""
+    with worker_pool(workers) as pool:
+        try:
+            for future in as_completed([pool.submit(attempt, job) for job in jobs]):
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def attempt(job: Job) -> Attempt:
+    """Run one episode."""
+    cv2.setNumThreads(1)
+    began = time.perf_counter()
+    policy, encode, detector = _tools(job.checkpoint, job.detector)
+    task, level = find_task(job.task), find_level(job.level)
+    episode = with_random_look(task.sample(job.seed, level), job.look)
+    eyes = Eyes(
+        detector,
+        {view: _PolicyFrame() for view in VIEWS},
+        None if detector.identifies else Tracker(TrackerSettings()),
+    )
+    with EpisodeRun(episode) as run:
+        try:
+            policy.reset(_prompt(run, encode, true_masks=job.detector == "masks"))
+            code, reason = _follow(run, policy, eyes, detector.needs_mask)
+        except VimaError as error:
+            code, reason = error.code, str(error)
+        picture = np.vstack([run.tabletop.render(view) for view in VIEWS])
+        seconds = time.perf_counter() - began
+        kept = None if code == "SUCCESS" else picture
+        return Attempt(job, code, reason, run.steps, seconds, kept)
+
+
+class _PolicyFrame:
+    """The simulated cameras' pictures are the policy's frame already."""
+
+    def apply(self, image: np.ndarray, is_mask: bool = False) -> np.ndarray:
+        return image
+
+
+@lru_cache(maxsize=2)
+def _tools(checkpoint: str, detector: str) -> tuple:
+    """Once a process: it may use one core."""
+    import torch
+
+    torch.set_num_threads(1)
+    policy = load_policy(Path(checkpoint))
+    eyes = make_detector(detector, DetectorSettings(threads=1))
+    return policy, PromptTokenizer(policy.tokenizer).encode, eyes
+
+
+def _follow(run: EpisodeRun, policy: Policy, eyes: Eyes, needs_mask: bool) -> tuple[str, str]:
+    """Observe, decide, act until the judge has spoken; how it ended.
+
+    As in the nodes, an action that was not carried out is not remembered. Raises VimaError.
+    """
+    workspace, message = Workspace(), ""
+    while not run.over and run.steps < MOST_STEPS:
+        stamp = (run.steps + 1) * 1_000_000_000
+        images = {view: run.tabletop.render(view) for view in VIEWS}
+        masks = {v: run.tabletop.render_mask(v) for v in VIEWS} if needs_mask else None
+        seen = eyes.look(images, masks, dict.fromkeys(VIEWS, stamp), stamp)
+        if seen.observation is None:
+            raise VimaError(seen.code, seen.message)
+        effector = run.tabletop.scene.end_effector
+        decision = policy.infer(replace(seen.observation, end_effector=effector))
+        run.act(*decision.action.poses(workspace))
+        if not run.code:
+            policy.record(decision)
+        message = f"{run.code}: {run.message}; " if run.code else ""
+    code = {Outcome.RUNNING: "STEP_LIMIT"}.get(run.verdict.outcome, run.verdict.outcome.name)
+    return code, message + run.verdict.reason
+
+
+def _prompt(run: EpisodeRun, encode: object, true_masks: bool) -> EncodedPrompt:
+    """The pictures' objects by their masks, or as the prompt node finds them."""
+    images = {
+        name: _picture(name, asset, true_masks) for name, asset in run.episode.assets.items()
+    }
+    return assemble(run.episode.prompt, images, encode)  # type: ignore[arg-type]
+
+
+def _picture(name: str, asset: Asset, true_masks: bool) -> PromptImage:
+    views = {}
+    for view, picture in prompt_pictures(asset.scene, asset.kind).items():
+        if true_masks:
+            ids = np.arange(1, len(asset.scene.objects) + 1)
+            found = Instances(picture.mask, ids, np.ones(len(ids), np.float32))
+        else:
+            found = make_detector("plain_background").detect(picture.rgb, view, None)
+            found = largest(found) if asset.kind == AssetKind.OBJECT else found
+        views[view] = extract_objects(picture.rgb, found)
+    return PromptImage(name, asset.kind, **views)

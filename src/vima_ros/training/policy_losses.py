@@ -1,0 +1,193 @@
+"""What a policy is trained on: its actions, and three things that lead there sooner.
+
+The action loss is the paper's (section 4): cross-entropy of the twelve heads, the history given as
+it was demonstrated. A small network that is shown only actions learns for long just where things
+usually are. So its object tokens are also asked where the object is and which object it is, and
+its answer which objects the action is about. What asks is thrown away after training.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
+
+from vima_ros.geometry import Workspace
+from vima_ros.policy.config import VimaConfig
+from vima_ros.policy.controller import causal, position_ids
+from vima_ros.policy.network import VimaNetwork
+from vima_ros.specs import BINS, HEAD_BINS, POSITION_BINS
+from vima_ros.training.policy_batches import PolicyBatch
+from vima_ros.training.policy_episodes import NOTHING
+
+KEY_WIDTH = 64
+TEMPERATURE = 0.1  # of the identity loss
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the network says of a batch.
+
+    ``logits`` {head: (n, C)}; ``read`` (n, E), where the actions are read; ``objects`` (S, E).
+    """
+
+    logits: dict[str, Tensor]
+    read: Tensor
+    objects: Tensor
+
+
+class Learner(nn.Module):
+    """The network with what is only there to teach it."""
+
+    def __init__(self, network: VimaNetwork) -> None:
+        super().__init__()
+        self.network = network
+        config: VimaConfig = network.config
+        width = config.embed_dim
+        self.where = nn.Linear(width, sum(POSITION_BINS))
+        self.who = nn.Linear(width, KEY_WIDTH)
+        self.key = nn.Linear(width, KEY_WIDTH)
+        self.asked = nn.ModuleList(nn.Linear(width, KEY_WIDTH) for _ in ("picked", "placed"))
+
+    def answer(self, batch: PolicyBatch) -> Answers:
+        """The teacher-forced pass over all steps of all episodes."""
+        network = self.network
+        slots = batch.prompt.slots
+        objects = network.object_encoder(slots)  # (S, E)
+        words = network.word_table(batch.prompt.words)  # (W, D)
+        shown = network.prompt_object_mlp(objects)  # (S, D)
+        known = torch.ones(len(words), dtype=torch.bool, device=words.device)
+        prompt = _rows(torch.cat([words, shown]), batch.prompt.rows)
+        prompt_mask = _rows(torch.cat([known, slots.mask])[:, None], batch.prompt.rows)[..., 0]
+        encoded = network.t5(inputs_embeds=prompt, attention_mask=prompt_mask).last_hidden_state
+        memory = network.controller.read_prompt(network.prompt_projection(encoded), prompt_mask)
+        effectors = network.end_effector_embedding(batch.effectors)
+        seen = network.observation_fusion(torch.cat([objects, effectors], dim=-1))  # (S, E)
+        actions = network.action_encoder(batch.fractions)  # (A, E)
+        tokens = _rows(torch.cat([seen, actions]), batch.tokens)  # (B, T, E)
+        out, _ = network.controller(tokens, position_ids(batch.mask), causal(batch.mask), memory)
+        read = out.flatten(0, 1)[batch.ask]  # (n, E)
+        return Answers(network.action_decoder(read), read, seen)
+
+    def losses(self, batch: PolicyBatch, smoothing: float) -> dict[str, Tensor]:
+        """The action's, of each kind of head, and those that help. See ``action_losses``."""
+        answers = self.answer(batch)
+        losses = action_losses(answers.logits, batch, smoothing)
+        losses["where"] = self._where(answers.objects, batch)
+        losses["who"] = self._who(answers.objects, batch)
+        for name, net in zip(("picked", "placed"), self.asked, strict=True):
+            losses[name] = self._pointer(net(answers.read), answers.objects, batch, name)
+        return losses
+
+    def _where(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
+        """An object's token tells in which bins of the workspace it stands."""
+        rows = batch.objects != NOTHING
+        low, high = (
+            torch.tensor(corner, device=objects.device)
+            for corner in (Workspace().low, Workspace().high)
+        )
+        fractions = (batch.places[rows] - low) / (high - low)
+        loss = objects.new_zeros(())
+        for logits, count, axis in zip(
+            self.where(objects[rows]).float().split(POSITION_BINS, -1),
+            POSITION_BINS,
+            (0, 1),
+            strict=True,
+        ):
+            target = (fractions[:, axis] * (count - 1)).ceil().long().clamp(0, count - 1)
+            loss = loss + F.cross_entropy(logits, target)
+        return loss / 2
+
+    def _who(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
+        """Tokens of one object, in both views and over time, are alike; of others, not.
+
+        InfoNCE with all others of the batch's episode as alternatives: those of other episodes
+        look different enough to teach little.
+        """
+        rows = torch.nonzero(batch.objects != NOTHING)[:, 0]
+        which = batch.objects[rows]
+        episode = batch.episode_of[batch.prompt.slots.crop_rows[rows]]
+        features = F.normalize(self.who(objects[rows]).float(), dim=-1)
+        order = torch.argsort(episode)
+        which, episode, features = which[order], episode[order], features[order]
+        counts = torch.bincount(episode)
+        counts = counts[counts > 0]
+        longest = int(counts.max())
+        index = torch.arange(longest, device=rows.device)
+        valid = index < counts[:, None]  # (B, M)
+        starts = counts.cumsum(0) - counts
+        at = (starts[:, None] + index).clamp(max=len(rows) - 1)
+        f, w = features[at], which[at]  # (B, M, 64), (B, M)
+        scores = f @ f.transpose(1, 2) / TEMPERATURE  # (B, M, M)
+        itself = torch.eye(longest, dtype=torch.bool, device=rows.device)
+        allowed = valid[:, None] & ~itself
+        alike = (w[:, :, None] == w[:, None]) & allowed & valid[:, :, None]
+        logs = scores.masked_fill(~allowed, -1e9).log_softmax(-1)
+        return -(logs[alike].mean() if alike.any() else logs.sum() * 0.0)
+
+    def _pointer(self, asked: Tensor, objects: Tensor, batch: PolicyBatch, name: str) -> Tensor:
+        """The answer points at the object, in either view, among those seen at that step."""
+        wanted = getattr(batch, name)  # (n,)
+        scores = asked.float() @ self.key(objects).float().T / KEY_WIDTH**0.5  # (n, S)
+        steps = torch.arange(len(wanted), device=wanted.device)
+        seen = batch.step_of == steps[:, None]
+        right = seen & (batch.objects == wanted[:, None]) & (wanted != NOTHING)[:, None]
+        rows = right.any(1)
+        if not rows.any():
+            return scores.sum() * 0.0
+        scores = scores[rows].masked_fill(~seen[rows], -1e9)
+        hits = scores.masked_fill(~right[rows], -1e9).logsumexp(-1)
+        return (scores.logsumexp(-1) - hits).mean()
+
+
+def action_losses(
+    logits: dict[str, Tensor], batch: PolicyBatch, smoothing: float
+) -> dict[str, Tensor]:
+    """Mean cross-entropy of each head's components, every episode of equal weight.
+
+    ``smoothing``: a position's target is a bell of that width around its bin [bins]; 0: the bin.
+    """
+    losses, first = {}, 0
+    for head, counts in HEAD_BINS.items():
+        total = batch.weight.new_zeros(())
+        for part in logits[head].float().split(counts, dim=-1):
+            target = batch.bins[:, first]
+            width = smoothing if "position" in head else 0.0
+            loss = F.cross_entropy(part, _soft(target, part.shape[-1], width), reduction="none")
+            total = total + (loss * batch.weight).sum() / batch.weight.sum()
+            first += 1
+        losses[head] = total / len(counts)
+    return losses
+
+
+def _soft(target: Tensor, count: int, width: float) -> Tensor:
+    """(n,) to (n,) or, smoothed, (n, count) probabilities."""
+    if width <= 0.0:
+        return target
+    distance = torch.arange(count, device=target.device) - target[:, None]
+    return torch.softmax(-0.5 * (distance / width) ** 2, dim=-1)
+
+
+def hits(logits: dict[str, Tensor], batch: PolicyBatch) -> dict[str, float]:
+    """Share of the actions near enough: positions within 2 cm, rotations in the very bins."""
+    best = torch.cat(
+        [
+            torch.stack([part.argmax(-1) for part in logits[head].split(counts, dim=-1)], -1)
+            for head, counts in HEAD_BINS.items()
+        ],
+        dim=-1,
+    )  # (n, 12)
+    off = (best - batch.bins).abs()
+    bins = torch.tensor(BINS, device=off.device)
+    assert bins.shape == off.shape[1:]
+    near = {name: (off[:, [i, i + 1]] <= 2).all(1) for name, i in (("pose0", 0), ("pose1", 6))}
+    turned = (off[:, 8:12] == 0).all(1)
+    shares = {**near, "rotation": turned, "all": near["pose0"] & near["pose1"] & turned}
+    return {name: float(share.float().mean()) for name, share in shares.items()}
+
+
+def _rows(values: Tensor, rows: Tensor) -> Tensor:
+    """``values`` (N, ...) at ``rows``, where row 0 is a zero."""
+    return torch.cat([values.new_zeros(1, *values.shape[1:]), values])[rows]

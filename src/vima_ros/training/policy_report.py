@@ -1,0 +1,112 @@
+"""What an evaluation of a policy found: tables, pictures of failures, JSON."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from vima_ros.replay.report import format_table
+from vima_ros.training.policy_evaluation import Attempt, rate
+from vima_ros.training.policy_transfer import NEAR
+
+REPORT, NUMBERS = "report.md", "report.json"
+PICTURES = 2  # of failures, of each task and detector
+
+
+def write_report(
+    attempts: Sequence[Attempt],
+    firsts: Sequence[Mapping[str, Any]],
+    facts: Mapping[str, Any],
+    out: Path,
+) -> str:
+    """Write report.md, report.json and pictures of failures to ``out``; the report's text."""
+    out.mkdir(parents=True, exist_ok=True)
+    groups: dict[tuple[str, str], list[Attempt]] = {}
+    for attempt in sorted(attempts, key=lambda a: (a.job.task, a.job.detector, a.job.seed)):
+        groups.setdefault((attempt.job.task, attempt.job.detector), []).append(attempt)
+    parts = ["# Policy evaluation"]
+    if groups:
+        parts += ["## Episodes", _episodes(groups), "## What became of the others"]
+        parts += [_failures(groups, out)]
+    if firsts:
+        parts += ["## First actions on recorded VIMA-Bench episodes", _firsts(firsts)]
+    text = "\n\n".join(parts) + "\n"
+    (out / REPORT).write_text(text)
+    numbers = {
+        "facts": {key: str(value) for key, value in facts.items()},
+        "episodes": [
+            {**asdict(a.job), "code": a.code, "reason": a.reason, "steps": a.steps}
+            for group in groups.values()
+            for a in group
+        ],
+        "first_actions": list(firsts),
+    }
+    (out / NUMBERS).write_text(json.dumps(numbers, indent=1) + "\n")
+    return text
+
+
+def _episodes(groups: Mapping[tuple[str, str], list[Attempt]]) -> str:
+    """Solved episodes of each task, and the mean over tasks, by detector."""
+    rows = []
+    for (task, detector), group in groups.items():
+        score = rate(group)
+        low, high = score.interval
+        steps = [a.steps for a in group if a.success]
+        rows.append(
+            [
+                task,
+                detector,
+                f"{score.successes}/{score.episodes}",
+                f"{100 * score.share:.0f} %",
+                f"{100 * low:.0f} to {100 * high:.0f} %",
+                f"{np.mean(steps):.1f}" if steps else "-",
+            ]
+        )
+    for detector in sorted({detector for _, detector in groups}):
+        shares = [rate(g).share for (_, d), g in groups.items() if d == detector]
+        rows.append(["mean of tasks", detector, "", f"{100 * np.mean(shares):.0f} %", "", ""])
+    return format_table(["task", "objects by", "solved", "share", "95 %", "steps"], rows)
+
+
+def _failures(groups: Mapping[tuple[str, str], list[Attempt]], out: Path) -> str:
+    lines = []
+    for (task, detector), group in groups.items():
+        failed = [attempt for attempt in group if not attempt.success]
+        codes = Counter(attempt.code for attempt in failed)
+        if not failed:
+            continue
+        told = ", ".join(f"{code} {count}" for code, count in codes.most_common())
+        lines.append(f"- {task}, {detector}: {told}")
+        for attempt in failed[:PICTURES]:
+            name = f"{task}_{detector}_{attempt.job.seed}.png"
+            if attempt.picture is not None:
+                cv2.imwrite(str(out / name), cv2.cvtColor(attempt.picture, cv2.COLOR_RGB2BGR))
+            lines.append(f"  - [seed {attempt.job.seed}]({name}): {attempt.reason}")
+    return "\n".join(lines) or "There were none."
+
+
+def _firsts(firsts: Sequence[Mapping[str, Any]]) -> str:
+    rows = []
+    tasks = sorted({first["task"] for first in firsts})
+    for task in [*tasks, "all"]:
+        of_task = [f for f in firsts if task in (f["task"], "all")]
+        near = np.array([[d <= NEAR for d in f["distances"]] for f in of_task]).mean(0)
+        right = [f["right_object"] for f in of_task if f["right_object"] is not None]
+        rows.append(
+            [
+                task,
+                str(len(of_task)),
+                f"{100 * near[0]:.0f} %",
+                f"{100 * near[1]:.0f} %",
+                f"{100 * np.mean(right):.0f} %" if right else "-",
+            ]
+        )
+    columns = ["task", "episodes", "first pose within 4 cm", "second", "right object"]
+    return format_table(columns, rows)

@@ -1,0 +1,266 @@
+"""Behaviour cloning of a VIMA policy on demonstrations."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from pickle import UnpicklingError
+
+import numpy as np
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from vima_ros.errors import VimaError
+from vima_ros.policy.config import VimaConfig
+from vima_ros.policy.network import VimaNetwork
+from vima_ros.training.policy_augmentation import recolour
+from vima_ros.training.policy_batches import PolicyBatch, Spoiling, make_batch
+from vima_ros.training.policy_episodes import TrainingEpisode
+from vima_ros.training.policy_losses import Learner, hits
+from vima_ros.training.runs import note_progress
+
+CHECKPOINT = "checkpoint.pt"
+HELPING = ("where", "who", "picked", "placed")  # losses that are not the action's
+
+
+@dataclass(frozen=True)
+class PolicyRecipe:
+    """How it is trained.
+
+    ``steps`` of ``batch`` episodes, drawn task by task. The rate rises over ``warm_up`` steps to
+    ``learning_rate`` and falls by a cosine to a hundredth. ``average``: of the weights that are
+    kept. ``smoothing``: of the position targets [bins]. ``help``: weight of each loss but the
+    action's. ``colours``: share of the episodes that are recoloured.
+    """
+
+    steps: int = 20_000
+    batch: int = 64
+    learning_rate: float = 1e-3
+    warm_up: int = 500
+    weight_decay: float = 0.01
+    average: float = 0.999
+    clip: float = 1.0
+    smoothing: float = 0.7
+    help: float = 0.3
+    colours: float = 0.5
+    spoiling: Spoiling = field(default_factory=Spoiling)
+    seed: int = 0
+    save_every: int = 500
+
+    def rate(self, step: int) -> float:
+        """Learning rate of ``step``."""
+        if step < self.warm_up:
+            return self.learning_rate * (step + 1) / self.warm_up
+        part = (step - self.warm_up) / max(self.steps - self.warm_up, 1)
+        return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(part, 1.0))))
+
+
+@dataclass(frozen=True)
+class PolicyProgress:
+    """After ``step`` steps: mean losses since the last, and shares of actions near enough.
+
+    ``unseen``: the same shares on episodes kept apart. ``episodes_per_s``.
+    """
+
+    step: int
+    losses: Mapping[str, float]
+    hits: Mapping[str, float]
+    unseen: Mapping[str, float]
+    episodes_per_s: float
+
+
+def train_policy(
+    episodes: Sequence[TrainingEpisode],
+    unseen: Sequence[TrainingEpisode],
+    config: VimaConfig,
+    recipe: PolicyRecipe,
+    folder: Path,
+    report_every: int = 100,
+    start: VimaNetwork | None = None,
+    workers: int = 0,
+) -> Iterator[PolicyProgress]:
+    """Train until ``recipe.steps``, from the checkpoint in ``folder`` where there is one.
+
+    Where there is none it begins with ``start``, or with random weights. Every step draws its
+    episodes from the recipe's seed and its own number: a run that was stopped and resumed sees
+    what it would have seen. ``workers``: processes that make batches. Raises VimaError
+    (BAD_CHECKPOINT) for another network's checkpoint.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(recipe.seed)
+    learner = Learner(new_network(config) if start is None else start).to(device).train()
+    averaged = AveragedModel(learner, multi_avg_fn=get_ema_multi_avg_fn(recipe.average))
+    optimizer = torch.optim.AdamW(_groups(learner, recipe.weight_decay), recipe.learning_rate)
+    first = _resume(folder, learner, averaged, optimizer)
+    batches = torch.utils.data.DataLoader(
+        _Batches(episodes, recipe),
+        batch_size=None,
+        sampler=range(first, recipe.steps),
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+    )
+    sums: dict[str, float] = defaultdict(float)
+    began = time.monotonic()
+    for step, batch in enumerate(batches, first):
+        batch = batch.to(device)
+        torch.manual_seed(recipe.seed * 1_000_003 + step)
+        batch = recolour(batch, recipe.colours)
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.rate(step)
+        with torch.autocast(device.type, torch.bfloat16):
+            losses = learner.losses(batch, recipe.smoothing)
+        weighted = [
+            (recipe.help if name in HELPING else 1.0) * loss for name, loss in losses.items()
+        ]
+        total = torch.stack(weighted).sum()
+        optimizer.zero_grad()
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(learner.parameters(), recipe.clip)
+        optimizer.step()
+        averaged.update_parameters(learner)
+        done = step + 1
+        if device.type == "cpu" or done % 10 == 0:  # a GPU is not to be waited for at every step
+            for name, value in losses.items():
+                sums[name] += float(value.detach())
+            sums[""] += 1.0
+        if done % report_every == 0 or done == recipe.steps:
+            speed = (done - first) * recipe.batch / (time.monotonic() - began)
+            count = sums.pop("", 1.0)
+            progress = PolicyProgress(
+                done,
+                {name: value / count for name, value in sums.items()},
+                measure(learner, episodes, device),
+                measure(averaged.module, unseen, device),  # type: ignore[arg-type]
+                speed,
+            )
+            sums.clear()
+            note_progress(folder, asdict(progress))
+            yield progress
+        if done % recipe.save_every == 0 or done == recipe.steps:
+            _save(folder, done, learner, averaged, optimizer)
+
+
+class _Batches(torch.utils.data.Dataset):
+    """The batch of each step."""
+
+    def __init__(self, episodes: Sequence[TrainingEpisode], recipe: PolicyRecipe) -> None:
+        self._recipe = recipe
+        self._tasks: dict[str, list[TrainingEpisode]] = {}
+        for episode in episodes:
+            self._tasks.setdefault(episode.task, []).append(episode)
+
+    def __len__(self) -> int:
+        return self._recipe.steps
+
+    def __getitem__(self, step: int) -> PolicyBatch:
+        """A task for each episode, then one of its episodes."""
+        random = np.random.default_rng([self._recipe.seed, step])
+        names = sorted(self._tasks)
+        chosen = []
+        for number in random.integers(len(names), size=self._recipe.batch):
+            of_task = self._tasks[names[number]]
+            chosen.append(of_task[random.integers(len(of_task))])
+        return make_batch(chosen, random, self._recipe.spoiling)
+
+
+@torch.no_grad()
+def measure(
+    learner: Learner, episodes: Sequence[TrainingEpisode], device: torch.device, most: int = 256
+) -> dict[str, float]:
+    """``hits`` on the first ``most`` of every n-th of ``episodes``, as they were recorded."""
+    if not episodes:
+        return {}
+    chosen = episodes[:: max(len(episodes) // most, 1)][:most]
+    batch = make_batch(chosen, np.random.default_rng(0), Spoiling(0.0, 0.0, 0.0)).to(device)
+    learner.eval()
+    shares = hits(learner.answer(batch).logits, batch)
+    learner.train()
+    return shares
+
+
+def new_network(config: VimaConfig) -> VimaNetwork:
+    """Random weights such as training begins well from.
+
+    Torch's own for each layer; tables and what is added to them small, as in GPT-2.
+    """
+    network = VimaNetwork(config)
+    for name, parameter in network.named_parameters():
+        if parameter.ndim >= 2 and ("embed" in name or "word_table" in name):
+            torch.nn.init.normal_(parameter, std=0.02)
+    torch.nn.init.normal_(network.object_encoder.vit.cls_token, std=0.02)
+    projection = network.object_encoder.vit.projection
+    torch.nn.init.normal_(projection, std=projection.shape[0] ** -0.5)
+    return network
+
+
+def load_averaged(folder: Path, config: VimaConfig) -> tuple[VimaNetwork, int]:
+    """The network with the averaged weights of ``folder``'s checkpoint, on the CPU; its step.
+
+    Raises VimaError (BAD_CHECKPOINT).
+    """
+    learner = Learner(new_network(config))
+    averaged = AveragedModel(learner)
+    step = _resume(folder, learner, averaged, None, needed=True)
+    network = new_network(config)
+    network.load_state_dict(averaged.module.network.state_dict())  # type: ignore[union-attr]
+    return network.eval(), step
+
+
+def _groups(learner: Learner, weight_decay: float) -> list[dict]:
+    """Biases, norms and tables are not drawn to zero."""
+    matrices: list[torch.nn.Parameter] = []
+    others: list[torch.nn.Parameter] = []
+    for name, parameter in learner.named_parameters():
+        plain = parameter.ndim < 2 or "embed" in name or "word_table" in name
+        (others if plain else matrices).append(parameter)
+    return [
+        {"params": matrices, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+
+
+def _save(
+    folder: Path,
+    step: int,
+    learner: Learner,
+    averaged: AveragedModel,
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    state = {
+        "step": step,
+        "learner": learner.state_dict(),
+        "averaged": averaged.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
+    torch.save(state, folder / f"{CHECKPOINT}.part")
+    os.replace(folder / f"{CHECKPOINT}.part", folder / CHECKPOINT)
+
+
+def _resume(
+    folder: Path,
+    learner: Learner,
+    averaged: AveragedModel,
+    optimizer: torch.optim.Optimizer | None,
+    needed: bool = False,
+) -> int:
+    """Load the checkpoint into all three; its step, 0 where there is none."""
+    path = folder / CHECKPOINT
+    if not needed and not path.exists():
+        return 0
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        learner.load_state_dict(state["learner"])
+        averaged.load_state_dict(state["averaged"])
+        if optimizer is not None:
+            optimizer.load_state_dict(state["optimizer"])
+        return int(state["step"])
+    except (OSError, EOFError, KeyError, RuntimeError, ValueError, UnpicklingError) as error:
+        raise VimaError(
+            "BAD_CHECKPOINT", f"{path}: {error}; valid: a checkpoint of this network"
+        ) from error

@@ -1,0 +1,57 @@
+"""The first action on recorded VIMA-Bench episodes, beside the one its oracle took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from vima_ros.geometry import Workspace
+from vima_ros.policy.engine import Policy
+from vima_ros.policy.tokenizer import PromptTokenizer
+from vima_ros.specs import EndEffector
+from vima_ros.training.demonstration import Demonstration
+
+NEAR = 0.04  # as VIMA-Bench's judges have it for "at the same place" [m]
+
+
+@dataclass(frozen=True)
+class FirstAction:
+    """Of one episode: distances of both positions to the oracle's [m].
+
+    ``right_object``: what stands nearest to the first position is what the oracle picked; None
+    for a sweep.
+    """
+
+    task: str
+    level: str
+    distances: tuple[float, float]
+    right_object: bool | None
+
+    @property
+    def near(self) -> tuple[bool, bool]:
+        """Whether within ``NEAR``."""
+        return self.distances[0] <= NEAR, self.distances[1] <= NEAR
+
+
+def first_actions(
+    policy: Policy, demonstrations: Iterable[Demonstration]
+) -> Iterable[FirstAction]:
+    """Raises VimaError as ``Policy``."""
+    encode = PromptTokenizer(policy.tokenizer).encode
+    for demonstration in demonstrations:
+        policy.reset(demonstration.prompt(encode))
+        seen = demonstration.observations[0]
+        poses = policy.infer(seen).action.poses(Workspace())
+        chosen = np.array([pose.position[:2] for pose in poses])  # (2, 2)
+        wanted = demonstration.unrounded[0, [0, 1, 6, 7]].reshape(2, 2)
+        right = None
+        if seen.end_effector == EndEffector.SUCTION:
+            places = demonstration.object_poses[0, :, :2]
+            nearest = [
+                int(np.linalg.norm(places - p, axis=1).argmin()) for p in (chosen[0], wanted[0])
+            ]
+            right = nearest[0] == nearest[1]
+        first, second = np.linalg.norm(chosen - wanted, axis=1).tolist()
+        yield FirstAction(demonstration.task, demonstration.level, (first, second), right)

@@ -1,0 +1,131 @@
+"""Episodes by a policy, what is counted of them and what is written."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from helpers import shared
+
+from vima_ros.errors import VimaError
+from vima_ros.geometry import Workspace
+from vima_ros.perception.detectors.registry import make_detector
+from vima_ros.policy.loading import load_policy, random_network
+from vima_ros.policy.tokenizer import PromptTokenizer
+from vima_ros.policy.weights import save_weights
+from vima_ros.specs import Action
+from vima_ros.training import policy_evaluation
+from vima_ros.training.policy_evaluation import Attempt, Job, Rate, attempt, attempt_all, rate
+from vima_ros.training.policy_report import write_report
+from vima_ros.training.policy_transfer import first_actions
+from vima_ros.training.reading import read_demonstrations
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    path = tmp_path_factory.mktemp("policy") / "policy.safetensors"
+    words = PromptTokenizer().vocab_size
+    save_weights(random_network({"vocabulary": words}), path, {})
+    return str(path)
+
+
+class OraclePolicy:
+    """Decides as the task's oracle, and notes what it was given."""
+
+    tokenizer = None
+
+    def __init__(self):
+        self.seen, self.recorded, self.run = [], [], None
+
+    def reset(self, prompt):
+        self.prompt = prompt
+
+    def infer(self, observation):
+        self.seen.append(observation)
+        poses = self.run.task.oracle(self.run.episode).act(self.run.world_state())
+        return SimpleNamespace(action=Action.from_poses(*poses, Workspace(), self.run.primitive))
+
+    def record(self, decision):
+        self.recorded.append(decision)
+
+
+@pytest.fixture
+def oracle(monkeypatch):
+    policy, prompt = OraclePolicy(), policy_evaluation._prompt
+    detectors = {name: make_detector(name) for name in ("masks", "plain_background")}
+    encode = PromptTokenizer().encode
+    monkeypatch.setattr(
+        policy_evaluation, "_tools", lambda _, detector: (policy, encode, detectors[detector])
+    )
+
+    def noted(run, *args, **options):
+        policy.run = run
+        return prompt(run, *args, **options)
+
+    monkeypatch.setattr(policy_evaluation, "_prompt", noted)
+    return policy
+
+
+@pytest.mark.parametrize("detector", ["masks", "plain_background"])
+@pytest.mark.parametrize("task", ["visual_manipulation", "rotate", "sweep_without_exceeding"])
+def test_who_knows_the_answer_succeeds(oracle, task, detector):
+    done = attempt(Job(task, "train", 2_000_001, "", detector))
+    assert (done.code, done.picture) == ("SUCCESS", None), done.reason
+    assert len(oracle.seen) == done.steps == len(oracle.recorded)
+    assert all(len(seen.front) + len(seen.top) for seen in oracle.seen)
+    assert oracle.seen[0].end_effector == oracle.run.tabletop.scene.end_effector
+    assert oracle.prompt.images
+
+
+def test_what_was_not_carried_out_is_not_remembered(oracle, monkeypatch):
+    nowhere = Action(np.array([49, 99, 25, 25, 25, 49] * 2))
+    monkeypatch.setattr(oracle, "infer", lambda seen: SimpleNamespace(action=nowhere))
+    done = attempt(Job("visual_manipulation", "train", 2_000_001, "", "masks"))
+    assert done.code in ("STEP_LIMIT", "FAILURE")
+    assert done.picture.shape == (256, 256, 3)
+    assert oracle.recorded == []
+
+
+def test_what_the_policy_refuses_ends_the_episode_with_its_code(oracle, monkeypatch):
+    def refuse(_):
+        raise VimaError("HISTORY_FULL", "too long")
+
+    monkeypatch.setattr(oracle, "infer", refuse)
+    done = attempt(Job("rotate", "train", 2_000_001, "", "masks"))
+    assert (done.success, done.code, done.reason, done.steps) == (
+        False,
+        "HISTORY_FULL",
+        "too long",
+        0,
+    )
+
+
+def test_wilson_intervals():
+    assert Rate(8, 10).interval == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    low, high = Rate(0, 20).interval
+    assert low == pytest.approx(0.0, abs=1e-12)
+    assert high == pytest.approx(0.1611, abs=1e-4)
+
+
+def test_in_processes_it_is_the_same_and_all_of_it_is_reported(checkpoint, tmp_path):
+    jobs = [Job("rotate", "train", seed, checkpoint, "masks") for seed in (2_000_001, 2_000_002)]
+    attempts = sorted(attempt_all(jobs, workers=2), key=lambda a: a.job.seed)
+    here = attempt(jobs[0])
+    assert (attempts[0].code, attempts[0].steps) == (here.code, here.steps)
+    attempts.append(Attempt(jobs[0], "SUCCESS", "", 1, 1.0))
+    first = {"task": "rotate", "distances": [0.01, 0.5], "right_object": True}
+    text = write_report(attempts, [first], {"policy": "this"}, tmp_path)
+    assert "1/3" in text
+    assert "| rotate" in text
+    read = json.loads((tmp_path / "report.json").read_text())
+    assert [e["code"] for e in read["episodes"]].count("SUCCESS") == 1
+    assert list(tmp_path.glob("rotate_masks_*.png"))
+    assert rate(attempts).episodes == 3
+
+
+def test_first_actions_beside_the_recorded_ones(checkpoint):
+    folder = shared("bench/episodes") / "rotate"
+    found = list(first_actions(load_policy(checkpoint), read_demonstrations(folder)))
+    assert found
+    assert {f.task for f in found} == {"rotate"}
+    assert all(0 <= d < 1.5 for f in found for d in f.distances)

@@ -1,0 +1,190 @@
+"""The policy's training: batches are what the running policy is given; it learns and resumes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from vima_ros.errors import VimaError
+from vima_ros.policy.engine import Policy
+from vima_ros.policy.loading import SMALL, load_policy
+from vima_ros.policy.tokenizer import PromptTokenizer
+from vima_ros.policy.weights import save_weights
+from vima_ros.specs import HEADS, Observation
+from vima_ros.training.collecting import Plan, collect
+from vima_ros.training.policy_augmentation import recolour
+from vima_ros.training.policy_batches import Spoiling, make_batch
+from vima_ros.training.policy_episodes import NOTHING, read_training_episodes, training_episode
+from vima_ros.training.policy_losses import Learner
+from vima_ros.training.policy_training import (
+    PolicyRecipe,
+    VimaConfig,
+    load_averaged,
+    new_network,
+    train_policy,
+)
+from vima_ros.training.reading import read_demonstrations
+
+TASKS = ("visual_manipulation", "rearrange_then_restore", "sweep_without_exceeding")
+CLEAN = Spoiling(0.0, 0.0, 0.0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("demonstrations")
+    for _ in collect(Plan(out, TASKS, seeds=4, first_seed=10)):
+        pass
+    return out
+
+
+@pytest.fixture(scope="module")
+def episodes(folder):
+    return read_training_episodes([folder])
+
+
+@pytest.fixture(scope="module")
+def config():
+    return VimaConfig(**SMALL, vocabulary=PromptTokenizer().vocab_size)
+
+
+@pytest.fixture(scope="module")
+def network(config):
+    torch.manual_seed(0)
+    return new_network(config)
+
+
+class Unshuffled(np.random.Generator):
+    """Random numbers, but no shuffling."""
+
+    def __init__(self):
+        super().__init__(np.random.PCG64(0))
+
+    def permutation(self, x, axis=0):
+        return np.arange(x)
+
+
+@torch.no_grad()
+def test_a_batch_says_what_the_policy_says_of_each_episode_alone(folder, episodes, network):
+    """Padding, histories, prompts: teacher forcing is the running policy, step by step."""
+    batch = make_batch(episodes, Unshuffled(), CLEAN)
+    learner = Learner(network).eval()
+    logits = learner.answer(batch).logits
+    policy = Policy(network.eval(), trained=True, description={}, tokenizer="")
+    encode, row = PromptTokenizer().encode, 0
+    for demonstration in read_demonstrations(folder):
+        policy.reset(demonstration.prompt(encode))
+        for seen, action in zip(demonstration.observations, demonstration.actions, strict=False):
+            seen = Observation(seen.front, seen.top, seen.end_effector)  # as perception says it
+            decision = policy.infer(seen)
+            for head in HEADS:
+                assert decision.logits[head] == pytest.approx(logits[head][row].numpy(), abs=2e-4)
+            _force(policy, action)
+            row += 1
+    assert row == len(batch.bins)
+
+
+def _force(policy, action):
+    """Record what was demonstrated instead of what was decided."""
+    decision, history = policy._latest
+    forced = replace(decision, action=action)
+    policy._latest = forced, history
+    policy.record(forced)
+
+
+def test_what_an_action_is_about_is_known(episodes):
+    for episode in episodes:
+        assert len(episode.picked) == len(episode.bins) == len(episode.moments)
+        if episode.task == "visual_manipulation":
+            assert episode.picked[0] != NOTHING
+            assert NOTHING != episode.placed[0] != episode.picked[0]
+        if episode.task == "sweep_without_exceeding":
+            assert set(episode.picked) == {NOTHING}
+
+
+def test_shuffling_moves_objects_and_keeps_what_they_are(episodes):
+    plain = make_batch(episodes, Unshuffled(), CLEAN)
+    mixed = make_batch(episodes, np.random.default_rng(1), CLEAN)
+    assert not torch.equal(plain.objects, mixed.objects)
+    slots = [
+        sorted(
+            zip(
+                b.objects.tolist(),
+                b.step_of.tolist(),
+                map(tuple, b.prompt.slots.boxes.tolist()),
+                strict=True,
+            )
+        )
+        for b in (plain, mixed)
+    ]
+    assert slots[0] == slots[1]
+
+
+def test_spoiling_misses_invents_and_never_leaves_nothing(episodes):
+    spoilt = make_batch(episodes, np.random.default_rng(1), Spoiling(0.9, 0.5, 1.0))
+    plain = make_batch(episodes, np.random.default_rng(1), CLEAN)
+    assert (spoilt.objects != NOTHING).sum() < 0.5 * (plain.objects != NOTHING).sum()
+    asked = torch.arange(len(spoilt.bins))
+    seen = torch.isin(asked, spoilt.step_of[spoilt.prompt.slots.mask])
+    assert seen.all()
+
+
+def test_colours_change_alike_within_an_episode(episodes):
+    torch.manual_seed(0)
+    batch = make_batch(episodes, np.random.default_rng(1), CLEAN)
+    other = recolour(batch, 1.0)
+    crops, changed = batch.prompt.slots.crops.float(), other.prompt.slots.crops.float()
+    assert (crops != changed).any()
+    assert (changed[0] == 0).all()
+    for episode in range(len(episodes)):
+        own = batch.episode_of == episode
+        own[0] = False
+        ratio = changed[own].sum((1, 2, 3)) / crops[own].sum((1, 2, 3)).clamp(min=1)
+        assert ratio.std() < 0.1
+
+
+def recipe(**values):
+    return PolicyRecipe(**{"batch": 6, "warm_up": 5, "learning_rate": 3e-3, **values})
+
+
+def test_it_learns_and_resumes_as_if_never_stopped(episodes, config, tmp_path):
+    whole = list(
+        train_policy(episodes, [], config, recipe(steps=30), tmp_path / "a", report_every=5)
+    )
+    assert whole[-1].losses["pose0_position"] < 0.9 * whole[0].losses["pose0_position"]
+    assert set(whole[0].losses) >= {*HEADS, "where", "who", "picked", "placed"}
+    halves = recipe(steps=30, save_every=10)
+    for progress in train_policy(episodes, [], config, halves, tmp_path / "b", report_every=5):
+        if progress.step == 15:
+            break
+    resumed = list(train_policy(episodes, [], config, halves, tmp_path / "b", report_every=5))
+    assert resumed[-1].losses == pytest.approx(whole[-1].losses, rel=1e-3)
+
+
+def test_what_was_trained_is_a_policy_that_loads(episodes, config, tmp_path):
+    list(train_policy(episodes, [], config, recipe(steps=2), tmp_path))
+    trained, step = load_averaged(tmp_path, config)
+    assert step == 2
+    save_weights(trained, tmp_path / "policy.safetensors", {"step": step})
+    assert load_policy(tmp_path / "policy.safetensors").trained
+
+
+def test_what_cannot_be_trained_on_is_refused(folder, episodes, config, tmp_path):
+    with pytest.raises(VimaError, match="none of"):
+        read_training_episodes([folder], ["rotate"])
+    out = tmp_path / "kept"
+    for _ in collect(Plan(out, TASKS[:1], seeds=1, first_seed=2_000_000)):
+        pass
+    with pytest.raises(VimaError, match="kept for measuring"):
+        read_training_episodes([out])
+    (tmp_path / "checkpoint.pt").write_bytes(b"no checkpoint")
+    with pytest.raises(VimaError) as caught:
+        next(train_policy(episodes, [], config, recipe(), tmp_path))
+    assert caught.value.code == "BAD_CHECKPOINT"
+
+
+def test_of_long_episodes_the_beginning_is_taken(folder):
+    short = read_training_episodes([folder], most_steps=1)
+    assert {len(episode.bins) for episode in short} == {1}
+    whole = training_episode(next(read_demonstrations(folder)), PromptTokenizer())
+    assert len(whole.first(1).moments) == 1
