@@ -48,9 +48,9 @@ class PolicyBatch:
     ``tokens`` (B, T): rows of [zero, slots, actions]; ``mask`` (B, T) bool; ``ask`` (n,): places
     in the flattened (B T) where the n actions are read; ``fractions`` (A, 12); ``bins`` (n, 12);
     ``weight`` (n,): 1 / steps of the episode. ``objects`` (S,): which of the batch's objects each
-    slot of a moment shows, NOTHING elsewhere; ``places`` (S, 2) [m]; ``step_of`` (S,): the number
-    of the action before which it was seen; ``picked``, ``placed`` (n,): of ``objects``, or
-    NOTHING. ``episode_of`` (K,): of each crop.
+    slot shows, where that is known, or NOTHING; ``places`` (S, 2) [m]; ``step_of`` (S,): the
+    number of the action before which it was seen, NOTHING in the prompt; ``picked``, ``placed``
+    (n,): of ``objects``, or NOTHING. ``episode_of`` (K,): of each crop.
     """
 
     prompt: PromptBatch
@@ -74,10 +74,13 @@ class PolicyBatch:
 
 
 class _Moment(NamedTuple):
-    """Number of the episode's first object in the batch, where its objects are, which step."""
+    """Number of the episode's first object in the batch, where its objects are, which step.
+
+    A picture of the prompt has no places and is of no step.
+    """
 
     first_object: int
-    places: np.ndarray
+    places: np.ndarray | None
     step: int
 
 
@@ -126,7 +129,8 @@ def make_batch(
                 prompt.append(len(words))
                 words.append(token)
                 continue
-            prompt += _place(slots, pictures[~token], most, number, episode, 0, None)
+            told = _Moment(first_object, None, NOTHING)
+            prompt += _place(slots, pictures[~token], most, number, episode, 0, told)
         prompts.append(prompt)
         moments = [_spoilt(p, episode, random, spoiling) for p in episode.moments]
         widest = max(2 * max(len(m[FRONT].crops), len(m[TOP].crops)) for m in moments)
@@ -155,7 +159,7 @@ def _place(
     number: int,
     episode: TrainingEpisode,
     effector: int,
-    seen: _Moment | None,
+    seen: _Moment,
 ) -> list[tuple[int, int]]:
     """Add a picture's objects and padding; where they are, front then top."""
     places = []
@@ -163,11 +167,9 @@ def _place(
         shown = picture[view]
         for crop, box, which in zip(shown.crops, shown.boxes, shown.ids, strict=True):
             row = slots.crop(number, episode, crop)
-            facts: tuple = (NOTHING, (0.0, 0.0))
-            if seen is not None and which != NOTHING:
-                facts = (which + seen.first_object, seen.places[which])
-            step = seen.step if seen is not None else NOTHING
-            places.append(slots.add(view, row, box, True, effector, *facts, step))
+            name = NOTHING if which == NOTHING else which + seen.first_object
+            place = (0.0, 0.0) if seen.places is None or which == NOTHING else seen.places[which]
+            places.append(slots.add(view, row, box, True, effector, name, place, seen.step))
         for _ in range(counts[view] - len(shown.crops)):
             values = (0, (0, 0, 0, 0), False, effector, NOTHING, (0.0, 0.0), NOTHING)
             places.append(slots.add(view, *values))

@@ -10,7 +10,7 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.policy.tokenizer import PromptTokenizer
-from vima_ros.specs import EndEffector, PromptImage, ViewObjects
+from vima_ros.specs import AssetKind, EndEffector, PromptImage, ViewObjects
 from vima_ros.training.demonstration import Demonstration
 from vima_ros.training.evaluation_frames import FIRST_EVALUATION_SEED
 from vima_ros.training.reading import read_demonstrations
@@ -23,7 +23,8 @@ NOTHING = -1  # no object
 class Shown:
     """The n objects of one view: ``crops`` are rows of the episode's, ``boxes`` (n, 4) [px].
 
-    ``ids`` (n,): which object of the episode each is, NOTHING in a picture of the prompt.
+    ``ids`` (n,): which object of the episode each is. In a picture of the prompt, the one that
+    has its name, or NOTHING.
     """
 
     crops: tuple[int, ...]
@@ -77,8 +78,8 @@ class _Crops:
             self.kept.append(crop)
         return self.rows[key]
 
-    def shown(self, view: ViewObjects, identified: bool) -> Shown:
-        ids = (view.track_ids - 1).tolist() if identified else [NOTHING] * len(view)
+    def shown(self, view: ViewObjects, which: int | None = None) -> Shown:
+        ids = (view.track_ids - 1).tolist() if which is None else [which] * len(view)
         return Shown(tuple(map(self.row, view.crops)), view.boxes.astype(np.int16), tuple(ids))
 
 
@@ -95,10 +96,12 @@ def training_episode(demonstration: Demonstration, tokenizer: PromptTokenizer) -
             continue
         if token.name not in index_of:
             index_of[token.name] = len(pictures)
-            pictures.append((crops.shown(token.front, False), crops.shown(token.top, False)))
+            named = token.kind == AssetKind.OBJECT and token.name in d.objects
+            which = d.objects.index(token.name) if named else NOTHING
+            pictures.append((crops.shown(token.front, which), crops.shown(token.top, which)))
         prompt.append(~index_of[token.name])
     seen = d.observations[: len(d.actions)]
-    moments = tuple((crops.shown(o.front, True), crops.shown(o.top, True)) for o in seen)
+    moments = tuple((crops.shown(o.front), crops.shown(o.top)) for o in seen)
     places = d.object_poses[: len(d.actions), :, :2].astype(np.float32)
     sweeps = d.observations[0].end_effector == EndEffector.SPATULA
     picked = _nearest(places, d.unrounded[:, :2], not sweeps)

@@ -83,7 +83,7 @@ class Learner(nn.Module):
 
     def _where(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
         """An object's token tells in which bins of the workspace it stands."""
-        rows = batch.objects != NOTHING
+        rows = (batch.objects != NOTHING) & (batch.step_of != NOTHING)
         low, high = (
             torch.tensor(corner, device=objects.device)
             for corner in (Workspace().low, Workspace().high)
@@ -101,10 +101,11 @@ class Learner(nn.Module):
         return loss / 2
 
     def _who(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
-        """Tokens of one object, in both views and over time, are alike; of others, not.
+        """Tokens of one object, in both views, over time and in the prompt, are alike.
 
-        InfoNCE with all others of the batch's episode as alternatives: those of other episodes
-        look different enough to teach little.
+        Those of others are not: with all others of the episode as alternatives, for objects of
+        other episodes look different enough to teach little (SupCon, Khosla et al., NeurIPS 2020).
+        With k tokens of one object it falls to log(k - 1), not to 0.
         """
         rows = torch.nonzero(batch.objects != NOTHING)[:, 0]
         which = batch.objects[rows]

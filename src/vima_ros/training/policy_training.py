@@ -25,6 +25,7 @@ from vima_ros.training.policy_losses import Learner, hits
 from vima_ros.training.runs import note_progress
 
 CHECKPOINT = "checkpoint.pt"
+HINGE = 4.0  # slope of what a box's first layer is made of, on coordinates from 0 to 1
 HELPING = ("where", "who", "picked", "placed")  # losses that are not the action's
 
 
@@ -187,7 +188,9 @@ def measure(
 def new_network(config: VimaConfig) -> VimaNetwork:
     """Random weights such as training begins well from.
 
-    Torch's own for each layer; tables and what is added to them small, as in GPT-2.
+    Torch's own for each layer; tables and what is added to them small, as in GPT-2. The boxes'
+    first layer has its hinges all over the frame: else it tells places apart only after very many
+    steps.
     """
     network = VimaNetwork(config)
     for name, parameter in network.named_parameters():
@@ -196,6 +199,11 @@ def new_network(config: VimaConfig) -> VimaNetwork:
     torch.nn.init.normal_(network.object_encoder.vit.cls_token, std=0.02)
     projection = network.object_encoder.vit.projection
     torch.nn.init.normal_(projection, std=projection.shape[0] ** -0.5)
+    for boxes in network.object_encoder.box_mlp.values():
+        first = boxes[0]  # type: ignore[index]
+        torch.nn.init.normal_(first.weight, std=HINGE)
+        with torch.no_grad():
+            first.bias.copy_(-(first.weight * torch.rand_like(first.weight)).sum(1))
     return network
 
 
