@@ -40,7 +40,8 @@ class TrainingEpisode:
     """T steps, P tokens of prompt, K objects, C different crops.
 
     ``prompt``: word ids, and ``~i`` for the picture ``i`` of ``pictures``; ``moments``: what was
-    seen before each action. ``bins`` (T, 12), ``places`` (T, K, 2): where the objects were [m];
+    seen before each action. ``bins`` (T, 12); ``targets`` (T, 2, 2): x, y of both poses before
+    they were rounded; ``places`` (T, K, 2): where the objects were [m];
     ``picked``, ``placed`` (T,): the object that an action's first and second pose are at, or
     NOTHING. ``crops`` uint8 (C, 3, 32, 32).
     """
@@ -51,6 +52,7 @@ class TrainingEpisode:
     moments: tuple[Picture, ...]
     end_effector: EndEffector
     bins: np.ndarray
+    targets: np.ndarray
     places: np.ndarray
     picked: np.ndarray
     placed: np.ndarray
@@ -59,7 +61,8 @@ class TrainingEpisode:
     def first(self, steps: int) -> TrainingEpisode:
         """As if it had ended after ``steps``."""
         cut = {
-            name: getattr(self, name)[:steps] for name in ("bins", "places", "picked", "placed")
+            name: getattr(self, name)[:steps]
+            for name in ("bins", "targets", "places", "picked", "placed")
         }
         return replace(self, moments=self.moments[:steps], **cut)
 
@@ -113,6 +116,7 @@ def training_episode(demonstration: Demonstration, tokenizer: PromptTokenizer) -
         moments,
         d.observations[0].end_effector,
         np.array([action.bins for action in d.actions], np.int64),
+        d.unrounded[:, [0, 1, 6, 7]].reshape(-1, 2, 2).astype(np.float64),
         places,
         picked,
         placed,

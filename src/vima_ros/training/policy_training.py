@@ -22,6 +22,7 @@ from vima_ros.training.policy_augmentation import recolour
 from vima_ros.training.policy_batches import PolicyBatch, Spoiling, make_batch
 from vima_ros.training.policy_episodes import TrainingEpisode
 from vima_ros.training.policy_losses import Learner, hits
+from vima_ros.training.policy_scattering import scattered
 from vima_ros.training.runs import note_progress
 
 CHECKPOINT = "checkpoint.pt"
@@ -36,7 +37,8 @@ class PolicyRecipe:
     ``steps`` of ``batch`` episodes, drawn task by task. The rate rises over ``warm_up`` steps to
     ``learning_rate`` and falls by a cosine to a hundredth. ``average``: of the weights that are
     kept. ``smoothing``: of the position targets [bins]. ``help``: weight of each loss but the
-    action's. ``colours``: share of the episodes that are recoloured.
+    action's. ``colours``: share of the episodes that are recoloured, ``scatter``: of those whose
+    objects are put elsewhere, where that can be.
     """
 
     steps: int = 20_000
@@ -49,6 +51,7 @@ class PolicyRecipe:
     smoothing: float = 0.7
     help: float = 0.3
     colours: float = 0.5
+    scatter: float = 0.9
     spoiling: Spoiling = field(default_factory=Spoiling)
     seed: int = 0
     save_every: int = 500
@@ -167,6 +170,12 @@ class _Batches(torch.utils.data.Dataset):
         for number in random.integers(len(names), size=self._recipe.batch):
             of_task = self._tasks[names[number]]
             chosen.append(of_task[random.integers(len(of_task))])
+        if self._recipe.scatter:
+            keep = random.random(len(chosen)) >= self._recipe.scatter
+            chosen = [
+                episode if stays else scattered(episode, random)
+                for episode, stays in zip(chosen, keep, strict=True)
+            ]
         return make_batch(chosen, random, self._recipe.spoiling)
 
 

@@ -17,6 +17,7 @@ from vima_ros.training.policy_augmentation import recolour
 from vima_ros.training.policy_batches import Spoiling, make_batch
 from vima_ros.training.policy_episodes import NOTHING, read_training_episodes, training_episode
 from vima_ros.training.policy_losses import Learner
+from vima_ros.training.policy_scattering import scattered
 from vima_ros.training.policy_training import (
     PolicyRecipe,
     VimaConfig,
@@ -144,7 +145,9 @@ def test_colours_change_alike_within_an_episode(episodes):
 
 
 def recipe(**values):
-    return PolicyRecipe(**{"batch": 6, "warm_up": 5, "learning_rate": 3e-3, **values})
+    return PolicyRecipe(
+        **{"scatter": 0.0, "batch": 6, "warm_up": 5, "learning_rate": 3e-3, **values}
+    )
 
 
 def test_it_learns_and_resumes_as_if_never_stopped(episodes, config, tmp_path):
@@ -188,3 +191,31 @@ def test_of_long_episodes_the_beginning_is_taken(folder):
     assert {len(episode.bins) for episode in short} == {1}
     whole = training_episode(next(read_demonstrations(folder)), PromptTokenizer())
     assert len(whole.first(1).moments) == 1
+
+
+def test_scattered_objects_stand_where_their_boxes_and_the_action_say(episodes):
+    """Of a scattered episode all fits together as in one that was recorded."""
+    random, told = np.random.default_rng(0), 0
+    for episode in episodes:
+        for _ in range(5):
+            other = scattered(episode, random)
+            if len(episode.bins) > 1 or episode.picked[0] == NOTHING:
+                assert other is episode
+                continue
+            told += other is not episode
+            moved = other.places[0] - episode.places[0]
+            pixels = {"front": (251.4, 177.8), "top": (251.0, 251.0)}  # sim/cameras.py
+            for before, after, view in zip(
+                episode.moments[0], other.moments[0], pixels, strict=True
+            ):
+                across, along = pixels[view]
+                expected = moved[list(before.ids)][:, ::-1] * (across, along)
+                assert after.boxes[:, :2] - before.boxes[:, :2] == pytest.approx(expected, abs=0.6)
+            for pose, which in enumerate((episode.picked[0], episode.placed[0])):
+                shift = other.targets[0, pose] - episode.targets[0, pose]
+                assert shift == pytest.approx(moved[which], abs=1e-6)
+                fractions = (other.targets[0, pose] - (0.25, -0.5)) / (0.5, 1.0)
+                at = other.bins[0, 6 * pose : 6 * pose + 2]
+                assert at == pytest.approx(fractions * (49, 99), abs=1.0)
+                assert (at >= fractions * (49, 99) - 1e-6).all()
+    assert told >= 10
