@@ -70,6 +70,7 @@ def _train(options: argparse.Namespace) -> None:
         config = network.config
     facts = {"data": counts, "network": asdict(config), "recipe": asdict(recipe), "start": origin}
     start_run(options.out, facts)
+    reached: dict[str, float] = {}  # stays empty where the run had ended before
     for p in train_policy(
         seen, unseen, config, recipe, options.out, start=network, workers=options.workers
     ):
@@ -79,13 +80,14 @@ def _train(options: argparse.Namespace) -> None:
             f"{name} {100 * share:.0f}/{100 * p.unseen[name]:.0f} %"
             for name, share in p.hits.items()
         )
+        reached = dict(p.unseen)
         _say(
             f"step {p.step} of {recipe.steps}: {losses}; right, seen/unseen: {shares}; "
             f"{p.episodes_per_s:.0f} episodes/s, {left / 60:.0f} min left"
         )
     trained, step = load_averaged(options.out, config)
     run = json.loads((options.out / CONFIGURATION).read_text())
-    card: dict[str, Any] = {"step": step, "hits": {"unseen": p.unseen}, "run": run}
+    card: dict[str, Any] = {"step": step, "hits": {"unseen": reached}, "run": run}
     save_weights(trained, options.out / WEIGHTS, card)
     _say(f"written to {options.out / WEIGHTS}")
     draw_curves(options.out)

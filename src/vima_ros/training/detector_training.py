@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 
 import numpy as np
 import torch
@@ -19,9 +17,12 @@ from vima_ros.perception.detectors.mask_rcnn import MaskRcnn
 from vima_ros.training.detector_augmentation import augment, instance_targets
 from vima_ros.training.detector_pictures import Source, draw
 from vima_ros.training.detector_start import start_from
-from vima_ros.training.runs import note_progress
-
-CHECKPOINT = "checkpoint.pt"
+from vima_ros.training.runs import (
+    CHECKPOINT,
+    load_checkpoint,
+    note_progress,
+    save_checkpoint,
+)
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def train_detector(
     optimizer = torch.optim.AdamW(
         model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
     )
-    first = _resume(folder, model, averaged, optimizer)
+    first = load_checkpoint(folder, model, averaged, optimizer)
     sums: dict[str, float] = {}
     began = time.monotonic()
     for step in range(first, recipe.steps):
@@ -123,7 +124,7 @@ def train_detector(
             note_progress(folder, {**asdict(progress), "loss": progress.loss})
             yield progress
         if done % recipe.save_every == 0 or done == recipe.steps:
-            _save(folder, done, model, averaged, optimizer)
+            save_checkpoint(folder, done, model, averaged, optimizer)
 
 
 def make_batch(
@@ -152,47 +153,6 @@ def load_averaged(folder: Path) -> tuple[MaskRcnn, int]:
     """
     model, result = MaskRcnn(), MaskRcnn()
     averaged = AveragedModel(model, use_buffers=True)
-    step = _resume(folder, model, averaged, None, needed=True)
+    step = load_checkpoint(folder, model, averaged, None, needed=True)
     result.load_state_dict(averaged.module.state_dict())
     return result.eval(), step
-
-
-def _save(
-    folder: Path,
-    step: int,
-    model: MaskRcnn,
-    averaged: AveragedModel,
-    optimizer: torch.optim.Optimizer,
-) -> None:
-    state = {
-        "step": step,
-        "model": model.state_dict(),
-        "averaged": averaged.state_dict(),
-        "optimizer": optimizer.state_dict(),
-    }
-    torch.save(state, folder / f"{CHECKPOINT}.part")
-    os.replace(folder / f"{CHECKPOINT}.part", folder / CHECKPOINT)
-
-
-def _resume(
-    folder: Path,
-    model: MaskRcnn,
-    averaged: AveragedModel,
-    optimizer: torch.optim.Optimizer | None,
-    needed: bool = False,
-) -> int:
-    """Load the checkpoint into all three; its step, 0 where there is none."""
-    path = folder / CHECKPOINT
-    if not needed and not path.exists():
-        return 0
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        model.load_state_dict(state["model"])
-        averaged.load_state_dict(state["averaged"])
-        if optimizer is not None:
-            optimizer.load_state_dict(state["optimizer"])
-        return int(state["step"])
-    except (OSError, EOFError, KeyError, RuntimeError, ValueError, UnpicklingError) as error:
-        raise VimaError(
-            "BAD_CHECKPOINT", f"{path}: {error}; valid: a checkpoint of this network"
-        ) from error

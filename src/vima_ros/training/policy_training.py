@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from pickle import UnpicklingError
 
 import numpy as np
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from vima_ros.errors import VimaError
 from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.network import VimaNetwork
 from vima_ros.training.policy_augmentation import recolour
@@ -23,9 +20,12 @@ from vima_ros.training.policy_batches import PolicyBatch, Spoiling, make_batch
 from vima_ros.training.policy_episodes import TrainingEpisode
 from vima_ros.training.policy_losses import Learner, hits
 from vima_ros.training.policy_scattering import scattered
-from vima_ros.training.runs import note_progress
+from vima_ros.training.runs import (
+    load_checkpoint,
+    note_progress,
+    save_checkpoint,
+)
 
-CHECKPOINT = "checkpoint.pt"
 HINGE = 4.0  # slope of what a box's first layer is made of, on coordinates from 0 to 1
 HELPING = ("where", "who", "picked", "placed")  # losses that are not the action's
 
@@ -101,7 +101,7 @@ def train_policy(
     learner = Learner(new_network(config) if start is None else start).to(device).train()
     averaged = AveragedModel(learner, multi_avg_fn=get_ema_multi_avg_fn(recipe.average))
     optimizer = torch.optim.AdamW(_groups(learner, recipe.weight_decay), recipe.learning_rate)
-    first = _resume(folder, learner, averaged, optimizer)
+    first = load_checkpoint(folder, learner, averaged, optimizer)
     batches = torch.utils.data.DataLoader(
         _Batches(episodes, recipe),
         batch_size=None,
@@ -147,7 +147,7 @@ def train_policy(
             note_progress(folder, asdict(progress))
             yield progress
         if done % recipe.save_every == 0 or done == recipe.steps:
-            _save(folder, done, learner, averaged, optimizer)
+            save_checkpoint(folder, done, learner, averaged, optimizer)
 
 
 class _Batches(torch.utils.data.Dataset):
@@ -223,7 +223,7 @@ def load_averaged(folder: Path, config: VimaConfig) -> tuple[VimaNetwork, int]:
     """
     learner = Learner(new_network(config))
     averaged = AveragedModel(learner)
-    step = _resume(folder, learner, averaged, None, needed=True)
+    step = load_checkpoint(folder, learner, averaged, None, needed=True)
     network = new_network(config)
     network.load_state_dict(averaged.module.network.state_dict())  # type: ignore[union-attr]
     return network.eval(), step
@@ -240,44 +240,3 @@ def _groups(learner: Learner, weight_decay: float) -> list[dict]:
         {"params": matrices, "weight_decay": weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-
-
-def _save(
-    folder: Path,
-    step: int,
-    learner: Learner,
-    averaged: AveragedModel,
-    optimizer: torch.optim.Optimizer,
-) -> None:
-    state = {
-        "step": step,
-        "learner": learner.state_dict(),
-        "averaged": averaged.state_dict(),
-        "optimizer": optimizer.state_dict(),
-    }
-    torch.save(state, folder / f"{CHECKPOINT}.part")
-    os.replace(folder / f"{CHECKPOINT}.part", folder / CHECKPOINT)
-
-
-def _resume(
-    folder: Path,
-    learner: Learner,
-    averaged: AveragedModel,
-    optimizer: torch.optim.Optimizer | None,
-    needed: bool = False,
-) -> int:
-    """Load the checkpoint into all three; its step, 0 where there is none."""
-    path = folder / CHECKPOINT
-    if not needed and not path.exists():
-        return 0
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        learner.load_state_dict(state["learner"])
-        averaged.load_state_dict(state["averaged"])
-        if optimizer is not None:
-            optimizer.load_state_dict(state["optimizer"])
-        return int(state["step"])
-    except (OSError, EOFError, KeyError, RuntimeError, ValueError, UnpicklingError) as error:
-        raise VimaError(
-            "BAD_CHECKPOINT", f"{path}: {error}; valid: a checkpoint of this network"
-        ) from error

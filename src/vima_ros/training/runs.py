@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from torch.optim.swa_utils import AveragedModel
 
 from vima_ros.errors import VimaError
 
 PROGRESS, CONFIGURATION, CURVES = "progress.jsonl", "run.json", "curves.png"
+CHECKPOINT = "checkpoint.pt"
 
 
 def start_run(folder: Path, configuration: Mapping[str, Any]) -> None:
@@ -69,6 +73,51 @@ def note_progress(folder: Path, progress: Mapping[str, Any]) -> None:
     """A line of ``folder``'s progress.jsonl."""
     with (folder / PROGRESS).open("a") as file:
         file.write(json.dumps(progress) + "\n")
+
+
+def save_checkpoint(
+    folder: Path,
+    step: int,
+    model: torch.nn.Module,
+    averaged: AveragedModel,
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    """Where ``folder``'s run stands, for ``load_checkpoint``; whole or not at all."""
+    state = {
+        "step": step,
+        "model": model.state_dict(),
+        "averaged": averaged.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
+    torch.save(state, folder / f"{CHECKPOINT}.part")
+    os.replace(folder / f"{CHECKPOINT}.part", folder / CHECKPOINT)
+
+
+def load_checkpoint(
+    folder: Path,
+    model: torch.nn.Module,
+    averaged: AveragedModel,
+    optimizer: torch.optim.Optimizer | None,
+    needed: bool = False,
+) -> int:
+    """Load ``folder``'s checkpoint into all three; its step, 0 where there is none.
+
+    Raises VimaError (BAD_CHECKPOINT) for another network's, and where a ``needed`` one is missing.
+    """
+    path = folder / CHECKPOINT
+    if not needed and not path.exists():
+        return 0
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        model.load_state_dict(state["model"])
+        averaged.load_state_dict(state["averaged"])
+        if optimizer is not None:
+            optimizer.load_state_dict(state["optimizer"])
+        return int(state["step"])
+    except (OSError, EOFError, KeyError, RuntimeError, ValueError, UnpicklingError) as error:
+        raise VimaError(
+            "BAD_CHECKPOINT", f"{path}: {error}; valid: a checkpoint of this network"
+        ) from error
 
 
 def draw_curves(folder: Path) -> Path:
