@@ -38,7 +38,7 @@ def generate_launch_description():
                 description="YAML file with what differs for this robot",
             ),
             DeclareLaunchArgument(
-                "checkpoint", default_value="", description="weights; empty: untrained"
+                "checkpoint", default_value="", description="weights; empty: those that came along"
             ),
             DeclareLaunchArgument("device", default_value="cpu", description="cpu or cuda"),
             DeclareLaunchArgument("use_sim_time", default_value="false"),

@@ -33,7 +33,8 @@ PARAMETERS = {
     "pause_timeout": 4.0,
     "state_timeout": 1.0,
     "max_steps": 50,
-    "max_failures": 50,  # the policy is untrained: most of what it picks at is nothing
+    "checkpoint": "random",
+    "max_failures": 50,  # most of what an untrained policy picks at is nothing
 }
 TEXT = "Put the {all} aside."
 

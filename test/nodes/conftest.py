@@ -32,6 +32,7 @@ class Suite:
         self.parameters = {
             "real_time_factor": 10.0,
             "max_steps": 1,
+            "checkpoint": "random",
             "library": str(folder / "assets"),
         }
         self.processes = NodeProcesses(folder, robot="flying_tool")

@@ -46,7 +46,13 @@ def client(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cell(client):
-    return Cell(client)
+    cell = Cell(client)
+    for _ in range(100):  # until the arm node, too, has found the robot's joint_states
+        code = cell.send(cell.action((0.5, 0.0), BEYOND)).code
+        if code != "NOT_ACTIVE":
+            break
+    assert code == "UNREACHABLE"
+    return cell
 
 
 @pytest.fixture(autouse=True)

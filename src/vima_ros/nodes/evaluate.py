@@ -11,6 +11,7 @@ from pathlib import Path
 from rclpy.utilities import remove_ros_args
 
 from vima_ros.errors import VimaError
+from vima_ros.policy import SHIPPED
 from vima_ros.sim.episode_run import choose_tasks, find_level
 from vima_ros.sim.tasks.base import Level
 from vima_ros.training.evaluation_frames import FIRST_EVALUATION_SEED
@@ -22,7 +23,9 @@ def _arguments(args: list[str]) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--policy", required=True, help="a checkpoint, .safetensors or published")
+    parser.add_argument(
+        "--policy", default=str(SHIPPED), help="a checkpoint, .safetensors or published"
+    )
     parser.add_argument("--tasks", nargs="*", default=[], help="names; none: all of the level")
     parser.add_argument(
         "--level", default=Level.TRAIN.value, help=", ".join(v.value for v in Level)
@@ -31,6 +34,12 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--first-seed", type=int, default=FIRST_EVALUATION_SEED)
     parser.add_argument(
         "--detector", nargs="+", choices=("masks", "onnx"), default=["masks", "onnx"]
+    )
+    parser.add_argument(
+        "--through",
+        choices=("env", "ros"),
+        default="env",
+        help="env: the simulation alone, in parallel; ros: cameras, all nodes and the UR5e",
     )
     parser.add_argument("--look", type=float, default=0.0, help="how random: 0 not, to 1")
     parser.add_argument("--bench", type=Path, help="folder of recorded VIMA-Bench episodes")
@@ -41,6 +50,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
 
 def _evaluate(options: argparse.Namespace) -> None:
     from vima_ros.policy.loading import load_policy
+    from vima_ros.nodes.task_episodes import attempt_by_ros
     from vima_ros.training.policy_evaluation import Job, attempt_all
     from vima_ros.training.policy_report import write_report
     from vima_ros.training.policy_transfer import first_actions
@@ -54,8 +64,12 @@ def _evaluate(options: argparse.Namespace) -> None:
         for task in tasks
         for seed in range(options.first_seed, options.first_seed + options.seeds)
     ]
-    attempts = []
-    for attempt in attempt_all(jobs, options.workers) if jobs else ():
+    attempts, ended = [], iter(())
+    if jobs and options.through == "ros":
+        ended = attempt_by_ros(jobs, options.out)
+    elif jobs:
+        ended = attempt_all(jobs, options.workers)
+    for attempt in ended:
         attempts.append(attempt)
         if len(attempts) % 20 == 0 or len(attempts) == len(jobs):
             good = sum(a.success for a in attempts)

@@ -22,10 +22,11 @@ from vima_ros.nodes import conversions, qos
 from vima_ros.nodes.base import VimaNode, run
 from vima_ros.nodes.policy_episode import EpisodeDesk
 from vima_ros.nodes.policy_parameters import PolicyParameters
-from vima_ros.policy import load_policy
+from vima_ros.policy import SHIPPED, load_policy
 from vima_ros.policy.episode import ArmReport, State, Verdict
 from vima_ros.specs import EndEffector
 
+RANDOM = "random"  # as a checkpoint
 UNTRAINED = "UNTRAINED policy: fixed random weights, its actions mean nothing"
 
 
@@ -40,9 +41,8 @@ class PolicyNode(VimaNode):
         p = self.parameters
         self._workspace = Workspace(tuple(p.workspace_low), tuple(p.workspace_high))
         told = {"vit_heads": p.vit_heads} if p.vit_heads else {}
-        self._policy = load_policy(
-            p.checkpoint or None, device=p.device, dtype=p.dtype, config=told
-        )
+        checkpoint = {"": SHIPPED, RANDOM: None}.get(p.checkpoint, p.checkpoint)
+        self._policy = load_policy(checkpoint, device=p.device, dtype=p.dtype, config=told)
         if not self._policy.trained:
             self.get_logger().warning(UNTRAINED)
         self._decision: Any = None

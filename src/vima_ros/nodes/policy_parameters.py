@@ -13,7 +13,10 @@ from vima_ros.specs import EndEffector
 class PolicyParameters:
     """Read from config/policy.yaml."""
 
-    checkpoint: str = parameter("file of weights; empty: untrained random ones", read_only=True)
+    checkpoint: str = parameter(
+        "file of weights; empty: those that come with vima_ros; random: untrained ones",
+        read_only=True,
+    )
     device: str = parameter("where torch computes: cpu, cuda, cuda:1 …", read_only=True)
     dtype: str = parameter(
         "what it computes in; int8 on a cpu only", choices=DTYPES, read_only=True

@@ -77,7 +77,7 @@ def _train(options: argparse.Namespace) -> None:
         left = (recipe.steps - p.step) * recipe.batch / p.episodes_per_s
         losses = ", ".join(f"{name} {value:.2f}" for name, value in p.losses.items())
         shares = ", ".join(
-            f"{name} {100 * share:.0f}/{100 * p.unseen[name]:.0f} %"
+            f"{name} {100 * share:.0f}/{100 * p.unseen.get(name, 0.0):.0f} %"
             for name, share in p.hits.items()
         )
         reached = dict(p.unseen)

@@ -10,7 +10,10 @@ Importing this package loads neither torch nor transformers; ``load_policy`` doe
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+SHIPPED = Path(__file__).parent / "weights" / "policy.safetensors"  # docs/POLICY.md
 
 
 def __getattr__(name: str) -> Any:

@@ -18,21 +18,22 @@ def recolour(batch: PolicyBatch, share: float) -> PolicyBatch:
     """A ``share`` of the episodes with their colour channels in another order, all lit otherwise.
 
     The same in all crops of an episode, the prompt's and the moments', but for a flicker. How dark
-    or light things are beside each other stays: prompts speak of it.
+    or light things are beside each other stays: prompts speak of it. Those that name colours keep
+    the order of their channels.
     """
     slots = batch.prompt.slots
-    device, episodes = slots.crops.device, int(batch.episode_of.max()) + 1
+    device, episodes = slots.crops.device, len(batch.names_colours)
     which = torch.randint(len(PERMUTATIONS), (episodes,), device=device)
-    which = torch.where(torch.rand(episodes, device=device) < share, which, 0)
+    which = torch.where(batch.names_colours | (torch.rand(episodes, device=device) >= share), 0, which)
     order = PERMUTATIONS.to(device)[which][batch.episode_of]  # (K, 3)
-    crops = torch.gather(slots.crops, 1, order[:, :, None, None].expand_as(slots.crops))
+    crops = slots.crops[torch.arange(len(order), device=device)[:, None], order]
     gain = 1.0 + _uniform(episodes, CONTRAST, device)[batch.episode_of]
     shift = _uniform(episodes, BRIGHTNESS, device)[batch.episode_of]
     gain = gain + _uniform(len(crops), FLICKER, device)
-    shift = shift + _uniform(len(crops), FLICKER, device)
-    lit = crops * gain[:, None, None, None] + 255.0 * shift[:, None, None, None]
+    shift = 255.0 * (shift + _uniform(len(crops), FLICKER, device))
+    lit = crops.float().mul_(gain[:, None, None, None]).add_(shift[:, None, None, None])
     # Row 0 is the padding, and a crop's own padding is black too.
-    lit = torch.where(crops.sum(1, keepdim=True) == 0, 0.0, lit).clamp(0, 255).to(torch.uint8)
+    lit = lit.clamp_(0, 255).mul_(crops.any(1, keepdim=True))
     return replace(batch, prompt=replace(batch.prompt, slots=replace(slots, crops=lit)))
 
 

@@ -16,9 +16,11 @@ from torch import Tensor
 
 from vima_ros.policy.batches import PromptBatch, Slots
 from vima_ros.specs import BINS, CROP_SIZE, POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH
-from vima_ros.training.policy_episodes import NOTHING, Picture, Shown, TrainingEpisode
+from vima_ros.training.policy_clues import NOTHING
+from vima_ros.training.policy_episodes import Picture, Shown, TrainingEpisode
 
 FRONT, TOP = 0, 1
+MOST_LOOKS = 16  # that the words of a prompt name
 LARGEST_BOX = (
     POLICY_FRAME_WIDTH - 1,
     POLICY_FRAME_HEIGHT - 1,
@@ -50,7 +52,9 @@ class PolicyBatch:
     ``weight`` (n,): 1 / steps of the episode. ``objects`` (S,): which of the batch's objects each
     slot shows, where that is known, or NOTHING; ``places`` (S, 2) [m]; ``step_of`` (S,): the
     number of the action before which it was seen, NOTHING in the prompt; ``picked``, ``placed``
-    (n,): of ``objects``, or NOTHING. ``episode_of`` (K,): of each crop.
+    (n,): of ``objects``, or NOTHING. ``episode_of`` (K,): of each crop. ``names_colours`` (B,)
+    bool: whether the prompt's words do. ``looks`` (S,), ``spoken`` (W,): which of the batch's looks
+    an object has and a word is of, as in ``Clues``.
     """
 
     prompt: PromptBatch
@@ -67,6 +71,9 @@ class PolicyBatch:
     picked: Tensor
     placed: Tensor
     episode_of: Tensor
+    names_colours: Tensor
+    looks: Tensor
+    spoken: Tensor
 
     def to(self, device: torch.device) -> PolicyBatch:
         """The same on ``device``."""
@@ -116,6 +123,7 @@ def make_batch(
     """
     slots = _Slots()
     words: list[int] = []
+    spoken: list[int] = []
     prompts, histories, asks = [], [], []
     picked: list[int] = []
     placed: list[int] = []
@@ -124,10 +132,11 @@ def make_batch(
         pictures = [_spoilt(p, episode, random, None) for p in episode.pictures]
         most = [max((len(p[v].crops) for p in pictures), default=0) for v in (FRONT, TOP)]
         prompt: list = []
-        for token in episode.prompt:
+        for token, look in zip(episode.prompt, episode.spoken, strict=True):
             if token >= 0:
                 prompt.append(len(words))
                 words.append(token)
+                spoken.append(NOTHING if look == NOTHING else number * MOST_LOOKS + look)
                 continue
             told = _Moment(first_object, None, NOTHING)
             prompt += _place(slots, pictures[~token], most, number, episode, 0, told)
@@ -149,7 +158,7 @@ def make_batch(
         histories.append(history)
         first_object += episode.places.shape[1]
         steps += len(moments)
-    return _tensors(slots, words, prompts, histories, asks, picked, placed, episodes)
+    return _tensors(slots, words, spoken, prompts, histories, asks, picked, placed, episodes)
 
 
 def _place(
@@ -169,9 +178,12 @@ def _place(
             row = slots.crop(number, episode, crop)
             name = NOTHING if which == NOTHING else which + seen.first_object
             place = (0.0, 0.0) if seen.places is None or which == NOTHING else seen.places[which]
-            places.append(slots.add(view, row, box, True, effector, name, place, seen.step))
+            look = NOTHING if which == NOTHING else episode.looks[which]
+            look = NOTHING if look == NOTHING else number * MOST_LOOKS + look
+            values = (row, box, True, effector, name, place, seen.step, look)
+            places.append(slots.add(view, *values))
         for _ in range(counts[view] - len(shown.crops)):
-            values = (0, (0, 0, 0, 0), False, effector, NOTHING, (0.0, 0.0), NOTHING)
+            values = (0, (0, 0, 0, 0), False, effector, NOTHING, (0.0, 0.0), NOTHING, NOTHING)
             places.append(slots.add(view, *values))
     return places
 
@@ -210,6 +222,7 @@ def _spoilt(
 def _tensors(
     slots: _Slots,
     words: list[int],
+    spoken: list[int],
     prompts: list[list],
     histories: list[list],
     asks: list[tuple[int, int]],
@@ -218,7 +231,7 @@ def _tensors(
     episodes: Sequence[TrainingEpisode],
 ) -> PolicyBatch:
     n_front = len(slots.views[FRONT])
-    rows, boxes, valid, effectors, objects, places, step_of = (
+    rows, boxes, valid, effectors, objects, places, step_of, looks = (
         np.array(column) for column in zip(*slots.views[FRONT], *slots.views[TOP], strict=True)
     )
     count = len(rows)
@@ -266,6 +279,9 @@ def _tensors(
         torch.tensor(picked, dtype=torch.int64),
         torch.tensor(placed, dtype=torch.int64),
         torch.tensor(slots.episode_of),
+        torch.tensor([episode.names_colours for episode in episodes]),
+        torch.from_numpy(looks),
+        torch.tensor(spoken, dtype=torch.int64),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,21 +11,22 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.policy.tokenizer import PromptTokenizer
+from vima_ros.sim.textures import COLOURS, PICTURES
 from vima_ros.specs import AssetKind, EndEffector, PromptImage, ViewObjects
+from vima_ros.training.policy_clues import NOTHING, find_clues
 from vima_ros.training.demonstration import Demonstration
 from vima_ros.training.evaluation_frames import FIRST_EVALUATION_SEED
 from vima_ros.training.reading import read_demonstrations
 
 SAME_PLACE = 0.07  # an action this near to an object is about it [m]
-NOTHING = -1  # no object
+COLOUR_WORDS = {word for name in (*COLOURS, *PICTURES) for word in name.split("_")}
 
 
 @dataclass(frozen=True)
 class Shown:
     """The n objects of one view: ``crops`` are rows of the episode's, ``boxes`` (n, 4) [px].
 
-    ``ids`` (n,): which object of the episode each is. In a picture of the prompt, the one that
-    has its name, or NOTHING.
+    ``ids`` (n,): which object of the episode each is, or NOTHING.
     """
 
     crops: tuple[int, ...]
@@ -39,16 +41,18 @@ Picture = tuple[Shown, Shown]  # front, top
 class TrainingEpisode:
     """T steps, P tokens of prompt, K objects, C different crops.
 
-    ``prompt``: word ids, and ``~i`` for the picture ``i`` of ``pictures``; ``moments``: what was
-    seen before each action. ``bins`` (T, 12); ``targets`` (T, 2, 2): x, y of both poses before
+    ``prompt``: word ids, and ``~i`` for the picture ``i`` of ``pictures``; ``scenes``: which of
+    these show a scene; ``moments``: what was seen before each action. ``bins`` (T, 12); ``targets`` (T, 2, 2): x, y of both poses before
     they were rounded; ``places`` (T, K, 2): where the objects were [m];
     ``picked``, ``placed`` (T,): the object that an action's first and second pose are at, or
-    NOTHING. ``crops`` uint8 (C, 3, 32, 32).
+    NOTHING. ``crops`` uint8 (C, 3, 32, 32). ``names_colours``: whether the prompt's words do.
+    ``spoken`` (P,), ``looks`` (K,): as in ``Clues``.
     """
 
     task: str
     prompt: tuple[int, ...]
     pictures: tuple[Picture, ...]
+    scenes: tuple[int, ...]
     moments: tuple[Picture, ...]
     end_effector: EndEffector
     bins: np.ndarray
@@ -57,6 +61,9 @@ class TrainingEpisode:
     picked: np.ndarray
     placed: np.ndarray
     crops: np.ndarray
+    names_colours: bool
+    spoken: tuple[int, ...]
+    looks: tuple[int, ...]
 
     def first(self, steps: int) -> TrainingEpisode:
         """As if it had ended after ``steps``."""
@@ -81,8 +88,9 @@ class _Crops:
             self.kept.append(crop)
         return self.rows[key]
 
-    def shown(self, view: ViewObjects, which: int | None = None) -> Shown:
-        ids = (view.track_ids - 1).tolist() if which is None else [which] * len(view)
+    def shown(self, view: ViewObjects, names: Sequence[int] | None) -> Shown:
+        """``names``: the object of each track id from 1 on; None: they are in order."""
+        ids = [int(i) - 1 if names is None else names[i - 1] for i in view.track_ids]
         return Shown(tuple(map(self.row, view.crops)), view.boxes.astype(np.int16), tuple(ids))
 
 
@@ -90,8 +98,10 @@ def training_episode(demonstration: Demonstration, tokenizer: PromptTokenizer) -
     """Raises VimaError (PROMPT_TOO_LONG)."""
     crops, d = _Crops(), demonstration
     encoded = d.prompt(tokenizer.encode)
+    clues = find_clues(d, encoded.tokens, tokenizer)
     prompt: list[int] = []
     pictures: list[Picture] = []
+    scenes: list[int] = []
     index_of: dict[str, int] = {}
     for token in encoded.tokens:
         if not isinstance(token, PromptImage):
@@ -99,12 +109,14 @@ def training_episode(demonstration: Demonstration, tokenizer: PromptTokenizer) -
             continue
         if token.name not in index_of:
             index_of[token.name] = len(pictures)
-            named = token.kind == AssetKind.OBJECT and token.name in d.objects
-            which = d.objects.index(token.name) if named else NOTHING
+            if token.kind == AssetKind.SCENE:
+                scenes.append(len(pictures))
+            unknown = (NOTHING,) * 255
+            which = clues.shown.get(token.name, unknown)
             pictures.append((crops.shown(token.front, which), crops.shown(token.top, which)))
         prompt.append(~index_of[token.name])
     seen = d.observations[: len(d.actions)]
-    moments = tuple((crops.shown(o.front), crops.shown(o.top)) for o in seen)
+    moments = tuple((crops.shown(o.front, None), crops.shown(o.top, None)) for o in seen)
     places = d.object_poses[: len(d.actions), :, :2].astype(np.float32)
     sweeps = d.observations[0].end_effector == EndEffector.SPATULA
     picked = _nearest(places, d.unrounded[:, :2], not sweeps)
@@ -113,6 +125,7 @@ def training_episode(demonstration: Demonstration, tokenizer: PromptTokenizer) -
         d.task,
         tuple(prompt),
         tuple(pictures),
+        tuple(scenes),
         moments,
         d.observations[0].end_effector,
         np.array([action.bins for action in d.actions], np.int64),
@@ -121,6 +134,9 @@ def training_episode(demonstration: Demonstration, tokenizer: PromptTokenizer) -
         picked,
         placed,
         np.stack(crops.kept),
+        not COLOUR_WORDS.isdisjoint(re.findall(r"\w+", d.text.lower())),
+        clues.spoken,
+        clues.looks,
     )
 
 

@@ -3,11 +3,15 @@
 The action loss is the paper's (section 4): cross-entropy of the twelve heads, the history given as
 it was demonstrated. A small network that is shown only actions learns for long just where things
 usually are. So its object tokens are also asked where the object is and which object it is, and
-its answer which objects the action is about. What asks is thrown away after training.
+two of its attentions are told what to look at: from an object to its pictures in the prompt, and
+from where the action is read to the objects that it is about. What asks is thrown away after
+training.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -15,12 +19,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
 
 from vima_ros.geometry import Workspace
+from vima_ros.policy.attention import split_heads
 from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.controller import causal, position_ids
 from vima_ros.policy.network import VimaNetwork
-from vima_ros.specs import BINS, HEAD_BINS, POSITION_BINS
+from vima_ros.specs import BINS, HEAD_BINS, POSITION_BINS, EndEffector
 from vima_ros.training.policy_batches import PolicyBatch
-from vima_ros.training.policy_episodes import NOTHING
+from vima_ros.training.policy_clues import NOTHING
 
 KEY_WIDTH = 64
 TEMPERATURE = 0.1  # of the identity loss
@@ -30,12 +35,15 @@ TEMPERATURE = 0.1  # of the identity loss
 class Answers:
     """What the network says of a batch.
 
-    ``logits`` {head: (n, C)}; ``read`` (n, E), where the actions are read; ``objects`` (S, E).
+    ``logits`` {head: (n, C)}; ``objects`` (S, E). Attention before the softmax, of two heads each:
+    ``matching`` (B, 2, T, P), of the first cross-attention; ``choosing`` (n, 2, T), of the last
+    self-attention, where the actions are read.
     """
 
     logits: dict[str, Tensor]
-    read: Tensor
     objects: Tensor
+    matching: Tensor
+    choosing: Tensor
 
 
 class Learner(nn.Module):
@@ -48,8 +56,6 @@ class Learner(nn.Module):
         width = config.embed_dim
         self.where = nn.Linear(width, sum(POSITION_BINS))
         self.who = nn.Linear(width, KEY_WIDTH)
-        self.key = nn.Linear(width, KEY_WIDTH)
-        self.asked = nn.ModuleList(nn.Linear(width, KEY_WIDTH) for _ in ("picked", "placed"))
 
     def answer(self, batch: PolicyBatch) -> Answers:
         """The teacher-forced pass over all steps of all episodes."""
@@ -67,9 +73,21 @@ class Learner(nn.Module):
         seen = network.observation_fusion(torch.cat([objects, effectors], dim=-1))  # (S, E)
         actions = network.action_encoder(batch.fractions)  # (A, E)
         tokens = _rows(torch.cat([seen, actions]), batch.tokens)  # (B, T, E)
-        out, _ = network.controller(tokens, position_ids(batch.mask), causal(batch.mask), memory)
+        attend = causal(batch.mask)
+        first, last = network.controller.xattns[0], network.controller.h[-1]
+        with _heard(first.query) as queries, _heard(last.attn.c_attn) as packed:
+            out, _ = network.controller(tokens, position_ids(batch.mask), attend, memory)
         read = out.flatten(0, 1)[batch.ask]  # (n, E)
-        return Answers(network.action_decoder(read), read, seen)
+        matching = _attention(queries[0], memory.layers[0][0], first.heads)[:, :2]
+        query, keys, _ = packed[0].chunk(3, dim=-1)
+        choosing = _attention(query, split_heads(keys, last.attn.heads), last.attn.heads)[:, :2]
+        choosing = choosing.transpose(1, 2).flatten(0, 1)[batch.ask]
+        return Answers(
+            network.action_decoder(read),
+            seen,
+            matching.masked_fill(~memory.attend[:, None], float("-inf")),
+            choosing.masked_fill(~attend.flatten(0, 1)[batch.ask][:, None], float("-inf")),
+        )
 
     def losses(self, batch: PolicyBatch, smoothing: float) -> dict[str, Tensor]:
         """The action's, of each kind of head, and those that help. See ``action_losses``."""
@@ -77,8 +95,8 @@ class Learner(nn.Module):
         losses = action_losses(answers.logits, batch, smoothing)
         losses["where"] = self._where(answers.objects, batch)
         losses["who"] = self._who(answers.objects, batch)
-        for name, net in zip(("picked", "placed"), self.asked, strict=True):
-            losses[name] = self._pointer(net(answers.read), answers.objects, batch, name)
+        losses["match"] = self._match(answers.matching, batch)
+        losses["choose"] = self._choose(answers.choosing, batch)
         return losses
 
     def _where(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
@@ -128,19 +146,67 @@ class Learner(nn.Module):
         logs = scores.masked_fill(~allowed, -1e9).log_softmax(-1)
         return -(logs[alike].mean() if alike.any() else logs.sum() * 0.0)
 
-    def _pointer(self, asked: Tensor, objects: Tensor, batch: PolicyBatch, name: str) -> Tensor:
-        """The answer points at the object, in either view, among those seen at that step."""
-        wanted = getattr(batch, name)  # (n,)
-        scores = asked.float() @ self.key(objects).float().T / KEY_WIDTH**0.5  # (n, S)
-        steps = torch.arange(len(wanted), device=wanted.device)
-        seen = batch.step_of == steps[:, None]
-        right = seen & (batch.objects == wanted[:, None]) & (wanted != NOTHING)[:, None]
-        rows = right.any(1)
-        if not rows.any():
-            return scores.sum() * 0.0
-        scores = scores[rows].masked_fill(~seen[rows], -1e9)
-        hits = scores.masked_fill(~right[rows], -1e9).logsumexp(-1)
-        return (scores.logsumexp(-1) - hits).mean()
+    def _match(self, scores: Tensor, batch: PolicyBatch) -> Tensor:
+        """An object looks at the prompt's pictures of itself, and at the words that name its look.
+
+        If there are none, at other words.
+        """
+        count = len(batch.prompt.words)
+        rows, none = batch.prompt.rows, batch.objects.new_full((1 + count,), NOTHING)
+        shown = torch.cat([none, batch.objects])[rows]  # (B, P)
+        said = torch.cat([none[:1], batch.spoken, torch.full_like(batch.objects, NOTHING)])[rows]
+        words = (rows > 0) & (rows <= count) & (said == NOTHING)
+        # Blocks to sweep look alike, and one of them is pictured.
+        sweeps = _of_tokens(batch.effectors, batch) == EndEffector.SPATULA  # (B, T)
+        objects = _of_tokens(batch.objects, batch)
+        loss = scores.new_zeros(())
+        for head, (ours, theirs) in enumerate(
+            ((objects, shown), (_of_tokens(batch.looks, batch), said))
+        ):
+            right = (ours[:, :, None] == theirs[:, None]) & (theirs != NOTHING)[:, None]
+            lost = (objects != NOTHING) & ~sweeps & ~right.any(-1)
+            loss = loss + _attended(scores[:, head], right | (lost[:, :, None] & words[:, None]))
+        return loss
+
+    def _choose(self, scores: Tensor, batch: PolicyBatch) -> Tensor:
+        """The answer looks at what is picked, and at what that is placed on or into."""
+        length = batch.mask.shape[1]
+        seen = _of_tokens(batch.objects, batch)[batch.ask // length]  # (n, T)
+        steps = _of_tokens(batch.step_of, batch)[batch.ask // length]
+        now = steps == torch.arange(len(seen), device=seen.device)[:, None]
+        wanted = torch.stack([batch.picked, batch.placed], 1)[:, :, None]  # (n, 2, 1)
+        return _attended(scores, (seen[:, None] == wanted) & (wanted != NOTHING) & now[:, None])
+
+
+@contextmanager
+def _heard(layer: nn.Module) -> Iterator[list[Tensor]]:
+    """What ``layer`` says meanwhile."""
+    said: list[Tensor] = []
+    handle = layer.register_forward_hook(lambda _layer, _inputs, out: said.append(out))
+    try:
+        yield said
+    finally:
+        handle.remove()
+
+
+def _attention(query: Tensor, keys: Tensor, heads: int) -> Tensor:
+    """(B, T, E) and (B, H, S, E / H) to the scores (B, H, T, S) before the softmax."""
+    return (split_heads(query, heads) @ keys.mT).float() / keys.shape[-1] ** 0.5
+
+
+def _of_tokens(values: Tensor, batch: PolicyBatch) -> Tensor:
+    """Of the slots (S,) to that of each token of the history (B, T); NOTHING where it is none."""
+    actions = values.new_full((len(batch.fractions),), NOTHING)
+    return torch.cat([values.new_full((1,), NOTHING), values, actions])[batch.tokens]
+
+
+def _attended(scores: Tensor, right: Tensor) -> Tensor:
+    """Mean of -log of the attention (..., K) on what is ``right``, where anything is."""
+    rows = right.any(-1)
+    if not rows.any():
+        return scores.new_zeros(())
+    scores, right = scores[rows], right[rows]
+    return (scores.logsumexp(-1) - scores.masked_fill(~right, float("-inf")).logsumexp(-1)).mean()
 
 
 def action_losses(
@@ -171,8 +237,8 @@ def _soft(target: Tensor, count: int, width: float) -> Tensor:
     return torch.softmax(-0.5 * (distance / width) ** 2, dim=-1)
 
 
-def hits(logits: dict[str, Tensor], batch: PolicyBatch) -> dict[str, float]:
-    """Share of the actions near enough: positions within 2 cm, rotations in the very bins."""
+def hits(logits: dict[str, Tensor], batch: PolicyBatch) -> dict[str, Tensor]:
+    """(n,) bool, which actions are near enough: positions within 2 cm, rotations in the bins."""
     best = torch.cat(
         [
             torch.stack([part.argmax(-1) for part in logits[head].split(counts, dim=-1)], -1)
@@ -185,8 +251,7 @@ def hits(logits: dict[str, Tensor], batch: PolicyBatch) -> dict[str, float]:
     assert bins.shape == off.shape[1:]
     near = {name: (off[:, [i, i + 1]] <= 2).all(1) for name, i in (("pose0", 0), ("pose1", 6))}
     turned = (off[:, 8:12] == 0).all(1)
-    shares = {**near, "rotation": turned, "all": near["pose0"] & near["pose1"] & turned}
-    return {name: float(share.float().mean()) for name, share in shares.items()}
+    return {**near, "rotation": turned, "all": near["pose0"] & near["pose1"] & turned}
 
 
 def _rows(values: Tensor, rows: Tensor) -> Tensor:

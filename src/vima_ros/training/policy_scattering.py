@@ -6,7 +6,7 @@ stays, its box moves by as many pixels a metre as the camera has (sim/cameras.py
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,58 +18,145 @@ from vima_ros.specs import (
     POSITION_BINS,
     VIEWS,
 )
-from vima_ros.training.policy_episodes import NOTHING, SAME_PLACE, Picture, Shown, TrainingEpisode
+from vima_ros.training.policy_clues import NOTHING
+from vima_ros.training.policy_episodes import SAME_PLACE, Picture, Shown, TrainingEpisode
 
 TRIES = 30
 EDGE = 0.04  # of the workspace: no object's centre comes nearer [m]
 GAP = 0.01  # between objects [m]
 LEAST_RADIUS = 0.03  # of an object [m]
+TOGETHER = 0.04  # what stands nearer to each other is on or in each other, and stays so [m]
+WHERE_MATTERS = ("manipulate_old_neighbor", "sweep_without_exceeding")  # among each other
+AS_PICTURED = ("rearrange", "rearrange_then_restore")  # scenes show where things go
+
+
+@dataclass(frozen=True)
+class _Ties:
+    """N places that may be elsewhere: the K objects' first ones, and those that a picture shows.
+
+    ``homes`` (N, 2): where they are [m]; ``tied`` (N,): the one that each moves with, itself or
+    another; ``anchors`` (T + 1, K): the one that each object is at, at last after all actions.
+    """
+
+    homes: np.ndarray
+    tied: np.ndarray
+    anchors: np.ndarray
 
 
 def scattered(episode: TrainingEpisode, random: np.random.Generator) -> TrainingEpisode:
     """The same objects and the same prompt, every object at a place of its own.
 
-    Only what takes one action, whose two poses are each at an object, can be told anew; another
-    episode, or one for whose objects no free places are found, stays as it is.
+    What was put onto another object, back to where it came from, or to where a picture shows it,
+    goes there again. Where that does not tell all places, or the prompt speaks of where things
+    stand, all objects and pictured scenes are moved alike. An episode for which no room is found
+    stays as it is.
     """
-    tied = _tied(episode)
-    if tied is None:
-        return episode
-    space, (moment,), places = Workspace(), episode.moments, episode.places[0]
-    radius = _radius(moment, len(places))
+    ties = _ties(episode)
+    space, places = Workspace(), episode.places[0]
     low, high = np.array(space.low), np.array(space.high)
-    drawn = random.uniform(low + EDGE, high - EDGE, (TRIES, *places.shape))
-    distances = np.linalg.norm(drawn[:, :, None] - drawn[:, None], axis=-1)  # (tries, K, K)
-    needed = radius[:, None] + radius + GAP - 1e3 * np.eye(len(places))
-    for new in drawn[(distances > needed).all((1, 2))]:
-        moved = new - places
-        views = [_shifted(s, v, moved) for s, v in zip(moment, VIEWS, strict=True)]
-        targets = episode.targets[0] + moved[tied]  # (2, 2)
-        inside = ((targets >= low) & (targets <= high)).all()
-        if not inside or any(view is None for view in views):
-            continue
-        bins = episode.bins.copy()
-        fractions = (targets - low) / (high - low)
-        at = np.ceil(fractions * (np.array(POSITION_BINS) - 1)).astype(np.int64)
-        bins[0, [0, 1, 6, 7]] = at.ravel()
-        return replace(
-            episode,
-            moments=((views[0], views[1]),),  # type: ignore[arg-type]
-            bins=bins,
-            places=new[None].astype(np.float32),
-            targets=targets[None],
+    count = len(places)
+    if ties is None:
+        least, most = low + EDGE - places.min(0), high - EDGE - places.max(0)
+        if (least > most).any():
+            return episode
+        anchors = np.tile(np.arange(count), (len(episode.bins) + 1, 1))
+        alike = random.uniform(least, most, (TRIES, 1, 2)).repeat(count + 1, 1)
+        tried = (_moved(episode, shift, anchors, shift) for shift in alike)
+    else:
+        radius = _radius(episode.moments[0], count)[np.arange(len(ties.homes)) % count]
+        drawn = random.uniform(low + EDGE, high - EDGE, (TRIES, *ties.homes.shape))
+        drawn = drawn[:, ties.tied] + ties.homes - ties.homes[ties.tied]
+        distances = np.linalg.norm(drawn[:, :, None] - drawn[:, None], axis=-1)  # (tries, N, N)
+        apart = ties.tied[:, None] != ties.tied
+        needed = np.where(apart, radius[:, None] + radius + GAP, 0.0)
+        drawn = drawn[(distances >= needed).all((1, 2))]
+        if not len(drawn):  # it is crowded: they take each other's places
+            drawn = _exchanged(ties, random)[None]
+        shown = np.zeros((len(drawn), count + 1, 2))
+        if episode.task in AS_PICTURED:
+            shown[:, :count] = (drawn - ties.homes)[:, count:]
+        tried = (
+            _moved(episode, shift, ties.anchors, pictured)
+            for shift, pictured in zip(drawn - ties.homes, shown, strict=True)
         )
-    return episode
+    return next((new for new in tried if new is not None), episode)
 
 
-def _tied(episode: TrainingEpisode) -> list[int] | None:
-    """The objects that both poses of the only action are at; None where that is not so."""
-    if len(episode.bins) != 1 or episode.picked[0] == NOTHING:
+def _ties(episode: TrainingEpisode) -> _Ties | None:
+    """None where it is not known what belongs where."""
+    if episode.task in WHERE_MATTERS or NOTHING in episode.picked:
         return None
-    first, second = int(episode.picked[0]), int(episode.placed[0])
-    if np.linalg.norm(episode.targets[0, 0] - episode.targets[0, 1]) < SAME_PLACE:
-        second = first  # it is turned where it stands
-    return None if second == NOTHING else [first, second]
+    places, targets = episode.places, episode.targets
+    count = places.shape[1]
+    pictured = {which for i in episode.scenes for which in episode.pictures[i][0].ids}
+    near = np.linalg.norm(places[0][:, None] - places[0], axis=-1) < TOGETHER  # (K, K)
+    now = near.argmax(1)
+    homes, tied, rows = np.tile(places[0], (2, 1)), np.tile(now, 2), [now]
+    for step, (picked, placed) in enumerate(zip(episode.picked, episode.placed, strict=True)):
+        now = now.copy()
+        way = targets[step, 1] - targets[step, 0]
+        before = np.linalg.norm(places[: step + 1, picked] - targets[step, 1], axis=-1)
+        if np.linalg.norm(way) < SAME_PLACE:
+            pass  # it is turned where it stands
+        elif before.min() < SAME_PLACE:
+            now[picked] = rows[int(before.argmin())][picked]
+        elif episode.task in AS_PICTURED:
+            goal = count + picked
+            if placed != NOTHING or picked not in pictured or tied[goal] == goal:
+                return None
+            homes[goal], tied[goal] = places[step, picked] + way, goal
+            now[picked] = goal
+        elif placed != NOTHING:
+            now[picked] = now[placed]
+        else:
+            return None
+        rows.append(now)
+    return _Ties(homes, tied, np.array(rows))
+
+
+def _exchanged(ties: _Ties, random: np.random.Generator) -> np.ndarray:
+    """(N, 2): each group of objects at the place of another."""
+    first, group = np.unique(ties.tied, return_inverse=True)
+    taken = ties.homes[random.permutation(first)]
+    return taken[group] + ties.homes - ties.homes[ties.tied]
+
+
+def _moved(
+    episode: TrainingEpisode, shift: np.ndarray, anchors: np.ndarray, pictured: np.ndarray
+) -> TrainingEpisode | None:
+    """Everything by the ``shift`` (N, 2) [m] of its anchor, what scenes show by ``pictured``.
+
+    ``pictured`` (K + 1, 2) [m]: of each object, and at last of what is none of them. None where
+    something would leave a picture or the workspace.
+    """
+    pictures = list(episode.pictures)
+    if pictured.any():
+        for index in episode.scenes:
+            pictures[index] = _shifted(pictures[index], pictured)  # type: ignore[assignment]
+    moments = [
+        _shifted(moment, shift[row])
+        for moment, row in zip(episode.moments, anchors[:-1], strict=True)
+    ]
+    if None in pictures or None in moments:
+        return None
+    space, steps = Workspace(), np.arange(len(episode.bins))
+    low, high = np.array(space.low), np.array(space.high)
+    picked = np.maximum(episode.picked, 0)
+    ways = np.stack([shift[anchors[steps, picked]], shift[anchors[steps + 1, picked]]], 1)
+    targets = episode.targets + ways  # (T, 2, 2)
+    if ((targets < low) | (targets > high)).any():
+        return None
+    bins = episode.bins.copy()
+    at = np.ceil((targets - low) / (high - low) * (np.array(POSITION_BINS) - 1)).astype(np.int64)
+    bins[:, [0, 1, 6, 7]] = at.reshape(-1, 4)
+    return replace(
+        episode,
+        pictures=tuple(pictures),
+        moments=tuple(moments),  # type: ignore[arg-type]
+        bins=bins,
+        places=(episode.places + shift[anchors[:-1]]).astype(np.float32),
+        targets=targets,
+    )
 
 
 def _radius(moment: Picture, count: int) -> np.ndarray:
@@ -88,12 +175,15 @@ def _pixels(view: str, moved: np.ndarray) -> np.ndarray:
     return (project(view, points) - project(view, np.zeros(3)))[:, ::-1]
 
 
-def _shifted(shown: Shown, view: str, moved: np.ndarray) -> Shown | None:
+def _shifted(picture: Picture, moved: np.ndarray) -> Picture | None:
     """Its objects ``moved`` (K, 2) [m]; None where one would not be wholly in the picture."""
-    boxes = shown.boxes.astype(np.int64)
-    boxes[:, :2] += np.rint(_pixels(view, moved[list(shown.ids)])).astype(np.int64)
-    half = (boxes[:, [3, 2]] + 1) // 2
-    frame = np.array([POLICY_FRAME_WIDTH, POLICY_FRAME_HEIGHT])
-    if (boxes[:, :2] < half).any() or (boxes[:, :2] + half > frame).any():
-        return None
-    return Shown(shown.crops, boxes, shown.ids)
+    views = []
+    for shown, view in zip(picture, VIEWS, strict=True):
+        boxes = shown.boxes.astype(np.int64)
+        boxes[:, :2] += np.rint(_pixels(view, moved[list(shown.ids)])).astype(np.int64)
+        half = (boxes[:, [3, 2]] + 1) // 2
+        frame = np.array([POLICY_FRAME_WIDTH, POLICY_FRAME_HEIGHT])
+        if (boxes[:, :2] < half).any() or (boxes[:, :2] + half > frame).any():
+            return None
+        views.append(Shown(shown.crops, boxes, shown.ids))
+    return views[0], views[1]

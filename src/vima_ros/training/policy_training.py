@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.network import VimaNetwork
 from vima_ros.training.policy_augmentation import recolour
 from vima_ros.training.policy_batches import PolicyBatch, Spoiling, make_batch
-from vima_ros.training.policy_episodes import TrainingEpisode
+from vima_ros.training.policy_episodes import Picture, TrainingEpisode
 from vima_ros.training.policy_losses import Learner, hits
 from vima_ros.training.policy_scattering import scattered
 from vima_ros.training.runs import (
@@ -26,15 +27,17 @@ from vima_ros.training.runs import (
     save_checkpoint,
 )
 
-HINGE = 4.0  # slope of what a box's first layer is made of, on coordinates from 0 to 1
-HELPING = ("where", "who", "picked", "placed")  # losses that are not the action's
+QUIET = 0.2  # how much of its usual start the prompt encoder's layers add
+WORDS = 0.4  # standard deviation of the word table
+HELPING = ("where", "who", "match", "choose")  # losses that are not the action's
 
 
 @dataclass(frozen=True)
 class PolicyRecipe:
     """How it is trained.
 
-    ``steps`` of ``batch`` episodes, drawn task by task. The rate rises over ``warm_up`` steps to
+    ``steps`` of ``batch`` episodes in ``parts`` of like length; a task is drawn as often as any
+    other, or ``emphasis`` times as often. The rate rises over ``warm_up`` steps to
     ``learning_rate`` and falls by a cosine to a hundredth. ``average``: of the weights that are
     kept. ``smoothing``: of the position targets [bins]. ``help``: weight of each loss but the
     action's. ``colours``: share of the episodes that are recoloured, ``scatter``: of those whose
@@ -43,13 +46,15 @@ class PolicyRecipe:
 
     steps: int = 20_000
     batch: int = 64
+    parts: int = 2
+    emphasis: Mapping[str, float] = field(default_factory=dict)
     learning_rate: float = 1e-3
     warm_up: int = 500
     weight_decay: float = 0.01
     average: float = 0.999
     clip: float = 1.0
     smoothing: float = 0.7
-    help: float = 0.3
+    help: float = 1.0
     colours: float = 0.5
     scatter: float = 0.9
     spoiling: Spoiling = field(default_factory=Spoiling)
@@ -99,7 +104,7 @@ def train_policy(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(recipe.seed)
     learner = Learner(new_network(config) if start is None else start).to(device).train()
-    averaged = AveragedModel(learner, multi_avg_fn=get_ema_multi_avg_fn(recipe.average))
+    averaged = AveragedModel(learner)
     optimizer = torch.optim.AdamW(_groups(learner, recipe.weight_decay), recipe.learning_rate)
     first = load_checkpoint(folder, learner, averaged, optimizer)
     batches = torch.utils.data.DataLoader(
@@ -111,28 +116,28 @@ def train_policy(
     )
     sums: dict[str, float] = defaultdict(float)
     began = time.monotonic()
-    for step, batch in enumerate(batches, first):
-        batch = batch.to(device)
+    for step, parts in enumerate(batches, first):
         torch.manual_seed(recipe.seed * 1_000_003 + step)
-        batch = recolour(batch, recipe.colours)
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate(step)
-        with torch.autocast(device.type, torch.bfloat16):
-            losses = learner.losses(batch, recipe.smoothing)
-        weighted = [
-            (recipe.help if name in HELPING else 1.0) * loss for name, loss in losses.items()
-        ]
-        total = torch.stack(weighted).sum()
         optimizer.zero_grad()
-        total.backward()
+        done = step + 1
+        for part in parts:
+            batch = recolour(part.to(device), recipe.colours)
+            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+                losses = learner.losses(batch, recipe.smoothing)
+            weighted = [
+                (recipe.help if name in HELPING else 1.0) * loss for name, loss in losses.items()
+            ]
+            (torch.stack(weighted).sum() / len(parts)).backward()
+            if device.type == "cpu" or done % 10 == 0:  # a GPU is not waited for at every step
+                for name, value in losses.items():
+                    sums[name] += float(value.detach())
+                sums[""] += 1.0
         torch.nn.utils.clip_grad_norm_(learner.parameters(), recipe.clip)
         optimizer.step()
+        averaged.multi_avg_fn = get_ema_multi_avg_fn(min(recipe.average, (1 + step) / (10 + step)))
         averaged.update_parameters(learner)
-        done = step + 1
-        if device.type == "cpu" or done % 10 == 0:  # a GPU is not to be waited for at every step
-            for name, value in losses.items():
-                sums[name] += float(value.detach())
-            sums[""] += 1.0
         if done % report_every == 0 or done == recipe.steps:
             speed = (done - first) * recipe.batch / (time.monotonic() - began)
             count = sums.pop("", 1.0)
@@ -162,12 +167,16 @@ class _Batches(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return self._recipe.steps
 
-    def __getitem__(self, step: int) -> PolicyBatch:
-        """A task for each episode, then one of its episodes."""
+    def __getitem__(self, step: int) -> list[PolicyBatch]:
+        """A task for each episode, then one of its episodes; in parts, the short ones first.
+
+        A batch is as long as its longest episode.
+        """
         random = np.random.default_rng([self._recipe.seed, step])
         names = sorted(self._tasks)
         chosen = []
-        for number in random.integers(len(names), size=self._recipe.batch):
+        shares = np.array([self._recipe.emphasis.get(name, 1.0) for name in names])
+        for number in random.choice(len(names), self._recipe.batch, p=shares / shares.sum()):
             of_task = self._tasks[names[number]]
             chosen.append(of_task[random.integers(len(of_task))])
         if self._recipe.scatter:
@@ -176,44 +185,105 @@ class _Batches(torch.utils.data.Dataset):
                 episode if stays else scattered(episode, random)
                 for episode, stays in zip(chosen, keep, strict=True)
             ]
-        return make_batch(chosen, random, self._recipe.spoiling)
+        chosen.sort(key=lambda e: sum(map(_length, e.moments)) + _prompt_length(e))
+        ends = np.linspace(0, len(chosen), self._recipe.parts + 1).astype(int)
+        return [
+            make_batch(chosen[i:j], random, self._recipe.spoiling) for i, j in pairwise(ends)
+        ]
+
+
+def _length(picture: Picture) -> int:
+    return sum(len(view.crops) for view in picture)
+
+
+def _prompt_length(episode: TrainingEpisode) -> int:
+    return sum(1 if t >= 0 else _length(episode.pictures[~t]) for t in episode.prompt)
 
 
 @torch.no_grad()
 def measure(
     learner: Learner, episodes: Sequence[TrainingEpisode], device: torch.device, most: int = 256
 ) -> dict[str, float]:
-    """``hits`` on the first ``most`` of every n-th of ``episodes``, as they were recorded."""
+    """Shares of ``hits`` on ``most`` of ``episodes``, as they were recorded.
+
+    By kind, and of all kinds together by task.
+    """
     if not episodes:
         return {}
     chosen = episodes[:: max(len(episodes) // most, 1)][:most]
     batch = make_batch(chosen, np.random.default_rng(0), Spoiling(0.0, 0.0, 0.0)).to(device)
     learner.eval()
-    shares = hits(learner.answer(batch).logits, batch)
+    near = hits(learner.answer(batch).logits, batch)
     learner.train()
-    return shares
+    shares = {name: float(share.float().mean()) for name, share in near.items()}
+    of_task = np.repeat([e.task for e in chosen], [len(e.bins) for e in chosen])
+    right = near["all"].cpu().numpy()
+    return shares | {str(task): float(right[of_task == task].mean()) for task in sorted(set(of_task))}
 
 
+@torch.no_grad()
 def new_network(config: VimaConfig) -> VimaNetwork:
     """Random weights such as training begins well from.
 
-    Torch's own for each layer; tables and what is added to them small, as in GPT-2. The boxes'
-    first layer has its hinges all over the frame: else it tells places apart only after very many
-    steps.
+    Torch's own for each layer, but for what would take very many steps to find: object tokens come
+    unchanged into history and prompt, where the sizes allow it; what looks alike attends to each
+    other, for keys are made as queries are (as in Trockman and Kolter's mimetic initialization,
+    ICML 2023); the box MLP's outputs tell places apart.
     """
     network = VimaNetwork(config)
+    width = config.embed_dim
     for name, parameter in network.named_parameters():
-        if parameter.ndim >= 2 and ("embed" in name or "word_table" in name):
+        if parameter.ndim >= 2 and "embed" in name:
             torch.nn.init.normal_(parameter, std=0.02)
+        if name.startswith("t5.") and name.endswith((".o.weight", ".wo.weight")):
+            parameter *= QUIET
+    torch.nn.init.normal_(network.word_table.weight, std=WORDS)
     torch.nn.init.normal_(network.object_encoder.vit.cls_token, std=0.02)
     projection = network.object_encoder.vit.projection
     torch.nn.init.normal_(projection, std=projection.shape[0] ** -0.5)
     for boxes in network.object_encoder.box_mlp.values():
-        first = boxes[0]  # type: ignore[index]
-        torch.nn.init.normal_(first.weight, std=HINGE)
-        with torch.no_grad():
-            first.bias.copy_(-(first.weight * torch.rand_like(first.weight)).sum(1))
+        _tune(boxes)  # type: ignore[arg-type]
+    network.observation_fusion.weight[:, :width] = torch.eye(width)
+    for layer in network.controller.xattns:
+        layer.key_value.weight[:width] = layer.query.weight  # type: ignore[union-attr,index]
+    if config.t5_width == width and config.prompt_object_hidden >= 2 * width:
+        _pass_on(network.prompt_object_mlp, width)
     return network
+
+
+def _pass_on(layers: torch.nn.Sequential, width: int) -> None:
+    """Let the MLP begin as what changes nothing: what is positive and what is not, apart."""
+    first, second, third = (layers[i] for i in (0, 3, 6))
+    both = torch.cat([torch.eye(width), -torch.eye(width)])
+    first.weight[: 2 * width], first.bias[:] = both, 0.0
+    second.weight[: 2 * width], second.bias[:] = torch.eye(len(second.weight))[: 2 * width], 0.0
+    third.weight.zero_()
+    third.weight[:, : 2 * width] = both.T
+
+
+@torch.no_grad()
+def _tune(boxes: torch.nn.Sequential) -> None:
+    """Its outputs are peaks: each is highest where one coordinate of the box has one value."""
+    first, second, third = (boxes[i] for i in (0, 3, 6))
+    width = len(first.weight)
+    counts = [width * part // 16 for part in (5, 5, 3, 3)]
+    counts[0] += width - sum(counts)
+    row = 0
+    torch.nn.init.normal_(first.weight, std=0.02)
+    torch.nn.init.normal_(second.weight, std=0.02 * width**-0.5)
+    torch.nn.init.normal_(third.weight, std=0.1 * width**-0.5)
+    for layer in (first, second, third):
+        layer.bias.zero_()
+    for axis, count in enumerate(counts):
+        knots = torch.linspace(-1 / count, 1, count)
+        rows = torch.arange(row, row + count)
+        first.weight[rows, axis] = float(count)
+        first.bias[rows] = -count * knots
+        second.weight[rows, rows] += 1.0
+        second.weight[rows[:-1], rows[1:]] -= 2.0
+        second.weight[rows[:-2], rows[2:]] += 1.0
+        row += count
+    third.weight += 2.0 * torch.eye(width)
 
 
 def load_averaged(folder: Path, config: VimaConfig) -> tuple[VimaNetwork, int]:
