@@ -19,7 +19,9 @@ setup(
     version="0.1.0",
     package_dir={"": "src"},
     packages=find_packages("src", include=["vima_ros", "vima_ros.*"]),
-    package_data={"vima_ros": ["policy/tokenizer.json", "policy/weights/*", "perception/detectors/weights/*"]},
+    package_data={
+        "vima_ros": ["policy/tokenizer.json", "policy/weights/*", "perception/detectors/weights/*"]
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/vima_ros"]),
         ("share/vima_ros", ["package.xml"]),

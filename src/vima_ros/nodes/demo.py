@@ -26,7 +26,7 @@ from vima_ros.nodes.environment import keep_to_ourselves
 from vima_ros.nodes.film import Film
 from vima_ros.nodes.picture import save_step
 from vima_ros.nodes.processes import NodeProcesses
-from vima_ros.nodes.task_episodes import NODES, TaskEpisodes
+from vima_ros.nodes.task_episodes import NODES, TaskEpisodes, start_nodes
 from vima_ros.sim.tasks.base import Level
 from vima_ros.specs import VIEWS, Primitive
 from vima_ros.training.evaluation_frames import FIRST_EVALUATION_SEED
@@ -137,9 +137,8 @@ def run(plan: Plan) -> None:
     with NodeProcesses(out / "logs", robot="tabletop") as processes:
         print(f"starting {', '.join(NODES)} (logs in {out / 'logs'}) …", flush=True)
         values: dict[str, Any] = {"real_time_factor": SPEED, "rate": PICTURES}
-        processes.start(NODES, values | {"detector": plan.detector})
         with Client("demo") as client, Film(client, out / "demo.mp4", PICTURES) as film:
-            client.wait_for_active(NODES, check=processes.check_alive)
+            start_nodes(processes, client, plan.detector, values)
             tour = Tour(client, out, film)
             for task, seed in zip(plan.tasks, plan.seeds, strict=True):
                 processes.check_alive()

@@ -14,7 +14,7 @@ PAGE = "index.html"
 WIDTH, QUALITY = 1000, 85  # of a picture on the page [px], and of its JPEG
 
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; }
 table { border-collapse: collapse; width: 100%; }
 td, th { padding: .3rem .8rem .3rem 0; text-align: left; border-bottom: 1px solid #ccc; }
 img { width: 100%; display: block; margin: .5rem 0 1rem; }

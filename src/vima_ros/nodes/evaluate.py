@@ -44,18 +44,22 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--look", type=float, default=0.0, help="how random: 0 not, to 1")
     parser.add_argument("--bench", type=Path, help="folder of recorded VIMA-Bench episodes")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--card", metavar="NAME", help="note the shares in the policy's card")
     parser.add_argument("--out", type=Path, required=True, help="folder for report and pictures")
     return parser.parse_args(args)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    from vima_ros.nodes.evaluate_ros import attempt_by_ros
     from vima_ros.policy.loading import load_policy
-    from vima_ros.nodes.task_episodes import attempt_by_ros
+    from vima_ros.policy.weights import load_weights, save_weights
     from vima_ros.training.policy_evaluation import Job, attempt_all
-    from vima_ros.training.policy_report import write_report
+    from vima_ros.training.policy_report import shares_by_task, write_report
     from vima_ros.training.policy_transfer import first_actions
     from vima_ros.training.reading import read_demonstrations
 
+    if options.look and options.through == "ros":
+        raise VimaError("BAD_OPTION", "--look with --through ros; valid: --through env")
     policy = load_policy(Path(options.policy))
     tasks = choose_tasks(options.tasks or None, find_level(options.level))
     jobs = [
@@ -79,6 +83,10 @@ def _evaluate(options: argparse.Namespace) -> None:
     )
     facts = {"policy": policy.description, **vars(options)}
     print(write_report(attempts, [asdict(f) for f in firsts], facts, options.out))
+    if options.card:
+        network, card, _ = load_weights(Path(options.policy), {})
+        shares = card.get("success", {}) | {options.card: shares_by_task(attempts)}
+        save_weights(network, Path(options.policy), {**card, "success": shares})
 
 
 def main(args: list[str] | None = None) -> None:

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import numpy as np
-from sensor_msgs.msg import Image
 
 from vima_msgs.msg import EpisodeStatus, PromptStatus, TaskStatus
 from vima_msgs.srv import LoadTask
 from vima_ros.errors import VimaError
-from vima_ros.nodes import conversions, images, qos
+from vima_ros.nodes import conversions, qos
 from vima_ros.nodes.client import Client
-from vima_ros.nodes.environment import keep_to_ourselves
 from vima_ros.nodes.processes import NodeProcesses
-from vima_ros.specs import VIEWS
-from vima_ros.training.policy_evaluation import Attempt, Job
 
-NODES = ("perception", "prompt", "policy", "arm", "tabletop", "manager")
-SPEED = 10.0  # simulated seconds a second
+SEEING = "perception"
+NODES = (SEEING, "prompt", "policy", "arm", "tabletop", "manager")
 TIMEOUT = 180.0  # of an episode [s]
 OVER = (EpisodeStatus.FINISHED, EpisodeStatus.FAILED)
 
@@ -40,6 +32,15 @@ class Ended:
     text: str
 
 
+def start_nodes(
+    processes: NodeProcesses, client: Client, detector: str, values: Mapping[str, Any]
+) -> None:
+    """Bring all up, with ``detector`` for the cameras' pictures. Raises VimaError."""
+    processes.start([SEEING], {**values, "detector": detector})
+    processes.start([name for name in NODES if name != SEEING], values)
+    client.wait_for_active(NODES, check=processes.check_alive)
+
+
 class TaskEpisodes:
     """Sets tasks up and waits until the policy is done with them."""
 
@@ -51,7 +52,7 @@ class TaskEpisodes:
         client.meet(LoadTask, "load_task")
 
     def begin(self, task: str, level: str, seed: int) -> TaskStatus:
-        """The table shows the task, and its prompt is on its way. Raises VimaError (NOT_LOADED)."""
+        """Show the task; its prompt is then on its way. Raises VimaError (NOT_LOADED)."""
         self._before = self._tasks.count, self._episodes.count, self._prompts.count
         request = LoadTask.Request(task=task, level=level, seed=seed)
         answer = self._client.call(LoadTask, "load_task", request)
@@ -79,38 +80,3 @@ class TaskEpisodes:
             self._before[1],
         )
         return Ended(over.code, over.message, over.step, begun.prompt)
-
-
-def attempt_by_ros(jobs: Sequence[Job], out: Path) -> Iterator[Attempt]:
-    """Each by cameras, nodes and the simulated UR5e. Raises VimaError where nodes do not come up.
-
-    All of one detector and one policy are done by the same processes.
-    """
-    groups: dict[tuple[str, str], list[Job]] = {}
-    for job in jobs:
-        groups.setdefault((job.detector, job.checkpoint), []).append(job)
-    keep_to_ourselves()
-    for number, ((detector, checkpoint), group) in enumerate(groups.items()):
-        logs = out / "logs" / f"{number}_{detector}"
-        values = {"detector": detector, "checkpoint": checkpoint, "real_time_factor": SPEED}
-        with NodeProcesses(logs, robot="tabletop") as processes, Client("evaluate") as client:
-            processes.start(NODES, values)
-            client.wait_for_active(NODES, check=processes.check_alive)
-            episodes = TaskEpisodes(client)
-            frames = {v: client.listen(Image, f"{v}/image_raw", qos.CAMERA) for v in VIEWS}
-            for job in group:
-                processes.check_alive()
-                yield _attempt(job, episodes, frames)
-
-
-def _attempt(job: Job, episodes: TaskEpisodes, frames: dict[str, Any]) -> Attempt:
-    began = time.perf_counter()
-    ended = episodes.end(episodes.begin(job.task, job.level, job.seed))
-    seconds = time.perf_counter() - began
-    picture = None
-    if ended.code != "SUCCESS":
-        last = [frames[view].messages[-1] for view in VIEWS]
-        picture = np.vstack([images.decode_colour(message) for message in last])
-    for inbox in frames.values():
-        inbox.messages.clear()
-    return Attempt(job, ended.code, ended.reason, ended.steps, seconds, picture)

@@ -24,7 +24,9 @@ def recolour(batch: PolicyBatch, share: float) -> PolicyBatch:
     slots = batch.prompt.slots
     device, episodes = slots.crops.device, len(batch.names_colours)
     which = torch.randint(len(PERMUTATIONS), (episodes,), device=device)
-    which = torch.where(batch.names_colours | (torch.rand(episodes, device=device) >= share), 0, which)
+    which = torch.where(
+        batch.names_colours | (torch.rand(episodes, device=device) >= share), 0, which
+    )
     order = PERMUTATIONS.to(device)[which][batch.episode_of]  # (K, 3)
     crops = slots.crops[torch.arange(len(order), device=device)[:, None], order]
     gain = 1.0 + _uniform(episodes, CONTRAST, device)[batch.episode_of]

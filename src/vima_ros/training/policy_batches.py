@@ -53,8 +53,8 @@ class PolicyBatch:
     slot shows, where that is known, or NOTHING; ``places`` (S, 2) [m]; ``step_of`` (S,): the
     number of the action before which it was seen, NOTHING in the prompt; ``picked``, ``placed``
     (n,): of ``objects``, or NOTHING. ``episode_of`` (K,): of each crop. ``names_colours`` (B,)
-    bool: whether the prompt's words do. ``looks`` (S,), ``spoken`` (W,): which of the batch's looks
-    an object has and a word is of, as in ``Clues``.
+    bool: whether the prompt's words do. ``looks`` (S,), ``spoken`` (W,): which of the batch's
+    looks an object has and a word is of, as in ``Clues``.
     """
 
     prompt: PromptBatch

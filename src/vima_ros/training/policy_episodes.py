@@ -13,9 +13,9 @@ from vima_ros.errors import VimaError
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.sim.textures import COLOURS, PICTURES
 from vima_ros.specs import AssetKind, EndEffector, PromptImage, ViewObjects
-from vima_ros.training.policy_clues import NOTHING, find_clues
 from vima_ros.training.demonstration import Demonstration
 from vima_ros.training.evaluation_frames import FIRST_EVALUATION_SEED
+from vima_ros.training.policy_clues import NOTHING, find_clues
 from vima_ros.training.reading import read_demonstrations
 
 SAME_PLACE = 0.07  # an action this near to an object is about it [m]
@@ -42,11 +42,11 @@ class TrainingEpisode:
     """T steps, P tokens of prompt, K objects, C different crops.
 
     ``prompt``: word ids, and ``~i`` for the picture ``i`` of ``pictures``; ``scenes``: which of
-    these show a scene; ``moments``: what was seen before each action. ``bins`` (T, 12); ``targets`` (T, 2, 2): x, y of both poses before
-    they were rounded; ``places`` (T, K, 2): where the objects were [m];
-    ``picked``, ``placed`` (T,): the object that an action's first and second pose are at, or
-    NOTHING. ``crops`` uint8 (C, 3, 32, 32). ``names_colours``: whether the prompt's words do.
-    ``spoken`` (P,), ``looks`` (K,): as in ``Clues``.
+    these show a scene; ``moments``: what was seen before each action. ``bins`` (T, 12);
+    ``targets`` (T, 2, 2): x, y of both poses before they were rounded; ``places`` (T, K, 2): where
+    the objects were [m]; ``picked``, ``placed`` (T,): the object that an action's first and second
+    pose are at, or NOTHING. ``crops`` uint8 (C, 3, 32, 32). ``names_colours``: whether the
+    prompt's words do. ``spoken`` (P,), ``looks`` (K,): as in ``Clues``.
     """
 
     task: str

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
 from vima_ros.geometry import Workspace
 from vima_ros.policy.attention import split_heads
 from vima_ros.policy.config import VimaConfig
-from vima_ros.policy.controller import causal, position_ids
+from vima_ros.policy.controller import Block, CrossAttention, causal, position_ids
 from vima_ros.policy.network import VimaNetwork
 from vima_ros.specs import BINS, HEAD_BINS, POSITION_BINS, EndEffector
 from vima_ros.training.policy_batches import PolicyBatch
@@ -74,7 +75,8 @@ class Learner(nn.Module):
         actions = network.action_encoder(batch.fractions)  # (A, E)
         tokens = _rows(torch.cat([seen, actions]), batch.tokens)  # (B, T, E)
         attend = causal(batch.mask)
-        first, last = network.controller.xattns[0], network.controller.h[-1]
+        first = cast(CrossAttention, network.controller.xattns[0])
+        last = cast(Block, network.controller.h[-1])
         with _heard(first.query) as queries, _heard(last.attn.c_attn) as packed:
             out, _ = network.controller(tokens, position_ids(batch.mask), attend, memory)
         read = out.flatten(0, 1)[batch.ask]  # (n, E)

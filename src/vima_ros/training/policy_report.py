@@ -28,9 +28,7 @@ def write_report(
 ) -> str:
     """Write report.md, report.json and pictures of failures to ``out``; the report's text."""
     out.mkdir(parents=True, exist_ok=True)
-    groups: dict[tuple[str, str], list[Attempt]] = {}
-    for attempt in sorted(attempts, key=lambda a: (a.job.task, a.job.detector, a.job.seed)):
-        groups.setdefault((attempt.job.task, attempt.job.detector), []).append(attempt)
+    groups = _groups(attempts)
     parts = ["# Policy evaluation"]
     if groups:
         parts += ["## Episodes", _episodes(groups), "## What became of the others"]
@@ -50,6 +48,25 @@ def write_report(
     }
     (out / NUMBERS).write_text(json.dumps(numbers, indent=1) + "\n")
     return text
+
+
+def shares_by_task(attempts: Sequence[Attempt]) -> dict[str, dict[str, str]]:
+    """{detector: {task: solved of how many, with the 95 % interval}}, for a model card."""
+    told: dict[str, dict[str, str]] = {}
+    for (task, detector), group in _groups(attempts).items():
+        score = rate(group)
+        low, high = (round(100 * end) for end in score.interval)
+        text = f"{score.successes} of {score.episodes}, 95 %: {low} to {high} %"
+        told.setdefault(detector, {})[task] = text
+    return told
+
+
+def _groups(attempts: Sequence[Attempt]) -> dict[tuple[str, str], list[Attempt]]:
+    """By task and detector, in order."""
+    groups: dict[tuple[str, str], list[Attempt]] = {}
+    for attempt in sorted(attempts, key=lambda a: (a.job.task, a.job.detector, a.job.seed)):
+        groups.setdefault((attempt.job.task, attempt.job.detector), []).append(attempt)
+    return groups
 
 
 def _episodes(groups: Mapping[tuple[str, str], list[Attempt]]) -> str:

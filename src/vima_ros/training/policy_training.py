@@ -21,14 +21,13 @@ from vima_ros.training.policy_batches import PolicyBatch, Spoiling, make_batch
 from vima_ros.training.policy_episodes import Picture, TrainingEpisode
 from vima_ros.training.policy_losses import Learner, hits
 from vima_ros.training.policy_scattering import scattered
+from vima_ros.training.policy_start import new_network
 from vima_ros.training.runs import (
     load_checkpoint,
     note_progress,
     save_checkpoint,
 )
 
-QUIET = 0.2  # how much of its usual start the prompt encoder's layers add
-WORDS = 0.4  # standard deviation of the word table
 HELPING = ("where", "who", "match", "choose")  # losses that are not the action's
 
 
@@ -187,9 +186,7 @@ class _Batches(torch.utils.data.Dataset):
             ]
         chosen.sort(key=lambda e: sum(map(_length, e.moments)) + _prompt_length(e))
         ends = np.linspace(0, len(chosen), self._recipe.parts + 1).astype(int)
-        return [
-            make_batch(chosen[i:j], random, self._recipe.spoiling) for i, j in pairwise(ends)
-        ]
+        return [make_batch(chosen[i:j], random, self._recipe.spoiling) for i, j in pairwise(ends)]
 
 
 def _length(picture: Picture) -> int:
@@ -218,72 +215,9 @@ def measure(
     shares = {name: float(share.float().mean()) for name, share in near.items()}
     of_task = np.repeat([e.task for e in chosen], [len(e.bins) for e in chosen])
     right = near["all"].cpu().numpy()
-    return shares | {str(task): float(right[of_task == task].mean()) for task in sorted(set(of_task))}
-
-
-@torch.no_grad()
-def new_network(config: VimaConfig) -> VimaNetwork:
-    """Random weights such as training begins well from.
-
-    Torch's own for each layer, but for what would take very many steps to find: object tokens come
-    unchanged into history and prompt, where the sizes allow it; what looks alike attends to each
-    other, for keys are made as queries are (as in Trockman and Kolter's mimetic initialization,
-    ICML 2023); the box MLP's outputs tell places apart.
-    """
-    network = VimaNetwork(config)
-    width = config.embed_dim
-    for name, parameter in network.named_parameters():
-        if parameter.ndim >= 2 and "embed" in name:
-            torch.nn.init.normal_(parameter, std=0.02)
-        if name.startswith("t5.") and name.endswith((".o.weight", ".wo.weight")):
-            parameter *= QUIET
-    torch.nn.init.normal_(network.word_table.weight, std=WORDS)
-    torch.nn.init.normal_(network.object_encoder.vit.cls_token, std=0.02)
-    projection = network.object_encoder.vit.projection
-    torch.nn.init.normal_(projection, std=projection.shape[0] ** -0.5)
-    for boxes in network.object_encoder.box_mlp.values():
-        _tune(boxes)  # type: ignore[arg-type]
-    network.observation_fusion.weight[:, :width] = torch.eye(width)
-    for layer in network.controller.xattns:
-        layer.key_value.weight[:width] = layer.query.weight  # type: ignore[union-attr,index]
-    if config.t5_width == width and config.prompt_object_hidden >= 2 * width:
-        _pass_on(network.prompt_object_mlp, width)
-    return network
-
-
-def _pass_on(layers: torch.nn.Sequential, width: int) -> None:
-    """Let the MLP begin as what changes nothing: what is positive and what is not, apart."""
-    first, second, third = (layers[i] for i in (0, 3, 6))
-    both = torch.cat([torch.eye(width), -torch.eye(width)])
-    first.weight[: 2 * width], first.bias[:] = both, 0.0
-    second.weight[: 2 * width], second.bias[:] = torch.eye(len(second.weight))[: 2 * width], 0.0
-    third.weight.zero_()
-    third.weight[:, : 2 * width] = both.T
-
-
-@torch.no_grad()
-def _tune(boxes: torch.nn.Sequential) -> None:
-    """Its outputs are peaks: each is highest where one coordinate of the box has one value."""
-    first, second, third = (boxes[i] for i in (0, 3, 6))
-    width = len(first.weight)
-    counts = [width * part // 16 for part in (5, 5, 3, 3)]
-    counts[0] += width - sum(counts)
-    row = 0
-    torch.nn.init.normal_(first.weight, std=0.02)
-    torch.nn.init.normal_(second.weight, std=0.02 * width**-0.5)
-    torch.nn.init.normal_(third.weight, std=0.1 * width**-0.5)
-    for layer in (first, second, third):
-        layer.bias.zero_()
-    for axis, count in enumerate(counts):
-        knots = torch.linspace(-1 / count, 1, count)
-        rows = torch.arange(row, row + count)
-        first.weight[rows, axis] = float(count)
-        first.bias[rows] = -count * knots
-        second.weight[rows, rows] += 1.0
-        second.weight[rows[:-1], rows[1:]] -= 2.0
-        second.weight[rows[:-2], rows[2:]] += 1.0
-        row += count
-    third.weight += 2.0 * torch.eye(width)
+    return shares | {
+        str(task): float(right[of_task == task].mean()) for task in sorted(set(of_task))
+    }
 
 
 def load_averaged(folder: Path, config: VimaConfig) -> tuple[VimaNetwork, int]:

@@ -10,13 +10,14 @@ from helpers import shared
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.perception.detectors.registry import make_detector
+from vima_ros.policy import SHIPPED
 from vima_ros.policy.loading import load_policy, random_network
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.policy.weights import save_weights
 from vima_ros.specs import Action
 from vima_ros.training import policy_evaluation
 from vima_ros.training.policy_evaluation import Attempt, Job, Rate, attempt, attempt_all, rate
-from vima_ros.training.policy_report import write_report
+from vima_ros.training.policy_report import shares_by_task, write_report
 from vima_ros.training.policy_transfer import first_actions
 from vima_ros.training.reading import read_demonstrations
 
@@ -129,3 +130,16 @@ def test_first_actions_beside_the_recorded_ones(checkpoint):
     assert found
     assert {f.task for f in found} == {"rotate"}
     assert all(0 <= d < 1.5 for f in found for d in f.distances)
+
+
+@pytest.mark.parametrize("task", ["visual_manipulation", "rotate"])
+def test_the_policy_that_comes_along_does_what_the_prompt_says(task):
+    """On seeds that nothing was trained on; how often exactly, docs/POLICY.md tells."""
+    jobs = [Job(task, "train", 2_000_000 + i, str(SHIPPED), "masks") for i in range(10)]
+    assert rate([attempt(job) for job in jobs]).successes >= 7
+
+
+def test_shares_are_told_by_detector_and_task():
+    job = Job("rotate", "train", 1, "", "masks")
+    attempts = [Attempt(job, code, "", 1, 0.0) for code in ("SUCCESS", "SUCCESS", "FAILURE")]
+    assert shares_by_task(attempts) == {"masks": {"rotate": "2 of 3, 95 %: 21 to 94 %"}}

@@ -146,6 +146,56 @@ def test_colours_change_alike_within_an_episode(episodes):
         assert ratio.std() < 0.1
 
 
+def boxes_of(episode, step, which):
+    """Of an object, in both views, at a step."""
+    return {
+        tuple(int(v) for v in box)
+        for view in episode.moments[step]
+        for box, own in zip(view.boxes, view.ids, strict=True)
+        if own == which
+    }
+
+
+def test_the_answer_is_told_to_look_at_what_the_action_is_about(episodes, network):
+    batch = make_batch(episodes, np.random.default_rng(2), CLEAN)
+    learner, length = Learner(network), batch.mask.shape[1]
+    count = len(batch.effectors)
+    boxes = batch.prompt.slots.boxes.tolist()
+    scores = torch.zeros(len(batch.ask), 2, length)
+    actions = [(e, t) for e in episodes for t in range(len(e.bins))]
+    for number, (episode, step) in enumerate(actions):
+        row = batch.tokens[int(batch.ask[number]) // length].tolist()
+        for head, which in enumerate((episode.picked[step], episode.placed[step])):
+            wanted = boxes_of(episode, step, which) if which != NOTHING else set()
+            for place, token in enumerate(row):
+                seen = 0 < token <= count and batch.step_of[token - 1] == number
+                if seen and tuple(boxes[token - 1]) in wanted:
+                    scores[number, head, place] = 50.0
+    assert learner._choose(scores, batch) < 1e-6
+    assert learner._choose(-scores, batch) > 40.0
+
+
+def test_an_object_is_told_to_look_at_its_picture(episodes, network):
+    chosen = [e for e in episodes if e.task == "visual_manipulation"]
+    batch = make_batch(chosen, np.random.default_rng(2), CLEAN)
+    words, tokens = len(batch.prompt.words), batch.tokens.tolist()
+    scores = torch.zeros(len(chosen), 2, batch.mask.shape[1], batch.prompt.rows.shape[1])
+    for number, prompt in enumerate(batch.prompt.rows.tolist()):
+        for place, token in enumerate(tokens[number]):
+            which = int(batch.objects[token - 1]) if token else NOTHING
+            for column, row in enumerate(prompt):
+                is_word = 0 < row <= words
+                shows = row > words and int(batch.objects[row - words - 1]) == which
+                known = any(
+                    r > words and int(batch.objects[r - words - 1]) == which for r in prompt
+                )
+                scores[number, 0, place, column] = 50.0 * (shows or (is_word and not known))
+                scores[number, 1, place, column] = 50.0 * is_word
+    learner = Learner(network)
+    assert learner._match(scores, batch) < 1e-6
+    assert learner._match(-scores, batch) > 40.0
+
+
 def recipe(**values):
     return PolicyRecipe(
         **{"scatter": 0.0, "batch": 6, "warm_up": 5, "learning_rate": 3e-3, **values}
@@ -156,7 +206,7 @@ def test_it_learns_and_resumes_as_if_never_stopped(episodes, config, tmp_path):
     whole = list(
         train_policy(episodes, [], config, recipe(steps=30), tmp_path / "a", report_every=5)
     )
-    assert whole[-1].losses["pose0_position"] < 0.9 * whole[0].losses["pose0_position"]
+    assert whole[-1].losses["pose0_position"] < 0.93 * whole[0].losses["pose0_position"]
     assert set(whole[0].losses) >= {*HEADS, "where", "who", "match", "choose"}
     halves = recipe(steps=30, save_every=10)
     for progress in train_policy(episodes, [], config, halves, tmp_path / "b", report_every=5):

@@ -1,0 +1,86 @@
+"""The weights that training begins with."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import nn
+
+from vima_ros.policy.config import VimaConfig
+from vima_ros.policy.controller import CrossAttention
+from vima_ros.policy.network import VimaNetwork
+
+QUIET = 0.2  # how much of its usual start the prompt encoder's layers add
+WORDS = 0.4  # standard deviation of the word table
+TABLES = 0.02  # of what positions add, as in GPT-2
+PEAK = 2.0  # height of a box feature where it is highest
+AXES = (5, 5, 3, 3)  # parts of the box features that are for x, y, height and width
+
+
+@torch.no_grad()
+def new_network(config: VimaConfig) -> VimaNetwork:
+    """Random weights such as training begins well from.
+
+    Torch's own for each layer, but for what would take very many steps to find: object tokens come
+    unchanged into history and prompt, where the sizes allow it; what looks alike attends to each
+    other, for keys are made as queries are (as in Trockman and Kolter's mimetic initialization,
+    ICML 2023); the box MLP's outputs tell places apart.
+    """
+    network, width = VimaNetwork(config), config.embed_dim
+    for name, parameter in network.named_parameters():
+        if parameter.ndim >= 2 and "embed" in name:
+            nn.init.normal_(parameter, std=TABLES)
+        if name.startswith("t5.") and name.endswith((".o.weight", ".wo.weight")):
+            parameter.mul_(QUIET)
+    nn.init.normal_(network.word_table.weight, std=WORDS)
+    nn.init.normal_(network.object_encoder.vit.cls_token, std=TABLES)
+    projection = network.object_encoder.vit.projection
+    nn.init.normal_(projection, std=projection.shape[0] ** -0.5)
+    for boxes in network.object_encoder.box_mlp.values():
+        _tell_places(*_linears(boxes))
+    network.observation_fusion.weight[:, :width] = torch.eye(width)
+    for layer in network.controller.xattns:
+        cross = cast(CrossAttention, layer)
+        cross.key_value.weight[:width] = cross.query.weight
+    if config.t5_width == width and config.prompt_object_hidden >= 2 * width:
+        _pass_on(width, *_linears(network.prompt_object_mlp))
+    return network
+
+
+def _linears(layers: nn.Module) -> list[nn.Linear]:
+    """Of an ``objects.mlp`` of three."""
+    return [layer for layer in layers.modules() if isinstance(layer, nn.Linear)]
+
+
+def _pass_on(width: int, first: nn.Linear, second: nn.Linear, third: nn.Linear) -> None:
+    """Let the MLP begin as what changes nothing: what is above zero and what is below, apart."""
+    both = torch.cat([torch.eye(width), -torch.eye(width)])
+    first.weight[: 2 * width] = both
+    second.weight[: 2 * width] = torch.eye(len(second.weight))[: 2 * width]
+    third.weight.zero_()
+    third.weight[:, : 2 * width] = both.T
+    first.bias.zero_()
+    second.bias.zero_()
+
+
+def _tell_places(first: nn.Linear, second: nn.Linear, third: nn.Linear) -> None:
+    """Each output is highest where one coordinate of the box has one value, and falls to 0."""
+    width = len(first.weight)
+    counts = [width * part // sum(AXES) for part in AXES]
+    counts[0] += width - sum(counts)
+    nn.init.normal_(first.weight, std=0.02)
+    nn.init.normal_(second.weight, std=0.02 * width**-0.5)
+    nn.init.normal_(third.weight, std=0.1 * width**-0.5)
+    for layer in (first, second, third):
+        layer.bias.zero_()
+    row = 0
+    for axis, count in enumerate(counts):
+        rows = torch.arange(row, row + count)
+        first.weight[rows, axis] = float(count)
+        first.bias[rows] = -count * torch.linspace(-1 / count, 1, count)
+        second.weight[rows, rows] += 1.0
+        second.weight[rows[:-1], rows[1:]] -= 2.0
+        second.weight[rows[:-2], rows[2:]] += 1.0
+        row += count
+    third.weight += PEAK * torch.eye(width)

@@ -1,0 +1,50 @@
+"""The demo's tour and the evaluation through the nodes: a task is set up, done and judged."""
+
+import pytest
+from sensor_msgs.msg import Image
+
+from vima_ros.nodes import qos
+from vima_ros.nodes.client import Client
+from vima_ros.nodes.demo import Tour
+from vima_ros.nodes.demo_page import write_page
+from vima_ros.nodes.evaluate_ros import attempt
+from vima_ros.nodes.film import Film
+from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.nodes.task_episodes import TaskEpisodes, start_nodes
+from vima_ros.specs import VIEWS
+from vima_ros.training.policy_evaluation import Job
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    values = {"real_time_factor": 10.0, "max_steps": 3}
+    with (
+        NodeProcesses(tmp_path_factory.mktemp("logs"), robot="tabletop") as processes,
+        Client("test") as client,
+    ):
+        start_nodes(processes, client, "masks", values)
+        yield client
+
+
+def test_a_task_is_shown_to_its_end(client, tmp_path, capsys):
+    with Film(client, tmp_path / "demo.mp4", 5.0) as film:
+        scene = Tour(client, tmp_path, film).show("visual_manipulation", 2_000_000)
+    assert scene.good == (scene.verdict == "SUCCESS")
+    assert 1 <= len(scene.steps) <= 3
+    printed = capsys.readouterr().out
+    assert f"prompt: {scene.text}" in printed
+    assert f"judge: {scene.verdict}" in printed
+    page = write_page([scene], "masks", tmp_path).read_text()
+    assert page.count("data:image/jpeg;base64,") == len(scene.steps)
+    assert "http" not in page  # nothing is fetched
+    assert scene.text in page
+    assert (tmp_path / "demo.mp4").stat().st_size > 1000
+
+
+def test_an_episode_counts_as_its_judge_says(client):
+    frames = {view: client.listen(Image, f"{view}/image_raw", qos.CAMERA) for view in VIEWS}
+    job = Job("rotate", "train", 2_000_001, "", "masks")
+    done = attempt(job, TaskEpisodes(client), frames)
+    assert 1 <= done.steps <= 3
+    assert done.success == (done.picture is None)
+    assert done.success or done.reason
