@@ -5,7 +5,7 @@ TORCHVISION_TESTS = test/unit/perception/test_*_mask_rcnn.py \
 
 .PHONY: demo test test-train bench replay lint setup clean
 
-demo:  ## simulated tabletop, three prompts, pictures under out/
+demo:  ## a tour of tasks in simulation by the trained policy: out/index.html, out/demo.mp4
 	./vima demo --out $(OUT)
 
 test:  ## formatting, lint, types, unit tests, node tests

@@ -35,11 +35,10 @@ TOUR = (
     "visual_manipulation",
     "rotate",
     "scene_understanding",
-    "novel_noun",
-    "novel_adj",
-    "same_shape",
-    "rearrange",
+    "sweep_without_exceeding",
     "pick_in_order_then_restore",
+    "same_shape",
+    "novel_noun",
 )
 SPEED = 4.0  # simulated seconds a second
 PICTURES = 10.0  # of the cameras, and frames of the film [Hz]

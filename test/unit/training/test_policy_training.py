@@ -280,10 +280,11 @@ def check_boxes(before, after, moved):
 def test_where_a_scattered_picture_shows_an_object_it_is_put(episodes):
     random, told = np.random.default_rng(0), 0
     for episode in episodes:
-        if episode.task != "rearrange_then_restore":
-            continue
-        other = scattered(episode, random)
         picked = int(episode.picked[0])
+        pictured = {which for view in episode.pictures[:1] for which in view[0].ids}
+        if episode.task != "rearrange_then_restore" or picked not in pictured:
+            continue  # a distractor is put aside first
+        other = scattered(episode, random)
         shift = other.targets[0, 1] - episode.targets[0, 1]
         for before, after in zip(episode.pictures[0], other.pictures[0], strict=True):
             slot = before.ids.index(picked)
