@@ -81,7 +81,7 @@ def test_control_c_cancels(all_captured):
         program.wait()
     assert program.returncode == 130, told
     assert "CANCELLED: the goal was cancelled" in told
-    assert episodes.messages[-1].code == EpisodeStatus.CANCELLED
+    episodes.wait(lambda m: m.code == EpisodeStatus.CANCELLED and m.by_goal, 15, "CANCELLED")
 
 
 def test_a_preview_is_saved_and_nothing_begins(all_captured, tmp_path):

@@ -81,8 +81,8 @@ def test_nothing_moves_before_the_yes_and_what_was_shown_moves_after_it(careful,
         careful.answers.publish(Confirmation(command_id=request.command_id, accept=True))
     assert goal.wait(60).error_code == Result.STEP_LIMIT
     assert careful.sent(request)[0].waypoints == request.waypoints
-    cleared = careful.requests.messages[-1]
-    assert cleared.command_id == ""
+    asked = careful.requests.messages.index(request)
+    careful.requests.wait(lambda m: m.command_id == "", 15, "the question's end", asked)
 
 
 def test_a_no_is_a_refusal_that_ends_the_episode(careful):

@@ -83,16 +83,19 @@ class AtStage:
 
 
 def test_a_goal_runs_to_its_step_limit_and_tells_its_stages(arm):
-    watch = AtStage("moving")
+    watch, before = AtStage("moving"), arm.episodes.count
     result = arm.goal(max_steps=2, watch=watch).wait(120)
     assert (result.error_code, result.steps) in ((Result.STEP_LIMIT, 2), (Result.NONE, 2))
     assert "2 decisions" in result.error_msg
     assert "checking" in watch.stages
-    status = arm.episodes.messages[-1]
-    assert (status.state, status.code, status.by_goal) == (
-        EpisodeStatus.FINISHED,
-        EpisodeStatus.STEP_LIMIT,
-        True,
+    arm.episodes.wait(
+        lambda m: (
+            (m.state, m.code, m.by_goal)
+            == (EpisodeStatus.FINISHED, EpisodeStatus.STEP_LIMIT, True)
+        ),
+        15,
+        "STEP_LIMIT",
+        before,
     )
 
 
@@ -119,7 +122,7 @@ def test_a_second_goal_and_other_prompts_are_told_that_one_runs(arm):
 
 @pytest.mark.parametrize("stage", ["observing", "checking", "moving"])
 def test_cancel_in_any_phase_stops_the_motion_and_leaves_a_clean_state(arm, stage):
-    watch = AtStage(stage)
+    watch, before = AtStage(stage), arm.episodes.count
     goal = arm.goal(max_steps=20, watch=watch)
     assert watch.came.wait(60), watch.stages
     goal.cancel()
@@ -128,8 +131,12 @@ def test_cancel_in_any_phase_stops_the_motion_and_leaves_a_clean_state(arm, stag
     assert result.error_code == Result.CANCELLED
     assert arm.at_rest()
     sent = len([m for m in arm.commands.messages if m.waypoints])
-    status = arm.episodes.messages[-1]
-    assert (status.state, status.code) == (EpisodeStatus.FINISHED, EpisodeStatus.CANCELLED)
+    status = arm.episodes.wait(
+        lambda m: m.state == EpisodeStatus.FINISHED and m.code == EpisodeStatus.CANCELLED,
+        15,
+        "CANCELLED",
+        before,
+    )
     # Not latched: the next one runs, and the cancelled one has sent nothing more.
     cancelled = status.prompt_id
     assert arm.goal().wait(60).error_code in (Result.NONE, Result.STEP_LIMIT)
