@@ -6,6 +6,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from helpers import shared
 
 from vima_msgs.msg import (
+    ArmState,
     EpisodeStatus,
     Object,
     Observation,
@@ -13,7 +14,7 @@ from vima_msgs.msg import (
     PromptToken,
     PromptTokens,
 )
-from vima_ros.nodes import qos
+from vima_ros.nodes import conversions, qos
 from vima_ros.nodes.client import Client
 from vima_ros.nodes.processes import NodeProcesses
 
@@ -30,6 +31,7 @@ class PolicyOnly:
         self.diagnostics = client.listen(DiagnosticArray, "/diagnostics")
         self.tokens = client.publisher(PromptTokens, "prompt_tokens", qos.LATCHED)
         self.seen = client.publisher(Observation, "observation")
+        self.arm = client.publisher(ArmState, "arm_state")
         bring_up(client, "policy")
         client.wait_until(lambda: self.seen.get_subscription_count() > 0, "the policy node")
         assert "UNTRAINED" not in processes.log("policy")
@@ -96,6 +98,25 @@ def test_a_prompt_beyond_the_limit_ends_its_episode_with_it(node):
     assert (ended.state, ended.code) == (EpisodeStatus.FAILED, EpisodeStatus.PROMPT_TOO_LONG)
     assert "at most 256" in ended.message
     assert node.prompt("256 words", words=256).state == EpisodeStatus.OBSERVING
+
+
+def test_a_decision_that_no_arm_has_heard_of_is_sent_again(node):
+    node.prompt("unheard")
+    assert node.observe(1).state == EpisodeStatus.EXECUTING
+
+    def sent():
+        return [m for m in node.actions.messages if m.prompt_id == "unheard"]
+
+    node.client.wait_until(lambda: len(sent()) > 1, "the same again")
+    first, again = sent()[:2]
+    assert first == again
+    before = node.episodes.count
+    answer = ArmState(judged=True, state=ArmState.REFUSED, command_id=conversions.action_id(first))
+    for code in ("DUPLICATE", "UNREACHABLE"):
+        answer.code = code
+        node.arm.publish(answer)
+    told = node.status(lambda m: m.prompt_id == "unheard", before)
+    assert (told.step, told.code) == (1, "UNREACHABLE"), "a copy uses up nothing"
 
 
 def test_a_history_beyond_the_limit_ends_the_episode_with_it(node):

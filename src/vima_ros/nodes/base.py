@@ -169,13 +169,15 @@ class VimaNode(LifecycleNode):
         return [list(handles) for handles in kinds]
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Create the handles; on a VimaError stay unconfigured and say why."""
+        """Create the handles; on an error stay unconfigured and say why."""
         self._before_configure = [set(map(id, handles)) for handles in self._handles()]
         self._state = State.TRANSITION_STATE_CONFIGURING
         try:
             self.configure()
-        except VimaError as error:
-            self.get_logger().error(f"cannot configure: {error.code}: {error}")
+        except Exception as error:
+            known = isinstance(error, VimaError)
+            why = f"{error.code}: {error}" if known else f"unexpected:\n{traceback.format_exc()}"
+            self.get_logger().error(f"cannot configure: {why}")
             self._release()
             self._state = State.PRIMARY_STATE_UNCONFIGURED
             return TransitionCallbackReturn.FAILURE

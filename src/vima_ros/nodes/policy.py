@@ -12,7 +12,6 @@ from vima_msgs.msg import (
     EpisodeStatus,
     Observation,
     PerceptionStatus,
-    PolicyAction,
     PromptTokens,
     TaskStatus,
 )
@@ -48,7 +47,6 @@ class PolicyNode(VimaNode):
         self._decision: Any = None
         mounted = p.default_end_effector
         self._end_effector = EndEffector[mounted.upper()] if mounted else None
-        self._actions = self.create_publisher(PolicyAction, "action", qos.RELIABLE)
         self._desk = EpisodeDesk(self, self._read_prompt)
         self.listen(PromptTokens, "prompt_tokens", self._desk.on_prompt, qos.LATCHED)
         self.listen(Observation, "observation", self._on_observation, qos.RELIABLE)
@@ -95,11 +93,9 @@ class PolicyNode(VimaNode):
         )
         action.prompt_id, action.step = episode.prompt_id, episode.step
         action.header.stamp = self.get_clock().now().to_msg()
-        episode.decided(conversions.action_id(action), stamp)
-        self._actions.publish(action)
+        self._desk.decided(action, stamp)
         times = {"wait": (now - stamp) / 1e9, **self._decision.timings}
         self.meter.worked(times | {"observation to action": (self.now_ns() - stamp) / 1e9})
-        self._desk.decided(action)
 
     def _on_arm_state(self, message: ArmState) -> None:
         if not message.judged:  # the robot's own word; what became of a command is the arm node's

@@ -11,12 +11,13 @@ from std_srvs.srv import Trigger
 from vima_msgs.msg import EpisodeStatus, PolicyAction, PromptTokens
 from vima_msgs.srv import CancelMotion
 from vima_ros.errors import VimaError
-from vima_ros.nodes import qos
+from vima_ros.nodes import conversions, qos
 from vima_ros.nodes.policy_goal import GoalServer
 from vima_ros.nodes.policy_step import StepServer
 from vima_ros.nodes.supervision import Supervisor
 from vima_ros.policy.episode import Episode, Patience, State
 
+SEND_AGAIN = 1.0  # what the arm says nothing of: a restarted one may not have been connected [s]
 NEEDED = ("arm", "perception", "manager")  # without these, once heard, no episode goes on
 
 
@@ -33,11 +34,13 @@ class EpisodeDesk:
         self.perception_says = ""
         self.action: PolicyAction | None = None  # the latest decision of this episode
         self.prompt: PromptTokens | None = None  # the latest; step may begin it
+        self._sent = 0.0  # when that left last [s, steady clock]
         self._told: tuple = ()
         self._arm_answer: Any = None
         timeout = node.parameters.node_timeout
         self._watched = Supervisor(NEEDED, timeout, float("inf"))
         self._patience = Patience()
+        self._actions = node.create_publisher(PolicyAction, "action", qos.RELIABLE)
         self._status = node.create_publisher(EpisodeStatus, "episode", qos.EPISODE)
         self._canceller = node.create_client(CancelMotion, "cancel_motion")
         self.goals = GoalServer(node, self)
@@ -155,6 +158,8 @@ class EpisodeDesk:
         limits = self._patience
         limits.observation, limits.pause = p.observation_timeout, p.pause_timeout
         limits.answer, limits.verdict = p.answer_timeout, p.verdict_timeout
+        if self.episode.unheard and now - self._sent > SEND_AGAIN:
+            self._send()
         was_running = self.episode.running
         limits.check(self.episode, now, self.perception_says)
         if was_running and not self.episode.running:
@@ -163,10 +168,16 @@ class EpisodeDesk:
 
     # --- who is told
 
-    def decided(self, action: PolicyAction) -> None:
-        """A decision has gone to the arm."""
+    def decided(self, action: PolicyAction, observation_stamp: int) -> None:
+        """A decision goes to the arm; again where that says nothing of it."""
         self.action = action
+        self.episode.decided(conversions.action_id(action), observation_stamp)
+        self._send()
         self.changed()
+
+    def _send(self) -> None:
+        self._sent = time.monotonic()
+        self._actions.publish(self.action)
 
     def changed(self) -> None:
         """Tell of what is new, if anything is."""

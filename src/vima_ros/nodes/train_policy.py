@@ -45,7 +45,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--rate", type=float, help="highest learning rate; default: likewise")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--start", type=Path, metavar="SAFETENSORS", help="go on from a policy trained before"
+        "--start", type=Path, metavar="SAFETENSORS", help="begin with a policy trained before"
     )
     parser.add_argument("--workers", type=int, default=0, help="processes that make batches")
     return parser.parse_args(args)
@@ -55,6 +55,7 @@ def _train(options: argparse.Namespace) -> None:
     from vima_ros.policy.loading import load_network
     from vima_ros.policy.weights import save_weights
     from vima_ros.training.policy_episodes import read_training_episodes
+    from vima_ros.training.policy_start import taken_over
     from vima_ros.training.policy_training import load_averaged, train_policy
     from vima_ros.training.runs import CONFIGURATION, draw_curves, start_run
 
@@ -66,8 +67,9 @@ def _train(options: argparse.Namespace) -> None:
     del seen[::KEPT_APART]
     network, origin = None, None
     if options.start is not None:
-        network, origin = load_network(options.start, {})
-        config = network.config
+        trained, origin = load_network(options.start, {})
+        network, anew = taken_over(config, trained)
+        _say(f"goes on from {options.start}; begins anew: {', '.join(anew) or 'nothing'}")
     facts = {"data": counts, "network": asdict(config), "recipe": asdict(recipe), "start": origin}
     start_run(options.out, facts)
     reached: dict[str, float] = {}  # stays empty where the run had ended before
@@ -85,10 +87,10 @@ def _train(options: argparse.Namespace) -> None:
             f"step {p.step} of {recipe.steps}: {losses}; right, seen/unseen: {shares}; "
             f"{p.episodes_per_s:.0f} episodes/s, {left / 60:.0f} min left"
         )
-    trained, step = load_averaged(options.out, config)
+    averaged, step = load_averaged(options.out, config)
     run = json.loads((options.out / CONFIGURATION).read_text())
     card: dict[str, Any] = {"step": step, "hits": {"unseen": reached}, "run": run}
-    save_weights(trained, options.out / WEIGHTS, card)
+    save_weights(averaged, options.out / WEIGHTS, card)
     _say(f"written to {options.out / WEIGHTS}")
     draw_curves(options.out)
 

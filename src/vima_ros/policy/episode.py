@@ -50,7 +50,8 @@ class Episode:
     The history rule: a decision that was carried out to its end counts as executed and belongs
     into the policy's history. One that was refused, aborted, carried out in part or cancelled uses
     up a step and leaves the history as if it had not been made; the next decision is made on what
-    the cameras see afterwards. One that a stop ended uses up nothing.
+    the cameras see afterwards. One that a stop ended uses up nothing. A decision may be sent again
+    while nothing is heard of it: the arm takes it once.
 
     It ends by the judge's word (where there is one), after ``max_steps`` decisions, after
     ``max_failures`` refused or aborted ones in a row, or by ``end``. A decision refused because of
@@ -126,6 +127,11 @@ class Episode:
             return "moving" if self.moving else "confirming" if confirming else "checking"
         return self.state.name.lower()
 
+    @property
+    def unheard(self) -> bool:
+        """Whether the arm has not yet said anything of this episode's latest decision."""
+        return self.stage == "checking" and self.with_arm_is_ours
+
     def grant(self) -> None:
         """Allow one decision of an episode that goes on by hand."""
         self.granted = True
@@ -173,6 +179,8 @@ class Episode:
             self.moving |= command_id == self.with_arm
             if not self.with_arm:
                 self._wait_for(command_id)
+        elif code == "DUPLICATE":
+            pass  # a copy of what it has; what becomes of that is told apart
         elif self.with_arm and command_id == self.with_arm and report in ENDED:
             return self._motion_ended(report, code, message, stamp)
         return False

@@ -1,8 +1,8 @@
 """How the network computes: in which numbers, and on a CPU with oneDNN's layout of the weights.
 
-On a CPU each linear layer's weight is stored as oneDNN's kernels read it, where this PyTorch has
-them. For the few tokens of one step a matrix product is mostly the reading of its weight, which
-PyTorch's default kernel packs anew in every call.
+On a CPU each linear layer's weight is stored as oneDNN's kernels read it, where this PyTorch and
+this processor have them. For the few tokens of one step a matrix product is mostly the reading of
+its weight, which PyTorch's default kernel packs anew in every call.
 """
 
 from __future__ import annotations
@@ -53,12 +53,19 @@ def prepare(network: VimaNetwork, device: torch.device, dtype: str) -> str:
     if dtype == "int8":
         _replace_linears(network, _eight_bit)
         return f"PyTorch's {torch.backends.quantized.engine}, 8 bit"
-    if not (
-        torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    ):
+    if not _can_pack(dtype):
         return "PyTorch's own"
     _replace_linears(network, PackedLinear)
     return "oneDNN, packed weights"
+
+
+def _can_pack(dtype: str) -> bool:
+    """Whether this PyTorch has oneDNN's kernels, and they this processor's: bfloat16 asks more."""
+    if not torch.backends.mkldnn.is_available() or not hasattr(
+        torch.ops.mkldnn, "_linear_pointwise"
+    ):
+        return False
+    return dtype != "bfloat16" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _replace_linears(network: nn.Module, make: Callable[[nn.Linear], nn.Module]) -> None:

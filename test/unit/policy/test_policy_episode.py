@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import settings
@@ -528,6 +529,31 @@ def test_an_arm_node_that_does_not_answer_ends_the_episode():
     moving.decided("c", 10)
     tell(moving, ArmReport.EXECUTING, 15, "c")
     assert until(moving, Patience(answer=2.0)) is None
+
+
+def test_a_decision_is_unheard_until_the_arm_says_something_of_it():
+    episode = begun()
+    assert not episode.unheard
+    episode.decided("c", 10)
+    assert episode.unheard
+    tell(episode, ArmReport.EXECUTING, 15, "c")
+    assert not episode.unheard
+    episode.end("CANCELLED", "because")
+    waiting = episode.begin("next", "x", 2)
+    assert waiting.stage == "moving"
+    assert not waiting.unheard, "a motion of the episode before"
+
+
+@pytest.mark.parametrize("moving", [False, True])
+def test_a_copy_that_the_arm_refuses_changes_nothing(moving):
+    episode = begun()
+    episode.decided("c", 10)
+    if moving:
+        tell(episode, ArmReport.EXECUTING, 15, "c")
+    before = replace(episode)
+    assert not tell(episode, ArmReport.REFUSED, 16, "c", code="DUPLICATE")
+    assert episode == before
+    assert tell(episode, SUCCEEDED, 20, "c")
 
 
 def test_a_judge_that_says_nothing_is_not_waited_for_for_ever():
