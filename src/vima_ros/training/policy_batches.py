@@ -50,11 +50,12 @@ class PolicyBatch:
     ``tokens`` (B, T): rows of [zero, slots, actions]; ``mask`` (B, T) bool; ``ask`` (n,): places
     in the flattened (B T) where the n actions are read; ``fractions`` (A, 12); ``bins`` (n, 12);
     ``weight`` (n,): 1 / steps of the episode. ``objects`` (S,): which of the batch's objects each
-    slot shows, where that is known, or NOTHING; ``places`` (S, 2) [m]; ``step_of`` (S,): the
+    slot shows, where that is known, or NOTHING; ``grasps`` (S, 2): where it
+    would be picked [m]; ``step_of`` (S,): the
     number of the action before which it was seen, NOTHING in the prompt; ``picked``, ``placed``
     (n,): of ``objects``, or NOTHING. ``episode_of`` (K,): of each crop. ``names_colours`` (B,)
     bool: whether the prompt's words do. ``looks`` (S,), ``spoken`` (W,): which of the batch's
-    looks an object has and a word is of, as in ``Clues``.
+    looks an object has and a word is of, as in ``Clues``. ``shapes`` (S,): of an object, alike.
     """
 
     prompt: PromptBatch
@@ -66,7 +67,7 @@ class PolicyBatch:
     bins: Tensor
     weight: Tensor
     objects: Tensor
-    places: Tensor
+    grasps: Tensor
     step_of: Tensor
     picked: Tensor
     placed: Tensor
@@ -74,6 +75,7 @@ class PolicyBatch:
     names_colours: Tensor
     looks: Tensor
     spoken: Tensor
+    shapes: Tensor
 
     def to(self, device: torch.device) -> PolicyBatch:
         """The same on ``device``."""
@@ -81,13 +83,13 @@ class PolicyBatch:
 
 
 class _Moment(NamedTuple):
-    """Number of the episode's first object in the batch, where its objects are, which step.
+    """Number of the episode's first object in the batch, where to pick its objects, which step.
 
-    A picture of the prompt has no places and is of no step.
+    A picture of the prompt has no such places and is of no step.
     """
 
     first_object: int
-    places: np.ndarray | None
+    grasps: np.ndarray | None
     step: int
 
 
@@ -147,7 +149,7 @@ def make_batch(
         for step, moment in enumerate(moments):
             count = max(len(moment[FRONT].crops), len(moment[TOP].crops))
             effector = int(episode.end_effector)
-            seen = _Moment(first_object, episode.places[step], steps + step)
+            seen = _Moment(first_object, episode.grasps[step], steps + step)
             row = _place(slots, moment, [count, count], number, episode, effector, seen)
             history += [*row, *[None] * (widest - len(row))]
             asks.append((number, len(history) - 1))
@@ -177,14 +179,15 @@ def _place(
         for crop, box, which in zip(shown.crops, shown.boxes, shown.ids, strict=True):
             row = slots.crop(number, episode, crop)
             name = NOTHING if which == NOTHING else which + seen.first_object
-            place = (0.0, 0.0) if seen.places is None or which == NOTHING else seen.places[which]
+            grasp = (0.0, 0.0) if seen.grasps is None or which == NOTHING else seen.grasps[which]
             look = NOTHING if which == NOTHING else episode.looks[which]
             look = NOTHING if look == NOTHING else number * MOST_LOOKS + look
-            values = (row, box, True, effector, name, place, seen.step, look)
+            shape = NOTHING if which == NOTHING else episode.shapes[which]
+            values = (row, box, True, effector, name, grasp, seen.step, look, shape)
             places.append(slots.add(view, *values))
         for _ in range(counts[view] - len(shown.crops)):
-            values = (0, (0, 0, 0, 0), False, effector, NOTHING, (0.0, 0.0), NOTHING, NOTHING)
-            places.append(slots.add(view, *values))
+            no_place = (0.0, 0.0), *[NOTHING] * 3
+            places.append(slots.add(view, 0, (0, 0, 0, 0), False, effector, NOTHING, *no_place))
     return places
 
 
@@ -231,7 +234,7 @@ def _tensors(
     episodes: Sequence[TrainingEpisode],
 ) -> PolicyBatch:
     n_front = len(slots.views[FRONT])
-    rows, boxes, valid, effectors, objects, places, step_of, looks = (
+    rows, boxes, valid, effectors, objects, grasps, step_of, looks, shapes = (
         np.array(column) for column in zip(*slots.views[FRONT], *slots.views[TOP], strict=True)
     )
     count = len(rows)
@@ -274,7 +277,7 @@ def _tensors(
         torch.from_numpy(bins),
         torch.from_numpy(weights.astype(np.float32)),
         torch.from_numpy(objects),
-        torch.from_numpy(places.astype(np.float32)),
+        torch.from_numpy(grasps.astype(np.float32)),
         torch.from_numpy(step_of),
         torch.tensor(picked, dtype=torch.int64),
         torch.tensor(placed, dtype=torch.int64),
@@ -282,6 +285,7 @@ def _tensors(
         torch.tensor([episode.names_colours for episode in episodes]),
         torch.from_numpy(looks),
         torch.tensor(spoken, dtype=torch.int64),
+        torch.from_numpy(shapes),
     )
 
 

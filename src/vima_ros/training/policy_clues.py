@@ -1,4 +1,6 @@
-"""Which pictures and words of a prompt are about which object: for those who teach, not for use.
+"""What only a task knows of its episode: for those who teach, not for use.
+
+Which pictures and words of a prompt are about which object, and where each would be picked.
 
 A task draws the same episode from the same seed, so it can still be asked.
 """
@@ -9,14 +11,20 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from vima_ros.errors import VimaError
+from vima_ros.geometry import Pose
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.sim.episode_run import find_level
+from vima_ros.sim.shapes import SHAPES
 from vima_ros.sim.tasks import find_task
+from vima_ros.sim.tasks.grasp import grasp_point
 from vima_ros.sim.textures import TEXTURES, texture_words
 from vima_ros.training.demonstration import Demonstration
 
 NOTHING = -1  # no object, no look
+SHAPE_NAMES = tuple(SHAPES)
 # The longest first: "dark red" is not "red".
 _LOOKS = sorted(map(texture_words, TEXTURES), key=len, reverse=True)
 _LOOK = re.compile(rf"\b({'|'.join(_LOOKS)}) objects?\b")
@@ -24,16 +32,20 @@ _LOOK = re.compile(rf"\b({'|'.join(_LOOKS)}) objects?\b")
 
 @dataclass(frozen=True)
 class Clues:
-    """Of a prompt with P tokens and an episode with K objects.
+    """Of a prompt with P tokens and an episode with K objects and T actions.
 
     ``shown``: {picture: the object at each of its mask ids, or NOTHING}. Looks that the words
     name are numbered: ``spoken`` (P,), of which one a token is a word, ``looks`` (K,), which one
-    an object has, or NOTHING.
+    an object has, or NOTHING. ``shapes`` (K,): of ``SHAPE_NAMES``, or NOTHING. ``grasps``
+    (T + 1, K, 2): x, y where an oracle that draws nothing would pick each [m]; where it is, of
+    what nobody can lift.
     """
 
     shown: Mapping[str, tuple[int, ...]]
     spoken: tuple[int, ...]
     looks: tuple[int, ...]
+    shapes: tuple[int, ...]
+    grasps: np.ndarray
 
 
 def find_clues(
@@ -41,7 +53,9 @@ def find_clues(
 ) -> Clues:
     """No clues where the episode is not of our tabletop."""
     names, spoken = demonstration.objects, [NOTHING] * len(tokens)
-    none = Clues({}, tuple(spoken), (NOTHING,) * len(names))
+    poses = demonstration.object_poses
+    unknown = (NOTHING,) * len(names)
+    none = Clues({}, tuple(spoken), unknown, unknown, poses[:, :, :2])
     try:
         task, level = find_task(demonstration.task), find_level(demonstration.level)
         episode = task.sample(demonstration.seed, level)
@@ -67,4 +81,14 @@ def find_clues(
         spoken[begin : begin + len(words)] = [said.index(look)] * len(words)
     looks = [texture_words(item.texture) for item in objects]
     numbers = tuple(said.index(look) if look in said else NOTHING for look in looks)
-    return Clues(shown, tuple(spoken), numbers)
+    grasps = [
+        [
+            grasp_point(item.built, Pose(row[:3], row[3:]), None)
+            if item.built.movable
+            else row[:2]
+            for item, row in zip(objects, moment, strict=True)
+        ]
+        for moment in poses.astype(np.float64)
+    ]
+    shapes = tuple(SHAPE_NAMES.index(item.shape) for item in objects)
+    return Clues(shown, tuple(spoken), numbers, shapes, np.array(grasps))

@@ -44,9 +44,10 @@ class TrainingEpisode:
     ``prompt``: word ids, and ``~i`` for the picture ``i`` of ``pictures``; ``scenes``: which of
     these show a scene; ``moments``: what was seen before each action. ``bins`` (T, 12);
     ``targets`` (T, 2, 2): x, y of both poses before they were rounded; ``places`` (T, K, 2): where
-    the objects were [m]; ``picked``, ``placed`` (T,): the object that an action's first and second
-    pose are at, or NOTHING. ``crops`` uint8 (C, 3, 32, 32). ``names_colours``: whether the
-    prompt's words do. ``spoken`` (P,), ``looks`` (K,): as in ``Clues``.
+    the objects were [m], ``grasps`` where they would be picked; ``picked``, ``placed`` (T,): the
+    object that an action's first and second pose are at, or NOTHING. ``crops`` uint8
+    (C, 3, 32, 32). ``names_colours``: whether the prompt's words do. ``spoken`` (P,), ``looks``,
+    ``shapes`` (K,): as in ``Clues``.
     """
 
     task: str
@@ -58,18 +59,20 @@ class TrainingEpisode:
     bins: np.ndarray
     targets: np.ndarray
     places: np.ndarray
+    grasps: np.ndarray
     picked: np.ndarray
     placed: np.ndarray
     crops: np.ndarray
     names_colours: bool
     spoken: tuple[int, ...]
     looks: tuple[int, ...]
+    shapes: tuple[int, ...]
 
     def first(self, steps: int) -> TrainingEpisode:
         """As if it had ended after ``steps``."""
         cut = {
             name: getattr(self, name)[:steps]
-            for name in ("bins", "targets", "places", "picked", "placed")
+            for name in ("bins", "targets", "places", "grasps", "picked", "placed")
         }
         return replace(self, moments=self.moments[:steps], **cut)
 
@@ -131,12 +134,14 @@ def training_episode(demonstration: Demonstration, tokenizer: PromptTokenizer) -
         np.array([action.bins for action in d.actions], np.int64),
         d.unrounded[:, [0, 1, 6, 7]].reshape(-1, 2, 2).astype(np.float64),
         places,
+        clues.grasps[: len(d.actions)].astype(np.float32),
         picked,
         placed,
         np.stack(crops.kept),
         not COLOUR_WORDS.isdisjoint(re.findall(r"\w+", d.text.lower())),
         clues.spoken,
         clues.looks,
+        clues.shapes,
     )
 
 

@@ -1,11 +1,11 @@
-"""What a policy is trained on: its actions, and three things that lead there sooner.
+"""What a policy is trained on: its actions, and what leads there sooner.
 
 The action loss is the paper's (section 4): cross-entropy of the twelve heads, the history given as
 it was demonstrated. A small network that is shown only actions learns for long just where things
-usually are. So its object tokens are also asked where the object is and which object it is, and
-two of its attentions are told what to look at: from an object to its pictures in the prompt, and
-from where the action is read to the objects that it is about. What asks is thrown away after
-training.
+usually are. So its object tokens are also asked where the object would be picked, what shape it
+has and which one it is, and two of its attentions are told what to look at: from an object to its
+pictures in the prompt, and from where the action is read to the objects that it is about. What
+asks is thrown away after training.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from vima_ros.policy.controller import Block, CrossAttention, causal, position_i
 from vima_ros.policy.network import VimaNetwork
 from vima_ros.specs import BINS, HEAD_BINS, POSITION_BINS, EndEffector
 from vima_ros.training.policy_batches import PolicyBatch
-from vima_ros.training.policy_clues import NOTHING
+from vima_ros.training.policy_clues import NOTHING, SHAPE_NAMES
 
 KEY_WIDTH = 64
 TEMPERATURE = 0.1  # of the identity loss
@@ -57,6 +57,7 @@ class Learner(nn.Module):
         width = config.embed_dim
         self.where = nn.Linear(width, sum(POSITION_BINS))
         self.who = nn.Linear(width, KEY_WIDTH)
+        self.what = nn.Linear(width, len(SHAPE_NAMES))
 
     def answer(self, batch: PolicyBatch) -> Answers:
         """The teacher-forced pass over all steps of all episodes."""
@@ -97,18 +98,19 @@ class Learner(nn.Module):
         losses = action_losses(answers.logits, batch, smoothing)
         losses["where"] = self._where(answers.objects, batch)
         losses["who"] = self._who(answers.objects, batch)
+        losses["what"] = self._what(answers.objects, batch)
         losses["match"] = self._match(answers.matching, batch)
         losses["choose"] = self._choose(answers.choosing, batch)
         return losses
 
     def _where(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
-        """An object's token tells in which bins of the workspace it stands."""
+        """An object's token tells in which bins of the workspace it would be picked."""
         rows = (batch.objects != NOTHING) & (batch.step_of != NOTHING)
         low, high = (
             torch.tensor(corner, device=objects.device)
             for corner in (Workspace().low, Workspace().high)
         )
-        fractions = (batch.places[rows] - low) / (high - low)
+        fractions = (batch.grasps[rows] - low) / (high - low)
         loss = objects.new_zeros(())
         for logits, count, axis in zip(
             self.where(objects[rows]).float().split(POSITION_BINS, -1),
@@ -147,6 +149,13 @@ class Learner(nn.Module):
         alike = (w[:, :, None] == w[:, None]) & allowed & valid[:, :, None]
         logs = scores.masked_fill(~allowed, -1e9).log_softmax(-1)
         return -(logs[alike].mean() if alike.any() else logs.sum() * 0.0)
+
+    def _what(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
+        """An object's token tells its shape."""
+        rows = batch.shapes != NOTHING
+        if not rows.any():
+            return objects.new_zeros(())
+        return F.cross_entropy(self.what(objects[rows]).float(), batch.shapes[rows])
 
     def _match(self, scores: Tensor, batch: PolicyBatch) -> Tensor:
         """An object looks at the prompt's pictures of itself, and at the words that name its look.

@@ -155,6 +155,7 @@ def _moved(
         moments=tuple(moments),  # type: ignore[arg-type]
         bins=bins,
         places=(episode.places + shift[anchors[:-1]]).astype(np.float32),
+        grasps=(episode.grasps + shift[anchors[:-1]]).astype(np.float32),
         targets=targets,
     )
 

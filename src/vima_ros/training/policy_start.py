@@ -48,6 +48,19 @@ def new_network(config: VimaConfig) -> VimaNetwork:
     return network
 
 
+def taken_over(config: VimaConfig, trained: VimaNetwork) -> tuple[VimaNetwork, list[str]]:
+    """A network that begins with the weights of another, and names of what begins anew.
+
+    That is what the other has in another size, such as its first layer for smaller patches.
+    """
+    network = new_network(config)
+    weights, known = network.state_dict(), trained.state_dict()
+    anew = [k for k, v in weights.items() if k not in known or known[k].shape != v.shape]
+    kept = {name: known[name] for name in weights if name not in anew}
+    network.load_state_dict(weights | kept)
+    return network, anew
+
+
 def _linears(layers: nn.Module) -> list[nn.Linear]:
     """Of an ``objects.mlp`` of three."""
     return [layer for layer in layers.modules() if isinstance(layer, nn.Linear)]

@@ -28,7 +28,7 @@ from vima_ros.training.runs import (
     save_checkpoint,
 )
 
-HELPING = ("where", "who", "match", "choose")  # losses that are not the action's
+HELPING = ("where", "who", "what", "match", "choose")  # losses that are not the action's
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,16 @@ from vima_ros.policy.engine import Policy
 from vima_ros.policy.loading import SMALL, load_policy
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.policy.weights import save_weights
+from vima_ros.sim.shapes import SHAPES
 from vima_ros.specs import HEADS, Observation
 from vima_ros.training.collecting import Plan, collect
 from vima_ros.training.policy_augmentation import recolour
 from vima_ros.training.policy_batches import Spoiling, make_batch
-from vima_ros.training.policy_clues import NOTHING
+from vima_ros.training.policy_clues import NOTHING, SHAPE_NAMES
 from vima_ros.training.policy_episodes import read_training_episodes, training_episode
 from vima_ros.training.policy_losses import Learner
 from vima_ros.training.policy_scattering import scattered
+from vima_ros.training.policy_start import taken_over
 from vima_ros.training.policy_training import (
     PolicyRecipe,
     VimaConfig,
@@ -259,6 +261,7 @@ def test_scattered_objects_stand_where_their_boxes_and_the_actions_say(episodes)
             picked = np.maximum(episode.picked, 0)
             shift = other.targets - episode.targets  # (T, 2, 2)
             assert shift[:, 0] == pytest.approx(moved[steps, picked], abs=1e-6)
+            assert other.grasps - episode.grasps == pytest.approx(moved, abs=1e-6)
             # Where an action brings an object, there it is next.
             later = moved[steps[1:], picked[:-1]]
             assert shift[:-1, 1] == pytest.approx(later, abs=1e-6)
@@ -292,6 +295,33 @@ def test_where_a_scattered_picture_shows_an_object_it_is_put(episodes):
             assert across == pytest.approx(251.2 * shift[1], abs=1.0)
             told += abs(across) > 3
     assert told
+
+
+def test_it_is_known_where_a_steady_oracle_would_pick_each_object(tmp_path):
+    for _ in collect(Plan(tmp_path, ("rotate", "visual_manipulation"), seeds=3, steady=True)):
+        pass
+    for episode in read_training_episodes([tmp_path]):
+        picked = episode.grasps[0, episode.picked[0]]
+        assert picked == pytest.approx(episode.targets[0, 0], abs=1e-6)
+        for place, shape, grasp in zip(
+            episode.places[0], episode.shapes, episode.grasps[0], strict=True
+        ):
+            if not SHAPES[SHAPE_NAMES[shape]].movable:
+                assert grasp == pytest.approx(place)
+
+
+def test_a_network_takes_over_what_fits(config):
+    trained = new_network(config)
+    network, anew = taken_over(config, trained)
+    assert not anew
+    assert all(torch.equal(a, b) for a, b in both(network, trained))
+    finer, anew = taken_over(replace(config, vit_patch=8), trained)
+    assert anew == ["object_encoder.vit.pos_embed", "object_encoder.vit.conv1.weight"]
+    assert torch.equal(finer.word_table.weight, trained.word_table.weight)
+
+
+def both(one, other):
+    return zip(one.state_dict().values(), other.state_dict().values(), strict=True)
 
 
 def test_clues_lead_from_the_prompt_to_the_objects_of_the_action(episodes):

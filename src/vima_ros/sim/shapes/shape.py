@@ -16,6 +16,7 @@ from vima_ros.sim.polygons import Outline, Polygon
 Vector = tuple[float, float, float]
 Role = Literal["movable", "base", "sweep"]
 _GRASP_GRID, _GRASP_MARGIN = 0.003, 0.004  # [m]
+_FIRM, _FIRM_SHARE = 0.01, 0.8  # from an edge [m]; of what the innermost point has
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,18 @@ class Shape:
         order = np.argsort(-depth, kind="stable")
         chosen = points[order][depth[order] >= _GRASP_MARGIN]
         return tuple((float(x), float(y)) for x, y in chosen)
+
+    @cached_property
+    def firm_grasp_points(self) -> tuple[tuple[float, float], ...]:
+        """Those of ``grasp_points`` that bear a miss by the bin of an action, 1 cm.
+
+        Where there are none, those about as far inside as the first.
+        """
+        if not self.grasp_points:
+            return ()
+        depth = polygons.depth(np.array(self.grasp_points), self.outline)
+        firm = depth >= min(_FIRM, _FIRM_SHARE * depth[0])
+        return tuple(point for point, keep in zip(self.grasp_points, firm, strict=True) if keep)
 
     def solid_at(self, x: float, y: float, margin: float = 0.0) -> bool:
         """Whether (x, y) [m] of its frame is inside the outline, ``margin`` [m] from the edges."""

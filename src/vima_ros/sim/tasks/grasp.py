@@ -12,6 +12,7 @@ from vima_ros.sim.shapes import Shape
 from vima_ros.specs import Action
 
 _BINNED_MARGIN = 0.003  # a grasp point's bin, too, is this far from the edge [m]
+_LEANING = 0.2  # towards the robot: what a metre counts
 _IDENTITY = np.array([0.0, 0.0, 0.0, 1.0])
 
 
@@ -22,13 +23,16 @@ def heading(pose: Pose) -> float:
 
 
 def grasp_point(shape: Shape, pose: Pose, random: np.random.Generator | None) -> np.ndarray:
-    """(2,) x, y [m] in the base frame on the object's top, well inside it; None: the innermost.
+    """(2,) x, y [m] in the base frame on the object's top, well inside it.
 
-    A point stays on the object when it is rounded to the bins of an action, where there is one.
+    ``random`` None: always the same, as near as may be to the middle of the box around it that
+    a camera above sees. A point stays on the object when it is rounded to the bins of an action,
+    where there is one.
     """
-    points = np.array(shape.grasp_points)  # the best first
     yaw = heading(pose)
     rotation = np.array([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
+    best_first = np.array(shape.grasp_points)
+    points = _middle_first(shape, rotation) if random is None else best_first
     for number in range(40):
         if random is None:
             point = points[min(number, len(points) - 1)]
@@ -39,6 +43,17 @@ def grasp_point(shape: Shape, pose: Pose, random: np.random.Generator | None) ->
         if polygons.depth(own[None], shape.outline)[0] >= _BINNED_MARGIN:
             return world
     return world
+
+
+def _middle_first(shape: Shape, rotation: np.ndarray) -> np.ndarray:
+    """(n, 2) firm grasp points [m], by how far they are from the middle of the turned shape's box.
+
+    Of those alike, rather one nearer to the robot, whose base is on the -x side.
+    """
+    corners = np.array(shape.outline[0]) @ rotation.T
+    points = np.array(shape.firm_grasp_points)
+    away = points @ rotation.T - (corners.min(axis=0) + corners.max(axis=0)) / 2
+    return points[np.argsort(np.linalg.norm(away, axis=1) + _LEANING * away[:, 0], kind="stable")]
 
 
 def binned(position_xy: np.ndarray) -> np.ndarray:

@@ -167,8 +167,8 @@ class PlacementJudge(Judge):
 class PlacementOracle(Oracle):
     """Takes the first object that is not on its place there, what is in the way aside first.
 
-    ``seed`` None: the object nearest to the robot's base, by its innermost point, and turned only
-    where the goal asks for it.
+    ``seed`` None: the object nearest to the robot's base, by the middle of what is seen of it,
+    and turned only where the goal asks for it.
     """
 
     def __init__(self, episode: Episode, seed: int | None = 0) -> None:

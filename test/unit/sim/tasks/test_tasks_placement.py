@@ -211,10 +211,8 @@ def test_an_oracle_that_draws_nothing_does_what_can_be_told_from_what_is_seen():
     world = at(start, toy=(0.6, 0.0, 1.0), toy_2=(0.4, 0.1, 2.0))
     pick, place = PlacementOracle(start, None).act(world)
     assert on("letter_e", world.poses["toy_2"], pick), "the nearer to the base comes first"
-    x, y = SHAPES["letter_e"].grasp_points[0]
-    cosine, sine = math.cos(2.0), math.sin(2.0)
-    innermost = (0.4 + cosine * x - sine * y, 0.1 + sine * x + cosine * y)
-    assert pick.position[:2] == pytest.approx(innermost)
+    own = grasp_point(SHAPES["letter_e"], world.poses["toy_2"], None)
+    assert pick.position[:2] == pytest.approx(own)
     assert place.quaternion == pytest.approx([0, 0, 0, 1]), "the goal asks for no turn"
 
 
@@ -253,6 +251,33 @@ def test_grasp_points_stay_on_the_object_when_binned(shape):
         for place in (point, binned(point)):
             own = (place - now.position[:2]) @ rotation
             assert polygons.depth(own[None], outline)[0] > 0.002
+
+
+@pytest.mark.parametrize("shape", [name for name, s in SHAPES.items() if s.role == "movable"])
+def test_steady_grasps_are_firm_and_near_the_middle_of_the_box(shape):
+    built, rng = SHAPES[shape], np.random.default_rng(2)
+    for _ in range(20):
+        yaw = rng.uniform(-3, 3)
+        now = pose(*rng.uniform([0.35, -0.4], [0.65, 0.4]), yaw)
+        point = grasp_point(built, now, None)
+        assert point == pytest.approx(grasp_point(built, now, None))
+        rotation = np.array([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
+        depth, best = (
+            polygons.depth(np.array([p]), built.outline)[0]
+            for p in ((point - now.position[:2]) @ rotation, built.grasp_points[0])
+        )
+        assert depth >= min(0.01, 0.8 * best) - 1e-9
+        corners = np.array(built.outline[0]) @ rotation.T + now.position[:2]
+        middle = (corners.min(axis=0) + corners.max(axis=0)) / 2
+        if built.solid_at(*((middle - now.position[:2]) @ rotation), 0.015):
+            assert np.linalg.norm(point - middle) < 0.003  # the grid's
+
+
+def test_of_points_alike_one_nearer_to_the_robot_is_picked():
+    for yaw in np.linspace(-3, 3, 7):
+        x, y = grasp_point(SHAPES["ring"], pose(0.5, 0.1, yaw), None)
+        assert x < 0.5 - 0.02
+        assert y == pytest.approx(0.1, abs=0.015)
 
 
 def test_a_heading_is_that_of_the_x_axis():
