@@ -20,6 +20,7 @@ from vima_ros.training.policy_clues import NOTHING
 from vima_ros.training.policy_episodes import Picture, Shown, TrainingEpisode
 
 FRONT, TOP = 0, 1
+NO_LEAN = (np.nan, np.nan)
 MOST_LOOKS = 16  # that the words of a prompt name
 LARGEST_BOX = (
     POLICY_FRAME_WIDTH - 1,
@@ -55,7 +56,8 @@ class PolicyBatch:
     number of the action before which it was seen, NOTHING in the prompt; ``picked``, ``placed``
     (n,): of ``objects``, or NOTHING. ``episode_of`` (K,): of each crop. ``names_colours`` (B,)
     bool: whether the prompt's words do. ``looks`` (S,), ``spoken`` (W,): which of the batch's
-    looks an object has and a word is of, as in ``Clues``. ``shapes`` (S,): of an object, alike.
+    looks an object has and a word is of, as in ``Clues``. ``shapes`` (S,), ``leans`` (S, 2): of an
+    object, alike; NaN where there are none.
     """
 
     prompt: PromptBatch
@@ -76,6 +78,7 @@ class PolicyBatch:
     looks: Tensor
     spoken: Tensor
     shapes: Tensor
+    leans: Tensor
 
     def to(self, device: torch.device) -> PolicyBatch:
         """The same on ``device``."""
@@ -90,6 +93,7 @@ class _Moment(NamedTuple):
 
     first_object: int
     grasps: np.ndarray | None
+    leans: np.ndarray | None
     step: int
 
 
@@ -140,7 +144,7 @@ def make_batch(
                 words.append(token)
                 spoken.append(NOTHING if look == NOTHING else number * MOST_LOOKS + look)
                 continue
-            told = _Moment(first_object, None, NOTHING)
+            told = _Moment(first_object, None, None, NOTHING)
             prompt += _place(slots, pictures[~token], most, number, episode, 0, told)
         prompts.append(prompt)
         moments = [_spoilt(p, episode, random, spoiling) for p in episode.moments]
@@ -149,7 +153,7 @@ def make_batch(
         for step, moment in enumerate(moments):
             count = max(len(moment[FRONT].crops), len(moment[TOP].crops))
             effector = int(episode.end_effector)
-            seen = _Moment(first_object, episode.grasps[step], steps + step)
+            seen = _Moment(first_object, episode.grasps[step], episode.leans[step], steps + step)
             row = _place(slots, moment, [count, count], number, episode, effector, seen)
             history += [*row, *[None] * (widest - len(row))]
             asks.append((number, len(history) - 1))
@@ -183,10 +187,11 @@ def _place(
             look = NOTHING if which == NOTHING else episode.looks[which]
             look = NOTHING if look == NOTHING else number * MOST_LOOKS + look
             shape = NOTHING if which == NOTHING else episode.shapes[which]
-            values = (row, box, True, effector, name, grasp, seen.step, look, shape)
+            lean = NO_LEAN if seen.leans is None or which == NOTHING else seen.leans[which]
+            values = (row, box, True, effector, name, grasp, seen.step, look, shape, lean)
             places.append(slots.add(view, *values))
         for _ in range(counts[view] - len(shown.crops)):
-            no_place = (0.0, 0.0), *[NOTHING] * 3
+            no_place = (0.0, 0.0), *[NOTHING] * 3, NO_LEAN
             places.append(slots.add(view, 0, (0, 0, 0, 0), False, effector, NOTHING, *no_place))
     return places
 
@@ -234,7 +239,7 @@ def _tensors(
     episodes: Sequence[TrainingEpisode],
 ) -> PolicyBatch:
     n_front = len(slots.views[FRONT])
-    rows, boxes, valid, effectors, objects, grasps, step_of, looks, shapes = (
+    rows, boxes, valid, effectors, objects, grasps, step_of, looks, shapes, leans = (
         np.array(column) for column in zip(*slots.views[FRONT], *slots.views[TOP], strict=True)
     )
     count = len(rows)
@@ -286,6 +291,7 @@ def _tensors(
         torch.from_numpy(looks),
         torch.tensor(spoken, dtype=torch.int64),
         torch.from_numpy(shapes),
+        torch.from_numpy(leans.astype(np.float32)),
     )
 
 

@@ -17,9 +17,10 @@ from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.sim.episode_run import find_level
+from vima_ros.sim.scene import SceneObject
 from vima_ros.sim.shapes import SHAPES
 from vima_ros.sim.tasks import find_task
-from vima_ros.sim.tasks.grasp import grasp_point
+from vima_ros.sim.tasks.grasp import grasp_point, seen_middle
 from vima_ros.sim.textures import TEXTURES, texture_words
 from vima_ros.training.demonstration import Demonstration
 
@@ -38,7 +39,8 @@ class Clues:
     name are numbered: ``spoken`` (P,), of which one a token is a word, ``looks`` (K,), which one
     an object has, or NOTHING. ``shapes`` (K,): of ``SHAPE_NAMES``, or NOTHING. ``grasps``
     (T + 1, K, 2): x, y where an oracle that draws nothing would pick each [m]; where it is, of
-    what nobody can lift.
+    what nobody can lift. ``leans``, alike: how far that is from the middle of what the top camera
+    sees of the object [m]; NaN where that is not known.
     """
 
     shown: Mapping[str, tuple[int, ...]]
@@ -46,6 +48,7 @@ class Clues:
     looks: tuple[int, ...]
     shapes: tuple[int, ...]
     grasps: np.ndarray
+    leans: np.ndarray
 
 
 def find_clues(
@@ -55,7 +58,9 @@ def find_clues(
     names, spoken = demonstration.objects, [NOTHING] * len(tokens)
     poses = demonstration.object_poses
     unknown = (NOTHING,) * len(names)
-    none = Clues({}, tuple(spoken), unknown, unknown, poses[:, :, :2])
+    none = Clues(
+        {}, tuple(spoken), unknown, unknown, poses[:, :, :2], np.full_like(poses[:, :, :2], np.nan)
+    )
     try:
         task, level = find_task(demonstration.task), find_level(demonstration.level)
         episode = task.sample(demonstration.seed, level)
@@ -81,14 +86,18 @@ def find_clues(
         spoken[begin : begin + len(words)] = [said.index(look)] * len(words)
     looks = [texture_words(item.texture) for item in objects]
     numbers = tuple(said.index(look) if look in said else NOTHING for look in looks)
-    grasps = [
-        [
-            grasp_point(item.built, Pose(row[:3], row[3:]), None)
-            if item.built.movable
-            else row[:2]
-            for item, row in zip(objects, moment, strict=True)
-        ]
-        for moment in poses.astype(np.float64)
-    ]
     shapes = tuple(SHAPE_NAMES.index(item.shape) for item in objects)
-    return Clues(shown, tuple(spoken), numbers, shapes, np.array(grasps))
+    return Clues(shown, tuple(spoken), numbers, shapes, *_grasps(objects, poses))
+
+
+def _grasps(objects: Sequence[SceneObject], poses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Grasps and leans of objects at (T + 1, K, 7)."""
+    grasps = poses[:, :, :2].astype(np.float64)
+    leans = np.full_like(grasps, np.nan)
+    for moment, rows in enumerate(poses.astype(np.float64)):
+        for which, (item, row) in enumerate(zip(objects, rows, strict=True)):
+            if item.built.movable:
+                pose = Pose(row[:3], row[3:])
+                grasps[moment, which] = grasp_point(item.built, pose, None)
+                leans[moment, which] = grasps[moment, which] - seen_middle(item.built, pose)
+    return grasps, leans

@@ -44,7 +44,7 @@ class TrainingEpisode:
     ``prompt``: word ids, and ``~i`` for the picture ``i`` of ``pictures``; ``scenes``: which of
     these show a scene; ``moments``: what was seen before each action. ``bins`` (T, 12);
     ``targets`` (T, 2, 2): x, y of both poses before they were rounded; ``places`` (T, K, 2): where
-    the objects were [m], ``grasps`` where they would be picked; ``picked``, ``placed`` (T,): the
+    the objects were [m], ``grasps``, ``leans``: as in ``Clues``; ``picked``, ``placed`` (T,): the
     object that an action's first and second pose are at, or NOTHING. ``crops`` uint8
     (C, 3, 32, 32). ``names_colours``: whether the prompt's words do. ``spoken`` (P,), ``looks``,
     ``shapes`` (K,): as in ``Clues``.
@@ -60,6 +60,7 @@ class TrainingEpisode:
     targets: np.ndarray
     places: np.ndarray
     grasps: np.ndarray
+    leans: np.ndarray
     picked: np.ndarray
     placed: np.ndarray
     crops: np.ndarray
@@ -72,7 +73,7 @@ class TrainingEpisode:
         """As if it had ended after ``steps``."""
         cut = {
             name: getattr(self, name)[:steps]
-            for name in ("bins", "targets", "places", "grasps", "picked", "placed")
+            for name in ("bins", "targets", "places", "grasps", "leans", "picked", "placed")
         }
         return replace(self, moments=self.moments[:steps], **cut)
 
@@ -135,6 +136,7 @@ def training_episode(demonstration: Demonstration, tokenizer: PromptTokenizer) -
         d.unrounded[:, [0, 1, 6, 7]].reshape(-1, 2, 2).astype(np.float64),
         places,
         clues.grasps[: len(d.actions)].astype(np.float32),
+        clues.leans[: len(d.actions)].astype(np.float32),
         picked,
         placed,
         np.stack(crops.kept),

@@ -29,6 +29,7 @@ from vima_ros.training.policy_batches import PolicyBatch
 from vima_ros.training.policy_clues import NOTHING, SHAPE_NAMES
 
 KEY_WIDTH = 64
+LEAN_BINS, LEAST_LEAN = 9, 0.005  # a centimetre each; what leans less is picked amid it [m]
 TEMPERATURE = 0.1  # of the identity loss
 
 
@@ -57,6 +58,7 @@ class Learner(nn.Module):
         width = config.embed_dim
         self.where = nn.Linear(width, sum(POSITION_BINS))
         self.who = nn.Linear(width, KEY_WIDTH)
+        self.lean = nn.Linear(width, 2 * LEAN_BINS)
         self.what = nn.Linear(width, len(SHAPE_NAMES))
 
     def answer(self, batch: PolicyBatch) -> Answers:
@@ -97,6 +99,7 @@ class Learner(nn.Module):
         answers = self.answer(batch)
         losses = action_losses(answers.logits, batch, smoothing)
         losses["where"] = self._where(answers.objects, batch)
+        losses["lean"] = self._lean(answers.objects, batch)
         losses["who"] = self._who(answers.objects, batch)
         losses["what"] = self._what(answers.objects, batch)
         losses["match"] = self._match(answers.matching, batch)
@@ -121,6 +124,16 @@ class Learner(nn.Module):
             target = (fractions[:, axis] * (count - 1)).ceil().long().clamp(0, count - 1)
             loss = loss + F.cross_entropy(logits, target)
         return loss / 2
+
+    def _lean(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
+        """A concave object's token tells how far from its middle it would be picked [cm]."""
+        rows = batch.leans.norm(dim=-1) > LEAST_LEAN  # not a NaN
+        if not rows.any():
+            return objects.new_zeros(())
+        most = LEAN_BINS // 2
+        target = (100.0 * batch.leans[rows]).round().long().clamp(-most, most) + most  # (n, 2)
+        logits = self.lean(objects[rows]).float().unflatten(-1, (2, LEAN_BINS))
+        return F.cross_entropy(logits.flatten(0, 1), target.flatten())
 
     def _who(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
         """Tokens of one object, in both views, over time and in the prompt, are alike.

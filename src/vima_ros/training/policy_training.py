@@ -28,7 +28,7 @@ from vima_ros.training.runs import (
     save_checkpoint,
 )
 
-HELPING = ("where", "who", "what", "match", "choose")  # losses that are not the action's
+HELPING = ("where", "lean", "who", "what", "match", "choose")  # losses that are not the action's
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from vima_ros.policy.benchmark.cases import Episode, FullRecompute, random_promp
 from vima_ros.policy.benchmark.measures import in_turns, random_weights, resident, spread
 from vima_ros.policy.benchmark.plan import OBJECTS, STEPS, Plan
 from vima_ros.policy.benchmark.tables import describe, tables
-from vima_ros.policy.loading import load_policy
+from vima_ros.policy.loading import load_network, load_policy
 from vima_ros.specs import HEADS
 
 SIZE = "20M"  # stands for the small policy here
@@ -37,6 +38,13 @@ def results():
         measured = planning.run(plan, progress.append)
     assert [f"{SIZE} {dtype}" in progress for dtype in plan.dtypes] == [True] * 3
     return measured
+
+
+def test_the_policy_that_comes_along_is_measured_as_it_is():
+    told = []
+    with planning._weights(Plan(), planning.SHIPPED_SIZE, told.append) as path:
+        assert load_network(Path(path), {})[1]["card"]["parameters"] > 0
+    assert told == []
 
 
 def test_results_survive_json_and_say_where_they_are_from(results):

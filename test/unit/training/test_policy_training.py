@@ -11,6 +11,7 @@ from vima_ros.policy.engine import Policy
 from vima_ros.policy.loading import SMALL, load_policy
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.policy.weights import save_weights
+from vima_ros.sim.cameras import project
 from vima_ros.sim.shapes import SHAPES
 from vima_ros.specs import HEADS, Observation
 from vima_ros.training.collecting import Plan, collect
@@ -308,6 +309,13 @@ def test_it_is_known_where_a_steady_oracle_would_pick_each_object(tmp_path):
         ):
             if not SHAPES[SHAPE_NAMES[shape]].movable:
                 assert grasp == pytest.approx(place)
+        top = episode.moments[0][1]
+        for which, box in zip(top.ids, top.boxes, strict=True):
+            lean = episode.leans[0, which]
+            if np.isfinite(lean).all():
+                middle = np.append(episode.grasps[0, which] - lean, 0.0)
+                row, column = project("top", middle)
+                assert box[:2] == pytest.approx([column, row], abs=1.5)
 
 
 def test_a_network_takes_over_what_fits(config):

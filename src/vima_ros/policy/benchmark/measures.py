@@ -29,7 +29,7 @@ from vima_ros.policy.benchmark.cases import (
 from vima_ros.policy.benchmark.plan import HIDDEN, OBJECTS, STEPS
 from vima_ros.policy.checkpoint import published_checkpoint
 from vima_ros.policy.engine import Policy
-from vima_ros.policy.loading import load_policy, random_network
+from vima_ros.policy.loading import load_network, load_policy, random_network
 from vima_ros.policy.network import VimaNetwork
 from vima_ros.specs import BINS, HEADS, Decision, Observation
 
@@ -105,10 +105,8 @@ def write_checkpoint(path: str, config: Mapping[str, int]) -> None:
     torch.save(published_checkpoint(random_weights(config)), path)
 
 
-def measure_size(
-    path: str, config: Mapping[str, int], dtype: str, device: str, repeat: int
-) -> dict[str, Any]:
-    """One size in one dtype; ``path`` is the file that ``write_checkpoint`` made of ``config``.
+def measure_size(path: str, dtype: str, device: str, repeat: int) -> dict[str, Any]:
+    """The policy of a file in one dtype.
 
     The peaks are those of the process: it should have done nothing else before.
     """
@@ -129,17 +127,17 @@ def measure_size(
         "file": Path(path).stat().st_size,
         "loading": seconds,
         "memory": memory,
-        **measure_steps(policy, episode, repeat, config if dtype == "float32" else None),
+        **measure_steps(policy, episode, repeat, Path(path) if dtype == "float32" else None),
         "batches": measure_batches(policy),
     }
 
 
 def measure_steps(
-    policy: Policy, episode: Episode, repeat: int, config: Mapping[str, int] | None
+    policy: Policy, episode: Episode, repeat: int, plain: Path | None
 ) -> dict[str, Any]:
-    """Prompt and steps 1 to 8, and where ``config`` is given the full recompute beside them.
+    """Prompt and steps 1 to 8, and where ``plain`` is given the full recompute beside them.
 
-    ``config``: of the random weights that the policy has; the plain network is made from it.
+    ``plain``: the policy's file, whose network recomputes as it is.
     """
     session = policy.session()
 
@@ -156,9 +154,9 @@ def measure_steps(
     }
     own |= {"hidden": partial(decide, STEPS, hidden), "prompt": reset}
     networks = {}
-    if config is not None:
-        plain = random_weights(config).to(policy.network.word_table.weight.device)
-        networks = {"full": policy.network, "plain": plain}
+    if plain is not None:
+        network = load_network(plain, {})[0].to(policy.network.word_table.weight.device)
+        networks = {"full": policy.network, "plain": network}
     recomputes = {
         (kind, step): FullRecompute(network, episode, step, policy._now)
         for kind, network in networks.items()

@@ -19,12 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from vima_ros.errors import VimaError
+from vima_ros.policy import SHIPPED
 from vima_ros.policy.config import PUBLISHED
 
 # What is decided: an episode of random observations, and its prompt.
 STEPS, OBJECTS = 8, 8  # of the episode; in each view of a step
 HIDDEN = 3  # objects that the front view does not show, in the case of that name
 WORDS, PICTURES = 22, 2  # of the prompt; a picture has one object in each view: 26 tokens
+
+SHIPPED_SIZE = "shipped"  # the policy that the node loads by default
 
 DTYPES = {"cpu": ("float32", "bfloat16", "int8"), "cuda": ("float32", "bfloat16")}
 
@@ -33,9 +36,12 @@ Results = dict[str, Any]  # what bench.json holds under "policy"
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure; ``threads`` 0: as many as PyTorch takes by itself."""
+    """What to measure; ``threads`` 0: as many as PyTorch takes by itself.
 
-    sizes: Sequence[str] = ("2M", "20M", "200M")
+    ``sizes``: of the published ones, with random weights, and SHIPPED_SIZE.
+    """
+
+    sizes: Sequence[str] = (SHIPPED_SIZE, "2M", "20M", "200M")
     dtypes: Sequence[str] = DTYPES["cpu"]
     device: str = "cpu"
     threads: int = 0
@@ -45,7 +51,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         choices: list[tuple[str, Sequence[str], Collection[str]]] = [
-            ("sizes", self.sizes, PUBLISHED),
+            ("sizes", self.sizes, (SHIPPED_SIZE, *PUBLISHED)),
             ("device", [self.device], DTYPES),
             ("dtypes", self.dtypes, DTYPES.get(self.device, ())),
             ("agreement_size", [self.agreement_size], PUBLISHED),
@@ -75,15 +81,13 @@ def run(plan: Plan, progress: Callable[[str], None]) -> Results:
     }
     cases = []
     for size in plan.sizes:
-        progress(f"{size}: writing random weights")
-        with _weights(plan, size) as path:
+        with _weights(plan, size, progress) as path:
             for dtype in plan.dtypes:
                 progress(f"{size} {dtype}")
                 case = _child(
                     plan,
                     "measure_size",
                     path=path,
-                    config=asdict(PUBLISHED[size]),
                     dtype=dtype,
                     device=plan.device,
                     repeat=plan.repeat,
@@ -92,7 +96,7 @@ def run(plan: Plan, progress: Callable[[str], None]) -> Results:
     agreement = {}
     if others := [dtype for dtype in plan.dtypes if dtype != "float32"]:
         progress(f"{plan.agreement_size}: {', '.join(others)} against float32")
-        with _weights(plan, plan.agreement_size) as path:
+        with _weights(plan, plan.agreement_size, progress) as path:
             agreement = _child(
                 plan,
                 "measure_agreement",
@@ -105,8 +109,12 @@ def run(plan: Plan, progress: Callable[[str], None]) -> Results:
 
 
 @contextmanager
-def _weights(plan: Plan, size: str) -> Iterator[str]:
-    """A file of random weights, as long as it is needed."""
+def _weights(plan: Plan, size: str, progress: Callable[[str], None]) -> Iterator[str]:
+    """The weights that come along, or a file of random ones, as long as it is needed."""
+    if size == SHIPPED_SIZE:
+        yield str(SHIPPED)
+        return
+    progress(f"{size}: writing random weights")
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / f"{size}.ckpt")
         _child(plan, "write_checkpoint", path=path, config=asdict(PUBLISHED[size]))

@@ -29,8 +29,7 @@ def grasp_point(shape: Shape, pose: Pose, random: np.random.Generator | None) ->
     a camera above sees. A point stays on the object when it is rounded to the bins of an action,
     where there is one.
     """
-    yaw = heading(pose)
-    rotation = np.array([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
+    rotation = _rotation(pose)
     best_first = np.array(shape.grasp_points)
     points = _middle_first(shape, rotation) if random is None else best_first
     for number in range(40):
@@ -45,14 +44,29 @@ def grasp_point(shape: Shape, pose: Pose, random: np.random.Generator | None) ->
     return world
 
 
+def seen_middle(shape: Shape, pose: Pose) -> np.ndarray:
+    """(2,) x, y [m] in the base frame of the middle of the box that a camera above sees."""
+    return pose.position[:2] + _middle(shape, _rotation(pose))
+
+
+def _rotation(pose: Pose) -> np.ndarray:
+    yaw = heading(pose)
+    return np.array([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
+
+
+def _middle(shape: Shape, rotation: np.ndarray) -> np.ndarray:
+    """(2,) [m] of the box around the turned outline, from its frame's origin."""
+    corners = np.array(shape.outline[0]) @ rotation.T
+    return (corners.min(axis=0) + corners.max(axis=0)) / 2
+
+
 def _middle_first(shape: Shape, rotation: np.ndarray) -> np.ndarray:
     """(n, 2) firm grasp points [m], by how far they are from the middle of the turned shape's box.
 
     Of those alike, rather one nearer to the robot, whose base is on the -x side.
     """
-    corners = np.array(shape.outline[0]) @ rotation.T
     points = np.array(shape.firm_grasp_points)
-    away = points @ rotation.T - (corners.min(axis=0) + corners.max(axis=0)) / 2
+    away = points @ rotation.T - _middle(shape, rotation)
     return points[np.argsort(np.linalg.norm(away, axis=1) + _LEANING * away[:, 0], kind="stable")]
 
 
