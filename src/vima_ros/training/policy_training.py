@@ -18,8 +18,9 @@ from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.network import VimaNetwork
 from vima_ros.training.policy_augmentation import recolour
 from vima_ros.training.policy_batches import PolicyBatch, Spoiling, make_batch
+from vima_ros.training.policy_clues import NOTHING
 from vima_ros.training.policy_episodes import Picture, TrainingEpisode
-from vima_ros.training.policy_losses import Learner, hits
+from vima_ros.training.policy_losses import LEAST_LEAN, Learner, hits
 from vima_ros.training.policy_scattering import scattered
 from vima_ros.training.policy_start import new_network
 from vima_ros.training.runs import (
@@ -36,7 +37,8 @@ class PolicyRecipe:
     """How it is trained.
 
     ``steps`` of ``batch`` episodes in ``parts`` of like length; a task is drawn as often as any
-    other, or ``emphasis`` times as often. The rate rises over ``warm_up`` steps to
+    other, or ``emphasis`` times as often; of its episodes those that first pick a concave object,
+    beside its middle, ``concave`` times as often. The rate rises over ``warm_up`` steps to
     ``learning_rate`` and falls by a cosine to a hundredth. ``average``: of the weights that are
     kept. ``smoothing``: of the position targets [bins]. ``help``: weight of each loss but the
     action's. ``colours``: share of the episodes that are recoloured, ``scatter``: of those whose
@@ -47,6 +49,7 @@ class PolicyRecipe:
     batch: int = 64
     parts: int = 2
     emphasis: Mapping[str, float] = field(default_factory=dict)
+    concave: float = 1.0
     learning_rate: float = 1e-3
     warm_up: int = 500
     weight_decay: float = 0.01
@@ -162,6 +165,10 @@ class _Batches(torch.utils.data.Dataset):
         self._tasks: dict[str, list[TrainingEpisode]] = {}
         for episode in episodes:
             self._tasks.setdefault(episode.task, []).append(episode)
+        self._often = {
+            task: np.array([recipe.concave if _leans(e) else 1.0 for e in of_task])
+            for task, of_task in self._tasks.items()
+        }
 
     def __len__(self) -> int:
         return self._recipe.steps
@@ -176,8 +183,9 @@ class _Batches(torch.utils.data.Dataset):
         chosen = []
         shares = np.array([self._recipe.emphasis.get(name, 1.0) for name in names])
         for number in random.choice(len(names), self._recipe.batch, p=shares / shares.sum()):
-            of_task = self._tasks[names[number]]
-            chosen.append(of_task[random.integers(len(of_task))])
+            often = self._often[names[number]]
+            one = random.choice(len(often), p=often / often.sum())
+            chosen.append(self._tasks[names[number]][one])
         if self._recipe.scatter:
             keep = random.random(len(chosen)) >= self._recipe.scatter
             chosen = [
@@ -187,6 +195,12 @@ class _Batches(torch.utils.data.Dataset):
         chosen.sort(key=lambda e: sum(map(_length, e.moments)) + _prompt_length(e))
         ends = np.linspace(0, len(chosen), self._recipe.parts + 1).astype(int)
         return [make_batch(chosen[i:j], random, self._recipe.spoiling) for i, j in pairwise(ends)]
+
+
+def _leans(episode: TrainingEpisode) -> bool:
+    """Whether what is picked first is picked beside its middle."""
+    which = episode.picked[0]
+    return which != NOTHING and bool(np.linalg.norm(episode.leans[0, which]) > LEAST_LEAN)
 
 
 def _length(picture: Picture) -> int:
