@@ -1,5 +1,6 @@
 """The policy node alone, with a checkpoint: what it says of it, and the limits it keeps."""
 
+import numpy as np
 import pytest
 from by_hand import bring_up
 from diagnostic_msgs.msg import DiagnosticArray
@@ -117,6 +118,22 @@ def test_a_decision_that_no_arm_has_heard_of_is_sent_again(node):
         node.arm.publish(answer)
     told = node.status(lambda m: m.prompt_id == "unheard", before)
     assert (told.step, told.code) == (1, "UNREACHABLE"), "a copy uses up nothing"
+
+
+def test_where_nothing_was_picked_it_is_not_tried_again(node):
+    node.prompt("missed")
+    picks = []
+    for step in (1, 2, 3):
+        before = node.actions.count
+        assert node.observe(1).state == EpisodeStatus.EXECUTING
+        action = node.actions.wait(lambda m: m.prompt_id == "missed", 30, "an action", before)
+        assert all(np.abs(action.bins[:2] - pick).max() > 1 for pick in picks)
+        picks.append(np.array(action.bins[:2], int))
+        told = node.episodes.count
+        name = conversions.action_id(action)
+        answer = ArmState(judged=True, state=ArmState.ABORTED, code="NOT_PICKED", command_id=name)
+        node.arm.publish(answer)
+        assert node.status(lambda m: m.step, told).step == step
 
 
 def test_a_history_beyond_the_limit_ends_the_episode_with_it(node):

@@ -101,9 +101,11 @@ class PolicyNode(VimaNode):
         if not message.judged:  # the robot's own word; what became of a command is the arm node's
             self._end_effector = EndEffector(message.end_effector)
             return
+        episode = self._desk.episode
+        missed = message.code == ArmState.NOT_PICKED and episode.asked_for(message.command_id)
         if message.state == ArmState.REFUSED:
             self.meter.refused(message.code, message.message)
-        carried_out = self._desk.episode.arm_reported(
+        carried_out = episode.arm_reported(
             ArmReport(message.state),
             message.code,
             message.message,
@@ -112,6 +114,8 @@ class PolicyNode(VimaNode):
         )
         if carried_out:
             self._policy.record(self._decision)
+        elif missed:
+            self._policy.miss(self._decision)
         self._desk.changed()
 
     def _on_task_status(self, message: TaskStatus) -> None:

@@ -2,29 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.specs import HEAD_BINS, Action, Decision, EndEffector, Primitive
 
+AROUND = 1  # bins about a pick that found nothing, in x and y, that are not tried again
+
 
 def decide(
-    logits: Mapping[str, np.ndarray], end_effector: EndEffector, timings: Mapping[str, float]
+    logits: Mapping[str, np.ndarray],
+    end_effector: EndEffector,
+    timings: Mapping[str, float],
+    missed: Sequence[Action] = (),
 ) -> Decision:
     """The decision of greatest probability. The spatula sweeps, the suction cup picks and places.
 
-    ``logits``: {head: (C,) float32} as in specs.py. Raises VimaError (NOT_FINITE).
+    ``logits``: {head: (C,) float32} as in specs.py. ``missed``: actions whose pick found nothing;
+    the most probable place not about these is picked then. Raises VimaError (NOT_FINITE).
     """
     bins, confidence = [], []
     for head, counts in HEAD_BINS.items():
         for part in np.split(logits[head], np.cumsum(counts)[:-1]):
             if not np.isfinite(part).all():
                 raise VimaError("NOT_FINITE", f"logits of {head} are not finite; valid: numbers")
-            best = int(part.argmax())
-            bins.append(best)
-            confidence.append(1.0 / np.exp(part - part[best], dtype=np.float64).sum())
+            bins.append(int(part.argmax()))
+    if missed:
+        counts = HEAD_BINS["pose0_position"]
+        x, y = np.split(logits["pose0_position"], [counts[0]])
+        bins[:2] = _elsewhere(x[:, None] + y, [action.bins[:2] for action in missed])
+    start = 0
+    for head, counts in HEAD_BINS.items():
+        for part in np.split(logits[head], np.cumsum(counts)[:-1]):
+            chosen = part[bins[start]]
+            confidence.append(1.0 / np.exp(part - chosen, dtype=np.float64).sum())
+            start += 1
     sweeps = end_effector is EndEffector.SPATULA
     primitive = Primitive.SWEEP if sweeps else Primitive.PICK_PLACE
     return Decision(Action(np.array(bins), primitive), np.array(confidence), logits, timings)
+
+
+def _elsewhere(scores: np.ndarray, missed: Sequence[np.ndarray]) -> tuple[int, int]:
+    """Bins x, y of the best of ``scores`` (X, Y) that is not about any of ``missed`` (2,)."""
+    free = np.ones(scores.shape, bool)
+    for x, y in missed:
+        free[max(x - AROUND, 0) : x + AROUND + 1, max(y - AROUND, 0) : y + AROUND + 1] = False
+    best = np.where(free, scores, -np.inf).argmax()
+    return tuple(map(int, np.unravel_index(best, scores.shape)))  # type: ignore[return-value]

@@ -15,11 +15,13 @@ from vima_ros.policy.controller import PromptMemory
 from vima_ros.policy.decision import decide
 from vima_ros.policy.history import History, next_step, run_step, step_tokens
 from vima_ros.policy.network import VimaNetwork
-from vima_ros.specs import Decision, EncodedPrompt, Observation
+from vima_ros.specs import Action, Decision, EncodedPrompt, Observation
 
 
 class Policy:
     """``reset`` with a prompt, then for each step ``infer`` and, once executed, ``record``.
+
+    ``miss`` instead where the pick found nothing.
 
     ``trained``: the weights come from a file. ``description``: sizes and origin, for people.
     ``tokenizer``: path of the tokenizer whose word ids the prompts must hold. ``prompt_time``: how
@@ -41,6 +43,7 @@ class Policy:
         self._prompt: PromptMemory | None = None
         self._history = History(network.controller.no_past())
         self._latest: tuple[Decision, History] | None = None
+        self._missed: list[Action] = []  # since the last that was executed
 
     def session(self) -> Policy:
         """Another episode on the same weights: for another robot, say."""
@@ -63,7 +66,7 @@ class Policy:
         256 tokens, padded slots included.
         """
         start = self._now()
-        self._prompt, self._latest = None, None
+        self._prompt, self._latest, self._missed = None, None, []
         self._history = History(self.network.controller.no_past())
         for image in prompt.images:
             if len(image.front) + len(image.top) == 0:
@@ -84,7 +87,7 @@ class Policy:
         self.prompt_time = self._now() - start
 
     def infer(self, observation: Observation) -> Decision:
-        """The most probable action, and nothing changes until it is recorded.
+        """The most probable action that was not missed; nothing changes until it is recorded.
 
         ``Decision.timings`` has ``objects``, ``controller``, ``decoder`` and ``total`` [s]. Dark
         crops are ordinary input, and so is a view without objects. (The published code crashes on
@@ -134,8 +137,13 @@ class Policy:
         timings = {name: end - start for name, (start, end) in stages}
         timings["total"] = times[-1] - times[0]
         decisions = [
-            decide({head: rows[b] for head, rows in arrays.items()}, o.end_effector, timings)
-            for b, o in enumerate(observations)
+            decide(
+                {head: rows[b] for head, rows in arrays.items()},
+                observations[b].end_effector,
+                timings,
+                session._missed,
+            )
+            for b, session in enumerate(sessions)
         ]
         for b, session in enumerate(sessions):
             history = History(pasts[b], histories[b].steps + 1, steps[b].widest)
@@ -148,14 +156,30 @@ class Policy:
 
         Raises VimaError (NOT_LATEST) for any other decision, or the same one twice.
         """
+        history = self._take(decision)
+        self._missed = []
+        fractions = torch.from_numpy(decision.action.fractions).to(self._device, self._dtype)
+        action = self.network.action_encoder(fractions[None])  # (1, E)
+        self._history = replace(history, action=action)
+
+    def miss(self, decision: Decision) -> None:
+        """The latest decision's pick found nothing: pick elsewhere until one was executed.
+
+        An action that has failed leaves no trace in the history, so that on the same pictures the
+        same would be decided for ever. Raises VimaError (NOT_LATEST) as ``record``.
+        """
+        self._take(decision)
+        self._missed.append(decision.action)
+
+    def _take(self, decision: Decision) -> History:
+        """What the latest decision would make of the history; it is the latest no more."""
         if self._latest is None or decision is not self._latest[0]:
             raise VimaError(
                 "NOT_LATEST",
                 "this decision cannot be recorded; valid: what the latest infer returned, once",
             )
-        fractions = torch.from_numpy(decision.action.fractions).to(self._device, self._dtype)
-        action = self.network.action_encoder(fractions[None])  # (1, E)
-        self._history, self._latest = replace(self._latest[1], action=action), None
+        history, self._latest = self._latest[1], None
+        return history
 
     def _now(self) -> float:
         """Seconds; on a GPU, once what was asked for is done."""

@@ -132,6 +132,10 @@ class Episode:
         """Whether the arm has not yet said anything of this episode's latest decision."""
         return self.stage == "checking" and self.with_arm_is_ours
 
+    def asked_for(self, command_id: str) -> bool:
+        """Whether the arm has this command by this episode's latest decision."""
+        return self.with_arm_is_ours and command_id == self.with_arm
+
     def grant(self) -> None:
         """Allow one decision of an episode that goes on by hand."""
         self.granted = True

@@ -163,6 +163,8 @@ def _follow(run: EpisodeRun, policy: Policy, eyes: Eyes, needs_mask: bool) -> tu
         run.act(*decision.action.poses(workspace))
         if not run.code:
             policy.record(decision)
+        elif run.code == "NOT_PICKED":
+            policy.miss(decision)
         message = f"{run.code}: {run.message}; " if run.code else ""
     code = {Outcome.RUNNING: "STEP_LIMIT"}.get(run.verdict.outcome, run.verdict.outcome.name)
     return code, message + run.verdict.reason

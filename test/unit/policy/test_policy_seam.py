@@ -108,6 +108,50 @@ def test_only_the_latest_decision_is_recorded_once(policy):
     assert error.value.code == "NOT_LATEST"
 
 
+def test_a_missed_pick_is_tried_elsewhere_until_something_was_executed(policy):
+    rng = np.random.default_rng(5)
+    policy.reset(prompt(rng, (1, 1)))
+    seen = observation(rng, 2, 2)
+    first = policy.infer(seen)
+    picks, x_bins = [first.action.bins[:2]], HEAD_BINS["pose0_position"][0]
+    x, y = np.split(first.logits["pose0_position"], [x_bins])
+    for _ in range(4):
+        latest = policy.infer(seen)
+        policy.miss(latest)
+        with pytest.raises(VimaError) as error:
+            policy.miss(latest)
+        assert error.value.code == "NOT_LATEST"
+        other = policy.infer(seen)
+        assert all(np.abs(other.action.bins[:2] - pick).max() > 1 for pick in picks)
+        np.testing.assert_array_equal(other.action.bins[2:], first.action.bins[2:])
+        # Nothing that is free is more probable.
+        chosen = x[other.action.bins[0]] + y[other.action.bins[1]]
+        better = np.argwhere(x[:, None] + y > chosen + 1e-6)
+        assert all(min(np.abs(cell - pick).max() for pick in picks) <= 1 for cell in better)
+        probability = np.exp(y - y.max()) / np.exp(y - y.max()).sum()
+        assert other.confidence[1] == pytest.approx(probability[other.action.bins[1]])
+        picks.append(other.action.bins[:2])
+
+
+def test_a_miss_is_forgotten_with_the_next_execution_or_episode(policy):
+    rng = np.random.default_rng(6)
+    words, seen = prompt(rng, (1, 1)), observation(rng, 2, 2)
+    want = play(policy, words, [seen, seen])
+    policy.reset(words)
+    policy.miss(policy.infer(seen))
+    policy.reset(words)
+    same(policy.infer(seen), want[0], atol=0)
+    policy.miss(policy.infer(seen))
+    second = policy.infer(seen)
+    assert tuple(second.action.bins[:2]) != tuple(want[0].action.bins[:2])
+    policy.record(second)
+    third = policy.infer(seen)
+    for head in ("pose0_position", "pose1_position"):
+        best = [part.argmax() for part in np.split(third.logits[head], [HEAD_BINS[head][0]])]
+        start = 0 if head == "pose0_position" else 6
+        np.testing.assert_array_equal(third.action.bins[start : start + 2], best)
+
+
 def test_hidden_slots_before_the_last_change_nothing(policy):
     rng = np.random.default_rng(4)
     words, front, top = prompt(rng, (1, 1)), views(rng, 2), views(rng, 3)

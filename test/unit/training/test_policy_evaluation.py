@@ -36,7 +36,7 @@ class OraclePolicy:
     tokenizer = None
 
     def __init__(self):
-        self.seen, self.recorded, self.run = [], [], None
+        self.seen, self.recorded, self.missed, self.run = [], [], [], None
 
     def reset(self, prompt):
         self.prompt = prompt
@@ -48,6 +48,9 @@ class OraclePolicy:
 
     def record(self, decision):
         self.recorded.append(decision)
+
+    def miss(self, decision):
+        self.missed.append(decision)
 
 
 @pytest.fixture
@@ -85,6 +88,7 @@ def test_what_was_not_carried_out_is_not_remembered(oracle, monkeypatch):
     assert done.code in ("STEP_LIMIT", "FAILURE")
     assert done.picture.shape == (256, 256, 3)
     assert oracle.recorded == []
+    assert len(oracle.missed) == done.steps, "there was nothing to pick"
 
 
 def test_what_the_policy_refuses_ends_the_episode_with_its_code(oracle, monkeypatch):
