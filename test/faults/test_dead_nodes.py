@@ -7,8 +7,34 @@ from std_srvs.srv import Trigger
 
 from vima_msgs.action import ExecutePrompt
 from vima_ros.errors import VimaError
+from vima_ros.nodes.environment import PROFILE_VARIABLE
 
 Result = ExecutePrompt.Result
+UDP_ONLY = """<?xml version="1.0" encoding="UTF-8"?>
+<dds xmlns="http://www.eprosima.com"><profiles>
+  <transport_descriptors><transport_descriptor>
+    <transport_id>udp</transport_id><type>UDPv4</type>
+  </transport_descriptor></transport_descriptors>
+  <participant profile_name="udp" is_default_profile="true"><rtps>
+    <userTransports><transport_id>udp</transport_id></userTransports>
+    <useBuiltinTransports>false</useBuiltinTransports>
+  </rtps></participant>
+</profiles></dds>
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def udp_only(tmp_path_factory):
+    """Without shared memory, whose locks may outlive who held them.
+
+    Fast DDS then says "open_and_lock_file failed" and seldom reaches the process that takes the
+    place of a killed one. That is told, and nothing moves, but it is not what is tested here.
+    """
+    profile = tmp_path_factory.mktemp("dds") / "udp.xml"
+    profile.write_text(UDP_ONLY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(PROFILE_VARIABLE, str(profile))
+        yield
 
 
 @pytest.mark.parametrize("victim", ["policy", "arm", "perception", "manager"])
