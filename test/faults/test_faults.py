@@ -4,6 +4,7 @@ import math
 import resource
 
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray
 
 from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import (
@@ -16,6 +17,7 @@ from vima_msgs.msg import (
     PromptAsset,
 )
 from vima_msgs.srv import CaptureAsset, ListAssets
+from vima_ros.nodes.client import Client
 
 Result = ExecutePrompt.Result
 
@@ -191,14 +193,14 @@ def test_hostile_actions_are_refused_each_with_its_code(suite):
 
 
 def test_who_else_publishes_motion_is_told(suite):
-    from diagnostic_msgs.msg import DiagnosticArray
-
     diagnostics = suite.client.listen(DiagnosticArray, "/diagnostics")
-    intruder = suite.client.publisher(ArmCommand, "arm_command")
-    told = diagnostics.wait(
-        lambda m: any(s.name == "/vima/arm" and "others publish" in s.message for s in m.status),
-        15,
-        "a warning",
-    )
-    assert "arm_command by /vima/faults" in told.status[0].message
-    suite.client.node.destroy_publisher(intruder)
+    with Client("intruder") as client:
+        client.publisher(ArmCommand, "arm_command")
+        told = diagnostics.wait(
+            lambda m: any(
+                s.name == "/vima/arm" and "others publish" in s.message for s in m.status
+            ),
+            15,
+            "a warning",
+        )
+    assert "arm_command by /vima/intruder" in told.status[0].message
