@@ -211,7 +211,7 @@ def test_a_wrong_plan_is_refused_with_what_is_valid(wrong):
 
 
 def test_a_plan_is_json():
-    assert json.loads(json.dumps(asdict(Plan())))["sizes"][0] == "shipped"
+    assert json.loads(json.dumps(asdict(Plan())))["sizes"] == ["shipped", "2M", "20M", "200M"]
 
 
 def test_a_failing_process_is_reported(capfd):
