@@ -7,6 +7,7 @@ from std_srvs.srv import Trigger
 
 from vima_msgs.action import ExecutePrompt
 from vima_ros.errors import VimaError
+from vima_ros.nodes.client import Client
 from vima_ros.nodes.environment import PROFILE_VARIABLE
 
 Result = ExecutePrompt.Result
@@ -29,7 +30,9 @@ def udp_only(tmp_path_factory):
 
     Fast DDS then says "open_and_lock_file failed" and seldom reaches the process that takes the
     place of a killed one. That is told, and nothing moves, but it is not what is tested here.
+    It reads its profile once a process: this one keeps ours, whose images later modules need.
     """
+    Client("first").close()
     profile = tmp_path_factory.mktemp("dds") / "udp.xml"
     profile.write_text(UDP_ONLY)
     with pytest.MonkeyPatch.context() as patch:
