@@ -29,12 +29,17 @@ class Pictures:
 
 @dataclass(frozen=True, eq=False)
 class RecordedAsset:
-    """A picture of the prompt: one moment, of ``count`` objects."""
+    """A picture of the prompt: one moment, of ``count`` objects.
+
+    ``shows``: which of the episode's objects each mask id is, or -1; empty where only the task
+    knows.
+    """
 
     name: str
     kind: AssetKind
     count: int
     pictures: Pictures
+    shows: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,7 +48,7 @@ def _recording(facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> Recordin
         facts["partition"],
         facts["seed"],
         facts["prompt"],
-        tuple(_asset(placeholders[name], arrays) for name in names),
+        tuple(_asset(placeholders[name], arrays, list(infos.values())) for name in names),
         EndEffector[facts["end_effector_type"].upper()],
         facts["oracle_max_steps"],
         tuple(f"{info['texture_name']} {info['obj_name']} {i}" for i, info in infos.items()),
@@ -66,13 +66,31 @@ def _pose(position_xy: np.ndarray, quaternion: np.ndarray) -> Pose:
     return Pose(np.append(position_xy, 0.0), quaternion)
 
 
-def _asset(placeholder: dict[str, Any], arrays: dict[str, np.ndarray]) -> RecordedAsset:
+def _asset(
+    placeholder: dict[str, Any], arrays: dict[str, np.ndarray], objects: list[dict[str, Any]]
+) -> RecordedAsset:
     name, ids = placeholder["name"], [info["obj_id"] for info in placeholder["obj_info"]]
+    shows = tuple(_same(info, objects) for info in placeholder["obj_info"])
     alone = {
         key: array[None] for key, array in arrays.items() if key.startswith(f"prompt__{name}__")
     }
     pictures = _pictures(alone, f"prompt__{name}__{{}}_{{}}", ids)
-    return RecordedAsset(name, AssetKind(placeholder["placeholder_type"]), len(ids), pictures)
+    kind = AssetKind(placeholder["placeholder_type"])
+    return RecordedAsset(name, kind, len(ids), pictures, shows)
+
+
+def _same(shown: dict[str, Any], objects: list[dict[str, Any]]) -> int:
+    """The place of the object that looks like what is ``shown``, where one alone does, or -1.
+
+    In gray it is any of its shape: so VIMA-Bench pictures what a new noun means.
+    """
+    alike = [
+        place
+        for place, info in enumerate(objects)
+        if info["obj_name"] == shown["obj_name"]
+        and shown["obj_color"] in (info["texture_name"], "gray")
+    ]
+    return alike[0] if len(alike) == 1 else -1
 
 
 def _pictures(arrays: dict[str, np.ndarray], key: str, ids: Sequence[int]) -> Pictures:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,8 @@ class Demonstration:
 
     ``text``, with {placeholders}, and ``images`` by name, in the order of the text, make the
     prompt. ``actions`` are those carried out. Privileged: ``objects``, the names of the K objects,
-    ``unrounded`` (T, 12) float32 and ``object_poses`` (T + 1, K, 7) float32 as in ``Recording``.
+    ``unrounded`` (T, 12) float32 and ``object_poses`` (T + 1, K, 7) float32 as in ``Recording``,
+    ``shown``: what each image ``shows``, as in ``RecordedAsset``.
     A track id is an object's place in ``objects`` + 1; every observation has K slots in both views
     (VIMA_SPEC item 10).
     """
@@ -47,6 +48,7 @@ class Demonstration:
     objects: tuple[str, ...]
     unrounded: np.ndarray
     object_poses: np.ndarray
+    shown: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def prompt(self, encode: Encode) -> EncodedPrompt:
         """``encode`` is the tokenizer's. Raises VimaError (PROMPT_TOO_LONG)."""
@@ -77,6 +79,7 @@ def demonstration_of(recording: Recording, detector: Detector | None = None) -> 
         recording.objects,
         recording.actions,
         recording.object_poses,
+        {asset.name: asset.shows for asset in recording.assets if asset.shows},
     )
 
 

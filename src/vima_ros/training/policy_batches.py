@@ -1,7 +1,6 @@
 """Batches of episodes, each laid out as the policy lays out one that runs alone.
 
-S slots of the whole batch, W words, A actions, B episodes, P prompt tokens, T tokens of the
-history, L steps.
+S slots of the whole batch, W words, A actions, B episodes, P prompt tokens, T history tokens.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from vima_ros.training.policy_clues import NOTHING
 from vima_ros.training.policy_episodes import Picture, Shown, TrainingEpisode
 
 FRONT, TOP = 0, 1
+IN_SCENE = -2  # of what a scene of the prompt shows: it is of no step
 NO_LEAN = (np.nan, np.nan)
 MOST_LOOKS = 16  # that the words of a prompt name
 LARGEST_BOX = (
@@ -51,13 +51,12 @@ class PolicyBatch:
     ``tokens`` (B, T): rows of [zero, slots, actions]; ``mask`` (B, T) bool; ``ask`` (n,): places
     in the flattened (B T) where the n actions are read; ``fractions`` (A, 12); ``bins`` (n, 12);
     ``weight`` (n,): 1 / steps of the episode. ``objects`` (S,): which of the batch's objects each
-    slot shows, where that is known, or NOTHING; ``grasps`` (S, 2): where it
-    would be picked [m]; ``step_of`` (S,): the
-    number of the action before which it was seen, NOTHING in the prompt; ``picked``, ``placed``
-    (n,): of ``objects``, or NOTHING. ``episode_of`` (K,): of each crop. ``names_colours`` (B,)
-    bool: whether the prompt's words do. ``looks`` (S,), ``spoken`` (W,): which of the batch's
-    looks an object has and a word is of, as in ``Clues``. ``shapes`` (S,), ``leans`` (S, 2): of an
-    object, alike; NaN where there are none.
+    slot shows, or NOTHING; ``grasps`` (S, 2): where it would be picked [m]; ``step_of`` (S,):
+    number of the action before which it was seen, NOTHING or IN_SCENE in the prompt; ``picked``,
+    ``placed`` (n,): of ``objects``, or NOTHING. ``episode_of`` (K,): of each crop.
+    ``names_colours`` (B,) bool: whether the prompt's words do. ``looks`` (S,), ``spoken`` (W,):
+    which of the batch's looks an object has and a word is of, as in ``Clues``. ``shapes`` (S,),
+    ``leans`` (S, 2): of an object, alike; NaN where there are none.
     """
 
     prompt: PromptBatch
@@ -144,7 +143,8 @@ def make_batch(
                 words.append(token)
                 spoken.append(NOTHING if look == NOTHING else number * MOST_LOOKS + look)
                 continue
-            told = _Moment(first_object, None, None, NOTHING)
+            of = IN_SCENE if ~token in episode.scenes else NOTHING
+            told = _Moment(first_object, None, None, of)
             prompt += _place(slots, pictures[~token], most, number, episode, 0, told)
         prompts.append(prompt)
         moments = [_spoilt(p, episode, random, spoiling) for p in episode.moments]

@@ -2,7 +2,8 @@
 
 Which pictures and words of a prompt are about which object, and where each would be picked.
 
-A task draws the same episode from the same seed, so it can still be asked.
+A task of ours draws the same episode from the same seed, so it can still be asked. VIMA-Bench's
+recordings tell what their objects are.
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ NOTHING = -1  # no object, no look
 SHAPE_NAMES = tuple(SHAPES)
 # The longest first: "dark red" is not "red".
 _LOOKS = sorted(map(texture_words, TEXTURES), key=len, reverse=True)
+_SHAPES = {name.replace("_", " "): name for name in SHAPES}
+_SHAPES |= {"L-shaped block": "l_block", "three-sided rectangle": "three_sided_rectangle"}
+_SHAPES |= {f"letter {name[-1].upper()}": name for name in SHAPES if name.startswith("letter_")}
+_TEXTURES = {texture_words(name): name for name in TEXTURES}
+_NAME = re.compile(rf"(?P<look>{'|'.join(_LOOKS)}) (?P<shape>{'|'.join(_SHAPES)}) \d+")
 _LOOK = re.compile(rf"\b({'|'.join(_LOOKS)}) objects?\b")
 
 
@@ -54,28 +60,14 @@ class Clues:
 def find_clues(
     demonstration: Demonstration, tokens: Sequence[object], tokenizer: PromptTokenizer
 ) -> Clues:
-    """No clues where the episode is not of our tabletop."""
-    names, spoken = demonstration.objects, [NOTHING] * len(tokens)
-    poses = demonstration.object_poses
-    unknown = (NOTHING,) * len(names)
-    none = Clues(
-        {}, tuple(spoken), unknown, unknown, poses[:, :, :2], np.full_like(poses[:, :, :2], np.nan)
-    )
-    try:
-        task, level = find_task(demonstration.task), find_level(demonstration.level)
-        episode = task.sample(demonstration.seed, level)
-    except VimaError:
-        return none
-    objects = episode.scene.objects
-    if tuple(item.name for item in objects) != names or episode.prompt != demonstration.text:
-        return none
-    shown = {
-        name: tuple(
-            names.index(item.name) if item.name in names else NOTHING
-            for item in asset.scene.objects
-        )
-        for name, asset in episode.assets.items()
-    }
+    """No clues where the episode is neither of our tabletop nor of VIMA-Bench."""
+    spoken, poses = [NOTHING] * len(tokens), demonstration.object_poses
+    found = _drawn_again(demonstration) or _recorded(demonstration)
+    if found is None:
+        unknown = (NOTHING,) * len(demonstration.objects)
+        places = poses[:, :, :2]
+        return Clues({}, tuple(spoken), unknown, unknown, places, np.full_like(places, np.nan))
+    objects, shown = found
     said = list(dict.fromkeys(_LOOK.findall(demonstration.text)))
     begin = 0
     for look in _LOOK.findall(demonstration.text):
@@ -88,6 +80,41 @@ def find_clues(
     numbers = tuple(said.index(look) if look in said else NOTHING for look in looks)
     shapes = tuple(SHAPE_NAMES.index(item.shape) for item in objects)
     return Clues(shown, tuple(spoken), numbers, shapes, *_grasps(objects, poses))
+
+
+_Found = tuple[Sequence[SceneObject], Mapping[str, tuple[int, ...]]]
+
+
+def _drawn_again(demonstration: Demonstration) -> _Found | None:
+    """The episode's objects and what its pictures show, from its task; None: it is another's."""
+    try:
+        task, level = find_task(demonstration.task), find_level(demonstration.level)
+        episode = task.sample(demonstration.seed, level)
+    except VimaError:
+        return None
+    objects = episode.scene.objects
+    names = [item.name for item in objects]
+    if tuple(names) != demonstration.objects or episode.prompt != demonstration.text:
+        return None
+    return objects, {
+        name: tuple(
+            names.index(item.name) if item.name in names else NOTHING
+            for item in asset.scene.objects
+        )
+        for name, asset in episode.assets.items()
+    }
+
+
+def _recorded(demonstration: Demonstration) -> _Found | None:
+    """The same from VIMA-Bench's names, such as "red swirl L-shaped block 7"."""
+    objects = []
+    for number, name in enumerate(demonstration.objects):
+        found = _NAME.fullmatch(name)
+        if found is None:
+            return None
+        texture, shape = _TEXTURES[found["look"]], _SHAPES[found["shape"]]
+        objects.append(SceneObject(f"object_{number}", shape, texture, (0.0, 0.0)))
+    return objects, demonstration.shown
 
 
 def _grasps(objects: Sequence[SceneObject], poses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

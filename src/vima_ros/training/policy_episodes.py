@@ -10,15 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from vima_ros.errors import VimaError
+from vima_ros.geometry import Workspace
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.sim.textures import COLOURS, PICTURES
-from vima_ros.specs import AssetKind, EndEffector, PromptImage, ViewObjects
+from vima_ros.specs import POSITION_BINS, AssetKind, EndEffector, PromptImage, ViewObjects
 from vima_ros.training.demonstration import Demonstration
 from vima_ros.training.evaluation_frames import FIRST_EVALUATION_SEED
 from vima_ros.training.policy_clues import NOTHING, find_clues
 from vima_ros.training.reading import read_demonstrations
 
 SAME_PLACE = 0.07  # an action this near to an object is about it [m]
+SAME_GRASP = 1e-4  # what float32 makes of a place differs less [m]
+POSITION_COLUMNS = [0, 1, 6, 7]  # of the twelve bins
 COLOUR_WORDS = {word for name in (*COLOURS, *PICTURES) for word in name.split("_")}
 
 
@@ -43,7 +46,8 @@ class TrainingEpisode:
 
     ``prompt``: word ids, and ``~i`` for the picture ``i`` of ``pictures``; ``scenes``: which of
     these show a scene; ``moments``: what was seen before each action. ``bins`` (T, 12);
-    ``targets`` (T, 2, 2): x, y of both poses before they were rounded; ``places`` (T, K, 2): where
+    ``targets`` (T, 2, 2): x, y of both poses before they were rounded, picked where a steady
+    oracle would; ``places`` (T, K, 2): where
     the objects were [m], ``grasps``, ``leans``: as in ``Clues``; ``picked``, ``placed`` (T,): the
     object that an action's first and second pose are at, or NOTHING. ``crops`` uint8
     (C, 3, 32, 32). ``names_colours``: whether the prompt's words do. ``spoken`` (P,), ``looks``,
@@ -123,8 +127,14 @@ def training_episode(demonstration: Demonstration, tokenizer: PromptTokenizer) -
     moments = tuple((crops.shown(o.front, None), crops.shown(o.top, None)) for o in seen)
     places = d.object_poses[: len(d.actions), :, :2].astype(np.float32)
     sweeps = d.observations[0].end_effector == EndEffector.SPATULA
-    picked = _nearest(places, d.unrounded[:, :2], not sweeps)
-    placed = _nearest(places, d.unrounded[:, 6:8], not sweeps, picked)
+    targets = d.unrounded[:, [0, 1, 6, 7]].reshape(-1, 2, 2).astype(np.float64)
+    picked = _nearest(places, targets[:, 0], not sweeps)
+    placed = _nearest(places, targets[:, 1], not sweeps, picked)
+    bins = np.array([action.bins for action in d.actions], np.int64)
+    steadied = _steadied(d, targets, picked, clues.grasps)
+    for step in np.flatnonzero(np.abs(steadied - targets).max((1, 2)) > SAME_GRASP):
+        targets[step] = steadied[step]
+        bins[step, POSITION_COLUMNS] = position_bins(targets)[step]
     return TrainingEpisode(
         d.task,
         tuple(prompt),
@@ -132,8 +142,8 @@ def training_episode(demonstration: Demonstration, tokenizer: PromptTokenizer) -
         tuple(scenes),
         moments,
         d.observations[0].end_effector,
-        np.array([action.bins for action in d.actions], np.int64),
-        d.unrounded[:, [0, 1, 6, 7]].reshape(-1, 2, 2).astype(np.float64),
+        bins,
+        targets,
         places,
         clues.grasps[: len(d.actions)].astype(np.float32),
         clues.leans[: len(d.actions)].astype(np.float32),
@@ -145,6 +155,40 @@ def training_episode(demonstration: Demonstration, tokenizer: PromptTokenizer) -
         clues.looks,
         clues.shapes,
     )
+
+
+def _steadied(
+    demonstration: Demonstration, targets: np.ndarray, picked: np.ndarray, grasps: np.ndarray
+) -> np.ndarray:
+    """``targets`` (T, 2, 2) of the same motions by an oracle that picks at ``grasps`` [m].
+
+    VIMA-Bench's pick anywhere on an object. Where in the workspace both places are, and an object
+    is known to be ``picked``; as they were elsewhere.
+    """
+    space, steadied = Workspace(), targets.copy()
+    steps = np.arange(len(targets))
+    numbers = demonstration.unrounded.astype(np.float64)
+    headings = 2.0 * np.arctan2(numbers[:, [4, 10]], numbers[:, [5, 11]])  # about z [rad]
+    turn = headings[:, 1] - headings[:, 0]
+    away = grasps[steps, np.maximum(picked, 0)] - targets[:, 0]
+    turned = np.stack(
+        [
+            np.cos(turn) * away[:, 0] - np.sin(turn) * away[:, 1],
+            np.sin(turn) * away[:, 0] + np.cos(turn) * away[:, 1],
+        ],
+        axis=1,
+    )
+    new = targets + np.stack([away, turned], axis=1)
+    fits = ((new >= space.low) & (new <= space.high)).all((1, 2)) & (picked != NOTHING)
+    steadied[fits] = new[fits]
+    return steadied
+
+
+def position_bins(targets: np.ndarray) -> np.ndarray:
+    """x, y of both poses (T, 2, 2) [m] in the workspace to bins (T, 4), as actions have them."""
+    low, high = np.array(Workspace().low), np.array(Workspace().high)
+    fractions = (targets - low) / (high - low)
+    return np.ceil(fractions * (np.array(POSITION_BINS) - 1)).astype(np.int64).reshape(-1, 4)
 
 
 def _nearest(

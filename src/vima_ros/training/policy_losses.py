@@ -2,10 +2,10 @@
 
 The action loss is the paper's (section 4): cross-entropy of the twelve heads, the history given as
 it was demonstrated. A small network that is shown only actions learns for long just where things
-usually are. So its object tokens are also asked where the object would be picked, what shape it
-has and which one it is, and two of its attentions are told what to look at: from an object to its
-pictures in the prompt, and from where the action is read to the objects that it is about. What
-asks is thrown away after training.
+usually are. So its object tokens are also asked where the object would be picked, where the
+prompt's scene shows it, what shape it has and which one it is, and two of its attentions are told
+what to look at: from an object to its pictures in the prompt, and from where the action is read to
+the objects that it is about. What asks is thrown away after training.
 """
 
 from __future__ import annotations
@@ -24,8 +24,14 @@ from vima_ros.policy.attention import split_heads
 from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.controller import Block, CrossAttention, causal, position_ids
 from vima_ros.policy.network import VimaNetwork
-from vima_ros.specs import BINS, HEAD_BINS, POSITION_BINS, EndEffector
-from vima_ros.training.policy_batches import PolicyBatch
+from vima_ros.specs import (
+    POLICY_FRAME_HEIGHT,
+    POLICY_FRAME_WIDTH,
+    POSITION_BINS,
+    EndEffector,
+)
+from vima_ros.training.policy_actions import action_losses
+from vima_ros.training.policy_batches import IN_SCENE, PolicyBatch
 from vima_ros.training.policy_clues import NOTHING, SHAPE_NAMES
 
 KEY_WIDTH = 64
@@ -37,13 +43,15 @@ TEMPERATURE = 0.1  # of the identity loss
 class Answers:
     """What the network says of a batch.
 
-    ``logits`` {head: (n, C)}; ``objects`` (S, E). Attention before the softmax, of two heads each:
-    ``matching`` (B, 2, T, P), of the first cross-attention; ``choosing`` (n, 2, T), of the last
-    self-attention, where the actions are read.
+    ``logits`` {head: (n, C)}; ``objects`` (S, E); ``informed`` (B, T, E): the tokens of the
+    history after the last cross-attention, all that they take from the prompt. Attention before
+    the softmax, of two heads each: ``matching`` (B, 2, T, P), of the first cross-attention;
+    ``choosing`` (n, 2, T), of the last self-attention, where the actions are read.
     """
 
     logits: dict[str, Tensor]
     objects: Tensor
+    informed: Tensor
     matching: Tensor
     choosing: Tensor
 
@@ -58,6 +66,7 @@ class Learner(nn.Module):
         width = config.embed_dim
         self.where = nn.Linear(width, sum(POSITION_BINS))
         self.who = nn.Linear(width, KEY_WIDTH)
+        self.goal = nn.Linear(width, sum(POSITION_BINS))
         self.lean = nn.Linear(width, 2 * LEAN_BINS)
         self.what = nn.Linear(width, len(SHAPE_NAMES))
 
@@ -80,7 +89,11 @@ class Learner(nn.Module):
         attend = causal(batch.mask)
         first = cast(CrossAttention, network.controller.xattns[0])
         last = cast(Block, network.controller.h[-1])
-        with _heard(first.query) as queries, _heard(last.attn.c_attn) as packed:
+        with (
+            _heard(first.query) as queries,
+            _heard(network.controller.xattns[-1]) as informed,
+            _heard(last.attn.c_attn) as packed,
+        ):
             out, _ = network.controller(tokens, position_ids(batch.mask), attend, memory)
         read = out.flatten(0, 1)[batch.ask]  # (n, E)
         matching = _attention(queries[0], memory.layers[0][0], first.heads)[:, :2]
@@ -90,6 +103,7 @@ class Learner(nn.Module):
         return Answers(
             network.action_decoder(read),
             seen,
+            informed[0],
             matching.masked_fill(~memory.attend[:, None], float("-inf")),
             choosing.masked_fill(~attend.flatten(0, 1)[batch.ask][:, None], float("-inf")),
         )
@@ -99,6 +113,7 @@ class Learner(nn.Module):
         answers = self.answer(batch)
         losses = action_losses(answers.logits, batch, smoothing)
         losses["where"] = self._where(answers.objects, batch)
+        losses["goal"] = self._goal(answers.informed, batch)
         losses["lean"] = self._lean(answers.objects, batch)
         losses["who"] = self._who(answers.objects, batch)
         losses["what"] = self._what(answers.objects, batch)
@@ -108,22 +123,32 @@ class Learner(nn.Module):
 
     def _where(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
         """An object's token tells in which bins of the workspace it would be picked."""
-        rows = (batch.objects != NOTHING) & (batch.step_of != NOTHING)
+        rows = (batch.objects != NOTHING) & (batch.step_of >= 0)
         low, high = (
             torch.tensor(corner, device=objects.device)
             for corner in (Workspace().low, Workspace().high)
         )
         fractions = (batch.grasps[rows] - low) / (high - low)
-        loss = objects.new_zeros(())
-        for logits, count, axis in zip(
-            self.where(objects[rows]).float().split(POSITION_BINS, -1),
-            POSITION_BINS,
-            (0, 1),
-            strict=True,
-        ):
-            target = (fractions[:, axis] * (count - 1)).ceil().long().clamp(0, count - 1)
-            loss = loss + F.cross_entropy(logits, target)
-        return loss / 2
+        return _placed(self.where(objects[rows]), fractions)
+
+    def _goal(self, informed: Tensor, batch: PolicyBatch) -> Tensor:
+        """An object's token, the prompt read, tells where the prompt's scene shows it, from above.
+
+        Where one scene does.
+        """
+        slots, known = batch.prompt.slots, batch.objects + 1  # 0: none
+        pictured = slots.mask & (batch.step_of == IN_SCENE)
+        pictured[: slots.n_front] = False
+        count = int(known.max()) + 1
+        often = torch.bincount(known[pictured], minlength=count)
+        middles = torch.zeros(count, 2, device=known.device)
+        frame = torch.tensor([POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH], device=known.device)
+        middles[known[pictured]] = slots.boxes[pictured][:, [1, 0]] / frame
+        which = _of_tokens(torch.where(batch.step_of >= 0, known, 0), batch).clamp(min=0)  # (B, T)
+        rows = (which > 0) & (often[which] == 1)
+        if not rows.any():
+            return informed.new_zeros(())
+        return _placed(self.goal(informed[rows]), middles[which[rows]])
 
     def _lean(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
         """A concave object's token tells how far from its middle it would be picked [cm]."""
@@ -218,6 +243,17 @@ def _attention(query: Tensor, keys: Tensor, heads: int) -> Tensor:
     return (split_heads(query, heads) @ keys.mT).float() / keys.shape[-1] ** 0.5
 
 
+def _placed(logits: Tensor, fractions: Tensor) -> Tensor:
+    """Cross-entropy of the bins of x and y (n, 150) where they are ``fractions`` (n, 2) of all."""
+    loss = logits.new_zeros(())
+    for axis, part in enumerate(logits.float().split(POSITION_BINS, -1)):
+        last = part.shape[-1] - 1
+        loss = loss + F.cross_entropy(
+            part, (fractions[:, axis] * last).ceil().long().clamp(0, last)
+        )
+    return loss / 2
+
+
 def _of_tokens(values: Tensor, batch: PolicyBatch) -> Tensor:
     """Of the slots (S,) to that of each token of the history (B, T); NOTHING where it is none."""
     actions = values.new_full((len(batch.fractions),), NOTHING)
@@ -231,51 +267,6 @@ def _attended(scores: Tensor, right: Tensor) -> Tensor:
         return scores.new_zeros(())
     scores, right = scores[rows], right[rows]
     return (scores.logsumexp(-1) - scores.masked_fill(~right, float("-inf")).logsumexp(-1)).mean()
-
-
-def action_losses(
-    logits: dict[str, Tensor], batch: PolicyBatch, smoothing: float
-) -> dict[str, Tensor]:
-    """Mean cross-entropy of each head's components, every episode of equal weight.
-
-    ``smoothing``: a position's target is a bell of that width around its bin [bins]; 0: the bin.
-    """
-    losses, first = {}, 0
-    for head, counts in HEAD_BINS.items():
-        total = batch.weight.new_zeros(())
-        for part in logits[head].float().split(counts, dim=-1):
-            target = batch.bins[:, first]
-            width = smoothing if "position" in head else 0.0
-            loss = F.cross_entropy(part, _soft(target, part.shape[-1], width), reduction="none")
-            total = total + (loss * batch.weight).sum() / batch.weight.sum()
-            first += 1
-        losses[head] = total / len(counts)
-    return losses
-
-
-def _soft(target: Tensor, count: int, width: float) -> Tensor:
-    """(n,) to (n,) or, smoothed, (n, count) probabilities."""
-    if width <= 0.0:
-        return target
-    distance = torch.arange(count, device=target.device) - target[:, None]
-    return torch.softmax(-0.5 * (distance / width) ** 2, dim=-1)
-
-
-def hits(logits: dict[str, Tensor], batch: PolicyBatch) -> dict[str, Tensor]:
-    """(n,) bool, which actions are near enough: positions within 2 cm, rotations in the bins."""
-    best = torch.cat(
-        [
-            torch.stack([part.argmax(-1) for part in logits[head].split(counts, dim=-1)], -1)
-            for head, counts in HEAD_BINS.items()
-        ],
-        dim=-1,
-    )  # (n, 12)
-    off = (best - batch.bins).abs()
-    bins = torch.tensor(BINS, device=off.device)
-    assert bins.shape == off.shape[1:]
-    near = {name: (off[:, [i, i + 1]] <= 2).all(1) for name, i in (("pose0", 0), ("pose1", 6))}
-    turned = (off[:, 8:12] == 0).all(1)
-    return {**near, "rotation": turned, "all": near["pose0"] & near["pose1"] & turned}
 
 
 def _rows(values: Tensor, rows: Tensor) -> Tensor:

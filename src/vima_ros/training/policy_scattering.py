@@ -12,14 +12,16 @@ import numpy as np
 
 from vima_ros.geometry import Workspace
 from vima_ros.sim.cameras import project
-from vima_ros.specs import (
-    POLICY_FRAME_HEIGHT,
-    POLICY_FRAME_WIDTH,
-    POSITION_BINS,
-    VIEWS,
-)
+from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH, VIEWS
 from vima_ros.training.policy_clues import NOTHING
-from vima_ros.training.policy_episodes import SAME_PLACE, Picture, Shown, TrainingEpisode
+from vima_ros.training.policy_episodes import (
+    POSITION_COLUMNS,
+    SAME_PLACE,
+    Picture,
+    Shown,
+    TrainingEpisode,
+    position_bins,
+)
 
 TRIES = 30
 EDGE = 0.04  # of the workspace: no object's centre comes nearer [m]
@@ -147,8 +149,7 @@ def _moved(
     if ((targets < low) | (targets > high)).any():
         return None
     bins = episode.bins.copy()
-    at = np.ceil((targets - low) / (high - low) * (np.array(POSITION_BINS) - 1)).astype(np.int64)
-    bins[:, [0, 1, 6, 7]] = at.reshape(-1, 4)
+    bins[:, POSITION_COLUMNS] = position_bins(targets)
     return replace(
         episode,
         pictures=tuple(pictures),

@@ -16,11 +16,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.network import VimaNetwork
+from vima_ros.training.policy_actions import hits
 from vima_ros.training.policy_augmentation import recolour
 from vima_ros.training.policy_batches import PolicyBatch, Spoiling, make_batch
 from vima_ros.training.policy_clues import NOTHING
 from vima_ros.training.policy_episodes import Picture, TrainingEpisode
-from vima_ros.training.policy_losses import LEAST_LEAN, Learner, hits
+from vima_ros.training.policy_losses import LEAST_LEAN, Learner
 from vima_ros.training.policy_scattering import scattered
 from vima_ros.training.policy_start import new_network
 from vima_ros.training.runs import (
@@ -29,7 +30,15 @@ from vima_ros.training.runs import (
     save_checkpoint,
 )
 
-HELPING = ("where", "lean", "who", "what", "match", "choose")  # losses that are not the action's
+HELPING = (
+    "where",
+    "goal",
+    "lean",
+    "who",
+    "what",
+    "match",
+    "choose",
+)  # losses that are not the action's
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from helpers import shared
 
 from vima_ros.errors import VimaError
 from vima_ros.policy.engine import Policy
@@ -13,8 +14,10 @@ from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.policy.weights import save_weights
 from vima_ros.sim.cameras import project
 from vima_ros.sim.shapes import SHAPES
-from vima_ros.specs import HEADS, Observation
+from vima_ros.specs import HEADS, POSITION_BINS, Observation
+from vima_ros.training.bench_episodes import read_bench_episode
 from vima_ros.training.collecting import Plan, collect
+from vima_ros.training.demonstration import demonstration_of
 from vima_ros.training.policy_augmentation import recolour
 from vima_ros.training.policy_batches import Spoiling, make_batch
 from vima_ros.training.policy_clues import NOTHING, SHAPE_NAMES
@@ -39,7 +42,7 @@ CLEAN = Spoiling(0.0, 0.0, 0.0)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("demonstrations")
-    for _ in collect(Plan(out, TASKS, seeds=4, first_seed=10)):
+    for _ in collect(Plan(out, TASKS, seeds=4, first_seed=10, steady=True)):
         pass
     return out
 
@@ -199,6 +202,36 @@ def test_an_object_is_told_to_look_at_its_picture(episodes, network):
     assert learner._match(-scores, batch) > 40.0
 
 
+def test_an_object_is_asked_where_the_scene_of_the_prompt_shows_it(episodes, network):
+    chosen = [e for e in episodes if e.task == "rearrange_then_restore"]
+    batch = make_batch(chosen, np.random.default_rng(2), CLEAN)
+    learner, boxes = Learner(network), batch.prompt.slots.boxes
+    goals, told = torch.full((*batch.tokens.shape, sum(POSITION_BINS)), -50.0), 0
+    for number, (episode, row) in enumerate(zip(chosen, batch.tokens.tolist(), strict=True)):
+        middles = dict(zip(episode.pictures[0][1].ids, episode.pictures[0][1].boxes, strict=True))
+        own = {  # the number in the batch of each object that it shows
+            int(batch.objects[token - 1]): which
+            for which in middles
+            for token in row
+            if 0 < token <= len(boxes)
+            and tuple(boxes[token - 1].tolist()) in boxes_of(episode, 0, which)
+            and batch.objects[token - 1] != NOTHING
+        }
+        for place, token in enumerate(row):
+            which = own.get(int(batch.objects[token - 1])) if 0 < token <= len(boxes) else None
+            if which is None:
+                goals[number, place] = 50.0 * torch.randn(sum(POSITION_BINS))
+                continue
+            column, line = middles[which][:2]
+            goals[number, place, int(np.ceil(line / 128 * 49))] = 50.0
+            goals[number, place, 50 + int(np.ceil(column / 256 * 99))] = 50.0
+            told += 1
+    assert told
+    learner.goal = torch.nn.Identity()
+    assert learner._goal(goals, batch) < 1e-6
+    assert learner._goal(-goals, batch) > 40.0
+
+
 def recipe(**values):
     return PolicyRecipe(
         **{"scatter": 0.0, "batch": 6, "warm_up": 5, "learning_rate": 3e-3, **values}
@@ -210,7 +243,7 @@ def test_it_learns_and_resumes_as_if_never_stopped(episodes, config, tmp_path):
         train_policy(episodes, [], config, recipe(steps=30), tmp_path / "a", report_every=5)
     )
     assert whole[-1].losses["pose0_position"] < 0.93 * whole[0].losses["pose0_position"]
-    assert set(whole[0].losses) >= {*HEADS, "where", "who", "match", "choose"}
+    assert set(whole[0].losses) >= {*HEADS, "where", "goal", "who", "match", "choose"}
     halves = recipe(steps=30, save_every=10)
     for progress in train_policy(episodes, [], config, halves, tmp_path / "b", report_every=5):
         if progress.step == 15:
@@ -316,6 +349,45 @@ def test_it_is_known_where_a_steady_oracle_would_pick_each_object(tmp_path):
                 middle = np.append(episode.grasps[0, which] - lean, 0.0)
                 row, column = project("top", middle)
                 assert box[:2] == pytest.approx([column, row], abs=1.5)
+
+
+def test_recordings_of_the_original_tell_what_they_show_and_pick_where_a_steady_oracle_would():
+    """VIMA-Bench's oracles pick anywhere; the object goes where it went."""
+    tokenizer, known = PromptTokenizer(), 0
+    for task in ("rotate", "rearrange", "visual_manipulation", "sweep_without_exceeding"):
+        path = sorted(shared(f"bench/train/{task}").glob("*.npz"))[0]
+        recording = read_bench_episode(path)
+        episode = training_episode(demonstration_of(recording), tokenizer)
+        assert NOTHING not in episode.shapes
+        if task == "sweep_without_exceeding":
+            assert (episode.targets.reshape(-1, 4) == recording.actions[:, [0, 1, 6, 7]]).all()
+            continue
+        masks = recording.pictures.masks[0, 1]
+        which = int(episode.picked[0])
+        row, column = np.rint(project("top", np.append(episode.grasps[0, which], 0.0))).astype(int)
+        assert masks[row, column] == which + 1
+        assert episode.targets[0, 0] == pytest.approx(episode.grasps[0, which], abs=1e-6)
+        # What the object does is what it did: its frame's origin comes to the same place.
+        origin = recording.object_poses[0, which, :2]
+        goes = [
+            destination(origin, first, second, recording.actions[0])
+            for first, second in (
+                episode.targets[0],
+                recording.actions[0, [0, 1, 6, 7]].reshape(2, 2),
+            )
+        ]
+        assert goes[0] == pytest.approx(goes[1], abs=1e-5)
+        for picture in episode.pictures:
+            for view in picture:
+                known += sum(which != NOTHING for which in view.ids)
+    assert known >= 6
+
+
+def destination(origin, pick, place, numbers):
+    """Where an action brings what is at ``origin``: all turns are about z."""
+    yaw = 2.0 * (np.arctan2(numbers[10], numbers[11]) - np.arctan2(numbers[4], numbers[5]))
+    turn = np.array([[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]])
+    return place + turn @ (origin - pick)
 
 
 def test_a_network_takes_over_what_fits(config):

@@ -1,0 +1,55 @@
+"""How near a policy's actions are to those demonstrated: to learn from, and to be told."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
+
+from vima_ros.specs import BINS, HEAD_BINS
+from vima_ros.training.policy_batches import PolicyBatch
+
+
+def action_losses(
+    logits: dict[str, Tensor], batch: PolicyBatch, smoothing: float
+) -> dict[str, Tensor]:
+    """Mean cross-entropy of each head's components, every episode of equal weight.
+
+    ``smoothing``: a position's target is a bell of that width around its bin [bins]; 0: the bin.
+    """
+    losses, first = {}, 0
+    for head, counts in HEAD_BINS.items():
+        total = batch.weight.new_zeros(())
+        for part in logits[head].float().split(counts, dim=-1):
+            target = batch.bins[:, first]
+            width = smoothing if "position" in head else 0.0
+            loss = F.cross_entropy(part, _soft(target, part.shape[-1], width), reduction="none")
+            total = total + (loss * batch.weight).sum() / batch.weight.sum()
+            first += 1
+        losses[head] = total / len(counts)
+    return losses
+
+
+def _soft(target: Tensor, count: int, width: float) -> Tensor:
+    """(n,) to (n,) or, smoothed, (n, count) probabilities."""
+    if width <= 0.0:
+        return target
+    distance = torch.arange(count, device=target.device) - target[:, None]
+    return torch.softmax(-0.5 * (distance / width) ** 2, dim=-1)
+
+
+def hits(logits: dict[str, Tensor], batch: PolicyBatch) -> dict[str, Tensor]:
+    """(n,) bool, which actions are near enough: positions within 2 cm, rotations in the bins."""
+    best = torch.cat(
+        [
+            torch.stack([part.argmax(-1) for part in logits[head].split(counts, dim=-1)], -1)
+            for head, counts in HEAD_BINS.items()
+        ],
+        dim=-1,
+    )  # (n, 12)
+    off = (best - batch.bins).abs()
+    bins = torch.tensor(BINS, device=off.device)
+    assert bins.shape == off.shape[1:]
+    near = {name: (off[:, [i, i + 1]] <= 2).all(1) for name, i in (("pose0", 0), ("pose1", 6))}
+    turned = (off[:, 8:12] == 0).all(1)
+    return {**near, "rotation": turned, "all": near["pose0"] & near["pose1"] & turned}
