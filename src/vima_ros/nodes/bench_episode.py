@@ -57,9 +57,10 @@ def _decisions(client: Client, count: int) -> dict[str, list[float]]:
     seen = client.listen(PerceptionStatus, "perception_status", qos.EPISODE)
     actions = client.listen(PolicyAction, "action")
     commands = client.listen(ArmCommand, "arm_command")
-    while sum(bool(m.waypoints) for m in commands.messages) < count:
-        left = count - sum(bool(m.waypoints) for m in commands.messages)
-        result = Goal(client, make_prompt(SHOWS[0], 0), min(left, 12)).wait(600)
+    # An episode's first decision waits for its prompt to be read; it is left out.
+    while sum(m.step > 0 for m in actions.messages) < count:
+        left = count - sum(m.step > 0 for m in actions.messages)
+        result = Goal(client, make_prompt(SHOWS[0], 0), min(left + 1, 12)).wait(600)
         if result.error_code != ExecutePrompt.Result.STEP_LIMIT:
             raise VimaError("NOT_MEASURED", f"an episode ended early: {result.error_msg}")
     looked = {conversions.stamp_to_ns(m.header.stamp): m for m in seen.messages}
@@ -69,7 +70,7 @@ def _decisions(client: Client, count: int) -> dict[str, list[float]]:
         action = decided.get(command.command_id)
         shutter = conversions.stamp_to_ns(action.observation_stamp) if action else 0
         status = looked.get(shutter)
-        if not command.waypoints or action is None or status is None:
+        if not command.waypoints or action is None or action.step == 0 or status is None:
             continue
         at_decision = (conversions.stamp_to_ns(action.header.stamp) - shutter) / 1e9
         at_command = (conversions.stamp_to_ns(command.header.stamp) - shutter) / 1e9

@@ -41,7 +41,9 @@ class PolicyNode(VimaNode):
         self._workspace = Workspace(tuple(p.workspace_low), tuple(p.workspace_high))
         told = {"vit_heads": p.vit_heads} if p.vit_heads else {}
         checkpoint = {"": SHIPPED, RANDOM: None}.get(p.checkpoint, p.checkpoint)
-        self._policy = load_policy(checkpoint, device=p.device, dtype=p.dtype, config=told)
+        self._policy = load_policy(
+            checkpoint, device=p.device, dtype=p.dtype, config=told, threads=p.threads
+        )
         if not self._policy.trained:
             self.get_logger().warning(UNTRAINED)
         self._decision: Any = None

@@ -21,6 +21,12 @@ class PolicyParameters:
     dtype: str = parameter(
         "what it computes in; int8 on a cpu only", choices=DTYPES, read_only=True
     )
+    threads: int = parameter(
+        "of the processor; 1 for a small network that shares it, more for a large one",
+        low=1,
+        high=64,
+        read_only=True,
+    )
     vit_heads: int = parameter(
         "heads of the checkpoint's vision transformer; 0: as the file says, else the published 24",
         low=0,

@@ -49,6 +49,7 @@ def load_policy(
     dtype: str = "float32",
     config: Mapping[str, int] | None = None,
     tokenizer: Path | str | None = None,
+    threads: int = 0,
 ) -> Policy:
     """The policy of a file in either form (``load_network``), or for None a small random one.
 
@@ -57,13 +58,16 @@ def load_policy(
 
     ``config``: fields of VimaConfig. For a file, only those it does not tell (``vit_heads``,
     ``t5_max_distance``); for None, any. ``tokenizer``: the one that the checkpoint was trained
-    with, as PromptTokenizer takes it; by default this package's own.
+    with, as PromptTokenizer takes it; by default this package's own. ``threads``: of the processor
+    that PyTorch uses in this whole process from now on; 0: as it was.
 
     Raises VimaError: BAD_CHECKPOINT, BAD_CONFIG, BAD_DTYPE, BAD_DEVICE, and BAD_TOKENIZER for a
     tokenizer given here with more words than the word table.
     """
     place = _checked_device(device)
     check_dtype(dtype, place)
+    if threads:
+        torch.set_num_threads(threads)
     overrides = dict(config or {})
     words = PromptTokenizer(tokenizer).vocab_size if checkpoint is None or tokenizer else 0
     if checkpoint is None:
