@@ -30,15 +30,8 @@ from vima_ros.training.runs import (
     save_checkpoint,
 )
 
-HELPING = (
-    "where",
-    "goal",
-    "lean",
-    "who",
-    "what",
-    "match",
-    "choose",
-)  # losses that are not the action's
+# Losses that are not the action's.
+HELPING = ("where", "goal", "lean", "who", "what", "match", "choose")
 
 
 @dataclass(frozen=True)
