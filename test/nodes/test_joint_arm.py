@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from ament_index_python.packages import get_package_prefix
 from builtin_interfaces.msg import Duration
@@ -57,6 +58,8 @@ def cell(client):
 
 @pytest.fixture(autouse=True)
 def put(cell):
+    """Whatever became of the test before."""
+    assert cell.client.call(Trigger, "resume", Trigger.Request()).success
     cell.stand("put", 0)
 
 
@@ -106,10 +109,14 @@ class Cell:
         return list(self.joints.wait(lambda m: True, 15, "joints", self.joints.count).position)
 
     def at_rest(self):
-        still = self.joints.wait(
-            lambda m: max(map(abs, m.velocity)) < 1e-3, 15, "rest", self.joints.count
-        )
-        return list(still.position)
+        """The posture that ten messages running tell, from now on."""
+        last = []
+
+        def still(message):
+            last.append(list(message.position))
+            return len(last) > 9 and np.ptp(last[-10:], axis=0).max() < 1e-4
+
+        return list(self.joints.wait(still, 15, "rest", self.joints.count).position)
 
     def next_state(self):
         """Of the robot, not the arm node's."""
