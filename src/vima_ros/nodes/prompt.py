@@ -24,8 +24,9 @@ from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.prompt.assembly import MAX_TEXT_LENGTH, assemble, find_placeholders, match_assets
 from vima_ros.prompt.library import AssetLibrary
 from vima_ros.prompt.preview import draw_prompt
-from vima_ros.specs import EncodedPrompt
+from vima_ros.specs import AssetKind, EncodedPrompt
 
+CHOICES = tuple(sorted(set(DETECTORS) - {"masks"}))
 ENDED = (EpisodeStatus.IDLE, EpisodeStatus.FINISHED, EpisodeStatus.FAILED)
 
 
@@ -35,13 +36,19 @@ class PromptParameters:
 
     tokenizer: str = parameter("tokenizer.json, or a name on a hub; empty: ours", read_only=True)
     detector: str = parameter(
-        "finds the objects of pictures sent without masks",
-        choices=tuple(sorted(set(DETECTORS) - {"masks"})),
+        "finds the object of a picture of one, sent without masks",
+        choices=CHOICES,
         read_only=True,
     )
     weights: str = parameter(
         "the detector's file; empty: the shipped one, where it has one", read_only=True
     )
+    scene_detector: str = parameter(
+        "finds the objects of a picture of a scene, sent without masks",
+        choices=CHOICES,
+        read_only=True,
+    )
+    scene_weights: str = parameter("as weights, for the scene_detector", read_only=True)
     library: str = parameter("folder of the asset library; ~ is the home folder", read_only=True)
     library_max_assets: int = parameter(
         "the asset library may hold", low=1, high=10000, read_only=True
@@ -61,8 +68,13 @@ class PromptNode(VimaNode):
         """Load the tokenizer, open the library and create the handles."""
         p = self.parameters
         self._tokenizer = PromptTokenizer(p.tokenizer or None)
-        self._detector = make_detector(p.detector, DetectorSettings(weights=p.weights))
-        self._pictures = PictureReader(self._detector)
+        self._detectors = {
+            AssetKind.OBJECT: make_detector(p.detector, DetectorSettings(weights=p.weights)),
+            AssetKind.SCENE: make_detector(
+                p.scene_detector, DetectorSettings(weights=p.scene_weights)
+            ),
+        }
+        self._pictures = PictureReader(self._detectors)
         folder = Path(p.library).expanduser()
         self._library = AssetLibrary(folder, p.library_max_assets, p.library_max_bytes)
         self._served = LibraryServer(self, self._library)
@@ -154,7 +166,8 @@ class PromptNode(VimaNode):
         a = self._answer
         good = a.code in ("", PromptStatus.OK)
         values = {"prompt_id": a.prompt_id, "text": a.text, "library": str(self._library.folder)}
-        values |= self._detector.describe()
+        for kind, detector in self._detectors.items():
+            values |= {f"{kind.name.lower()}_{k}": v for k, v in detector.describe().items()}
         try:
             values |= {"assets": len(self._library.names()), "bytes": self._library.size()}
         except VimaError as error:

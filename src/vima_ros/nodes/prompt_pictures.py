@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,10 +25,10 @@ from vima_ros.specs import (
 
 
 class PictureReader:
-    """Finds the objects of pictures; ``detector`` does where no mask says where they are."""
+    """Finds the objects of pictures; where no mask tells, by the detector of their kind."""
 
-    def __init__(self, detector: Detector) -> None:
-        self._detector, self._by_mask = detector, make_detector("masks")
+    def __init__(self, detectors: Mapping[AssetKind, Detector]) -> None:
+        self._detectors, self._by_mask = detectors, make_detector("masks")
 
     def read_sent(self, asset: PromptAsset) -> PromptImage:
         """An attached picture. Raises VimaError naming it, the view, and what is wrong."""
@@ -69,7 +70,7 @@ class PictureReader:
         return self._find(rgb, ids, view, asset.kind)
 
     def _find(self, rgb: np.ndarray, ids: Any, view: str, kind: int) -> ViewObjects:
-        detector = self._detector if ids is None else self._by_mask
+        detector = self._detectors[AssetKind(kind)] if ids is None else self._by_mask
         instances = detector.detect(rgb, view, ids)
         if kind == AssetKind.OBJECT:
             instances = largest(instances)

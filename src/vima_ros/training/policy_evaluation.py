@@ -17,7 +17,7 @@ from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.perception.crops import extract_objects
 from vima_ros.perception.detectors.instances import Instances, largest
-from vima_ros.perception.detectors.registry import DetectorSettings, make_detector
+from vima_ros.perception.detectors.registry import Detector, DetectorSettings, make_detector
 from vima_ros.perception.identity.tracking import Tracker, TrackerSettings
 from vima_ros.perception.pipeline import Eyes
 from vima_ros.policy.engine import Policy
@@ -185,7 +185,14 @@ def _picture(name: str, asset: Asset, true_masks: bool) -> PromptImage:
             ids = np.arange(1, len(asset.scene.objects) + 1)
             found = Instances(picture.mask, ids, np.ones(len(ids), np.float32))
         else:
-            found = make_detector("plain_background").detect(picture.rgb, view, None)
+            found = _finder(asset.kind).detect(picture.rgb, view, None)
             found = largest(found) if asset.kind == AssetKind.OBJECT else found
         views[view] = extract_objects(picture.rgb, found)
     return PromptImage(name, asset.kind, **views)
+
+
+@lru_cache
+def _finder(kind: AssetKind) -> Detector:
+    """As config/prompt.yaml has it."""
+    name = "onnx" if kind == AssetKind.SCENE else "plain_background"
+    return make_detector(name, DetectorSettings(threads=1))

@@ -19,7 +19,7 @@ from vima_ros.prompt.assembly import assemble, find_placeholders, match_assets
 from vima_ros.specs import MAX_PROMPT_TOKENS, AssetKind, PromptImage, ViewObjects
 
 TOKENIZER = PromptTokenizer()
-READER = PictureReader(make_detector("plain_background"))
+READER = PictureReader(dict.fromkeys(AssetKind, make_detector("plain_background")))
 BLOCK = ViewObjects(
     np.array([[20, 20, 10, 10]]),
     np.zeros((1, 3, 32, 32), np.uint8),

@@ -1,10 +1,13 @@
 """Episodes by a policy, what is counted of them and what is written."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import yaml
+from ament_index_python.packages import get_package_share_directory
 from helpers import shared
 
 from vima_ros.errors import VimaError
@@ -14,9 +17,20 @@ from vima_ros.policy import SHIPPED
 from vima_ros.policy.loading import load_policy, random_network
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.policy.weights import save_weights
-from vima_ros.specs import Action
+from vima_ros.sim.episode_run import find_level
+from vima_ros.sim.prompt_pictures import prompt_pictures
+from vima_ros.sim.tasks import find_task
+from vima_ros.specs import Action, AssetKind
 from vima_ros.training import policy_evaluation
-from vima_ros.training.policy_evaluation import Attempt, Job, Rate, attempt, attempt_all, rate
+from vima_ros.training.policy_evaluation import (
+    Attempt,
+    Job,
+    Rate,
+    _picture,
+    attempt,
+    attempt_all,
+    rate,
+)
 from vima_ros.training.policy_report import shares_by_task, write_report
 from vima_ros.training.policy_transfer import first_actions
 from vima_ros.training.reading import read_demonstrations
@@ -79,6 +93,24 @@ def test_who_knows_the_answer_succeeds(oracle, task, detector):
     assert all(len(seen.front) + len(seen.top) for seen in oracle.seen)
     assert oracle.seen[0].end_effector == oracle.run.tabletop.scene.end_effector
     assert oracle.prompt.images
+
+
+def test_pictures_of_prompts_are_read_as_the_prompt_node_does():
+    file = Path(get_package_share_directory("vima_ros")) / "config" / "prompt.yaml"
+    configured = yaml.safe_load(file.read_text())["/**/prompt"]["ros__parameters"]
+    for kind, key in ((AssetKind.OBJECT, "detector"), (AssetKind.SCENE, "scene_detector")):
+        expected = make_detector(configured[key])
+        assert type(policy_evaluation._finder(kind)) is type(expected)
+
+
+def test_what_touches_in_a_prompts_scene_is_found_apart():
+    right = total = 0
+    for seed in range(2_000_000, 2_000_010):  # blocks on each other
+        for asset in find_task("follow_order").sample(seed, find_level("train")).assets.values():
+            shown = len(np.unique(prompt_pictures(asset.scene, asset.kind)["front"].mask)) - 1
+            right += len(_picture("frame", asset, true_masks=False).front) == shown
+            total += 1
+    assert right > 0.7 * total
 
 
 def test_what_was_not_carried_out_is_not_remembered(oracle, monkeypatch):
