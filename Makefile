@@ -8,12 +8,13 @@ TORCHVISION_TESTS = test/unit/perception/test_*_mask_rcnn.py \
 demo:  ## a tour of tasks in simulation by the trained policy: out/index.html, out/demo.mp4
 	./vima demo --out $(OUT)
 
-test:  ## formatting, lint, types, unit tests, node tests
+test:  ## formatting, lint, types, unit tests (two at a time), node tests (one by one)
 	./vima exec $(MAKE) --no-print-directory lint
-	./vima exec python -m pytest $(PYTEST_ARGS)
+	./vima exec python -m pytest test/unit --numprocesses 2
+	./vima exec python -m pytest test --ignore test/unit
 
 test-train:  ## what needs torchvision: the detector's training, its torch backend (5 GB more)
-	./vima --train exec python -m pytest $(TORCHVISION_TESTS) $(PYTEST_ARGS)
+	./vima --train exec python -m pytest $(TORCHVISION_TESTS)
 
 lint:
 	ruff format --check .

@@ -12,7 +12,6 @@ from vima_ros.nodes import conversions
 
 calm = settings(
     max_examples=120,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -127,7 +127,7 @@ def training_episode(demonstration: Demonstration, tokenizer: PromptTokenizer) -
     moments = tuple((crops.shown(o.front, None), crops.shown(o.top, None)) for o in seen)
     places = d.object_poses[: len(d.actions), :, :2].astype(np.float32)
     sweeps = d.observations[0].end_effector == EndEffector.SPATULA
-    targets = d.unrounded[:, [0, 1, 6, 7]].reshape(-1, 2, 2).astype(np.float64)
+    targets = d.unrounded[:, POSITION_COLUMNS].reshape(-1, 2, 2).astype(np.float64)
     picked = _nearest(places, targets[:, 0], not sweeps)
     placed = _nearest(places, targets[:, 1], not sweeps, picked)
     bins = np.array([action.bins for action in d.actions], np.int64)

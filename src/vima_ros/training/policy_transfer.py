@@ -12,6 +12,7 @@ from vima_ros.policy.engine import Policy
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.specs import EndEffector
 from vima_ros.training.demonstration import Demonstration
+from vima_ros.training.policy_episodes import POSITION_COLUMNS
 
 NEAR = 0.04  # as VIMA-Bench's judges have it for "at the same place" [m]
 
@@ -45,7 +46,7 @@ def first_actions(
         seen = demonstration.observations[0]
         poses = policy.infer(seen).action.poses(Workspace())
         chosen = np.array([pose.position[:2] for pose in poses])  # (2, 2)
-        wanted = demonstration.unrounded[0, [0, 1, 6, 7]].reshape(2, 2)
+        wanted = demonstration.unrounded[0, POSITION_COLUMNS].reshape(2, 2)
         right = None
         if seen.end_effector == EndEffector.SUCTION:
             places = demonstration.object_poses[0, :, :2]

@@ -79,7 +79,7 @@ class Robot:
 
 
 @given(st.integers(0, 5))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_pick_and_place_in_order_however_late_the_robot_obeys(lag):
     robot = Robot(MODEL.home, lag=lag)
     assert robot.carry_out(0, down(0.4, 0.2, 0.5), down(0.6, -0.2, 2.0)).code == "OK"
@@ -92,7 +92,7 @@ def test_pick_and_place_in_order_however_late_the_robot_obeys(lag):
 
 
 @given(st.floats(0.003, 0.2))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_a_touch_ends_the_move_and_the_next_starts_from_there(height):
     """No jump (Robot.obey), and straight up again."""
     robot = Robot(MODEL.home, height)

@@ -282,7 +282,7 @@ stamps = st.one_of(st.integers(98 * SECOND, 106 * SECOND), st.integers(-(2**62),
 poses = st.builds(Pose, st.tuples(near, near, near), st.tuples(near, near, near, near))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     request=st.builds(
         Request,

@@ -55,7 +55,7 @@ def test_a_point_of_the_table_has_its_row_in_front(x):
     assert row == pytest.approx(front, abs=0.02)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_alike_ones_are_paired_by_their_place(seed):
     cells = np.random.default_rng(seed).permutation(21)[:8].tolist()

@@ -74,7 +74,7 @@ def test_the_corners_go_clockwise_from_the_upper_left(view):
     assert b[1] < c[1]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(places, st.sampled_from(VIEWS))
 def test_four_corners_recover_any_camera_and_lens(camera, view):
     shown = camera.show(CORNERS)
@@ -206,7 +206,7 @@ def test_a_workspace_beyond_the_horizon_is_refused():
     assert error.value.code == "BEYOND_HORIZON"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(places)
 def test_the_camera_is_found_where_it_is(camera):
     lens = lens_of(camera)

@@ -55,7 +55,7 @@ def test_nothing_moved():
     assert MONITOR.usable == 4
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(-40, 40), st.floats(-40, 40))
 def test_a_shift_is_measured(x, y):
     drift = MONITOR.check(noisy(shifted(PICTURE, x, y)))

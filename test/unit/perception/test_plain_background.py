@@ -20,7 +20,7 @@ def true_masks(segmentation, ids):
     return [mask for mask in masks if mask.sum() >= 2]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0, 2, 5]))
 def test_random_shapes_on_a_random_table_are_found_exactly(seed, noise):
     image, mask = random_scene(np.random.default_rng(seed), noise)
@@ -28,7 +28,7 @@ def test_random_shapes_on_a_random_table_are_found_exactly(seed, noise):
     assert exactly_found(true_masks(mask, range(1, mask.max() + 1)), found, least=0.8)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_order_is_row_then_column_of_the_box_centre(seed):
     image, _ = random_scene(np.random.default_rng(seed))

@@ -56,7 +56,7 @@ def scatter(rng, count):
     ]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12))
 def test_the_order_in_which_objects_are_listed_changes_nothing(seed, count):
     rng = np.random.default_rng(seed)
@@ -76,7 +76,7 @@ def test_the_order_in_which_objects_are_listed_changes_nothing(seed, count):
         blocks[0] = blocks[0].at(*rng.uniform((0.3, -0.4), (0.7, 0.4)))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(0, 2**32 - 1))
 def test_what_stays_in_place_keeps_its_id_though_others_look_the_same(seed):
     rng = np.random.default_rng(seed)

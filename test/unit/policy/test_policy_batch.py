@@ -31,7 +31,7 @@ def crops_seen(policy):
     hook.remove()
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30, derandomize=True)
 @given(robots=st.lists(episodes(), min_size=1, max_size=4), seed=st.integers(0, 2**16))
 def test_a_batch_equals_one_by_one(policy, robots, seed):
     """All differ; who has finished starts again while others go on."""

@@ -39,7 +39,7 @@ def policy():
     return load_policy(None)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(steps=episodes(), seed=st.integers(0, 2**16))
 def test_one_step_at_a_time_equals_the_whole_history_at_once(policy, steps, seed):
     rng = np.random.default_rng(seed)

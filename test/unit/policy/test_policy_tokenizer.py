@@ -41,7 +41,7 @@ def test_the_conventions_of_t5(raw, tokenizer):
     ]
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 @given(text=st.text())
 def test_any_text_comes_back(raw, text):
     """Up to what the normaliser changes: compatibility characters and the amount of space."""
@@ -59,7 +59,7 @@ def test_odd_text_comes_back(raw, text):
     assert raw.decode(raw.encode(text).ids) == raw.normalizer.normalize_str(text)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(text=st.text())
 def test_the_end_comes_last_and_ids_fit_the_table(tokenizer, text):
     tokens = tokenizer.encode(text, [])
@@ -76,7 +76,7 @@ def test_placeholders_keep_their_order(raw, tokenizer, template):
     assert "<0x" not in "".join(pieces(raw, tokens))
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(
     parts=st.lists(
         st.sampled_from(["{a}", "{a_1}", "{b}", "put", "the", ".", ",", '"', "Ünder"]), max_size=8

@@ -32,7 +32,7 @@ pieces = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 @given(
     st.lists(pieces, max_size=30).map("".join),
     st.lists(st.sampled_from("abc"), max_size=4),
@@ -84,7 +84,7 @@ def good_image():
     return images.encode(rgb, "rgb8")
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(
     st.builds(
         PromptAsset,

@@ -155,7 +155,7 @@ class Dies(BaseException):
     """The process ends here."""
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(after=st.integers(0, 12))
 def test_a_crash_at_any_moment_leaves_old_or_new(tmp_path_factory, after):
     folder = tmp_path_factory.mktemp("crash")
@@ -282,7 +282,7 @@ def test_a_folder_that_is_none_is_told(tmp_path):
     assert code(AssetLibrary(tmp_path / "file" / "x").save, asset()) == "LIBRARY_ERROR"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(
         st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.sampled_from(AssetKind)),

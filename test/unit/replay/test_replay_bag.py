@@ -137,7 +137,7 @@ def test_a_step_without_a_length_is_refused(tmp_path, seconds):
         bag.steps(seconds)
 
 
-@settings(max_examples=30, deadline=None, phases=[Phase.generate])
+@settings(max_examples=30, phases=[Phase.generate])
 @given(st.dictionaries(st.integers(1, 99), st.sampled_from("ftfta"), min_size=1, max_size=30))
 def test_steps_hold_all_frames_once_in_order_and_end_at_decisions(tmp_path_factory, kinds):
     kinds = {0: "f", 100: "t", 101: "a", **kinds}
@@ -296,7 +296,7 @@ def test_a_truncated_bag_is_refused(tmp_path, storage, part):
     refusal(path)
 
 
-@settings(max_examples=60, deadline=None, phases=[Phase.generate])  # shrinking writes many bags
+@settings(max_examples=60, phases=[Phase.generate])  # shrinking writes many bags
 @given(st.data(), st.sampled_from(STORAGES))
 def test_damage_anywhere_leads_to_nothing_worse_than_a_refusal(tmp_path_factory, data, storage):
     folder = tmp_path_factory.mktemp("damaged") / "bag"

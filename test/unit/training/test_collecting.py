@@ -154,7 +154,7 @@ ranges = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(there=ranges, first=st.integers(0, 100), count=st.integers(1, 80))
 def test_what_is_missing_is_done_once_and_never_across_a_shard(
     tmp_path_factory, there, first, count

@@ -58,7 +58,7 @@ LEFTS = st.lists(st.integers(0, 8), min_size=1, max_size=9, unique=True).map(
 )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(LEFTS)
 def test_perfect_finds_have_perfect_figures(lefts):
     quality = measure(results(frame(*lefts), instances(*lefts)))
@@ -68,7 +68,7 @@ def test_perfect_finds_have_perfect_figures(lefts):
     assert (quality.pictures, quality.objects) == (1, len(lefts))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(LEFTS, st.data())
 def test_what_is_missing_lowers_recall_by_its_share(lefts, data):
     kept = data.draw(st.lists(st.sampled_from(lefts), unique=True))
@@ -146,7 +146,7 @@ def test_matches_are_one_to_one_and_the_best():
     assert match(np.zeros((0, 2))).shape == (0, 2)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_overlaps_are_those_of_coco(seed):
     random = np.random.default_rng(seed)
