@@ -85,6 +85,8 @@ def train_detector(
         raise VimaError("NO_DEMONSTRATIONS", "no pictures to train on")
     folder.mkdir(parents=True, exist_ok=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    # A processor without AVX-512 imitates bfloat16: a step took 18 s instead of 2.4 s.
+    short = device.type == "cuda" or torch.backends.cpu.get_cpu_capability() == "AVX512"
     torch.manual_seed(recipe.seed)
     model = MaskRcnn()
     if start is not None and not (folder / CHECKPOINT).exists():
@@ -105,7 +107,7 @@ def train_detector(
         frames, targets = make_batch(sources, recipe, step, device)
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate(step)
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=short):
             _, losses = model(frames, targets)
             total = sum(losses.values())
         optimizer.zero_grad()
