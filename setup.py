@@ -38,6 +38,7 @@ setup(
     description="Prompt-conditioned manipulation (VIMA) as ROS 2 nodes",
     license="Apache-2.0",
     entry_points={
-        "console_scripts": [f"{name} = vima_ros.nodes.{name}:main" for name in NODES + TOOLS]
+        "console_scripts": [f"{name} = vima_ros.program:run_node" for name in NODES]
+        + [f"{name} = vima_ros.program:run_program" for name in TOOLS]
     },
 )

@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import replace
 from typing import Any
 
+from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from vima_msgs.msg import ArmCommand, ArmState, PolicyAction
@@ -23,6 +24,7 @@ from vima_ros.nodes.base import VimaNode, run
 from vima_ros.nodes.joint_arm import JointArm
 
 ENDED = (ArmState.SUCCEEDED, ArmState.ABORTED, ArmState.STOPPED)
+ACKNOWLEDGE_TIMEOUT = 0.1  # for subscribers to have received a hold, before the node ends [s]
 
 
 class ArmNode(VimaNode):
@@ -173,6 +175,36 @@ class ArmNode(VimaNode):
         else:
             code = message.code or ArmState.OK
             self.motion.end(message.state, code, message.message, message.header.stamp)
+
+    # --- ends of all kinds: the robot holds first
+
+    def hold(self, reason: str) -> None:
+        """Hold what is under way, and wait until the robot has received that."""
+        if self._configured:
+            self.motion.hold_for_good(reason)
+            publishers = [self.motion.publisher]
+            publishers += [self._joints.publisher] if self._joints else []
+            for publisher in publishers:
+                publisher.wait_for_all_acked(Duration(seconds=ACKNOWLEDGE_TIMEOUT))
+
+    def callback_failed(self) -> None:
+        """Hold: what the motion under way was to be followed by is not known any more."""
+        if self._configured and self.motion.under_way is not None:
+            self.motion.stop("unexpected error in the arm node, see its log")
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Hold what is under way, then stop acting."""
+        self._hold_in_transition("deactivated")
+        return super().on_deactivate(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Hold what is under way, then end for good."""
+        self._hold_in_transition("shut down")
+        return super().on_shutdown(state)
+
+    def _hold_in_transition(self, how: str) -> None:
+        if self._configured and self.motion.under_way is not None:
+            self.motion.stop(f"the arm node was {how}")
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Destroy what configure created."""

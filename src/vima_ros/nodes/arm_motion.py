@@ -48,7 +48,7 @@ class Motion:
         self.cancelled: deque[str] = deque(maxlen=1000)  # prompts that may move no more
         self.last_end = 0  # of a motion [ns]
         self.said = "nothing asked yet"
-        self._commands = node.create_publisher(ArmCommand, "arm_command", qos.RELIABLE)
+        self.publisher = node.create_publisher(ArmCommand, "arm_command", qos.RELIABLE)
         self._states = node.create_publisher(ArmState, "arm_state", qos.RELIABLE)
 
     @property
@@ -59,7 +59,7 @@ class Motion:
     def publish(self, command: ArmCommand) -> None:
         """Let a command leave, stamped now."""
         command.header.stamp = self._node.get_clock().now().to_msg()
-        self._commands.publish(command)
+        self.publisher.publish(command)
 
     def drop(self, error: VimaError) -> None:
         """What waits for a person's yes does not come to pass."""
@@ -100,6 +100,13 @@ class Motion:
                 self.under_way, self.last_end = None, self._node.now_ns()
             self._settled()
             self.report(ArmState.STOPPED, "STOPPED", reason, command_id)
+
+    def hold_for_good(self, reason: str) -> None:
+        """Stop what is under way, and let nothing begin until resume."""
+        with self.lock:
+            if self.under_way is not None:
+                self.stop(reason)
+            self.stop_reason = self.stop_reason or reason
 
     def resume(self) -> str:
         """Lift the stop; why it was stopped."""

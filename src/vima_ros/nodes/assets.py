@@ -171,5 +171,5 @@ def main(args: list[str] | None = None) -> None:
     except VimaError as error:
         print(f"assets: {error.code}: {error}", file=sys.stderr)
         sys.exit(2)
-    except (KeyboardInterrupt, EOFError):
+    except EOFError:
         sys.exit(130)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import gc
 import inspect
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -19,6 +19,7 @@ from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
 from vima_msgs.msg import Heartbeat
@@ -27,6 +28,7 @@ from vima_ros.nodes import parameters, qos
 from vima_ros.nodes.environment import use_fastdds_profile
 from vima_ros.nodes.meter import Meter
 from vima_ros.nodes.signs_of_life import SignsOfLife
+from vima_ros.program import watch_signals
 
 NAMESPACE = "vima"  # unless __ns is remapped
 
@@ -51,6 +53,7 @@ class VimaNode(LifecycleNode):
         # What awaits an answer must not keep the callback from running that brings it.
         self.awaiting = ReentrantCallbackGroup()
         self._state = State.PRIMARY_STATE_UNCONFIGURED
+        self._ending = threading.Event()
         self._before_configure: list[set] = []
         # Wall time, whatever use_sim_time says: a stopped simulation must not look like a death.
         self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
@@ -69,6 +72,12 @@ class VimaNode(LifecycleNode):
     def activated(self) -> None:
         """What to do once active."""
 
+    def hold(self, reason: str) -> None:
+        """Hold what moves by this node's command; called from any thread, before the node ends."""
+
+    def callback_failed(self) -> None:
+        """Called after a callback has raised an unexpected error, which is logged by then."""
+
     def clock_jumped_back(self) -> None:
         """Simulation time began anew, as between two recordings; called once configured."""
 
@@ -83,6 +92,11 @@ class VimaNode(LifecycleNode):
     def active(self) -> bool:
         """Whether the node is in the lifecycle state active."""
         return self._state == State.PRIMARY_STATE_ACTIVE
+
+    @property
+    def ending(self) -> bool:
+        """Whether the node has begun to end; its context may be shut down at any moment."""
+        return self._ending.is_set()
 
     @property
     def _configured(self) -> bool:
@@ -120,7 +134,7 @@ class VimaNode(LifecycleNode):
                 done = callback(request, response)
                 return await done if inspect.isawaitable(done) else done
             except Exception:
-                self.get_logger().error(f"unexpected error:\n{traceback.format_exc()}")
+                self._log_unexpected()
                 response.success, response.message = False, "unexpected error, see the node's log"
                 return response
 
@@ -158,9 +172,15 @@ class VimaNode(LifecycleNode):
             try:
                 return callback(*args)
             except Exception:
-                self.get_logger().error(f"unexpected error:\n{traceback.format_exc()}")
+                self._log_unexpected()
 
         return guarded
+
+    def _log_unexpected(self) -> None:
+        """Log the error that is being handled, unless it is one of a context that is shut down."""
+        if not self._ending.is_set():
+            self.get_logger().error(f"unexpected error:\n{traceback.format_exc()}")
+            self.callback_failed()
 
     # --- lifecycle
 
@@ -177,7 +197,8 @@ class VimaNode(LifecycleNode):
         except Exception as error:
             known = isinstance(error, VimaError)
             why = f"{error.code}: {error}" if known else f"unexpected:\n{traceback.format_exc()}"
-            self.get_logger().error(f"cannot configure: {why}")
+            if not self._ending.is_set():
+                self.get_logger().error(f"cannot configure: {why}")
             self._release()
             self._state = State.PRIMARY_STATE_UNCONFIGURED
             return TransitionCallbackReturn.FAILURE
@@ -237,29 +258,50 @@ class VimaNode(LifecycleNode):
         )
         return well, sentence, {**values, **self.meter.values()}
 
+    def stop_spinning(self, reason: str) -> None:
+        """Hold what moves, publish the last heartbeat, and end the spinning; from any thread."""
+        if not self._ending.is_set():
+            self._ending.set()
+            try:
+                self.hold(f"the {self.name} node ended: {reason}")
+                self._life.end()
+            finally:
+                self.context.try_shutdown()
+
     def end(self) -> None:
         """Stop the heartbeat; to be called before the context is shut down."""
         self._life.end()
 
 
 def run(node_type: type[VimaNode], args: list[str] | None = None, autostart: bool = False) -> None:
-    """The main function of every node: spin until interrupted; exit code 2 on a bad parameter.
+    """The main function of every node: spin until a signal ends it.
 
-    ``autostart``: configure and activate at once instead of waiting for the manager.
+    Exit code 0 after a signal, 1 on an unexpected error, 2 on a bad parameter. ``autostart``:
+    configure and activate at once instead of waiting for the manager.
     """
+    signals = watch_signals()
     use_fastdds_profile()
-    rclpy.init(args=args)
+    # rclpy's own handlers would shut the context down before the node could publish a hold.
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node = None
     try:
         node = node_type()
+        signals.on_end(node.stop_spinning)
         if autostart:
             node.trigger_configure()
             node.trigger_activate()
-        with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
-            rclpy.spin(node)
+        rclpy.spin(node)
     except VimaError as error:
         print(f"{node_type.name}: {error.code}: {error}", file=sys.stderr)
         sys.exit(2)
+    except ExternalShutdownException:
+        pass
+    except Exception:
+        if node is None or not node.ending:
+            traceback.print_exc()
+            if node is not None:
+                node.stop_spinning("unexpected error")
+            sys.exit(1)
     finally:
         if node is not None:
             node.end()

@@ -100,8 +100,6 @@ def main(args: list[str] | None = None) -> None:
             page += ["## Episode", *bench_episode.show(results["episode"])]
     except VimaError as error:
         sys.exit(f"bench: {error.code}: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
     text = "\n\n".join(page) + "\n"
     print(text)
     options.out.mkdir(parents=True, exist_ok=True)

@@ -285,8 +285,6 @@ def main(args: list[str] | None = None) -> None:
     except VimaError as error:
         print(f"calibrate: {error.code}: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -78,8 +78,6 @@ def main(args: list[str] | None = None) -> None:
             print(f"demonstrate: {show(progress)}", end=end, file=sys.stderr, flush=True)
     except VimaError as error:
         sys.exit(f"demonstrate: {error.code}: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
     print(f"demonstrate: written to {options.out}: {show(progress)}")
 
 

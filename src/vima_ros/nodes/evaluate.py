@@ -96,8 +96,6 @@ def main(args: list[str] | None = None) -> None:
         _evaluate(options)
     except VimaError as error:
         sys.exit(f"evaluate: {error.code}: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -91,8 +91,6 @@ def main(args: list[str] | None = None) -> None:
         print(write(make_report(evaluation, facts), evaluation, options.out))
     except VimaError as error:
         sys.exit(f"evaluate_detector: {error.code}: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
     print(f"evaluate_detector: written to {options.out}")
 
 

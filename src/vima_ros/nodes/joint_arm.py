@@ -49,9 +49,7 @@ class JointArm:
         self._commanded = self._model.home
         self._holding = self._contact = False
         self._begun = 0  # when the motion under way did [ns]
-        self._trajectories = node.create_publisher(
-            JointTrajectory, "joint_trajectory", qos.RELIABLE
-        )
+        self.publisher = node.create_publisher(JointTrajectory, "joint_trajectory", qos.RELIABLE)
         self._tools = node.create_publisher(ToolCommand, "tool_command", qos.RELIABLE)
         node.listen(JointState, "joint_states", self._on_joints, qos.CAMERA)
 
@@ -149,7 +147,7 @@ class JointArm:
                 positions=joints, velocities=speeds, time_from_start=after
             )
             message.points.append(point)
-        self._trajectories.publish(message)
+        self.publisher.publish(message)
 
     def _end(self, outcome: Outcome) -> None:
         self._execution = None

@@ -167,5 +167,3 @@ def main(args: list[str] | None = None) -> None:
     except VimaError as error:
         print(f"oracle: {error.code}: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)

@@ -5,8 +5,8 @@ The same executables and YAML files as the launch files use.
 
 from __future__ import annotations
 
-import ctypes
 import json
+import os
 import signal
 import subprocess
 import time
@@ -18,17 +18,17 @@ from ament_index_python.packages import get_package_prefix
 
 from vima_ros.errors import VimaError
 from vima_ros.nodes.parameters import config_path
+from vima_ros.program import END_WITH
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 STOP_TIMEOUT = 5.0  # [s]
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+FIRST_TO_STOP = ("manager", "arm")  # else the manager would report the ends of others as deaths
 
 
 class NodeProcesses:
     """A context manager: what was started in it is ended with it, whatever happens.
+
+    Where this process is killed, the nodes notice that, hold the robot and end.
+
 
     ``robot``: a file of config/robots/ without its ending, for all nodes; ``parameters``: what
     differs from all files, for all nodes that have it; logs go to ``log_folder``/NAME.log.
@@ -77,7 +77,7 @@ class NodeProcesses:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,  # a Ctrl-C is ours to pass on, in order
-                    preexec_fn=_die_with_parent,
+                    env={**os.environ, END_WITH: str(os.getpid())},
                 )
 
     def ended(self) -> list[str]:
@@ -112,7 +112,8 @@ class NodeProcesses:
 
     def stop(self) -> None:
         """Interrupt all, wait, kill what is left."""
-        for process in self._processes.values():
+        names = sorted(self._processes, key=lambda name: name not in FIRST_TO_STOP)
+        for process in (self._processes[name] for name in names):
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
         deadline = time.monotonic() + STOP_TIMEOUT

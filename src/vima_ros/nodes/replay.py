@@ -113,6 +113,4 @@ def main(args: list[str] | None = None) -> None:
     except VimaError as error:
         print(f"replay: {error.code}: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
     sys.exit(0 if all(record.decided for record in records) else 1)

@@ -179,6 +179,9 @@ def _wait(goal: Goal) -> Any:
         print("\ncancelling: the arm stops where it is (Ctrl-C again: leave it)", flush=True)
         goal.cancel()
         return goal.wait()
+    except SystemExit:  # SIGTERM: there is no time to wait for the end of the motion
+        goal.cancel()
+        raise
 
 
 def _poses(feedback: Any) -> str:
@@ -214,5 +217,3 @@ def main(args: list[str] | None = None) -> None:
     except VimaError as error:
         print(f"send_prompt: {error.code}: {error}", file=sys.stderr)
         sys.exit(EXIT[Result.NODE_DIED] if error.code == "NODE_DIED" else 2)
-    except KeyboardInterrupt:
-        sys.exit(130)

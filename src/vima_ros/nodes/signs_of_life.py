@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from lifecycle_msgs.msg import State
 
 from vima_msgs.msg import Heartbeat
 from vima_ros.nodes import qos
@@ -39,12 +40,17 @@ class SignsOfLife:
     def _beat_on(self) -> None:
         message = Heartbeat(node=self._node.get_fully_qualified_name())
         while not self._ended.wait(HEARTBEAT_PERIOD):
-            message.state = self._state()
-            message.header.stamp = self._node.get_clock().now().to_msg()
-            self._heartbeat.publish(message)
+            self._publish(message, self._state())
+        if self._node.context.ok():
+            self._publish(message, State.PRIMARY_STATE_FINALIZED)
+
+    def _publish(self, message: Heartbeat, state: int) -> None:
+        message.state = state
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        self._heartbeat.publish(message)
 
     def end(self) -> None:
-        """Stop the heartbeat."""
+        """Publish a last heartbeat, which reports that the node has ended."""
         self._ended.set()
         self._pulse.join()
 

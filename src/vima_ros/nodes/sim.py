@@ -73,5 +73,3 @@ def main(args: list[str] | None = None) -> None:
     except VimaError as error:
         print(f"sim: {error.code}: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("\nended")

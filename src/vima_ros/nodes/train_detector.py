@@ -149,8 +149,6 @@ def main(args: list[str] | None = None) -> None:
         save_weights(model, options.out / WEIGHTS, card)
     except VimaError as error:
         sys.exit(f"train_detector: {error.code}: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)  # the same command again goes on from the last checkpoint
     print(f"train_detector: written to {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 

@@ -126,8 +126,6 @@ def main(args: list[str] | None = None) -> None:
         _train(options)
     except VimaError as error:
         sys.exit(f"train_policy: {error.code}: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,127 @@
+"""Entry points of all nodes and programs, and how signals end them.
+
+The name in ``argv[0]`` selects the module ``vima_ros.nodes.NAME``, whose ``main`` runs. Signals
+are handled before that module and what it imports are loaded, which takes seconds.
+
+Nodes end in order, with exit code 0. Programs end with 128 + the signal's number: 130 on SIGINT,
+143 on SIGTERM, 129 on SIGHUP. None prints a traceback.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import select
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+END_WITH = "VIMA_ROS_END_WITH"  # environment: process id; a node ends when that process does
+END_TIMEOUT = 3.0  # a node that has not ended this long after a signal is ended [s]
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+class SignalWatcher:
+    """Calls ``on_end`` with the signal's name, in a thread of its own, at the first signal.
+
+    A thread, because the main thread may be in C code for seconds (a load, a plan, a decision)
+    and Python would run a signal handler only afterwards. Later signals change nothing: a terminal
+    and a launch file may both send one. A process that has nothing to end in order, because it is
+    still importing, ends at once.
+    """
+
+    def __init__(self) -> None:
+        self._on_end: Callable[[str], None] = lambda reason: os._exit(0)
+        self._reads, writes = os.pipe()
+        os.set_blocking(writes, False)
+        for number in handled_signals():
+            signal.signal(number, lambda *_: None)
+        signal.set_wakeup_fd(writes, warn_on_full_buffer=False)
+        threading.Thread(target=self._watch, name="signals", daemon=True).start()
+        _follow_starter()
+
+    def on_end(self, callback: Callable[[str], None]) -> None:
+        """Call ``callback`` at the first signal from now on, instead of leaving at once."""
+        self._on_end = callback
+
+    def _watch(self) -> None:
+        number = os.read(self._reads, 1)[0]
+        try:
+            self._on_end(signal.Signals(number).name)
+        finally:
+            threading.Event().wait(END_TIMEOUT)
+            os._exit(0)
+
+
+def handled_signals() -> list[signal.Signals]:
+    """``SIGNALS``, but not SIGHUP where it is ignored, as nohup has it."""
+    return [s for s in SIGNALS if s != signal.SIGHUP or signal.getsignal(s) != signal.SIG_IGN]
+
+
+def _follow_starter() -> None:
+    """End with the process that the environment variable ``END_WITH`` names, if it is set."""
+    watched = os.environ.get(END_WITH, "")
+    if watched:
+        threading.Thread(target=_end_with, args=(watched,), name=END_WITH, daemon=True).start()
+
+
+def _end_with(watched: str) -> None:
+    """Send this process SIGTERM once the process with the id ``watched`` is gone."""
+    try:
+        descriptor = os.pidfd_open(int(watched))
+    except ProcessLookupError:
+        pass  # gone before this process could look
+    except (OSError, ValueError) as error:
+        print(f"{END_WITH}={watched!r} is not watched: {error}", file=sys.stderr)
+        return
+    else:
+        select.select([descriptor], [], [])
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+_watcher: SignalWatcher | None = None
+
+
+def watch_signals() -> SignalWatcher:
+    """The process's signal watcher, made at the first call. To be called in the main thread."""
+    global _watcher
+    if _watcher is None:
+        _watcher = SignalWatcher()
+    return _watcher
+
+
+def _main() -> Callable[[], None]:
+    name = Path(sys.argv[0]).name
+    return importlib.import_module(f"vima_ros.nodes.{name}").main
+
+
+def run_node() -> None:
+    """Entry point of a node."""
+    watch_signals()
+    _main()()
+
+
+def run_program() -> None:
+    """Entry point of a program."""
+    for number in handled_signals():
+        if number != signal.SIGINT:  # which is Python's KeyboardInterrupt
+            signal.signal(number, _exit)
+    _follow_starter()
+    try:
+        _main()()
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    finally:
+        _leave_at_once_when_interrupted()
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def _leave_at_once_when_interrupted() -> None:
+    """Nothing is left to end in order: let an impatient second Ctrl-C print no traceback."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
