@@ -15,7 +15,7 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
 
@@ -104,24 +104,33 @@ def run_node() -> None:
     _main()()
 
 
-def run_program() -> None:
-    """Entry point of a program."""
-    for number in handled_signals():
-        if number != signal.SIGINT:  # which is Python's KeyboardInterrupt
-            signal.signal(number, _exit)
+def run_program(find_main: Callable[[], Callable[[], None]] = _main) -> None:
+    """Entry point of a program. ``find_main`` imports what is slow and returns its main function.
+
+    SIGINT raises KeyboardInterrupt in the main function, other signals SystemExit.
+    """
+    numbers = handled_signals()
+    _handle(numbers, _leave)  # an import may turn an exception into one of its own
     _follow_starter()
+    main = find_main()
+    _handle(numbers, _exit)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        _main()()
+        main()
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     finally:
-        _leave_at_once_when_interrupted()
+        _handle(numbers, _leave)  # nothing is left to end in order
+
+
+def _handle(numbers: Iterable[signal.Signals], handler: Callable) -> None:
+    for number in numbers:
+        signal.signal(number, handler)
 
 
 def _exit(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def _leave_at_once_when_interrupted() -> None:
-    """Nothing is left to end in order: let an impatient second Ctrl-C print no traceback."""
-    signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
+def _leave(number: int, frame: FrameType | None) -> None:
+    os._exit(128 + number)

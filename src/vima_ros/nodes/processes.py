@@ -97,6 +97,12 @@ class NodeProcesses:
         self._processes[name].kill()
         self._processes[name].wait()
 
+    def end(self, name: str) -> None:
+        """Interrupt a process (SIGINT) and wait for its end."""
+        process = self._processes.pop(name)
+        process.send_signal(signal.SIGINT)
+        process.wait()
+
     def log(self, name: str) -> str:
         """What the node has said so far."""
         return (self._log_folder / f"{name}.log").read_text()

@@ -1,0 +1,15 @@
+"""The robot stops, in whatever way the suite ends; random_ends.py does the same by the hundred."""
+
+import argparse
+
+import pytest
+from random_ends import WAYS, Ends
+
+
+@pytest.mark.parametrize("robot", ["tabletop", "flying_tool"])
+def test_the_robot_holds_before_the_suite_ends(robot, tmp_path):
+    options = argparse.Namespace(ends=len(WAYS), seed=1, robot=robot, ways=WAYS)
+    options.command, options.exit_codes = "", None
+    ends = Ends(options, tmp_path)
+    ends.run()
+    assert not ends.faults, ends.table()

@@ -1,0 +1,124 @@
+"""Every node and program ends on a signal: its exit code, no traceback, whatever it was doing."""
+
+import os
+import random
+import signal
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from ament_index_python.packages import get_package_prefix
+from conftest import ALL_NODES
+
+from vima_ros.program import END_WITH
+
+PROGRAMS = Path(get_package_prefix("vima_ros")) / "lib" / "vima_ros"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# What a program needs to run for longer than the test takes.
+ARGUMENTS = {
+    "assets": ["seen"],
+    "calibrate": ["view", "front", "--topic", "front/image_raw", "--out", "{out}/view.yaml"],
+    "convert_checkpoint": ["absent", "absent"],
+    "demo": ["--out", "{out}"],
+    "bench": ["episode", "--out", "{out}"],
+    "demonstrate": ["--out", "{out}", "--episodes", "1000"],
+    "evaluate": ["--seeds", "1000", "--out", "{out}"],
+    "evaluate_detector": ["--frames", "1000", "--out", "{out}"],
+    "oracle": ["--out", "{out}"],
+    "replay": ["{out}"],
+    "send_prompt": ["Put the {a} into the {b}.", "--watch"],
+    "sim": ["--out", "{out}"],
+    "train_detector": ["--data", "{out}", "--out", "{out}"],
+    "train_policy": ["--data", "{out}", "--out", "{out}"],
+}
+
+
+def end(name: str, number: signal.Signals, moment: float, out: Path) -> tuple[int, str, bool]:
+    """Exit code and output of a program signalled at ``moment`` [s], and whether it ran then."""
+    out.mkdir()
+    arguments = [a.replace("{out}", str(out)) for a in ARGUMENTS.get(name, [])]
+    process = subprocess.Popen(
+        [PROGRAMS / name, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=out,
+        start_new_session=True,
+    )
+    try:
+        threading.Event().wait(moment)
+        ran = process.poll() is None
+        if ran and number == signal.SIGINT:
+            os.killpg(process.pid, number)  # as a terminal does, to workers and nodes too
+        elif ran:
+            process.send_signal(number)
+        output = process.communicate(timeout=60)[0]
+    finally:
+        process.kill()
+        process.wait()
+    return process.returncode, output, ran
+
+
+def test_all_are_there():
+    assert {p.name for p in PROGRAMS.iterdir()} == {*ALL_NODES, *ARGUMENTS}
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda s: s.name)
+def test_ends_by_a_signal_at_a_random_moment(number, tmp_path):
+    pick = random.Random(number)
+    names = sorted({*ALL_NODES, *ARGUMENTS})
+    with ThreadPoolExecutor(4) as pool:
+        running = {
+            name: pool.submit(end, name, number, pick.uniform(0.4, 5.0), tmp_path / name)
+            for name in names
+        }
+    for name, future in running.items():
+        code, output, ran = future.result()
+        assert "Traceback" not in output, (name, output)
+        expected = {0} if name in ALL_NODES else {128 + number}
+        if f"{name}: " in output:  # it was about to end for a reason of its own
+            expected |= {1, 2, -number}
+        if ran:
+            assert code in expected, (name, code, output)
+
+
+def test_a_node_ends_with_the_process_that_it_was_told_to_end_with(tmp_path):
+    starter = subprocess.Popen(["sleep", "1000"])
+    node = subprocess.Popen(
+        [PROGRAMS / "prompt"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, END_WITH: str(starter.pid)},
+    )
+    try:
+        with pytest.raises(subprocess.TimeoutExpired):
+            node.wait(2.0)
+        starter.kill()
+        starter.wait()
+        output = node.communicate(timeout=30)[0]
+    finally:
+        starter.kill()
+        node.kill()
+        node.wait()
+    assert node.returncode == 0
+    assert "Traceback" not in output
+
+
+def test_a_node_whose_starter_is_gone_already_ends_at_once():
+    starter = subprocess.Popen(["true"])
+    starter.wait()
+    node = subprocess.run(
+        [PROGRAMS / "prompt"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, END_WITH: str(starter.pid)},
+        check=False,
+    )
+    assert node.returncode == 0, node.stderr
