@@ -1,0 +1,70 @@
+"""An unexpected error in a callback of the arm node holds the robot; the node lives on."""
+
+import contextlib
+import threading
+
+import rclpy
+from geometry_msgs.msg import Pose
+from rclpy.executors import ExternalShutdownException
+
+from vima_msgs.msg import ArmCommand, ArmState, PolicyAction
+from vima_ros.nodes.arm import ArmNode
+from vima_ros.nodes.client import Client
+
+
+class BrokenArmNode(ArmNode):
+    """Fails on what the robot reports with the message "break"."""
+
+    def _on_arm_state(self, message):
+        if message.message == "break":
+            raise RuntimeError("broken on purpose")
+        super()._on_arm_state(message)
+
+
+def at(x, y):
+    pose = Pose()
+    pose.position.x, pose.position.y, pose.orientation.w = x, y, 1.0
+    return pose
+
+
+def spin(node):
+    with contextlib.suppress(ExternalShutdownException):
+        rclpy.spin(node)
+
+
+def test_an_error_in_a_callback_holds_what_is_under_way():
+    rclpy.init(args=["arm", "--ros-args", "-r", "__ns:=/broken", "-p", "dry_run:=false"])
+    node = BrokenArmNode()
+    node.trigger_configure()
+    node.trigger_activate()
+    thread = threading.Thread(target=spin, args=(node,))
+    thread.start()
+    try:
+        with Client("robot", "/broken") as robot:
+            commands = robot.listen(ArmCommand, "arm_command")
+            states = robot.listen(ArmState, "arm_state")
+            reports = robot.publisher(ArmState, "arm_state")
+            actions = robot.publisher(PolicyAction, "action")
+            robot.wait_until(
+                lambda: actions.get_subscription_count() and reports.get_subscription_count() > 1,
+                "the arm node",
+            )
+            action = PolicyAction(prompt_id="test", pose0=at(0.5, 0.1), pose1=at(0.5, -0.1))
+            action.observation_stamp = robot.node.get_clock().now().to_msg()
+            actions.publish(action)
+            command = commands.wait(lambda m: m.waypoints, 15, "motion")
+            reports.publish(ArmState(state=ArmState.EXECUTING, command_id=command.command_id))
+            reports.publish(ArmState(state=ArmState.EXECUTING, message="break"))
+            commands.wait(lambda m: not m.waypoints, 15, "hold")
+            stop = states.wait(lambda m: m.judged and m.state == ArmState.STOPPED, 15, "stop")
+            assert "unexpected error" in stop.message
+            before = states.count
+            action.step = 1
+            actions.publish(action)
+            refusal = states.wait(lambda m: m.judged, 15, "refusal", before)
+            assert (refusal.state, refusal.code) == (ArmState.REFUSED, "STOPPED")
+    finally:
+        node.stop_spinning("end of the test")
+        thread.join()
+        node.end()
+        node.destroy_node()
