@@ -28,7 +28,7 @@ def unreachable(reason: str) -> VimaError:
 
 
 class ArmModel:
-    """An arm at a table: its URDF's root is base_link, its poses are in the table frame.
+    """An arm at a table. Its URDF is rooted where it likes, its poses are in the table frame.
 
     Joints are arrays (n,) [rad] in the order of ``joint_names``. A pose is that of the tool tip in
     the table frame, whose plane z = 0 the arm keeps above; its quaternion is the turn of the tool
@@ -37,11 +37,13 @@ class ArmModel:
     """
 
     def __init__(
-        self, model: Any, geometry: Any, tip: int, home: Sequence[float], table: Transform
+        self, model: Any, geometry: Any, tip: int, home: Sequence[float], table: Any
     ) -> None:
-        """As ``from_urdf`` builds it: Pinocchio's model and geometry, the tip's frame index."""
-        self._pin = _pinocchio()
-        self._table_from_base = _placement_of(self._pin, table.inverse())
+        """As ``from_urdf`` builds it: Pinocchio's model and geometry, the tip's frame index.
+
+        ``table``: Pinocchio's placement of the table in the model's root.
+        """
+        self._pin, self._table_from_root = _pinocchio(), table.inverse()
         self._model, self._data, self._tip = model, model.createData(), tip
         self.joint_names = tuple(model.names)[1:]
         self.lower, self.upper = model.lowerPositionLimit, model.upperPositionLimit
@@ -58,11 +60,12 @@ class ArmModel:
         home: Sequence[float] = UR5E_HOME,
         tool_length: float = 0.0,
         table: Transform | None = None,
+        base_frame: str = "base_link",
     ) -> ArmModel:
         """Read an arm. The tip lies ``tool_length`` [m] along the z axis of ``tip_frame``.
 
         ``home``: joints [rad] whose branch (elbow up, wrist out) all solutions keep to. ``table``:
-        pose of the table in base_link, the URDF's root; None: the table's frame is base_link.
+        pose of the table in ``base_frame``, a link that no joint moves; None: they are the same.
 
         Raises VimaError: NOT_INSTALLED without Pinocchio, BAD_ROBOT for a file, frame or home that
         cannot be used.
@@ -81,14 +84,21 @@ class ArmModel:
                 f"home has {len(home)} joints, {path} {model.nv} that move; "
                 "valid: a number for each, joints with limits",
             )
-        if not model.existFrame(tip_frame):
-            frames = ", ".join(f.name for f in model.frames if f.type == pin.FrameType.BODY)
-            raise VimaError("BAD_ROBOT", f"{path} has no frame {tip_frame!r}; valid: {frames}")
-        tip = model.getFrameId(tip_frame)
+        for name in (tip_frame, base_frame):
+            if not model.existFrame(name):
+                frames = ", ".join(f.name for f in model.frames if f.type == pin.FrameType.BODY)
+                raise VimaError("BAD_ROBOT", f"{path} has no frame {name!r}; valid: {frames}")
+        tip, base = model.getFrameId(tip_frame), model.frames[model.getFrameId(base_frame)]
+        if base.parentJoint != 0:
+            raise VimaError(
+                "BAD_ROBOT",
+                f"base frame {base_frame!r} of {path} moves; valid: a link that is fixed",
+            )
         model.frames[tip].placement *= pin.SE3(np.eye(3), np.array([0.0, 0.0, tool_length]))
         table = table or Transform()
-        _add_collision_pairs(pin, model, geometry, np.array(home, dtype=np.float64), table)
-        arm = cls(model, geometry, tip, home, table)
+        in_root = base.placement * pin.SE3(table.rotation, table.translation)
+        _add_collision_pairs(pin, model, geometry, np.array(home, dtype=np.float64), in_root)
+        arm = cls(model, geometry, tip, home, in_root)
         try:
             arm.check(arm.home)
         except VimaError as error:
@@ -103,9 +113,9 @@ class ArmModel:
 
     def rates(self, joints: np.ndarray, twist: np.ndarray) -> np.ndarray:
         """Joint speeds (n,) for ``twist`` (6,) of the tip in the table frame [m/s, rad/s]."""
-        jacobian = self._jacobian(joints, self._pin.LOCAL_WORLD_ALIGNED)  # along base_link's axes
-        in_base = (np.reshape(twist, (2, 3)) @ self._table_from_base.rotation).ravel()
-        return np.linalg.lstsq(jacobian, in_base, rcond=None)[0]
+        jacobian = self._jacobian(joints, self._pin.LOCAL_WORLD_ALIGNED)  # along the root's axes
+        in_root = (np.reshape(twist, (2, 3)) @ self._table_from_root.rotation).ravel()
+        return np.linalg.lstsq(jacobian, in_root, rcond=None)[0]
 
     def tip_speed(self, joints: np.ndarray, rates: np.ndarray) -> float:
         """Of the tip [m/s] at joint speeds ``rates`` (n,)."""
@@ -204,8 +214,8 @@ class ArmModel:
     def _placement(self, joints: np.ndarray) -> Any:
         """The tip in the table frame."""
         self._pin.forwardKinematics(self._model, self._data, joints)
-        in_base = self._pin.updateFramePlacement(self._model, self._data, self._tip)
-        return self._table_from_base * in_base
+        in_root = self._pin.updateFramePlacement(self._model, self._data, self._tip)
+        return self._table_from_root * in_root
 
     def _jacobian(self, joints: np.ndarray, reference: Any) -> np.ndarray:
         return self._pin.computeFrameJacobian(
@@ -237,12 +247,8 @@ def _at(position: np.ndarray) -> str:
     return "({:.3f}, {:.3f}, {:.3f}) m in the table frame".format(*position)
 
 
-def _placement_of(pin: Any, transform: Transform) -> Any:
-    return pin.SE3(transform.rotation, transform.translation)
-
-
 def _add_collision_pairs(
-    pin: Any, model: Any, geometry: Any, home: np.ndarray, pose_of_table: Transform
+    pin: Any, model: Any, geometry: Any, home: np.ndarray, placement_of_table: Any
 ) -> None:
     """What must not touch: each link and the table, and any two links with a joint between them.
 
@@ -254,7 +260,7 @@ def _add_collision_pairs(
         pin.GeometryObject(
             name="the table_0",
             parent_joint=0,
-            placement=_placement_of(pin, pose_of_table) * slab,
+            placement=placement_of_table * slab,
             collision_geometry=_box(10.0, 10.0, 1.0),
         )
     )

@@ -98,8 +98,8 @@ class ArmParameters:
     sweep_speed: float = parameter("tool tip while sweeping [m/s]", low=0.01, high=1)
     grip_time: float = parameter("wait for suction to build up or fade [s]", low=0, high=10)
     urdf: str = parameter(
-        "the arm: a URDF in config/robots, or a path; empty: waypoints only, the robot itself "
-        "finds its joints (vima_msgs, README.md)",
+        "the arm: a URDF in config/robots, or a path, with a link of base_frame's name; empty: "
+        "waypoints only, the robot itself finds its joints (vima_msgs, README.md)",
         read_only=True,
     )
     tip_frame: str = parameter("frame of the URDF that holds the tool", read_only=True)

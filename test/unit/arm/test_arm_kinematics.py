@@ -129,6 +129,20 @@ def test_a_table_that_is_turned_and_tilted_is_reached_as_a_level_one(place, yaw,
     np.testing.assert_allclose(matrix(arm.tip_pose(joints)), matrix(there), atol=1e-8)
 
 
+def test_where_the_urdf_is_rooted_does_not_matter(tmp_path):
+    """As ur_description's, which hangs base_link into a world."""
+    world = """<link name="world"/><joint name="base_joint" type="fixed"><parent link="world"/>
+      <child link="base_link"/><origin xyz="0.3 -2 0.7" rpy="0 0 1.5"/></joint></robot>"""
+    rooted = tmp_path / "rooted.urdf"
+    rooted.write_text(ur5e.URDF.read_text().replace("</robot>", world))
+    arm = ArmModel.from_urdf(rooted, table=ur5e.TABLE)
+    goal = down((0.5, 0.2, 0.1), 0.4)
+    joints = arm.inverse(goal, arm.home)
+    np.testing.assert_allclose(joints, MODEL.inverse(goal, MODEL.home), atol=1e-8)
+    np.testing.assert_allclose(matrix(arm.tip_pose(joints)), ur5e.tip(joints), atol=1e-9)
+    assert "below the table" in refusal(arm.check, np.array([0, 0.3, 0.5, -2.37, -1.57, 0]))
+
+
 def test_a_table_that_the_arm_stands_in_at_home_is_refused():
     with pytest.raises(VimaError, match=r"home: .*table") as caught:
         ArmModel.from_urdf(ur5e.URDF, table=Transform((0.0, 0.0, 0.45)))
@@ -223,6 +237,8 @@ def test_where_the_arm_must_not_be_has_a_reason(joints, reason):
     [
         ({"path": "nowhere.urdf"}, "nowhere.urdf"),
         ({"tip_frame": "hand"}, "tool_tip"),
+        ({"base_frame": "base"}, "no frame 'base'; valid: base_link"),
+        ({"base_frame": "forearm_link"}, "moves; valid: a link that is fixed"),
         ({"home": (0.0,) * 5}, "5 joints"),
         ({"home": (0.0,) * 6}, "home: "),  # stretched out
     ],
