@@ -1,8 +1,9 @@
-"""Poses, quaternions and the workspace. Metres and radians, base frame, xyzw (REP 103)."""
+"""Poses, rigid transforms, quaternions and the workspace. Metres, radians, xyzw (REP 103)."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -41,7 +42,7 @@ def _wrap(angle: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Pose:
-    """``position`` (3,) float64 [m] and ``quaternion`` (4,) float64 xyzw, in the base frame.
+    """``position`` (3,) float64 [m], ``quaternion`` (4,) float64 xyzw; in which frame, users say.
 
     The quaternion is kept as it is given: the policy's is neither exact nor of unit length.
     """
@@ -65,9 +66,100 @@ class Pose:
         return bool(np.isfinite(self.position).all() and np.isfinite(self.quaternion).all())
 
 
+@dataclass(frozen=True, eq=False)
+class Transform:
+    """Rigid transform; as the pose of a frame B in a frame A it takes coordinates in B to A.
+
+    ``translation`` (3,) float64 [m]: B's origin in A. ``quaternion`` (4,) float64 xyzw, of unit
+    length: B's rotation in A. The default is the identity. ``a_from_b @ b_from_c`` is a_from_c.
+
+    Raises VimaError (INVALID_VALUE) for another shape, numbers that are not finite, or a
+    quaternion that is not of unit length.
+    """
+
+    translation: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    quaternion: np.ndarray = field(default_factory=lambda: quaternion_from_yaw(0.0))
+
+    def __post_init__(self) -> None:
+        pose = Pose(self.translation, self.quaternion)
+        if not (pose.is_finite and abs(np.linalg.norm(pose.quaternion) - 1.0) < 1e-6):
+            raise VimaError(
+                "INVALID_VALUE",
+                f"transform by {pose.position.tolist()} m, quaternion xyzw "
+                f"{pose.quaternion.tolist()}; valid: finite numbers, a quaternion of length 1",
+            )
+        object.__setattr__(self, "translation", pose.position)
+        object.__setattr__(self, "quaternion", pose.quaternion)
+
+    @classmethod
+    def from_xyz_rpy(cls, xyz: Sequence[float], rpy: Sequence[float]) -> Transform:
+        """Return the transform of a URDF origin: ``xyz`` (3,) [m], ``rpy`` (3,) [rad].
+
+        Roll about x, then pitch about y, then yaw about z, all about the fixed axes of A.
+
+        Raises VimaError (INVALID_VALUE) unless both are three finite numbers.
+        """
+        given = np.array([*xyz, *rpy], dtype=np.float64)
+        if len(xyz) != 3 or len(rpy) != 3 or not np.isfinite(given).all():
+            raise VimaError(
+                "INVALID_VALUE",
+                f"xyz {list(xyz)} m, rpy {list(rpy)} rad; valid: three finite numbers each",
+            )
+        (sr, sp, sy), (cr, cp, cy) = np.sin(given[3:] / 2.0), np.cos(given[3:] / 2.0)
+        roll, pitch, yaw = (sr, 0.0, 0.0, cr), (0.0, sp, 0.0, cp), (0.0, 0.0, sy, cy)
+        return cls(given[:3], _product(_product(yaw, pitch), roll))
+
+    @property
+    def rotation(self) -> np.ndarray:
+        """Rotation matrix (3, 3): its columns are B's axes in A."""
+        x, y, z, w = self.quaternion
+        return np.array(
+            [
+                [1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - z * w), 2.0 * (x * z + y * w)],
+                [2.0 * (x * y + z * w), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - x * w)],
+                [2.0 * (x * z - y * w), 2.0 * (y * z + x * w), 1.0 - 2.0 * (x * x + y * y)],
+            ]
+        )
+
+    def apply(self, points: np.ndarray) -> np.ndarray:
+        """Return points (..., 3) [m], given in B, in A."""
+        return np.asarray(points, dtype=np.float64) @ self.rotation.T + self.translation
+
+    def apply_to_pose(self, pose: Pose) -> Pose:
+        """Return a pose, given in B, in A; its quaternion keeps its length.
+
+        Of a pose that is not finite the result is not finite either.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            return Pose(self.apply(pose.position), _product(self.quaternion, pose.quaternion))
+
+    def inverse(self) -> Transform:
+        """Return the transform from A to B."""
+        turn_back = Transform(quaternion=self.quaternion * (-1.0, -1.0, -1.0, 1.0))
+        return Transform(-turn_back.apply(self.translation), turn_back.quaternion)
+
+    def __matmul__(self, other: Transform) -> Transform:
+        return Transform(
+            self.apply(other.translation), _product(self.quaternion, other.quaternion)
+        )
+
+
+def _product(p: Iterable[float], q: Iterable[float]) -> np.ndarray:
+    """Quaternion (4,) xyzw of the rotation by ``q``, then by ``p``."""
+    (px, py, pz, pw), (qx, qy, qz, qw) = p, q
+    return np.array(
+        [
+            pw * qx + px * qw + py * qz - pz * qy,
+            pw * qy - px * qz + py * qw + pz * qx,
+            pw * qz + px * qy - py * qx + pz * qw,
+            pw * qw - px * qx - py * qy - pz * qz,
+        ]
+    )
+
+
 @dataclass(frozen=True)
 class Workspace:
-    """The rectangle on the table that the policy's fractions span [m], base frame.
+    """The rectangle on the table that the policy's fractions span [m], table frame.
 
     The default is VIMA-Bench's: x in [0.25, 0.75], y in [-0.5, 0.5].
     """

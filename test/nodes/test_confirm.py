@@ -74,6 +74,7 @@ def test_nothing_moves_before_the_yes_and_what_was_shown_moves_after_it(careful,
     goal, request = careful.ask()
     assert careful.sent(request) == []
     assert len(request.waypoints) == 6
+    assert request.header.frame_id == "table"
     assert "pick_place from (" in request.text
     if way == "service":
         assert careful.answer(request.command_id, True).success

@@ -22,7 +22,7 @@ short = st.one_of(st.floats(0, 1, width=32), st.floats(width=32))
 @st.composite
 def actions(draw):
     action = PolicyAction(prompt_id=draw(st.text("ab/{}", max_size=4)))
-    action.header.frame_id = draw(st.sampled_from(["", "base_link", "base_link", "moon"]))
+    action.header.frame_id = draw(st.sampled_from(["", "table", "table", "base_link", "moon"]))
     action.primitive = draw(st.sampled_from([0, 0, 1, 2, 255]))
     for pose in (action.pose0, action.pose1):
         p, q = pose.position, pose.orientation

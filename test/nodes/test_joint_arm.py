@@ -17,7 +17,15 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from visualization_msgs.msg import MarkerArray
 
-from vima_msgs.msg import ArmState, PolicyAction, Prompt, PromptAsset, TaskStatus, ToolCommand
+from vima_msgs.msg import (
+    ArmCommand,
+    ArmState,
+    PolicyAction,
+    Prompt,
+    PromptAsset,
+    TaskStatus,
+    ToolCommand,
+)
 from vima_msgs.srv import GetTaskStatus, LoadTask
 from vima_ros.arm.kinematics import UR5E_HOME
 from vima_ros.nodes import conversions, images, qos
@@ -30,6 +38,7 @@ pytest.importorskip("pinocchio", reason="the joint-level arm needs pip install p
 
 NODES = ["arm", "tabletop"]
 ENDED = (ArmState.SUCCEEDED, ArmState.REFUSED, ArmState.ABORTED, ArmState.STOPPED)
+PEDESTAL = 0.22  # base_link is so high above the table [m]
 BEYOND = (0.95, 0.45)  # inside the workspace we set, not within reach
 
 
@@ -73,6 +82,7 @@ class Cell:
         self.markers = client.listen(MarkerArray, "markers")
         self.tasks = client.listen(TaskStatus, "task_status", qos.LATCHED)
         self.sent = client.listen(JointTrajectory, "joint_trajectory")
+        self.commands = client.listen(ArmCommand, "arm_command")
         self.actions = client.publisher(PolicyAction, "action")
         self.trajectories = client.publisher(JointTrajectory, "joint_trajectory")
         self.tools = client.publisher(ToolCommand, "tool_command")
@@ -165,7 +175,7 @@ def at(x, y, yaw=0.0) -> Pose:
 
 
 def test_the_object_is_carried_by_joint_trajectories(cell):
-    sent, moved = cell.sent.count, cell.joints.count
+    sent, moved, before = cell.sent.count, cell.joints.count, cell.commands.count
     state = cell.send(cell.action(cell.where("red_block"), (0.35, -0.35, 1.0)))
     assert (state.state, state.code) == (ArmState.SUCCEEDED, ArmState.OK)
     assert math.dist(cell.where("red_block"), (0.35, -0.35)) < 0.005
@@ -175,6 +185,14 @@ def test_the_object_is_carried_by_joint_trajectories(cell):
     reported = cell.joints.messages[moved:]
     assert len({tuple(m.position) for m in reported}) > 50
     assert all(len(m.velocity) == 6 for m in reported)
+    command = cell.commands.messages[before]
+    heights = [waypoint.pose.position.z for waypoint in command.waypoints]
+    assert command.header.frame_id == "base_link"
+    assert heights == pytest.approx([z - PEDESTAL for z in [0.32, 0.002, 0.32] * 2])
+    last, tool = command.waypoints[-1].pose.position, cell.next_state()
+    assert tool.header.frame_id == "base_link"
+    place = tool.tool_pose.position
+    assert math.dist((place.x, place.y, place.z), (last.x, last.y, last.z)) < 0.002
 
 
 def test_stop_in_mid_motion_holds_arm_and_object(cell):
@@ -182,13 +200,15 @@ def test_stop_in_mid_motion_holds_arm_and_object(cell):
     before = cell.states.count
     action = cell.action(cell.where("red_block"), (0.35, 0.35))
     cell.actions.publish(action)
-    cell.states.wait(lambda m: m.holding and m.tool_pose.position.z > 0.2, 30, "lift", before)
+    cell.states.wait(
+        lambda m: m.holding and m.tool_pose.position.z > 0.2 - PEDESTAL, 30, "lift", before
+    )
     assert cell.client.call(Trigger, "stop", Trigger.Request()).success
     assert cell.ended(action, before).state == ArmState.STOPPED
     stopped = cell.at_rest()
     state = cell.next_state()
     assert state.holding
-    assert state.tool_pose.position.z > 0.15
+    assert state.tool_pose.position.z > 0.15 - PEDESTAL
     assert cell.next_state().holding
     assert cell.posture() == pytest.approx(stopped, abs=1e-3)
     assert cell.send(cell.action((0.5, 0.0), (0.4, 0.0))).code == "STOPPED"

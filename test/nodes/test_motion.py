@@ -91,14 +91,21 @@ def yaw_of(pose):
 def test_the_object_under_the_tool_is_carried_and_turned(robot):
     before = robot.where("red_block")
     start = (before.position.x, before.position.y)
-    action = robot.action(start, (0.35, 0.0 - 0.35, math.pi / 3))
+    action, began = robot.action(start, (0.35, 0.0 - 0.35, math.pi / 3)), robot.states.count
     state = robot.send(action)
     assert state.state == ArmState.SUCCEEDED, state.message
     after = robot.where("red_block")
     assert math.dist((after.position.x, after.position.y), (0.35, -0.35)) < 0.01
     turned = math.remainder(yaw_of(after) - yaw_of(before), 2 * math.pi)
     assert turned == pytest.approx(math.pi / 3, abs=0.05)
-    assert len(robot.waypoints_sent(action)) == 6
+    sent = robot.waypoints_sent(action)
+    assert [w.pose.position.z for w in sent] == [0.32, 0.002, 0.32] * 2  # base_link is the table
+    assert robot.commands.messages[-1].header.frame_id == "base_link"
+    tool = robot.states.wait(
+        lambda m: m.state == ArmState.SUCCEEDED and not m.judged, 15, "the robot's word", began
+    )
+    assert tool.header.frame_id == "base_link"
+    assert tool.tool_pose.position.z == pytest.approx(0.32, abs=0.002)
 
 
 def test_a_failed_pick_is_said_and_changes_nothing(robot):

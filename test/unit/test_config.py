@@ -119,6 +119,14 @@ def test_policy_and_arm_agree_on_the_workspace(robot):
 
 
 @pytest.mark.parametrize("robot", [None, *ROBOTS])
+def test_the_nodes_agree_on_the_frames(robot):
+    values = with_robot(robot) if robot else defaults()
+    assert values["policy"]["table_frame"] == values["arm"]["table_frame"]
+    for name in ("base_frame", "table_frame", "table_xyz", "table_rpy"):
+        assert values["tabletop"][name] == values["arm"][name]
+
+
+@pytest.mark.parametrize("robot", [None, *ROBOTS])
 def test_the_manager_brings_up_existing_nodes_each_once(robot):
     names = (with_robot(robot) if robot else defaults())["manager"]["nodes"]
     assert len(names) == len(set(names))

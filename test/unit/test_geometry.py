@@ -6,7 +6,13 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from vima_ros.errors import VimaError
-from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw, yaw_from_quaternion
+from vima_ros.geometry import (
+    Pose,
+    Transform,
+    Workspace,
+    quaternion_from_yaw,
+    yaw_from_quaternion,
+)
 
 angles = st.floats(-math.pi, math.pi)
 components = st.floats(-2, 2)
@@ -131,6 +137,88 @@ def test_a_pose_is_finite_when_all_seven_numbers_are(bad):
         numbers = np.zeros(7)
         numbers[index] = bad
         assert not Pose(numbers[:3], numbers[3:]).is_finite
+
+
+# --- rigid transforms
+
+triples = st.tuples(points, points, points)
+turns = st.tuples(*[st.floats(-7, 7)] * 3)
+transforms = st.builds(Transform.from_xyz_rpy, triples, turns)
+poses = st.builds(Pose, triples, st.tuples(*[components] * 4))
+
+
+def about(axis, angle):
+    """Rotation matrix (3, 3) about x (0), y (1) or z (2) [rad]."""
+    i, j = (axis + 1) % 3, (axis + 2) % 3
+    matrix = np.eye(3)
+    matrix[i, i] = matrix[j, j] = math.cos(angle)
+    matrix[i, j], matrix[j, i] = -math.sin(angle), math.sin(angle)
+    return matrix
+
+
+@given(triples, turns, triples)
+def test_roll_pitch_and_yaw_turn_about_fixed_axes_in_this_order(xyz, rpy, point):
+    """As the origin of a URDF joint."""
+    moved = np.array(point)
+    for axis in range(3):
+        moved = about(axis, rpy[axis]) @ moved
+    got = Transform.from_xyz_rpy(xyz, rpy).apply(np.array(point))
+    np.testing.assert_allclose(got, moved + xyz, atol=1e-9)
+
+
+@given(transforms, poses, st.lists(triples, min_size=1, max_size=4))
+def test_a_transform_and_its_inverse_lead_back(transform, pose, there):
+    back = transform.inverse().apply(transform.apply(np.array(there)))
+    np.testing.assert_allclose(back, there, atol=1e-9)
+    again = transform.inverse().apply_to_pose(transform.apply_to_pose(pose))
+    np.testing.assert_allclose(again.position, pose.position, atol=1e-9)
+    np.testing.assert_allclose(again.quaternion, pose.quaternion, atol=1e-9)
+
+
+@given(transforms, transforms, poses)
+def test_composed_transforms_act_one_after_the_other(a, b, pose):
+    one, two = (a @ b).apply_to_pose(pose), a.apply_to_pose(b.apply_to_pose(pose))
+    np.testing.assert_allclose(one.position, two.position, atol=1e-9)
+    np.testing.assert_allclose(one.quaternion, two.quaternion, atol=1e-9)
+    np.testing.assert_allclose((a @ b).apply(pose.position), two.position, atol=1e-9)
+
+
+@given(transforms, turns)
+def test_the_pose_of_a_frame_turns_with_the_transform(transform, rpy):
+    turned = Transform.from_xyz_rpy((0, 0, 0), rpy)
+    pose = transform.apply_to_pose(Pose((0, 0, 0), turned.quaternion))
+    np.testing.assert_allclose(pose.position, transform.translation)
+    got = Transform(quaternion=pose.quaternion).rotation
+    np.testing.assert_allclose(got, transform.rotation @ turned.rotation, atol=1e-9)
+
+
+@given(poses)
+def test_the_identity_changes_nothing_at_all(pose):
+    same = Transform().apply_to_pose(pose)
+    np.testing.assert_array_equal(same.position, pose.position)
+    np.testing.assert_array_equal(same.quaternion, pose.quaternion)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_pose_that_is_not_finite_stays_so_and_nothing_is_warned(bad):
+    pose = Pose((bad, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
+    assert not Transform.from_xyz_rpy((1, 2, 3), (1, 2, 3)).apply_to_pose(pose).is_finite
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Transform.from_xyz_rpy((0, 0), (0, 0, 0)),
+        lambda: Transform.from_xyz_rpy((0, 0, 0), (0, 0, 0, 0)),
+        lambda: Transform.from_xyz_rpy((0, math.nan, 0), (0, 0, 0)),
+        lambda: Transform((0, 0, 0), (0, 0, 0, 2)),
+        lambda: Transform((0, 0, math.inf)),
+    ],
+)
+def test_what_is_no_rigid_transform_is_refused(make):
+    with pytest.raises(VimaError, match="valid: ") as caught:
+        make()
+    assert caught.value.code == "INVALID_VALUE"
 
 
 @given(workspaces, points, points)

@@ -11,16 +11,18 @@ from vima_ros.arm.kinematics import ArmModel
 from vima_ros.arm.motion import plan_waypoints
 from vima_ros.arm.timing import JointLimits
 from vima_ros.arm.trajectory import plan_trajectory
-from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
+from vima_ros.geometry import Pose, Transform, Workspace, quaternion_from_yaw
 from vima_ros.specs import Primitive
 
 
-def planning_times(urdf: Path, count: int = 60, seed: int = 0) -> list[float]:
+def planning_times(urdf: Path, table: Transform, count: int = 60, seed: int = 0) -> list[float]:
     """Of ``count`` random primitives all over the workspace, each from where the last ended [s].
 
-    Raises VimaError as ``ArmModel.from_urdf`` and ``plan_trajectory``.
+    ``table``: its pose in base_link. Raises VimaError as ``ArmModel.from_urdf`` and
+    ``plan_trajectory``.
     """
-    model, rng, workspace = ArmModel.from_urdf(urdf), np.random.default_rng(seed), Workspace()
+    model = ArmModel.from_urdf(urdf, table=table)
+    rng, workspace = np.random.default_rng(seed), Workspace()
     joints, times = model.home, []
     for _ in range(count):
         places = rng.uniform(workspace.low, workspace.high, (2, 2))

@@ -88,7 +88,7 @@ class Execution:
         if self._wait > 0.0 or (self._must_hold and not robot.holding and self._wait > -PATIENCE):
             return None
         if self._must_hold and not robot.holding:
-            place = "x {:.3f}, y {:.3f}, z {:.3f} m".format(
+            place = "x {:.3f}, y {:.3f}, z {:.3f} m in the table frame".format(
                 *self._model.tip_pose(robot.joints).position
             )
             self._end = Outcome("NOT_PICKED", f"suction found nothing to hold at {place}")

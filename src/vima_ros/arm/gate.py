@@ -20,7 +20,7 @@ ROUNDING = 1e-6  # of speeds and heights, which messages carry in single precisi
 
 @dataclass(frozen=True)
 class Request:
-    """An action that wants to become motion.
+    """An action that wants to become motion; its poses are in the table frame.
 
     ``prompt_id``: of the episode. ``observation_stamp``: when the cameras took what it was decided
     on; ``view_stamps``: of its front and its top view, both 0 where no cameras were asked (an
@@ -66,11 +66,12 @@ class JointRange:
 
 @dataclass(frozen=True)
 class Limits:
-    """What the gate allows.
+    """What the gate allows. All places are in the table frame.
 
     ``max_age`` of the observation and ``sync_slop`` between its views [s]; ``min_confidence`` of
     every bin, 0 to 1; ``max_speed`` of the tool [m/s]; ``lowest`` and ``highest`` the tool tip may
-    be [m]; ``max_reach`` of the tool tip from the base frame's origin [m], 0: not checked.
+    be, in z [m]; ``max_reach`` of the tool tip from ``base_position`` [m], 0: not checked, where
+    ``base_position`` is the origin of base_link [m].
     """
 
     workspace: Workspace = field(default_factory=Workspace)
@@ -82,6 +83,7 @@ class Limits:
     lowest: float = 0.0
     highest: float = 0.6
     max_reach: float = 0.0
+    base_position: tuple[float, float, float] = (0.0, 0.0, 0.0)
     joints: JointRange | None = None
 
     def told(self) -> dict[str, object]:
@@ -176,7 +178,8 @@ def _check_inside(pose: Pose, name: str, workspace: Workspace) -> None:
     if not workspace.contains(x, y):
         raise _refusal(
             GateCode.OUTSIDE_WORKSPACE,
-            f"{name} at ({x:.3f}, {y:.3f}) m; valid: from {workspace.low} to {workspace.high} m",
+            f"{name} at ({x:.3f}, {y:.3f}) m in the table frame; valid: from {workspace.low} to "
+            f"{workspace.high} m",
         )
 
 
@@ -216,11 +219,12 @@ def _check_age(request: Request, world: ArmWorld, limits: Limits) -> None:
 def _check_waypoint(waypoint: Waypoint, limits: Limits) -> None:
     _check_inside(waypoint.pose, "a waypoint", limits.workspace)
     position = waypoint.pose.position
-    z, reach = float(position[2]), float(np.linalg.norm(position))
+    z, reach = float(position[2]), math.dist(position, limits.base_position)
     if not limits.lowest - ROUNDING <= z <= limits.highest + ROUNDING:
         raise _refusal(
             GateCode.OUTSIDE_WORKSPACE,
-            f"a waypoint at z = {z:.3f} m; valid: from {limits.lowest} to {limits.highest} m",
+            f"a waypoint at z = {z:.3f} m in the table frame; valid: from {limits.lowest} to "
+            f"{limits.highest} m",
         )
     if 0 < limits.max_reach < reach:
         raise _refusal(

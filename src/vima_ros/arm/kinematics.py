@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vima_ros.errors import GateCode, VimaError
-from vima_ros.geometry import Pose
+from vima_ros.geometry import Pose, Transform
 
 # Tool straight down, upper arm up, forearm forward, wrist outward: the branch "elbow up" [rad]
 UR5E_HOME = (0.0, -math.pi / 2, math.pi / 2, -math.pi / 2, -math.pi / 2, 0.0)
@@ -28,16 +28,22 @@ def unreachable(reason: str) -> VimaError:
 
 
 class ArmModel:
-    """An arm whose base stands at the base frame's origin, above a table at z = 0.
+    """An arm at a table. Its URDF is rooted where it likes, its poses are in the table frame.
 
     Joints are arrays (n,) [rad] in the order of ``joint_names``. A pose is that of the tool tip in
-    the base frame; its quaternion is the turn of the tool from pointing straight down with its x
-    axis along the base's, as in ``motion.Waypoint``. Not for two threads at once.
+    the table frame, whose plane z = 0 the arm keeps above; its quaternion is the turn of the tool
+    from pointing straight down with its x axis along the table's, as in ``motion.Waypoint``. Not
+    for two threads at once.
     """
 
-    def __init__(self, model: Any, geometry: Any, tip: int, home: Sequence[float]) -> None:
-        """As ``from_urdf`` builds it: Pinocchio's model and geometry, the tip's frame index."""
-        self._pin = _pinocchio()
+    def __init__(
+        self, model: Any, geometry: Any, tip: int, home: Sequence[float], table: Any
+    ) -> None:
+        """As ``from_urdf`` builds it: Pinocchio's model and geometry, the tip's frame index.
+
+        ``table``: Pinocchio's placement of the table in the model's root.
+        """
+        self._pin, self._table_from_root = _pinocchio(), table.inverse()
         self._model, self._data, self._tip = model, model.createData(), tip
         self.joint_names = tuple(model.names)[1:]
         self.lower, self.upper = model.lowerPositionLimit, model.upperPositionLimit
@@ -53,10 +59,13 @@ class ArmModel:
         tip_frame: str = "tool_tip",
         home: Sequence[float] = UR5E_HOME,
         tool_length: float = 0.0,
+        table: Transform | None = None,
+        base_frame: str = "base_link",
     ) -> ArmModel:
         """Read an arm. The tip lies ``tool_length`` [m] along the z axis of ``tip_frame``.
 
-        ``home``: joints [rad] whose branch (elbow up, wrist out) all solutions keep to.
+        ``home``: joints [rad] whose branch (elbow up, wrist out) all solutions keep to. ``table``:
+        pose of the table in ``base_frame``, a link that no joint moves; None: they are the same.
 
         Raises VimaError: NOT_INSTALLED without Pinocchio, BAD_ROBOT for a file, frame or home that
         cannot be used.
@@ -75,13 +84,21 @@ class ArmModel:
                 f"home has {len(home)} joints, {path} {model.nv} that move; "
                 "valid: a number for each, joints with limits",
             )
-        if not model.existFrame(tip_frame):
-            frames = ", ".join(f.name for f in model.frames if f.type == pin.FrameType.BODY)
-            raise VimaError("BAD_ROBOT", f"{path} has no frame {tip_frame!r}; valid: {frames}")
-        tip = model.getFrameId(tip_frame)
+        for name in (tip_frame, base_frame):
+            if not model.existFrame(name):
+                frames = ", ".join(f.name for f in model.frames if f.type == pin.FrameType.BODY)
+                raise VimaError("BAD_ROBOT", f"{path} has no frame {name!r}; valid: {frames}")
+        tip, base = model.getFrameId(tip_frame), model.frames[model.getFrameId(base_frame)]
+        if base.parentJoint != 0:
+            raise VimaError(
+                "BAD_ROBOT",
+                f"base frame {base_frame!r} of {path} moves; valid: a link that is fixed",
+            )
         model.frames[tip].placement *= pin.SE3(np.eye(3), np.array([0.0, 0.0, tool_length]))
-        _add_collision_pairs(pin, model, geometry, np.array(home, dtype=np.float64))
-        arm = cls(model, geometry, tip, home)
+        table = table or Transform()
+        in_root = base.placement * pin.SE3(table.rotation, table.translation)
+        _add_collision_pairs(pin, model, geometry, np.array(home, dtype=np.float64), in_root)
+        arm = cls(model, geometry, tip, home, in_root)
         try:
             arm.check(arm.home)
         except VimaError as error:
@@ -89,15 +106,16 @@ class ArmModel:
         return arm
 
     def tip_pose(self, joints: np.ndarray) -> Pose:
-        """Forward kinematics."""
+        """Forward kinematics: the tip in the table frame."""
         placement = self._placement(joints)
         turn = self._pin.Quaternion(placement.rotation @ self._down.T)
         return Pose(placement.translation, turn.coeffs())
 
     def rates(self, joints: np.ndarray, twist: np.ndarray) -> np.ndarray:
-        """Joint speeds (n,) for ``twist`` (6,) of the tip in the base frame [m/s, rad/s]."""
-        jacobian = self._jacobian(joints, self._pin.LOCAL_WORLD_ALIGNED)
-        return np.linalg.lstsq(jacobian, twist, rcond=None)[0]
+        """Joint speeds (n,) for ``twist`` (6,) of the tip in the table frame [m/s, rad/s]."""
+        jacobian = self._jacobian(joints, self._pin.LOCAL_WORLD_ALIGNED)  # along the root's axes
+        in_root = (np.reshape(twist, (2, 3)) @ self._table_from_root.rotation).ravel()
+        return np.linalg.lstsq(jacobian, in_root, rcond=None)[0]
 
     def tip_speed(self, joints: np.ndarray, rates: np.ndarray) -> float:
         """Of the tip [m/s] at joint speeds ``rates`` (n,)."""
@@ -194,8 +212,10 @@ class ArmModel:
                 raise unreachable(f"{link} would touch {other}")
 
     def _placement(self, joints: np.ndarray) -> Any:
+        """The tip in the table frame."""
         self._pin.forwardKinematics(self._model, self._data, joints)
-        return self._pin.updateFramePlacement(self._model, self._data, self._tip)
+        in_root = self._pin.updateFramePlacement(self._model, self._data, self._tip)
+        return self._table_from_root * in_root
 
     def _jacobian(self, joints: np.ndarray, reference: Any) -> np.ndarray:
         return self._pin.computeFrameJacobian(
@@ -224,10 +244,12 @@ def _box(width: float, depth: float, height: float) -> Any:
 
 
 def _at(position: np.ndarray) -> str:
-    return "({:.3f}, {:.3f}, {:.3f}) m".format(*position)
+    return "({:.3f}, {:.3f}, {:.3f}) m in the table frame".format(*position)
 
 
-def _add_collision_pairs(pin: Any, model: Any, geometry: Any, home: np.ndarray) -> None:
+def _add_collision_pairs(
+    pin: Any, model: Any, geometry: Any, home: np.ndarray, placement_of_table: Any
+) -> None:
     """What must not touch: each link and the table, and any two links with a joint between them.
 
     Links that share a joint always touch, and so do some others by design: those at home.
@@ -238,7 +260,7 @@ def _add_collision_pairs(pin: Any, model: Any, geometry: Any, home: np.ndarray) 
         pin.GeometryObject(
             name="the table_0",
             parent_joint=0,
-            placement=slab,
+            placement=placement_of_table * slab,
             collision_geometry=_box(10.0, 10.0, 1.0),
         )
     )
@@ -251,7 +273,7 @@ def _add_collision_pairs(pin: Any, model: Any, geometry: Any, home: np.ndarray) 
     at_home = [
         pair
         for pair, result in zip(geometry.collisionPairs, touching.collisionResults, strict=True)
-        if result.isCollision()
+        if result.isCollision() and table not in (pair.first, pair.second)
     ]
     for pair in at_home:
         geometry.removeCollisionPair(pair)

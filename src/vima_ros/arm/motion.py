@@ -16,8 +16,9 @@ from vima_ros.specs import Primitive
 class Waypoint:
     """One straight move of the tool tip, as in vima_msgs/ArmWaypoint.
 
-    ``pose``: tool tip in the base frame [m]; its quaternion is the turn of the tool from pointing
-    straight down with its own axes along the base's. ``until_contact``: the move ends early where
+    ``pose``: tool tip in the table frame [m], in an ArmCommand in base_link; its quaternion is the
+    turn of the tool from pointing straight down, against that frame's z, with its x axis along
+    the frame's. ``until_contact``: the move ends early where
     the tool, or what it carries, first touches something. ``tool_on``: suction from the end of
     this move on. ``max_speed`` [m/s]; ``dwell``: wait at the end of the move [s].
     """

@@ -103,8 +103,8 @@ def _plan(
             x, y, z = waypoint.pose.position
             yaw = math.degrees(yaw_from_quaternion(waypoint.pose.quaternion))
             raise unreachable(
-                f"waypoint {index + 1} of {len(waypoints)} at ({x:.3f}, {y:.3f}, {z:.3f}) m, "
-                f"yaw {yaw:.0f} degrees: {error}"
+                f"waypoint {index + 1} of {len(waypoints)} at ({x:.3f}, {y:.3f}, {z:.3f}) m in "
+                f"the table frame, yaw {yaw:.0f} degrees: {error}"
             ) from error
         segments.append(segment)
     return JointPlan(model.joint_names, tuple(segments))

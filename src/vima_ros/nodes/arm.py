@@ -21,6 +21,7 @@ from vima_ros.nodes.arm_parameters import ArmParameters
 from vima_ros.nodes.arm_services import ArmServices
 from vima_ros.nodes.arm_watch import ArmWatch
 from vima_ros.nodes.base import VimaNode, run
+from vima_ros.nodes.frames import Frames
 from vima_ros.nodes.joint_arm import JointArm
 
 ENDED = (ArmState.SUCCEEDED, ArmState.ABORTED, ArmState.STOPPED)
@@ -43,13 +44,16 @@ class ArmNode(VimaNode):
         """Create the handles."""
         self._seen: deque[str] = deque(maxlen=1000)
         p = self.parameters
+        self.frames = Frames(p)
         self.motion = Motion(self, self._hold_joints, self._nothing_waits)
         self._joints = None
         if p.urdf:
             self._joints = JointArm(
                 self, self._on_outcome, lambda: self._watch.heard("joint_states")
             )
-        self._limits = p.limits(self._joints.range if self._joints else None)
+        self._limits = p.limits(
+            self._joints.range if self._joints else None, self.frames.table_from_base.translation
+        )
         self._confirmer = Confirmer(self, p.confirm_timeout) if p.confirm else None
         self._watch = ArmWatch(self)
         self.listen(PolicyAction, "action", self._on_action, qos.RELIABLE)
@@ -72,7 +76,7 @@ class ArmNode(VimaNode):
     def _on_action(self, message: PolicyAction) -> None:
         command_id, began = conversions.action_id(message), time.perf_counter()
         try:
-            request = conversions.request_from_message(message, self.parameters.base_frame)
+            request = conversions.request_from_message(message, self.frames)
             approved = self._judge(request, self._world(), self._limits)
         except VimaError as error:
             self.motion.refuse(error, command_id)
@@ -121,9 +125,11 @@ class ArmNode(VimaNode):
         command = ArmCommand(
             command_id=request.command_id,
             planning_time=under_way.planning_time,
-            waypoints=conversions.waypoints_to_message(approved.waypoints),
+            waypoints=conversions.waypoints_to_message(
+                self.frames.waypoints_to_base(approved.waypoints)
+            ),
         )
-        command.header.frame_id = self.parameters.base_frame
+        command.header.frame_id = self.frames.base
         self.motion.publish(command)
         told = f"{len(approved.waypoints)} waypoints"
         if self._joints and approved.plan:
@@ -166,8 +172,8 @@ class ArmNode(VimaNode):
             self.motion.stop(f"the robot has stopped: {message.message}")
             return
         astray = ""
-        if message.state == ArmState.SUCCEEDED:
-            goal = under_way.approved.waypoints[-1].pose
+        if message.state == ArmState.SUCCEEDED and self._watch.in_base_frame(message):
+            goal = self.frames.base_from_table.apply_to_pose(under_way.approved.waypoints[-1].pose)
             astray = self._watch.astray(message.tool_pose, goal)
         if astray:
             self.motion.end(ArmState.ABORTED, ArmState.NOT_MOVED, astray, message.header.stamp)

@@ -44,7 +44,7 @@ class Confirmer:
 
     def _publish(self, message: ConfirmationRequest) -> None:
         message.header.stamp = self._node.get_clock().now().to_msg()
-        message.header.frame_id = self._node.parameters.base_frame
+        message.header.frame_id = self._node.parameters.table_frame
         self._requests.publish(message)
 
     def _on_confirm(self, request: Any, response: Any) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from vima_ros.arm.gate import JointRange, Limits
 from vima_ros.arm.motion import MotionParameters
 from vima_ros.geometry import Workspace
@@ -14,7 +16,22 @@ from vima_ros.nodes.parameters import parameter
 class ArmParameters:
     """Read from config/arm.yaml. What limits motion is read once: nothing loosens it later."""
 
-    base_frame: str = parameter("frame of all poses", read_only=True)
+    base_frame: str = parameter(
+        "frame of arm_command and of the tool pose a robot reports: base_link as the robot's own "
+        "description has it",
+        read_only=True,
+    )
+    table_frame: str = parameter(
+        "frame of the workspace, of heights and of actions: the table plane, z up", read_only=True
+    )
+    table_xyz: list[float] = parameter(
+        "origin of table_frame in base_frame: x, y, z [m]", read_only=True
+    )
+    table_rpy: list[float] = parameter(
+        "rotation of table_frame in base_frame: roll, pitch, yaw about base_frame's fixed axes, "
+        "in this order [rad]",
+        read_only=True,
+    )
     workspace_low: list[float] = parameter("x, y of the workspace, low corner [m]", read_only=True)
     workspace_high: list[float] = parameter("x, y of the workspace, high [m]", read_only=True)
     dry_run: bool = parameter("plan and report, but send nothing to the robot", read_only=True)
@@ -30,11 +47,14 @@ class ArmParameters:
         "least probability of each chosen bin; 0: not checked", low=0.0, high=1.0, read_only=True
     )
     max_speed: float = parameter("of the tool tip [m/s]", low=0.01, high=2, read_only=True)
-    lowest: float = parameter("the tool tip may be, in z [m]", low=-1, high=1, read_only=True)
-    highest: float = parameter("the tool tip may be, in z [m]", low=0, high=3, read_only=True)
+    lowest: float = parameter(
+        "the tool tip may be, in z of table_frame [m]", low=-1, high=1, read_only=True
+    )
+    highest: float = parameter(
+        "the tool tip may be, in z of table_frame [m]", low=0, high=3, read_only=True
+    )
     max_reach: float = parameter(
-        "of the tool tip from the base frame's origin, for a robot without urdf; 0: not checked "
-        "[m]",
+        "of the tool tip from base_frame's origin, for a robot without urdf; 0: not checked [m]",
         low=0,
         high=10,
         read_only=True,
@@ -78,8 +98,8 @@ class ArmParameters:
     sweep_speed: float = parameter("tool tip while sweeping [m/s]", low=0.01, high=1)
     grip_time: float = parameter("wait for suction to build up or fade [s]", low=0, high=10)
     urdf: str = parameter(
-        "the arm: a URDF in config/robots, or a path; empty: waypoints only, the robot itself "
-        "finds its joints (vima_msgs, README.md)",
+        "the arm: a URDF in config/robots, or a path, with a link of base_frame's name; empty: "
+        "waypoints only, the robot itself finds its joints (vima_msgs, README.md)",
         read_only=True,
     )
     tip_frame: str = parameter("frame of the URDF that holds the tool", read_only=True)
@@ -94,11 +114,15 @@ class ArmParameters:
         "most of each joint [rad/s^2]; speeds are in the URDF", low=0.1, high=40, read_only=True
     )
 
-    def limits(self, joints: JointRange | None) -> Limits:
-        """What the gate allows; ``joints`` where the arm is known."""
-        names = set(Limits.__dataclass_fields__) - {"workspace", "joints"}
+    def limits(self, joints: JointRange | None, base_position: np.ndarray) -> Limits:
+        """What the gate allows; ``joints`` where the arm is known.
+
+        ``base_position`` (3,): origin of base_frame in table_frame [m].
+        """
+        names = set(Limits.__dataclass_fields__) - {"workspace", "base_position", "joints"}
         return Limits(
             workspace=Workspace(tuple(self.workspace_low), tuple(self.workspace_high)),
+            base_position=tuple(base_position.tolist()),
             joints=joints,
             **{name: getattr(self, name) for name in names},
         )

@@ -34,6 +34,7 @@ class ArmWatch:
         if p.urdf:
             limits["joint_states"] = p.state_timeout
         self._robot = Watchdog(limits)
+        self._other_frames: set[str] = set()  # of tool poses; each is logged once
         node.follow_heartbeats(self._on_beat)
         node.every(PERIOD, self._look, clock=node.steady_clock)
 
@@ -45,8 +46,24 @@ class ArmWatch:
         """The robot has said something usable: arm_state or joint_states."""
         self._robot.heard(source, time.monotonic())
 
+    def in_base_frame(self, message: ArmState) -> bool:
+        """Whether the robot's tool pose is in base_frame, or in a frame left empty."""
+        frame, base = message.header.frame_id, self._node.parameters.base_frame
+        if frame in ("", base):
+            return True
+        if frame not in self._other_frames:
+            self._other_frames.add(frame)
+            self._node.get_logger().warning(
+                f"arm_state has its tool_pose in frame {frame!r}; valid: {base!r}. Arrival is not "
+                "checked against it"
+            )
+        return False
+
     def astray(self, tool: PoseMessage, goal: Pose) -> str:
-        """A sentence where the tool is not where its motion ends; a tool of no pose is unknown."""
+        """A sentence where the tool is not where its motion ends; a tool of no pose is unknown.
+
+        Both in base_frame.
+        """
         q, tolerance = tool.orientation, self._node.parameters.arrival_tolerance
         if not (tolerance > 0 and any((q.x, q.y, q.z, q.w))):
             return ""
@@ -56,7 +73,8 @@ class ArmWatch:
             return ""
         where, should = ("({:.3f}, {:.3f}, {:.3f})".format(*p) for p in (place, goal.position))
         return (
-            f"the robot says that it is done, and its tool is at {where} m instead of {should} m"
+            f"the robot says that it is done, and its tool is at {where} m instead of {should} m "
+            f"in {self._node.parameters.base_frame}"
         )
 
     def other_publishers(self) -> list[str]:

@@ -6,8 +6,11 @@ import statistics
 from dataclasses import asdict
 from typing import Any
 
+import yaml
+
 from vima_ros.arm.benchmark import planning_times
-from vima_ros.nodes.parameters import config_path
+from vima_ros.geometry import Transform
+from vima_ros.nodes.parameters import config_path, default_values
 from vima_ros.replay.report import format_table
 from vima_ros.sim.benchmark import episode_rates, render_rate
 
@@ -17,8 +20,15 @@ def run() -> dict[str, Any]:
     return {
         "episodes": [asdict(rate) for rate in episode_rates()],
         "pictures": asdict(render_rate()),
-        "planning": planning_times(config_path("robots/ur5e.urdf")),
+        "planning": planning_times(config_path("robots/ur5e.urdf"), _table()),
     }
+
+
+def _table() -> Transform:
+    """Pose of the table in base_link, of the simulated UR5e."""
+    content = yaml.safe_load(config_path("robots/tabletop.yaml").read_text())
+    values = default_values("arm") | content["/**/arm"]["ros__parameters"]
+    return Transform.from_xyz_rpy(values["table_xyz"], values["table_rpy"])
 
 
 def show(results: dict[str, Any]) -> list[str]:

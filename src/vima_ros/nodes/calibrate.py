@@ -113,7 +113,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     view.add_argument("--port", type=int, default=0, help="of --click; any free one")
     view.add_argument(
         "--corners-at", type=_point, nargs=4, metavar="x,y",
-        help="where the corners are in the base frame [m]; the workspace's",
+        help="where the corners are in the table frame [m]; the workspace's",
     )  # fmt: skip
     view.add_argument(
         "--workspace", type=float, nargs=4, metavar=("X0", "Y0", "X1", "Y1"),

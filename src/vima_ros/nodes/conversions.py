@@ -13,6 +13,7 @@ from vima_ros.arm.gate import Request
 from vima_ros.arm.motion import Waypoint
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
+from vima_ros.nodes.frames import Frames
 from vima_ros.specs import (
     CROP_SIZE,
     VIEWS,
@@ -178,15 +179,16 @@ def action_id(message: msg.PolicyAction) -> str:
     return decision_id(message.prompt_id, message.step, stamp_to_ns(message.observation_stamp))
 
 
-def request_from_message(message: msg.PolicyAction, base_frame: str) -> Request:
-    """What the safety gate judges, in ``base_frame``; an action may leave its frame empty.
+def request_from_message(message: msg.PolicyAction, frames: Frames) -> Request:
+    """What the safety gate judges, in the table frame; an action may leave its frame empty.
 
-    Raises VimaError: INVALID_VALUE for an unknown primitive, WRONG_FRAME for another frame.
+    Raises VimaError: INVALID_VALUE for an unknown primitive, WRONG_FRAME for another frame than
+    table and base.
     """
-    if message.header.frame_id not in ("", base_frame):
-        raise VimaError(
-            "WRONG_FRAME", f"poses in {message.header.frame_id!r}; valid: {base_frame!r}"
-        )
+    pose0, pose1 = (
+        frames.pose_to_table(pose_from_message(pose), message.header.frame_id)
+        for pose in (message.pose0, message.pose1)
+    )
     if message.primitive not in list(Primitive):
         raise VimaError(
             "INVALID_VALUE",
@@ -195,8 +197,8 @@ def request_from_message(message: msg.PolicyAction, base_frame: str) -> Request:
     return Request(
         command_id=action_id(message),
         primitive=Primitive(message.primitive),
-        pose0=pose_from_message(message.pose0),
-        pose1=pose_from_message(message.pose1),
+        pose0=pose0,
+        pose1=pose1,
         observation_stamp=stamp_to_ns(message.observation_stamp),
         prompt_id=message.prompt_id,
         view_stamps=(stamp_to_ns(message.front_stamp), stamp_to_ns(message.top_stamp)),

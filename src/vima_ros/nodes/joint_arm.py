@@ -40,7 +40,14 @@ class JointArm:
         """Handles on ``node``; raises VimaError (NOT_INSTALLED, BAD_ROBOT)."""
         p = node.parameters
         path = Path(p.urdf) if "/" in p.urdf else config_path(f"robots/{p.urdf}")
-        self._model = ArmModel.from_urdf(path, p.tip_frame, p.home_joints, p.tool_length)
+        self._model = ArmModel.from_urdf(
+            path,
+            p.tip_frame,
+            p.home_joints,
+            p.tool_length,
+            node.frames.base_from_table,
+            node.frames.base,
+        )
         self._limits, self._node, self._ended = JointLimits(p.joint_acceleration), node, ended
         self._watch_joints = heard
         self._execution: Execution | None = None

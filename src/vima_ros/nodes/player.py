@@ -211,5 +211,5 @@ def _yaw(quaternion: Any) -> float | None:
 def _waypoint(waypoint: Any) -> dict[str, Any]:
     pose = conversions.pose_from_message(waypoint.pose)
     x, y, z = pose.position.tolist()
-    yaw, on = yaw_from_quaternion(pose.quaternion), waypoint.tool_on
+    yaw, on = _yaw(pose.quaternion), waypoint.tool_on
     return {"x": x, "y": y, "z": z, "yaw": yaw, "tool_on": on, "max_speed": waypoint.max_speed}

@@ -91,7 +91,7 @@ class PolicyNode(VimaNode):
             self._desk.end(code, f"{error.code}: {error}")
             return
         action = conversions.decision_to_message(
-            self._decision, self._workspace, self.parameters.base_frame, message
+            self._decision, self._workspace, self.parameters.table_frame, message
         )
         action.prompt_id, action.step = episode.prompt_id, episode.step
         action.header.stamp = self.get_clock().now().to_msg()

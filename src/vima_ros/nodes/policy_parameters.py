@@ -63,7 +63,7 @@ class PolicyParameters:
         choices=("", *(e.name.lower() for e in EndEffector)),
         read_only=True,
     )
-    base_frame: str = parameter("frame of the poses", read_only=True)
+    table_frame: str = parameter("frame of the poses and of the workspace", read_only=True)
     workspace_low: list[float] = parameter(
         "x, y of the workspace's low corner [m]", read_only=True
     )

@@ -14,6 +14,7 @@ from std_srvs.srv import Trigger
 from vima_msgs.srv import LoadTask
 from vima_ros.errors import VimaError
 from vima_ros.nodes.base import VimaNode, run
+from vima_ros.nodes.frames import Frames
 from vima_ros.nodes.parameters import config_path
 from vima_ros.nodes.tabletop_cameras import Cameras
 from vima_ros.nodes.tabletop_parameters import LARGEST_SEED, TabletopParameters
@@ -41,7 +42,9 @@ class TabletopNode(VimaNode):
         urdf = config_path(f"robots/{self.parameters.robot}.urdf") if arm else None
         self._loaded = self._wanted()
         scene, episode = self._loaded.make()
-        self._world = Tabletop(scene, robot=urdf, viewer=self.viewer)
+        self.frames = Frames(self.parameters)
+        table = self.frames.base_from_table
+        self._world = Tabletop(scene, robot=urdf, viewer=self.viewer, table=table)
         self._world.advance(SETTLE_TIME)
         self._advanced_at = self.now_ns()
         self._robot = (JointRobot if arm else CartesianRobot)(self, self._world)

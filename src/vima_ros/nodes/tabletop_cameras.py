@@ -60,7 +60,7 @@ class Cameras:
         for index, item in enumerate(self._world.scene.objects):
             marker = Marker(ns=item.name, id=index, type=Marker.CUBE, action=Marker.ADD)
             marker.header.stamp = stamp
-            marker.header.frame_id = self._node.parameters.base_frame
+            marker.header.frame_id = self._node.parameters.table_frame
             marker.pose = conversions.pose_to_message(self._world.object_pose(item.name))
             marker.scale.x = marker.scale.y = marker.scale.z = 0.05
             marker.color.a = marker.color.g = 1.0

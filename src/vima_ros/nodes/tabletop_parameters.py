@@ -46,4 +46,17 @@ class TabletopParameters:
     real_time_factor: float = parameter(
         "simulated seconds a second of the node's clock", low=0.05, high=20
     )
-    base_frame: str = parameter("frame of tool pose and markers", read_only=True)
+    base_frame: str = parameter(
+        "frame of arm_command and of the tool pose reported; of an arm its URDF's base_link",
+        read_only=True,
+    )
+    table_frame: str = parameter("frame of the simulated world and of markers", read_only=True)
+    table_xyz: list[float] = parameter(
+        "origin of table_frame in base_frame: x, y, z [m]; the same as the arm node's",
+        read_only=True,
+    )
+    table_rpy: list[float] = parameter(
+        "rotation of table_frame in base_frame: roll, pitch, yaw about base_frame's fixed axes, "
+        "in this order [rad]; the same as the arm node's",
+        read_only=True,
+    )

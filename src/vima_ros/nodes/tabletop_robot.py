@@ -44,7 +44,7 @@ class SimulatedRobot(ABC):
         """Report this from now on."""
         self.report = ArmState(state=state, code=code, message=message, command_id=command_id)
         self.report.header.stamp = self._node.get_clock().now().to_msg()
-        self.report.header.frame_id = self._node.parameters.base_frame
+        self.report.header.frame_id = self._node.frames.base
         self.publish()
 
     def publish(self) -> None:
@@ -52,7 +52,8 @@ class SimulatedRobot(ABC):
         if not self._node.active:
             return
         tool = self._world.tool_state
-        self.report.tool_pose = conversions.pose_to_message(tool.pose)
+        pose = self._node.frames.base_from_table.apply_to_pose(tool.pose)
+        self.report.tool_pose = conversions.pose_to_message(pose)
         self.report.holding = tool.holding is not None
         self.report.end_effector = int(self._world.scene.end_effector)
         self._states.publish(self.report)
@@ -83,7 +84,10 @@ class CartesianRobot(SimulatedRobot):
         try:
             if not self._node.active:
                 raise VimaError("NOT_ACTIVE", "the robot is not active")
-            self._world.start(conversions.waypoints_from_message(message))
+            waypoints = conversions.waypoints_from_message(message)
+            self._world.start(
+                self._node.frames.waypoints_to_table(waypoints, message.header.frame_id)
+            )
         except VimaError as error:
             why = f"{error.code}: {error}"
             if self.report.state == ArmState.EXECUTING:  # what is under way goes on

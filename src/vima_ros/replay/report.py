@@ -14,7 +14,7 @@ class StepRecord:
     """One step. ``code`` is the gate's, OK where a command left; NO_DECISION where none came.
 
     ``objects``: count by view; ``pose0``, ``pose1``: x, y [m] and yaw [rad], None
-    where the quaternion has none; ``waypoints``: x, y,
+    where the quaternion has none; ``waypoints``, as in arm_command in base_link: x, y,
     z [m], yaw [rad] and tool_on of each; ``times`` [s]: detection (both views), decision (frames
     sent to action received), command (frames sent to the gate's answer received).
     """

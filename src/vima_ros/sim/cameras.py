@@ -38,7 +38,7 @@ class Camera:
         return POLICY_FRAME_HEIGHT / self.scale
 
     def pose(self, error: CameraError) -> tuple[np.ndarray, np.ndarray]:
-        """Position (3,) [m] and axes (3, 3) in the base frame, when it is off by ``error``.
+        """Position (3,) [m] and axes (3, 3) in the table frame, when it is off by ``error``.
 
         The columns are the image's right, its up, and the way back from what is looked at.
         """

@@ -131,7 +131,7 @@ class TabletopEnv(gymnasium.Env):
         return None if poses is None else self.action_of(*poses)
 
     def action_of(self, pose0: Pose, pose1: Pose) -> np.ndarray:
-        """The action of two poses in the base frame, inside the workspace."""
+        """The action of two poses in the table frame, inside the workspace."""
         if self._binned:
             return Action.from_poses(pose0, pose1, Workspace()).bins.copy()
         return _fractions(pose0, pose1)

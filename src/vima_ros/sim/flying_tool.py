@@ -57,8 +57,8 @@ class FlyingTool(Tool):
             if error > _BLOCKED_ERROR:
                 raise VimaError(
                     "BLOCKED",
-                    f"the tool is {error:.3f} m off its path to {waypoint.pose.position} m; "
-                    f"valid: a path free of obstacles, within {_BLOCKED_ERROR} m",
+                    f"the tool is {error:.3f} m off its path to {waypoint.pose.position} m in "
+                    f"the table frame; valid: a path free of obstacles, within {_BLOCKED_ERROR} m",
                 )
             if waypoint.until_contact and len(self._suction.touched):
                 self._hold()
@@ -72,8 +72,8 @@ class FlyingTool(Tool):
         yield from self._settle()
         raise VimaError(
             "NOT_PICKED",
-            f"suction at x {x:.3f}, y {y:.3f}, z {z:.3f} m found nothing to pick; "
-            "valid: the tip on a movable object",
+            f"suction at x {x:.3f}, y {y:.3f}, z {z:.3f} m in the table frame found nothing to "
+            "pick; valid: the tip on a movable object",
         )
 
     def _hold(self) -> None:

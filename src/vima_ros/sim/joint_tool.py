@@ -12,7 +12,7 @@ from vima_ros.arm.motion import Waypoint
 from vima_ros.arm.timing import JointLimits
 from vima_ros.arm.trajectory import plan_trajectory
 from vima_ros.errors import VimaError
-from vima_ros.geometry import Pose
+from vima_ros.geometry import Pose, Transform
 from vima_ros.sim.engine import mujoco
 from vima_ros.sim.robot import Robot
 from vima_ros.sim.robot_model import TIP, joint_names
@@ -24,11 +24,16 @@ class JointTool(Tool):
     """The arm of a URDF. Driven through ``robot``, or by waypoints as any ``Tool``; not both."""
 
     def __init__(
-        self, model: mujoco.MjModel, data: mujoco.MjData, scene: Scene, urdf: Path
+        self,
+        model: mujoco.MjModel,
+        data: mujoco.MjData,
+        scene: Scene,
+        urdf: Path,
+        table: Transform,
     ) -> None:
         super().__init__(model, data, scene)
         self.robot = Robot(model, data, self._suction, joint_names(urdf))
-        self._urdf, self._limits = urdf, JointLimits()
+        self._urdf, self._table, self._limits = urdf, table, JointLimits()
 
     @property
     def pose(self) -> Pose:
@@ -38,7 +43,7 @@ class JointTool(Tool):
     @cached_property
     def _arm(self) -> ArmModel:
         """Only planning needs Pinocchio."""
-        return ArmModel.from_urdf(self._urdf, TIP)
+        return ArmModel.from_urdf(self._urdf, TIP, table=self._table)
 
     def _plan(self, waypoints: tuple[Waypoint, ...]) -> Iterator[None]:
         plan = plan_trajectory(waypoints, self.robot.state.joints, self._arm, self._limits)

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from vima_ros.errors import VimaError
+from vima_ros.geometry import Transform
 from vima_ros.sim.bodies import SOLID_GROUP, ghost
 from vima_ros.sim.engine import mujoco
 from vima_ros.sim.scene import Scene
@@ -23,10 +24,11 @@ BANDWIDTH = 100.0  # of the critically damped position servo of each joint [rad/
 _DRAWN = 1  # group of what is drawn, in a URDF read by MuJoCo
 
 
-def build_robot_model(scene: Scene, urdf: Path) -> mujoco.MjModel:
-    """The tabletop with a scene on it, and the arm, its base at the origin.
+def build_robot_model(scene: Scene, urdf: Path, table: Transform) -> mujoco.MjModel:
+    """The tabletop with a scene on it, and the arm; the world is the table frame.
 
-    Raises VimaError (BAD_ROBOT) for a URDF that cannot be used.
+    ``table``: pose of the table in base_link, the URDF's root. Raises VimaError (BAD_ROBOT) for a
+    URDF that cannot be used.
     """
     spec, arm = build_table(scene), _read(urdf)
     tip = arm.body(TIP)
@@ -41,8 +43,11 @@ def build_robot_model(scene: Scene, urdf: Path) -> mujoco.MjModel:
     for name, inertia in _inertias(urdf).items():
         servo = arm.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
         servo.set_to_position(inertia * BANDWIDTH**2, kv=2.0 * inertia * BANDWIDTH)
-    spec.attach(arm, prefix=PREFIX, frame=spec.worldbody.add_frame())
-    # As the flying tool's frame: x, y, z along the base's when the tool points down unturned.
+    base = table.inverse()
+    x, y, z, w = base.quaternion
+    at = spec.worldbody.add_frame(pos=base.translation, quat=[w, x, y, z])
+    spec.attach(arm, prefix=PREFIX, frame=at)
+    # As the flying tool's frame: x, y, z along the table's when the tool points down unturned.
     tool = spec.body(PREFIX + TIP).add_body(name=TOOL, quat=[0.0, 1.0, 0.0, 0.0], gravcomp=1.0)
     tool.mass, tool.explicitinertial = 0.0, True  # the URDF has it
     add_tip(tool, scene.end_effector)

@@ -26,7 +26,7 @@ _RANDOM_FIXED = ("bowl", "container", "square")
 
 @dataclass(frozen=True)
 class SceneObject:
-    """An object and where it stands: ``position_xy`` [m] and ``yaw`` [rad] in the base frame.
+    """An object and where it stands: ``position_xy`` [m] and ``yaw`` [rad] in the table frame.
 
     ``shape``: a key of SHAPES; ``texture``: of TEXTURES. ``scale``: of all sizes;
     ``height_factor``: of the height besides. ``base_height``: z of what it stands on [m].

@@ -10,7 +10,7 @@ import numpy as np
 
 from vima_ros.arm.motion import Waypoint
 from vima_ros.errors import VimaError
-from vima_ros.geometry import Pose
+from vima_ros.geometry import Pose, Transform
 from vima_ros.sim.engine import mujoco
 from vima_ros.sim.flying_tool import FlyingTool
 from vima_ros.sim.joint_tool import JointTool
@@ -36,7 +36,9 @@ class Tabletop:
     background that hides what is behind it.
 
     ``robot``: the URDF (``config/robots/``) of an arm that carries motions out with its joints;
-    None: a tool without an arm, which is faster. ``viewer``: show all in a window, for a person.
+    None: a tool without an arm, which is faster. ``table``: pose of the table in the URDF's
+    base_link; None: base_link stands at the table frame's origin. All poses of this class are in
+    the table frame. ``viewer``: show all in a window, for a person.
     """
 
     def __init__(
@@ -45,8 +47,10 @@ class Tabletop:
         show_tool: bool = False,
         robot: Path | None = None,
         viewer: bool = False,
+        table: Transform | None = None,
     ) -> None:
         self._show_tool, self._urdf, self._wants_viewer = show_tool, robot, viewer
+        self._table = table or Transform()
         self._viewer: Viewer | None = None
         self._views: ViewRenderer | None = None
         self._overview: OverviewRenderer | None = None
@@ -147,7 +151,7 @@ class Tabletop:
         return self._tool.state
 
     def object_pose(self, name: str) -> Pose:
-        """Pose of an object's frame (``shapes``) in the base frame; VimaError UNKNOWN_OBJECT."""
+        """Pose of an object's frame (``shapes``) in the table frame; VimaError UNKNOWN_OBJECT."""
         body = self._data.body(body_name(self._scene.object(name).name))
         w, x, y, z = body.xquat
         return Pose(body.xpos, np.array([x, y, z, w]))
@@ -178,9 +182,9 @@ class Tabletop:
             self._data = mujoco.MjData(self._model)
             self._tool: Tool = FlyingTool(self._model, self._data, scene)
         else:
-            self._model = build_robot_model(scene, self._urdf)
+            self._model = build_robot_model(scene, self._urdf, self._table)
             self._data = mujoco.MjData(self._model)
-            self._tool = JointTool(self._model, self._data, scene, self._urdf)
+            self._tool = JointTool(self._model, self._data, scene, self._urdf, self._table)
         self._owed = 0.0  # time asked for but shorter than a step [s]
         mujoco.mj_forward(self._model, self._data)
         if self._wants_viewer:

@@ -38,7 +38,7 @@ class Phase(str, Enum):
 class ToolState:
     """The tool now.
 
-    ``pose``: of the tip, base frame. ``holding``: name of the carried object. ``code`` and
+    ``pose``: of the tip, table frame. ``holding``: name of the carried object. ``code`` and
     ``message`` say why a motion FAILED: NOT_PICKED (suction was switched on with nothing movable
     under the cup), BLOCKED (the tool could not follow its path) or, of an arm that a touch ended
     short of its plan, UNREACHABLE; else they are empty.
@@ -72,7 +72,7 @@ class Tool(ABC):
     @property
     @abstractmethod
     def pose(self) -> Pose:
-        """Of the tip, base frame; the quaternion as ``arm.motion.Waypoint`` has it."""
+        """Of the tip, table frame; the quaternion as ``arm.motion.Waypoint`` has it."""
 
     @property
     def executing(self) -> bool:

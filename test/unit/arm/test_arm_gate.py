@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vima_ros.arm.gate import ArmWorld, JointRange, Limits, Request, check
+from vima_ros.arm.kinematics import ArmModel
 from vima_ros.arm.motion import MotionParameters, plan_waypoints
 from vima_ros.arm.trajectory import JointPlan, Segment, plan_trajectory
 from vima_ros.errors import GateCode, VimaError
-from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
+from vima_ros.geometry import Pose, Transform, Workspace, quaternion_from_yaw
 from vima_ros.specs import Primitive
 
 SECOND = 1_000_000_000
@@ -25,6 +26,8 @@ REQUEST = Request(
 )
 WORLD = ArmWorld(now=101 * SECOND, last_motion_end=99 * SECOND, seen=("7/0/99",))
 LIMITS = Limits(dry_run=False)
+TOOL = np.eye(4)  # from the flange
+TOOL[2, 3] = ur5e.TOOL
 
 
 def at(pose, *position):
@@ -55,7 +58,13 @@ FAULTS = {
     ),
     "no yaw": ({"pose0": turned(P0, 1, 0, 0, 0)}, {}, {}, "NOT_FINITE", "no yaw"),
     "no direction": ({"primitive": 1, "pose1": P0}, {}, {}, "NOT_FINITE", "no direction"),
-    "left": ({"pose0": at(P0, 0.2, 0, 0)}, {}, {}, "OUTSIDE_WORKSPACE", "pose0 at (0.200, 0.000)"),
+    "left": (
+        {"pose0": at(P0, 0.2, 0, 0)},
+        {},
+        {},
+        "OUTSIDE_WORKSPACE",
+        "pose0 at (0.200, 0.000) m in the table frame",
+    ),
     "far": ({"pose1": at(P1, 0.5, 1e9, 0)}, {}, {}, "OUTSIDE_WORKSPACE", "pose1"),
     "old": ({}, {"now": 106 * SECOND}, {}, "STALE", "6.00 s old"),
     "during a motion": ({}, {"last_motion_end": 100 * SECOND}, {}, "STALE", "last motion"),
@@ -78,9 +87,16 @@ FAULTS = {
     "confidence that is none": ({"confidence": (math.nan,)}, {}, {}, "NOT_FINITE", "confidence"),
     "cancelled": ({"prompt_id": "7"}, {"cancelled": ["6", "7"]}, {}, "CANCELLED", "episode 7"),
     "fast": ({}, {}, {"max_speed": 0.4}, "TOO_FAST", "0.5 m/s; valid: up to 0.4"),
-    "high": ({}, {}, {"highest": 0.3}, "OUTSIDE_WORKSPACE", "z = 0.320 m"),
+    "high": ({}, {}, {"highest": 0.3}, "OUTSIDE_WORKSPACE", "z = 0.320 m in the table frame"),
     "low": ({}, {}, {"lowest": 0.01}, "OUTSIDE_WORKSPACE", "z = 0.002 m"),
     "beyond reach": ({}, {}, {"max_reach": 0.6}, "UNREACHABLE", "from the base; valid: up to 0.6"),
+    "beyond reach of a base elsewhere": (
+        {},
+        {},
+        {"max_reach": 0.9, "base_position": (0.0, -0.9, 0.0)},
+        "UNREACHABLE",
+        "from the base; valid: up to 0.9",
+    ),
     "dry run": ({}, {}, {"dry_run": True}, "DRY_RUN", "dry_run is true"),
 }
 
@@ -228,7 +244,35 @@ def test_what_the_arm_cannot_reach_is_refused_before_any_motion(dry_run):
             lambda waypoints: plan_trajectory(waypoints, model.home, model),
         )
     assert caught.value.code == "UNREACHABLE"
-    assert "waypoint 4 of 6 at (0.750, 0.500, 0.700) m" in str(caught.value)
+    assert "waypoint 4 of 6 at (0.750, 0.500, 0.700) m in the table frame" in str(caught.value)
+
+
+def test_on_a_table_that_leans_and_is_turned_the_plan_follows_the_table():
+    """Gate and plan in the table frame; where the joints lead, computed from the DH table."""
+    table = Transform.from_xyz_rpy((0.05, -0.04, -0.25), (0.12, -0.15, 0.5))
+    arm = ArmModel.from_urdf(ur5e.URDF, table=table)
+    request = replace(REQUEST, pose0=at(P0, 0.45, -0.1, 0), pose1=at(P1, 0.55, 0.1, 0))
+    approved = check(
+        request,
+        WORLD,
+        replace(LIMITS, joints=JointRange(arm.lower, arm.upper, arm.max_velocity, 4.0)),
+        MOTION,
+        lambda waypoints: plan_trajectory(waypoints, arm.home, arm),
+    )
+    heights = [waypoint.pose.position[2] for waypoint in approved.waypoints]
+    assert heights == [0.32, 0.002, 0.32] * 2
+    for waypoint, segment in zip(approved.waypoints, approved.plan.segments, strict=True):
+        tip = ur5e.dh_frames(segment.positions[-1])[-1] @ TOOL
+        in_base = table.apply_to_pose(waypoint.pose)
+        np.testing.assert_allclose(tip[:3, 3], in_base.position, atol=1e-6)
+        down = Transform(quaternion=in_base.quaternion).rotation @ np.diag([1, -1, -1])
+        np.testing.assert_allclose(tip[:3, :3], down, atol=1e-6)
+        np.testing.assert_allclose(tip[:3, 2], -table.rotation[:, 2], atol=1e-6)  # into the table
+    for segment in approved.plan.segments[1:]:
+        tips = np.array(
+            [(ur5e.dh_frames(joints)[-1] @ TOOL)[:3, 3] for joints in segment.positions]
+        )
+        assert (table.inverse().apply(tips)[:, 2] > 0.0019).all()
 
 
 @pytest.mark.parametrize("name", FAULTS)

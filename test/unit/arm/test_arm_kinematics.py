@@ -4,12 +4,12 @@ import sys
 import numpy as np
 import pytest
 import ur5e
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from vima_ros.arm.kinematics import ArmModel
 from vima_ros.errors import VimaError
-from vima_ros.geometry import Pose, quaternion_from_yaw
+from vima_ros.geometry import Pose, Transform, quaternion_from_yaw
 
 MODEL = ur5e.load()
 HOME = (0.0, -math.pi / 2, math.pi / 2, -math.pi / 2, -math.pi / 2, 0.0)
@@ -44,6 +44,21 @@ def matrix(pose):
 
 
 # --- the URDF
+
+
+@given(postures)
+def test_the_flange_is_where_the_published_table_has_it(joints):
+    """In base_link, the URDF's root: no pedestal, no table, none of our own kinematics."""
+    import pinocchio
+
+    arm = pinocchio.buildModelFromUrdf(str(ur5e.URDF))
+    data = arm.createData()
+    pinocchio.framesForwardKinematics(arm, data, joints)
+    base, flange = (data.oMf[arm.getFrameId(name)] for name in ("base_link", "tool0"))
+    got, want = base.actInv(flange).homogeneous, ur5e.dh_frames(joints)[-1]
+    assert math.dist(got[:3, 3], want[:3, 3]) < 1e-6  # [m]
+    turned = pinocchio.log3(want[:3, :3].T @ got[:3, :3])
+    assert np.linalg.norm(turned) < 1e-6  # [rad]
 
 
 @given(postures)
@@ -89,12 +104,49 @@ def test_home_points_the_tool_down_over_the_workspace():
 
 
 def test_a_longer_tool_moves_the_tip():
-    longer = ArmModel.from_urdf(ur5e.URDF, "tool0", tool_length=0.2)
+    longer = ArmModel.from_urdf(ur5e.URDF, "tool0", tool_length=0.2, table=ur5e.TABLE)
     place = longer.tip_pose(np.array(HOME)).position
     np.testing.assert_allclose(place, [0.4919, 0.1333, 0.5079], atol=1e-9)
 
 
 # --- inverse kinematics
+
+
+@given(places, yaws, st.tuples(*[st.floats(-0.2, 0.2)] * 3), st.floats(-math.pi, math.pi))
+@settings(max_examples=40)
+def test_a_table_that_is_turned_and_tilted_is_reached_as_a_level_one(place, yaw, lean, turn):
+    """The same joints, whatever frame the same place is stated in."""
+    level = np.eye(4)
+    level[:3, 3] = 0.0, 0.0, -ur5e.PEDESTAL
+    tilted = Transform.from_xyz_rpy((*lean[:2], -ur5e.PEDESTAL - 0.3), (*lean[1:], turn))
+    arm = ArmModel.from_urdf(ur5e.URDF, table=tilted)
+    base = level @ matrix(down(place, yaw))
+    there = tilted.inverse().apply_to_pose(ur5e.TABLE.apply_to_pose(down(place, yaw)))
+    joints = arm.follow(there, MODEL.inverse(down(place, yaw), MODEL.home))
+    tip = ur5e.tip(joints)
+    tip[2, 3] -= ur5e.PEDESTAL
+    np.testing.assert_allclose(tip, base, atol=1e-8)
+    np.testing.assert_allclose(matrix(arm.tip_pose(joints)), matrix(there), atol=1e-8)
+
+
+def test_where_the_urdf_is_rooted_does_not_matter(tmp_path):
+    """As ur_description's, which hangs base_link into a world."""
+    world = """<link name="world"/><joint name="base_joint" type="fixed"><parent link="world"/>
+      <child link="base_link"/><origin xyz="0.3 -2 0.7" rpy="0 0 1.5"/></joint></robot>"""
+    rooted = tmp_path / "rooted.urdf"
+    rooted.write_text(ur5e.URDF.read_text().replace("</robot>", world))
+    arm = ArmModel.from_urdf(rooted, table=ur5e.TABLE)
+    goal = down((0.5, 0.2, 0.1), 0.4)
+    joints = arm.inverse(goal, arm.home)
+    np.testing.assert_allclose(joints, MODEL.inverse(goal, MODEL.home), atol=1e-8)
+    np.testing.assert_allclose(matrix(arm.tip_pose(joints)), ur5e.tip(joints), atol=1e-9)
+    assert "below the table" in refusal(arm.check, np.array([0, 0.3, 0.5, -2.37, -1.57, 0]))
+
+
+def test_a_table_that_the_arm_stands_in_at_home_is_refused():
+    with pytest.raises(VimaError, match=r"home: .*table") as caught:
+        ArmModel.from_urdf(ur5e.URDF, table=Transform((0.0, 0.0, 0.45)))
+    assert caught.value.code == "BAD_ROBOT"
 
 
 @given(places, yaws, postures)
@@ -185,13 +237,15 @@ def test_where_the_arm_must_not_be_has_a_reason(joints, reason):
     [
         ({"path": "nowhere.urdf"}, "nowhere.urdf"),
         ({"tip_frame": "hand"}, "tool_tip"),
+        ({"base_frame": "base"}, "no frame 'base'; valid: base_link"),
+        ({"base_frame": "forearm_link"}, "moves; valid: a link that is fixed"),
         ({"home": (0.0,) * 5}, "5 joints"),
         ({"home": (0.0,) * 6}, "home: "),  # stretched out
     ],
 )
 def test_a_robot_that_cannot_be_read_is_refused_with_what_is_valid(change, named):
     with pytest.raises(VimaError) as caught:
-        ArmModel.from_urdf(**({"path": ur5e.URDF} | change))
+        ArmModel.from_urdf(**({"path": ur5e.URDF, "table": ur5e.TABLE} | change))
     assert caught.value.code == "BAD_ROBOT"
     assert named in str(caught.value)
 

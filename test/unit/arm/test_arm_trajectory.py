@@ -60,7 +60,7 @@ class Watch:
         self.arm = pinocchio.buildModelFromUrdf(str(ur5e.URDF))
         self.data = self.arm.createData()
         self.shapes = pinocchio.buildGeomFromUrdf(self.arm, str(ur5e.URDF), pinocchio.COLLISION)
-        below = pinocchio.SE3(np.eye(3), np.array([0, 0, -0.501]))
+        below = pinocchio.SE3(np.eye(3), np.array([0, 0, -0.501 - ur5e.PEDESTAL]))
         table = self.shapes.addGeometryObject(
             pinocchio.GeometryObject(
                 name="table",
@@ -173,7 +173,7 @@ def test_the_same_request_gives_the_same_plan():
     plan_trajectory(random_action(np.random.default_rng(4)), MODEL.home, MODEL)
     plans = [
         plan_trajectory(waypoints, MODEL.home, arm)
-        for arm in (MODEL, ArmModel.from_urdf(ur5e.URDF))
+        for arm in (MODEL, ArmModel.from_urdf(ur5e.URDF, table=ur5e.TABLE))
     ]
     for one, other in zip(*(plan.segments for plan in plans), strict=True):
         np.testing.assert_array_equal(one.times, other.times)
@@ -281,7 +281,9 @@ def test_the_refusal_names_waypoint_place_and_reason():
     with pytest.raises(VimaError) as caught:
         plan_trajectory(waypoints, MODEL.home, MODEL)
     message = str(caught.value)
-    assert message.startswith("waypoint 4 of 6 at (0.750, 0.500, 0.600) m, yaw 0 degrees: ")
+    assert message.startswith(
+        "waypoint 4 of 6 at (0.750, 0.500, 0.600) m in the table frame, yaw 0 degrees: "
+    )
     assert "out of reach" in message or "singular" in message
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vima_ros.geometry import Transform
+
 URDF = Path(__file__).parents[3] / "config" / "robots" / "ur5e.urdf"
 
 # "DH Parameters for calculations of kinematics and dynamics", Universal Robots: a, d, alpha of
@@ -24,21 +26,25 @@ CENTRE = (
     (0, 0, -0.001159),
 )
 PEDESTAL, TOOL = 0.22, 0.12  # [m]
+TABLE = Transform.from_xyz_rpy((0.0, 0.0, -PEDESTAL), (0.0, 0.0, 0.0))  # in base_link
 
 
 @cache
 def load():
-    """The arm under test; skips where Pinocchio is not installed."""
+    """The arm under test, on its pedestal; skips where Pinocchio is not installed."""
     pytest.importorskip("pinocchio", reason="the joint-level arm needs pip install pin")
     from vima_ros.arm.kinematics import ArmModel
 
-    return ArmModel.from_urdf(URDF)
+    return ArmModel.from_urdf(URDF, table=TABLE)
 
 
 def dh_frames(joints):
-    """World poses (4, 4) of the six DH frames, the pedestal and half a turn below them."""
+    """Poses (4, 4) of the six DH frames in base_link.
+
+    They start from ur_description's `base`, which is base_link turned by half a turn about z. The
+    sixth is ur_description's `tool0`: on the flange, z out of it (its `flange` has x out of it).
+    """
     pose = np.diag([-1.0, -1.0, 1.0, 1.0])
-    pose[2, 3] = PEDESTAL
     frames = []
     for q, a, d, alpha in zip(joints, A, D, ALPHA, strict=True):
         c, s, ca, sa = math.cos(q), math.sin(q), math.cos(alpha), math.sin(alpha)
@@ -55,14 +61,15 @@ def dh_frames(joints):
 
 
 def tip(joints):
-    """Pose (4, 4) of the tool tip."""
+    """Pose (4, 4) of the tool tip in the table frame."""
     pose = dh_frames(joints)[-1].copy()
     pose[:3, 3] += TOOL * pose[:3, 2]
+    pose[2, 3] += PEDESTAL
     return pose
 
 
 def elbow_up(x, y, z, yaw):
-    """Joints (6,) for the tip at (x, y, z), tool down, or None beyond reach.
+    """Joints (6,) for the tip at (x, y, z) of the table, tool down, or None beyond reach.
 
     With the tool down the wrist joints 4 and 5 are fixed by the others, joint 1 turns the arm's
     plane 0.1333 m beside its axis, and joints 2 and 3 are two links in that plane.

@@ -9,7 +9,7 @@ from helpers import ROOT
 from vima_ros.arm.kinematics import UR5E_HOME
 from vima_ros.arm.motion import plan_waypoints
 from vima_ros.errors import VimaError
-from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
+from vima_ros.geometry import Pose, Transform, Workspace, quaternion_from_yaw
 from vima_ros.sim.engine import mujoco
 from vima_ros.sim.robot_model import build_robot_model
 from vima_ros.sim.scene import SCENES, Scene, SceneObject
@@ -19,6 +19,7 @@ from vima_ros.sim.world import TIMESTEP
 from vima_ros.specs import VIEWS, EndEffector, Primitive
 
 UR5E = ROOT / "config" / "robots" / "ur5e.urdf"
+TABLE = Transform((0.0, 0.0, -0.22))  # in base_link: the arm stands on a pedestal
 HOME = np.array(UR5E_HOME)
 NAMES = ["shoulder_pan", "shoulder_lift", "elbow", "wrist_1", "wrist_2", "wrist_3"]
 BLOCK = Scene((SceneObject("block", "block", "red", (0.5, 0.2)),))
@@ -27,7 +28,7 @@ ABOVE, TOP = 0.1, 0.07  # of the block: where a descent starts, and its top [m]
 
 @pytest.fixture
 def tabletop():
-    return Tabletop(BLOCK, robot=UR5E)
+    return Tabletop(BLOCK, robot=UR5E, table=TABLE)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def model():
     pytest.importorskip("pinocchio", reason="the joint-level arm needs pip install pin")
     from vima_ros.arm.kinematics import ArmModel
 
-    return ArmModel.from_urdf(UR5E)
+    return ArmModel.from_urdf(UR5E, table=TABLE)
 
 
 def pose(x, y, yaw=0.0, z=0.0):
@@ -74,7 +75,7 @@ def test_the_tip_is_where_the_kinematics_say(tabletop, model):
 
 
 def test_masses_and_limits_are_those_of_the_urdf(model):
-    built = build_robot_model(Scene(()), UR5E)
+    built = build_robot_model(Scene(()), UR5E, TABLE)
     assert [built.joint(i).name for i in range(6)] == [f"robot/{name}_joint" for name in NAMES]
     assert built.jnt_range == pytest.approx(np.stack([model.lower, model.upper], axis=1))
     effort = np.array([150.0] * 3 + [28.0] * 3)
@@ -89,7 +90,7 @@ def test_a_urdf_that_cannot_be_used_is_refused(tmp_path, change):
     text = {"nothing": "", "no tip": text.replace("tool_tip", "tip"), "not XML": "<robot"}[change]
     (tmp_path / "arm.urdf").write_text(text)
     with pytest.raises(VimaError, match="valid") as caught:
-        build_robot_model(Scene(()), tmp_path / "arm.urdf")
+        build_robot_model(Scene(()), tmp_path / "arm.urdf", TABLE)
     assert caught.value.code == "BAD_ROBOT"
 
 
@@ -111,7 +112,10 @@ def test_it_may_pass_through_itself(tabletop):
 
 
 def test_the_policy_does_not_see_it_and_people_do():
-    with Tabletop(SCENES["put"]) as without, Tabletop(SCENES["put"], robot=UR5E) as with_arm:
+    with (
+        Tabletop(SCENES["put"]) as without,
+        Tabletop(SCENES["put"], robot=UR5E, table=TABLE) as with_arm,
+    ):
         for view in VIEWS:
             assert np.array_equal(without.render(view), with_arm.render(view))
             assert np.array_equal(without.render_mask(view), with_arm.render_mask(view))
@@ -120,7 +124,7 @@ def test_the_policy_does_not_see_it_and_people_do():
         with_arm.advance(1.1)
         moved = np.abs(with_arm.render_overview(160, 120) - before).max(axis=-1) > 30
         assert moved.mean() > 0.02
-    with Tabletop(SCENES["put"], show_tool=True, robot=UR5E) as shown:
+    with Tabletop(SCENES["put"], show_tool=True, robot=UR5E, table=TABLE) as shown:
         assert not np.array_equal(shown.render("top"), without.render("top"))
         without.close()
 
@@ -135,7 +139,7 @@ def test_planned_trajectories_are_followed_within_torque_and_never_enter_the_tab
     random, refused = np.random.default_rng(1), 0
     worst = {"joint": 0.0, "tip": 0.0, "torque": 0.0}
     tool = EndEffector.SPATULA if primitive == Primitive.SWEEP else EndEffector.SUCTION
-    tabletop = Tabletop(Scene((), tool), robot=UR5E)
+    tabletop = Tabletop(Scene((), tool), robot=UR5E, table=TABLE)
     effort = tabletop._model.jnt_actfrcrange[:, 1]
     for _ in range(4):
         ends = (

@@ -8,13 +8,14 @@ from helpers import ROOT
 
 from vima_ros.arm.motion import Waypoint, plan_waypoints
 from vima_ros.errors import VimaError
-from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw, yaw_from_quaternion
+from vima_ros.geometry import Pose, Transform, Workspace, quaternion_from_yaw, yaw_from_quaternion
 from vima_ros.sim.scene import SCENES, Scene, SceneObject
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.sim.tool import Phase
 from vima_ros.specs import EndEffector, Primitive
 
 UR5E = ROOT / "config" / "robots" / "ur5e.urdf"
+TABLE = Transform((0.0, 0.0, -0.22))  # in base_link: the arm stands on a pedestal
 BLOCK_AND_BOWL = Scene(
     (
         SceneObject("block", "block", "red", (0.58, -0.25), 0.4),
@@ -34,7 +35,7 @@ def robot(request):
 
 @pytest.fixture
 def tabletop(robot):
-    return Tabletop(BLOCK_AND_BOWL, robot=robot)
+    return Tabletop(BLOCK_AND_BOWL, robot=robot, table=TABLE)
 
 
 def pose(x, y, yaw=0.0, z=0.0):
@@ -139,7 +140,7 @@ def test_the_blade_pushes_a_block_along(robot):
     start, end = (0.62, -0.10), (0.45, -0.3)
     heading = math.atan2(end[1] - start[1], end[0] - start[0])
     scene = Scene((SceneObject("a", "small_block", "red", start, heading),), EndEffector.SPATULA)
-    tabletop = Tabletop(scene, robot=robot)
+    tabletop = Tabletop(scene, robot=robot, table=TABLE)
     waypoints = plan_waypoints(Primitive.SWEEP, pose(*start), pose(*end), Workspace())
     state = tabletop.execute(waypoints)
     after = tabletop.object_pose("a").position
@@ -168,7 +169,7 @@ def test_a_second_motion_waits_for_the_first(tabletop):
     ],
 )
 def test_bad_waypoints_are_refused_and_nothing_moves(robot, waypoint, code):
-    tabletop = Tabletop(SCENES["sweep"], robot=robot)
+    tabletop = Tabletop(SCENES["sweep"], robot=robot, table=TABLE)
     with pytest.raises(VimaError) as caught:
         tabletop.execute([waypoint])
     assert caught.value.code == code
@@ -178,7 +179,7 @@ def test_bad_waypoints_are_refused_and_nothing_moves(robot, waypoint, code):
 def test_the_same_motion_gives_the_same_world(robot):
     ends = []
     for step in (0.0013, 0.5):
-        tabletop = Tabletop(BLOCK_AND_BOWL, robot=robot)
+        tabletop = Tabletop(BLOCK_AND_BOWL, robot=robot, table=TABLE)
         tabletop.start(pick_place(pose(0.58, -0.25), pose(0.45, 0.2)))
         for _ in range(round(11.0 / step)):
             tabletop.advance(step)

@@ -154,7 +154,7 @@ def _agree(points: np.ndarray, found: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class PlacedBoard:
-    """``board`` flat on the table: its origin at ``x``, ``y`` [m] in the base frame.
+    """``board`` flat on the table: its origin at ``x``, ``y`` [m] in the table frame.
 
     ``yaw`` [rad]: from the base's x axis to the board's, anticlockwise seen from above.
     """
@@ -170,7 +170,7 @@ class PlacedBoard:
 
     @property
     def points(self) -> np.ndarray:
-        """Where its inner corners are in the base frame, (n, 2) [m], by id."""
+        """Where its inner corners are in the table frame, (n, 2) [m], by id."""
         c, s = math.cos(self.yaw), math.sin(self.yaw)
         return self.board.points @ np.array([[c, s], [-s, c]]) + [self.x, self.y]
 

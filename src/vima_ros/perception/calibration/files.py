@@ -23,7 +23,7 @@ FORMAT = "vima_ros camera calibration 1"
 MAX_FILE = 1 << 20  # [bytes] of either file
 HEADER = """\
 # How one camera's picture becomes the policy's view (docs/CALIBRATION.md). Written by `calibrate`.
-# size: width, height of the camera's picture [px]. workspace: on the table, base frame [m].
+# size: width, height of the camera's picture [px]. workspace: on the table, table frame [m].
 # lens: camera_info's; null = none. homography: undistorted camera px to policy frame px.
 # corners: of the table, or of the workspace, in the camera's picture, x, y [px]; patches: how they
 # looked. fit: how well the points agreed (rms). board: at x, y [m], yaw [rad]; null = none.

@@ -89,7 +89,7 @@ def cut_patches(image_rgb: np.ndarray, corners: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class CameraPose:
-    """Where a camera is: ``position`` (3,) [m], ``rotation`` (3, 3) base frame to camera frame.
+    """Where a camera is: ``position`` (3,) [m], ``rotation`` (3, 3) table frame to camera frame.
 
     The camera frame is x right, y down, z forward. ``error_px``: root mean square of what does
     not fit [undistorted px].

@@ -1,6 +1,6 @@
 """How a camera's picture maps to the policy frame: found from points whose place is known.
 
-The table is the plane z = 0 of the base frame. What stands above it is shown as the camera sees
+The table is the plane z = 0 of the table frame. What stands above it is shown as the camera sees
 it; only the table itself is where VIMA's cameras would show it. Points in pictures are x, y [px];
 integers are pixel centres.
 """

@@ -68,7 +68,7 @@ class Episode:
 
 @dataclass(frozen=True)
 class WorldState:
-    """Where everything truly is: the pose of each object's frame by name, base frame."""
+    """Where everything truly is: the pose of each object's frame by name, table frame."""
 
     poses: Mapping[str, Pose]
     scene: Scene
@@ -115,7 +115,7 @@ class Oracle(ABC):
 
     @abstractmethod
     def act(self, world: WorldState) -> tuple[Pose, Pose] | None:
-        """pose0 and pose1 of the next action, base frame, z = 0; None: nothing left to do."""
+        """pose0 and pose1 of the next action, table frame, z = 0; None: nothing left to do."""
 
 
 @dataclass(frozen=True)

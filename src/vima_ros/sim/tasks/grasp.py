@@ -23,7 +23,7 @@ def heading(pose: Pose) -> float:
 
 
 def grasp_point(shape: Shape, pose: Pose, random: np.random.Generator | None) -> np.ndarray:
-    """(2,) x, y [m] in the base frame on the object's top, well inside it.
+    """(2,) x, y [m] in the table frame on the object's top, well inside it.
 
     ``random`` None: always the same, as near as may be to the middle of the box around it that
     a camera above sees. A point stays on the object when it is rounded to the bins of an action,
@@ -45,7 +45,7 @@ def grasp_point(shape: Shape, pose: Pose, random: np.random.Generator | None) ->
 
 
 def seen_middle(shape: Shape, pose: Pose) -> np.ndarray:
-    """(2,) x, y [m] in the base frame of the middle of the box that a camera above sees."""
+    """(2,) x, y [m] in the table frame of the middle of the box that a camera above sees."""
     return pose.position[:2] + _middle(shape, _rotation(pose))
 
 

@@ -17,7 +17,7 @@ BLOCK = SHAPES["small_block"].size[0]  # side [m]
 
 @dataclass(frozen=True)
 class Rectangle:
-    """Along the base frame's axes: (x, y) of two corners [m]."""
+    """Along the table frame's axes: (x, y) of two corners [m]."""
 
     low: tuple[float, float]
     high: tuple[float, float]
