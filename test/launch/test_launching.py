@@ -1,10 +1,8 @@
 """The launch files run by the real launch, where it is installed: it comes with a distribution."""
 
 import json
-import os
 import subprocess
 import sys
-import time
 
 import pytest
 from helpers import ROOT, write_bag
@@ -12,7 +10,6 @@ from rosbags.rosbag2 import StoragePlugin
 
 pytest.importorskip("launch_ros", reason="no launch_ros: it comes with a distribution")
 
-from vima_ros.nodes.client import Client
 from vima_ros.nodes.environment import free_domain
 
 # As `ros2 launch` does it; SIGINT ends it in order.
