@@ -40,6 +40,8 @@ STATES = {
     State.PRIMARY_STATE_INACTIVE: "inactive",
     State.PRIMARY_STATE_ACTIVE: "active",
     State.PRIMARY_STATE_FINALIZED: "finalized",
+    State.TRANSITION_STATE_CONFIGURING: "configuring",
+    State.TRANSITION_STATE_ACTIVATING: "activating",
 }
 
 
