@@ -36,13 +36,9 @@ def domain(monkeypatch):
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
 
-def command(name: str, *words: str) -> list[str]:
-    return [sys.executable, "-c", LAUNCH, str(ROOT / "launch" / f"{name}.launch.py"), *words]
-
-
-def launch(name: str, *words: str) -> subprocess.CompletedProcess:
+def launch(name: str, *words: str, folder=ROOT / "launch") -> subprocess.CompletedProcess:
     return subprocess.run(
-        command(name, *words),
+        [sys.executable, "-c", LAUNCH, str(folder / f"{name}.launch.py"), *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -69,6 +65,26 @@ def test_a_bad_argument_ends_the_launch_before_a_node_starts(name, word, sentenc
     assert sentence in done.stdout
     assert "process started" not in done.stdout
     assert "Traceback" not in done.stdout
+
+
+PARENT = """
+from launch import LaunchDescription
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource as Source
+
+def generate_launch_description():
+    return LaunchDescription(
+        [IncludeLaunchDescription(Source("{file}"), launch_arguments=[("device", "gpu")])]
+    )
+"""
+
+
+def test_a_file_that_includes_ours_has_arguments_of_its_own(tmp_path):
+    file = ROOT / "launch" / "sim.launch.py"
+    (tmp_path / "mine.launch.py").write_text(PARENT.format(file=file))
+    done = launch("mine", "sede:=3", folder=tmp_path)
+    assert done.returncode == 1
+    assert "launch argument device is 'gpu'" in done.stdout
 
 
 def test_a_bad_recording_fails_the_launch(tmp_path):
