@@ -3,14 +3,19 @@
 ros2 launch vima_ros bringup.launch.py robot:=/path/to/my_robot.yaml checkpoint:=/path/to/20M.ckpt
 """
 
+import os
+
 from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchDescription
+from vima_ros.nodes.launch_arguments import check_arguments
 
 SHARE = FindPackageShare("vima_ros")
+END_WITH = {"VIMA_ROS_END_WITH": str(os.getpid())}  # nodes end when the launch does
 FASTDDS = PathJoinSubstitution([SHARE, "config", "fastdds.xml"])
 
 
@@ -20,6 +25,7 @@ def node(name, *parameters):
         executable=name,
         namespace=LaunchConfiguration("namespace"),
         output="screen",
+        additional_env=END_WITH,
         parameters=[
             LaunchConfiguration("robot"),
             {"use_sim_time": LaunchConfiguration("use_sim_time")},
@@ -31,24 +37,39 @@ def node(name, *parameters):
 def generate_launch_description():
     return LaunchDescription(
         [
-            DeclareLaunchArgument("namespace", default_value="vima", description="of all nodes"),
+            DeclareLaunchArgument(
+                "namespace", default_value="vima", description="Namespace of all nodes"
+            ),
             DeclareLaunchArgument(
                 "robot",
                 default_value=PathJoinSubstitution([SHARE, "config", "robots", "example.yaml"]),
                 description="YAML file with what differs for this robot",
             ),
             DeclareLaunchArgument(
-                "checkpoint", default_value="", description="weights; empty: those that came along"
+                "checkpoint",
+                default_value="",
+                description="File of weights; empty: the bundled ones; random: untrained ones",
             ),
-            DeclareLaunchArgument("device", default_value="cpu", description="cpu or cuda"),
-            DeclareLaunchArgument("use_sim_time", default_value="false"),
+            DeclareLaunchArgument(
+                "device",
+                default_value="cpu",
+                description="Device of the policy: cpu, cuda, cuda:N",
+            ),
+            DeclareLaunchArgument(
+                "use_sim_time",
+                default_value="false",
+                description="Whether the nodes follow /clock: true or false",
+            ),
+            check_arguments("namespace", "robot", "checkpoint", "device", "use_sim_time"),
             SetEnvironmentVariable("FASTDDS_DEFAULT_PROFILES_FILE", FASTDDS),
             node("perception"),
             node("prompt"),
             node(
                 "policy",
                 {
-                    "checkpoint": LaunchConfiguration("checkpoint"),
+                    "checkpoint": ParameterValue(
+                        LaunchConfiguration("checkpoint"), value_type=str
+                    ),
                     "device": LaunchConfiguration("device"),
                 },
             ),

@@ -3,15 +3,19 @@
 ros2 launch vima_ros replay.launch.py bag:=/path/to/bag out:=/tmp/replay
 """
 
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, Shutdown
+import os
+
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchDescription
+from vima_ros.nodes.launch_arguments import check_arguments, end_launch
 
 SHARE = FindPackageShare("vima_ros")
+END_WITH = {"VIMA_ROS_END_WITH": str(os.getpid())}  # nodes end when the launch does
 
 
 def generate_launch_description():
@@ -19,13 +23,19 @@ def generate_launch_description():
         [
             DeclareLaunchArgument("bag", description="rosbag2 folder, MCAP or SQLite"),
             DeclareLaunchArgument("out", default_value="out", description="for replay.json"),
-            DeclareLaunchArgument("namespace", default_value="vima", description="of all nodes"),
+            DeclareLaunchArgument(
+                "namespace", default_value="vima", description="Namespace of all nodes"
+            ),
             DeclareLaunchArgument(
                 "robot",
                 default_value=PathJoinSubstitution([SHARE, "config", "robots", "recording.yaml"]),
                 description="YAML file with what differs from the defaults",
             ),
             DeclareLaunchArgument("use_sim_time", default_value="true"),
+            check_arguments(
+                *("bag", "out", "namespace", "robot", "use_sim_time"),
+                *("checkpoint", "device"),  # declared by bringup
+            ),
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(
                     PathJoinSubstitution([SHARE, "launch", "bringup.launch.py"])
@@ -34,15 +44,11 @@ def generate_launch_description():
             Node(
                 package="vima_ros",
                 executable="replay",
+                namespace=LaunchConfiguration("namespace"),
                 output="screen",
-                arguments=[
-                    LaunchConfiguration("bag"),
-                    "--out",
-                    LaunchConfiguration("out"),
-                    "--namespace",
-                    ["/", LaunchConfiguration("namespace")],
-                ],
-                on_exit=Shutdown(),
+                additional_env=END_WITH,
+                arguments=[LaunchConfiguration("bag"), "--out", LaunchConfiguration("out")],
+                on_exit=end_launch,
             ),
         ]
     )

@@ -4,6 +4,8 @@ ros2 launch vima_ros sim.launch.py task:=rotate seed:=3     a task, its prompt a
 ros2 launch vima_ros sim.launch.py scene:=put               only a scene
 """
 
+import os
+
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
@@ -12,8 +14,10 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchDescription
+from vima_ros.nodes.launch_arguments import check_arguments
 
 SHARE = FindPackageShare("vima_ros")
+END_WITH = {"VIMA_ROS_END_WITH": str(os.getpid())}  # nodes end when the launch does
 
 
 def text(name):
@@ -23,7 +27,9 @@ def text(name):
 def generate_launch_description():
     return LaunchDescription(
         [
-            DeclareLaunchArgument("namespace", default_value="vima", description="of all nodes"),
+            DeclareLaunchArgument(
+                "namespace", default_value="vima", description="Namespace of all nodes"
+            ),
             DeclareLaunchArgument("task", default_value="", description="of VIMA-Bench, or none"),
             DeclareLaunchArgument(
                 "level", default_value="", description="of the task, or its first"
@@ -36,6 +42,10 @@ def generate_launch_description():
                 description="YAML file with what differs from the defaults; the one that is there "
                 "has the UR5e, flying_tool.yaml beside it a tool without an arm",
             ),
+            check_arguments(
+                *("namespace", "task", "level", "scene", "seed", "robot"),
+                *("checkpoint", "device", "use_sim_time"),  # declared by bringup
+            ),
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(
                     PathJoinSubstitution([SHARE, "launch", "bringup.launch.py"])
@@ -46,6 +56,7 @@ def generate_launch_description():
                 executable="tabletop",
                 namespace=LaunchConfiguration("namespace"),
                 output="screen",
+                additional_env=END_WITH,
                 parameters=[
                     LaunchConfiguration("robot"),
                     {

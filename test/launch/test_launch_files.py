@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from helpers import ROOT
 
+from vima_ros.nodes.launch_arguments import CHECKS
+
 FILES = sorted((ROOT / "launch").glob("*.launch.py"))
 CONTROL_FLOW = (ast.If, ast.For, ast.While, ast.Try, ast.With, ast.IfExp, ast.comprehension)
 
@@ -36,6 +38,40 @@ def test_starts_only_what_is_installed(path: Path):
     names = {a or b for a, b in started}
     assert names
     assert names <= executables()
+
+
+def description(path: Path) -> list[ast.Call]:
+    """The actions of the launch description, in order."""
+    (made,) = [
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "LaunchDescription"
+    ]
+    return made.args[0].elts
+
+
+def declared(path: Path) -> set[str]:
+    actions = [a for a in description(path) if ast.unparse(a.func) == "DeclareLaunchArgument"]
+    return {action.args[0].value for action in actions}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
+def test_all_arguments_are_checked_before_a_node_starts(path: Path):
+    kinds = [ast.unparse(action.func) for action in description(path)]
+    at = kinds.index("check_arguments")
+    assert set(kinds[:at]) == {"DeclareLaunchArgument"}
+    assert "DeclareLaunchArgument" not in kinds[at:]
+    included = declared(path.with_name("bringup.launch.py"))
+    words = re.findall(r"'(\w+)'", ast.unparse(description(path)[at]))
+    assert sorted(words) == sorted(declared(path) | included)
+    assert CHECKS.keys() >= {*words}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
+def test_every_node_ends_with_the_launch(path: Path):
+    text = path.read_text()
+    assert 'END_WITH = {"VIMA_ROS_END_WITH": str(os.getpid())}' in text
+    assert text.count("additional_env=END_WITH") == text.count(" Node(")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)

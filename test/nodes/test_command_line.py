@@ -35,7 +35,7 @@ def test_what_is_seen_is_printed_and_drawn(suite, tmp_path):
     assert lines
     assert cv2.imread(str(tmp_path / "top.png")).shape == (384, 768, 3)
     captured = run("assets", "capture", "thing", "--id", lines[0][0])
-    assert (captured.returncode, captured.stderr) == (0, "")
+    assert captured.returncode == 0, captured.stderr
     assert "{thing}" in run("assets", "list").stdout
 
 

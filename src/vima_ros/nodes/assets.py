@@ -17,8 +17,8 @@ from vima_msgs.msg import PromptAsset
 from vima_msgs.srv import CaptureAsset, DeleteAsset, GetScene, ListAssets
 from vima_ros.errors import VimaError
 from vima_ros.nodes import conversions, images
-from vima_ros.nodes.base import NAMESPACE
 from vima_ros.nodes.client import Client
+from vima_ros.nodes.namespaces import add_namespace_option
 from vima_ros.perception.overlay import draw_objects
 from vima_ros.specs import VIEWS
 
@@ -28,7 +28,7 @@ Request = CaptureAsset.Request
 def parse(args: list[str]) -> argparse.Namespace:
     """The command line; ends the process (exit code 2) where it is wrong."""
     parser = argparse.ArgumentParser(prog="assets", description=__doc__)
-    parser.add_argument("--namespace", default=f"/{NAMESPACE}", help="where the nodes are")
+    add_namespace_option(parser)
     does = parser.add_subparsers(dest="command", required=True)
     seen = does.add_parser("seen", help="the objects that the cameras see now, with their ids")
     seen.add_argument("--out", type=Path, metavar="DIR", help="save front.png and top.png too")

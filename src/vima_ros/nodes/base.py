@@ -27,10 +27,9 @@ from vima_ros.errors import VimaError
 from vima_ros.nodes import parameters, qos
 from vima_ros.nodes.environment import use_fastdds_profile
 from vima_ros.nodes.meter import Meter
+from vima_ros.nodes.namespaces import NAMESPACE
 from vima_ros.nodes.signs_of_life import SignsOfLife
 from vima_ros.program import watch_signals
-
-NAMESPACE = "vima"  # unless __ns is remapped
 
 
 class VimaNode(LifecycleNode):

@@ -18,6 +18,7 @@ import numpy as np
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.nodes.calibrate_click import ClickServer, result_png
+from vima_ros.nodes.namespaces import add_namespace_option
 from vima_ros.perception.calibration.advice import doubts, report
 from vima_ros.perception.calibration.charuco import (
     DICTIONARIES,
@@ -76,7 +77,7 @@ def _add_source(parser: argparse.ArgumentParser, several: bool) -> None:
     more = "; may be repeated with --at" if several else ""
     source.add_argument("--image", action="append", type=Path, help=f"a camera picture{more}")
     source.add_argument("--topic", help="take one from it, such as front/image_raw")
-    parser.add_argument("--namespace", default="/vima", help="of the topics; /vima")
+    add_namespace_option(parser, "namespace of the topics")
 
 
 def _arguments(args: list[str]) -> argparse.Namespace:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -21,12 +23,48 @@ from vima_msgs.msg import Heartbeat
 from vima_ros.errors import VimaError
 from vima_ros.nodes import qos
 from vima_ros.nodes.environment import use_fastdds_profile
+from vima_ros.nodes.namespaces import NAMESPACE, absolute_namespace
 
 T = TypeVar("T")
 # A server sees a new client's reader a moment after the client sees the server; what it answers
 # before that is lost (rmw_fastrtps waits 0.1 s for it) [s].
 MATCHING_TIME = 0.3
 DISCOVERY_TIMEOUT = 40.0  # usually 0.1 s; many seconds where a busy machine starts a node [s]
+REPORT_AFTER = 2.0  # of waiting, on stderr [s]
+REPORT_AGAIN = 10.0  # [s]
+POLL_PERIOD = 0.5  # [s]
+RUNNING = "; is the suite running?"  # a hint for who waits
+STATES = {
+    State.PRIMARY_STATE_UNKNOWN: "no heartbeat",
+    State.PRIMARY_STATE_UNCONFIGURED: "unconfigured",
+    State.PRIMARY_STATE_INACTIVE: "inactive",
+    State.PRIMARY_STATE_ACTIVE: "active",
+    State.PRIMARY_STATE_FINALIZED: "finalized",
+    State.TRANSITION_STATE_CONFIGURING: "configuring",
+    State.TRANSITION_STATE_ACTIVATING: "activating",
+}
+
+
+def wait_reporting(
+    wait: Callable[[float], bool], timeout: float, describe: Callable[[], str] | None
+) -> bool:
+    """Whether ``wait``, called with at most POLL_PERIOD [s] at a time, is true within ``timeout``.
+
+    ``describe`` returns what is waited for: printed to stderr after REPORT_AFTER, then every
+    REPORT_AGAIN; None for a wait that is normally long.
+    """
+    now = time.monotonic()
+    deadline, report_at = now + timeout, now + REPORT_AFTER
+    while not wait(max(0.0, min(deadline - now, report_at - now, POLL_PERIOD))):
+        now = time.monotonic()
+        if now >= deadline:
+            return False
+        if now >= report_at:
+            report_at = now + REPORT_AGAIN
+            if describe is not None:
+                domain = os.environ.get("ROS_DOMAIN_ID", "0")
+                print(f"waiting for {describe()} (ROS_DOMAIN_ID={domain})", file=sys.stderr)
+    return True
 
 
 class Inbox:
@@ -49,31 +87,51 @@ class Inbox:
             return len(self.messages)
 
     def wait(
-        self, predicate: Callable[[Any], bool], timeout: float, what: str, after: int = 0
+        self,
+        predicate: Callable[[Any], bool],
+        timeout: float,
+        what: str | Callable[[], str],
+        after: int = 0,
+        *,
+        quiet: bool = False,
+        check: Callable[[], object] = lambda: None,
     ) -> Any:
         """The first message from number ``after`` on that fits.
 
+        ``what``, the text or its source, is reported while it takes long, unless ``quiet``.
+        ``check`` is called every POLL_PERIOD and may raise.
+
         Raises VimaError (TIMEOUT) saying ``what`` was waited for and what came instead.
         """
-        deadline, seen = time.monotonic() + timeout, after
+        describe = what if callable(what) else lambda: what
+        seen, found = after, []
+
+        def look() -> bool:
+            nonlocal seen
+            while not found and seen < len(self.messages):
+                if predicate(self.messages[seen]):
+                    found.append(self.messages[seen])
+                seen += 1
+            return bool(found)
+
+        def wait_for_message(seconds: float) -> bool:
+            check()
+            return self._condition.wait_for(look, seconds)
+
         with self._condition:
-            while True:
-                for message in self.messages[seen:]:
-                    seen += 1
-                    if predicate(message):
-                        return message
-                remaining = deadline - time.monotonic()
-                if remaining <= 0:
-                    break
-                self._condition.wait(remaining)
+            if wait_reporting(wait_for_message, timeout, None if quiet else describe):
+                return found[0]
             last = str(self.messages[-1])[:500] if self.messages else "nothing"
-        raise VimaError("TIMEOUT", f"no {what} within {timeout:g} s; last came: {last}")
+        raise VimaError("TIMEOUT", f"no {describe()} within {timeout:g} s; last came: {last}")
 
 
 class Client:
     """A node of its own with a thread that spins it; a context manager."""
 
-    def __init__(self, name: str, namespace: str = "/vima", args: list[str] | None = None) -> None:
+    def __init__(
+        self, name: str, namespace: str = NAMESPACE, args: list[str] | None = None
+    ) -> None:
+        namespace = absolute_namespace(namespace)
         use_fastdds_profile()
         self._context = Context()
         rclpy.init(args=args, context=self._context)
@@ -138,8 +196,8 @@ class Client:
         if new:
             self._clients[name] = self.node.create_client(kind, name)
         client = self._clients[name]
-        if not client.wait_for_service(DISCOVERY_TIMEOUT):
-            raise VimaError("TIMEOUT", f"no service {name} within {DISCOVERY_TIMEOUT:g} s")
+        what = f"service {self.node.resolve_service_name(name)}"
+        self.wait_until(client.service_is_ready, what, DISCOVERY_TIMEOUT, RUNNING)
         if new:
             time.sleep(MATCHING_TIME)
         return client
@@ -150,7 +208,7 @@ class Client:
         done = threading.Event()
         future = client.call_async(request)
         future.add_done_callback(lambda _: done.set())
-        if not done.wait(timeout):
+        if not wait_reporting(done.wait, timeout, lambda: f"the answer of service {name}"):
             raise VimaError("TIMEOUT", f"service {name} did not answer within {timeout:g} s")
         return future.result()
 
@@ -162,26 +220,45 @@ class Client:
         Raises VimaError (TIMEOUT) naming who is not.
         """
         states = dict.fromkeys(names, 0)
+        own = self.node.get_namespace()
 
         def all_active(beat: Heartbeat) -> bool:
-            check()
             namespace, _, name = beat.node.rpartition("/")
-            if name in states and namespace == self.node.get_namespace():
+            if name in states and (namespace or "/") == own:
                 states[name] = beat.state
             return set(states.values()) == {State.PRIMARY_STATE_ACTIVE}
 
+        def missing() -> str:
+            return ", ".join(
+                f"{name} ({STATES.get(state, state)})"
+                for name, state in states.items()
+                if state != State.PRIMARY_STATE_ACTIVE
+            )
+
+        def what() -> str:
+            hint = "" if any(states.values()) else RUNNING
+            return f"nodes in namespace {own} to become active: {missing()}{hint}"
+
         try:
-            self.listen(Heartbeat, "heartbeat").wait(all_active, timeout, "heartbeats")
+            self.listen(Heartbeat, "heartbeat").wait(all_active, timeout, what, check=check)
         except VimaError as error:
             if error.code != "TIMEOUT":
                 raise
-            missing = [n for n, state in states.items() if state != State.PRIMARY_STATE_ACTIVE]
-            raise VimaError("TIMEOUT", f"not active within {timeout:g} s: {missing}") from error
+            raise VimaError("TIMEOUT", f"not active within {timeout:g} s: {missing()}") from error
 
-    def wait_until(self, condition: Callable[[], bool], what: str, timeout: float = 15.0) -> None:
-        """Poll a fact of the graph, such as matched endpoints, that sends no message."""
-        deadline = time.monotonic() + timeout
-        while not condition():
-            if time.monotonic() > deadline:
-                raise VimaError("TIMEOUT", f"no {what} within {timeout:g} s")
-            time.sleep(0.02)
+    def wait_until(
+        self, condition: Callable[[], bool], what: str, timeout: float = 15.0, hint: str = ""
+    ) -> None:
+        """Poll a fact of the graph, such as matched endpoints, that sends no message.
+
+        Raises VimaError (TIMEOUT) saying ``what`` was waited for.
+        """
+
+        def poll(seconds: float) -> bool:
+            end = time.monotonic() + seconds
+            while not (done := condition()) and time.monotonic() < end:
+                time.sleep(0.02)
+            return done
+
+        if not wait_reporting(poll, timeout, lambda: what + hint):
+            raise VimaError("TIMEOUT", f"no {what} within {timeout:g} s")

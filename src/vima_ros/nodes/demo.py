@@ -91,6 +91,7 @@ class Tour:
             lambda m: m.judged and m.command_id == command_id and m.state in ENDED,
             60,
             "end of the motion",
+            quiet=True,
         )
         sent = [m for m in self._commands.messages if m.command_id == command_id and m.waypoints]
         counts = " and ".join(f"{len(getattr(seen, v).objects)} in the {v} view" for v in VIEWS)

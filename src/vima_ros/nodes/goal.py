@@ -12,7 +12,7 @@ from action_msgs.msg import GoalStatus
 from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import Heartbeat, Prompt
 from vima_ros.errors import VimaError
-from vima_ros.nodes.client import DISCOVERY_TIMEOUT, Client
+from vima_ros.nodes.client import DISCOVERY_TIMEOUT, RUNNING, Client, wait_reporting
 
 SILENCE = 5.0  # of the policy node's heartbeat: it is gone, and with it the goal [s]
 LOOK = 0.2  # between two looks at that [s]
@@ -36,13 +36,14 @@ class Goal:
         self._result: Any = None
         self._beats = client.listen(Heartbeat, "heartbeat")
         self._action = client.action(ExecutePrompt, "execute_prompt")
-        if not self._action.wait_for_server(DISCOVERY_TIMEOUT):
-            raise VimaError("TIMEOUT", f"no action execute_prompt within {DISCOVERY_TIMEOUT:g} s")
+        name = client.node.resolve_service_name("execute_prompt")
+        ready = self._action.server_is_ready
+        client.wait_until(ready, f"action {name}", DISCOVERY_TIMEOUT, RUNNING)
         accepted = threading.Event()
         goal = ExecutePrompt.Goal(prompt=prompt, max_steps=max_steps)
         future = self._action.send_goal_async(goal, lambda m: on_feedback(m.feedback))
         future.add_done_callback(lambda _: accepted.set())
-        if not accepted.wait(DISCOVERY_TIMEOUT):
+        if not wait_reporting(accepted.wait, DISCOVERY_TIMEOUT, lambda: f"{name} to accept"):
             raise VimaError("TIMEOUT", "the policy node did not take the goal")
         self._handle = future.result()
         self._handle.get_result_async().add_done_callback(self._on_result)
@@ -65,7 +66,7 @@ class Goal:
 
         Raises VimaError: NODE_DIED where the policy node falls silent, TIMEOUT [s].
         """
-        name = f"{self._client.node.get_namespace()}/policy"
+        name = f"{self._client.node.get_namespace().rstrip('/')}/policy"
         began = heard = time.monotonic()
         seen = 0
         while not self._done.wait(LOOK):

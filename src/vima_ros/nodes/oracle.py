@@ -108,12 +108,15 @@ class OracleDriver:
             TIMEOUT,
             f"end of {command_id}",
             states,
+            quiet=True,
         )
         not_judged = end.state in (ArmState.REFUSED, ArmState.STOPPED)
         if not_judged or end.code == ArmState.RESET:
             raise VimaError(end.code, end.message)
         steps = status.steps + 1
-        return self._statuses.wait(lambda m: m.steps == steps, TIMEOUT, "verdict", statuses)
+        return self._statuses.wait(
+            lambda m: m.steps == steps, TIMEOUT, "verdict", statuses, quiet=True
+        )
 
 
 def _stamp(markers: MarkerArray) -> int:

@@ -158,13 +158,16 @@ class Player:
                 self._timeout,
                 "perception_status",
                 statuses,
+                quiet=True,
             )
             record.objects = {"front": status.front_count, "top": status.top_count}
             record.times["detection"] = status.detection_time
             if status.code != PerceptionStatus.OK:
                 record.message = f"{status.code}: {status.message}"
                 return False
-            action = self._actions.wait(lambda m: True, self._timeout, "action", actions)
+            action = self._actions.wait(
+                lambda m: True, self._timeout, "action", actions, quiet=True
+            )
             record.times["decision"] = time.monotonic() - sent
             self._take_action(record, action)
             self._take_answer(record)

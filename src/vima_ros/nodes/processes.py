@@ -17,6 +17,7 @@ from typing import Any
 from ament_index_python.packages import get_package_prefix
 
 from vima_ros.errors import VimaError
+from vima_ros.nodes.namespaces import NAMESPACE, absolute_namespace
 from vima_ros.nodes.parameters import config_path
 from vima_ros.program import END_WITH
 
@@ -39,13 +40,13 @@ class NodeProcesses:
         log_folder: Path,
         *,
         robot: str,
-        namespace: str = "/vima",
+        namespace: str = NAMESPACE,
         use_sim_time: bool = False,
     ) -> None:
         self._log_folder = Path(log_folder)
         self._log_folder.mkdir(parents=True, exist_ok=True)
         self._arguments = ["--params-file", str(config_path(f"robots/{robot}.yaml"))]
-        self._arguments += ["-r", f"__ns:={namespace}"]
+        self._arguments += ["-r", f"__ns:={absolute_namespace(namespace)}"]
         self._arguments += ["-p", f"use_sim_time:={json.dumps(use_sim_time)}"]
         self._processes: dict[str, subprocess.Popen] = {}
 

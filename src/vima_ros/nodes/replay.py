@@ -11,9 +11,9 @@ from pathlib import Path
 from rclpy.utilities import remove_ros_args
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes.base import NAMESPACE
 from vima_ros.nodes.client import Client
 from vima_ros.nodes.environment import keep_to_ourselves
+from vima_ros.nodes.namespaces import add_namespace_option
 from vima_ros.nodes.player import Player
 from vima_ros.nodes.processes import NodeProcesses
 from vima_ros.replay.bag import Bag, RecordedPrompt, Step
@@ -32,7 +32,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--bringup", action="store_true", help="start the nodes too, and end them afterwards"
     )
-    parser.add_argument("--namespace", default=f"/{NAMESPACE}", help="where the nodes are")
+    add_namespace_option(parser)
     parser.add_argument("--front", default="/front/image_raw", help="front images in the bag")
     parser.add_argument("--top", default="/top/image_raw", help="top images in the bag")
     parser.add_argument(

@@ -18,9 +18,9 @@ from vima_msgs.srv import CaptureAsset, ConfirmMotion, SetPrompt
 from vima_ros.errors import VimaError
 from vima_ros.nodes import images, qos
 from vima_ros.nodes.assets import whole_numbers
-from vima_ros.nodes.base import NAMESPACE
 from vima_ros.nodes.client import Client
 from vima_ros.nodes.goal import Goal
+from vima_ros.nodes.namespaces import add_namespace_option
 from vima_ros.specs import VIEWS
 
 Result = ExecutePrompt.Result
@@ -67,7 +67,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--preview", metavar="FILE", help="only save the prompt as the policy will see it, a PNG"
     )
-    parser.add_argument("--namespace", default=f"/{NAMESPACE}", help="where the nodes are")
+    add_namespace_option(parser)
     return parser.parse_args(args)
 
 
@@ -195,7 +195,7 @@ def _ask(client: Client, requests: Any) -> None:
     """Put each motion that waits for a person to the one at the terminal."""
     seen = 0
     while True:
-        request = requests.wait(lambda m: bool(m.command_id), 1e9, "request", seen)
+        request = requests.wait(lambda m: bool(m.command_id), 1e9, "request", seen, quiet=True)
         seen = requests.count
         if not sys.stdin.isatty():
             print(f"  waits for a yes: {request.text}; answer by the service confirm", flush=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 from rclpy.utilities import remove_ros_args
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes.base import NAMESPACE
 from vima_ros.nodes.client import Client
+from vima_ros.nodes.namespaces import add_namespace_option
 from vima_ros.nodes.processes import NodeProcesses
 from vima_ros.nodes.tabletop_parameters import LARGEST_SEED
 from vima_ros.sim.scene import SCENES
@@ -35,7 +35,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--speed", type=float, default=1.0, help="simulated seconds a second")
     parser.add_argument("--confirm", action="store_true", help="ask for a yes to each motion")
     parser.add_argument("--checkpoint", default="", help="weights of the policy")
-    parser.add_argument("--namespace", default=f"/{NAMESPACE}", help="of all nodes")
+    add_namespace_option(parser)
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the logs")
     return parser.parse_args(args)
 

@@ -78,5 +78,6 @@ class TaskEpisodes:
             TIMEOUT,
             "end of the episode",
             self._before[1],
+            quiet=True,
         )
         return Ended(over.code, over.message, over.step, begun.prompt)

@@ -1,0 +1,179 @@
+"""The launch files' arguments, checked before a node starts, and the end of a launch.
+
+``launch`` is imported where it is used: it comes with a distribution.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vima_ros.errors import VimaError
+from vima_ros.nodes.namespaces import VALID, absolute_namespace
+
+FOR_LAUNCH = ("launch-prefix", "launch-prefix-filter")  # its own, beside those of a file
+
+
+def _wrong(valid: str, problem: str = "") -> str:
+    """The end of the sentence that names an argument and its value."""
+    return f"{problem and ': '}{problem}; valid: {valid}"
+
+
+def _yaml_mapping(path: Path, valid: str) -> tuple[Mapping[str, Any], str]:
+    """The content of a YAML file, or what is wrong with it."""
+    if not path.is_file():
+        return {}, _wrong(valid, f"no file {path.absolute()}")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        return {}, _wrong(valid, f"it can't be read as YAML: {' '.join(str(error).split())}")
+    if not content or not isinstance(content, Mapping):
+        return {}, _wrong(valid, f"{path.name} holds no values")
+    return content, ""
+
+
+def _robot(text: str) -> str:
+    valid = "a YAML file of parameters, such as a copy of config/robots/example.yaml"
+    return _yaml_mapping(Path(text), valid)[1]
+
+
+def _bag(text: str) -> str:
+    valid = "a rosbag2 folder, with its metadata.yaml (`ros2 bag reindex` makes one)"
+    content, wrong = _yaml_mapping(Path(text) / "metadata.yaml", valid)
+    if not wrong and "rosbag2_bagfile_information" not in content:
+        return _wrong(valid, "its metadata.yaml is not rosbag2's")
+    return wrong
+
+
+def _checkpoint(text: str) -> str:
+    if text in ("", "random") or Path(text).is_file():
+        return ""
+    valid = "a file of weights, nothing for the bundled ones, random for untrained ones"
+    return _wrong(valid, f"no file {Path(text).absolute()}")
+
+
+def _out(text: str) -> str:
+    path = Path(text)
+    bad = path.exists() and not path.is_dir()
+    return _wrong("a folder, or the path of a new one", "it is no folder") if bad else ""
+
+
+def _device(text: str) -> str:
+    fits = re.fullmatch(r"cpu|cuda(:[0-9]+)?", text)
+    return "" if fits else _wrong("cpu, cuda, or cuda:N with the number of a GPU")
+
+
+def _namespace(text: str) -> str:
+    try:
+        absolute_namespace(text)
+    except VimaError:
+        return _wrong(VALID)
+    return ""
+
+
+def _one_of(text: str, choices: Iterable[str]) -> str:
+    return "" if text in choices else _wrong(", ".join(c or "nothing" for c in choices))
+
+
+def _tabletop_parameter(name: str) -> Mapping[str, Any]:
+    """Choices and range of a parameter of the tabletop node; imported for its launch file only."""
+    from vima_ros.nodes.tabletop_parameters import TabletopParameters
+
+    return TabletopParameters.__dataclass_fields__[name].metadata
+
+
+def _choice(name: str) -> Callable[[str], str]:
+    return lambda text: _one_of(text, _tabletop_parameter(name)["choices"])
+
+
+def _seed(text: str) -> str:
+    low, high = _tabletop_parameter("seed")["range"]
+    fits = re.fullmatch(r"0|[1-9][0-9]{0,19}", text) and low <= int(text) <= high
+    return "" if fits else _wrong(f"a whole number from {low} to {high}")
+
+
+def _level_of_task(task: str, level: str) -> str:
+    from vima_ros.sim.tasks import TASKS
+
+    wrong = _one_of(level, [each.value for each in TASKS[task].levels])
+    return wrong and f", which task {task} does not have{wrong}"
+
+
+CHECKS: dict[str, Callable[[str], str]] = {
+    "namespace": _namespace,
+    "robot": _robot,
+    "checkpoint": _checkpoint,
+    "device": _device,
+    "use_sim_time": lambda text: _one_of(text, ("true", "false", "True", "False")),
+    "task": _choice("task"),
+    "level": _choice("level"),
+    "scene": _choice("scene"),
+    "seed": _seed,
+    "bag": _bag,
+    "out": _out,
+}
+
+
+def check_values(values: Mapping[str, str]) -> None:
+    """Check the values of launch arguments, by name.
+
+    Raises VimaError (BAD_ARGUMENT) naming the first bad argument, its value and what is valid.
+    """
+    wrong = {name: CHECKS[name](text) for name, text in values.items()}
+    task, level = values.get("task"), values.get("level")
+    if task and level and not (wrong["task"] or wrong["level"]):
+        wrong["level"] = _level_of_task(task, level)
+    for name in filter(wrong.get, wrong):
+        raise VimaError("BAD_ARGUMENT", f"launch argument {name} is {values[name]!r}{wrong[name]}")
+
+
+def check_names(given: Iterable[str], known: Iterable[str]) -> None:
+    """Check that each word ``NAME:=VALUE`` of ``given`` names an argument.
+
+    launch itself ignores others: a misspelt ``robot`` would mean the default limits. Raises
+    VimaError (BAD_ARGUMENT).
+    """
+    known = [*known]
+    for name in (word.partition(":=")[0] for word in given if ":=" in word):
+        if name not in (*known, *FOR_LAUNCH):
+            near = difflib.get_close_matches(name, known, 1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            valid = ", ".join(known)
+            raise VimaError("BAD_ARGUMENT", f"no launch argument {name!r}{meant}; valid: {valid}")
+
+
+def check_arguments(*names: str) -> Any:
+    """The launch action that ends a launch, with one sentence, unless these arguments are valid.
+
+    It belongs before the first node. ``names``: all arguments, those of included files too.
+    """
+    from launch.actions import OpaqueFunction
+
+    def check(context: Any) -> None:
+        file = Path(getattr(context.locals, "current_launch_file_path", "") or "none").name
+        if any(Path(word).name == file for word in sys.argv):  # not included by another file
+            check_names(sys.argv, names)
+        values = context.launch_configurations  # not yet of what an included file declares
+        check_values({name: values[name] for name in names if name in values})
+
+    return OpaqueFunction(function=check)
+
+
+def end_launch(event: Any, context: Any) -> Any:
+    """End the launch with a program it is for (``on_exit``): as failed where the program did.
+
+    Raises VimaError (PROGRAM_FAILED), at which launch shuts down and exits with code 1.
+    """
+    if event.returncode and not context.is_shutdown:
+        raise VimaError(
+            "PROGRAM_FAILED", f"{event.process_name} ended with exit code {event.returncode}"
+        )
+    from launch.actions import Shutdown
+
+    return Shutdown(reason=f"{event.process_name} has ended")

@@ -1,0 +1,108 @@
+"""The launch files run by the real launch, where it is installed: it comes with a distribution."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from helpers import ROOT, write_bag
+from rosbags.rosbag2 import StoragePlugin
+
+pytest.importorskip("launch_ros", reason="no launch_ros: it comes with a distribution")
+
+from vima_ros.nodes.environment import free_domain
+
+# As `ros2 launch` does it; SIGINT ends it in order.
+LAUNCH = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+file, *words = sys.argv[1:]
+given = [word.split(":=", 1) for word in words]
+source = PythonLaunchDescriptionSource(file)
+service = LaunchService(argv=words, noninteractive=True)
+service.include_launch_description(
+    LaunchDescription([IncludeLaunchDescription(source, launch_arguments=given)])
+)
+sys.exit(service.run())
+"""
+
+
+@pytest.fixture(autouse=True)
+def domain(monkeypatch):
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(free_domain()))
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+
+
+def launch(name: str, *words: str, folder=ROOT / "launch") -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", LAUNCH, str(folder / f"{name}.launch.py"), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=150,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "sentence"),
+    [
+        ("sim", "seed:=abc", "launch argument seed is 'abc'; valid: a whole number from 0 to"),
+        ("sim", "task:=rotat", "launch argument task is 'rotat'; valid: nothing, visual"),
+        ("sim", "device:=gpu", "launch argument device is 'gpu'; valid: cpu, cuda, or cuda:N"),
+        ("sim", "sede:=3", "no launch argument 'sede'; did you mean seed?"),
+        ("bringup", "robot:=/no/such.yaml", "launch argument robot is '/no/such.yaml': no file"),
+        ("bringup", "use_sim_time:=2", "launch argument use_sim_time is '2'; valid: true, false"),
+        ("bringup", "namespace:=//right", "launch argument namespace is '//right'; valid: words"),
+        ("replay", "bag:=/no/bag", "launch argument bag is '/no/bag': no file"),
+    ],
+)
+def test_a_bad_argument_ends_the_launch_before_a_node_starts(name, word, sentence):
+    done = launch(name, word)
+    assert done.returncode == 1
+    assert sentence in done.stdout
+    assert "process started" not in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+PARENT = """
+from launch import LaunchDescription
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource as Source
+
+def generate_launch_description():
+    return LaunchDescription(
+        [IncludeLaunchDescription(Source("{file}"), launch_arguments=[("device", "gpu")])]
+    )
+"""
+
+
+def test_a_file_that_includes_ours_has_arguments_of_its_own(tmp_path):
+    file = ROOT / "launch" / "sim.launch.py"
+    (tmp_path / "mine.launch.py").write_text(PARENT.format(file=file))
+    done = launch("mine", "sede:=3", folder=tmp_path)
+    assert done.returncode == 1
+    assert "launch argument device is 'gpu'" in done.stdout
+
+
+def test_a_bad_recording_fails_the_launch(tmp_path):
+    """Its folder looks like one; the program finds out."""
+    bag = write_bag(tmp_path / "bag", StoragePlugin.MCAP, steps=1)
+    (recording,) = bag.glob("*.mcap")
+    recording.write_bytes(b"cut off")
+    done = launch("replay", f"bag:={bag}", f"out:={tmp_path}", "checkpoint:=random")
+    assert done.returncode == 1, done.stdout
+    assert "BAD_BAG" in done.stdout
+    assert "ended with exit code 2" in done.stdout
+
+
+@pytest.mark.parametrize("namespace", ["/right", "cell/right/"])
+def test_a_recording_replays_in_a_namespace_of_any_spelling(tmp_path, namespace):
+    bag = write_bag(tmp_path / "bag", StoragePlugin.MCAP, steps=1)
+    words = [f"bag:={bag}", f"out:={tmp_path}", f"namespace:={namespace}"]
+    done = launch("replay", *words, "checkpoint:=random")
+    assert "replay.json" in done.stdout, done.stdout
+    (step,) = json.loads((tmp_path / "replay.json").read_text())["steps"]
+    assert done.returncode == (0 if step["command_id"] else 1), done.stdout

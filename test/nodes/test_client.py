@@ -1,0 +1,121 @@
+"""Programs beside no suite report what they wait for; a namespace is one however it is spelled."""
+
+import os
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+from ament_index_python.packages import get_package_prefix
+from lifecycle_msgs.msg import State
+from std_srvs.srv import Trigger
+
+from vima_msgs.msg import Heartbeat, Prompt
+from vima_ros.errors import VimaError
+from vima_ros.nodes import client as client_module
+from vima_ros.nodes import goal
+from vima_ros.nodes.client import Client
+from vima_ros.nodes.goal import Goal
+from vima_ros.nodes.processes import NodeProcesses
+
+PROGRAMS = Path(get_package_prefix("vima_ros")) / "lib" / "vima_ros"
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """A client beside no suite, whose waits are reported at once and given up soon."""
+    monkeypatch.setattr(client_module, "REPORT_AFTER", 0.0)
+    monkeypatch.setattr(client_module, "REPORT_AGAIN", 0.0)
+    for module in (client_module, goal):
+        monkeypatch.setattr(module, "DISCOVERY_TIMEOUT", 0.05)
+    with Client("alone", "right/") as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("wait", "what"),
+    [
+        (lambda c: c.call(Trigger, "stop", Trigger.Request()), "service /right/stop"),
+        (lambda c: Goal(c, Prompt()), "action /right/execute_prompt"),
+        (lambda c: c.wait_until(lambda: False, "receiver", 0.05), "receiver"),
+    ],
+    ids=["service", "action", "graph"],
+)
+def test_what_is_waited_for_is_reported(alone, capsys, wait, what):
+    with pytest.raises(VimaError, match=f"no {what} within") as error:
+        wait(alone)
+    assert error.value.code == "TIMEOUT"
+    told = capsys.readouterr().err
+    assert f"waiting for {what}" in told
+    assert f"ROS_DOMAIN_ID={os.environ['ROS_DOMAIN_ID']})" in told
+
+
+def test_an_answer_that_does_not_come_is_reported(alone, capsys, monkeypatch):
+    monkeypatch.setattr(client_module, "DISCOVERY_TIMEOUT", 15.0)
+    given_up = threading.Event()
+
+    def respond(request, response):
+        given_up.wait(30)
+        return response
+
+    alone.node.create_service(Trigger, "slow", respond)
+    with pytest.raises(VimaError, match="service slow did not answer within"):
+        alone.call(Trigger, "slow", Trigger.Request(), timeout=0.05)
+    given_up.set()
+    assert "waiting for the answer of service slow" in capsys.readouterr().err
+
+
+def test_nodes_that_are_not_active_are_named_with_their_state(alone, capsys):
+    beats = alone.publisher(Heartbeat, "heartbeat")
+    told = ""
+
+    def check():
+        nonlocal told
+        beats.publish(Heartbeat(node="/right/policy", state=State.PRIMARY_STATE_INACTIVE))
+        told += capsys.readouterr().err
+        if "policy (inactive)" in told:
+            raise VimaError("REPORTED", told)
+
+    with pytest.raises(VimaError) as end:
+        alone.wait_for_active(["arm", "policy"], 30, check)
+    assert end.value.code == "REPORTED"
+    assert "nodes in namespace /right to become active: arm (no heartbeat), policy" in told
+
+
+def test_a_program_beside_no_suite_reports_what_it_waits_for():
+    program = subprocess.Popen(
+        [PROGRAMS / "send_prompt", "Put it down.", "--namespace", "right"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        told = program.stderr.readline()  # the first thing it prints
+    finally:
+        program.kill()
+        program.communicate()
+    assert told.startswith("waiting for service /right/set_prompt; is the suite running?")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "beside"), [("right/", "/right"), ("/a/b", "a/b"), ("/", "")], ids=repr
+)
+def test_processes_and_clients_meet_in_a_namespace(tmp_path, nodes, beside):
+    with (
+        NodeProcesses(tmp_path, robot="flying_tool", namespace=nodes) as processes,
+        Client("test", beside) as client,
+    ):
+        processes.start(["manager"])
+        client.wait_for_active(["manager"], 60, processes.check_alive)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        lambda folder: NodeProcesses(folder, robot="flying_tool", namespace="a-b"),
+        lambda folder: Client("test", "a-b"),
+    ],
+    ids=["processes", "client"],
+)
+def test_what_is_no_namespace_is_refused(tmp_path, start):
+    with pytest.raises(VimaError, match="namespace 'a-b'; valid:"):
+        start(tmp_path)

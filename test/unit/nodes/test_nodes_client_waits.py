@@ -1,0 +1,103 @@
+"""Waits report what they wait for, by a clock that the tests move."""
+
+import threading
+
+import pytest
+
+from vima_ros.errors import VimaError
+from vima_ros.nodes import client
+from vima_ros.nodes.client import Inbox, wait_reporting
+
+
+class Clock:
+    """Moves as far as each wait is long; ``true_at``: when what is waited for comes [s]."""
+
+    def __init__(self, true_at: float) -> None:
+        self.now, self.true_at, self.longest = 0.0, true_at, 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wait(self, seconds: float) -> bool:
+        self.longest = max(self.longest, seconds)
+        self.now = min(self.now + seconds, self.true_at)
+        return self.now >= self.true_at
+
+
+def reports(monkeypatch, true_at: float, timeout: float) -> tuple[bool, list[float], Clock]:
+    clock, times = Clock(true_at), []
+
+    def describe() -> str:
+        times.append(round(clock.now, 3))
+        return "a thing"
+
+    monkeypatch.setattr(client, "time", clock)
+    return wait_reporting(clock.wait, timeout, describe), times, clock
+
+
+def test_what_comes_soon_is_not_reported(monkeypatch, capsys):
+    assert reports(monkeypatch, 1.9, 60)[:2] == (True, [])
+    assert capsys.readouterr().err == ""
+
+
+def test_a_long_wait_is_reported_after_2_s_and_every_10(monkeypatch, capsys):
+    monkeypatch.setenv("ROS_DOMAIN_ID", "88")
+    came, times, clock = reports(monkeypatch, 30, 60)
+    assert (came, times) == (True, [2, 12, 22])
+    assert clock.longest <= client.POLL_PERIOD
+    assert capsys.readouterr().err == "waiting for a thing (ROS_DOMAIN_ID=88)\n" * 3
+
+
+def test_the_timeout_is_kept(monkeypatch):
+    came, times, clock = reports(monkeypatch, 100, 7.3)
+    assert (came, times) == (False, [2])
+    assert clock.now == pytest.approx(7.3)
+
+
+def test_no_domain_is_domain_0(monkeypatch, capsys):
+    monkeypatch.delenv("ROS_DOMAIN_ID", raising=False)
+    reports(monkeypatch, 3, 60)
+    assert "(ROS_DOMAIN_ID=0)" in capsys.readouterr().err
+
+
+@pytest.fixture
+def inbox(monkeypatch):
+    """An inbox whose waits report at once."""
+    monkeypatch.setattr(client, "REPORT_AFTER", 0.0)
+    return Inbox(threading.Condition())
+
+
+@pytest.mark.parametrize("what", ["a frame", lambda: "a frame"], ids=["text", "source"])
+def test_an_inbox_reports_and_names_what_did_not_come(inbox, capsys, what):
+    inbox.put("an old thing")
+    with pytest.raises(VimaError, match=r"no a frame within 0\.01 s; last came: an old thing"):
+        inbox.wait(lambda m: m == "new", 0.01, what)
+    assert "waiting for a frame (ROS" in capsys.readouterr().err
+
+
+def test_a_quiet_wait_reports_nothing(inbox, capsys):
+    with pytest.raises(VimaError):
+        inbox.wait(lambda m: True, 0.01, "the end", quiet=True)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_first_that_fits_is_returned_and_none_before_after(inbox):
+    for message in ("a1", "b1", "a2", "a3"):
+        inbox.put(message)
+    assert inbox.wait(lambda m: m[0] == "a", 0, "a", after=1) == "a2"
+    assert inbox.wait(lambda m: m == "a1", 0, "a") == "a1"
+
+
+def test_a_message_ends_the_wait(inbox):
+    sender = threading.Timer(0.05, inbox.put, ["new"])
+    sender.start()
+    assert inbox.wait(lambda m: m == "new", 30, "new") == "new"
+    sender.join()
+
+
+def test_a_check_may_end_the_wait(inbox):
+    def check():
+        raise VimaError("NODE_DIED", "it died")
+
+    with pytest.raises(VimaError, match="it died"):
+        inbox.wait(lambda m: True, 30, "a message", check=check)
