@@ -12,7 +12,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchDescription
-from vima_ros.nodes.launch_arguments import check_arguments
+from vima_ros.nodes.launch_arguments import check_arguments, stop_nodes
 
 SHARE = FindPackageShare("vima_ros")
 END_WITH = {"VIMA_ROS_END_WITH": str(os.getpid())}  # nodes end when the launch does
@@ -61,6 +61,7 @@ def generate_launch_description():
                 description="Whether the nodes follow /clock: true or false",
             ),
             check_arguments("namespace", "robot", "checkpoint", "device", "use_sim_time"),
+            stop_nodes(),
             SetEnvironmentVariable("FASTDDS_DEFAULT_PROFILES_FILE", FASTDDS),
             node("perception"),
             node("prompt"),

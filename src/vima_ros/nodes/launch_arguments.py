@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -177,3 +178,20 @@ def end_launch(event: Any, context: Any) -> Any:
     from launch.actions import Shutdown
 
     return Shutdown(reason=f"{event.process_name} has ended")
+
+
+def stop_nodes() -> Any:
+    """The launch action that passes a SIGINT of the launch on to its nodes, at once.
+
+    launch itself expects a terminal to do that and signals its processes only 5 s later. A node
+    that gets the signal from both takes it once.
+    """
+    from launch.actions import EmitEvent, RegisterEventHandler
+    from launch.event_handlers import OnShutdown
+    from launch.events.process import SignalProcess
+
+    def is_ours(action: Any) -> bool:
+        return getattr(action, "node_package", "") == "vima_ros"
+
+    interrupt = SignalProcess(signal_number=signal.SIGINT, process_matcher=is_ours)
+    return RegisterEventHandler(OnShutdown(on_shutdown=[EmitEvent(event=interrupt)]))
