@@ -131,11 +131,12 @@ class ArmWatch:
             return ""
         source, seconds = silent
         told = (
-            f"no usable {source} for {seconds:.1f} s while the arm moved (state_timeout "
-            f"{self._node.parameters.state_timeout:g} s, a parameter of the robot's file)"
+            f"{source} for {seconds:.1f} s while the arm moved (state_timeout "
+            f"{self._node.parameters.state_timeout} s, a parameter of the robot's file)"
         )
-        lacking = self._joints.lacking() if self._joints and source == "joint_states" else ""
-        return f"{told}: {lacking}" if lacking else told
+        if self._joints and source == "joint_states":
+            return f"no usable {told}: {self._joints.lacking() or 'too few messages'}"
+        return f"no {told}"
 
     def _look(self) -> None:
         node, motion, now = self._node, self._node.motion, time.monotonic()
