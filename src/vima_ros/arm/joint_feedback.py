@@ -165,7 +165,7 @@ class JointFeedback:
             if reason:
                 reasons.setdefault(reason, []).append(name)
         told = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
-        if "not reported" in reasons:
+        if any(reason.startswith("not reported") for reason in reasons):
             last = ", ".join(self._last_names)[:200]
             told += f" (the last message holds {last})" if last else " (no message came)"
         return told
