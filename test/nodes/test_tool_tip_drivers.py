@@ -106,4 +106,4 @@ def test_a_robot_that_does_not_begin_is_named_by_its_topic(driver):
     end = driver.end(send_action(driver.client, "deaf"))
     assert (end.state, end.code) == (ArmState.ABORTED, ArmState.NOT_STARTED)
     assert "/driver/arm_command" in end.message
-    assert "1 subscriber" in end.message
+    assert "subscribers: 1" in end.message

@@ -155,12 +155,15 @@ class JointFeedback:
             found = max(found, (name, velocity), key=lambda pair: pair[1])
         return found
 
-    def lacking(self, now: float) -> str:
-        """Each joint that is not known at ``now`` [s, steady clock] and why; empty: none."""
+    def lacking(self, now: float, max_age: float = MAX_AGE) -> str:
+        """Return each joint that is not known at ``now`` [s, steady clock] and why.
+
+        Empty: all are known, and were reported at most ``max_age`` [s] ago.
+        """
         reasons: dict[str, list[str]] = {}
         for name, joint in self._joints.items():
             reason, age = joint.problem, now - joint.arrival
-            if not reason and age > MAX_AGE:
+            if not reason and age > max_age:
                 reason = f"not reported for {age:.1f} s"
             if reason:
                 reasons.setdefault(reason, []).append(name)

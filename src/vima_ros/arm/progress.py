@@ -29,9 +29,9 @@ class ProgressMonitor:
     def __init__(self) -> None:
         self.begin()
 
-    def begin(self) -> None:
-        """Count anew: a move begins."""
-        self.idle_time, self.has_moved = 0.0, False
+    def begin(self, needs_motion: bool = True) -> None:
+        """Count anew: a move begins; without ``needs_motion`` it ends where it begins."""
+        self.idle_time, self.has_moved = 0.0, not needs_motion
         self._last: float | None = None
         self._mark = self._smooth = np.zeros(0)
 
@@ -45,6 +45,17 @@ class ProgressMonitor:
         self._smooth = self._smooth + min(gap / SMOOTHING_TIME, 1.0) * (place - self._smooth)
         if np.abs(self._smooth - self._mark).max() >= MIN_PROGRESS:
             self._mark, self.idle_time, self.has_moved = self._smooth, 0.0, True
+
+    def overdue(self, start_timeout: float, progress_timeout: float) -> str:
+        """Return NOT_STARTED or TIMEOUT where the move did not begin or go on in time, else "".
+
+        A timeout of 0 [s] is none; without one for the start, that for progress counts.
+        """
+        starting = not self.has_moved and start_timeout > 0
+        timeout = start_timeout if starting else progress_timeout
+        if not 0 < timeout < self.idle_time:
+            return ""
+        return "NOT_STARTED" if starting else "TIMEOUT"
 
 
 def tool_points(pose: Pose) -> np.ndarray:

@@ -114,7 +114,7 @@ class ArmWatch:
             return Outcome(
                 ArmState.NOT_STARTED,
                 f"the robot did not report {command_id} as EXECUTING within {p.start_timeout:g} s "
-                f"its command on {topic} ({self._node.count_subscribers(topic)} subscribers)",
+                f"of its command on {topic} (subscribers: {self._node.count_subscribers(topic)})",
             )
         if 0 < p.progress_timeout < self._progress.idle_time - self._dwell:
             return Outcome(
@@ -130,12 +130,13 @@ class ArmWatch:
         if silent is None:
             return ""
         source, seconds = silent
+        p = self._node.parameters
         told = (
             f"{source} for {seconds:.1f} s while the arm moved (state_timeout "
-            f"{self._node.parameters.state_timeout} s, a parameter of the robot's file)"
+            f"{p.state_timeout} s, a parameter of the robot's file)"
         )
         if self._joints and source == "joint_states":
-            return f"no usable {told}: {self._joints.lacking() or 'too few messages'}"
+            return f"no usable {told}: {self._joints.lacking(p.state_timeout)}"
         return f"no {told}"
 
     def _look(self) -> None:

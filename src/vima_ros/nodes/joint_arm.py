@@ -21,7 +21,7 @@ from vima_ros.arm.execution import (
     RobotState,
 )
 from vima_ros.arm.gate import JointRange
-from vima_ros.arm.joint_feedback import JointFeedback
+from vima_ros.arm.joint_feedback import MAX_AGE, JointFeedback
 from vima_ros.arm.kinematics import ArmModel
 from vima_ros.arm.motion import Waypoint
 from vima_ros.arm.progress import ProgressMonitor
@@ -60,7 +60,6 @@ class JointArm:
         self._commanded = self._model.home
         self._holding = self._contact = False
         self._begun = 0  # when the motion under way did [ns]
-        self._needs_motion = False  # the move under way ends elsewhere than it began
         self.publisher = node.create_publisher(JointTrajectory, "joint_trajectory", qos.RELIABLE)
         self._tools = node.create_publisher(ToolCommand, "tool_command", qos.RELIABLE)
         node.listen(JointState, "joint_states", self._on_joints, qos.CAMERA)
@@ -127,31 +126,28 @@ class JointArm:
             "file: remappings)"
         )
 
-    def lacking(self) -> str:
-        """Return which joints joint_states does not tell, and why; empty: it tells them all."""
-        return self._feedback.lacking(time.monotonic())
+    def lacking(self, max_age: float = MAX_AGE) -> str:
+        """Return which joints joint_states lacks or told ``max_age`` [s] ago, and why."""
+        return self._feedback.lacking(time.monotonic(), max_age)
 
     def overdue(self) -> Outcome | None:
         """Return how the motion under way ends if it does not begin or stopped; else None.
 
         NOT_STARTED after start_timeout, TIMEOUT after progress_timeout.
         """
-        execution, p, idle = self._execution, self._node.parameters, self._progress.idle_time
+        execution, p = self._execution, self._node.parameters
         if execution is None or execution.goal is None:
             return None
-        if not self._progress.has_moved and self._needs_motion:
-            if 0 < p.start_timeout < idle:
-                return Outcome(
-                    ArmState.NOT_STARTED,
-                    f"no joint has moved within {p.start_timeout:g} s of {execution.progress} on "
-                    f"{self.publisher.topic_name}: the controller may be inactive (see `ros2 "
-                    f"control list_controllers`); {self.describe()}",
-                )
-        elif 0 < p.progress_timeout < idle:
+        code = self._progress.overdue(p.start_timeout, p.progress_timeout)
+        if code == ArmState.NOT_STARTED:
             return Outcome(
-                ArmState.TIMEOUT, f"no progress for {p.progress_timeout:g} s: {self.describe()}"
+                code,
+                f"no joint has moved within {p.start_timeout:g} s of {execution.progress} on "
+                f"{self.publisher.topic_name}: the controller may be inactive (see `ros2 "
+                f"control list_controllers`); {self.describe()}",
             )
-        return None
+        why = f"no progress for {p.progress_timeout:g} s: {self.describe()}"
+        return Outcome(code, why) if code else None
 
     def describe(self) -> str:
         """Return what keeps the motion under way from its end: for people."""
@@ -197,8 +193,7 @@ class JointArm:
             if order.segment is not None:
                 segment = order.segment
                 way = np.abs(segment.positions - self._robot.joints)
-                self._needs_motion = bool(way.max() > GOAL_TOLERANCE)
-                self._progress.begin()
+                self._progress.begin(bool(way.max() > GOAL_TOLERANCE))
                 self._send(segment.times, segment.positions, segment.velocities)
         if execution.outcome is not None:
             self._end(execution.outcome)

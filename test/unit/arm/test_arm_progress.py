@@ -132,3 +132,25 @@ def test_a_motion_may_take_twenty_times_its_planned_duration():
     assert planned_duration(waypoints) == pytest.approx(2.0 + 1.0 + 0.5)
     assert total_timeout(3.5) == pytest.approx(70)
     assert total_timeout(0.0) == 10.0
+
+
+@pytest.mark.parametrize(
+    ("needs_motion", "start", "progress", "code", "when"),
+    [
+        (True, 2.0, 5.0, "NOT_STARTED", 2.0),
+        (True, 8.0, 5.0, "NOT_STARTED", 8.0),
+        (True, 0.0, 5.0, "TIMEOUT", 5.0),
+        (False, 2.0, 5.0, "TIMEOUT", 5.0),
+        (True, 0.0, 0.0, "", 10.0),
+        (False, 2.0, 0.0, "", 10.0),
+    ],
+)
+def test_a_robot_that_stands_still_is_overdue(needs_motion, start, progress, code, when):
+    monitor = ProgressMonitor()
+    monitor.begin(needs_motion)
+    for tick in range(500):
+        monitor.update(np.zeros(6), tick * PERIOD)
+        if monitor.overdue(start, progress):
+            break
+    assert monitor.overdue(start, progress) == code
+    assert tick * PERIOD == pytest.approx(when, abs=2 * PERIOD)
