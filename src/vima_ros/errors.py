@@ -32,6 +32,7 @@ class GateCode(str, Enum):
     NOT_CONFIRMED = "NOT_CONFIRMED"
     CANCELLED = "CANCELLED"
     DRY_RUN = "DRY_RUN"
+    NO_CONTROLLER = "NO_CONTROLLER"
 
     def __str__(self) -> str:
         return self.value

@@ -76,6 +76,9 @@ def test_joints_that_are_no_numbers_stop_the_motion(arm):
         lambda m: m.judged and m.state == ArmState.STOPPED, 15, "STOPPED", before
     )
     assert "joint_states" in told.message
+    assert "state_timeout" in told.message
+    assert "shoulder_lift_joint" in told.message
+    assert "position is nan" in told.message
     hold = arm.trajectories.wait(lambda m: len(m.points) == 1, 15, "hold", sent)
     assert list(hold.points[0].positions) == pytest.approx(arm.home)
     assert not any(hold.points[0].velocities)
@@ -88,4 +91,6 @@ def test_with_joints_that_are_no_numbers_nothing_begins(arm):
     refused = arm.send("blind")
     assert (refused.state, refused.code) == (ArmState.REFUSED, "NOT_ACTIVE")
     assert "joint_states" in refused.message
+    assert "elbow_joint" in refused.message
+    assert "position is inf" in refused.message
     assert arm.trajectories.messages == []

@@ -131,7 +131,7 @@ class Cell:
     def next_state(self):
         """Of the robot, not the arm node's."""
         now = self.states.count
-        return self.states.wait(lambda m: m.tool_pose.orientation.w, 15, "state", now)
+        return self.states.wait(lambda m: not m.judged, 15, "state", now)
 
     def action(self, pose0, pose1):
         seen = self.markers.wait(lambda m: True, 15, "markers", self.markers.count)

@@ -71,6 +71,30 @@ class Execution:
         """For people."""
         return f"move {self._index + 1} of {len(self._segments)}"
 
+    @property
+    def goal(self) -> np.ndarray | None:
+        """Where the move under way ends (n,) [rad]; None: the tool is switched, or all is done."""
+        return self._segment.positions[-1] if self._moving else None
+
+    def describe(self, robot: RobotState) -> str:
+        """Return what keeps the move under way from its end: for people."""
+        if self.goal is None:
+            return f"it waits for the tool after {self.progress}"
+        names, errors = self._model.joint_names, np.abs(robot.joints - self.goal)
+        far, fast = int(errors.argmax()), int(np.abs(robot.speeds).argmax())
+        reasons = []
+        if errors[far] >= GOAL_TOLERANCE:
+            reasons.append(
+                f"{names[far]} stands {1e3 * errors[far]:.1f} mrad from the goal of "
+                f"{self.progress} (arrived: within {1e3 * GOAL_TOLERANCE:g} mrad)"
+            )
+        if abs(robot.speeds[fast]) > REST_SPEED:
+            reasons.append(
+                f"{names[fast]} still moves at {abs(robot.speeds[fast]):.3f} rad/s in "
+                f"{self.progress} (at rest: up to {REST_SPEED:g} rad/s)"
+            )
+        return ", ".join(reasons) or self.progress
+
     def update(self, now: float, robot: RobotState) -> Order | None:
         """What to tell the robot ``now`` [s, the robot's clock], if anything.
 

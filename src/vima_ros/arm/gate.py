@@ -42,7 +42,8 @@ class ArmWorld:
     """What the gate knows of the moment. Times [ns] on the clock that stamps the observations.
 
     ``stopped`` is why the arm is stopped, empty where it is not; ``busy_with`` the command under
-    way; ``seen`` the commands asked for before; ``cancelled`` the prompts that may move no more.
+    way; ``seen`` the commands asked for before; ``cancelled`` the prompts that may move no more;
+    ``no_controller`` why no motion would arrive at the robot, empty where it would.
     """
 
     now: int
@@ -52,6 +53,7 @@ class ArmWorld:
     last_motion_end: int = 0
     seen: Collection[str] = ()
     cancelled: Collection[str] = ()
+    no_controller: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +139,8 @@ def check(
             GateCode.DRY_RUN,
             f"{len(waypoints)} waypoints planned and not sent: dry_run is true",
         )
+    if world.no_controller:
+        raise _refusal(GateCode.NO_CONTROLLER, world.no_controller)
     return Approved(waypoints, plan)
 
 

@@ -28,8 +28,8 @@ class Watchdog:
         self._heard = {source: max(at, now) for source, at in self._heard.items()}
         self._checked = now
 
-    def silent(self, now: float) -> str:
-        """A sentence where a source has been silent too long, else empty.
+    def silent(self, now: float) -> tuple[str, float] | None:
+        """Return a source that has been silent too long, and how long [s]; None: there is none.
 
         To be called a few times a second while something moves. Time in which it was not called
         does not count: who slept cannot say that others did.
@@ -40,5 +40,5 @@ class Watchdog:
             self._heard[source] = min(self._heard[source] + slept, now)
             silence = now - self._heard[source]
             if silence > limit:
-                return f"no usable {source} for {silence:.1f} s while the arm moved"
-        return ""
+                return source, silence
+        return None

@@ -55,7 +55,7 @@ class ArmNode(VimaNode):
             self._joints.range if self._joints else None, self.frames.table_from_base.translation
         )
         self._confirmer = Confirmer(self, p.confirm_timeout) if p.confirm else None
-        self._watch = ArmWatch(self)
+        self._watch = ArmWatch(self, self._joints)
         self.listen(PolicyAction, "action", self._on_action, qos.RELIABLE)
         self.listen(ArmState, "arm_state", self._on_arm_state, qos.RELIABLE)
         self._enders = ArmServices(self)
@@ -71,6 +71,7 @@ class ArmNode(VimaNode):
             last_motion_end=self.motion.last_end,
             seen=self._seen,
             cancelled=self.motion.cancelled,
+            no_controller=self._joints.no_controller() if self._joints else "",
         )
 
     def _on_action(self, message: PolicyAction) -> None:
@@ -121,7 +122,7 @@ class ArmNode(VimaNode):
             self.motion.drop(error)
             return
         under_way.sent, under_way.since = True, time.monotonic()
-        self._watch.begin()
+        self._watch.begin(approved)
         command = ArmCommand(
             command_id=request.command_id,
             planning_time=under_way.planning_time,
@@ -156,7 +157,7 @@ class ArmNode(VimaNode):
     def _on_arm_state(self, message: ArmState) -> None:
         if message.judged:
             return  # our own
-        self._watch.heard("arm_state")
+        self._watch.on_state(message)
         if self._joints:
             self._joints.on_state(message)
             return

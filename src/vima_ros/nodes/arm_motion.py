@@ -79,7 +79,7 @@ class Motion:
         with self.lock:
             under_way, self.under_way = self.under_way, None
             now = self._node.now_ns()
-            at = min(conversions.stamp_to_ns(stamp), now) if stamp else now
+            at = min(conversions.stamp_to_ns(stamp) or now, now) if stamp else now
             self.last_end = at
             if under_way is not None:
                 self.report(state, code, message, under_way.request.command_id, at)
@@ -122,7 +122,6 @@ class Motion:
         report = ArmState(state=state, code=code, message=message, command_id=command_id)
         now = self._node.now_ns() if stamp is None else stamp
         report.header.stamp = conversions.ns_to_stamp(now)
-        report.tool_pose.orientation.w = 0.0  # unknown here
         report.judged = True
         self._states.publish(report)
         self.said = f"{code}: {message}"

@@ -65,8 +65,13 @@ class ArmParameters:
         high=1,
         read_only=True,
     )
-    command_timeout: float = parameter(
-        "wait for the robot's report of the motion's end [s]", low=1, high=600, read_only=True
+    progress_timeout: float = parameter(
+        "time without progress (a joint by 1 mrad; else the tool, where its pose is known, by "
+        "1 mm) after which a motion ends with TIMEOUT and the arm is stopped; 0: none. In all, a "
+        "motion may take 20 times its planned duration, at least 10 s [s]",
+        low=0,
+        high=600,
+        read_only=True,
     )
     manager_timeout: float = parameter(
         "stop when the manager, or while moving the policy node, is silent this long, once heard; "
@@ -76,13 +81,16 @@ class ArmParameters:
         read_only=True,
     )
     start_timeout: float = parameter(
-        "a robot without urdf has to report its command as EXECUTING within this; 0: never [s]",
+        "time within which a robot without urdf has to report its command as EXECUTING, and with "
+        "urdf a joint has to move by 1 mrad after each trajectory; else the motion ends with "
+        "NOT_STARTED; 0: not checked [s]",
         low=0,
         high=60,
         read_only=True,
     )
     state_timeout: float = parameter(
-        "stop when arm_state or joint_states are silent this long while moving; 0: never [s]",
+        "time without arm_state or usable joint_states in mid-motion after which the arm is "
+        "stopped; per robot: longer than a driver is silent while it moves; 0: not checked [s]",
         low=0,
         high=60,
         read_only=True,

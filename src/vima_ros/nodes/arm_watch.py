@@ -9,8 +9,19 @@ from typing import Any
 from geometry_msgs.msg import Pose as PoseMessage
 
 from vima_msgs.msg import ArmState
+from vima_ros.arm.execution import Outcome
+from vima_ros.arm.gate import Approved
+from vima_ros.arm.progress import (
+    TOTAL_FACTOR,
+    ProgressMonitor,
+    planned_duration,
+    tool_points,
+    total_timeout,
+)
 from vima_ros.arm.watchdog import Watchdog
 from vima_ros.geometry import Pose
+from vima_ros.nodes import conversions
+from vima_ros.nodes.joint_arm import JointArm
 from vima_ros.nodes.supervision import Supervisor
 
 PERIOD = 0.1  # between two looks [s]
@@ -24,23 +35,28 @@ MOTION_TOPICS = {
 class ArmWatch:
     """Stops the arm where going on would be blind."""
 
-    def __init__(self, node: Any) -> None:
+    def __init__(self, node: Any, joints: JointArm | None) -> None:
+        """``joints``: of a robot moved by its joints."""
         p = node.parameters
-        self._node = node
+        self._node, self._joints = node, joints
+        self._progress, self._dwell, self._total = ProgressMonitor(), 0.0, math.inf
         timeout = p.manager_timeout or math.inf
         self._manager = Supervisor(("manager",), timeout, timeout)
         self._policy = Supervisor(("policy",), timeout, timeout)
         limits = {"arm_state": p.state_timeout}
-        if p.urdf:
+        if joints:
             limits["joint_states"] = p.state_timeout
         self._robot = Watchdog(limits)
         self._other_frames: set[str] = set()  # of tool poses; each is logged once
         node.follow_heartbeats(self._on_beat)
         node.every(PERIOD, self._look, clock=node.steady_clock)
 
-    def begin(self) -> None:
+    def begin(self, approved: Approved) -> None:
         """A motion begins."""
         self._robot.begin(time.monotonic())
+        self._progress.begin()
+        self._dwell = max(waypoint.dwell for waypoint in approved.waypoints)
+        self._total = total_timeout(planned_duration(approved.waypoints, approved.plan))
 
     def heard(self, source: str) -> None:
         """The robot has said something usable: arm_state or joint_states."""
@@ -59,19 +75,25 @@ class ArmWatch:
             )
         return False
 
+    def on_state(self, state: ArmState) -> None:
+        """The robot's own arm_state has come."""
+        self.heard("arm_state")
+        tool = conversions.tool_pose_from_message(state.tool_pose)
+        if tool is not None:
+            self._progress.update(tool_points(tool), time.monotonic())
+
     def astray(self, tool: PoseMessage, goal: Pose) -> str:
-        """A sentence where the tool is not where its motion ends; a tool of no pose is unknown.
+        """A sentence where the tool is not where its motion ends; empty where that is unknown.
 
         Both in base_frame.
         """
-        q, tolerance = tool.orientation, self._node.parameters.arrival_tolerance
-        if not (tolerance > 0 and any((q.x, q.y, q.z, q.w))):
+        pose = conversions.tool_pose_from_message(tool)
+        tolerance = self._node.parameters.arrival_tolerance
+        if pose is None or tolerance == 0 or math.dist(pose.position, goal.position) <= tolerance:
             return ""
-        place = (tool.position.x, tool.position.y, tool.position.z)
-        off = math.dist(place, goal.position)
-        if off <= tolerance:
-            return ""
-        where, should = ("({:.3f}, {:.3f}, {:.3f})".format(*p) for p in (place, goal.position))
+        where, should = (
+            "({:.3f}, {:.3f}, {:.3f})".format(*p) for p in (pose.position, goal.position)
+        )
         return (
             f"the robot says that it is done, and its tool is at {where} m instead of {should} m "
             f"in {self._node.parameters.base_frame}"
@@ -91,13 +113,49 @@ class ArmWatch:
         for watched in (self._manager, self._policy):
             watched.heard(name, state, time.monotonic())
 
-    def _check_begun(self, under_way: Any, now: float) -> None:
-        """A command may get lost on its way to a robot that was not connected yet."""
-        patience = self._node.parameters.start_timeout
-        if not under_way.begun and 0 < patience < now - under_way.since:
-            self._node.motion.hold()
-            why = f"the robot has not begun within {patience:g} s"
-            self._node.motion.end(ArmState.ABORTED, ArmState.NOT_STARTED, why)
+    def _overdue(self, under_way: Any, now: float) -> Outcome | None:
+        """Return how a motion ends that does not begin, makes no progress or takes too long."""
+        p, command_id = self._node.parameters, under_way.request.command_id
+        if now - under_way.since > self._total:
+            told = f"; {self._joints.describe()}" if self._joints else ""
+            return Outcome(
+                ArmState.TIMEOUT,
+                f"the robot did not end {command_id} within {self._total:.0f} s, {TOTAL_FACTOR:g} "
+                f"times its planned duration{told}",
+            )
+        if self._joints:
+            return self._joints.overdue()
+        if not under_way.begun:  # it may have got lost on its way to a robot not connected yet
+            if not 0 < p.start_timeout < now - under_way.since:
+                return None
+            topic = self._node.resolve_topic_name("arm_command")
+            return Outcome(
+                ArmState.NOT_STARTED,
+                f"the robot did not report {command_id} as EXECUTING within {p.start_timeout:g} s "
+                f"of its command on {topic} (subscribers: {self._node.count_subscribers(topic)})",
+            )
+        if 0 < p.progress_timeout < self._progress.idle_time - self._dwell:
+            return Outcome(
+                ArmState.TIMEOUT,
+                f"no progress: by its tool_pose the tool has not moved by 1 mm for "
+                f"{self._progress.idle_time:.1f} s, and the robot did not end {command_id}",
+            )
+        return None
+
+    def _silence(self, now: float) -> str:
+        """Return a sentence where the robot has been silent too long, else nothing."""
+        silent = self._robot.silent(now)
+        if silent is None:
+            return ""
+        source, seconds = silent
+        p = self._node.parameters
+        told = (
+            f"{source} for {seconds:.1f} s while the arm moved (state_timeout "
+            f"{p.state_timeout} s, a parameter of the robot's file)"
+        )
+        if self._joints and source == "joint_states":
+            return f"no usable {told}: {self._joints.lacking(p.state_timeout)}"
+        return f"no {told}"
 
     def _look(self) -> None:
         node, motion, now = self._node, self._node.motion, time.monotonic()
@@ -108,14 +166,13 @@ class ArmWatch:
             if under_way is not None and under_way.sent:
                 reasons += policy_deaths
                 reasons += [] if node.active else ["the arm node was deactivated"]
-                silence = self._robot.silent(now)
+                silence = self._silence(now)
                 reasons += [silence] if silence else []
-                self._check_begun(under_way, now)
-                overdue = node.parameters.command_timeout
-                if motion.under_way and not reasons and now - under_way.since > overdue:
-                    why = f"the robot did not end {under_way.request.command_id} in {overdue} s"
+                outcome = None if reasons else self._overdue(under_way, now)
+                if outcome:
                     motion.hold()
-                    motion.end(ArmState.ABORTED, ArmState.TIMEOUT, why)
-                    reasons.append(why)
+                    motion.end(ArmState.ABORTED, outcome.code, outcome.message)
+                    if outcome.code == ArmState.TIMEOUT:
+                        reasons.append(outcome.message)
             if reasons:
                 motion.stop("; ".join(reasons))

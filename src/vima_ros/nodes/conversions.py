@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from builtin_interfaces.msg import Time
+from builtin_interfaces.msg import Duration, Time
 from geometry_msgs.msg import Pose as PoseMessage
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from vima_msgs import msg
 from vima_ros.arm.gate import Request
@@ -140,6 +142,30 @@ def pose_from_message(message: PoseMessage) -> Pose:
     """The inverse of ``pose_to_message``."""
     p, q = message.position, message.orientation
     return Pose(np.array([p.x, p.y, p.z]), np.array([q.x, q.y, q.z, q.w]))
+
+
+def tool_pose_from_message(message: PoseMessage) -> Pose | None:
+    """Return the pose of the tool tip that a robot reports, or None: unknown to the robot.
+
+    Unknown is what was left at its default (position 0, 0, 0: no tool tip is at the origin of its
+    own base), a quaternion of zeros, and any number that is not finite.
+    """
+    pose = pose_from_message(message)
+    known = pose.is_finite and pose.position.any() and pose.quaternion.any()
+    return pose if known else None
+
+
+def trajectory_to_message(
+    names: Sequence[str], times: np.ndarray, positions: np.ndarray, velocities: np.ndarray
+) -> JointTrajectory:
+    """``times`` (m,) [s], ``positions`` [rad] and ``velocities`` [rad/s] (m, n); stamp 0: now."""
+    message = JointTrajectory(joint_names=list(names))
+    for at, joints, speeds in zip(times, positions.tolist(), velocities.tolist(), strict=True):
+        seconds, nanoseconds = divmod(round(at * 1e9), 1_000_000_000)
+        after = Duration(sec=seconds, nanosec=nanoseconds)
+        point = JointTrajectoryPoint(positions=joints, velocities=speeds, time_from_start=after)
+        message.points.append(point)
+    return message
 
 
 def _unit(pose: Pose) -> Pose:

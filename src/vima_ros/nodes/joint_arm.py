@@ -8,15 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from builtin_interfaces.msg import Duration
 from sensor_msgs.msg import JointState
-from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+from trajectory_msgs.msg import JointTrajectory
 
 from vima_msgs.msg import ArmState, ToolCommand
-from vima_ros.arm.execution import REST_SPEED, Execution, Order, Outcome, RobotState
+from vima_ros.arm.execution import (
+    GOAL_TOLERANCE,
+    REST_SPEED,
+    Execution,
+    Order,
+    Outcome,
+    RobotState,
+)
 from vima_ros.arm.gate import JointRange
+from vima_ros.arm.joint_feedback import MAX_AGE, JointFeedback
 from vima_ros.arm.kinematics import ArmModel
 from vima_ros.arm.motion import Waypoint
+from vima_ros.arm.progress import ProgressMonitor
 from vima_ros.arm.timing import JointLimits
 from vima_ros.arm.trajectory import JointPlan, plan_trajectory
 from vima_ros.errors import GateCode, VimaError
@@ -24,7 +32,7 @@ from vima_ros.nodes import conversions, qos
 from vima_ros.nodes.parameters import config_path
 
 STOP_TIME = 0.2  # the robot may take so long to come to rest [s]
-SILENCE = 1.0  # joints reported longer ago than this are not known [s]
+WARNING_PERIOD = 5.0  # joint_states that lack a joint are logged this often [s]
 AS_COMMANDED = 0.02  # joints this near to where they were sent are where they were sent [rad]
 
 
@@ -52,7 +60,10 @@ class JointArm:
         self._watch_joints = heard
         self._execution: Execution | None = None
         self._robot: RobotState | None = None
-        self._heard = self._warned = float("-inf")
+        self._feedback = JointFeedback(self._model.joint_names)
+        self._progress = ProgressMonitor()
+        self._heard = self._warned = time.monotonic()
+        self._derives_velocities = False
         self._commanded = self._model.home
         self._holding = self._contact = False
         self._begun = 0  # when the motion under way did [ns]
@@ -71,14 +82,19 @@ class JointArm:
 
         Raises VimaError: UNREACHABLE, NOT_ACTIVE (the joints are not reported), BUSY (they move).
         """
-        if self._robot is None or time.monotonic() - self._heard > SILENCE:
+        lacking = self.lacking()
+        if self._robot is None or lacking:
             raise VimaError(
                 GateCode.NOT_ACTIVE.value,
-                f"joint_states told nothing of {', '.join(self._model.joint_names)} in the last "
-                f"{SILENCE:g} s, so where the arm stands is not known",
+                f"where the arm stands is not known from joint_states: {lacking}",
             )
-        if np.abs(self._robot.speeds).max() > REST_SPEED:
-            raise VimaError(GateCode.BUSY.value, "the arm has not come to rest yet")
+        joint, speed = self._feedback.moving
+        if speed > REST_SPEED:
+            raise VimaError(
+                GateCode.BUSY.value,
+                f"the arm has not come to rest yet: {joint} moves at {speed:.3f} rad/s; at rest: "
+                f"up to {REST_SPEED:g} rad/s",
+            )
         # From where it was sent, not from where it sagged to: so errors do not add up.
         as_commanded = np.abs(self._robot.joints - self._commanded).max() < AS_COMMANDED
         start = self._commanded if as_commanded else self._robot.joints
@@ -101,10 +117,50 @@ class JointArm:
         """What the robot says of itself; to be called with each of its ``arm_state``."""
         self._holding, self._contact = state.holding, state.contact
         stamp = conversions.stamp_to_ns(state.header.stamp)
-        if stamp <= self._begun:
+        if 0 < stamp <= self._begun:
             return  # it was still on its way when this motion began: it is about the one before
         if self._execution is not None and state.state in (ArmState.ABORTED, ArmState.STOPPED):
             self._end(Outcome(state.code, state.message))
+
+    def no_controller(self) -> str:
+        """Return why no trajectory would arrive at a controller; empty: one subscribes to it."""
+        if self.publisher.get_subscription_count():
+            return ""
+        return (
+            f"nothing subscribes to {self.publisher.topic_name}: start the controller, and remap "
+            "the arm node's topic to its own, as with "
+            "-r joint_trajectory:=/joint_trajectory_controller/joint_trajectory (in a launch "
+            "file: remappings)"
+        )
+
+    def lacking(self, max_age: float = MAX_AGE) -> str:
+        """Return which joints joint_states lacks or told ``max_age`` [s] ago, and why."""
+        return self._feedback.lacking(time.monotonic(), max_age)
+
+    def overdue(self) -> Outcome | None:
+        """Return how the motion under way ends if it does not begin or stopped; else None.
+
+        NOT_STARTED after start_timeout, TIMEOUT after progress_timeout.
+        """
+        execution, p = self._execution, self._node.parameters
+        if execution is None or execution.goal is None:
+            return None
+        code = self._progress.overdue(p.start_timeout, p.progress_timeout)
+        if code == ArmState.NOT_STARTED:
+            return Outcome(
+                code,
+                f"no joint has moved within {p.start_timeout:g} s of {execution.progress} on "
+                f"{self.publisher.topic_name}: the controller may be inactive (see `ros2 "
+                f"control list_controllers`); {self.describe()}",
+            )
+        why = f"no progress for {p.progress_timeout:g} s: {self.describe()}"
+        return Outcome(code, why) if code else None
+
+    def describe(self) -> str:
+        """Return what keeps the motion under way from its end: for people."""
+        if self._execution is None or self._robot is None:
+            return "no joints are known"
+        return self._execution.describe(self._robot)
 
     @property
     def progress(self) -> str:
@@ -112,23 +168,26 @@ class JointArm:
         return self._execution.progress if self._execution else "at rest"
 
     def _on_joints(self, message: JointState) -> None:
-        try:
-            index = [message.name.index(name) for name in self._model.joint_names]
-            joints = np.array([message.position[i] for i in index])
-            speeds = np.array([message.velocity[i] for i in index])
-        except (ValueError, IndexError):
-            joints = speeds = np.array([np.nan])
-        if not (np.isfinite(joints).all() and np.isfinite(speeds).all()):
-            self._complain(message)
+        now, feedback = time.monotonic(), self._feedback
+        stamp = conversions.stamp_to_ns(message.header.stamp) / 1e9
+        if not feedback.add(message.name, message.position, message.velocity, stamp, now):
+            self._warn_of_lacking(now)
             return
-        self._robot = RobotState(joints, speeds, self._contact, self._holding)
-        self._heard = time.monotonic()
+        if feedback.derives_velocities and not self._derives_velocities:
+            self._derives_velocities = True
+            self._node.get_logger().info(
+                "joint_states has no velocities, or none that are finite: derived from positions"
+            )
+        self._robot = RobotState(
+            feedback.positions, feedback.velocities, self._contact, self._holding
+        )
+        self._heard = now
         self._watch_joints()
         execution = self._execution
         if execution is None:
             return
-        now = conversions.stamp_to_ns(message.header.stamp) / 1e9
-        order = execution.update(now, self._robot)
+        self._progress.update(self._robot.joints, now)
+        order = execution.update(feedback.time, self._robot)
         with self._node.motion.lock:
             if self._execution is execution:  # else it was stopped meanwhile
                 self._obey(order, execution)
@@ -140,31 +199,25 @@ class JointArm:
             self._tools.publish(tool)
             if order.segment is not None:
                 segment = order.segment
+                way = np.abs(segment.positions - self._robot.joints)
+                self._progress.begin(bool(way.max() > GOAL_TOLERANCE))
                 self._send(segment.times, segment.positions, segment.velocities)
         if execution.outcome is not None:
             self._end(execution.outcome)
 
     def _send(self, times: np.ndarray, positions: np.ndarray, velocities: np.ndarray) -> None:
         self._commanded = positions[-1]
-        message = JointTrajectory(joint_names=list(self._model.joint_names))  # stamp 0: now
-        for at, joints, speeds in zip(times, positions.tolist(), velocities.tolist(), strict=True):
-            seconds, nanoseconds = divmod(round(at * 1e9), 1_000_000_000)
-            after = Duration(sec=seconds, nanosec=nanoseconds)
-            point = JointTrajectoryPoint(
-                positions=joints, velocities=speeds, time_from_start=after
-            )
-            message.points.append(point)
-        self.publisher.publish(message)
+        names = self._model.joint_names
+        self.publisher.publish(
+            conversions.trajectory_to_message(names, times, positions, velocities)
+        )
 
     def _end(self, outcome: Outcome) -> None:
         self._execution = None
         self._ended(outcome)
 
-    def _complain(self, message: JointState) -> None:
-        """Now and then: a second source of joint_states, of a gripper say, is no fault."""
-        if time.monotonic() - max(self._heard, self._warned) > 5.0:
-            self._warned = time.monotonic()
-            self._node.get_logger().warning(
-                f"joint_states of {list(message.name)} ignored; needed: finite positions and "
-                f"velocities of {list(self._model.joint_names)}"
-            )
+    def _warn_of_lacking(self, now: float) -> None:
+        """Warn occasionally: a message of some joints only, as of a gripper, is no fault."""
+        if now - max(self._heard, self._warned) > WARNING_PERIOD:
+            self._warned = now
+            self._node.get_logger().warning(f"joint_states is not usable: {self.lacking()}")

@@ -102,7 +102,6 @@ class Player:
         message = ArmState(state=state, code=ArmState.OK, command_id=command_id)
         message.header.stamp = conversions.ns_to_stamp(stamp)
         message.end_effector = self._end_effector
-        message.tool_pose.orientation.w = 0.0  # of no pose: nothing has moved
         self._arm_state.publish(message)
 
     def publish(self, frame: Frame) -> None:

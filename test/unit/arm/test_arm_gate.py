@@ -360,3 +360,13 @@ def test_whatever_is_asked_passes_within_the_limits_or_is_refused(
         assert limits.workspace.contains(x, y)
         assert -1e-5 <= z <= highest + 1e-5
         assert 0 < waypoint.max_speed <= max_speed + 1e-5
+
+
+def test_a_plan_that_no_controller_would_receive_is_refused_with_its_reason():
+    world = replace(WORLD, no_controller="nothing subscribes to /joint_trajectory")
+    with pytest.raises(VimaError, match="nothing subscribes to /joint_trajectory") as caught:
+        check(REQUEST, world, LIMITS, MOTION)
+    assert caught.value.code == GateCode.NO_CONTROLLER
+    with pytest.raises(VimaError) as caught:
+        check(REQUEST, world, replace(LIMITS, dry_run=True), MOTION)
+    assert caught.value.code == GateCode.DRY_RUN, "what would be done can be looked at without it"

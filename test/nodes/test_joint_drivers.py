@@ -1,0 +1,142 @@
+"""Drivers and controllers of all kinds below one arm node that commands joints.
+
+test/cases/motion_cases.py runs more of them, each with an arm node of its own.
+"""
+
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from by_hand import bring_up
+from ros2_control_robot import Options, Ros2ControlRobot, connect, pick_and_place
+from std_srvs.srv import Trigger
+
+from vima_msgs.msg import ArmState
+from vima_ros.nodes.client import Client
+from vima_ros.nodes.processes import NodeProcesses
+
+pytest.importorskip("pinocchio", reason="the joint-level arm needs pip install pin")
+
+NAMESPACE = "/drivers"
+PARAMETERS = {
+    "urdf": "ur5e.urdf",
+    "dry_run": False,
+    "manager_timeout": 0.0,
+    "max_speed": 2.0,
+    "travel_speed": 2.0,
+    "approach_speed": 1.0,
+    "joint_acceleration": 30.0,
+    "progress_timeout": 1.0,
+    "start_timeout": 1.0,
+}
+
+
+class Cell:
+    """The arm node and its robot, which is odd in one way after the other."""
+
+    def __init__(self, processes, client, robot):
+        self.processes, self.client, self.robot = processes, client, robot
+        self.states, self.count = client.listen(ArmState, "arm_state"), 0
+
+    def carry_out(self, **options):
+        """The end of one pick and place by a robot of these options."""
+        self.count += 1
+        self.robot.options = Options(**options)
+        self.client.call(Trigger, "resume", Trigger.Request())
+        longer_than_a_joint_counts_as_known = self.states.count + 15
+        self.states.wait(lambda m: True, 15, "time", longer_than_a_joint_counts_as_known)
+        self.robot.trajectories.clear()
+        self.robot.tools.clear()
+        return pick_and_place(self.client, f"action{self.count}")
+
+    def log(self):
+        return self.processes.log("arm")
+
+
+@contextmanager
+def running(folder, **options):
+    """An arm node, and a robot that it is connected to."""
+    with (
+        NodeProcesses(folder, robot="example", namespace=NAMESPACE) as processes,
+        Client("test", NAMESPACE) as client,
+        Ros2ControlRobot(NAMESPACE, **options) as robot,
+    ):
+        processes.start(["arm"], PARAMETERS)
+        bring_up(client, "arm")
+        connect(client, robot)
+        yield Cell(processes, client, robot)
+
+
+@pytest.fixture(scope="module")
+def cell(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("logs")) as cell:
+        yield cell
+
+
+def test_where_no_controller_subscribes_nothing_is_sent(tmp_path):
+    with running(tmp_path, subscribe=False) as cell:
+        end = pick_and_place(cell.client, "nobody")
+        robot = cell.robot
+    assert (end.state, end.code) == (ArmState.REFUSED, "NO_CONTROLLER")
+    assert f"{NAMESPACE}/joint_trajectory" in end.message
+    remap = "-r joint_trajectory:=/joint_trajectory_controller/joint_trajectory"
+    assert remap in end.message
+    assert robot.tools == []
+    assert not any(command.waypoints for command in robot.commands.messages)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"stamp": "zero"},
+        {"stamp": "frozen", "split": True},
+        {"stamp": "old", "velocity_noise": 0.01, "gripper": True, "second_source": True},
+    ],
+    ids=str,
+)
+def test_it_is_carried_out_whatever_the_stamps_and_parts_of_joint_states(cell, options):
+    end = cell.carry_out(**options)
+    assert (end.state, end.code) == (ArmState.SUCCEEDED, ArmState.OK), end.message
+    assert len(cell.robot.trajectories) == 6
+
+
+def test_velocities_that_lack_are_derived_and_that_is_logged_once(cell):
+    for options in ({"velocity": "nan"}, {"velocity": "absent", "stamp": "zero", "split": True}):
+        end = cell.carry_out(**options)
+        assert (end.state, end.code) == (ArmState.SUCCEEDED, ArmState.OK), end.message
+        assert len(cell.robot.trajectories) == 6
+    assert cell.log().count("derived from positions") == 1
+
+
+def test_joints_of_other_names_are_named_in_the_refusal(cell):
+    end = cell.carry_out(prefix="ur5e_")
+    assert (end.state, end.code) == (ArmState.REFUSED, "NOT_ACTIVE")
+    assert "wrist_3_joint: not reported" in end.message
+    assert "ur5e_wrist_3_joint" in end.message
+    assert cell.robot.tools == []
+
+
+def test_an_inactive_controller_has_not_started(cell):
+    end = cell.carry_out(inactive=True)
+    assert (end.state, end.code) == (ArmState.ABORTED, ArmState.NOT_STARTED)
+    assert f"{NAMESPACE}/joint_trajectory" in end.message
+    assert "ros2 control list_controllers" in end.message
+    assert not any(tool.suction for tool in cell.robot.tools)
+    hold = cell.robot.trajectories[-1]
+    assert len(hold.points) == 1
+    assert cell.client.call(Trigger, "resume", Trigger.Request()).message.endswith("it was not")
+
+
+def test_a_joint_that_stays_short_of_its_goal_is_named_with_its_distance(cell):
+    end = cell.carry_out(error=np.array([0, 0.012, 0, 0, 0, 0]))
+    assert (end.state, end.code) == (ArmState.ABORTED, ArmState.TIMEOUT)
+    assert "shoulder_lift_joint stands 12.0 mrad from the goal of move 1 of 6" in end.message
+    assert not any(tool.suction for tool in cell.robot.tools)
+    stopped = cell.client.call(Trigger, "resume", Trigger.Request()).message
+    assert "shoulder_lift_joint stands 12.0 mrad" in stopped
+
+
+def test_a_slow_robot_makes_progress(cell):
+    """Each move takes several times as long as progress_timeout."""
+    end = cell.carry_out(scale=0.15)
+    assert (end.state, end.code) == (ArmState.SUCCEEDED, ArmState.OK), end.message
