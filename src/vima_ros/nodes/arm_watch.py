@@ -69,9 +69,9 @@ class ArmWatch:
             if not (p.node_namespace.rstrip("/") == own and p.node_name in expected)
         )
 
-    def _on_beat(self, name: str, state: int) -> None:
+    def _on_beat(self, name: str, state: int, instance: str) -> None:
         for watched in (self._manager, self._policy):
-            watched.heard(name, state, time.monotonic())
+            watched.heard(name, state, time.monotonic(), instance)
 
     def _check_begun(self, under_way: Any, now: float) -> None:
         """A command may get lost on its way to a robot that was not connected yet."""

@@ -7,6 +7,7 @@ import functools
 import gc
 import inspect
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -23,12 +24,14 @@ from rclpy.task import Future
 
 from vima_msgs.msg import Heartbeat
 from vima_ros.errors import VimaError
-from vima_ros.nodes import parameters, qos
+from vima_ros.nodes import parameter_files, parameters, qos
 from vima_ros.nodes.environment import use_fastdds_profile
 from vima_ros.nodes.meter import Meter
-from vima_ros.nodes.signs_of_life import SignsOfLife
+from vima_ros.nodes.namesakes import Instance, Namesakes, new_instance_id
+from vima_ros.nodes.signs_of_life import HEARTBEAT_PERIOD, SignsOfLife
 
 NAMESPACE = "vima"  # unless __ns is remapped
+LISTENING = 3 * HEARTBEAT_PERIOD  # for another node of the same name, before configuring [s]
 
 
 class VimaNode(LifecycleNode):
@@ -52,6 +55,11 @@ class VimaNode(LifecycleNode):
         self.awaiting = ReentrantCallbackGroup()
         self._state = State.PRIMARY_STATE_UNCONFIGURED
         self._before_configure: list[set] = []
+        self._refusal = ""  # why it could not be configured
+        self.instance_id = new_instance_id()
+        self._namesakes, self._created = Namesakes(), time.monotonic()
+        self._on_heartbeat: list[Callable[[str, int, str], None]] = []
+        self._heartbeats = self.listen(Heartbeat, "heartbeat", self._take_heartbeat, qos.RELIABLE)
         # Wall time, whatever use_sim_time says: a stopped simulation must not look like a death.
         self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._jumps = self.get_clock().create_jump_callback(
@@ -98,15 +106,9 @@ class VimaNode(LifecycleNode):
         """Subscribe; whatever the callback raises is logged and the node lives on."""
         return self.create_subscription(kind, topic, self._guarded(callback), profile, **options)
 
-    def follow_heartbeats(self, heard: Callable[[str, int], None]) -> None:
-        """Call ``heard`` with name and lifecycle state of each node beside us, at each beat."""
-
-        def take(message: Heartbeat) -> None:
-            namespace, _, name = message.node.rpartition("/")
-            if namespace == self.get_namespace().rstrip("/"):
-                heard(name, message.state)
-
-        self.listen(Heartbeat, "heartbeat", take, qos.RELIABLE)
+    def follow_heartbeats(self, heard: Callable[[str, int, str], None]) -> None:
+        """Call ``heard`` with name, lifecycle state and instance of each node beside us."""
+        self._on_heartbeat.append(self._guarded(heard))
 
     def serve(self, kind: type, name: str, callback: Callable, on: Node | None = None) -> Any:
         """A service with ``success`` and ``message`` that answers whatever its callback raises.
@@ -171,21 +173,31 @@ class VimaNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Create the handles; on an error stay unconfigured and say why."""
         self._before_configure = [set(map(id, handles)) for handles in self._handles()]
-        self._state = State.TRANSITION_STATE_CONFIGURING
         try:
+            parameter_files.check(self)
+            self._listen_for_namesakes()
+            self._state = State.TRANSITION_STATE_CONFIGURING
             self.configure()
         except Exception as error:
             known = isinstance(error, VimaError)
             why = f"{error.code}: {error}" if known else f"unexpected:\n{traceback.format_exc()}"
-            self.get_logger().error(f"cannot configure: {why}")
+            if why != self._refusal:  # the manager tries again and again
+                self.get_logger().error(f"cannot configure: {why}")
+            self._refusal = why
             self._release()
             self._state = State.PRIMARY_STATE_UNCONFIGURED
             return TransitionCallbackReturn.FAILURE
+        self._refusal = ""
         self._state = State.PRIMARY_STATE_INACTIVE
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Begin to act."""
+        """Begin to act, unless another node of this name does."""
+        try:
+            self._refuse_beside_namesake()
+        except VimaError as error:
+            self.get_logger().error(f"cannot activate: {error.code}: {error}")
+            return TransitionCallbackReturn.FAILURE
         result = super().on_activate(state)
         self._state = State.PRIMARY_STATE_ACTIVE
         self.activated()
@@ -224,6 +236,57 @@ class VimaNode(LifecycleNode):
             for handle in handles:
                 if id(handle) not in before:
                     destroy(handle)
+        self._on_heartbeat.clear()
+
+    # --- the other nodes
+
+    def _take_heartbeat(self, message: Heartbeat) -> None:
+        namespace, _, name = message.node.rpartition("/")
+        if namespace != self.get_namespace().rstrip("/"):
+            return
+        if name == self.get_name() and message.instance_id != self.instance_id:
+            self._meet(
+                Instance(message.instance_id, message.state, message.host, message.process_id)
+            )
+        for heard in self._on_heartbeat:
+            heard(name, message.state, message.instance_id)
+
+    def _meet(self, other: Instance) -> None:
+        """Log another node of this name once; where both are active, the later one withdraws."""
+        name = self.get_fully_qualified_name()
+        if self._namesakes.heard(other, time.monotonic()):
+            self.get_logger().warning(
+                f"{other} runs another {name}; only one of them can be configured"
+            )
+        own = Instance(self.instance_id, self._state)
+        if self.active and other.state == State.PRIMARY_STATE_ACTIVE and other.outranks(own):
+            self.get_logger().error(f"deactivated: {other} runs {name} since before this one")
+            self.trigger_deactivate()
+
+    def _listen_for_namesakes(self) -> None:
+        """Raise VimaError (DUPLICATE_NODE) where another node of this name has precedence.
+
+        Soon after its start a node has not heard from all others yet: it waits, and takes the
+        heartbeats that its executor cannot deliver meanwhile.
+        """
+        while True:
+            with self._heartbeats.handle:
+                while taken := self._heartbeats.handle.take_message(Heartbeat, False):
+                    self._take_heartbeat(taken[0])
+            if time.monotonic() - self._created >= LISTENING:
+                break
+            time.sleep(LISTENING / 20)
+        self._refuse_beside_namesake()
+
+    def _refuse_beside_namesake(self) -> None:
+        own = Instance(self.instance_id, self._state)
+        rival = self._namesakes.rival(own, time.monotonic())
+        if rival:
+            raise VimaError(
+                "DUPLICATE_NODE",
+                f"{rival} runs another {self.get_fully_qualified_name()}; valid: one node of a "
+                "name in a namespace: end one, or give this one another namespace",
+            )
 
     def _on_jump(self, jump: TimeJump) -> None:
         if self._configured and jump.clock_change == ClockChange.ROS_TIME_NO_CHANGE:
@@ -233,7 +296,9 @@ class VimaNode(LifecycleNode):
     def _vital_signs(self) -> tuple[bool, str, dict[str, Any]]:
         """What ``diagnose`` says, and what ``meter`` counted."""
         well, sentence, values = (
-            self.diagnose() if self._configured else (True, "not configured", {})
+            self.diagnose()
+            if self._configured
+            else (not self._refusal, self._refusal or "not configured", {})
         )
         return well, sentence, {**values, **self.meter.values()}
 
@@ -248,12 +313,13 @@ def run(node_type: type[VimaNode], args: list[str] | None = None, autostart: boo
     ``autostart``: configure and activate at once instead of waiting for the manager.
     """
     use_fastdds_profile()
-    rclpy.init(args=args)
     node = None
     try:
+        parameter_files.init(args)
         node = node_type()
         if autostart:
-            node.trigger_configure()
+            if node.trigger_configure() != TransitionCallbackReturn.SUCCESS:
+                sys.exit(2)
             node.trigger_activate()
         with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
             rclpy.spin(node)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -37,7 +39,12 @@ class SignsOfLife:
         self._pulse.start()
 
     def _beat_on(self) -> None:
-        message = Heartbeat(node=self._node.get_fully_qualified_name())
+        message = Heartbeat(
+            node=self._node.get_fully_qualified_name(),
+            instance_id=self._node.instance_id,
+            host=socket.gethostname(),
+            process_id=os.getpid(),
+        )
         while not self._ended.wait(HEARTBEAT_PERIOD):
             message.state = self._state()
             message.header.stamp = self._node.get_clock().now().to_msg()
