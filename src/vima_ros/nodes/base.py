@@ -48,6 +48,7 @@ class VimaNode(LifecycleNode):
 
     def __init__(self) -> None:
         super().__init__(self.name, namespace=NAMESPACE)
+        self.given_parameters: list[parameter_files.Given] | None = None  # by files and arguments
         self.parameters = parameters.declare(self, self.name, self.parameters_type)
         parameters.follow_changes(self)
         self.meter = Meter()
@@ -315,8 +316,9 @@ def run(node_type: type[VimaNode], args: list[str] | None = None, autostart: boo
     use_fastdds_profile()
     node = None
     try:
-        parameter_files.init(args)
+        given = parameter_files.init(args)
         node = node_type()
+        node.given_parameters = given
         if autostart:
             if node.trigger_configure() != TransitionCallbackReturn.SUCCESS:
                 sys.exit(2)

@@ -54,14 +54,16 @@ class Given:
         return re.fullmatch(pattern, node) is not None
 
 
-def init(args: list[str] | None = None) -> None:
+def init(args: list[str] | None = None) -> list[Given]:
     """``rclpy.init``, with lists of floats readable that have integers among them.
+
+    Returns what the arguments give: the ``given_parameters`` of this process's nodes.
 
     Raises VimaError: BAD_PARAMETER_FILE for a file that is absent, unreadable or holds nothing for
     any node of the suite, BAD_ARGUMENT for ROS arguments that rcl refuses.
     """
     words = list(sys.argv if args is None else args)
-    _remembered[:] = [read(words)]
+    given = read(words)
     with tempfile.TemporaryDirectory() as folder:
         for index, path in _files(words):
             text = _text(path)
@@ -74,6 +76,7 @@ def init(args: list[str] | None = None) -> None:
         except RuntimeError as error:  # RCLError, UnknownROSArgsError
             why = str(error).partition(", at /")[0].removeprefix("failed to initialize rcl: ")
             raise VimaError("BAD_ARGUMENT", why) from error
+    return given
 
 
 def read(words: list[str]) -> list[Given]:
@@ -82,9 +85,10 @@ def read(words: list[str]) -> list[Given]:
     Raises VimaError (BAD_PARAMETER_FILE).
     """
     found = []
+    renamed = {word.rpartition("__node:=")[2] for word in words if "__node:=" in word}
     for _, path in _files(words):
         given = list(_from_file(path))
-        if not any(_concerns_suite(item) for item in given):
+        if not any(item.node in renamed or _concerns_suite(item) for item in given):
             raise VimaError(
                 "BAD_PARAMETER_FILE",
                 f"{path} holds no parameter for any node of the suite ({', '.join(suite())}); "
@@ -100,7 +104,7 @@ def read(words: list[str]) -> list[Given]:
 
 def check(node: Any) -> None:
     """Raise VimaError (BAD_PARAMETER) naming all that was meant for ``node`` and is not read."""
-    given = _given()
+    given = _given(node)
     faults = [*_unknown(node, given), *_unread(node, given), *_repeated(node, given)]
     if faults:
         raise VimaError("BAD_PARAMETER", "; ".join(faults))
@@ -109,7 +113,7 @@ def check(node: Any) -> None:
 def sources(node: Any) -> list[str]:
     """The files, and ``-p``, that give ``node`` parameters, in the order of the command line."""
     name = node.get_fully_qualified_name()
-    return list(dict.fromkeys(item.source for item in _given() if item.reaches(name)))
+    return list(dict.fromkeys(item.source for item in _given(node) if item.reaches(name)))
 
 
 @cache
@@ -121,11 +125,10 @@ def suite() -> dict[str, list[str]]:
 
 # --- what a node does not read
 
-_remembered: list[list[Given]] = []  # what ``init`` read: values and names are of one moment
 
-
-def _given() -> list[Given]:
-    return _remembered[0] if _remembered else read(sys.argv)
+def _given(node: Any) -> list[Given]:
+    """As ``init`` read it, with the values; without ``init`` as the files are now."""
+    return read(sys.argv) if node.given_parameters is None else node.given_parameters
 
 
 def _names(node: Any) -> tuple[str, str]:
