@@ -78,6 +78,10 @@ class VimaNode(LifecycleNode):
     def activated(self) -> None:
         """What to do once active."""
 
+    def withdraw(self) -> None:
+        """Another node of this name was active before this one, and heard only now."""
+        self.trigger_deactivate()
+
     def clock_jumped_back(self) -> None:
         """Simulation time began anew, as between two recordings; called once configured."""
 
@@ -261,8 +265,9 @@ class VimaNode(LifecycleNode):
             )
         own = Instance(self.instance_id, self._state)
         if self.active and other.state == State.PRIMARY_STATE_ACTIVE and other.outranks(own):
-            self.get_logger().error(f"deactivated: {other} runs {name} since before this one")
-            self.trigger_deactivate()
+            error = self._duplicate(other)
+            self.get_logger().error(f"no longer active: {error.code}: {error}")
+            self.withdraw()
 
     def _listen_for_namesakes(self) -> None:
         """Raise VimaError (DUPLICATE_NODE) where another node of this name has precedence.
@@ -283,11 +288,14 @@ class VimaNode(LifecycleNode):
         own = Instance(self.instance_id, self._state)
         rival = self._namesakes.rival(own, time.monotonic())
         if rival:
-            raise VimaError(
-                "DUPLICATE_NODE",
-                f"{rival} runs another {self.get_fully_qualified_name()}; valid: one node of a "
-                "name in a namespace: end one, or give this one another namespace",
-            )
+            raise self._duplicate(rival)
+
+    def _duplicate(self, rival: Instance) -> VimaError:
+        return VimaError(
+            "DUPLICATE_NODE",
+            f"{rival} runs another {self.get_fully_qualified_name()}; valid: one node of a name "
+            "in a namespace: end one of them, or give this one another namespace",
+        )
 
     def _on_jump(self, jump: TimeJump) -> None:
         if self._configured and jump.clock_change == ClockChange.ROS_TIME_NO_CHANGE:

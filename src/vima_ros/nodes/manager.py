@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -129,6 +130,10 @@ class ManagerNode(VimaNode):
     def _on_stopped(self, future: Any) -> None:
         if future.exception() is None and future.result().success:
             self._stop_owed = False
+
+    def withdraw(self) -> None:
+        """End: a second manager has nothing to do."""
+        sys.exit(2)
 
     def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
         """Each node's state, and the last death."""
