@@ -7,7 +7,6 @@ import functools
 import gc
 import inspect
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -22,16 +21,15 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.node import Node
 from rclpy.task import Future
 
-from vima_msgs.msg import Heartbeat
 from vima_ros.errors import VimaError
-from vima_ros.nodes import parameter_files, parameters, qos
+from vima_ros.nodes import parameter_files, parameters
 from vima_ros.nodes.environment import use_fastdds_profile
+from vima_ros.nodes.heartbeat_listener import HeartbeatListener
 from vima_ros.nodes.meter import Meter
-from vima_ros.nodes.namesakes import Instance, Namesakes, new_instance_id
-from vima_ros.nodes.signs_of_life import HEARTBEAT_PERIOD, SignsOfLife
+from vima_ros.nodes.namesakes import new_instance_id
+from vima_ros.nodes.signs_of_life import SignsOfLife
 
 NAMESPACE = "vima"  # unless __ns is remapped
-LISTENING = 3 * HEARTBEAT_PERIOD  # for another node of the same name, before configuring [s]
 
 
 class VimaNode(LifecycleNode):
@@ -58,9 +56,7 @@ class VimaNode(LifecycleNode):
         self._before_configure: list[set] = []
         self._refusal = ""  # why it could not be configured
         self.instance_id = new_instance_id()
-        self._namesakes, self._created = Namesakes(), time.monotonic()
-        self._on_heartbeat: list[Callable[[str, int, str], None]] = []
-        self._heartbeats = self.listen(Heartbeat, "heartbeat", self._take_heartbeat, qos.RELIABLE)
+        self._others = HeartbeatListener(self, lambda: self._state, self.withdraw)
         # Wall time, whatever use_sim_time says: a stopped simulation must not look like a death.
         self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._jumps = self.get_clock().create_jump_callback(
@@ -113,7 +109,7 @@ class VimaNode(LifecycleNode):
 
     def follow_heartbeats(self, heard: Callable[[str, int, str], None]) -> None:
         """Call ``heard`` with name, lifecycle state and instance of each node beside us."""
-        self._on_heartbeat.append(self._guarded(heard))
+        self._others.follow(self._guarded(heard))
 
     def serve(self, kind: type, name: str, callback: Callable, on: Node | None = None) -> Any:
         """A service with ``success`` and ``message`` that answers whatever its callback raises.
@@ -180,7 +176,7 @@ class VimaNode(LifecycleNode):
         self._before_configure = [set(map(id, handles)) for handles in self._handles()]
         try:
             parameter_files.check(self)
-            self._listen_for_namesakes()
+            self._others.wait_for_namesakes()
             self._state = State.TRANSITION_STATE_CONFIGURING
             self.configure()
         except Exception as error:
@@ -199,7 +195,7 @@ class VimaNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Begin to act, unless another node of this name does."""
         try:
-            self._refuse_beside_namesake()
+            self._others.check_namesakes()
         except VimaError as error:
             self.get_logger().error(f"cannot activate: {error.code}: {error}")
             return TransitionCallbackReturn.FAILURE
@@ -241,61 +237,7 @@ class VimaNode(LifecycleNode):
             for handle in handles:
                 if id(handle) not in before:
                     destroy(handle)
-        self._on_heartbeat.clear()
-
-    # --- the other nodes
-
-    def _take_heartbeat(self, message: Heartbeat) -> None:
-        namespace, _, name = message.node.rpartition("/")
-        if namespace != self.get_namespace().rstrip("/"):
-            return
-        if name == self.get_name() and message.instance_id != self.instance_id:
-            self._meet(
-                Instance(message.instance_id, message.state, message.host, message.process_id)
-            )
-        for heard in self._on_heartbeat:
-            heard(name, message.state, message.instance_id)
-
-    def _meet(self, other: Instance) -> None:
-        """Log another node of this name once; where both are active, the later one withdraws."""
-        name = self.get_fully_qualified_name()
-        if self._namesakes.heard(other, time.monotonic()):
-            self.get_logger().warning(
-                f"{other} runs another {name}; only one of them can be configured"
-            )
-        own = Instance(self.instance_id, self._state)
-        if self.active and other.state == State.PRIMARY_STATE_ACTIVE and other.outranks(own):
-            error = self._duplicate(other)
-            self.get_logger().error(f"no longer active: {error.code}: {error}")
-            self.withdraw()
-
-    def _listen_for_namesakes(self) -> None:
-        """Raise VimaError (DUPLICATE_NODE) where another node of this name has precedence.
-
-        Soon after its start a node has not heard from all others yet: it waits, and takes the
-        heartbeats that its executor cannot deliver meanwhile.
-        """
-        while True:
-            with self._heartbeats.handle:
-                while taken := self._heartbeats.handle.take_message(Heartbeat, False):
-                    self._take_heartbeat(taken[0])
-            if time.monotonic() - self._created >= LISTENING:
-                break
-            time.sleep(LISTENING / 20)
-        self._refuse_beside_namesake()
-
-    def _refuse_beside_namesake(self) -> None:
-        own = Instance(self.instance_id, self._state)
-        rival = self._namesakes.rival(own, time.monotonic())
-        if rival:
-            raise self._duplicate(rival)
-
-    def _duplicate(self, rival: Instance) -> VimaError:
-        return VimaError(
-            "DUPLICATE_NODE",
-            f"{rival} runs another {self.get_fully_qualified_name()}; valid: one node of a name "
-            "in a namespace: end one of them, or give this one another namespace",
-        )
+        self._others.forget_followers()
 
     def _on_jump(self, jump: TimeJump) -> None:
         if self._configured and jump.clock_change == ClockChange.ROS_TIME_NO_CHANGE:

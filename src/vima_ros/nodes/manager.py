@@ -32,7 +32,10 @@ class ManagerParameters:
         "silence that means death [s]", low=0.3, high=60, read_only=True
     )
     transition_timeout: float = parameter(
-        "the same while a node configures or activates [s]", low=1, high=600, read_only=True
+        "silence that means death while a node configures or activates [s]",
+        low=1,
+        high=600,
+        read_only=True,
     )
 
 

@@ -11,7 +11,7 @@ import itertools
 import re
 import sys
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -131,10 +131,6 @@ def _given(node: Any) -> list[Given]:
     return read(sys.argv) if node.given_parameters is None else node.given_parameters
 
 
-def _names(node: Any) -> tuple[str, str]:
-    return node.get_name(), node.name  # they differ where __node is remapped
-
-
 def _unknown(node: Any, given: list[Given]) -> Iterator[str]:
     """Parameters that reach the node and that it, or under a wildcard the suite, lacks."""
     own = [field.name for field in dataclasses.fields(node.parameters)]
@@ -149,30 +145,30 @@ def _unknown(node: Any, given: list[Given]) -> Iterator[str]:
             f"{item.name} ({item.place}, section {item.section}) is not a parameter of "
             + (node.get_name() if item.node else "any node of the suite")
             + (f" but of {', '.join(owners)}" if owners else "")
-            + f"; nearest: {_nearest(item.name, valid)}"
+            + f"; nearest: {get_close_matches(item.name, valid, 1, 0.0)[0]}"
         )
 
 
 def _unread(node: Any, given: list[Given]) -> Iterator[str]:
     """Sections that mean the node and do not match its fully qualified name."""
-    full, names = node.get_fully_qualified_name(), _names(node)
+    full = node.get_fully_qualified_name()
+    names = node.get_name(), node.name  # they differ where __node is remapped
     own = [field.name for field in dataclasses.fields(node.parameters)]
     # A file that has a section for this node may have others for nodes of other robots.
     served = {item.source for item in given if item.node in names and item.reaches(full)}
-    told = set()
+    reported = set()
     for item in given:
         top_level, key = item.section.count("/") == 1, (item.source, item.section)
         if item.node in names:
             meant = top_level or item.source not in served
         elif item.node:
-            meant = _misspells(item.node, names[0]) and bool(
-                get_close_matches(item.name, own, 1, 0.8)
-            )
+            close = get_close_matches(item.name, own, 1, 0.8)
+            meant = bool(close) and _misspells(item.node, names[0])
         else:
             meant = top_level and item.name in own
-        if key in told or not meant or item.reaches(full):
+        if key in reported or not meant or item.reaches(full):
             continue
-        told.add(key)
+        reported.add(key)
         right = f"/**/{names[0]}:" if item.node else "/**:"
         right = "-p NAME:=VALUE" if item.source == "-p" else right
         yield f"section {item.section} ({item.place}) is not read by {full}; valid: {right}"
@@ -190,10 +186,6 @@ def _repeated(node: Any, given: list[Given]) -> Iterator[str]:
 
 def _concerns_suite(item: Given) -> bool:
     return not item.node or any(item.node == n or _misspells(item.node, n) for n in suite())
-
-
-def _nearest(name: str, valid: Collection[str]) -> str:
-    return get_close_matches(name, valid, 1, 0.0)[0]
 
 
 def _misspells(name: str, node: str) -> bool:
