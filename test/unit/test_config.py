@@ -205,6 +205,20 @@ def test_a_bad_value_is_refused_by_name_with_what_is_valid(declare, name, value)
     assert "valid: " in str(caught.value)
 
 
+def test_a_whole_number_where_a_float_is_meant_is_one(declare):
+    node = declare(speed=1)
+    assert (node.parameters.speed, type(node.parameters.speed)) == (1.0, float)
+    assert change(node, speed=2).successful
+    assert type(node.parameters.speed) is float
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_finite_is_refused(declare, value):
+    with pytest.raises(VimaError, match=r"parameter speed is (nan|inf); valid: a number from 0.1"):
+        declare(speed=value)
+    assert not change(declare(), speed=value).successful
+
+
 def test_a_file_that_lacks_a_parameter_is_named(declare):
     with pytest.raises(VimaError, match=r"config/example\.yaml lacks count") as caught:
         declare(without="count")

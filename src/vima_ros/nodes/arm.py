@@ -14,7 +14,7 @@ from vima_msgs.msg import ArmCommand, ArmState, PolicyAction
 from vima_ros.arm.execution import Outcome
 from vima_ros.arm.gate import Approved, ArmWorld, Request, check, check_readiness
 from vima_ros.errors import VimaError
-from vima_ros.nodes import conversions, qos
+from vima_ros.nodes import conversions, parameter_files, qos
 from vima_ros.nodes.arm_confirm import Confirmer
 from vima_ros.nodes.arm_motion import Motion, UnderWay
 from vima_ros.nodes.arm_parameters import ArmParameters
@@ -59,6 +59,12 @@ class ArmNode(VimaNode):
         self.listen(PolicyAction, "action", self._on_action, qos.RELIABLE)
         self.listen(ArmState, "arm_state", self._on_arm_state, qos.RELIABLE)
         self._enders = ArmServices(self)
+
+    def activated(self) -> None:
+        """Log what limits motion from now on."""
+        origin = ", ".join(parameter_files.sources(self)) or "config/arm.yaml alone"
+        limits = self.parameters.describe_limits(self._limits)
+        self.get_logger().info(f"limits in force (from {origin}): {limits}")
 
     # --- from an action to motion
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -134,6 +135,22 @@ class ArmParameters:
             joints=joints,
             **{name: getattr(self, name) for name in names},
         )
+
+    def describe_limits(self, limits: Limits) -> str:
+        """Each limit of ``limits`` with its unit, what confirms a motion, and the arm's URDF."""
+        units = {f.name: re.findall(r"\[(.*?)\]", f.metadata["description"]) for f in fields(self)}
+        space = limits.workspace
+        words = [
+            f"workspace x {space.low[0]:g} to {space.high[0]:g}, "
+            f"y {space.low[1]:g} to {space.high[1]:g} m"
+        ]
+        values = {**limits.told(), "confirm": self.confirm}
+        for name in set(units) & set(values):
+            value = values[name]
+            text = str(value).lower() if isinstance(value, bool) else f"{value:g}"
+            words.append(" ".join([name, text, *units[name][-1:]]))
+        joints = f"joints as in {self.urdf}" if self.urdf else "joints unknown (no urdf)"
+        return ", ".join([words[0], *sorted(words[1:]), joints])
 
     def motion(self) -> MotionParameters:
         """The motion's shape as it is set now."""

@@ -109,9 +109,9 @@ class ArmWatch:
             if not (p.node_namespace.rstrip("/") == own and p.node_name in expected)
         )
 
-    def _on_beat(self, name: str, state: int) -> None:
+    def _on_beat(self, name: str, state: int, instance: str) -> None:
         for watched in (self._manager, self._policy):
-            watched.heard(name, state, time.monotonic())
+            watched.heard(name, state, time.monotonic(), instance)
 
     def _overdue(self, under_way: Any, now: float) -> Outcome | None:
         """Return how a motion ends that does not begin, makes no progress or takes too long."""

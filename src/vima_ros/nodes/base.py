@@ -19,15 +19,15 @@ from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
-from vima_msgs.msg import Heartbeat
 from vima_ros.errors import VimaError
-from vima_ros.nodes import parameters, qos
+from vima_ros.nodes import parameter_files, parameters
 from vima_ros.nodes.environment import use_fastdds_profile
+from vima_ros.nodes.heartbeat_listener import HeartbeatListener
 from vima_ros.nodes.meter import Meter
 from vima_ros.nodes.namespaces import NAMESPACE
+from vima_ros.nodes.namesakes import new_instance_id
 from vima_ros.nodes.signs_of_life import SignsOfLife
 from vima_ros.program import watch_signals
 
@@ -46,6 +46,7 @@ class VimaNode(LifecycleNode):
 
     def __init__(self) -> None:
         super().__init__(self.name, namespace=NAMESPACE)
+        self.given_parameters: list[parameter_files.Given] | None = None  # by files and arguments
         self.parameters = parameters.declare(self, self.name, self.parameters_type)
         parameters.follow_changes(self)
         self.meter = Meter()
@@ -54,6 +55,9 @@ class VimaNode(LifecycleNode):
         self._state = State.PRIMARY_STATE_UNCONFIGURED
         self._ending = threading.Event()
         self._before_configure: list[set] = []
+        self._refusal = ""  # why it could not be configured
+        self.instance_id = new_instance_id()
+        self._others = HeartbeatListener(self, lambda: self._state, self.withdraw)
         # Wall time, whatever use_sim_time says: a stopped simulation must not look like a death.
         self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._jumps = self.get_clock().create_jump_callback(
@@ -76,6 +80,10 @@ class VimaNode(LifecycleNode):
 
     def callback_failed(self) -> None:
         """Called after a callback has raised an unexpected error, which is logged by then."""
+
+    def withdraw(self) -> None:
+        """Another node of this name was active before this one, and heard only now."""
+        self.trigger_deactivate()
 
     def clock_jumped_back(self) -> None:
         """Simulation time began anew, as between two recordings; called once configured."""
@@ -111,15 +119,9 @@ class VimaNode(LifecycleNode):
         """Subscribe; whatever the callback raises is logged and the node lives on."""
         return self.create_subscription(kind, topic, self._guarded(callback), profile, **options)
 
-    def follow_heartbeats(self, heard: Callable[[str, int], None]) -> None:
-        """Call ``heard`` with name and lifecycle state of each node beside us, at each beat."""
-
-        def take(message: Heartbeat) -> None:
-            namespace, _, name = message.node.rpartition("/")
-            if namespace == self.get_namespace().rstrip("/"):
-                heard(name, message.state)
-
-        self.listen(Heartbeat, "heartbeat", take, qos.RELIABLE)
+    def follow_heartbeats(self, heard: Callable[[str, int, str], None]) -> None:
+        """Call ``heard`` with name, lifecycle state and instance of each node beside us."""
+        self._others.follow(self._guarded(heard))
 
     def serve(self, kind: type, name: str, callback: Callable, on: Node | None = None) -> Any:
         """A service with ``success`` and ``message`` that answers whatever its callback raises.
@@ -190,22 +192,31 @@ class VimaNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Create the handles; on an error stay unconfigured and say why."""
         self._before_configure = [set(map(id, handles)) for handles in self._handles()]
-        self._state = State.TRANSITION_STATE_CONFIGURING
         try:
+            parameter_files.check(self)
+            self._others.wait_for_namesakes()
+            self._state = State.TRANSITION_STATE_CONFIGURING
             self.configure()
         except Exception as error:
             known = isinstance(error, VimaError)
             why = f"{error.code}: {error}" if known else f"unexpected:\n{traceback.format_exc()}"
-            if not self._ending.is_set():
+            if why != self._refusal and not self.ending:  # the manager tries again and again
                 self.get_logger().error(f"cannot configure: {why}")
+            self._refusal = why
             self._release()
             self._state = State.PRIMARY_STATE_UNCONFIGURED
             return TransitionCallbackReturn.FAILURE
+        self._refusal = ""
         self._state = State.PRIMARY_STATE_INACTIVE
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Begin to act."""
+        """Begin to act, unless another node of this name does."""
+        try:
+            self._others.check_namesakes()
+        except VimaError as error:
+            self.get_logger().error(f"cannot activate: {error.code}: {error}")
+            return TransitionCallbackReturn.FAILURE
         result = super().on_activate(state)
         self._state = State.PRIMARY_STATE_ACTIVE
         self.activated()
@@ -244,6 +255,7 @@ class VimaNode(LifecycleNode):
             for handle in handles:
                 if id(handle) not in before:
                     destroy(handle)
+        self._others.forget_followers()
 
     def _on_jump(self, jump: TimeJump) -> None:
         if self._configured and jump.clock_change == ClockChange.ROS_TIME_NO_CHANGE:
@@ -253,7 +265,9 @@ class VimaNode(LifecycleNode):
     def _vital_signs(self) -> tuple[bool, str, dict[str, Any]]:
         """What ``diagnose`` says, and what ``meter`` counted."""
         well, sentence, values = (
-            self.diagnose() if self._configured else (True, "not configured", {})
+            self.diagnose()
+            if self._configured
+            else (not self._refusal, self._refusal or "not configured", {})
         )
         return well, sentence, {**values, **self.meter.values()}
 
@@ -280,14 +294,16 @@ def run(node_type: type[VimaNode], args: list[str] | None = None, autostart: boo
     """
     signals = watch_signals()
     use_fastdds_profile()
-    # rclpy's own handlers would shut the context down before the node could publish a hold.
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node = None
     try:
+        given = parameter_files.init(args)
         node = node_type()
+        node.given_parameters = given
         signals.on_end(node.stop_spinning)
         if autostart:
-            node.trigger_configure()
+            configured = node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+            if not (configured or node.ending):
+                sys.exit(2)
             node.trigger_activate()
         rclpy.spin(node)
     except VimaError as error:

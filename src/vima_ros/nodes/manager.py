@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from vima_msgs.msg import ArmCommand
 from vima_ros.nodes import qos
 from vima_ros.nodes.base import VimaNode, run
 from vima_ros.nodes.parameters import parameter
-from vima_ros.nodes.supervision import INACTIVE, Supervisor
+from vima_ros.nodes.supervision import FINALIZED, INACTIVE, Supervisor
 
 TRANSITIONS = {
     "configure": Transition.TRANSITION_CONFIGURE,
@@ -31,7 +32,10 @@ class ManagerParameters:
         "silence that means death [s]", low=0.3, high=60, read_only=True
     )
     transition_timeout: float = parameter(
-        "the same while a node configures or activates [s]", low=1, high=600, read_only=True
+        "silence that means death while a node configures or activates [s]",
+        low=1,
+        high=600,
+        read_only=True,
     )
 
 
@@ -47,34 +51,49 @@ class ManagerNode(VimaNode):
         self._supervisor = Supervisor(tuple(p.nodes), p.heartbeat_timeout, p.transition_timeout)
         self._stop_owed, self._stop_asked = False, 0.0
         self._news, self._all_up = "", False
+        self._deactivated: list[str] = []
         self._changers = {
             name: self.create_client(ChangeState, f"{name}/change_state") for name in p.nodes
         }
         self._stopper = self.create_client(Trigger, "stop")
         self._commands = self.create_publisher(ArmCommand, "arm_command", qos.RELIABLE)
-        self.follow_heartbeats(self._on_beat)
+        self.follow_heartbeats(
+            lambda name, state, run: self._supervisor.heard(name, state, time.monotonic(), run)
+        )
         self.every(0.1, self._watch, clock=self.steady_clock)
-
-    def _on_beat(self, name: str, state: int) -> None:
-        death = self._supervisor.heard(name, state, time.monotonic())
-        if death:
-            self._on_death(death)
 
     def _watch(self) -> None:
         if not self.active:
             return
         now = time.monotonic()
-        for death in self._supervisor.find_dead(now):
-            self._on_death(death)
+        deaths = self._supervisor.find_dead(now)
+        if deaths:
+            self._on_deaths("; ".join(deaths))
         self._pay_stop(now)
         due = None if self._stop_comes_first() else self._supervisor.next_transition(now)
-        all_up = self._supervisor.all_active
         if due:
             self._ask(*due)
+        self._report(now)
+
+    def _report(self, now: float) -> None:
+        """Log what is new: all are up, nodes are missing, or someone deactivated one."""
+        all_up, space = self._supervisor.all_active, self.get_namespace().rstrip("/")
         if all_up and not self._all_up:
             self._news = "all nodes active: " + ", ".join(self._supervisor.names)
             self.get_logger().info(self._news)
         self._all_up = all_up
+        missing = self._supervisor.report_missing(now)
+        if missing:
+            self._news = f"waiting for {missing} in namespace {space or '/'}"
+            self.get_logger().warning(f"{self._news}: is it started? Its log says why it ended")
+        deactivated = self._supervisor.deactivated
+        for name in set(deactivated) - set(self._deactivated):
+            self._news = f"{name} was deactivated by a person"
+            self.get_logger().warning(
+                f"{self._news} and stays so until it is activated (ros2 lifecycle set "
+                f"{space}/{name} activate) or started anew"
+            )
+        self._deactivated = deactivated
 
     def _ask(self, name: str, transition: str) -> None:
         request = ChangeState.Request(transition=Transition(id=TRANSITIONS[transition]))
@@ -82,19 +101,23 @@ class ManagerNode(VimaNode):
         future.add_done_callback(lambda done: self._on_answer(name, transition, done))
 
     def _on_answer(self, name: str, transition: str, future: Any) -> None:
-        if future.exception() is not None or not future.result().success:
+        success = future.exception() is None and future.result().success
+        if self._supervisor.answered(name, success):
             self._news = f"{name} refused to {transition}: its log says why"
-            self.get_logger().error(self._news)
+            self.get_logger().error(f"{self._news}; it is asked again, less and less often")
 
-    def _on_death(self, sentence: str) -> None:
+    def _on_deaths(self, sentence: str) -> None:
         """Stop the robot itself at once, and the arm node for good, until someone resumes."""
-        self.get_logger().error(f"{sentence}; the arm is stopped until resume is called")
         self._news = sentence
-        command = ArmCommand()  # no waypoints: stop now
-        command.header.stamp = self.get_clock().now().to_msg()
-        self._commands.publish(command)
-        self._stop_owed, self._stop_asked = True, 0.0
-        self._pay_stop(time.monotonic())
+        if self._supervisor.stop_due:
+            self._supervisor.stop_due = False
+            command = ArmCommand()  # no waypoints: stop now
+            command.header.stamp = self.get_clock().now().to_msg()
+            self._commands.publish(command)
+            self._stop_owed, self._stop_asked = True, 0.0
+            self._pay_stop(time.monotonic())
+            sentence += "; the arm is stopped until resume is called"
+        self.get_logger().error(sentence)
 
     def _stop_comes_first(self) -> bool:
         """Whether a restarted arm node has to be stopped before it may become active."""
@@ -111,11 +134,17 @@ class ManagerNode(VimaNode):
         if future.exception() is None and future.result().success:
             self._stop_owed = False
 
+    def withdraw(self) -> None:
+        """End: a second manager has nothing to do."""
+        sys.exit(2)
+
     def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
         """Each node's state, and the last death."""
-        names = {0: "never heard", 1: "unconfigured", 2: "inactive", 3: "active", 4: "finalized"}
+        names = {0: "never heard", 1: "unconfigured", 2: "inactive", 3: "active"}
         nodes = self._supervisor.nodes.items()
         values = {n: "dead" if w.dead else names.get(w.state, w.state) for n, w in nodes}
+        values |= dict.fromkeys(self._supervisor.deactivated, "deactivated by a person")
+        values |= {n: "ended" for n, w in nodes if w.state == FINALIZED}
         return self._supervisor.all_active, self._news, values
 
 

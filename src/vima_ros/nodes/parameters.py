@@ -8,6 +8,7 @@ on the command line need name only what differs.
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -34,6 +35,15 @@ TYPES = {
     list[int]: Parameter.Type.INTEGER_ARRAY,
     list[float]: Parameter.Type.DOUBLE_ARRAY,
     list[str]: Parameter.Type.STRING_ARRAY,
+}
+VALID = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    list[int]: "a list of whole numbers",
+    list[float]: "a list of numbers",
+    list[str]: "a list of texts",
 }
 
 
@@ -83,12 +93,34 @@ def _descriptor(field: dataclasses.Field, kind: type) -> ParameterDescriptor:
     return descriptor
 
 
-def _check_choice(field: dataclasses.Field, value: Any) -> None:
+def _refusal(field: dataclasses.Field, kind: type, value: Any) -> VimaError:
+    valid = VALID[kind]
+    if field.metadata["choices"]:
+        valid = "one of " + ", ".join(repr(choice) for choice in field.metadata["choices"])
+    elif field.metadata["range"]:
+        valid += " from {:g} to {:g}".format(*field.metadata["range"])
+    return VimaError(
+        "BAD_PARAMETER",
+        f"parameter {field.name} is {value!r}; valid: {valid} ({field.metadata['description']})",
+    )
+
+
+def _check(field: dataclasses.Field, kind: type, value: Any) -> None:
+    """Raise VimaError for a value that is not a choice, or not finite."""
     choices = field.metadata["choices"]
-    if choices and value not in choices:
-        raise VimaError(
-            "BAD_PARAMETER", f"parameter {field.name} is {value!r}; valid: {', '.join(choices)}"
-        )
+    items = value if hasattr(value, "__iter__") else [value]
+    finite = all(math.isfinite(item) for item in items if isinstance(item, float))
+    if (choices and value not in choices) or not finite:
+        raise _refusal(field, kind, value)
+
+
+def _with_floats(given: Parameter, kind: type) -> Parameter:
+    """``given`` with floats in place of whole numbers where ``kind`` is of floats."""
+    if kind is float and given.type_ == Parameter.Type.INTEGER:
+        return Parameter(given.name, value=float(given.value))
+    if kind == list[float] and given.type_ == Parameter.Type.INTEGER_ARRAY:
+        return Parameter(given.name, value=[float(item) for item in given.value])
+    return given
 
 
 def declare(node: Node, node_name: str, kind: type[T]) -> T:
@@ -97,38 +129,43 @@ def declare(node: Node, node_name: str, kind: type[T]) -> T:
     Raises VimaError (BAD_PARAMETER) naming the parameter, what was got and what is valid.
     """
     defaults, types = default_values(node_name), get_type_hints(kind)
+    overrides = node._parameter_overrides  # of files and command line; rclpy shows them nowhere
     values = {}
     for field in dataclasses.fields(kind):
-        if field.name not in defaults:
-            raise VimaError("BAD_PARAMETER", f"config/{node_name}.yaml lacks {field.name}")
-        default = Parameter(field.name, TYPES[types[field.name]], defaults[field.name])
+        name, type_ = field.name, types[field.name]
+        if name not in defaults:
+            raise VimaError("BAD_PARAMETER", f"config/{node_name}.yaml lacks {name}")
+        if name in overrides:
+            overrides[name] = _with_floats(overrides[name], type_)
+        default = Parameter(name, TYPES[type_], defaults[name])
         try:
-            declared = node.declare_parameter(
-                field.name, default.value, _descriptor(field, types[field.name])
-            )
+            declared = node.declare_parameter(name, default.value, _descriptor(field, type_))
         except (InvalidParameterTypeException, InvalidParameterValueException) as error:
-            raise VimaError(
-                "BAD_PARAMETER",
-                f"parameter {field.name}: {error}; valid: {types[field.name]}, "
-                f"{field.metadata['range'] or 'any value'}; {field.metadata['description']}",
-            ) from error
-        _check_choice(field, declared.value)
-        values[field.name] = declared.value
+            given = overrides[name].value if name in overrides else defaults[name]
+            raise _refusal(field, type_, given) from error
+        _check(field, type_, declared.value)
+        values[name] = declared.value
     return kind(**values)
 
 
 def follow_changes(node: Any) -> None:
     """Keep ``node.parameters`` up to date with changes at run time; refuse bad ones."""
     fields = {field.name: field for field in dataclasses.fields(node.parameters)}
+    types = get_type_hints(type(node.parameters))
 
     def accept(changes: list[Parameter]) -> SetParametersResult:
         new = {change.name: change.value for change in changes if change.name in fields}
         try:
             for name, value in new.items():
-                _check_choice(fields[name], value)
+                _check(fields[name], types[name], value)
         except VimaError as error:
             return SetParametersResult(successful=False, reason=str(error))
         node.parameters = dataclasses.replace(node.parameters, **new)
         return SetParametersResult(successful=True)
 
+    def mend(changes: list[Parameter]) -> list[Parameter]:
+        return [_with_floats(c, types[c.name]) if c.name in types else c for c in changes]
+
+    if hasattr(node, "add_pre_set_parameters_callback"):  # not in Humble
+        node.add_pre_set_parameters_callback(mend)
     node.add_on_set_parameters_callback(accept)

@@ -142,9 +142,8 @@ class EpisodeDesk:
             response.message = "there was no episode"
         return response
 
-    def _on_beat(self, name: str, state: int) -> None:
-        death = self._watched.heard(name, state, time.monotonic())
-        self._mourn([death] if death else [])
+    def _on_beat(self, name: str, state: int, instance: str) -> None:
+        self._watched.heard(name, state, time.monotonic(), instance)
 
     def _mourn(self, deaths: list[str]) -> None:
         if any(sentence.startswith("arm ") for sentence in deaths):

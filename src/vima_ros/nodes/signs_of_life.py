@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -39,7 +40,12 @@ class SignsOfLife:
         self._pulse.start()
 
     def _beat_on(self) -> None:
-        message = Heartbeat(node=self._node.get_fully_qualified_name(), process_id=os.getpid())
+        message = Heartbeat(
+            node=self._node.get_fully_qualified_name(),
+            instance_id=self._node.instance_id,
+            host=socket.gethostname(),
+            process_id=os.getpid(),
+        )
         while not self._ended.wait(HEARTBEAT_PERIOD):
             self._publish(message, self._state())
         if self._node.context.ok():

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,9 +8,14 @@ pytest.importorskip("vima_msgs")
 
 from vima_ros.nodes.supervision import (
     ACTIVE,
+    FINALIZED,
     INACTIVE,
+    MAX_RETRY,
     RETRY,
+    STILL_WAITING,
+    TAKEOVER,
     UNCONFIGURED,
+    WAITING,
     Supervisor,
 )
 
@@ -27,7 +34,8 @@ def supervisor(state=None):
 
 
 def beat(watcher, now, state=ACTIVE, names=NAMES):
-    return [watcher.heard(name, state, now) for name in names]
+    for name in names:
+        watcher.heard(name, state, now)
 
 
 def watch(watcher, start, end, living=()):
@@ -92,7 +100,6 @@ def test_all_are_active_only_when_each_is_and_lives():
     assert watcher.next_transition(0.0) is None
     watcher.heard("policy", INACTIVE, 0.1)
     assert not watcher.all_active
-    assert watcher.next_transition(0.2) == ("policy", "activate")
     watcher.heard("policy", ACTIVE, 0.3)
     assert watcher.all_active
     watch(watcher, 0.3, 3.0, living=("perception", "policy"))
@@ -115,11 +122,33 @@ def test_heartbeats_keep_alive():
     assert watch(supervisor(ACTIVE), 0.0, 10.0, living=NAMES) == []
 
 
-@pytest.mark.parametrize("state", [UNCONFIGURED, INACTIVE, 10])
-def test_a_node_that_is_not_active_may_be_silent_for_longer(state):
+@pytest.mark.parametrize("state", [UNCONFIGURED, INACTIVE])
+def test_a_node_that_is_not_active_is_missed_as_soon_but_stops_nothing(state):
     watcher = supervisor(state)
-    assert watch(watcher, 0.0, TRANSITION_TIMEOUT - PERIOD) == []
-    assert len(watch(watcher, TRANSITION_TIMEOUT - PERIOD, TRANSITION_TIMEOUT + 1)) == len(NAMES)
+    told = watch(watcher, 0.0, 5.0)
+    assert len(told) == len(NAMES)
+    assert all(TIMEOUT < when <= TIMEOUT + 2 * PERIOD for when, _ in told)
+    assert not watcher.stop_due
+
+
+@pytest.mark.parametrize("by", ["its state", "the request"])
+def test_a_node_in_a_transition_may_be_silent_for_longer(by):
+    watcher = supervisor(UNCONFIGURED)
+    if by == "its state":
+        watcher.heard("perception", 10, 0.0)
+    else:
+        assert watcher.next_transition(0.0) == ("perception", "configure")
+    told = watch(watcher, 0.0, TRANSITION_TIMEOUT - PERIOD)
+    assert not any(sentence.startswith("perception") for _, sentence in told)
+    ((_, sentence),) = watch(watcher, TRANSITION_TIMEOUT - PERIOD, TRANSITION_TIMEOUT + 1)
+    assert sentence.startswith("perception died")
+
+
+def test_an_answered_request_is_no_transition_any_more():
+    watcher = supervisor(UNCONFIGURED)
+    watcher.next_transition(0.0)
+    watcher.answered("perception", success=True)
+    assert len(watch(watcher, 0.0, TIMEOUT + 1)) == len(NAMES)
 
 
 def test_who_was_never_heard_is_not_dead():
@@ -140,7 +169,7 @@ def test_who_comes_back_is_brought_up_again_and_can_die_again():
     watcher = supervisor(ACTIVE)
     living = ("perception", "arm")
     assert len(watch(watcher, 0.0, 3.0, living)) == 1
-    assert watcher.heard("policy", UNCONFIGURED, 3.0) == ""  # its death was told
+    watcher.heard("policy", UNCONFIGURED, 3.0)  # its death was told
     assert watcher.next_transition(3.0) == ("policy", "configure")
     watcher.heard("policy", INACTIVE, 3.1)
     assert watcher.next_transition(3.1) == ("policy", "activate")
@@ -149,28 +178,152 @@ def test_who_comes_back_is_brought_up_again_and_can_die_again():
     assert len(watch(watcher, 3.2, 6.0, living)) == 1
 
 
-def test_a_restart_faster_than_the_timeout_is_a_death_told_once():
-    watcher = supervisor(ACTIVE)
-    assert watcher.heard("arm", UNCONFIGURED, 0.5) == "arm died and was restarted"
-    assert watcher.heard("arm", UNCONFIGURED, 0.7) == ""
-    assert watcher.next_transition(0.8) == ("arm", "configure")
-
-
 def test_coming_up_for_the_first_time_is_no_restart():
     watcher = supervisor()
     for now, state in enumerate((UNCONFIGURED, 10, INACTIVE, 13, ACTIVE, ACTIVE)):
-        assert watcher.heard("arm", state, now) == ""
+        watcher.heard("arm", state, now / 2)
+        assert watcher.find_dead(now / 2) == []
 
 
-def test_a_restart_after_a_pause_is_a_death_too():
+# --- instances of one node
+
+
+def test_a_restart_faster_than_the_timeout_is_a_death_told_once():
     watcher = supervisor(ACTIVE)
-    assert watcher.heard("arm", INACTIVE, 0.2) == ""
-    assert watcher.heard("arm", UNCONFIGURED, 0.4) == "arm died and was restarted"
+    assert TAKEOVER < TIMEOUT
+    watch(watcher, 0.0, 1.2, living=("perception", "policy"))
+    watcher.heard("arm", UNCONFIGURED, 1.2, "second")
+    assert watcher.find_dead(1.2) == ["arm died and was restarted"]
+    assert watcher.stop_due
+    watcher.heard("arm", UNCONFIGURED, 1.4, "second")
+    assert watcher.find_dead(1.4) == []
+    assert watcher.next_transition(1.4) == ("arm", "configure")
+
+
+def test_a_second_node_of_a_name_is_not_taken_for_the_first():
+    watcher = supervisor(ACTIVE)
+    for tick in range(100):
+        now = tick * PERIOD
+        beat(watcher, now)
+        watcher.heard("arm", FINALIZED if tick % 7 == 0 else UNCONFIGURED, now, "second")
+        assert watcher.find_dead(now) == []
+        assert watcher.all_active
+        assert watcher.next_transition(now) is None
+    watcher.heard("arm", UNCONFIGURED, now + TAKEOVER + PERIOD, "second")  # the first is gone
+    assert watcher.next_transition(now + TAKEOVER + PERIOD) == ("arm", "configure")
+
+
+@pytest.mark.parametrize(("state", "stops"), [(ACTIVE, True), (INACTIVE, False), (10, False)])
+def test_an_orderly_end_is_known_at_once_and_told_once(state, stops):
+    watcher = supervisor(state)
+    watcher.heard("arm", FINALIZED, 0.1)
+    assert watcher.find_dead(0.1) == ["arm ended"]
+    assert watcher.stop_due is stops
+    watcher.heard("arm", FINALIZED, 0.3)  # as after `ros2 lifecycle set arm shutdown`
+    assert watch(watcher, 0.3, 5.0, ("perception", "policy")) == []
+    assert not watcher.all_active
+    assert watcher.next_transition(5.0) is None
+    watcher.heard("arm", UNCONFIGURED, 5.1, "second")
+    assert watcher.find_dead(5.1) == []
+    assert watcher.next_transition(5.1) == ("arm", "configure")
+
+
+# --- what a person did
+
+
+@pytest.mark.parametrize("state", [INACTIVE, UNCONFIGURED])
+def test_what_a_person_deactivated_stays_so_until_a_person_activates_it(state):
+    watcher = supervisor(ACTIVE)
+    watcher.heard("policy", state, 0.1)
+    assert watcher.deactivated == ["policy"]
+    assert watch(watcher, 0.1, 1.0, ("perception", "arm")) == []
+    for tick in range(600):
+        now = 1.0 + tick * PERIOD
+        watcher.heard("policy", state, now)
+        assert watcher.next_transition(now) is None
+    watcher.heard("policy", ACTIVE, 70.0)
+    assert watcher.deactivated == []
+    assert watcher.all_active
+
+
+def test_the_nodes_after_a_deactivated_one_are_brought_up():
+    watcher = supervisor(ACTIVE)
+    watcher.heard("policy", INACTIVE, 0.1)
+    watcher.heard("arm", UNCONFIGURED, 3.0, "second")
+    assert watcher.next_transition(3.0) == ("arm", "configure")
+
+
+def test_a_deactivated_node_that_is_started_anew_is_brought_up():
+    watcher = supervisor(ACTIVE)
+    watcher.heard("policy", INACTIVE, 0.1)
+    watcher.heard("policy", UNCONFIGURED, 3.0, "second")
+    assert watcher.deactivated == []
+    assert watcher.next_transition(3.0) == ("policy", "configure")
+
+
+def test_a_failed_start_is_no_deactivation():
+    watcher = supervisor(UNCONFIGURED)
+    watcher.heard("perception", INACTIVE, 0.1)
+    watcher.heard("perception", UNCONFIGURED, 0.3)
+    assert watcher.deactivated == []
+    assert watcher.next_transition(0.3) == ("perception", "configure")
+
+
+# --- refusals, and who is missing
+
+
+def test_a_refused_configure_is_asked_again_less_and_less_often():
+    watcher = supervisor(UNCONFIGURED)
+    asked, news = [], []
+    for tick in range(4000):
+        now = tick * PERIOD
+        beat(watcher, now, 10 if tick % 5 == 0 else UNCONFIGURED)  # seen configuring now and then
+        if watcher.next_transition(now):
+            asked.append(now)
+            news.append(watcher.answered("perception", success=False))
+    waits = [later - earlier for earlier, later in pairwise(asked)]
+    expected = [3, 6, 12, 24, 48, *[MAX_RETRY] * len(waits)][: len(waits)]
+    assert waits == pytest.approx(expected, abs=1.5 * PERIOD)
+    assert news == [True] + [False] * (len(news) - 1)
+    watcher.heard("perception", INACTIVE, now)
+    assert watcher.next_transition(now) == ("perception", "activate")
+    assert watcher.answered("perception", success=False)  # a new state is news
+
+
+def test_a_missing_node_is_reported_once_and_again_when_it_changes():
+    watcher = supervisor()
+    reports = []
+    for tick in range(1000):
+        now = tick * PERIOD
+        names = NAMES[:2] if now > 20.0 else NAMES[:1]
+        beat(watcher, now, names=names)
+        watcher.find_dead(now)
+        reports += [(now, report) for report in [watcher.report_missing(now)] if report]
+    both, arm = "policy (no heartbeat), arm (no heartbeat)", "arm (no heartbeat)"
+    assert [report for _, report in reports] == [both, arm, arm, arm]
+    first = 20.0 + WAITING
+    times = [WAITING, first, first + STILL_WAITING, first + 2 * STILL_WAITING]
+    assert [when for when, _ in reports] == pytest.approx(times, abs=2 * PERIOD)
+
+
+def test_what_died_or_ended_is_reported_as_that():
+    watcher = supervisor(ACTIVE)
+    watcher.heard("arm", FINALIZED, 0.1)
+    reports = []
+    for tick in range(1, 100):
+        watcher.heard("perception", ACTIVE, tick * PERIOD)
+        watcher.find_dead(tick * PERIOD)
+        reports.append(watcher.report_missing(tick * PERIOD))
+    assert list(filter(None, reports)) == ["policy (died), arm (ended)"]
+    beat(watcher, 10.0)
+    assert watcher.report_missing(20.0) == ""
 
 
 def test_strangers_do_not_matter():
     watcher = supervisor(ACTIVE)
-    assert watcher.heard("camera", UNCONFIGURED, 0.1) == ""
+    watcher.heard("camera", UNCONFIGURED, 0.1)
+    watcher.heard("camera", FINALIZED, 0.3)
+    assert watcher.find_dead(0.3) == []
     assert watcher.all_active
     assert "camera" not in watcher.nodes
 
