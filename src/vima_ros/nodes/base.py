@@ -26,8 +26,8 @@ from vima_ros.nodes import parameter_files, parameters
 from vima_ros.nodes.environment import use_fastdds_profile
 from vima_ros.nodes.heartbeat_listener import HeartbeatListener
 from vima_ros.nodes.meter import Meter
-from vima_ros.nodes.namespaces import NAMESPACE
 from vima_ros.nodes.namesakes import new_instance_id
+from vima_ros.nodes.namespaces import NAMESPACE
 from vima_ros.nodes.signs_of_life import SignsOfLife
 from vima_ros.program import watch_signals
 
