@@ -3,6 +3,8 @@
 import threading
 
 import pytest
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
@@ -12,6 +14,7 @@ from vima_msgs.msg import (
     ArmCommand,
     ArmState,
     EpisodeStatus,
+    Heartbeat,
     Prompt,
     PromptAsset,
     TaskStatus,
@@ -159,6 +162,44 @@ def test_a_stop_pauses_and_resume_goes_on(arm):
     arm.episodes.wait(lambda m: m.state == EpisodeStatus.PAUSED, 15, "PAUSED")
     assert arm.call(Trigger, "resume").success
     assert goal.wait(120).error_code == Result.STEP_LIMIT
+
+
+def test_a_goal_or_prompt_to_a_stopped_arm_ends_at_once_and_says_why(arm):
+    assert arm.call(Trigger, "stop").success
+    sent = arm.commands.count
+    result = arm.goal().wait(30)
+    assert (result.error_code, result.steps) == (Result.STOPPED, 0)
+    assert "stop was called" in result.error_msg
+    assert "call resume" in result.error_msg
+    request = SetPrompt.Request(prompt=Prompt(text=TEXT))
+    prompt_id = arm.client.call(SetPrompt, "set_prompt", request).prompt_id
+    ended = arm.episodes.wait(
+        lambda m: m.prompt_id == prompt_id and m.state > EpisodeStatus.PAUSED, 15, "its end"
+    )
+    assert (ended.state, ended.code) == (EpisodeStatus.FAILED, EpisodeStatus.STOPPED)
+    assert "stop was called" in ended.message
+    arm.hold()
+    assert arm.call(StepPolicy, "step").code == EpisodeStatus.STOPPED
+    assert not [m for m in arm.commands.messages[sent:] if m.waypoints]
+    assert arm.call(Trigger, "resume").success
+    assert arm.goal().wait(60).error_code == Result.STEP_LIMIT
+
+
+@pytest.mark.parametrize("name", ["arm", "policy"])
+def test_a_goal_before_activation_ends_at_once_and_names_the_node(arm, name):
+    beats = arm.client.listen(Heartbeat, "heartbeat")
+    service = arm.client.meet(ChangeState, f"{name}/change_state")
+
+    def change(transition, state):
+        before = beats.count
+        service.call_async(ChangeState.Request(transition=Transition(id=transition)))
+        beats.wait(lambda m: (m.node, m.state) == (f"/vima/{name}", state), 30, name, before)
+
+    change(Transition.TRANSITION_DEACTIVATE, State.PRIMARY_STATE_INACTIVE)
+    result = arm.goal().wait(30)
+    change(Transition.TRANSITION_ACTIVATE, State.PRIMARY_STATE_ACTIVE)
+    assert (result.error_code, result.steps) == (Result.NOT_ACTIVE, 0)
+    assert f"{name} is" in result.error_msg
 
 
 def test_reset_ends_the_goal(arm):

@@ -59,6 +59,7 @@ class Episode:
     verdict_due: bool = field(default=False, repr=False)  # the arm's word is in, the judge's not
     stopped: str = field(default="", repr=False)  # why the arm is stopped; empty: it is not
     stopped_at: int = field(default=-1, repr=False)  # [ns]; -1: not known
+    begun_at: int = field(default=-1, repr=False)  # [ns]
     newest_used: int = field(default=-1, repr=False)
     resumed_at: int = field(default=-1, repr=False)
 
@@ -94,6 +95,7 @@ class Episode:
             resumed_at=self.resumed_at,
             stopped=self.stopped,
             stopped_at=self.stopped_at,
+            begun_at=now,
         )
         if self.stopped and not by_hand:
             episode.end("STOPPED", self.why_stopped(now))
@@ -144,7 +146,7 @@ class Episode:
 
     def forget_times(self) -> None:
         """The clock has jumped back: stamps taken before mean nothing any more."""
-        self.newest_used = self.resumed_at = self.stopped_at = -1
+        self.newest_used = self.resumed_at = self.stopped_at = self.begun_at = -1
 
     def wants(self, observation_stamp: int, now: int, max_age: float) -> bool:
         """Whether to decide on this observation.
@@ -281,14 +283,15 @@ class Episode:
         elif not self.stopped:  # since before this node began: only the refusal tells
             reason = message[message.find("(") + 1 : message.rfind(")")]  # as the gate words it
             self.stopped, self.stopped_at = reason or message, -1
-        begun = self.step > 0 or self.by_hand or self.state != State.EXECUTING
-        at_once = refused and self.asked_for(command_id) and not begun
+        # Since before this episode, which is known late: as one that is known when it begins.
+        missed = refused and self.state == State.EXECUTING and self.asked_for(command_id)
+        before = missed or (not refused and stamp < self.begun_at and self.running)
         early, self.early = self.early, None
         self.with_arm, self.with_arm_is_ours, self.moving = "", False, False
         self.newest_used = max(self.newest_used, stamp)
         if early is not None and early[0] != Verdict.RUNNING:
             self._take_verdict(*early)
-        elif at_once:
+        elif before and self.step == 0 and not self.by_hand:
             self.end("STOPPED", self.why_stopped())
         elif self.state in (State.OBSERVING, State.DECIDING, State.EXECUTING):
             self.state, self.code, self.message = State.PAUSED, "STOPPED", message

@@ -404,6 +404,15 @@ def test_a_stop_that_comes_while_the_first_decision_is_with_the_gate_pauses():
     assert wants(episode, 40)
 
 
+def test_a_stop_from_just_before_the_episode_that_is_heard_late_ends_it_at_once():
+    episode = Episode().begin("p", "x", 3, now=15)
+    stop(episode, 14)
+    assert (episode.state, episode.code) == (State.FAILED, "STOPPED")
+    later = Episode().begin("p", "x", 3, now=15)
+    stop(later, 16)
+    assert later.state == State.PAUSED
+
+
 def test_by_hand_a_refusal_because_of_a_stop_pauses():
     episode = Episode().begin("p", "x", 3, by_hand=True)
     episode.grant()
