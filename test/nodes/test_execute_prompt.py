@@ -3,8 +3,6 @@
 import threading
 
 import pytest
-from lifecycle_msgs.msg import State, Transition
-from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
@@ -14,7 +12,6 @@ from vima_msgs.msg import (
     ArmCommand,
     ArmState,
     EpisodeStatus,
-    Heartbeat,
     Prompt,
     PromptAsset,
     TaskStatus,
@@ -183,23 +180,6 @@ def test_a_goal_or_prompt_to_a_stopped_arm_ends_at_once_and_says_why(arm):
     assert not [m for m in arm.commands.messages[sent:] if m.waypoints]
     assert arm.call(Trigger, "resume").success
     assert arm.goal().wait(60).error_code == Result.STEP_LIMIT
-
-
-@pytest.mark.parametrize("name", ["arm", "policy"])
-def test_a_goal_before_activation_ends_at_once_and_names_the_node(arm, name):
-    beats = arm.client.listen(Heartbeat, "heartbeat")
-    service = arm.client.meet(ChangeState, f"{name}/change_state")
-
-    def change(transition, state):
-        before = beats.count
-        service.call_async(ChangeState.Request(transition=Transition(id=transition)))
-        beats.wait(lambda m: (m.node, m.state) == (f"/vima/{name}", state), 30, name, before)
-
-    change(Transition.TRANSITION_DEACTIVATE, State.PRIMARY_STATE_INACTIVE)
-    result = arm.goal().wait(30)
-    change(Transition.TRANSITION_ACTIVATE, State.PRIMARY_STATE_ACTIVE)
-    assert (result.error_code, result.steps) == (Result.NOT_ACTIVE, 0)
-    assert f"{name} is" in result.error_msg
 
 
 def test_reset_ends_the_goal(arm):

@@ -2,22 +2,25 @@
 
 import numpy as np
 import pytest
-from by_hand import bring_up
+from by_hand import STEPS, bring_up
 from diagnostic_msgs.msg import DiagnosticArray
 from helpers import shared
 
+from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import (
     ArmState,
     EpisodeStatus,
     Object,
     Observation,
     PolicyAction,
+    Prompt,
     PromptToken,
     PromptTokens,
     TaskStatus,
 )
 from vima_ros.nodes import conversions, qos
 from vima_ros.nodes.client import Client
+from vima_ros.nodes.goal import Goal
 from vima_ros.nodes.processes import NodeProcesses
 
 ROWS = 400  # of the word table of golden/vima.ckpt
@@ -194,3 +197,26 @@ def test_a_history_beyond_the_limit_ends_the_episode_with_it(node):
     node.prompt("after the crowd")
     assert node.observe(256).state == EpisodeStatus.EXECUTING
     assert node.actions.wait(lambda m: m.prompt_id == "after the crowd", 30, "an action", before)
+
+
+def test_a_goal_before_activation_ends_at_once_and_names_the_nodes_and_their_states(tmp_path):
+    configure, activate = [dict([step]) for step in STEPS.items()]
+    with (
+        NodeProcesses(tmp_path, robot="example", namespace="/early") as processes,
+        Client("early", "/early") as client,
+    ):
+        processes.start(["policy", "arm"], {"checkpoint": "random"})
+        bring_up(client, "policy", configure)
+
+        def end(told):
+            """Until the policy node has heard of the arm node, too."""
+            result = Goal(client, Prompt(text="Put the {a} aside.")).wait(30)
+            assert result.steps == 0
+            return told in result.error_msg and result.error_code
+
+        early = ExecutePrompt.Result.NOT_ACTIVE
+        client.wait_until(lambda: end("policy is not active, arm is unconfigured") == early, "it")
+        bring_up(client, "policy", activate)
+        client.wait_until(lambda: end("NOT_ACTIVE: arm is unconfigured;") == early, "the arm")
+        bring_up(client, "arm", configure)
+        client.wait_until(lambda: end("NOT_ACTIVE: arm is inactive;") == early, "its new state")
