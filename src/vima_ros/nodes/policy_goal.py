@@ -90,15 +90,13 @@ class GoalServer:
 
     def _refusal(self) -> tuple[int, str] | None:
         """Error code and message where no goal can begin now."""
-        active, nodes = self._node.active, self._desk.nodes
-        dead = [name for name, node in nodes.items() if node.dead]
-        if active and dead:
-            return Result.NODE_DIED, f"NODE_DIED: no heartbeat of {', '.join(dead)}"
-        asleep = [] if active else ["policy is not active"]
+        # Of one that died no heartbeat says how it is: it may be up again, and not heard yet.
+        nodes = {name: node for name, node in self._desk.nodes.items() if not node.dead}
+        asleep = [] if self._node.active else ["policy is not active"]
         asleep += [
             f"{name} is {STATES.get(node.state, node.state)}"
             for name, node in nodes.items()
-            if node.state not in (NEVER_HEARD, State.PRIMARY_STATE_ACTIVE) and not node.dead
+            if node.state not in (NEVER_HEARD, State.PRIMARY_STATE_ACTIVE)
         ]
         if asleep:
             told = f"NOT_ACTIVE: {', '.join(asleep)}; send it again once all nodes are active"
