@@ -12,10 +12,13 @@ STEPS = {
 }
 
 
-def bring_up(client, name):
-    """Configure and activate it. Its heartbeat tells: the answer to a first call may be lost."""
+def bring_up(client, name, steps=STEPS):
+    """Configure and activate it, or as ``steps`` say.
+
+    Its heartbeat tells: the answer to a first call may be lost.
+    """
     beats = client.listen(Heartbeat, "heartbeat", qos.RELIABLE)
-    for transition, state in STEPS.items():
+    for transition, state in steps.items():
         service = client.meet(ChangeState, f"{name}/change_state")
         before = beats.count
         service.call_async(ChangeState.Request(transition=Transition(id=transition)))

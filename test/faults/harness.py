@@ -34,7 +34,7 @@ PARAMETERS = {
     "state_timeout": 1.0,
     "max_steps": 50,
     "checkpoint": "random",
-    "max_failures": 50,  # most of what an untrained policy picks at is nothing
+    "max_failures": 50,  # what fails here is meant to
 }
 TEXT = "Put the {all} aside."
 

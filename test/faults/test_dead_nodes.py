@@ -60,5 +60,8 @@ def test_a_node_that_dies_or_hangs_stops_the_arm_and_ends_the_episode(suite, vic
         suite.processes.kill(victim)
         suite.restart(victim)
     assert not [m for m in suite.commands.messages[sent:] if m.waypoints], "stopped until resumed"
+    result = suite.goal(max_steps=1).wait(60)  # a new policy node has not heard of the stop
+    assert result.error_code == Result.STOPPED, result.error_msg
+    assert "call resume" in result.error_msg
     assert suite.call(Trigger, "resume").success
     assert suite.goal(max_steps=1).wait(60).error_code == Result.STEP_LIMIT

@@ -161,6 +161,27 @@ def test_a_stop_pauses_and_resume_goes_on(arm):
     assert goal.wait(120).error_code == Result.STEP_LIMIT
 
 
+def test_a_goal_or_prompt_to_a_stopped_arm_ends_at_once_and_says_why(arm):
+    assert arm.call(Trigger, "stop").success
+    sent = arm.commands.count
+    result = arm.goal().wait(30)
+    assert (result.error_code, result.steps) == (Result.STOPPED, 0)
+    assert "stop was called" in result.error_msg
+    assert "call resume" in result.error_msg
+    request = SetPrompt.Request(prompt=Prompt(text=TEXT))
+    prompt_id = arm.client.call(SetPrompt, "set_prompt", request).prompt_id
+    ended = arm.episodes.wait(
+        lambda m: m.prompt_id == prompt_id and m.state > EpisodeStatus.PAUSED, 15, "its end"
+    )
+    assert (ended.state, ended.code) == (EpisodeStatus.FAILED, EpisodeStatus.STOPPED)
+    assert "stop was called" in ended.message
+    arm.hold()
+    assert arm.call(StepPolicy, "step").code == EpisodeStatus.STOPPED
+    assert not [m for m in arm.commands.messages[sent:] if m.waypoints]
+    assert arm.call(Trigger, "resume").success
+    assert arm.goal().wait(60).error_code == Result.STEP_LIMIT
+
+
 def test_reset_ends_the_goal(arm):
     watch = AtStage("moving")
     goal = arm.goal(max_steps=20, watch=watch)

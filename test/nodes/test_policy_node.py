@@ -2,21 +2,25 @@
 
 import numpy as np
 import pytest
-from by_hand import bring_up
+from by_hand import STEPS, bring_up
 from diagnostic_msgs.msg import DiagnosticArray
 from helpers import shared
 
+from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import (
     ArmState,
     EpisodeStatus,
     Object,
     Observation,
     PolicyAction,
+    Prompt,
     PromptToken,
     PromptTokens,
+    TaskStatus,
 )
 from vima_ros.nodes import conversions, qos
 from vima_ros.nodes.client import Client
+from vima_ros.nodes.goal import Goal
 from vima_ros.nodes.processes import NodeProcesses
 
 ROWS = 400  # of the word table of golden/vima.ckpt
@@ -33,6 +37,7 @@ class PolicyOnly:
         self.tokens = client.publisher(PromptTokens, "prompt_tokens", qos.LATCHED)
         self.seen = client.publisher(Observation, "observation")
         self.arm = client.publisher(ArmState, "arm_state")
+        self.judge = client.publisher(TaskStatus, "task_status", qos.LATCHED)
         bring_up(client, "policy")
         client.wait_until(lambda: self.seen.get_subscription_count() > 0, "the policy node")
         assert "UNTRAINED" not in processes.log("policy")
@@ -43,6 +48,25 @@ class PolicyOnly:
         message.tokens = [PromptToken(kind=PromptToken.KIND_WORD, value=7)] * words
         self.tokens.publish(message)
         return self.status(lambda m: m.prompt_id == name, 0)
+
+    def decision(self, name):
+        """The command id of what is decided on an observation of now."""
+        before = self.actions.count
+        assert self.observe(1).state == EpisodeStatus.EXECUTING
+        action = self.actions.wait(lambda m: m.prompt_id == name, 30, "an action", before)
+        return conversions.action_id(action)
+
+    def arm_says(self, state, command_id, code="OK"):
+        """The status after the arm node's word."""
+        before = self.episodes.count
+        stamp = self.client.node.get_clock().now().to_msg()
+        word = ArmState(judged=True, state=state, code=code, command_id=command_id)
+        word.header.stamp = stamp
+        self.arm.publish(word)
+        return self.status(lambda m: True, before)
+
+    def judge_says(self, outcome, command_id="", prompt="words"):
+        self.judge.publish(TaskStatus(prompt=prompt, outcome=outcome, command_id=command_id))
 
     def observe(self, objects):
         """The status after an observation of now, with so many objects in each view."""
@@ -70,6 +94,7 @@ def node(tmp_path_factory):
                 "vit_heads": 4,
                 "dtype": "bfloat16",
                 "default_end_effector": "suction",
+                "verdict_timeout": 60.0,
             },
         )
         yield PolicyOnly(processes, client)
@@ -123,7 +148,7 @@ def test_a_decision_that_no_arm_has_heard_of_is_sent_again(node):
 def test_where_nothing_was_picked_it_is_not_tried_again(node):
     node.prompt("missed")
     picks = []
-    for step in (1, 2, 3):
+    for step in range(1, 6):  # beyond max_failures: a pick at nothing is no failure of the arm
         before = node.actions.count
         assert node.observe(1).state == EpisodeStatus.EXECUTING
         action = node.actions.wait(lambda m: m.prompt_id == "missed", 30, "an action", before)
@@ -133,7 +158,32 @@ def test_where_nothing_was_picked_it_is_not_tried_again(node):
         name = conversions.action_id(action)
         answer = ArmState(judged=True, state=ArmState.ABORTED, code="NOT_PICKED", command_id=name)
         node.arm.publish(answer)
-        assert node.status(lambda m: m.step, told).step == step
+        status = node.status(lambda m: m.step, told)
+        assert (status.step, status.state) == (step, EpisodeStatus.OBSERVING)
+
+
+@pytest.mark.parametrize("first", ["judge", "arm"])
+def test_the_result_of_a_step_is_taken_once_arm_and_judge_have_spoken_of_it(node, first):
+    node.judge_says(TaskStatus.RUNNING)
+    name = f"first the {first}"
+    node.prompt(name)
+    try:
+        command = node.decision(name)
+        node.judge_says(TaskStatus.SUCCESS, "another/0/1")
+        node.judge_says(TaskStatus.RUNNING, command)
+        node.arm_says(ArmState.EXECUTING, command)
+        assert node.arm_says(ArmState.SUCCEEDED, command).step == 1
+        command = node.decision(name)  # at once: the judge's word was in before the arm's
+        if first == "judge":
+            node.judge_says(TaskStatus.SUCCESS, command)
+        node.arm_says(ArmState.EXECUTING, command)
+        node.arm_says(ArmState.SUCCEEDED, command)
+        if first == "arm":
+            node.judge_says(TaskStatus.SUCCESS, command)
+        ended = node.status(lambda m: m.prompt_id == name and m.state > EpisodeStatus.PAUSED, 0)
+        assert (ended.code, ended.step, ended.executed) == (EpisodeStatus.SUCCESS, 2, 2)
+    finally:
+        node.judge_says(TaskStatus.RUNNING, prompt="")
 
 
 def test_a_history_beyond_the_limit_ends_the_episode_with_it(node):
@@ -147,3 +197,26 @@ def test_a_history_beyond_the_limit_ends_the_episode_with_it(node):
     node.prompt("after the crowd")
     assert node.observe(256).state == EpisodeStatus.EXECUTING
     assert node.actions.wait(lambda m: m.prompt_id == "after the crowd", 30, "an action", before)
+
+
+def test_a_goal_before_activation_ends_at_once_and_names_the_nodes_and_their_states(tmp_path):
+    configure, activate = [dict([step]) for step in STEPS.items()]
+    with (
+        NodeProcesses(tmp_path, robot="example", namespace="/early") as processes,
+        Client("early", "/early") as client,
+    ):
+        processes.start(["policy", "arm"], {"checkpoint": "random"})
+        bring_up(client, "policy", configure)
+
+        def end(told):
+            """Until the policy node has heard of the arm node, too."""
+            result = Goal(client, Prompt(text="Put the {a} aside.")).wait(30)
+            assert result.steps == 0
+            return told in result.error_msg and result.error_code
+
+        early = ExecutePrompt.Result.NOT_ACTIVE
+        client.wait_until(lambda: end("policy is not active, arm is unconfigured") == early, "it")
+        bring_up(client, "policy", activate)
+        client.wait_until(lambda: end("NOT_ACTIVE: arm is unconfigured;") == early, "the arm")
+        bring_up(client, "arm", configure)
+        client.wait_until(lambda: end("NOT_ACTIVE: arm is inactive;") == early, "its new state")

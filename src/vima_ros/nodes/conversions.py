@@ -16,6 +16,7 @@ from vima_ros.arm.motion import Waypoint
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
 from vima_ros.nodes.frames import Frames
+from vima_ros.policy.episode import Episode
 from vima_ros.specs import (
     CROP_SIZE,
     VIEWS,
@@ -198,6 +199,24 @@ def decision_to_message(
 def decision_id(prompt_id: str, step: int, observation_stamp: int) -> str:
     """What identifies a decision, and the command that carries it out."""
     return f"{prompt_id}/{step}/{observation_stamp}"
+
+
+def episode_to_message(episode: Episode, stamp: int) -> msg.EpisodeStatus:
+    """Where an episode stands; ``stamp`` [ns]."""
+    status = msg.EpisodeStatus(
+        prompt_id=episode.prompt_id,
+        text=episode.text,
+        state=int(episode.state),
+        step=episode.step,
+        executed=episode.executed,
+        max_steps=episode.max_steps,
+        code=episode.code,
+        message=episode.message,
+        by_goal=episode.by_goal,
+        waiting=episode.waiting,
+    )
+    status.header.stamp = ns_to_stamp(stamp)
+    return status
 
 
 def action_id(message: msg.PolicyAction) -> str:

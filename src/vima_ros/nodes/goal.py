@@ -8,12 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from action_msgs.msg import GoalStatus
+from lifecycle_msgs.msg import State
 
 from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import Heartbeat, Prompt
 from vima_ros.errors import VimaError
 from vima_ros.nodes.client import DISCOVERY_TIMEOUT, RUNNING, Client, wait_reporting
 
+ACTIVE, FINALIZED = State.PRIMARY_STATE_ACTIVE, State.PRIMARY_STATE_FINALIZED
 SILENCE = 5.0  # of the policy node's heartbeat: it is gone, and with it the goal [s]
 LOOK = 0.2  # between two looks at that [s]
 
@@ -64,15 +66,19 @@ class Goal:
     def wait(self, timeout: float = float("inf")) -> Any:
         """The result, ExecutePrompt.Result.
 
-        Raises VimaError: NODE_DIED where the policy node falls silent, TIMEOUT [s].
+        Raises VimaError: NODE_DIED where the policy node ends or falls silent, TIMEOUT [s].
         """
         name = f"{self._client.node.get_namespace().rstrip('/')}/policy"
         began = heard = time.monotonic()
-        seen = 0
+        seen, instance = 0, None  # of the node that is active: another of its name may come and go
         while not self._done.wait(LOOK):
             now, beats = time.monotonic(), self._beats.messages[seen:]
             seen += len(beats)
-            heard = now if any(beat.node == name for beat in beats) else heard
+            for beat in (beat for beat in beats if beat.node == name):
+                heard = now
+                instance = beat.instance_id if beat.state == ACTIVE else instance
+                if beat.state == FINALIZED and instance in (None, beat.instance_id):
+                    raise VimaError("NODE_DIED", f"{name} has ended, and the episode with it")
             if now - heard > SILENCE:
                 raise VimaError(
                     "NODE_DIED", f"{name} has been silent for {SILENCE:g} s; its log says why"

@@ -113,9 +113,12 @@ class OracleDriver:
         not_judged = end.state in (ArmState.REFUSED, ArmState.STOPPED)
         if not_judged or end.code == ArmState.RESET:
             raise VimaError(end.code, end.message)
-        steps = status.steps + 1
         return self._statuses.wait(
-            lambda m: m.steps == steps, TIMEOUT, "verdict", statuses, quiet=True
+            lambda m: m.command_id == command_id,
+            TIMEOUT,
+            f"verdict on {command_id}",
+            statuses,
+            quiet=True,
         )
 
 

@@ -23,6 +23,7 @@ from vima_ros.nodes.policy_episode import EpisodeDesk
 from vima_ros.nodes.policy_parameters import PolicyParameters
 from vima_ros.policy import SHIPPED, load_policy
 from vima_ros.policy.episode import ArmReport, State, Verdict
+from vima_ros.policy.memory import take_arm_report
 from vima_ros.specs import EndEffector
 
 RANDOM = "random"  # as a checkpoint
@@ -103,25 +104,24 @@ class PolicyNode(VimaNode):
         if not message.judged:  # the robot's own word; what became of a command is the arm node's
             self._end_effector = EndEffector(message.end_effector)
             return
-        episode = self._desk.episode
-        missed = message.code == ArmState.NOT_PICKED and episode.asked_for(message.command_id)
         if message.state == ArmState.REFUSED:
             self.meter.refused(message.code, message.message)
-        carried_out = episode.arm_reported(
+        take_arm_report(
+            self._desk.episode,
+            self._policy,
+            self._decision,
             ArmReport(message.state),
             message.code,
             message.message,
             message.command_id,
             conversions.stamp_to_ns(message.header.stamp),
         )
-        if carried_out:
-            self._policy.record(self._decision)
-        elif missed:
-            self._policy.miss(self._decision)
         self._desk.changed()
 
     def _on_task_status(self, message: TaskStatus) -> None:
-        self._desk.episode.judged(message.prompt, Verdict(message.outcome), message.reason)
+        self._desk.episode.judged(
+            message.prompt, Verdict(message.outcome), message.reason, message.command_id
+        )
         self._desk.changed()
 
     def _on_confirmation(self, message: ConfirmationRequest) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
-
-from std_srvs.srv import Trigger
 
 from vima_msgs.msg import EpisodeStatus, PolicyAction, PromptTokens
 from vima_msgs.srv import CancelMotion
@@ -14,8 +12,9 @@ from vima_ros.errors import VimaError
 from vima_ros.nodes import conversions, qos
 from vima_ros.nodes.policy_goal import GoalServer
 from vima_ros.nodes.policy_step import StepServer
-from vima_ros.nodes.supervision import Supervisor
-from vima_ros.policy.episode import Episode, Patience, State
+from vima_ros.nodes.supervision import Supervisor, Watched
+from vima_ros.policy.episode import Episode, State
+from vima_ros.policy.patience import Patience
 
 SEND_AGAIN = 1.0  # what the arm says nothing of: a restarted one may not have been connected [s]
 NEEDED = ("arm", "perception", "manager")  # without these, once heard, no episode goes on
@@ -45,7 +44,6 @@ class EpisodeDesk:
         self._canceller = node.create_client(CancelMotion, "cancel_motion")
         self.goals = GoalServer(node, self)
         self.steps = StepServer(node, self)
-        node.serve(Trigger, "reset_episode", self._on_reset)
         node.follow_heartbeats(self._on_beat)
         node.every(0.1, self._watch, clock=node.steady_clock)
         self.changed()
@@ -85,13 +83,20 @@ class EpisodeDesk:
             p.max_failures,
             by_goal=by_goal,
             by_hand=by_hand,
+            now=self._node.now_ns(),
         )
         self._node.get_logger().info(f"prompt {message.prompt_id}: {message.text}")
         try:
-            self._read(message)
+            if self.episode.running:  # else the arm is stopped
+                self._read(message)
         except VimaError as error:
             self.end(error.code, str(error))
         self.changed()
+
+    @property
+    def nodes(self) -> Mapping[str, Watched]:
+        """What is known of the nodes without which no episode goes on, by name."""
+        return self._watched.nodes
 
     def begin_again(self) -> bool:
         """The same prompt from its first step, by hand; False if that was not asked for."""
@@ -126,21 +131,6 @@ class EpisodeDesk:
             await self._node.answer(self._arm_answer, self._node.parameters.answer_timeout)
         except VimaError as error:
             self._node.get_logger().error(f"cancel_motion: {error}")
-
-    async def _on_reset(self, request: Any, response: Any) -> Any:
-        e = self.episode
-        response.success = True
-        if e.running:
-            self.end(EpisodeStatus.RESET, "reset_episode was called")
-            await self.motion_ended()
-            response.message = f"episode {e.prompt_id} has ended; step begins it anew"
-        elif e.prompt_id:
-            e.end(EpisodeStatus.RESET, "reset_episode was called")
-            self.changed()
-            response.message = f"no episode ran; step begins {e.prompt_id} anew"
-        else:
-            response.message = "there was no episode"
-        return response
 
     def _on_beat(self, name: str, state: int, instance: str) -> None:
         self._watched.heard(name, state, time.monotonic(), instance)
@@ -185,20 +175,7 @@ class EpisodeDesk:
         if now == self._told:
             return
         self._told = now
-        status = EpisodeStatus(
-            prompt_id=e.prompt_id,
-            text=e.text,
-            state=int(e.state),
-            step=e.step,
-            executed=e.executed,
-            max_steps=e.max_steps,
-            code=e.code,
-            message=e.message,
-            by_goal=e.by_goal,
-            waiting=e.waiting,
-        )
-        status.header.stamp = self._node.get_clock().now().to_msg()
-        self._status.publish(status)
+        self._status.publish(conversions.episode_to_message(e, self._node.now_ns()))
         if e.state in (State.PAUSED, State.FINISHED, State.FAILED):
             text = f"episode {e.prompt_id} {e.state.name}: {e.code} {e.message}"
             self._node.get_logger().info(text.strip())

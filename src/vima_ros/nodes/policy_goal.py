@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lifecycle_msgs.msg import State
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.task import Future
 
@@ -18,17 +19,23 @@ ERRORS = {  # of an episode's code; any other is the policy's failure
     EpisodeStatus.STEP_LIMIT: Result.STEP_LIMIT,
     EpisodeStatus.REFUSED: Result.REFUSED,
     EpisodeStatus.ARM_FAILED: Result.ARM_FAILED,
-    EpisodeStatus.STOPPED: Result.ARM_FAILED,
+    EpisodeStatus.STOPPED: Result.STOPPED,
     EpisodeStatus.NO_OBSERVATION: Result.NO_OBSERVATION,
     EpisodeStatus.CANCELLED: Result.CANCELLED,
     EpisodeStatus.NODE_DIED: Result.NODE_DIED,
     EpisodeStatus.JUDGED_FAILED: Result.JUDGED_FAILED,
     EpisodeStatus.RESET: Result.RESET,
 }
+NEVER_HEARD = 0
+STATES = {  # of a node, for people
+    getattr(State, name): name.partition("_STATE_")[2].lower()
+    for name in dir(State)
+    if "_STATE_" in name
+}
 
 
 class GoalServer:
-    """One goal at a time; a second ends at once with BUSY, which says why (a rejection cannot).
+    """One goal at a time. What cannot begin ends at once and says why (a rejection cannot).
 
     A goal sends its prompt to the prompt node, held, and begins the episode when both the answer
     and the tokens are here, in whichever order they come.
@@ -71,22 +78,37 @@ class GoalServer:
             self._tokens.set_result(tokens)
 
     async def _execute(self, goal: Any) -> Result:
-        if not self._node.active:
-            return self._conclude(
-                goal, Result.UNKNOWN, "NOT_ACTIVE: the policy node is not active"
-            )
-        episode = self._desk.episode
-        runs = episode.running and not episode.waiting  # who waits for step gives way
-        if self.busy or runs:
-            what = f"prompt {episode.prompt_id}: {episode.text}" if runs else "a goal"
-            told = f"{what} runs; cancel it, or call reset_episode, first"
-            return self._conclude(goal, Result.BUSY, told)
+        refusal = self._refusal()
+        if refusal is not None:
+            return self._conclude(goal, *refusal)
         self._goal, self._prompt_id, self._cancel_asked = goal, "", False
         self._tokens, self._ended = Future(), Future()
         try:
             return self._conclude(goal, *await self._run(goal.request))
         finally:
             self._goal = None
+
+    def _refusal(self) -> tuple[int, str] | None:
+        """Error code and message where no goal can begin now."""
+        # Of one that died no heartbeat says how it is: it may be up again, and not heard yet.
+        nodes = {name: node for name, node in self._desk.nodes.items() if not node.dead}
+        asleep = [] if self._node.active else ["policy is not active"]
+        asleep += [
+            f"{name} is {STATES.get(node.state, node.state)}"
+            for name, node in nodes.items()
+            if node.state not in (NEVER_HEARD, State.PRIMARY_STATE_ACTIVE)
+        ]
+        if asleep:
+            told = f"NOT_ACTIVE: {', '.join(asleep)}; send it again once all nodes are active"
+            return Result.NOT_ACTIVE, told
+        episode = self._desk.episode
+        runs = episode.running and not episode.waiting  # who waits for step gives way
+        if self.busy or runs:
+            what = f"prompt {episode.prompt_id}: {episode.text}" if runs else "a goal"
+            return Result.BUSY, f"{what} runs; cancel it, or call reset_episode, first"
+        if episode.stopped:
+            return Result.STOPPED, f"STOPPED: {episode.why_stopped(self._node.now_ns())}"
+        return None
 
     async def _run(self, request: Any) -> tuple[int, str]:
         """The error code and message."""

@@ -35,7 +35,10 @@ class PolicyParameters:
     )
     max_steps: int = parameter("decisions an episode may take", low=1, high=500)
     max_failures: int = parameter(
-        "refused or aborted decisions in a row that end an episode", low=1, high=500
+        "number of decisions in a row that the gate refused or the arm aborted (other than by "
+        "NOT_PICKED) at which an episode ends",
+        low=1,
+        high=500,
     )
     max_age: float = parameter("oldest observation to decide on [s]", low=0.05, high=60)
     observation_timeout: float = parameter(

@@ -1,10 +1,11 @@
-"""The service ``step``: one decision by hand."""
+"""The services ``step``, one decision by hand, and ``reset_episode``."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from rclpy.task import Future
+from std_srvs.srv import Trigger
 
 from vima_msgs.msg import EpisodeStatus
 from vima_msgs.srv import StepPolicy
@@ -21,6 +22,7 @@ class StepServer:
         self._node, self._desk = node, desk
         self._asked: tuple[str, int, Future] | None = None  # episode, its step, and the answer
         node.serve(StepPolicy, "step", self._on_step)
+        node.serve(Trigger, "reset_episode", self._on_reset)
 
     async def _on_step(self, request: Any, response: Any) -> Any:
         try:
@@ -38,6 +40,9 @@ class StepServer:
             raise VimaError("NOT_ACTIVE", "the policy node is not active")
         if self._asked is not None:
             raise VimaError("BUSY", "a step is being made")
+        stopped = self._desk.episode.why_stopped(self._node.now_ns())
+        if stopped:
+            raise VimaError("STOPPED", stopped)
         if not self._desk.begin_again():
             raise _ended(self._desk.episode)
         episode = self._desk.episode
@@ -51,6 +56,21 @@ class StepServer:
             return await self._node.answer(self._asked[2], PATIENCE)
         finally:
             self._asked, episode.granted = None, False
+
+    async def _on_reset(self, request: Any, response: Any) -> Any:
+        e = self._desk.episode
+        response.success = True
+        if e.running:
+            self._desk.end(EpisodeStatus.RESET, "reset_episode was called")
+            await self._desk.motion_ended()
+            response.message = f"episode {e.prompt_id} has ended; step begins it anew"
+        elif e.prompt_id:
+            e.end(EpisodeStatus.RESET, "reset_episode was called")
+            self._desk.changed()
+            response.message = f"no episode ran; step begins {e.prompt_id} anew"
+        else:
+            response.message = "there was no episode"
+        return response
 
     def changed(self) -> None:
         """The episode has: answer once the step is decided and judged by the gate."""

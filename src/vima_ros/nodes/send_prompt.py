@@ -36,6 +36,8 @@ EXIT = {  # what became of a prompt that was watched
     Result.NODE_DIED: 9,
     Result.JUDGED_FAILED: 10,
     Result.RESET: 11,
+    Result.STOPPED: 12,
+    Result.NOT_ACTIVE: 13,
     Result.CANCELLED: 130,
 }
 NAMES = {v: k for k, v in vars(Result).items() if k.isupper() and isinstance(v, int)}

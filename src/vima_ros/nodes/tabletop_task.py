@@ -93,14 +93,11 @@ class TaskServer:
         if not (self._world.at_rest or self._world.time > self._ended_at + SETTLE_LIMIT):
             return
         self._ended_at = float("inf")
-        verdict, status = self._judge.update(world), self.status
+        status = self.status
         status.steps += 1
+        status.command_id = self._counted
+        verdict = self._judge.update(world).at_step(status.steps, status.step_limit)
         status.outcome, status.reason = OUTCOMES[verdict.outcome], verdict.reason
-        if status.outcome == TaskStatus.RUNNING and status.steps >= status.step_limit:
-            status.outcome = TaskStatus.FAILURE
-            status.reason = f"not solved in {status.step_limit} steps; {verdict.reason}".strip(
-                "; "
-            )
         self._publish()
 
     def pictures_taken(self) -> None:

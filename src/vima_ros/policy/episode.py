@@ -3,44 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum
 
-
-class State(IntEnum):
-    """As in vima_msgs/EpisodeStatus."""
-
-    IDLE = 0
-    OBSERVING = 1
-    DECIDING = 2
-    EXECUTING = 3
-    PAUSED = 4
-    FINISHED = 5
-    FAILED = 6
-
-
-class ArmReport(IntEnum):
-    """As in vima_msgs/ArmState."""
-
-    IDLE = 0
-    EXECUTING = 1
-    SUCCEEDED = 2
-    REFUSED = 3
-    ABORTED = 4
-    STOPPED = 5
-
-
-class Verdict(IntEnum):
-    """As in vima_msgs/TaskStatus."""
-
-    RUNNING = 0
-    SUCCESS = 1
-    FAILURE = 2
-
+from vima_ros.policy.episode_values import ArmReport, State, Verdict
 
 RUNNING = (State.OBSERVING, State.DECIDING, State.EXECUTING, State.PAUSED)
 ENDED = (ArmReport.SUCCEEDED, ArmReport.REFUSED, ArmReport.ABORTED)
 # Ends that somebody asked for, or that are in order; all others are failures.
 IN_ORDER = ("SUCCESS", "STEP_LIMIT", "CANCELLED", "RESET", "REPLACED")
+# Codes of steps that are no failures: VIMA-Bench counts a pick that finds nothing as a step like
+# any other, and dry_run is meant.
+NO_FAILURES = ("OK", "NOT_PICKED", "DRY_RUN")
 
 
 @dataclass
@@ -54,9 +26,13 @@ class Episode:
     while nothing is heard of it: the arm takes it once.
 
     It ends by the judge's word (where there is one), after ``max_steps`` decisions, after
-    ``max_failures`` refused or aborted ones in a row, or by ``end``. A decision refused because of
-    dry_run is not a failure. ``by_hand``: one decision for each ``grant``. Stamps [ns] are on the
-    clock that stamps the observations.
+    ``max_failures`` in a row that the gate refused or the arm could not carry out, or by ``end``.
+    A pick that finds nothing (NOT_PICKED) and a decision refused because of dry_run are steps and
+    no failures. The result of a step is taken once both are in, in either order: the arm's word on
+    the command, and the judge's on the same command. An episode that begins while the arm is
+    stopped ends at once, unless it goes on by hand; one that is stopped later pauses.
+    ``by_hand``: one decision for each ``grant``. Stamps [ns] are on the clock that stamps the
+    observations.
     """
 
     prompt_id: str = ""
@@ -78,7 +54,12 @@ class Episode:
     granted: bool = field(default=False, repr=False)
     failures: int = field(default=0, repr=False)
     judge: str = field(default="", repr=False)  # the prompt of the task that a judge watches
-    verdict_due: bool = field(default=False, repr=False)
+    to_judge: str = field(default="", repr=False)  # the command whose verdict counts: the latest
+    early: tuple[Verdict, str] | None = field(default=None, repr=False)  # before the arm's word
+    verdict_due: bool = field(default=False, repr=False)  # the arm's word is in, the judge's not
+    stopped: str = field(default="", repr=False)  # why the arm is stopped; empty: it is not
+    stopped_at: int = field(default=-1, repr=False)  # [ns]; -1: not known
+    begun_at: int = field(default=-1, repr=False)  # [ns]
     newest_used: int = field(default=-1, repr=False)
     resumed_at: int = field(default=-1, repr=False)
 
@@ -91,9 +72,14 @@ class Episode:
         *,
         by_goal: bool = False,
         by_hand: bool = False,
+        now: int = -1,
     ) -> Episode:
-        """A fresh episode; a motion that is still under way is waited for first."""
-        return Episode(
+        """A fresh episode; a motion that is still under way is waited for first.
+
+        It has ended as STOPPED where the arm is known to be stopped, unless it goes on by hand.
+        ``now`` [ns].
+        """
+        episode = Episode(
             prompt_id,
             text,
             max_steps,
@@ -107,7 +93,13 @@ class Episode:
             judge=self.judge,
             newest_used=self.newest_used,
             resumed_at=self.resumed_at,
+            stopped=self.stopped,
+            stopped_at=self.stopped_at,
+            begun_at=now,
         )
+        if self.stopped and not by_hand:
+            episode.end("STOPPED", self.why_stopped(now))
+        return episode
 
     @property
     def running(self) -> bool:
@@ -136,13 +128,25 @@ class Episode:
         """Whether the arm has this command by this episode's latest decision."""
         return self.with_arm_is_ours and command_id == self.with_arm
 
+    def why_stopped(self, now: int = -1) -> str:
+        """That the arm is stopped, why, since when, and what to do; empty where it is not."""
+        if not self.stopped:
+            return ""
+        known = 0 <= self.stopped_at <= now
+        how = (
+            f"has been stopped for {(now - self.stopped_at) / 1e9:.1f} s"
+            if known
+            else "is stopped"
+        )
+        return f"the arm {how} ({self.stopped}); call resume, then send it again"
+
     def grant(self) -> None:
         """Allow one decision of an episode that goes on by hand."""
         self.granted = True
 
     def forget_times(self) -> None:
         """The clock has jumped back: stamps taken before mean nothing any more."""
-        self.newest_used = self.resumed_at = -1
+        self.newest_used = self.resumed_at = self.stopped_at = self.begun_at = -1
 
     def wants(self, observation_stamp: int, now: int, max_age: float) -> bool:
         """Whether to decide on this observation.
@@ -157,6 +161,7 @@ class Episode:
     def decided(self, command_id: str, observation_stamp: int) -> None:
         """A decision is with the arm."""
         self.with_arm, self.with_arm_is_ours, self.moving = command_id, True, False
+        self.to_judge, self.early = command_id, None
         self.newest_used = observation_stamp
         self.granted = False
         self.state = State.EXECUTING
@@ -166,6 +171,7 @@ class Episode:
         self.state = State.FINISHED if code in IN_ORDER else State.FAILED
         self.code, self.message = code, message
         self.with_arm_is_ours = self.verdict_due = self.granted = False
+        self.to_judge, self.early = "", None
 
     def arm_reported(
         self, report: ArmReport, code: str, message: str, command_id: str, stamp: int
@@ -173,9 +179,9 @@ class Episode:
         """Take in what the arm says; whether the latest decision was carried out just now."""
         if report == ArmReport.STOPPED or code == "STOPPED":
             if stamp > self.resumed_at:  # a robot may go on repeating a stop that is lifted
-                self._pause(message, stamp)
+                self._stopped(report, message, command_id, stamp)
         elif code == "RESUMED":
-            self.resumed_at = stamp
+            self.resumed_at, self.stopped, self.stopped_at = stamp, "", -1
             if self.state == State.PAUSED:
                 self.state = State.EXECUTING if self.with_arm else State.OBSERVING
                 self.code, self.message = "OK", ""
@@ -192,22 +198,28 @@ class Episode:
     def arm_lost(self) -> None:
         """The arm node has died: what it was carrying out will not be reported any more."""
         self.with_arm, self.with_arm_is_ours, self.moving = "", False, False
+        self.to_judge, self.early = "", None
+        self.stopped, self.stopped_at = "", -1
         if self.state == State.EXECUTING:
             self.state = State.OBSERVING
 
-    def judged(self, prompt: str, verdict: Verdict, reason: str) -> None:
+    def judged(self, prompt: str, verdict: Verdict, reason: str, command_id: str = "") -> None:
         """Take in what the judge of a task says, whose prompt is ``prompt``; empty: no task.
 
-        A verdict counts where the judge was watching before, and this episode has its prompt.
+        A verdict counts where this episode has that prompt and ``command_id`` is the latest
+        command of this episode, as soon as the arm's word on it is in. ``command_id`` empty: a
+        task was set up; what was done before is judged no more.
         """
-        mine = bool(prompt) and prompt == self.judge == self.text and self.running
+        mine = bool(prompt) and prompt == self.text and self.running
         self.judge = prompt if verdict == Verdict.RUNNING else ""
-        if verdict == Verdict.RUNNING:
+        if not command_id:
+            self.to_judge, self.early = "", None
             self.verdict_came()
-        elif mine and verdict == Verdict.SUCCESS:
-            self.end("SUCCESS", reason)
-        elif mine:
-            self.end("JUDGED_FAILED", reason)
+        elif mine and command_id == self.to_judge:
+            if command_id == self.with_arm:
+                self.early = verdict, reason
+            else:
+                self._take_verdict(verdict, reason)
 
     def verdict_came(self) -> None:
         """Go on: the judge sees the task still running, or has said nothing for too long."""
@@ -215,32 +227,42 @@ class Episode:
             self.verdict_due = False
             self._end_at_limits()
 
+    def _take_verdict(self, verdict: Verdict, reason: str) -> None:
+        self.to_judge, self.early = "", None
+        if verdict == Verdict.RUNNING:
+            self.verdict_came()
+        else:
+            self.end("SUCCESS" if verdict == Verdict.SUCCESS else "JUDGED_FAILED", reason)
+
     def _motion_ended(self, report: ArmReport, code: str, message: str, stamp: int) -> bool:
         ours, self.with_arm, self.with_arm_is_ours = self.with_arm_is_ours, "", False
         self.moving = False
         self.newest_used = max(self.newest_used, stamp)
         if self.state == State.EXECUTING:
             self.state = State.OBSERVING
-        if not ours:
-            return False
         done, refused = report == ArmReport.SUCCEEDED, report == ArmReport.REFUSED
-        self.step += 1
-        self.executed += done
-        self.failures = 0 if done else self.failures + (code != "DRY_RUN")
-        self.code, self.message = code, message
-        if code == "NOT_CONFIRMED":
-            self.end("REFUSED", f"{code}: {message}")
-        elif self.failures >= self.max_failures:
-            told = f"{self.failures} decisions in a row; the last: {code}: {message}"
-            self.end("REFUSED" if refused else "ARM_FAILED", told)
-        elif self.judge and self.judge == self.text and not refused:
-            self.verdict_due = True
-        else:
-            self._end_at_limits()
-        return done
+        if ours:
+            self.step += 1
+            self.executed += done
+            failed = not done and code not in NO_FAILURES
+            self.failures = self.failures + failed if failed or code == "DRY_RUN" else 0
+            self.code, self.message = code, message
+            if code == "NOT_CONFIRMED":
+                self.end("REFUSED", f"{code}: {message}")
+            else:
+                watched = bool(self.to_judge and self.judge) and self.judge == self.text
+                self.verdict_due = not refused and (watched or self.early is not None)
+                if not self.verdict_due:
+                    self._end_at_limits(refused)
+        if self.early is not None:
+            self._take_verdict(*self.early)
+        return ours and done
 
-    def _end_at_limits(self) -> None:
-        if self.step >= self.max_steps:
+    def _end_at_limits(self, refused: bool = False) -> None:
+        if self.failures >= self.max_failures:
+            told = f"{self.failures} decisions in a row; the last: {self.code}: {self.message}"
+            self.end("REFUSED" if refused else "ARM_FAILED", told)
+        elif self.step >= self.max_steps:
             told = f"{self.max_steps} decisions were made, {self.executed} carried out"
             if self.code != "OK":
                 told += f"; the last: {self.code}: {self.message}"
@@ -249,50 +271,27 @@ class Episode:
     def _wait_for(self, command_id: str) -> None:
         """A motion nobody here asked for, as after a restart, has to end first."""
         self.with_arm, self.moving = command_id, True
+        if not self.verdict_due:
+            self.to_judge = command_id
         if self.state == State.OBSERVING:
             self.state = State.EXECUTING
 
-    def _pause(self, message: str, stamp: int) -> None:
+    def _stopped(self, report: ArmReport, message: str, command_id: str, stamp: int) -> None:
+        refused = report == ArmReport.REFUSED
+        if not refused:
+            self.stopped, self.stopped_at = message, stamp
+        elif not self.stopped:  # since before this node began: only the refusal tells
+            reason = message[message.find("(") + 1 : message.rfind(")")]  # as the gate words it
+            self.stopped, self.stopped_at = reason or message, -1
+        # Since before this episode, which is known late: as one that is known when it begins.
+        missed = refused and self.state == State.EXECUTING and self.asked_for(command_id)
+        before = missed or (not refused and stamp < self.begun_at and self.running)
+        early, self.early = self.early, None
         self.with_arm, self.with_arm_is_ours, self.moving = "", False, False
-        self.verdict_due = False
         self.newest_used = max(self.newest_used, stamp)
-        if self.state in (State.OBSERVING, State.DECIDING, State.EXECUTING):
+        if early is not None and early[0] != Verdict.RUNNING:
+            self._take_verdict(*early)
+        elif before and self.step == 0 and not self.by_hand:
+            self.end("STOPPED", self.why_stopped())
+        elif self.state in (State.OBSERVING, State.DECIDING, State.EXECUTING):
             self.state, self.code, self.message = State.PAUSED, "STOPPED", message
-
-
-@dataclass
-class Patience:
-    """How long an episode may stay as it is [s, steady clock].
-
-    ``observation``: without anything to decide on, ``pause``: stopped and not resumed (of both 0:
-    for ever); ``answer``: without the arm node's word on a decision; ``verdict``: without the
-    judge's on a motion.
-    """
-
-    observation: float = 10.0
-    pause: float = 60.0
-    answer: float = 5.0
-    verdict: float = 5.0
-    _was: tuple = ()
-    _since: float = 0.0
-
-    def check(self, episode: Episode, now: float, seen: str = "") -> None:
-        """End ``episode`` if it has stayed as it is for too long, or let it go on unjudged.
-
-        To be called a few times a second. ``seen``: why perception hands nothing on.
-        """
-        e = episode
-        is_now = (e.prompt_id, e.stage, e.step, e.waiting, e.verdict_due, e.newest_used)
-        if is_now != self._was:
-            self._was, self._since = is_now, now
-        waited = now - self._since
-        if e.verdict_due:
-            if waited > self.verdict:
-                e.verdict_came()
-        elif e.state == State.OBSERVING and not e.waiting and 0 < self.observation < waited:
-            why = f"; perception says {seen}" if seen else ""
-            e.end("NO_OBSERVATION", f"nothing to decide on for {self.observation:g} s{why}")
-        elif e.state == State.EXECUTING and e.stage == "checking" and waited > self.answer:
-            e.end("NODE_DIED", f"the arm node has not answered for {self.answer:g} s")
-        elif e.state == State.PAUSED and 0 < self.pause < waited:
-            e.end("STOPPED", f"{e.message}; not resumed within {self.pause:g} s")

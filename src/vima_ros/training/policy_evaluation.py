@@ -13,15 +13,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vima_ros.arm.motion import plan_waypoints
 from vima_ros.errors import VimaError
-from vima_ros.geometry import Workspace
+from vima_ros.geometry import Pose, Workspace
 from vima_ros.perception.crops import extract_objects
 from vima_ros.perception.detectors.instances import Instances, largest
 from vima_ros.perception.detectors.registry import Detector, DetectorSettings, make_detector
 from vima_ros.perception.identity.tracking import Tracker, TrackerSettings
 from vima_ros.perception.pipeline import Eyes
 from vima_ros.policy.engine import Policy
+from vima_ros.policy.episode import ArmReport, Verdict
+from vima_ros.policy.episode import Episode as Life
 from vima_ros.policy.loading import load_policy
+from vima_ros.policy.memory import take_arm_report
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.prompt.assembly import assemble
 from vima_ros.sim.episode_run import EpisodeRun, find_level, with_random_look
@@ -31,7 +35,12 @@ from vima_ros.sim.tasks.base import Asset, Outcome
 from vima_ros.sim.workers import worker_pool
 from vima_ros.specs import VIEWS, AssetKind, EncodedPrompt, PromptImage
 
-MOST_STEPS = 10  # of any episode; some tasks allow fewer
+MOST_STEPS, MOST_FAILURES = 10, 3  # as config/policy.yaml has them; some tasks allow fewer steps
+VERDICTS = {
+    Outcome.RUNNING: Verdict.RUNNING,
+    Outcome.SUCCESS: Verdict.SUCCESS,
+    Outcome.FAILURE: Verdict.FAILURE,
+}
 CONFIDENCE = 1.96  # standard deviations: of the 95 % interval
 
 
@@ -49,9 +58,10 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Attempt:
-    """How it ended: ``code`` SUCCESS, FAILURE, STEP_LIMIT, or what perception or policy said.
+    """How it ended: ``code`` as EpisodeStatus has them, or what perception or policy said.
 
-    ``steps`` taken, ``seconds`` in all; ``picture``: RGB, what both cameras saw at the end.
+    ``steps``: decisions made, ``seconds`` in all; ``picture``: RGB, what both cameras saw at the
+    end.
     """
 
     job: Job
@@ -116,15 +126,18 @@ def attempt(job: Job) -> Attempt:
         None if detector.identifies else Tracker(TrackerSettings()),
     )
     with EpisodeRun(episode) as run:
+        life = Life()
+        life.judged(episode.prompt, VERDICTS[run.verdict.outcome], "")
+        life = life.begin("evaluation", episode.prompt, MOST_STEPS, MOST_FAILURES)
         try:
             policy.reset(_prompt(run, encode, true_masks=job.detector == "masks"))
-            code, reason = _follow(run, policy, eyes, detector.needs_mask)
+            _follow(life, run, policy, eyes, detector.needs_mask)
         except VimaError as error:
-            code, reason = error.code, str(error)
+            life.end(error.code, str(error))
         picture = np.vstack([run.tabletop.render(view) for view in VIEWS])
         seconds = time.perf_counter() - began
-        kept = None if code == "SUCCESS" else picture
-        return Attempt(job, code, reason, run.steps, seconds, kept)
+        kept = None if life.code == "SUCCESS" else picture
+        return Attempt(job, life.code, life.message, life.step, seconds, kept)
 
 
 class _PolicyFrame:
@@ -145,14 +158,14 @@ def _tools(checkpoint: str, detector: str) -> tuple:
     return policy, PromptTokenizer(policy.tokenizer).encode, eyes
 
 
-def _follow(run: EpisodeRun, policy: Policy, eyes: Eyes, needs_mask: bool) -> tuple[str, str]:
-    """Observe, decide, act until the judge has spoken; how it ended.
+def _follow(life: Life, run: EpisodeRun, policy: Policy, eyes: Eyes, needs_mask: bool) -> None:
+    """Observe, decide and act until the episode ends. Raises VimaError.
 
-    As in the nodes, an action that was not carried out is not remembered. Raises VimaError.
+    ``life`` is the nodes' own rule of what counts, what is remembered and how it ends; its judge
+    is the tabletop's.
     """
-    workspace, message = Workspace(), ""
-    while not run.over and run.steps < MOST_STEPS:
-        stamp = (run.steps + 1) * 1_000_000_000
+    while life.running:
+        command_id, stamp = str(life.step), (life.step + 1) * 1_000_000_000
         images = {view: run.tabletop.render(view) for view in VIEWS}
         masks = {v: run.tabletop.render_mask(v) for v in VIEWS} if needs_mask else None
         seen = eyes.look(images, masks, dict.fromkeys(VIEWS, stamp), stamp)
@@ -160,14 +173,25 @@ def _follow(run: EpisodeRun, policy: Policy, eyes: Eyes, needs_mask: bool) -> tu
             raise VimaError(seen.code, seen.message)
         effector = run.tabletop.scene.end_effector
         decision = policy.infer(replace(seen.observation, end_effector=effector))
-        run.act(*decision.action.poses(workspace))
-        if not run.code:
-            policy.record(decision)
-        elif run.code == "NOT_PICKED":
-            policy.miss(decision)
-        message = f"{run.code}: {run.message}; " if run.code else ""
-    code = {Outcome.RUNNING: "STEP_LIMIT"}.get(run.verdict.outcome, run.verdict.outcome.name)
-    return code, message + run.verdict.reason
+        life.decided(command_id, stamp)
+        report, code, message = _carry_out(run, *decision.action.poses(Workspace()))
+        take_arm_report(life, policy, decision, report, code, message, command_id, stamp)
+        if report != ArmReport.REFUSED:
+            verdict = run.verdict.at_step(run.steps, run.episode.step_limit)
+            outcome = VERDICTS[verdict.outcome]
+            life.judged(run.episode.prompt, outcome, verdict.reason, command_id)
+
+
+def _carry_out(run: EpisodeRun, pose0: Pose, pose1: Pose) -> tuple[ArmReport, str, str]:
+    """The arm's word on an action; as by the gate, one that means no motion is refused."""
+    try:
+        plan_waypoints(run.primitive, pose0, pose1, Workspace())
+    except VimaError as error:
+        return ArmReport.REFUSED, error.code, str(error)
+    run.act(pose0, pose1)
+    if run.code:
+        return ArmReport.ABORTED, run.code, run.message
+    return ArmReport.SUCCEEDED, "OK", ""
 
 
 def _prompt(run: EpisodeRun, encode: object, true_masks: bool) -> EncodedPrompt:

@@ -6,7 +6,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from vima_ros.policy.episode import ENDED, ArmReport, Episode, Patience, State, Verdict
+from vima_ros.policy.episode import ENDED, ArmReport, Episode, State, Verdict
+from vima_ros.policy.patience import Patience
 
 SECOND = 1_000_000_000
 SUCCEEDED, REFUSED, ABORTED = ENDED
@@ -42,10 +43,12 @@ class Life(RuleBasedStateMachine):
         self.now = 100
         self.numbers = itertools.count()
         self.begun = self.stopped = self.paused = self.by_hand = self.granted = False
+        self.known = False  # to this episode, that the arm is stopped
         self.judging = self.verdict_due = False
         self.step = self.executed = self.max_steps = self.failures = self.max_failures = 0
         self.over = None  # the code of the end
-        self.with_arm = self.ours = ""
+        self.with_arm = self.ours = self.latest = ""  # latest: of this episode's commands
+        self.early = None  # the judge's word on it, before the arm's
         self.newest = -1  # decided on, or end of a motion
         self.ended, self.stops = [], []  # reports that may come again
 
@@ -61,7 +64,6 @@ class Life(RuleBasedStateMachine):
         changed = state != (after.state, after.step, after.executed, after.code, after.message)
         return carried_out, changed
 
-    @precondition(lambda self: not self.stopped)
     @rule(max_steps=st.integers(1, 3), max_failures=st.integers(1, 3), by_hand=st.booleans())
     def send_prompt(self, max_steps, max_failures, by_hand):
         number = next(self.numbers)
@@ -69,9 +71,12 @@ class Life(RuleBasedStateMachine):
             f"p{number}", "x", max_steps, max_failures, by_hand=by_hand
         )
         self.begun, self.paused, self.ours, self.over = True, False, "", None
+        self.latest, self.early = "", None
         self.step, self.executed, self.max_steps = 0, 0, max_steps
         self.failures, self.max_failures = 0, max_failures
         self.by_hand, self.granted, self.verdict_due = by_hand, False, False
+        if self.known and not by_hand:
+            self.finish("STOPPED")
 
     @precondition(lambda self: self.episode.waiting)
     @rule()
@@ -83,17 +88,33 @@ class Life(RuleBasedStateMachine):
     def a_task_is_set_up(self):
         self.episode.judged("x", Verdict.RUNNING, "")
         self.judging = True
+        self.latest, self.early = "", None
         if self.verdict_due:
             self.verdict_due = False
             self.reach_limits()
 
-    @rule(solved=st.booleans(), prompt=st.sampled_from(["x", "of another task"]))
-    def the_judge_decides(self, solved, prompt):
-        verdict = Verdict.SUCCESS if solved else Verdict.FAILURE
-        self.episode.judged(prompt, verdict, "because")
-        if self.judging and self.running and prompt == "x":
-            self.finish("SUCCESS" if solved else "JUDGED_FAILED")
-        self.judging = False
+    @rule(
+        verdict=st.sampled_from(Verdict),
+        prompt=st.sampled_from(["x", "x", "x", "of another task"]),
+        mine=st.sampled_from([True, True, False]),
+    )
+    def the_judge_speaks(self, verdict, prompt, mine):
+        command = (self.latest or "none") if mine else "another"
+        self.episode.judged(prompt, verdict, "because", command)
+        counts = self.running and prompt == "x" and command == self.latest
+        self.judging = verdict == Verdict.RUNNING and prompt == "x"
+        if counts and self.with_arm == command:
+            self.early = verdict
+        elif counts:
+            self.take(verdict)
+
+    def take(self, verdict):
+        self.latest, self.early = "", None
+        if verdict != Verdict.RUNNING:
+            self.finish("SUCCESS" if verdict == Verdict.SUCCESS else "JUDGED_FAILED")
+        elif self.verdict_due:
+            self.verdict_due = False
+            self.reach_limits()
 
     @precondition(lambda self: self.running)
     @rule(code=st.sampled_from(["CANCELLED", "RESET", "NODE_DIED", "NO_OBSERVATION"]))
@@ -108,9 +129,12 @@ class Life(RuleBasedStateMachine):
     def finish(self, code):
         self.over, self.paused, self.ours = code, False, ""
         self.verdict_due = self.granted = False
+        self.latest, self.early = "", None
 
-    def reach_limits(self):
-        if self.step == self.max_steps:
+    def reach_limits(self, how=None):
+        if self.failures >= self.max_failures:
+            self.finish("REFUSED" if how == REFUSED else "ARM_FAILED")
+        elif self.step == self.max_steps:
             self.finish("STEP_LIMIT")
 
     @rule(age=st.sampled_from([0, 5, 15, 25, int(MAX_AGE * SECOND) + 1]))
@@ -122,7 +146,8 @@ class Life(RuleBasedStateMachine):
         assert wanted == (free and stamp > self.newest and age <= MAX_AGE * SECOND)
         if wanted:
             self.episode.state = State.DECIDING
-            self.with_arm = self.ours = f"c{next(self.numbers)}"
+            self.with_arm = self.ours = self.latest = f"c{next(self.numbers)}"
+            self.early = None
             self.episode.decided(self.with_arm, stamp)
             self.newest, self.granted = stamp, False
 
@@ -136,12 +161,14 @@ class Life(RuleBasedStateMachine):
     @rule()
     def someone_else_moves_the_arm(self):
         self.with_arm = f"other{next(self.numbers)}"
+        if not self.verdict_due:
+            self.latest = self.with_arm
         assert not self.report(ArmReport.EXECUTING, self.tick(), self.with_arm)[0]
 
     @precondition(lambda self: self.with_arm)
     @rule(
         how=st.sampled_from(ENDED),
-        code=st.sampled_from(["OK", "STALE", "TIMEOUT", "DRY_RUN", "NOT_CONFIRMED"]),
+        code=st.sampled_from(["OK", "STALE", "TIMEOUT", "NOT_PICKED", "DRY_RUN", "NOT_CONFIRMED"]),
     )
     def arm_ends(self, how, code):
         report = (how, self.tick(), self.with_arm, code)
@@ -152,44 +179,54 @@ class Life(RuleBasedStateMachine):
         if mine:
             self.step += 1
             self.executed += carried_out
-            self.failures = 0 if carried_out else self.failures + (code != "DRY_RUN")
+            if carried_out or code in ("OK", "NOT_PICKED"):
+                self.failures = 0
+            elif code != "DRY_RUN":
+                self.failures += 1
             if code == "NOT_CONFIRMED":
                 self.finish("REFUSED")
-            elif self.failures >= self.max_failures:
-                self.finish("REFUSED" if how == REFUSED else "ARM_FAILED")
-            elif self.judging and how != REFUSED:
+            elif how != REFUSED and (self.early is not None or (self.judging and self.latest)):
                 self.verdict_due = True
             else:
-                self.reach_limits()
+                self.reach_limits(how)
+        if self.early is not None:
+            self.take(self.early)
         self.newest = self.now
         self.ended.append(report)
 
     @precondition(lambda self: self.with_arm)
     @rule()
     def gate_refuses_because_of_a_stop(self):
-        self.take_stop((REFUSED, self.tick(), self.with_arm, "STOPPED"))
+        at_once = self.running and bool(self.ours) and not (self.by_hand or self.step)
+        self.take_stop((REFUSED, self.tick(), self.with_arm, "STOPPED"), at_once)
 
     @rule()
     def operator_stops(self):
         self.take_stop((ArmReport.STOPPED, self.tick(), "", "STOPPED"))
 
-    def take_stop(self, report):
+    def take_stop(self, report, at_once=False):
         assert not self.report(*report)[0]
         self.with_arm = self.ours = ""
-        self.stopped = True
-        self.paused, self.verdict_due = self.running, False
+        self.stopped = self.known = True
+        self.paused = self.running
+        early, self.early = self.early, None
+        if early in (Verdict.SUCCESS, Verdict.FAILURE):
+            self.take(early)
+        elif at_once:
+            self.finish("STOPPED")
         self.newest = self.now
         self.stops.append(report)
 
     @rule()
     def operator_resumes(self):
         assert not self.report(ArmReport.IDLE, self.tick(), "", "RESUMED")[0]
-        self.stopped = self.paused = False
+        self.stopped = self.paused = self.known = False
 
     @rule()
     def the_arm_node_dies(self):
         self.episode.arm_lost()
-        self.with_arm = self.ours = ""
+        self.with_arm = self.ours = self.latest = ""
+        self.early, self.known = None, False
 
     @precondition(lambda self: self.ended)
     @rule(data=st.data())
@@ -334,23 +371,67 @@ def test_a_stop_uses_up_nothing_and_what_ends_after_it_does_not_count():
     assert wants(episode, 60)
 
 
-def test_a_refusal_because_of_a_stop_pauses_and_uses_up_nothing():
+def test_a_refusal_because_of_a_stop_in_mid_episode_pauses_and_uses_up_nothing():
+    episode = begun()
+    episode.decided("first", 10)
+    tell(episode, SUCCEEDED, 15, "first")
+    episode.decided("c", 16)
+    assert tell(episode, REFUSED, 20, "c", "STOPPED") is False
+    assert (episode.state, episode.step) == (State.PAUSED, 1)
+
+
+REFUSAL = "the arm is stopped (stop was called (twice)); call resume to go on"
+
+
+def test_a_stop_that_was_missed_ends_an_episode_of_which_nothing_was_done_at_once():
+    """As where the policy node was restarted: only the gate's refusal tells it of the stop."""
     episode = begun()
     episode.decided("c", 10)
-    assert tell(episode, REFUSED, 20, "c", "STOPPED") is False
-    assert (episode.state, episode.step) == (State.PAUSED, 0)
+    episode.arm_reported(REFUSED, "STOPPED", REFUSAL, "c", 20)
+    assert (episode.state, episode.code, episode.step) == (State.FAILED, "STOPPED", 0)
+    assert "stopped (stop was called (twice)); call resume" in episode.message
+    again = episode.begin("q", "again", 1, now=30)
+    assert (again.state, again.message) == (State.FAILED, episode.message)
 
 
-def test_a_prompt_sent_while_stopped_uses_up_nothing():
+def test_a_stop_that_comes_while_the_first_decision_is_with_the_gate_pauses():
     episode = begun()
+    episode.decided("c", 10)
     stop(episode, 20)
-    episode = episode.begin("q", "again", 1)
-    if wants(episode, 40):
-        episode.decided("c", 40)
-        tell(episode, REFUSED, 50, "c", "STOPPED")
+    episode.arm_reported(REFUSED, "STOPPED", REFUSAL, "c", 21)
     assert (episode.state, episode.step) == (State.PAUSED, 0)
-    resume(episode, 60)
-    assert wants(episode, 70)
+    resume(episode, 30)
+    assert wants(episode, 40)
+
+
+def test_a_stop_from_just_before_the_episode_that_is_heard_late_ends_it_at_once():
+    episode = Episode().begin("p", "x", 3, now=15)
+    stop(episode, 14)
+    assert (episode.state, episode.code) == (State.FAILED, "STOPPED")
+    later = Episode().begin("p", "x", 3, now=15)
+    stop(later, 16)
+    assert later.state == State.PAUSED
+
+
+def test_by_hand_a_refusal_because_of_a_stop_pauses():
+    episode = Episode().begin("p", "x", 3, by_hand=True)
+    episode.grant()
+    episode.decided("c", 10)
+    episode.arm_reported(REFUSED, "STOPPED", REFUSAL, "c", 20)
+    assert (episode.state, episode.code) == (State.PAUSED, "STOPPED")
+
+
+def test_a_prompt_sent_while_stopped_ends_at_once_and_says_why_since_when_and_what_to_do():
+    episode = Episode()
+    stop(episode, 20 * SECOND)
+    episode = episode.begin("q", "again", 1, now=23 * SECOND)
+    assert (episode.state, episode.code, episode.step) == (State.FAILED, "STOPPED", 0)
+    assert "stopped for 3.0 s (because); call resume" in episode.message
+    assert not wants(episode, 24 * SECOND)
+    by_hand = episode.begin("r", "again", 1, by_hand=True, now=24 * SECOND)
+    assert by_hand.waiting
+    resume(by_hand, 25 * SECOND)
+    assert by_hand.begin("s", "again", 1, now=26 * SECOND).running
 
 
 def test_a_lifted_stop_that_is_repeated_does_not_pause_again_a_new_one_does():
@@ -391,7 +472,7 @@ def test_the_next_prompt_does_not_make_an_observation_new_again():
     stop(again, 30)
     resume(again, 40)
     third = again.begin("r", "again", 3)
-    stop(third, 30)
+    stop(third, 30)  # a copy of the one that was lifted
     assert third.state == State.OBSERVING
 
 
@@ -460,15 +541,114 @@ def test_the_judges_word_on_a_motion_is_waited_for_and_ends_the_episode():
     assert tell(episode, SUCCEEDED, 20, "c")
     assert not wants(episode, 30)
     assert episode.running, "the step limit is not reached before the judge has spoken"
-    episode.judged("x", Verdict.SUCCESS, "")
+    episode.judged("x", Verdict.SUCCESS, "", "c")
     assert (episode.state, episode.code, episode.executed) == (State.FINISHED, "SUCCESS", 1)
+
+
+ARM = [
+    (ArmReport.EXECUTING, "OK"),
+    (SUCCEEDED, "OK"),
+]
+OTHERS = [(Verdict.RUNNING, "old"), (Verdict.SUCCESS, "old"), (Verdict.FAILURE, "another")]
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+@pytest.mark.parametrize("max_steps", [1, 5])
+def test_the_result_is_the_same_in_whichever_order_the_words_of_arm_and_judge_come(
+    verdict, max_steps
+):
+    """With what the judge says of other commands at any time between, which counts for nothing."""
+    words = [("arm", *word) for word in ARM] + [("judge", verdict, "c")]
+    ends = set()
+    for order in itertools.permutations(words):
+        if order.index(words[0]) > order.index(words[1]):
+            continue  # the arm's own two come in order
+        for place, other in itertools.product(range(4), [None, *OTHERS]):
+            play = list(order)
+            if max_steps == 1 and other and other[0] != Verdict.RUNNING:
+                place = 3  # after such a word a judge is silent: the limit does not wait for it
+            if other:
+                play.insert(place, ("judge", *other))
+            episode = Episode()
+            episode.judged("x", Verdict.RUNNING, "")
+            episode = episode.begin("p", "x", max_steps)
+            episode.decided("c", 10)
+            recorded = 0
+            for who, what, about in play:
+                if who == "arm":
+                    recorded += tell(episode, what, 20, "c", about)
+                else:
+                    episode.judged("x", what, "because", about)
+            ends.add((episode.code, episode.state, episode.step, episode.executed, recorded))
+            assert episode.running == wants(episode, 30), "nothing is waited for"
+    running = ("OK", State.OBSERVING) if max_steps > 1 else ("STEP_LIMIT", State.FINISHED)
+    codes = {
+        Verdict.RUNNING: running,
+        Verdict.SUCCESS: ("SUCCESS", State.FINISHED),
+        Verdict.FAILURE: ("JUDGED_FAILED", State.FAILED),
+    }
+    assert ends == {(*codes[verdict], 1, 1, 1)}
+
+
+@pytest.mark.parametrize("first", ["arm", "judge"])
+def test_a_word_on_what_an_earlier_episode_began_is_not_this_ones_result(first):
+    episode = Episode()
+    episode.judged("x", Verdict.RUNNING, "")
+    episode = episode.begin("p", "x", 2)
+    episode.decided("old", 10)
+    episode = episode.begin("q", "x", 2)
+    for who in ("arm", "judge") if first == "arm" else ("judge", "arm"):
+        if who == "arm":
+            tell(episode, SUCCEEDED, 20, "old")
+        else:
+            episode.judged("x", Verdict.SUCCESS, "", "old")
+    assert episode.running
+    assert wants(episode, 30)
+
+
+def test_success_whose_motion_a_stop_has_ended_is_success_in_either_order():
+    for order in (("arm", "judge"), ("judge", "arm")):
+        episode = Episode()
+        episode.judged("x", Verdict.RUNNING, "")
+        episode = episode.begin("p", "x", 2)
+        episode.decided("c", 10)
+        for who in order:
+            if who == "arm":
+                tell(episode, ArmReport.STOPPED, 20, "c", "STOPPED")
+            else:
+                episode.judged("x", Verdict.SUCCESS, "", "c")
+        assert (episode.code, episode.executed) == ("SUCCESS", 0)
+
+
+def test_a_task_set_up_anew_is_not_waited_for_any_more():
+    episode = Episode()
+    episode.judged("x", Verdict.RUNNING, "")
+    episode = episode.begin("p", "x", 2)
+    episode.decided("c", 10)
+    tell(episode, ABORTED, 20, "c", "RESET")
+    assert not wants(episode, 30)
+    episode.judged("x", Verdict.RUNNING, "")
+    assert wants(episode, 30)
+
+
+def test_picks_that_find_nothing_go_on_to_the_step_limit():
+    """As in VIMA-Bench and in ``evaluate``: a step like another, no failure of the arm."""
+    episode = Episode().begin("p", "x", 7, max_failures=2)
+    for stamp, code in zip(
+        range(10, 80, 10), ["NOT_PICKED"] * 4 + ["BLOCKED", "NOT_PICKED", "BLOCKED"], strict=True
+    ):
+        assert wants(episode, stamp)
+        episode.decided(f"c{stamp}", stamp)
+        tell(episode, ABORTED, stamp + 1, f"c{stamp}", code)
+    assert (episode.state, episode.code, episode.step) == (State.FINISHED, "STEP_LIMIT", 7)
+    assert "0 carried out; the last: BLOCKED" in episode.message
 
 
 def test_a_verdict_from_before_the_episode_does_not_count():
     episode = Episode()
-    episode.judged("x", Verdict.SUCCESS, "the last episode's, latched")
+    episode.judged("x", Verdict.SUCCESS, "the last episode's, latched", "old")
     episode = episode.begin("p", "x", 1)
-    episode.judged("x", Verdict.SUCCESS, "repeated")
+    episode.judged("x", Verdict.SUCCESS, "repeated", "old")
     assert episode.running
 
 

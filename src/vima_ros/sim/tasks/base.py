@@ -38,6 +38,12 @@ class Verdict:
     outcome: Outcome
     reason: str = ""
 
+    def at_step(self, step: int, limit: int) -> Verdict:
+        """The verdict after ``step`` commands: a task not solved in ``limit`` is a FAILURE."""
+        if self.outcome != Outcome.RUNNING or step < limit:
+            return self
+        return Verdict(Outcome.FAILURE, f"not solved in {limit} steps; {self.reason}".strip("; "))
+
 
 @dataclass(frozen=True)
 class Asset:

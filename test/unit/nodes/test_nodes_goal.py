@@ -1,0 +1,108 @@
+"""A goal from its client's side: how long it is waited for."""
+
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("rclpy", reason="no ROS 2: run `make test`, which prepares it")
+pytest.importorskip("vima_msgs", reason="vima_msgs is not built: run `make test`")
+
+from rclpy.task import Future
+
+from vima_msgs.action import ExecutePrompt
+from vima_msgs.msg import EpisodeStatus, Heartbeat, Prompt
+from vima_ros.errors import VimaError
+from vima_ros.nodes.goal import Goal
+from vima_ros.nodes.policy_goal import ERRORS
+from vima_ros.nodes.send_prompt import EXIT, NAMES
+
+INACTIVE, ACTIVE, FINALIZED = 2, 3, 4
+
+
+class PlayedClient:
+    """A client whose goal is accepted at once; its heartbeats are what a test plays."""
+
+    def __init__(self):
+        self.node = SimpleNamespace(get_namespace=lambda: "/vima")
+        self.beats, self.result = SimpleNamespace(messages=[]), Future()
+
+    def listen(self, kind, topic):
+        return self.beats
+
+    def action(self, kind, name):
+        handle = SimpleNamespace(get_result_async=lambda: self.result)
+        accepted = Future()
+        accepted.set_result(handle)
+        return SimpleNamespace(
+            wait_for_server=lambda timeout: True,
+            send_goal_async=lambda goal, feedback: _Done(handle),
+        )
+
+    def beat(self, state, instance="", name="policy"):
+        self.beats.messages.append(
+            Heartbeat(node=f"/vima/{name}", state=state, instance_id=instance)
+        )
+
+
+class _Done:
+    """A future that is done: rclpy's own calls back by its executor only."""
+
+    def __init__(self, value):
+        self._value = value
+
+    def add_done_callback(self, callback):
+        callback(self)
+
+    def result(self):
+        return self._value
+
+
+def test_a_policy_node_that_ends_in_order_ends_the_wait_at_once():
+    client = PlayedClient()
+    goal = Goal(client, Prompt())
+    client.beat(ACTIVE, "a")
+    client.beat(FINALIZED, "x", "prompt")
+    client.beat(FINALIZED, "a")
+    with pytest.raises(VimaError, match="/vima/policy has ended") as error:
+        goal.wait(2.0)
+    assert error.value.code == "NODE_DIED"
+
+
+def test_another_of_its_name_that_refuses_to_run_and_ends_is_no_death():
+    client = PlayedClient()
+    goal = Goal(client, Prompt())
+    client.beat(ACTIVE, "a")
+    client.beat(FINALIZED, "second")
+    client.beat(ACTIVE, "a")
+    with pytest.raises(VimaError) as error:
+        goal.wait(0.5)
+    assert error.value.code == "TIMEOUT"
+
+
+def test_every_result_has_an_exit_code_and_every_arm_end_its_own_result():
+    assert set(EXIT) == set(NAMES) - {ExecutePrompt.Result.UNKNOWN}
+    assert len(set(EXIT.values())) == len(EXIT)
+    assert ERRORS[EpisodeStatus.STOPPED] == ExecutePrompt.Result.STOPPED
+    assert ERRORS[EpisodeStatus.ARM_FAILED] == ExecutePrompt.Result.ARM_FAILED
+
+
+def test_the_result_is_returned_when_it_comes():
+    client = PlayedClient()
+    client.result = _Later()
+    goal = Goal(client, Prompt())
+    threading.Timer(0.05, client.result.settle).start()
+    assert goal.wait(10.0) == "the result"
+
+
+class _Later(_Done):
+    def __init__(self):
+        super().__init__(SimpleNamespace(result="the result"))
+        self._callbacks = []
+
+    def add_done_callback(self, callback):
+        self._callbacks.append(callback)
+
+    def settle(self):
+        for callback in self._callbacks:
+            callback(self)

@@ -1,0 +1,197 @@
+"""A task's judge in the tabletop node, and that nodes and `evaluate` end an episode alike."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="no ROS 2: run `make test`, which prepares it")
+pytest.importorskip("vima_msgs", reason="vima_msgs is not built: run `make test`")
+
+from vima_msgs.msg import ArmState, TaskStatus
+from vima_ros.arm.motion import plan_waypoints
+from vima_ros.geometry import Workspace
+from vima_ros.nodes import conversions
+from vima_ros.nodes.tabletop_task import TaskServer
+from vima_ros.perception.detectors.registry import make_detector
+from vima_ros.policy.episode import ArmReport, Episode, Verdict
+from vima_ros.policy.memory import take_arm_report
+from vima_ros.sim.episode_run import FAST, SETTLE_TIME, primitive, world_state
+from vima_ros.sim.tabletop import Tabletop
+from vima_ros.sim.tasks import find_task
+from vima_ros.specs import Action
+from vima_ros.training import policy_evaluation
+
+NOWHERE = Action(np.array([49, 99, 25, 25, 25, 49] * 2))  # a corner without anything to pick
+SECOND = 1_000_000_000
+SEED = 2_000_001
+
+
+class PlayedNode:
+    """As much of the tabletop node as the task server needs, without ROS."""
+
+    def __init__(self):
+        self.now, self.published, self.callbacks = SECOND, [], {}
+        self.parameters = SimpleNamespace(send_prompt=False)
+
+    def create_publisher(self, kind, topic, profile):
+        def publish(message):
+            fields = {
+                name: getattr(message, name) for name in message.get_fields_and_field_types()
+            }
+            self.published.append((topic, kind(**fields)))
+
+        return SimpleNamespace(publish=publish)
+
+    def listen(self, kind, topic, callback, profile):
+        self.callbacks[topic] = callback
+
+    def serve(self, *_):
+        pass
+
+    def now_ns(self):
+        self.now += SECOND
+        return self.now
+
+    def get_clock(self):
+        stamp = conversions.ns_to_stamp(self.now_ns())
+        return SimpleNamespace(now=lambda: SimpleNamespace(to_msg=lambda: stamp))
+
+    def get_logger(self):
+        return SimpleNamespace(info=lambda text: None)
+
+    @property
+    def statuses(self):
+        return [message for topic, message in self.published if topic == "task_status"]
+
+
+class Cell:
+    """A task on the tabletop, its judge, and the arm node's word on what is carried out."""
+
+    def __init__(self, task):
+        self.task = find_task(task)
+        self.episode = self.task.sample(SEED)
+        self.world, self.node = Tabletop(self.episode.scene), PlayedNode()
+        self.world.advance(SETTLE_TIME)
+        self.server = TaskServer(self.node, self.world)
+        self.server.begin(self.episode)
+        self.oracle = self.task.oracle(self.episode)
+
+    def carry_out(self, poses, command_id):
+        """The arm's word; what the judge says of it is then the last status."""
+        kind = primitive(self.task)
+        self.world.execute(plan_waypoints(kind, *poses, Workspace(), FAST), self.server.advanced)
+        tool = self.world.tool_state
+        state = ArmState.ABORTED if tool.code else ArmState.SUCCEEDED
+        word = ArmState(state=state, code=tool.code or "OK", command_id=command_id, judged=True)
+        word.header.stamp = conversions.ns_to_stamp(self.node.now_ns())
+        self.node.callbacks["arm_state"](word)
+        self.server.advanced()
+        return word
+
+
+class Scripted:
+    """Picks at nothing ``misses`` times, then decides as the oracle of ``world`` says."""
+
+    tokenizer = None
+
+    def __init__(self, misses):
+        self.misses, self.decide = misses, None
+        self.missed = self.recorded = 0
+
+    def reset(self, prompt):
+        pass
+
+    def infer(self, observation=None):
+        self.misses -= 1
+        return SimpleNamespace(action=NOWHERE if self.misses >= 0 else self.decide())
+
+    def record(self, decision):
+        self.recorded += 1
+
+    def miss(self, decision):
+        self.missed += 1
+
+
+def through_the_nodes(task, policy, first):
+    """The episode as policy node and tabletop node have it; ``first``: whose word comes first."""
+    cell = Cell(task)
+    policy.decide = lambda: Action.from_poses(
+        *cell.oracle.act(world_state(cell.world)), Workspace(), primitive(cell.task)
+    )
+
+    def hear_judge(status):
+        verdict = Verdict(status.outcome)
+        life.judged(status.prompt, verdict, status.reason, status.command_id)
+
+    life = Episode()
+    hear_judge(cell.node.statuses[-1])
+    life = life.begin("p", cell.episode.prompt, 10)
+    while life.running:
+        observed = cell.node.now_ns()
+        assert life.wants(observed, observed, 1.0)
+        decision = policy.infer()
+        command_id = f"p/{life.step}"
+        life.decided(command_id, observed)
+        word = cell.carry_out(decision.action.poses(Workspace()), command_id)
+        status = cell.node.statuses[-1]
+        stamp = conversions.stamp_to_ns(word.header.stamp)
+        report = (ArmReport(word.state), word.code, word.message, command_id, stamp)
+        if first == "judge":
+            hear_judge(status)
+        take_arm_report(life, policy, decision, *report)
+        if first == "arm":
+            hear_judge(status)
+    cell.world.close()
+    return life
+
+
+def by_evaluation(task, policy, monkeypatch):
+    """The same as `evaluate` has it."""
+    tools = policy, lambda text: [1], make_detector("masks")
+
+    def noted(run, encode, true_masks):
+        oracle = run.task.oracle(run.episode)
+        policy.decide = lambda: Action.from_poses(
+            *oracle.act(run.world_state()), Workspace(), run.primitive
+        )
+
+    monkeypatch.setattr(policy_evaluation, "_tools", lambda *_: tools)
+    monkeypatch.setattr(policy_evaluation, "_prompt", noted)
+    return policy_evaluation.attempt(policy_evaluation.Job(task, "train", SEED, "", "masks"))
+
+
+@pytest.mark.parametrize(
+    ("task", "misses", "code"),
+    [
+        ("rearrange_then_restore", 99, "JUDGED_FAILED"),  # 8 steps, more than max_failures
+        ("sweep_without_exceeding", 0, "SUCCESS"),
+        ("twist", 4, "JUDGED_FAILED"),  # four picks at nothing, then one step is left
+        ("visual_manipulation", 2, "SUCCESS"),
+    ],
+)
+@pytest.mark.parametrize("first", ["arm", "judge"])
+def test_nodes_and_evaluation_count_and_end_an_episode_alike(
+    task, misses, code, first, monkeypatch
+):
+    ours, theirs = Scripted(misses), Scripted(misses)
+    life = through_the_nodes(task, ours, first)
+    done = by_evaluation(task, theirs, monkeypatch)
+    assert (life.code, life.step, life.message) == (done.code, done.steps, done.reason)
+    assert life.code == code
+    assert (ours.missed, ours.recorded) == (theirs.missed, theirs.recorded)
+    assert life.executed == ours.recorded == life.step - ours.missed
+
+
+def test_a_status_names_the_command_after_which_it_was_judged():
+    cell = Cell("visual_manipulation")
+    nowhere = NOWHERE.poses(Workspace())
+    assert cell.node.statuses[-1].command_id == ""
+    for number in (1, 2, 3):
+        cell.carry_out(nowhere, f"c{number}")
+        status = cell.node.statuses[-1]
+        assert (status.command_id, status.steps) == (f"c{number}", number)
+    assert status.outcome == TaskStatus.FAILURE
+    cell.server.begin(cell.episode)
+    assert (cell.node.statuses[-1].command_id, cell.node.statuses[-1].steps) == ("", 0)
+    cell.world.close()
