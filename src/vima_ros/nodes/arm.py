@@ -200,6 +200,10 @@ class ArmNode(VimaNode):
             for publisher in publishers:
                 publisher.wait_for_all_acked(Duration(seconds=ACKNOWLEDGE_TIMEOUT))
 
+    def stop_reason(self) -> str:
+        """Return why stop is called now, for whom it concerns later."""
+        return self._watch.stop_call()
+
     def callback_failed(self) -> None:
         """Hold: what the motion under way was to be followed by is not known any more."""
         if self._configured and self.motion.under_way is not None:

@@ -50,7 +50,7 @@ class ArmServices:
         self._side.destroy_node()
 
     def _on_stop(self, request: Any, response: Any) -> Any:
-        self._node.motion.stop("stop was called")
+        self._node.motion.stop(self._node.stop_reason())
         response.success, response.message = True, "stopped; call resume to go on"
         return response
 

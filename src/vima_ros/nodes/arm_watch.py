@@ -24,6 +24,8 @@ from vima_ros.nodes import conversions
 from vima_ros.nodes.joint_arm import JointArm
 from vima_ros.nodes.supervision import Supervisor
 
+STOP_CALLED = "stop was called"
+RECENT = 2.0  # the manager calls stop within this of a death [s]
 PERIOD = 0.1  # between two looks [s]
 MOTION_TOPICS = {
     "arm_command": ("arm", "manager"),  # the manager's are empty: stop
@@ -42,7 +44,8 @@ class ArmWatch:
         self._progress, self._dwell, self._total = ProgressMonitor(), 0.0, math.inf
         timeout = p.manager_timeout or math.inf
         self._manager = Supervisor(("manager",), timeout, timeout)
-        self._policy = Supervisor(("policy",), timeout, timeout)
+        self._others = Supervisor(("policy", "perception", "prompt", "tabletop"), timeout, timeout)
+        self._deaths: list[tuple[float, str]] = []  # of those, with the time of each [s]
         limits = {"arm_state": p.state_timeout}
         if joints:
             limits["joint_states"] = p.state_timeout
@@ -109,8 +112,13 @@ class ArmWatch:
             if not (p.node_namespace.rstrip("/") == own and p.node_name in expected)
         )
 
+    def stop_call(self) -> str:
+        """Return the reason for a stop that was called, with the deaths that led to it."""
+        recent = [s for at, s in self._deaths if time.monotonic() - at < RECENT]
+        return "; ".join([STOP_CALLED, *recent])
+
     def _on_beat(self, name: str, state: int, instance: str) -> None:
-        for watched in (self._manager, self._policy):
+        for watched in (self._manager, self._others):
             watched.heard(name, state, time.monotonic(), instance)
 
     def _overdue(self, under_way: Any, now: float) -> Outcome | None:
@@ -160,11 +168,12 @@ class ArmWatch:
     def _look(self) -> None:
         node, motion, now = self._node, self._node.motion, time.monotonic()
         reasons = self._manager.find_dead(now)
-        policy_deaths = self._policy.find_dead(now)
+        deaths = self._others.find_dead(now)
+        self._deaths += [(now, sentence) for sentence in deaths]
         with motion.lock:
             under_way = motion.under_way
             if under_way is not None and under_way.sent:
-                reasons += policy_deaths
+                reasons += [sentence for sentence in deaths if sentence.startswith("policy ")]
                 reasons += [] if node.active else ["the arm node was deactivated"]
                 silence = self._silence(now)
                 reasons += [silence] if silence else []
@@ -176,3 +185,5 @@ class ArmWatch:
                         reasons.append(outcome.message)
             if reasons:
                 motion.stop("; ".join(reasons))
+            elif deaths and motion.stop_reason == STOP_CALLED:  # by the manager, a moment ago
+                motion.stop(self.stop_call())
