@@ -24,7 +24,9 @@ class PlayedClient:
     """A client whose goal is accepted at once; its heartbeats are what a test plays."""
 
     def __init__(self):
-        self.node = SimpleNamespace(get_namespace=lambda: "/vima")
+        self.node = SimpleNamespace(
+            get_namespace=lambda: "/vima", resolve_service_name=lambda name: f"/vima/{name}"
+        )
         self.beats, self.result = SimpleNamespace(messages=[]), Future()
 
     def listen(self, kind, topic):
