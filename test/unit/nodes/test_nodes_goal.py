@@ -32,12 +32,15 @@ class PlayedClient:
     def listen(self, kind, topic):
         return self.beats
 
+    def wait_until(self, condition, what, timeout, hint):
+        assert condition(), what
+
     def action(self, kind, name):
         handle = SimpleNamespace(get_result_async=lambda: self.result)
         accepted = Future()
         accepted.set_result(handle)
         return SimpleNamespace(
-            wait_for_server=lambda timeout: True,
+            server_is_ready=lambda: True,
             send_goal_async=lambda goal, feedback: _Done(handle),
         )
 
