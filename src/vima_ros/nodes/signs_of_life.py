@@ -10,12 +10,14 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from lifecycle_msgs.msg import State
+from rclpy.duration import Duration
 
 from vima_msgs.msg import Heartbeat
 from vima_ros.nodes import qos
 
 HEARTBEAT_PERIOD = 0.2  # [s]
 DIAGNOSTICS_PERIOD = 1.0  # [s]
+ACKNOWLEDGE_TIMEOUT = 0.1  # for all to have received the last heartbeat [s]
 
 
 class SignsOfLife:
@@ -50,6 +52,7 @@ class SignsOfLife:
             self._publish(message, self._state())
         if self._node.context.ok():
             self._publish(message, State.PRIMARY_STATE_FINALIZED)
+            self._heartbeat.wait_for_all_acked(Duration(seconds=ACKNOWLEDGE_TIMEOUT))
 
     def _publish(self, message: Heartbeat, state: int) -> None:
         message.state = state
