@@ -127,8 +127,8 @@ class Ends:
                 for b in self.beats.messages[before:]
                 if b.state == 3 and not b.node.endswith("/tabletop")
             }
-            if not self._move_until_a_random_moment():
-                return
+            while not self._move_until_a_random_moment():
+                pass  # it was over before
             self._end(suite, pids, way)
             self._judge(index, suite, pids, way, logs)
         finally:
