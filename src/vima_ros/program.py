@@ -47,6 +47,10 @@ class SignalWatcher:
         """Call ``callback`` at the first signal from now on, instead of leaving at once."""
         self._on_end = callback
 
+    def forget(self) -> None:
+        """Call nothing any more: the process is about to end by itself."""
+        self._on_end = lambda reason: None
+
     def _watch(self) -> None:
         number = os.read(self._reads, 1)[0]
         try:

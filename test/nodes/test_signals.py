@@ -12,6 +12,9 @@ import pytest
 from ament_index_python.packages import get_package_prefix
 from conftest import ALL_NODES
 
+from vima_msgs.msg import Heartbeat
+from vima_ros.nodes.client import Client
+from vima_ros.nodes.processes import NodeProcesses
 from vima_ros.program import END_WITH
 
 PROGRAMS = Path(get_package_prefix("vima_ros")) / "lib" / "vima_ros"
@@ -122,3 +125,24 @@ def test_a_node_whose_starter_is_gone_already_ends_at_once():
         check=False,
     )
     assert node.returncode == 0, node.stderr
+
+
+def shared_memory(pid: int) -> set[str]:
+    """The files of Fast DDS in /dev/shm that a process has mapped."""
+    lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    return {line.split()[-1] for line in lines if "/dev/shm/fastdds" in line}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+@pytest.mark.parametrize("name", ["arm", "manager"])
+def test_a_node_gives_its_shared_memory_back(name, number, tmp_path):
+    with NodeProcesses(tmp_path, robot="example") as processes, Client("test") as client:
+        processes.start([name])
+        beats = client.listen(Heartbeat, "heartbeat")
+        beats.wait(lambda m: m.node == f"/vima/{name}", 60, "heartbeat")
+        others = shared_memory(os.getpid())
+        own = shared_memory(processes.pid(name)) - others
+        assert own
+        processes.signal(name, number)
+        client.wait_until(lambda: processes.ended() == [name], "the end")
+        assert not [path for path in own if Path(path).exists()]

@@ -320,4 +320,10 @@ def run(node_type: type[VimaNode], args: list[str] | None = None, autostart: boo
     finally:
         if node is not None:
             node.end()
+            node.destroy_node()
         rclpy.try_shutdown()
+        # Only with its last reference does DDS give the shared memory in /dev/shm back.
+        signals.forget()
+        del node
+        gc.unfreeze()
+        gc.collect()
