@@ -125,7 +125,11 @@ class JointArm:
         stamp = conversions.stamp_to_ns(state.header.stamp)
         if 0 < stamp <= self._begun:
             return  # it was still on its way when this motion began: it is about the one before
-        if self._execution is not None and state.state in (ArmState.ABORTED, ArmState.STOPPED):
+        if self._execution is None:
+            return
+        if state.state == ArmState.STOPPED:  # else the controller may go on once that is lifted
+            self._node.motion.stop(f"the robot has stopped: {state.message}")
+        elif state.state == ArmState.ABORTED:
             self._end(Outcome(state.code, state.message))
 
     def no_controller(self) -> str:
