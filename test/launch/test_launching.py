@@ -1,8 +1,11 @@
 """The launch files run by the real launch, where it is installed: it comes with a distribution."""
 
 import json
+import re
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from helpers import ROOT, write_bag
@@ -106,3 +109,36 @@ def test_a_recording_replays_in_a_namespace_of_any_spelling(tmp_path, namespace)
     assert "replay.json" in done.stdout, done.stdout
     (step,) = json.loads((tmp_path / "replay.json").read_text())["steps"]
     assert done.returncode == (0 if step["command_id"] else 1), done.stdout
+
+
+def lives(process_id: str) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{process_id}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_at_sigterm_the_launch_outlives_its_nodes():
+    """Else they could hold nothing where it is the first process of a container."""
+    file = ROOT / "launch" / "bringup.launch.py"
+    process = subprocess.Popen(
+        [sys.executable, "-c", LAUNCH, str(file), "checkpoint:=random"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        started = []
+        for line in process.stdout:
+            started += re.findall(r"process started with pid \[(\d+)\]", line)
+            if len(started) == 5 and "active" in line:
+                break
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+        left = [each for each in started if lives(each)]
+        output = process.stdout.read()
+    finally:
+        process.kill()
+        process.wait()
+    assert left == []
+    assert "Traceback" not in output

@@ -68,3 +68,22 @@ def test_an_error_in_a_callback_holds_what_is_under_way():
         thread.join()
         node.end()
         node.destroy_node()
+
+
+def test_a_stop_outlasts_cleanup_until_resume():
+    rclpy.init(args=["arm", "--ros-args", "-r", "__ns:=/stopped"])
+    node = ArmNode()
+    try:
+        node.trigger_configure()
+        node.trigger_activate()
+        node.motion.stop("a person's stop")
+        node.trigger_deactivate()
+        node.trigger_cleanup()
+        node.trigger_configure()
+        assert node.motion.stop_reason == "a person's stop"
+        assert node.motion.resume() == "a person's stop"
+        assert node.motion.stop_reason == ""
+    finally:
+        node.stop_spinning("end of the test")
+        node.end()
+        node.destroy_node()

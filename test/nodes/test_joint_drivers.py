@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from by_hand import bring_up
-from ros2_control_robot import Options, Ros2ControlRobot, connect, pick_and_place
+from ros2_control_robot import Options, Ros2ControlRobot, connect, pick_and_place, send_action
 from std_srvs.srv import Trigger
 
 from vima_msgs.msg import ArmState
@@ -48,6 +48,17 @@ class Cell:
         self.robot.trajectories.clear()
         self.robot.tools.clear()
         return pick_and_place(self.client, f"action{self.count}")
+
+    def moving(self, **options):
+        """Begin one at full speed; the number of arm_states before the first move was sent."""
+        self.count += 1
+        self.robot.options = Options(**options)
+        self.client.call(Trigger, "resume", Trigger.Request())
+        self.robot.trajectories.clear()
+        before = self.states.count
+        send_action(self.client, f"action{self.count}")
+        self.client.wait_until(lambda: self.robot.trajectories, "a trajectory")
+        return before
 
     def log(self):
         return self.processes.log("arm")
@@ -140,3 +151,44 @@ def test_a_slow_robot_makes_progress(cell):
     """Each move takes several times as long as progress_timeout."""
     end = cell.carry_out(scale=0.15)
     assert (end.state, end.code) == (ArmState.SUCCEEDED, ArmState.OK), end.message
+
+
+def test_a_robot_that_has_stopped_is_stopped_until_resume(cell):
+    before = cell.moving()
+    report = ArmState(state=ArmState.STOPPED, message="protective stop")
+    report.header.stamp = cell.client.node.get_clock().now().to_msg()
+    cell.client.publisher(ArmState, "arm_state").publish(report)
+    stop = cell.states.wait(lambda m: m.judged and m.state == ArmState.STOPPED, 15, "stop", before)
+    assert "the robot has stopped: protective stop" in stop.message
+    held = lambda: len(cell.robot.trajectories[-1].points) == 1  # noqa: E731
+    cell.client.wait_until(held, "a hold")
+    assert pick_and_place(cell.client, "next").code == "STOPPED"
+
+
+def test_joints_that_fall_silent_are_held_where_they_must_be_by_then(cell):
+    """Not where they were last seen: the robot would go back there at once."""
+    before = cell.moving()
+    (move,) = cell.robot.trajectories
+    cell.client.wait_until(lambda: cell.robot.moved, "motion")
+    cell.robot.options = Options(prefix="other_")
+    stop = cell.states.wait(lambda m: m.judged and m.state == ArmState.STOPPED, 15, "stop", before)
+    assert "no usable joint_states" in stop.message
+    cell.client.wait_until(lambda: len(cell.robot.trajectories) > 1, "a hold")
+    (point,) = cell.robot.trajectories[-1].points
+    assert point.time_from_start.sec >= 1
+    start, goal = (np.array(move.points[i].positions) for i in (0, -1))
+    assert np.abs(point.positions - goal).max() < 0.5 * np.abs(start - goal).max()
+
+
+def test_joints_not_known_any_more_are_not_commanded_by_a_stop(cell):
+    """Someone may have moved the arm since: to hold it would be to move it back."""
+    cell.robot.options = Options(prefix="other_")
+    longer_than_a_joint_counts_as_known = cell.states.count + 15
+    cell.states.wait(lambda m: True, 15, "time", longer_than_a_joint_counts_as_known)
+    cell.robot.trajectories.clear()
+    commands = cell.robot.commands.count
+    cell.client.call(Trigger, "stop", Trigger.Request())
+    cell.robot.commands.wait(lambda m: not m.waypoints, 15, "stop", commands)
+    cell.robot.options = Options()
+    cell.client.call(Trigger, "resume", Trigger.Request())
+    assert not any(len(m.points) == 1 for m in cell.robot.trajectories)

@@ -13,6 +13,7 @@ from vima_ros.errors import VimaError
 
 GOAL_TOLERANCE = 0.01  # a joint this near to the end of a move has arrived [rad] (VIMA-Bench)
 REST_SPEED = 0.02  # a joint slower than this is at rest [rad/s]
+FRESH = 0.5  # a report at most so old says how fast the joints are [s]
 PATIENCE = 1.0  # after the dwell, for the robot to report that it holds something [s]
 
 
@@ -75,6 +76,22 @@ class Execution:
     def goal(self) -> np.ndarray | None:
         """Where the move under way ends (n,) [rad]; None: the tool is switched, or all is done."""
         return self._segment.positions[-1] if self._moving else None
+
+    def joints_after(self, robot: RobotState, age: float) -> np.ndarray:
+        """Return where the joints are ``age`` [s] after the report ``robot`` (n,) [rad].
+
+        They are taken to have gone on at their speeds, not beyond the end of the move; after
+        ``FRESH`` as planned; in a move that a touch may have ended, to be where they were.
+        """
+        segment = self._segment
+        if self.goal is None or segment.waypoint.until_contact:
+            return robot.joints
+        if age > FRESH:
+            then = np.abs(segment.positions - robot.joints).max(axis=1).argmin()
+            now = np.searchsorted(segment.times, segment.times[then] + age)
+            return segment.positions[min(now, len(segment.times) - 1)]
+        way = self.goal - robot.joints
+        return robot.joints + np.clip(robot.speeds * age, np.minimum(way, 0), np.maximum(way, 0))
 
     def describe(self, robot: RobotState) -> str:
         """Return what keeps the move under way from its end: for people."""

@@ -39,13 +39,15 @@ class ArmNode(VimaNode):
 
     name = "arm"
     parameters_type = ArmParameters
+    motion: Motion | None = None
 
     def configure(self) -> None:
         """Create the handles."""
         self._seen: deque[str] = deque(maxlen=1000)
         p = self.parameters
         self.frames = Frames(p)
-        self.motion = Motion(self, self._hold_joints, self._nothing_waits)
+        stopped = self.motion.stop_reason if self.motion else ""  # a cleanup is no resume
+        self.motion = Motion(self, self._hold_joints, self._nothing_waits, stopped)
         self._joints = None
         if p.urdf:
             self._joints = JointArm(

@@ -35,15 +35,19 @@ class Motion:
 
     ``lock`` is held by whatever sends or ends motion: stop and cancel have a thread of their own.
     ``hold_joints`` has a robot moved through its joints stay where it is; ``settled`` is called
-    when nothing waits for a person any more.
+    when nothing waits for a person any more. ``stop_reason``: of a stop since before.
     """
 
     def __init__(
-        self, node: Any, hold_joints: Callable[[], None], settled: Callable[[], None]
+        self,
+        node: Any,
+        hold_joints: Callable[[], None],
+        settled: Callable[[], None],
+        stop_reason: str = "",
     ) -> None:
         self._node, self._hold_joints, self._settled = node, hold_joints, settled
         self.lock = threading.RLock()
-        self.stop_reason = ""
+        self.stop_reason = stop_reason
         self.under_way: UnderWay | None = None
         self.cancelled: deque[str] = deque(maxlen=1000)  # prompts that may move no more
         self.last_end = 0  # of a motion [ns]

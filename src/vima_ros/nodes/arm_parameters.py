@@ -137,7 +137,7 @@ class ArmParameters:
         )
 
     def describe_limits(self, limits: Limits) -> str:
-        """Each limit of ``limits`` with its unit, what confirms a motion, and the arm's URDF."""
+        """Each limit with its unit, what confirms a motion, the arm's URDF, the table's pose."""
         units = {f.name: re.findall(r"\[(.*?)\]", f.metadata["description"]) for f in fields(self)}
         space = limits.workspace
         words = [
@@ -150,7 +150,9 @@ class ArmParameters:
             text = str(value).lower() if isinstance(value, bool) else f"{value:g}"
             words.append(" ".join([name, text, *units[name][-1:]]))
         joints = f"joints as in {self.urdf}" if self.urdf else "joints unknown (no urdf)"
-        return ", ".join([words[0], *sorted(words[1:]), joints])
+        xyz, rpy = (", ".join(f"{x:g}" for x in v) for v in (self.table_xyz, self.table_rpy))
+        where = f"{self.table_frame} in {self.base_frame} at ({xyz}) m, turned by ({rpy}) rad"
+        return ", ".join([words[0], *sorted(words[1:]), joints, where])
 
     def motion(self) -> MotionParameters:
         """The motion's shape as it is set now."""

@@ -106,12 +106,18 @@ class JointArm:
         self._begun = self._node.now_ns()
 
     def stop(self) -> None:
-        """Hold where the arm is; what was under way is forgotten without an outcome."""
-        self._execution = None
-        if self._robot is not None:
-            self._send(
-                np.array([STOP_TIME]), self._robot.joints[None], 0.0 * self._robot.joints[None]
-            )
+        """Hold where the arm is; what was under way is forgotten without an outcome.
+
+        Where the last report is old, the robot is given as long to come to rest, so that an error
+        in where it is makes no fast motion. At rest, one that is older than ``MAX_AGE`` commands
+        nothing: the arm may have been moved by others since.
+        """
+        execution, self._execution = self._execution, None
+        age = time.monotonic() - self._heard
+        if self._robot is None or (execution is None and age > MAX_AGE):
+            return
+        joints = execution.joints_after(self._robot, age) if execution else self._robot.joints
+        self._send(np.array([max(STOP_TIME, age)]), joints[None], 0.0 * joints[None])
 
     def on_state(self, state: ArmState) -> None:
         """What the robot says of itself; to be called with each of its ``arm_state``."""
@@ -119,7 +125,11 @@ class JointArm:
         stamp = conversions.stamp_to_ns(state.header.stamp)
         if 0 < stamp <= self._begun:
             return  # it was still on its way when this motion began: it is about the one before
-        if self._execution is not None and state.state in (ArmState.ABORTED, ArmState.STOPPED):
+        if self._execution is None:
+            return
+        if state.state == ArmState.STOPPED:  # else the controller may go on once that is lifted
+            self._node.motion.stop(f"the robot has stopped: {state.message}")
+        elif state.state == ArmState.ABORTED:
             self._end(Outcome(state.code, state.message))
 
     def no_controller(self) -> str:

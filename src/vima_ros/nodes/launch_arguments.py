@@ -5,10 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import os
 import re
+import select
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +23,7 @@ import yaml
 from vima_ros.errors import VimaError
 from vima_ros.nodes.namespaces import VALID, absolute_namespace
 
+NODES_END = 4.0  # a node that does not end in order ends itself before that [s]
 FOR_LAUNCH = ("launch-prefix", "launch-prefix-filter")  # its own, beside those of a file
 
 
@@ -181,17 +187,52 @@ def end_launch(event: Any, context: Any) -> Any:
 
 
 def stop_nodes() -> Any:
-    """The launch action that passes a SIGINT of the launch on to its nodes, at once.
+    """The launch action that passes SIGINT and SIGTERM of the launch on to its nodes, at once.
 
-    launch itself expects a terminal to do that and signals its processes only 5 s later. A node
-    that gets the signal from both takes it once.
+    launch itself expects a terminal to pass SIGINT on and signals its processes only 5 s later; a
+    node that gets it from both takes it once. On SIGTERM launch just ends. Where it is the first
+    process of a container (`docker stop`), the kernel keeps that signal from it, and kills all
+    nodes with it: so it waits for their end first.
     """
-    from launch.actions import EmitEvent, RegisterEventHandler
-    from launch.event_handlers import OnShutdown
+    from launch.actions import EmitEvent, OpaqueFunction, RegisterEventHandler
+    from launch.event_handlers import OnProcessStart, OnShutdown
     from launch.events.process import SignalProcess
+
+    started: list[int] = []  # process file descriptors
 
     def is_ours(action: Any) -> bool:
         return getattr(action, "node_package", "") == "vima_ros"
 
-    interrupt = SignalProcess(signal_number=signal.SIGINT, process_matcher=is_ours)
-    return RegisterEventHandler(OnShutdown(on_shutdown=[EmitEvent(event=interrupt)]))
+    def note(event: Any, context: Any) -> None:
+        if is_ours(event.action):
+            with contextlib.suppress(ProcessLookupError):
+                started.append(os.pidfd_open(event.pid))
+
+    def on_sigterm(*_: Any) -> None:
+        _interrupt_and_wait(started)
+
+    def follow(context: Any) -> list[Any]:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_sigterm)
+        interrupt = SignalProcess(signal_number=signal.SIGINT, process_matcher=is_ours)
+        return [
+            RegisterEventHandler(OnShutdown(on_shutdown=[EmitEvent(event=interrupt)])),
+            RegisterEventHandler(OnProcessStart(on_start=note)),
+        ]
+
+    return OpaqueFunction(function=follow)
+
+
+def _interrupt_and_wait(processes: Iterable[int]) -> None:
+    """Send SIGINT to each process that lives, and wait for their ends, at most NODES_END [s].
+
+    ``processes``: their file descriptors, which never come to mean another process.
+    """
+    left = list(processes)
+    for process in left:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(process, signal.SIGINT)
+    deadline = time.monotonic() + NODES_END
+    while left and (seconds := deadline - time.monotonic()) > 0:
+        ended = select.select(left, [], [], seconds)[0]
+        left = [process for process in left if process not in ended]

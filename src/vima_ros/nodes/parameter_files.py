@@ -158,6 +158,8 @@ def _unread(node: Any, given: list[Given]) -> Iterator[str]:
     own = [field.name for field in dataclasses.fields(node.parameters)]
     # A file that has a section for this node may have others for nodes of other robots.
     served = {item.source for item in given if item.node in names and item.reaches(full)}
+    beside = [full.removesuffix(names[0]) + name for name in suite()]
+    ours = {item.source for item in given if any(map(item.reaches, [full, *beside]))}
     reported = set()
     for item in given:
         top_level, key = item.section.count("/") == 1, (item.source, item.section)
@@ -167,7 +169,7 @@ def _unread(node: Any, given: list[Given]) -> Iterator[str]:
             close = get_close_matches(item.name, own, 1, 0.8)
             meant = bool(close) and _misspells(item.node, names[0])
         else:
-            meant = top_level and item.name in own
+            meant = item.name in own and (top_level or item.source not in ours)
         if key in reported or not meant or item.reaches(full):
             continue
         reported.add(key)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from vima_ros.nodes.namesakes import Instance
+
 UNCONFIGURED, INACTIVE, ACTIVE, FINALIZED = 1, 2, 3, 4  # lifecycle_msgs/State; 10 on: transitions
 RETRY = 3.0  # until a transition is requested again; twice as long after each refusal [s]
 MAX_RETRY = 60.0  # [s]
@@ -62,8 +64,10 @@ class Supervisor:
         if node is None:
             return
         if node.state and instance != node.instance:
-            if state == FINALIZED or not (node.dead or now - node.heard > TAKEOVER):
-                return  # another node of the same name, which is not the one followed
+            gone = node.dead or now - node.heard > TAKEOVER
+            followed = Instance(node.instance, node.state)
+            if state == FINALIZED or not (gone or Instance(instance, state).outranks(followed)):
+                return  # another node of the same name, which may not run beside the one followed
             if not node.dead and node.was_active:
                 self._note_death(name, "died and was restarted")
             node = self.nodes[name] = Watched()

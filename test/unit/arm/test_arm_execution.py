@@ -177,3 +177,28 @@ def test_an_arm_that_does_not_arrive_is_waited_for():
         arrived = plan.segments[0].positions[-1]
         assert execution.update(float(now), RobotState(arrived, moving)) is None
     assert execution.outcome is None
+
+
+def test_where_the_joints_are_some_time_after_their_last_report():
+    """On their way, at most at its end; where a touch may have ended the move, as reported."""
+    waypoints = plan_waypoints(0, down(0.4, 0.2), down(0.6, -0.2), Workspace())
+    plan = plan_trajectory(waypoints, MODEL.home, MODEL)
+    execution, segment = Execution(plan, MODEL, LIMITS), plan.segments[0]
+    half = len(segment.times) // 2
+    robot = RobotState(segment.positions[half], segment.velocities[half])
+    execution.update(0.0, RobotState(MODEL.home, np.zeros(6)))
+    later = execution.joints_after(robot, 0.1)
+    truth = at(segment.times[half] + 0.1, segment.times, segment.positions, segment.velocities)[0]
+    assert np.abs(later - truth).max() < 0.2 * np.abs(robot.joints - truth).max()
+    way = np.abs(segment.positions[-1] - robot.joints)
+    fast = RobotState(robot.joints, 10 * robot.speeds)
+    assert (np.abs(execution.joints_after(fast, 0.5) - robot.joints) <= way + 1e-9).all()
+    blocked = RobotState(robot.joints, np.zeros(6))
+    assert (execution.joints_after(blocked, 0.5) == robot.joints).all()
+    start = RobotState(MODEL.home, np.zeros(6))  # silent from the beginning on
+    assert (execution.joints_after(start, 100.0) == segment.positions[-1]).all()
+    truth = at(0.6, segment.times, segment.positions, segment.velocities)[0]
+    assert np.abs(execution.joints_after(start, 0.6) - truth).max() < 0.1
+    execution.update(1.0, RobotState(segment.positions[-1], np.zeros(6)))
+    execution.update(2.0, RobotState(segment.positions[-1], np.zeros(6)))  # down, until contact
+    assert execution.joints_after(robot, 0.1) is robot.joints

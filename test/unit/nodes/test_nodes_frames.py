@@ -10,7 +10,9 @@ pytest.importorskip("vima_msgs.msg", reason="vima_msgs is not built")
 from vima_ros.arm.motion import Waypoint
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, quaternion_from_yaw
+from vima_ros.nodes.arm_parameters import ArmParameters
 from vima_ros.nodes.frames import Frames
+from vima_ros.nodes.parameters import default_values
 
 POSE = Pose((0.5, 0.2, 0.1), quaternion_from_yaw(0.3))
 
@@ -64,3 +66,11 @@ def test_parameters_that_make_no_frames_are_refused_by_name(changes, named):
 def test_one_frame_for_both_is_fine_where_they_are_the_same():
     one = frames(table_frame="base_link", table_xyz=[0.0] * 3, table_rpy=[0.0] * 3)
     assert one.pose_to_table(POSE, "base_link") is POSE
+
+
+def test_the_pose_of_the_table_is_described_with_the_limits():
+    values = default_values("arm") | {"table_xyz": [0.0, 0.1, -0.22]}
+    parameters = ArmParameters(**values)
+    limits = parameters.limits(None, np.zeros(3))
+    described = parameters.describe_limits(limits)
+    assert "table in base_link at (0, 0.1, -0.22) m, turned by (0, 0, 0) rad" in described

@@ -124,8 +124,12 @@ def test_nested_keys_are_a_section(check):
     assert "section /vima/arm" in check(text.format("max_sped"))
 
 
-def test_a_wildcard_that_reaches_no_node_is_refused(check):
-    assert "section /*" in check(section("/*", max_speed=0.1))
+@pytest.mark.parametrize("key", ["/*", "/right/**", "right/*"])
+def test_a_wildcard_that_reaches_no_node_is_refused(check, key):
+    why = check(section(key, max_speed=0.1))
+    assert f"section /{key.strip('/')}" in why
+    assert "not read by /vima/arm; valid: /**:" in why
+    assert check(section(key, max_speed=0.1), name="policy") == ""
 
 
 def test_sections_of_other_nodes_are_left_alone(check):
@@ -133,12 +137,16 @@ def test_sections_of_other_nodes_are_left_alone(check):
         section(f"/**/{name}", rate=3) for name in ("camera", "arms", "arm_driver", "armour")
     )
     assert check(section(max_speed=0.1) + others) == ""
+    camera = section("/camera/**", max_speed=3)  # of another package
+    assert check(section("/**/policy", max_steps=3) + camera) == ""
 
 
 def test_a_file_for_two_robots_has_sections_that_only_one_reads(check):
     both = section("/left/arm", max_speed=0.1) + section("/right/arm", max_speed=0.2)
     assert check(both, namespace="/left") == check(both, namespace="/right") == ""
     assert "not read by /vima/arm" in check(both)
+    both = section("/left/**", max_speed=0.1) + section("/right/**", max_speed=0.2)
+    assert check(both, namespace="/left") == check(both, namespace="/right") == ""
 
 
 def test_a_renamed_node_is_meant_by_its_own_name(check):

@@ -213,6 +213,24 @@ def test_a_second_node_of_a_name_is_not_taken_for_the_first():
     assert watcher.next_transition(now + TAKEOVER + PERIOD) == ("arm", "configure")
 
 
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_of_two_suites_that_start_at_once_the_nodes_that_may_run_are_followed(first):
+    """Both hear each transition that is requested; the later node, b, refuses to configure."""
+    watcher, states = Supervisor(("arm",), TIMEOUT, TRANSITION_TIMEOUT), dict.fromkeys("ab", 1)
+    for tick in range(100):
+        now = tick * PERIOD
+        for instance in sorted(states, reverse=first == "b"):
+            watcher.heard("arm", states[instance], now, instance)
+        assert watcher.find_dead(now) == []
+        due = watcher.next_transition(now)
+        if due:
+            watcher.answered("arm", first == "a")
+            states["a"] = INACTIVE if due[1] == "configure" else ACTIVE
+    assert watcher.all_active
+    watcher.heard("arm", FINALIZED, now, "b")
+    assert watcher.find_dead(now) == []
+
+
 @pytest.mark.parametrize(("state", "stops"), [(ACTIVE, True), (INACTIVE, False), (10, False)])
 def test_an_orderly_end_is_known_at_once_and_told_once(state, stops):
     watcher = supervisor(state)
