@@ -122,13 +122,13 @@ class Ends:
             )
         try:
             self.client.wait_for_active(NODES)
+            while not self._move_until_a_random_moment():
+                pass  # it was over before
             pids = {
                 b.node.rpartition("/")[2]: b.process_id
                 for b in self.beats.messages[before:]
                 if b.state == 3 and not b.node.endswith("/tabletop")
             }
-            while not self._move_until_a_random_moment():
-                pass  # it was over before
             self._end(suite, pids, way)
             self._judge(index, suite, pids, way, logs)
         finally:
