@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from by_hand import bring_up
 from sensor_msgs.msg import JointState
@@ -70,6 +71,7 @@ def arm(tmp_path):
 
 def test_joints_that_are_no_numbers_stop_the_motion(arm):
     assert arm.send("good").state == ArmState.EXECUTING
+    move = arm.trajectories.wait(lambda m: len(m.points) > 1, 15, "a move")
     before, sent = arm.states.count, arm.trajectories.count
     arm.positions = [math.nan] * len(NAMES)
     told = arm.states.wait(
@@ -80,8 +82,11 @@ def test_joints_that_are_no_numbers_stop_the_motion(arm):
     assert "shoulder_lift_joint" in told.message
     assert "position is nan" in told.message
     hold = arm.trajectories.wait(lambda m: len(m.points) == 1, 15, "hold", sent)
-    assert list(hold.points[0].positions) == pytest.approx(arm.home)
-    assert not any(hold.points[0].velocities)
+    (point,) = hold.points  # where the plan has the arm by then, in no hurry
+    way = [np.abs(np.subtract(p.positions, point.positions)).max() for p in move.points]
+    assert min(way) == pytest.approx(0.0, abs=1e-9)
+    assert point.time_from_start.sec >= 1
+    assert not any(point.velocities)
 
 
 def test_with_joints_that_are_no_numbers_nothing_begins(arm):

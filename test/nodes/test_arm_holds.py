@@ -68,6 +68,7 @@ def test_an_error_in_a_callback_holds_what_is_under_way():
         thread.join()
         node.end()
         node.destroy_node()
+        rclpy.try_shutdown()
 
 
 def test_a_stop_outlasts_cleanup_until_resume():
@@ -87,3 +88,4 @@ def test_a_stop_outlasts_cleanup_until_resume():
         node.stop_spinning("end of the test")
         node.end()
         node.destroy_node()
+        rclpy.try_shutdown()

@@ -54,6 +54,8 @@ class Cell:
         self.count += 1
         self.robot.options = Options(**options)
         self.client.call(Trigger, "resume", Trigger.Request())
+        at_rest_by_then = self.states.count + 15
+        self.states.wait(lambda m: True, 15, "time", at_rest_by_then)
         self.robot.trajectories.clear()
         before = self.states.count
         send_action(self.client, f"action{self.count}")
@@ -133,8 +135,8 @@ def test_an_inactive_controller_has_not_started(cell):
     assert f"{NAMESPACE}/joint_trajectory" in end.message
     assert "ros2 control list_controllers" in end.message
     assert not any(tool.suction for tool in cell.robot.tools)
-    hold = cell.robot.trajectories[-1]
-    assert len(hold.points) == 1
+    held = lambda: len(cell.robot.trajectories[-1].points) == 1  # noqa: E731
+    cell.client.wait_until(held, "a hold")
     assert cell.client.call(Trigger, "resume", Trigger.Request()).message.endswith("it was not")
 
 
