@@ -73,7 +73,7 @@ class ArmNode(VimaNode):
     def _world(self) -> ArmWorld:
         return ArmWorld(
             now=self.now_ns(),
-            active=self.active,
+            active=self.active and not self.ending,
             stopped=self.motion.stop_reason,
             busy_with=self.motion.command_id,
             last_motion_end=self.motion.last_end,

@@ -130,7 +130,8 @@ class JointArm:
         if state.state == ArmState.STOPPED:  # else the controller may go on once that is lifted
             self._node.motion.stop(f"the robot has stopped: {state.message}")
         elif state.state == ArmState.ABORTED:
-            self._end(Outcome(state.code, state.message))
+            code = state.code if state.code not in ("", ArmState.OK) else "ABORTED"
+            self._end(Outcome(code, state.message))
 
     def no_controller(self) -> str:
         """Return why no trajectory would arrive at a controller; empty: one subscribes to it."""
