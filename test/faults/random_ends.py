@@ -139,20 +139,19 @@ class Ends:
         """Whether a motion is under way now."""
         seen = self.markers.wait(lambda m: m.markers, 15, "markers", self.markers.count)
         action = PolicyAction(prompt_id="ends", step=len(self.rows))
-        action.observation_stamp = seen.markers[0].header.stamp
         thing = self.random.choice([m for m in seen.markers if m.ns]).pose.position
-        low, high = Workspace().low, Workspace().high
         action.pose0 = self._pose(thing.x, thing.y)
-        action.pose1 = self._pose(*(self.random.uniform(*r) for r in zip(low, high, strict=True)))
         self.client.wait_until(lambda: self.actions.get_subscription_count() > 0, "the arm")
+        # The arm refuses until it has received joint_states, and what is out of its reach.
+        self.client.wait_until(lambda: self._begins(action), "motion", 60)
         begun = self.states.count
-        # The arm may not have received joint_states yet: it refuses until then.
-        self.client.wait_until(lambda: self._begins(action), "motion", 30)
         threading.Event().wait(self.random.uniform(0.1, 4.5))
         mine = [m for m in self.states.messages[begun:] if m.judged]
         return not any(m.state in ENDED for m in mine)
 
     def _begins(self, action: PolicyAction) -> bool:
+        ranges = zip(Workspace().low, Workspace().high, strict=True)
+        action.pose1 = self._pose(*(self.random.uniform(*r) for r in ranges))
         action.observation_stamp = self.client.node.get_clock().now().to_msg()
         name, before = conversions.action_id(action), self.states.count
         self.actions.publish(action)
