@@ -3,7 +3,17 @@ from glob import glob
 from setuptools import find_packages, setup
 
 NODES = ["perception", "prompt", "policy", "arm", "manager", "tabletop"]
-TOOLS = ["send_prompt", "replay", "demo", "bench", "convert_checkpoint", "demonstrate", "oracle"]
+TOOLS = [
+    "send_prompt",
+    "stop",
+    "resume",
+    "replay",
+    "demo",
+    "bench",
+    "convert_checkpoint",
+    "demonstrate",
+    "oracle",
+]
 TOOLS += [
     "train_detector",
     "evaluate_detector",

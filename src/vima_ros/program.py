@@ -9,6 +9,7 @@ Nodes end in order, with exit code 0. Programs end with 128 + the signal's numbe
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
 import select
@@ -105,6 +106,7 @@ def _main() -> Callable[[], None]:
 def run_node() -> None:
     """Entry point of a node."""
     watch_signals()
+    atexit.register(_ignore_signals)
     _main()()
 
 
@@ -115,6 +117,7 @@ def run_program(find_main: Callable[[], Callable[[], None]] = _main) -> None:
     """
     numbers = handled_signals()
     _handle(numbers, _leave)  # an import may turn an exception into one of its own
+    atexit.register(_ignore_signals)
     _follow_starter()
     main = find_main()
     _handle(numbers, _exit)
@@ -127,7 +130,12 @@ def run_program(find_main: Callable[[], Callable[[], None]] = _main) -> None:
         _handle(numbers, _leave)  # nothing is left to end in order
 
 
-def _handle(numbers: Iterable[signal.Signals], handler: Callable) -> None:
+def _ignore_signals() -> None:
+    """Keep the exit code from a signal that comes while the interpreter ends."""
+    _handle(handled_signals(), signal.SIG_IGN)
+
+
+def _handle(numbers: Iterable[signal.Signals], handler: Callable | signal.Handlers) -> None:
     for number in numbers:
         signal.signal(number, handler)
 

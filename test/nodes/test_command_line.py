@@ -115,3 +115,23 @@ def test_an_object_is_captured_on_the_way(all_captured):
     done = run("send_prompt", "Put the {b} aside.", "--capture", "b=1")
     assert done.returncode == 0, done.stderr
     assert "accepted as" in done.stdout
+
+
+def test_who_stops_the_arm_is_told_to_whoever_prompts_it_and_resume_lifts_the_stop(all_captured):
+    stopped = run("stop")
+    assert stopped.returncode == 0, stopped.stderr
+    for watch in ([], ["--watch"]):
+        done = run("send_prompt", TEXT, *watch)
+        assert done.returncode == 12, (done.stdout, done.stderr)
+        assert "stop was called" in done.stdout + done.stderr
+        assert "call resume" in done.stdout + done.stderr
+    resumed = run("resume")
+    assert resumed.returncode == 0
+    assert "stop was called" in resumed.stdout
+    assert run("send_prompt", TEXT, "--watch", "--max-steps", "1").returncode != 12
+
+
+def test_a_second_suite_in_a_namespace_ends_with_the_reason(suite, tmp_path):
+    done = run("sim", "--out", str(tmp_path))
+    assert done.returncode == 2, (done.stdout, done.stderr)
+    assert "another /vima/manager" in done.stderr

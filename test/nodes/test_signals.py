@@ -41,6 +41,8 @@ ARGUMENTS = {
     "replay": ["{out}"],
     "send_prompt": ["Put the {a} into the {b}.", "--watch"],
     "sim": ["--out", "{out}"],
+    "stop": [],
+    "resume": [],
     "train_detector": ["--data", "{out}", "--out", "{out}"],
     "train_policy": ["--data", "{out}", "--out", "{out}"],
 }

@@ -56,7 +56,10 @@ class ArmServices:
 
     def _on_resume(self, request: Any, response: Any) -> Any:
         was = self._node.motion.resume()
-        response.success, response.message = True, f"was stopped because: {was or 'it was not'}"
+        response.success, response.message = (
+            True,
+            f"resumed; had been stopped: {was or 'it was not'}",
+        )
         return response
 
     def _on_cancel(self, request: Any, response: Any) -> Any:

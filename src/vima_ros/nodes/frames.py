@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -26,6 +27,10 @@ class Frames:
         """
         p = parameters
         self.base, self.table = p.base_frame, p.table_frame
+        if any(abs(angle) > 2 * math.pi for angle in p.table_rpy):
+            raise VimaError(
+                "BAD_PARAMETER", f"table_rpy is {list(p.table_rpy)}; valid: radians, up to 2 pi"
+            )
         try:
             self.base_from_table = Transform.from_xyz_rpy(p.table_xyz, p.table_rpy)
         except VimaError as error:

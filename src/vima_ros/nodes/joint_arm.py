@@ -48,6 +48,12 @@ class JointArm:
         """Handles on ``node``; raises VimaError (NOT_INSTALLED, BAD_ROBOT)."""
         p = node.parameters
         path = Path(p.urdf) if "/" in p.urdf else config_path(f"robots/{p.urdf}")
+        if not path.is_file():
+            raise VimaError(
+                "BAD_ROBOT",
+                f"urdf is {p.urdf!r}, and there is no file {path}; valid: an absolute path, or "
+                "the name of a file in config/robots of the installed package",
+            )
         self._model = ArmModel.from_urdf(
             path,
             p.tip_frame,

@@ -22,6 +22,7 @@ from vima_ros.nodes.parameters import config_path
 from vima_ros.program import END_WITH
 
 STOP_TIMEOUT = 5.0  # [s]
+REFUSED = 2  # exit code of a node that may not run, as a second manager, or with bad parameters
 FIRST_TO_STOP = ("manager", "arm")  # else the manager would report the ends of others as deaths
 
 
@@ -84,6 +85,13 @@ class NodeProcesses:
     def ended(self) -> list[str]:
         """Those that have ended by themselves."""
         return [name for name, process in self._processes.items() if process.poll() is not None]
+
+    def check_refused(self) -> None:
+        """Raises VimaError (NODE_REFUSED) where a process refused to run, saying why (code 2)."""
+        for name, process in self._processes.items():
+            if process.poll() == REFUSED:
+                why = (self.log(name).splitlines() or ["its log is empty"])[-1]
+                raise VimaError("NODE_REFUSED", f"{name} ended with exit code {REFUSED}: {why}")
 
     def signal(self, name: str, number: int) -> None:
         """Send a signal, such as SIGSTOP to let a process hang."""

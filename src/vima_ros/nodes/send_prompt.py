@@ -12,18 +12,19 @@ import cv2
 from rclpy.utilities import remove_ros_args
 
 from vima_msgs.action import ExecutePrompt
-from vima_msgs.msg import ConfirmationRequest, PromptAsset
+from vima_msgs.msg import ConfirmationRequest, EpisodeStatus, PromptAsset
 from vima_msgs.msg import Prompt as PromptMessage
 from vima_msgs.srv import CaptureAsset, ConfirmMotion, SetPrompt
 from vima_ros.errors import VimaError
 from vima_ros.nodes import images, qos
 from vima_ros.nodes.assets import whole_numbers
-from vima_ros.nodes.client import Client
+from vima_ros.nodes.client import Client, Inbox
 from vima_ros.nodes.goal import Goal
 from vima_ros.nodes.namespaces import add_namespace_option
 from vima_ros.specs import VIEWS
 
 Result = ExecutePrompt.Result
+BEGIN_TIMEOUT = 2.0  # until the policy node has taken an accepted prompt [s]
 EXIT = {  # what became of a prompt that was watched
     Result.NONE: 0,
     Result.PROMPT_REFUSED: 1,
@@ -128,13 +129,28 @@ def send(options: argparse.Namespace) -> int:
         if options.watch and not options.preview:
             return _watch(client, prompt, options.max_steps)
         request = SetPrompt.Request(prompt=prompt, check_only=bool(options.preview))
+        episodes = client.listen(EpisodeStatus, "episode", qos.EPISODE)
         answer = client.call(SetPrompt, "set_prompt", request)
         if not answer.success:
             return _refused(f"{answer.code}: {answer.message}")
         if options.preview:
             return _save(options.preview, images.decode_colour(answer.preview))
         print(f"accepted as {answer.prompt_id}")
+        return _ended_at_once(episodes, answer.prompt_id)
+
+
+def _ended_at_once(episodes: Inbox, prompt_id: str) -> int:
+    """The exit code: of the episode where that cannot begin, because the arm is stopped."""
+    try:
+        begun = episodes.wait(
+            lambda m: m.prompt_id == prompt_id, BEGIN_TIMEOUT, "the episode", quiet=True
+        )
+    except VimaError:  # the policy node is not there, or busy: the prompt waits for it
         return 0
+    if begun.state != EpisodeStatus.FAILED:
+        return 0
+    print(f"{begun.code}: {begun.message}", file=sys.stderr)
+    return EXIT[Result.STOPPED] if begun.code == EpisodeStatus.STOPPED else 8
 
 
 def _refused(why: str) -> int:
@@ -158,7 +174,8 @@ def _watch(client: Client, prompt: PromptMessage, max_steps: int) -> int:
         now = feedback.step, feedback.stage
         if told[-1:] != [now]:
             told.append(now)
-            print(f"  step {feedback.step}: {feedback.stage}{_poses(feedback)}", flush=True)
+            hint = " (the arm is stopped: resume it)" if feedback.stage == "paused" else ""
+            print(f"  step {feedback.step}: {feedback.stage}{_poses(feedback)}{hint}", flush=True)
 
     goal = Goal(client, prompt, max_steps, tell)
     requests = client.listen(ConfirmationRequest, "confirmation_request", qos.LATCHED)

@@ -60,6 +60,7 @@ def run(options: argparse.Namespace) -> None:
         print("all active; Ctrl-C ends it", flush=True)
         while True:
             time.sleep(LOOK)
+            processes.check_refused()  # it would refuse again
             for name in processes.ended():
                 print(f"{name} has died; it is started again", flush=True)
                 processes.start([name], parameters)

@@ -13,6 +13,7 @@ IN_ORDER = ("SUCCESS", "STEP_LIMIT", "CANCELLED", "RESET", "REPLACED")
 # Codes of steps that are no failures: VIMA-Bench counts a pick that finds nothing as a step like
 # any other, and dry_run is meant.
 NO_FAILURES = ("OK", "NOT_PICKED", "DRY_RUN")
+RESUME = "call resume (a service of the arm node, and a program), then send it again"
 
 
 @dataclass
@@ -138,7 +139,7 @@ class Episode:
             if known
             else "is stopped"
         )
-        return f"the arm {how} ({self.stopped}); call resume, then send it again"
+        return f"the arm {how} ({self.stopped}); {RESUME}"
 
     def grant(self) -> None:
         """Allow one decision of an episode that goes on by hand."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vima_ros.policy.episode import Episode, State
+from vima_ros.policy.episode import RESUME, Episode, State
 
 
 @dataclass
@@ -42,5 +42,4 @@ class Patience:
         elif e.state == State.EXECUTING and e.stage == "checking" and waited > self.answer:
             e.end("NODE_DIED", f"the arm node has not answered for {self.answer:g} s")
         elif e.state == State.PAUSED and 0 < self.pause < waited:
-            why = f"{e.message}; not resumed within {self.pause:g} s"
-            e.end("STOPPED", f"{why}; call resume, then send it again")
+            e.end("STOPPED", f"{e.message}; not resumed within {self.pause:g} s; {RESUME}")

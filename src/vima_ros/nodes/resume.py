@@ -1,0 +1,10 @@
+"""`resume`: let the arm move again after a stop."""
+
+from __future__ import annotations
+
+from vima_ros.nodes.stop import call_arm
+
+
+def main(args: list[str] | None = None) -> None:
+    """``ros2 run vima_ros resume``."""
+    call_arm("resume", __doc__, args)

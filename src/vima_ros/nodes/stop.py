@@ -1,0 +1,31 @@
+"""`stop`: hold the arm where it is, until `resume`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from rclpy.utilities import remove_ros_args
+from std_srvs.srv import Trigger
+
+from vima_ros.errors import VimaError
+from vima_ros.nodes.client import Client
+from vima_ros.nodes.namespaces import add_namespace_option
+
+
+def call_arm(service: str, description: str, args: list[str] | None) -> None:
+    """Call a service of the arm node and print its answer; exit code 2 where there is none."""
+    parser = argparse.ArgumentParser(prog=service, description=description)
+    add_namespace_option(parser, "namespace of the arm node")
+    options = parser.parse_args(remove_ros_args(args or sys.argv)[1:])
+    try:
+        with Client(service, options.namespace) as client:
+            print(client.call(Trigger, service, Trigger.Request()).message)
+    except VimaError as error:
+        print(f"{service}: {error.code}: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def main(args: list[str] | None = None) -> None:
+    """``ros2 run vima_ros stop``."""
+    call_arm("stop", __doc__, args)
