@@ -74,3 +74,9 @@ def test_the_pose_of_the_table_is_described_with_the_limits():
     limits = parameters.limits(None, np.zeros(3))
     described = parameters.describe_limits(limits)
     assert "table in base_link at (0, 0.1, -0.22) m, turned by (0, 0, 0) rad" in described
+
+
+def test_a_table_turned_by_degrees_is_refused():
+    with pytest.raises(VimaError, match="radians") as refusal:
+        frames(table_rpy=[0.0, 0.0, 180.0])
+    assert refusal.value.code == "BAD_PARAMETER"
