@@ -3,25 +3,15 @@ from glob import glob
 from setuptools import find_packages, setup
 
 NODES = ["perception", "prompt", "policy", "arm", "manager", "tabletop"]
-TOOLS = [
-    "send_prompt",
-    "stop",
-    "resume",
-    "replay",
-    "demo",
+TOOLS = ["send_prompt", "stop", "resume", "assets", "sim", "replay", "oracle", "calibrate", "demo"]
+TOOLS += [
     "bench",
     "convert_checkpoint",
     "demonstrate",
-    "oracle",
-]
-TOOLS += [
     "train_detector",
     "evaluate_detector",
     "train_policy",
     "evaluate",
-    "calibrate",
-    "assets",
-    "sim",
 ]
 
 setup(
