@@ -13,11 +13,17 @@ from vima_ros.nodes.client import Client
 from vima_ros.nodes.namespaces import add_namespace_option
 
 
-def call_arm(service: str, description: str, args: list[str] | None) -> None:
-    """Call a service of the arm node and print its answer; exit code 2 where there is none."""
+def _arguments(
+    args: list[str], service: str = "stop", description: str | None = __doc__
+) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=service, description=description)
     add_namespace_option(parser, "namespace of the arm node")
-    options = parser.parse_args(remove_ros_args(args or sys.argv)[1:])
+    return parser.parse_args(args)
+
+
+def call_arm(service: str, description: str | None, args: list[str] | None) -> None:
+    """Call a service of the arm node and print its answer; exit code 2 where there is none."""
+    options = _arguments(remove_ros_args(args or sys.argv)[1:], service, description)
     try:
         with Client(service, options.namespace) as client:
             print(client.call(Trigger, service, Trigger.Request()).message)

@@ -58,6 +58,7 @@ PROGRAMS = {  # a valid command line of each that has --namespace; {} is where t
     "replay": "bag {}",
     "send_prompt": "prompt {}",
     "sim": "{}",
+    "stop": "{}",  # and resume, by the same function
 }
 
 
