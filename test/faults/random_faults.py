@@ -144,7 +144,12 @@ class Chaos:
         if how == "goal":
             goal = Goal(suite.client, Prompt(text=TEXT), r.randint(1, 4))
         else:
-            prompt_id = suite.set_prompt().prompt_id
+            answer = suite.set_prompt()
+            prompt_id = answer.prompt_id
+            if not answer.success:  # a rival's goal outlived the episode before
+                self.ends[answer.code] += 1
+                self.mend()
+                return
         cheap = [self.cameras, self.robot, self.recover, self.stop, self.resume, self.action]
         cheap += [self.action, self.prompt, self.second_goal, self.step, self.cameras, self.robot]
         for _ in range(count):
