@@ -24,7 +24,7 @@ from vima_ros.nodes.namespaces import add_namespace_option
 from vima_ros.specs import VIEWS
 
 Result = ExecutePrompt.Result
-BEGIN_TIMEOUT = 2.0  # until the policy node has taken an accepted prompt [s]
+BEGIN_TIMEOUT = 10.0  # until the policy node has taken an accepted prompt [s]
 EXIT = {  # what became of a prompt that was watched
     Result.NONE: 0,
     Result.PROMPT_REFUSED: 1,
@@ -143,7 +143,7 @@ def _ended_at_once(episodes: Inbox, prompt_id: str) -> int:
     """The exit code: of the episode where that cannot begin, because the arm is stopped."""
     try:
         begun = episodes.wait(
-            lambda m: m.prompt_id == prompt_id, BEGIN_TIMEOUT, "the episode", quiet=True
+            lambda m: m.prompt_id == prompt_id, BEGIN_TIMEOUT, "the policy node's answer"
         )
     except VimaError:  # the policy node is not there, or busy: the prompt waits for it
         return 0
