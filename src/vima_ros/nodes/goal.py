@@ -17,6 +17,7 @@ from vima_ros.nodes.client import DISCOVERY_TIMEOUT, RUNNING, Client, wait_repor
 
 ACTIVE, FINALIZED = State.PRIMARY_STATE_ACTIVE, State.PRIMARY_STATE_FINALIZED
 SILENCE = 5.0  # of the policy node's heartbeat: it is gone, and with it the goal [s]
+CANCEL_TIMEOUT = 2.0  # for the goal to be accepted, so that it can be cancelled [s]
 LOOK = 0.2  # between two looks at that [s]
 
 
@@ -45,10 +46,15 @@ class Goal:
         goal = ExecutePrompt.Goal(prompt=prompt, max_steps=max_steps)
         future = self._action.send_goal_async(goal, lambda m: on_feedback(m.feedback))
         future.add_done_callback(lambda _: accepted.set())
-        if not wait_reporting(accepted.wait, DISCOVERY_TIMEOUT, lambda: f"{name} to accept"):
-            raise VimaError("TIMEOUT", "the policy node did not take the goal")
-        self._handle = future.result()
-        self._handle.get_result_async().add_done_callback(self._on_result)
+        try:
+            if not wait_reporting(accepted.wait, DISCOVERY_TIMEOUT, lambda: f"{name} to accept"):
+                raise VimaError("TIMEOUT", "the policy node did not take the goal")
+            self._handle = future.result()
+            self._handle.get_result_async().add_done_callback(self._on_result)
+        except (KeyboardInterrupt, SystemExit):  # Ctrl-C or SIGTERM: it would run without us
+            if accepted.wait(CANCEL_TIMEOUT):
+                future.result().cancel_goal_async()
+            raise
 
     def _on_result(self, future: Any) -> None:
         self._result = future.result()

@@ -177,10 +177,10 @@ def _watch(client: Client, prompt: PromptMessage, max_steps: int) -> int:
             hint = " (the arm is stopped: resume it)" if feedback.stage == "paused" else ""
             print(f"  step {feedback.step}: {feedback.stage}{_poses(feedback)}{hint}", flush=True)
 
-    goal = Goal(client, prompt, max_steps, tell)
     requests = client.listen(ConfirmationRequest, "confirmation_request", qos.LATCHED)
     asking = threading.Thread(target=_ask, args=(client, requests), daemon=True)
     asking.start()
+    goal = Goal(client, prompt, max_steps, tell)
     try:
         result = _wait(goal)
     finally:

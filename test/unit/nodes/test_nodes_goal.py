@@ -111,3 +111,19 @@ class _Later(_Done):
     def settle(self):
         for callback in self._callbacks:
             callback(self)
+
+
+def test_an_interrupt_before_the_goal_is_accepted_cancels_it(monkeypatch):
+    client, cancelled = PlayedClient(), []
+    handle = SimpleNamespace(cancel_goal_async=lambda: cancelled.append(True))
+    client.action = lambda kind, name: SimpleNamespace(
+        server_is_ready=lambda: True, send_goal_async=lambda goal, feedback: _Done(handle)
+    )
+
+    def interrupted(wait, timeout, describe):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vima_ros.nodes.goal.wait_reporting", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Goal(client, Prompt())
+    assert cancelled == [True]
