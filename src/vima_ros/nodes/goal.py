@@ -17,7 +17,9 @@ from vima_ros.nodes.client import DISCOVERY_TIMEOUT, RUNNING, Client, wait_repor
 
 ACTIVE, FINALIZED = State.PRIMARY_STATE_ACTIVE, State.PRIMARY_STATE_FINALIZED
 SILENCE = 5.0  # of the policy node's heartbeat: it is gone, and with it the goal [s]
-CANCEL_TIMEOUT = 2.0  # for the goal to be accepted, so that it can be cancelled [s]
+ACCEPT_TIMEOUT = (
+    2.0  # for a goal to be accepted after an interrupt, so that it can be cancelled [s]
+)
 LOOK = 0.2  # between two looks at that [s]
 
 
@@ -46,15 +48,17 @@ class Goal:
         goal = ExecutePrompt.Goal(prompt=prompt, max_steps=max_steps)
         future = self._action.send_goal_async(goal, lambda m: on_feedback(m.feedback))
         future.add_done_callback(lambda _: accepted.set())
+        self._interrupt: BaseException | None = None
         try:
-            if not wait_reporting(accepted.wait, DISCOVERY_TIMEOUT, lambda: f"{name} to accept"):
-                raise VimaError("TIMEOUT", "the policy node did not take the goal")
-            self._handle = future.result()
-            self._handle.get_result_async().add_done_callback(self._on_result)
-        except (KeyboardInterrupt, SystemExit):  # Ctrl-C or SIGTERM: it would run without us
-            if accepted.wait(CANCEL_TIMEOUT):
-                future.result().cancel_goal_async()
-            raise
+            taken = wait_reporting(accepted.wait, DISCOVERY_TIMEOUT, lambda: f"{name} to accept")
+        except (KeyboardInterrupt, SystemExit) as interrupt:  # it may be accepted all the same
+            taken, self._interrupt = accepted.wait(ACCEPT_TIMEOUT), interrupt
+            if not taken:
+                raise
+        if not taken:
+            raise VimaError("TIMEOUT", "the policy node did not take the goal")
+        self._handle = future.result()
+        self._handle.get_result_async().add_done_callback(self._on_result)
 
     def _on_result(self, future: Any) -> None:
         self._result = future.result()
@@ -72,8 +76,13 @@ class Goal:
     def wait(self, timeout: float = float("inf")) -> Any:
         """The result, ExecutePrompt.Result.
 
+        An interrupt from before the goal was accepted is raised here: it can be cancelled now.
+
         Raises VimaError: NODE_DIED where the policy node ends or falls silent, TIMEOUT [s].
         """
+        interrupt, self._interrupt = self._interrupt, None
+        if interrupt is not None:
+            raise interrupt
         name = f"{self._client.node.get_namespace().rstrip('/')}/policy"
         began = heard = time.monotonic()
         seen, instance = 0, None  # of the node that is active: another of its name may come and go

@@ -113,9 +113,11 @@ class _Later(_Done):
             callback(self)
 
 
-def test_an_interrupt_before_the_goal_is_accepted_cancels_it(monkeypatch):
+def test_an_interrupt_before_the_goal_is_accepted_is_raised_where_it_can_be_cancelled(monkeypatch):
     client, cancelled = PlayedClient(), []
-    handle = SimpleNamespace(cancel_goal_async=lambda: cancelled.append(True))
+    handle = SimpleNamespace(
+        cancel_goal_async=lambda: cancelled.append(True), get_result_async=lambda: _Later()
+    )
     client.action = lambda kind, name: SimpleNamespace(
         server_is_ready=lambda: True, send_goal_async=lambda goal, feedback: _Done(handle)
     )
@@ -124,6 +126,8 @@ def test_an_interrupt_before_the_goal_is_accepted_cancels_it(monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("vima_ros.nodes.goal.wait_reporting", interrupted)
+    goal = Goal(client, Prompt())
     with pytest.raises(KeyboardInterrupt):
-        Goal(client, Prompt())
+        goal.wait()
+    goal.cancel()
     assert cancelled == [True]
