@@ -38,8 +38,6 @@ from vima_ros.nodes.environment import keep_to_ourselves
 from vima_ros.nodes.processes import NodeProcesses
 from vima_ros.program import run_program
 
-HOLD_WITHIN = 0.2  # of the signal [s]
-REST_WITHIN = 0.5  # of the signal [s]
 ORPHAN_TIMEOUT = 5.0  # for nodes to end after the program that started them [s]
 REST_VELOCITY = 0.02  # of a joint [rad/s]
 REST_DISTANCE = 1e-3  # of the tool tip between two reports at rest [m]
@@ -183,10 +181,10 @@ class Ends:
         if hold is None:
             faults.append("no hold")
             hold = at
-        elif hold - at > HOLD_WITHIN:
+        elif hold - at > self.options.hold_within:
             faults.append(f"held after {hold - at:.3f} s")
         rest = self._rest(at)
-        if rest is None or rest - at > REST_WITHIN:
+        if rest is None or rest - at > self.options.rest_within:
             faults.append("moves on")
         late = [t for t, m in r.since("arm_command", hold) if m.waypoints]
         late += [t for t, m in r.since("joint_trajectory", hold) if len(m.points) > 1]
@@ -230,7 +228,7 @@ class Ends:
 
     def _rest(self, at: float) -> float | None:
         """When the robot came to rest, by a second of its reports after the time for that."""
-        until = at + REST_WITHIN + 1.0
+        until = at + self.options.rest_within + 1.0
         threading.Event().wait(max(until - time.monotonic(), 0.0))
         if self.joints:
             moved = [
@@ -287,6 +285,8 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="default: all")
     parser.add_argument("--command", default="", help="brings the suite up instead")
     parser.add_argument("--exit-codes", type=int, nargs="*", help="that the command may end with")
+    parser.add_argument("--hold-within", type=float, default=0.2, help="of the signal [s]")
+    parser.add_argument("--rest-within", type=float, default=0.5, help="of the signal [s]")
     parser.add_argument("--suite", type=Path, help="only bring the suite up, with logs here")
     options = parser.parse_args()
     if options.suite:
