@@ -40,6 +40,7 @@ class ArmNode(VimaNode):
     name = "arm"
     parameters_type = ArmParameters
     motion: Motion | None = None
+    _enders: ArmServices | None = None
 
     def configure(self) -> None:
         """Create the handles."""
@@ -227,14 +228,19 @@ class ArmNode(VimaNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Destroy what configure created."""
-        self._enders.close()
+        self._close_services()
         return super().on_cleanup(state)
 
     def end(self) -> None:
         """End what has a thread of its own."""
-        if self._configured:
-            self._enders.close()
+        self._close_services()
         super().end()
+
+    def _close_services(self) -> None:
+        """Also of a node that was shut down by its lifecycle, whose handles live until its end."""
+        services, self._enders = self._enders, None
+        if services is not None:
+            services.close()
 
     def clock_jumped_back(self) -> None:
         """The end of the last motion cannot be compared with what comes."""
