@@ -9,11 +9,8 @@ otherwise than expected.
 
 from __future__ import annotations
 
-import argparse
 import math
-import os
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +19,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import table
 from ros2_control_robot import ALPHABETICAL, HOME, Ros2ControlRobot, connect, pick_and_place
 
 from vima_msgs.msg import ArmState
 from vima_ros.errors import VimaError
 from vima_ros.nodes.client import Client
-from vima_ros.nodes.environment import keep_to_ourselves
 from vima_ros.nodes.processes import NodeProcesses
 
 PARAMETERS = {"urdf": "ur5e.urdf", "dry_run": False, "nodes": ["arm"]}
@@ -147,7 +144,7 @@ def differences(
 def run(name: str, folder: Path) -> tuple[str, list[str]]:
     """What was seen of a case, and what of it is wrong."""
     case = CASES[name]
-    with NodeProcesses(folder / name, robot="example") as processes:
+    with NodeProcesses(folder, robot="example") as processes:
         processes.start(["arm", "manager"], PARAMETERS)
         with Client("cases") as client, Ros2ControlRobot(**case.robot) as robot:
             client.wait_for_active(["arm"], 120, processes.check_alive)
@@ -162,27 +159,9 @@ def run(name: str, folder: Path) -> tuple[str, list[str]]:
     return f"{end.code} after {seconds:.1f} s: {end.message}", wrong
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
-    names = parser.parse_args().cases or list(CASES)
-    unknown = sorted(set(names) - set(CASES))
-    if unknown:
-        parser.error(f"unknown: {', '.join(unknown)}; valid: {', '.join(CASES)}")
-    if "ROS_DOMAIN_ID" not in os.environ:
-        keep_to_ourselves()
-    failed = 0
-    print("| case | expected | seen | ok |\n|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder:
-        for name in names:
-            seen, wrong = run(name, Path(folder))
-            failed += bool(wrong)
-            verdict = f"NO: {'; '.join(wrong)}" if wrong else "yes"
-            expected = ", ".join([CASES[name].code, *CASES[name].words])
-            print(f"| {name} | {expected} | {seen} | {verdict} |", flush=True)
-    print(f"\n{len(names) - failed} of {len(names)} as expected")
-    sys.exit(1 if failed else 0)
+def expected(case: Case) -> str:
+    return ", ".join([case.code, *case.words])
 
 
 if __name__ == "__main__":
-    main()
+    table.main(sys.modules[__name__])
