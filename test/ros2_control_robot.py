@@ -229,7 +229,6 @@ def connect(client: Client, robot: Ros2ControlRobot) -> None:
 def _holds(client: Client, robot: Ros2ControlRobot) -> bool:
     """Stop the arm; whether the robot has ever been told to stay where it is."""
     client.call(Trigger, "stop", Trigger.Request())
-    time.sleep(0.1)
     held = [m.points[0].positions for m in robot.trajectories]
     return any(np.allclose(h, robot.options.start + robot.options.error, atol=0.05) for h in held)
 

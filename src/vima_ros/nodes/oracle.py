@@ -164,7 +164,9 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--level", default="", help="default: each task's first")
     parser.add_argument("--seeds", type=int, default=1, help="episodes of each task")
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--robot", default="tabletop", help="file in config/robots/")
+    parser.add_argument(
+        "--robot", default="tabletop", help="parameter file, or name of one in config/robots/"
+    )
     parser.add_argument("--speed", type=float, default=10.0, help="simulated seconds a second")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the logs")
     options = parser.parse_args(remove_ros_args(args or sys.argv)[1:])

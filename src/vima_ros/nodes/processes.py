@@ -26,14 +26,28 @@ REFUSED = 2  # exit code of a node that may not run, as a second manager, or wit
 FIRST_TO_STOP = ("manager", "arm")  # else the manager would report the ends of others as deaths
 
 
+def robot_file(robot: str) -> Path:
+    """The parameter file ``robot``, or the one of that name in config/robots/.
+
+    Raises VimaError (NO_FILE) where there is none.
+    """
+    folder = config_path("robots")
+    by_name = "/" not in robot and not robot.endswith((".yaml", ".yml"))
+    path = folder / f"{robot}.yaml" if by_name else Path(robot).expanduser()
+    if not path.is_file():
+        names = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
+        raise VimaError("NO_FILE", f"robot {robot!r} is no file; valid: a path, or one of {names}")
+    return path
+
+
 class NodeProcesses:
     """A context manager: what was started in it is ended with it, whatever happens.
 
     Where this process is killed, the nodes notice that, hold the robot and end.
 
-
-    ``robot``: a file of config/robots/ without its ending, for all nodes; ``parameters``: what
-    differs from all files, for all nodes that have it; logs go to ``log_folder``/NAME.log.
+    ``robot``: a parameter file for all nodes, or the name of one in config/robots/;
+    ``parameters``: what differs from all files, for all nodes that have it; logs go to
+    ``log_folder``/NAME.log. Raises VimaError (NO_FILE) where there is no such file.
     """
 
     def __init__(
@@ -46,7 +60,7 @@ class NodeProcesses:
     ) -> None:
         self._log_folder = Path(log_folder)
         self._log_folder.mkdir(parents=True, exist_ok=True)
-        self._arguments = ["--params-file", str(config_path(f"robots/{robot}.yaml"))]
+        self._arguments = ["--params-file", str(robot_file(robot))]
         self._arguments += ["-r", f"__ns:={absolute_namespace(namespace)}"]
         self._arguments += ["-p", f"use_sim_time:={json.dumps(use_sim_time)}"]
         self._processes: dict[str, subprocess.Popen] = {}

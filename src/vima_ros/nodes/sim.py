@@ -31,7 +31,9 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--task", default="", help="of VIMA-Bench; its prompt is sent")
     parser.add_argument("--level", default="", help="of the task; default: its first")
     parser.add_argument("--seed", type=int, default=0, help=f"0 to {LARGEST_SEED}")
-    parser.add_argument("--robot", default="tabletop", help="file in config/robots/")
+    parser.add_argument(
+        "--robot", default="tabletop", help="parameter file, or name of one in config/robots/"
+    )
     parser.add_argument("--speed", type=float, default=1.0, help="simulated seconds a second")
     parser.add_argument("--confirm", action="store_true", help="ask for a yes to each motion")
     parser.add_argument("--checkpoint", default="", help="weights of the policy")
@@ -58,12 +60,16 @@ def run(options: argparse.Namespace) -> None:
         with Client("sim", options.namespace) as client:
             client.wait_for_active(NODES, check=processes.check_alive)
         print("all active; Ctrl-C ends it", flush=True)
-        while True:
-            time.sleep(LOOK)
-            processes.check_refused()  # it would refuse again
-            for name in processes.ended():
-                print(f"{name} has died; it is started again", flush=True)
-                processes.start([name], parameters)
+        try:
+            while True:
+                time.sleep(LOOK)
+                processes.check_refused()  # it would refuse again
+                for name in processes.ended():
+                    print(f"{name} has died; it is started again", flush=True)
+                    processes.start([name], parameters)
+        except KeyboardInterrupt:
+            print("ending the nodes …", flush=True)
+            raise
 
 
 def main(args: list[str] | None = None) -> None:
