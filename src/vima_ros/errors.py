@@ -1,18 +1,29 @@
 """The one exception of this package, and the codes of the safety gate."""
 
+from __future__ import annotations
+
 from enum import Enum
+from typing import Any
 
 
 class VimaError(ValueError):
     """What was handed in cannot be used.
 
     ``code`` is stable and meant for programs; the message is for people and names what was wrong,
-    what was got and what is valid.
+    what was got and what is valid. A worker process can raise it in its parent: it can be pickled,
+    and ``VimaError(error)`` is the same error again, as gymnasium's AsyncVectorEnv makes it.
     """
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str | VimaError, message: str | None = None) -> None:
+        if isinstance(code, VimaError):
+            code, message = code.code, str(code)
+        if message is None:
+            raise TypeError("VimaError has a code and a message; got one argument")
         super().__init__(message)
-        self.code = code
+        self.code: str = code
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.code, str(self))
 
 
 class GateCode(str, Enum):

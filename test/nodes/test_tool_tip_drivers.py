@@ -2,7 +2,10 @@
 
 import pytest
 from by_hand import bring_up
+from rclpy.duration import Duration
+from rclpy.time import Time
 from ros2_control_robot import ENDED, send_action
+from std_msgs.msg import Header
 
 from vima_msgs.msg import ArmCommand, ArmState
 from vima_ros.nodes import conversions
@@ -10,6 +13,7 @@ from vima_ros.nodes.client import Client
 from vima_ros.nodes.processes import NodeProcesses
 
 PERIOD = 0.1  # of arm_state [s]
+LATE = Duration(seconds=0.3)  # of a report
 PARAMETERS = {
     "dry_run": False,
     "manager_timeout": 0.0,
@@ -39,10 +43,10 @@ class Driver:
             self.report.header.stamp = self.client.node.get_clock().now().to_msg()
         self.publisher.publish(self.report)
 
-    def begin(self, prompt_id, **report):
+    def begin(self, prompt_id, observed=None, **report):
         """Send an action and be its robot: report EXECUTING; return the action."""
         before = self.commands.count
-        action = send_action(self.client, prompt_id)
+        action = send_action(self.client, prompt_id, observed)
         command = self.commands.wait(lambda m: m.waypoints, 15, "a command", before)
         self.become(ArmState.EXECUTING, command_id=command.command_id, **report)
         return action
@@ -83,6 +87,24 @@ def test_a_tool_pose_left_at_its_default_is_unknown_throughout(driver):
     assert (end.state, end.code) == (ArmState.SUCCEEDED, ArmState.OK), end.message
     # The motion ended when that came, not at the zero of its stamp.
     assert driver.end(send_action(driver.client, "late", during)).code == "STALE"
+
+
+@pytest.mark.parametrize("live", [True, False], ids=["since", "header alone"])
+def test_the_end_of_a_motion_is_when_it_ended_not_when_it_was_reported(driver, live):
+    """A driver that repeats its report: stamped anew beside its ``since``, or as it was."""
+    action = driver.begin("repeats")
+    now = driver.client.node.get_clock().now
+    driver.blocks, driver.stamped = True, live
+    ended, observed = now().to_msg(), now().to_msg()
+    report = {"since": ended} if live else {"header": Header(stamp=ended)}
+    driver.client.wait_until(lambda: now() > Time.from_msg(observed) + LATE, "later", 10)
+    driver.become(ArmState.SUCCEEDED, command_id=driver.report.command_id, **report)
+    driver.blocks = False
+    end = driver.end(action)
+    assert (end.code, end.since) == (ArmState.OK, ended)
+    assert Time.from_msg(end.header.stamp) > Time.from_msg(observed) + LATE
+    # Observed between the end and its report: no reason to look again.
+    driver.begin("next", observed=observed)
 
 
 def test_a_driver_that_blocks_in_mid_motion_is_stopped_by_the_name_of_the_parameter(driver):

@@ -181,16 +181,16 @@ class ArmNode(VimaNode):
         if message.state == ArmState.STOPPED:
             self.motion.stop(f"the robot has stopped: {message.message}")
             return
-        astray = ""
+        astray, since = "", conversions.since_ns(message)
         if message.state == ArmState.SUCCEEDED and self._watch.in_base_frame(message):
             goal = self.frames.base_from_table.apply_to_pose(under_way.approved.waypoints[-1].pose)
             astray = self._watch.astray(message.tool_pose, goal)
         if astray:
-            self.motion.end(ArmState.ABORTED, ArmState.NOT_MOVED, astray, message.header.stamp)
+            self.motion.end(ArmState.ABORTED, ArmState.NOT_MOVED, astray, since)
             self.motion.stop(astray)
         else:
             code = message.code or ArmState.OK
-            self.motion.end(message.state, code, message.message, message.header.stamp)
+            self.motion.end(message.state, code, message.message, since)
 
     # --- ends of all kinds: the robot holds first
 

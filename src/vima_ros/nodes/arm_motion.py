@@ -78,15 +78,14 @@ class Motion:
         self._node.meter.refused(error.code, str(error))
         self.report(ArmState.REFUSED, error.code, str(error), command_id)
 
-    def end(self, state: int, code: str, message: str, stamp: Any = None) -> None:
-        """The command under way has ended at ``stamp`` (now where there is none)."""
+    def end(self, state: int, code: str, message: str, since: int = 0) -> None:
+        """The command under way has ended, at the time ``since`` [ns]; 0: now."""
         with self.lock:
             under_way, self.under_way = self.under_way, None
             now = self._node.now_ns()
-            at = min(conversions.stamp_to_ns(stamp) or now, now) if stamp else now
-            self.last_end = at
+            self.last_end = min(since or now, now)
             if under_way is not None:
-                self.report(state, code, message, under_way.request.command_id, at)
+                self.report(state, code, message, under_way.request.command_id, self.last_end)
 
     def hold(self) -> None:
         """Have the robot stay where it is; a command without waypoints means stop now."""
@@ -120,12 +119,13 @@ class Motion:
             return was
 
     def report(
-        self, state: int, code: str, message: str, command_id: str = "", stamp: int | None = None
+        self, state: int, code: str, message: str, command_id: str = "", since: int | None = None
     ) -> None:
-        """The arm node's word, on a command where it has an id; ``stamp`` [ns], now without."""
+        """The arm node's word, on a command where it has an id; ``since`` [ns], now without."""
         report = ArmState(state=state, code=code, message=message, command_id=command_id)
-        now = self._node.now_ns() if stamp is None else stamp
+        now = self._node.now_ns()
         report.header.stamp = conversions.ns_to_stamp(now)
+        report.since = conversions.ns_to_stamp(now if since is None else since)
         report.judged = True
         self._states.publish(report)
         self.said = f"{code}: {message}"

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 from rclpy.utilities import remove_ros_args
 
 from vima_msgs.msg import PromptAsset
@@ -19,6 +18,7 @@ from vima_ros.errors import VimaError
 from vima_ros.nodes import conversions, images
 from vima_ros.nodes.client import Client
 from vima_ros.nodes.namespaces import add_namespace_option
+from vima_ros.output import prepare_folder, write_image
 from vima_ros.perception.overlay import draw_objects
 from vima_ros.specs import VIEWS
 
@@ -112,6 +112,8 @@ def _capture(client: Client, options: argparse.Namespace) -> int:
 
 
 def _seen(client: Client, options: argparse.Namespace) -> int:
+    if options.out:
+        prepare_folder(options.out)
     scene = client.call(GetScene, "get_scene", GetScene.Request())
     if not scene.success:
         print(f"nothing seen: {scene.code}: {scene.message}", file=sys.stderr)
@@ -121,11 +123,10 @@ def _seen(client: Client, options: argparse.Namespace) -> int:
         for o in getattr(scene.observation, view).objects:
             print(f"{o.track_id:5}  {view:5}  {o.score:.2f}   {', '.join(map(str, o.bbox))}")
         if options.out:
-            options.out.mkdir(parents=True, exist_ok=True)
             objects = conversions.view_from_message(getattr(scene.observation, view))
             drawn = draw_objects(images.decode_colour(getattr(scene, view)), objects, title=view)
             path = options.out / f"{view}.png"
-            cv2.imwrite(str(path), cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
+            write_image(path, drawn)
             print(f"written to {path}")
     return 0
 

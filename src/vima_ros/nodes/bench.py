@@ -12,6 +12,7 @@ from rclpy.utilities import remove_ros_args
 
 from vima_ros.errors import VimaError
 from vima_ros.nodes import bench_episode, bench_perception, bench_simulation, bench_transport
+from vima_ros.output import prepare_folder, write_whole
 from vima_ros.perception.detectors.registry import DETECTORS
 from vima_ros.policy.benchmark import plan as planning
 from vima_ros.policy.benchmark.tables import describe, tables
@@ -78,6 +79,7 @@ def main(args: list[str] | None = None) -> None:
     results: dict[str, Any] = {}
     page = ["# Benchmark"]
     try:
+        prepare_folder(options.out)
         plan = _plan(options)
         if options.part in (None, "perception"):
             results["perception"] = bench_perception.run(_eyes(options), _progress)
@@ -98,13 +100,13 @@ def main(args: list[str] | None = None) -> None:
         if options.part in (None, "episode"):
             results["episode"] = bench_episode.run(options.decisions, options.out, _progress)
             page += ["## Episode", *bench_episode.show(results["episode"])]
+        text = "\n\n".join(page) + "\n"
+        print(text)
+        write_whole(options.out / "bench.md", text.encode())
+        write_whole(options.out / "bench.json", (json.dumps(results, indent=1) + "\n").encode())
     except VimaError as error:
-        sys.exit(f"bench: {error.code}: {error}")
-    text = "\n\n".join(page) + "\n"
-    print(text)
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "bench.md").write_text(text)
-    (options.out / "bench.json").write_text(json.dumps(results, indent=1) + "\n")
+        print(f"bench: {error.code}: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.nodes.calibrate_click import ClickServer, result_png
 from vima_ros.nodes.namespaces import add_namespace_option
+from vima_ros.output import prepare_folder
 from vima_ros.perception.calibration.advice import doubts, report
 from vima_ros.perception.calibration.charuco import (
     DICTIONARIES,
@@ -160,6 +161,7 @@ def _read(path: Path) -> np.ndarray:
 def _free(paths: Sequence[Path], force: bool) -> None:
     if there := [path.name for path in paths if path.exists() and not force]:
         raise VimaError("FILE_EXISTS", f"{', '.join(there)} would be overwritten; valid: --force")
+    prepare_folder(paths[0].absolute().parent)
 
 
 def make_board(options: argparse.Namespace) -> int:
@@ -285,7 +287,7 @@ def main(args: list[str] | None = None) -> None:
         sys.exit(COMMANDS[options.command](options))
     except VimaError as error:
         print(f"calibrate: {error.code}: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(2 if error.code in ("BAD_FOLDER", "CANNOT_WRITE") else 1)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,14 @@ def ns_to_stamp(nanoseconds: int) -> Time:
     return Time(sec=nanoseconds // 1_000_000_000, nanosec=nanoseconds % 1_000_000_000)
 
 
+def since_ns(state: msg.ArmState) -> int:
+    """When the state, code and command_id of an arm_state became so [ns]; 0: unknown.
+
+    Its ``since``; the header's stamp where that is zero, as of a driver that stamps so.
+    """
+    return stamp_to_ns(state.since) or stamp_to_ns(state.header.stamp)
+
+
 def view_to_message(objects: ViewObjects, view: str, header: Any) -> msg.ViewObjects:
     """``header`` is the camera's own."""
     message = msg.ViewObjects(header=header, view=view)

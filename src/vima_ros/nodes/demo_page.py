@@ -10,6 +10,8 @@ from pathlib import Path
 
 import cv2
 
+from vima_ros.output import write_whole
+
 PAGE = "index.html"
 WIDTH, QUALITY = 1000, 85  # of a picture on the page [px], and of its JPEG
 
@@ -64,7 +66,7 @@ checked by the gate, carried out by the simulated UR5e. The film is in <code>dem
 </html>
 """
     path = out / PAGE
-    path.write_text(page)
+    write_whole(path, page.encode())
     return path
 
 

@@ -26,7 +26,10 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--episodes", type=int, required=True, help="seeds to try of each task")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder; what it has is not redone"
+        "--out",
+        type=Path,
+        required=True,
+        help="folder; what it has is not redone: an interrupted run goes on with the same command",
     )
     parser.add_argument("--content", choices=CONTENTS, default=CONTENTS[0], help="what is kept")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
@@ -66,7 +69,7 @@ def show(progress: Progress) -> str:
 
 
 def main(args: list[str] | None = None) -> None:
-    """``ros2 run vima_ros demonstrate``."""
+    """``ros2 run vima_ros demonstrate``: exit code 2 on an error."""
     options = _arguments(remove_ros_args(args or sys.argv)[1:])
     end = "\r" if sys.stderr.isatty() else "\n"
     try:
@@ -77,7 +80,8 @@ def main(args: list[str] | None = None) -> None:
                 print(f"demonstrate: failed: {failure}", file=sys.stderr)
             print(f"demonstrate: {show(progress)}", end=end, file=sys.stderr, flush=True)
     except VimaError as error:
-        sys.exit(f"demonstrate: {error.code}: {error}")
+        print(f"demonstrate: {error.code}: {error}", file=sys.stderr)
+        sys.exit(2)
     print(f"demonstrate: written to {options.out}: {show(progress)}")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from rclpy.utilities import remove_ros_args
 
 from vima_ros.errors import VimaError
+from vima_ros.output import prepare_folder
 from vima_ros.perception.detectors.registry import DETECTORS, DetectorSettings, make_detector
 from vima_ros.training.detector_evaluation import evaluate
 from vima_ros.training.evaluation_frames import (
@@ -74,9 +75,10 @@ def _facts(options: argparse.Namespace, card: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(args: list[str] | None = None) -> None:
-    """``ros2 run vima_ros evaluate_detector``."""
+    """``ros2 run vima_ros evaluate_detector``: exit code 2 on an error."""
     options = _arguments(remove_ros_args(args or sys.argv)[1:])
     try:
+        prepare_folder(options.out)
         detector, sensitive = (
             make_detector(
                 options.detector,
@@ -90,7 +92,8 @@ def main(args: list[str] | None = None) -> None:
         evaluation = evaluate(_frames(options), detector, sensitive)
         print(write(make_report(evaluation, facts), evaluation, options.out))
     except VimaError as error:
-        sys.exit(f"evaluate_detector: {error.code}: {error}")
+        print(f"evaluate_detector: {error.code}: {error}", file=sys.stderr)
+        sys.exit(2)
     print(f"evaluate_detector: written to {options.out}")
 
 

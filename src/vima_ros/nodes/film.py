@@ -23,11 +23,12 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 class Film:
     """Writes an MP4 while it is open: a frame for each picture of the overview camera.
 
-    ``caption`` is what stands beside it from now on. Raises VimaError (NO_ENCODER).
+    ``caption`` is what stands beside it from now on. Raises VimaError: NO_ENCODER; at the end
+    CANNOT_WRITE.
     """
 
     def __init__(self, client: Client, path: Path, frames_per_second: float) -> None:
-        self.caption = ""
+        self.caption, self._path = "", path
         width, height = OVERVIEW_SIZE
         self._blank = np.full((height, width + VIEW_SIZE[0], 3), _DARK, np.uint8)
         self._views: dict[str, np.ndarray] = {}
@@ -47,8 +48,13 @@ class Film:
     def __enter__(self) -> Film:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._writer.release()
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._writer.release()  # which fails without a word where the disk is full
+        if kind is None and not cv2.VideoCapture(str(self._path)).isOpened():
+            raise VimaError(
+                "CANNOT_WRITE",
+                f"{self._path} is not whole; valid: at least a frame, and a folder with room",
+            )
 
     def _keep(self, view: str, message: Image) -> None:
         self._views[view] = cv2.resize(

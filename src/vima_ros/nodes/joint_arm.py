@@ -128,8 +128,7 @@ class JointArm:
     def on_state(self, state: ArmState) -> None:
         """What the robot says of itself; to be called with each of its ``arm_state``."""
         self._holding, self._contact = state.holding, state.contact
-        stamp = conversions.stamp_to_ns(state.header.stamp)
-        if 0 < stamp <= self._begun:
+        if 0 < conversions.since_ns(state) <= self._begun:
             return  # it was still on its way when this motion began: it is about the one before
         if self._execution is None:
             return

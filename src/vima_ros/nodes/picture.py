@@ -11,6 +11,7 @@ from sensor_msgs.msg import Image
 
 from vima_msgs.msg import Observation, PolicyAction
 from vima_ros.nodes import conversions, images
+from vima_ros.output import write_image
 from vima_ros.perception.overlay import draw_action, draw_objects
 from vima_ros.sim.cameras import project
 from vima_ros.specs import VIEWS, Primitive
@@ -45,4 +46,4 @@ def save_step(
         colour = (255, 255, 255) if index == 0 else (190, 190, 190)
         at = (12, LINE_HEIGHT * (index + 1))
         cv2.putText(text, line, at, cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, 1, cv2.LINE_AA)
-    cv2.imwrite(str(path), cv2.cvtColor(np.vstack([text, pictures]), cv2.COLOR_RGB2BGR))
+    write_image(path, np.vstack([text, pictures]))

@@ -114,7 +114,7 @@ class PolicyNode(VimaNode):
             message.code,
             message.message,
             message.command_id,
-            conversions.stamp_to_ns(message.header.stamp),
+            conversions.since_ns(message),
         )
         self._desk.changed()
 

@@ -43,7 +43,7 @@ class SimulatedRobot(ABC):
     def change(self, state: int, code: str, message: str, command_id: str = "") -> None:
         """Report this from now on."""
         self.report = ArmState(state=state, code=code, message=message, command_id=command_id)
-        self.report.header.stamp = self._node.get_clock().now().to_msg()
+        self.report.since = self._node.get_clock().now().to_msg()
         self.report.header.frame_id = self._node.frames.base
         self.publish()
 
@@ -51,6 +51,7 @@ class SimulatedRobot(ABC):
         """The report, and where the tool is."""
         if not self._node.active:
             return
+        self.report.header.stamp = self._node.get_clock().now().to_msg()
         tool = self._world.tool_state
         pose = self._node.frames.base_from_table.apply_to_pose(tool.pose)
         self.report.tool_pose = conversions.pose_to_message(pose)

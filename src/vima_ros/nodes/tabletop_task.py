@@ -111,7 +111,7 @@ class TaskServer:
         ended = message.state in (ArmState.SUCCEEDED, ArmState.ABORTED)
         if not (ended and message.command_id) or message.code == ArmState.RESET:
             return
-        before = conversions.stamp_to_ns(message.header.stamp) <= self._begun
+        before = conversions.since_ns(message) <= self._begun
         if before or message.command_id == self._counted:
             return
         self._counted = message.command_id

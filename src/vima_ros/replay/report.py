@@ -8,6 +8,8 @@ from math import degrees
 from pathlib import Path
 from typing import Any
 
+from vima_ros.output import write_whole
+
 
 @dataclass
 class StepRecord:
@@ -79,7 +81,9 @@ def format_table(headings: list[str], rows: list[list[str]]) -> str:
 
 
 def write_report(path: Path, bag: str, prompt: dict[str, Any], steps: list[StepRecord]) -> None:
-    """``replay.json``: the bag's name, the prompt and its answer, and the steps."""
+    """``replay.json``: the bag's name, the prompt and its answer, and the steps.
+
+    Raises VimaError (CANNOT_WRITE).
+    """
     content = {"bag": bag, "prompt": prompt, "steps": [asdict(step) for step in steps]}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())

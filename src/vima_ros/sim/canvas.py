@@ -2,21 +2,29 @@
 
 A new OpenGL context costs 60 ms at its first texture, a model in a context that is there 3 ms. So
 each thread keeps its context until it ends; what belongs to a model is freed by ``close``.
+
+OpenGL's threads and locks do not survive a fork: a process forked from one that has drawn would
+wait for them for ever. There nothing is drawn and nothing freed.
 """
 
 from __future__ import annotations
 
 import atexit
+import os
+import sys
 import threading
 import weakref
 
 import numpy as np
 
+from vima_ros.errors import VimaError
 from vima_ros.sim.engine import mujoco, no_renderer
 
 _thread = threading.local()
 _contexts: weakref.WeakSet = weakref.WeakSet()
-_orphans: list[mujoco.MjrContext] = []  # whose thread did not close them
+_orphans: list[mujoco.MjrContext] = []  # whose thread or process did not close them
+_used = False  # OpenGL was used in this process, or in one that it was forked from
+_forked = False  # the latter
 
 
 class Canvas:
@@ -25,7 +33,10 @@ class Canvas:
     def __init__(
         self, model: mujoco.MjModel, width: int, height: int, samples: int, shadows: int
     ) -> None:
-        """``samples`` a pixel (0: sharp edges); ``shadows``: size of the shadow map [px]."""
+        """``samples`` a pixel (0: sharp edges); ``shadows``: size of the shadow map [px].
+
+        Raises VimaError: NO_RENDERER, FORKED.
+        """
         # All read when MuJoCo's context is made.
         model.vis.quality.offsamples, model.vis.quality.shadowsize = samples, shadows
         model.vis.global_.offwidth, model.vis.global_.offheight = width, height
@@ -52,7 +63,8 @@ class Canvas:
         mujoco.mjv_updateScene(self._model, data, option, None, self._camera, every, self.scene)
 
     def rgb(self) -> np.ndarray:
-        """(height, width, 3) uint8 RGB of ``scene``."""
+        """(height, width, 3) uint8 RGB of ``scene``. Raises VimaError: FORKED."""
+        _check_not_forked()
         self._opengl.make_current()
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         mujoco.mjr_render(self._rectangle, self.scene, self._context)
@@ -77,22 +89,37 @@ class Canvas:
 
     def close(self) -> None:
         """Free what belongs to the model; once is enough."""
-        if not self._closed and _contexts:
+        if not self._closed and _contexts and not _forked:
             self._closed = True
             self._opengl.make_current()
             self._context.free()
 
     def __del__(self) -> None:
         # MuJoCo would free the same names in whatever context is current in this thread.
-        if threading.get_ident() == self._thread:
+        if threading.get_ident() == self._thread and not _forked:
             self.close()
         elif not self._closed:
             _orphans.append(self._context)
 
 
+def _check_not_forked() -> None:
+    if _forked:
+        raise VimaError(
+            "FORKED",
+            "this process was forked from one that had rendered before, and OpenGL does not "
+            "survive a fork; valid: processes started by spawn, as with gymnasium.make_vec(..., "
+            'vectorization_mode="async", vector_kwargs={"context": "spawn"}), '
+            'AsyncVectorEnv(..., context="spawn"), multiprocessing.get_context("spawn") or '
+            'DataLoader(..., multiprocessing_context="spawn")',
+        )
+
+
 def _opengl() -> mujoco.GLContext:
     """The context of this thread."""
+    global _used
+    _check_not_forked()
     if not hasattr(_thread, "context"):
+        _used = True
         _thread.context = mujoco.GLContext(1, 1)
         if not _contexts:  # after MuJoCo's own, so that it comes before it
             atexit.register(_free)
@@ -102,6 +129,17 @@ def _opengl() -> mujoco.GLContext:
 
 def _free() -> None:
     """Let go of the contexts while OpenGL is still there."""
-    for context in list(_contexts):
-        context.free()
+    if not _forked:
+        for context in list(_contexts):
+            context.free()
     _contexts.clear()
+
+
+def _note_fork() -> None:
+    """In a new process: OpenGL may have been used by us, or by others through MuJoCo's EGL."""
+    global _forked
+    display = getattr(sys.modules.get("mujoco.egl"), "EGL_DISPLAY", None)
+    _forked = _forked or _used or display is not None
+
+
+os.register_at_fork(after_in_child=_note_fork)

@@ -17,7 +17,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from vima_ros.errors import VimaError
 from vima_ros.geometry import yaw_from_quaternion
+from vima_ros.output import write_image
 from vima_ros.sim.prompt_pictures import prompt_pictures
 from vima_ros.sim.scene import Scene, SceneObject
 from vima_ros.specs import VIEWS, AssetKind, EndEffector
@@ -111,7 +113,10 @@ def main(args: list[str] | None = None) -> None:
     options = parser.parse_args(args)
     if options.out:
         rows = [_titled(draw(episode), episode.parent.name) for episode in options.episodes]
-        cv2.imwrite(str(options.out), cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))
+        try:
+            write_image(options.out, np.vstack(rows))
+        except VimaError as error:
+            parser.exit(2, f"compare: {error.code}: {error}\n")
     print(f"{'shape':28}view   seen  theirs: {', '.join(MEASURES)}; ours / theirs")
     for (shape, view), pairs in sorted(compare_sizes(options.episodes).items()):
         theirs, ours = (np.median([pair[k] for pair in pairs], axis=0) for k in (0, 1))

@@ -22,6 +22,19 @@ privileged, poses (K, 7) x, y, z [m], quaternion xyzw. After reset also prompt_a
 pictures is "none": {placeholder: {kind: "object" or "scene", rgb: {view: …}, segm: {view: …}}}.
 
 reward is 1 on success, else 0; terminated on success or failure, truncated at the step limit.
+
+Several at once, each in a process of its own:
+
+    if __name__ == "__main__":  # spawned processes import this file
+        environments = gymnasium.make_vec(
+            "vima_ros/Tabletop-v0", 4, vectorization_mode="async",
+            vector_kwargs={"context": "spawn"}, task="rotate",
+        )
+
+OpenGL does not survive a fork: in a process forked from one that has rendered, whatever forked it
+(AsyncVectorEnv without a context, multiprocessing, a DataLoader's workers), ``reset``, ``step``
+and ``render`` raise VimaError (FORKED). Spawned processes, forkserver, ``pictures="none"``, and a
+fork before anything is rendered, work.
 """
 
 from __future__ import annotations
@@ -60,7 +73,8 @@ class TabletopEnv(gymnasium.Env):
 
     ``task``: a name, or several of which each reset draws one; default: all that have ``level``.
     ``level``: its value; None is each task's first. ``look``: strength of the random look, 0 to 1.
-    Use it in one thread. Raises VimaError: UNKNOWN_TASK, UNKNOWN_LEVEL, INVALID_VALUE.
+    Use it in one thread and one process. Raises VimaError: UNKNOWN_TASK, UNKNOWN_LEVEL,
+    INVALID_VALUE; from ``reset`` on NO_RENDERER, FORKED (see above).
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 1}  # noqa: RUF012 (gymnasium's name)

@@ -13,6 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vima_ros.errors import VimaError
+from vima_ros.output import write_image
 from vima_ros.sim.episode_run import EpisodeRun
 from vima_ros.sim.prompt_pictures import prompt_pictures
 from vima_ros.sim.tasks import TASKS
@@ -112,4 +114,8 @@ def _write(picture: np.ndarray, text: str, x: int, y: int, ink: tuple[int, int, 
 
 
 if __name__ == "__main__":
-    cv2.imwrite(str(Path(sys.argv[1])), gallery()[..., ::-1])
+    try:
+        write_image(Path(sys.argv[1]), gallery())
+    except VimaError as error:
+        print(f"gallery: {error.code}: {error}", file=sys.stderr)
+        sys.exit(2)

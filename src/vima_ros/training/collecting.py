@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 
 from vima_ros.errors import VimaError
+from vima_ros.output import prepare_folder, write_whole
 from vima_ros.sim.demonstrations import Recording, record
 from vima_ros.sim.episode_run import choose_tasks, find_level
 from vima_ros.sim.tasks.base import Level
@@ -91,8 +92,9 @@ class _Job:
 def collect(plan: Plan) -> Iterator[Progress]:
     """Write what is missing, telling after each shard how far it is.
 
-    Whoever stops early waits for the shards under way. Raises VimaError: OTHER_DEMONSTRATIONS
-    where the folder holds another content or look, NO_RENDERER.
+    Whoever stops early waits for the shards under way. Raises VimaError: BAD_FOLDER, CANNOT_WRITE
+    (the shards that are whole stay), OTHER_DEMONSTRATIONS where the folder holds another content
+    or look, BAD_DEMONSTRATIONS where what it holds is not known, NO_RENDERER.
     """
     _claim(plan)
     jobs = [job for task in plan.tasks for job in _missing(plan, task)]
@@ -117,10 +119,18 @@ def _claim(plan: Plan) -> None:
     path = plan.out / "demonstrations.json"
     wanted = {"format": FORMAT, "content": plan.content, "look": plan.look}
     wanted |= {"steady": True} if plan.steady else {}
+    prepare_folder(plan.out)
     if not path.exists():
-        plan.out.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(wanted) + "\n")
-    if (found := json.loads(path.read_text())) != wanted:
+        write_whole(path, (json.dumps(wanted) + "\n").encode())
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise VimaError(
+            "BAD_DEMONSTRATIONS",
+            f"{path}: {error}; valid: {json.dumps(wanted)} if the folder holds that, else a new "
+            "folder",
+        ) from error
+    if found != wanted:
         raise VimaError(
             "OTHER_DEMONSTRATIONS", f"{plan.out} holds {found}, not {wanted}; valid: a new folder"
         )

@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from vima_ros.output import write_image, write_whole
 from vima_ros.perception.detectors.instances import Instances
 from vima_ros.perception.overlay import object_colour
 from vima_ros.replay.report import format_table
@@ -273,14 +274,15 @@ def _drawn(image: np.ndarray, instances: Instances, good: np.ndarray, title: str
 
 
 def write(report: Report, evaluation: Evaluation, out: Path) -> str:
-    """``detector.md``, ``detector.json`` and ``worst/SOURCE_PLACE.png``; the page's text."""
-    (out / "worst").mkdir(parents=True, exist_ok=True)
+    """``detector.md``, ``detector.json`` and ``worst/SOURCE_PLACE.png``; the page's text.
+
+    Raises VimaError (CANNOT_WRITE).
+    """
     for source, worst in evaluation.worst.items():
         name = "".join(c if c.isalnum() or c in ".-" else "_" for c in source)
         for place, (*_, seen) in enumerate(sorted(worst, reverse=True), 1):
-            picture = cv2.cvtColor(draw_seen(seen), cv2.COLOR_RGB2BGR)
-            cv2.imwrite(str(out / "worst" / f"{name}_{place}.png"), picture)
+            write_image(out / "worst" / f"{name}_{place}.png", draw_seen(seen))
     page = to_markdown(report)
-    (out / "detector.md").write_text(page)
-    (out / "detector.json").write_text(to_json(report))
+    write_whole(out / "detector.md", page.encode())
+    write_whole(out / "detector.json", to_json(report).encode())
     return page

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
+from vima_ros.output import write_image, write_whole
 from vima_ros.replay.report import format_table
 from vima_ros.training.policy_evaluation import Attempt, rate
 from vima_ros.training.policy_transfer import NEAR
@@ -26,8 +26,10 @@ def write_report(
     facts: Mapping[str, Any],
     out: Path,
 ) -> str:
-    """Write report.md, report.json and pictures of failures to ``out``; the report's text."""
-    out.mkdir(parents=True, exist_ok=True)
+    """Write report.md, report.json and pictures of failures to ``out``; the report's text.
+
+    Raises VimaError (CANNOT_WRITE).
+    """
     groups = _groups(attempts)
     parts = ["# Policy evaluation"]
     if groups:
@@ -36,7 +38,7 @@ def write_report(
     if firsts:
         parts += ["## First actions on recorded VIMA-Bench episodes", _firsts(firsts)]
     text = "\n\n".join(parts) + "\n"
-    (out / REPORT).write_text(text)
+    write_whole(out / REPORT, text.encode())
     numbers = {
         "facts": {key: str(value) for key, value in facts.items()},
         "episodes": [
@@ -46,7 +48,7 @@ def write_report(
         ],
         "first_actions": list(firsts),
     }
-    (out / NUMBERS).write_text(json.dumps(numbers, indent=1) + "\n")
+    write_whole(out / NUMBERS, (json.dumps(numbers, indent=1) + "\n").encode())
     return text
 
 
@@ -104,7 +106,7 @@ def _failures(groups: Mapping[tuple[str, str], list[Attempt]], out: Path) -> str
         for attempt in failed[:PICTURES]:
             name = f"{task}_{detector}_{attempt.job.seed}.png"
             if attempt.picture is not None:
-                cv2.imwrite(str(out / name), cv2.cvtColor(attempt.picture, cv2.COLOR_RGB2BGR))
+                write_image(out / name, attempt.picture)
             lines.append(f"  - [seed {attempt.job.seed}]({name}): {attempt.reason}")
     return "\n".join(lines) or "There were none."
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from vima_ros.errors import VimaError
+from vima_ros.output import whole_file
 
 Arrays = Mapping[str, np.ndarray]
 _HEADER, _LENGTH = "header", "length/"
@@ -30,24 +30,19 @@ def write_shard(path: Path, header: Mapping[str, Any], episodes: Sequence[Arrays
     """Write, then rename: a file of this name is whole. Same content, same bytes.
 
     All episodes have the same arrays, which differ in the length of the first axis only.
+    Raises VimaError (CANNOT_WRITE).
     """
     arrays = {_HEADER: np.frombuffer(json.dumps(header).encode(), np.uint8)}
     for name in episodes[0] if episodes else ():
         parts = [episode[name] for episode in episodes]
         arrays[name] = np.concatenate(parts)
         arrays[_LENGTH + name] = np.array([len(part) for part in parts], np.int64)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    with unfinished.open("wb") as file:
-        with zipfile.ZipFile(file, "w") as archive:
-            for name, array in arrays.items():
-                member = io.BytesIO()
-                np.lib.format.write_array(member, array, allow_pickle=False)
-                info = zipfile.ZipInfo(f"{name}.npy")  # dated 1980, whenever it is written
-                archive.writestr(info, member.getvalue(), zipfile.ZIP_DEFLATED, _COMPRESSION)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    with whole_file(path) as file, zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(member, array, allow_pickle=False)
+            info = zipfile.ZipInfo(f"{name}.npy")  # dated 1980, whenever it is written
+            archive.writestr(info, member.getvalue(), zipfile.ZIP_DEFLATED, _COMPRESSION)
 
 
 def read_shard(path: Path) -> tuple[dict[str, Any], list[dict[str, np.ndarray]]]:

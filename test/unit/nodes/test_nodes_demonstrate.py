@@ -3,6 +3,11 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not here")
 pytest.importorskip("vima_msgs.msg", reason="vima_msgs is not built or not sourced")
 
+import subprocess
+
+import full_demonstrations
+import small_disks
+
 from vima_ros.nodes import demonstrate
 from vima_ros.sim.tasks import TASKS
 from vima_ros.sim.tasks.base import Level
@@ -44,7 +49,38 @@ def test_it_writes_and_says_so(tmp_path, capsys):
     ("wrong", "code"),
     [(["--task", "juggle"], "UNKNOWN_TASK"), (["--level", "easy"], "UNKNOWN_LEVEL")],
 )
-def test_a_mistake_ends_with_its_code(tmp_path, wrong, code):
+def test_a_mistake_ends_with_its_code(tmp_path, capsys, wrong, code):
     with pytest.raises(SystemExit) as end:
         demonstrate.main(["demonstrate", "--episodes", "1", "--out", str(tmp_path), *wrong])
-    assert code in str(end.value.code)
+    assert end.value.code == 2
+    assert code in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("out", ["file", "file/below", "/proc/none"])
+def test_a_folder_that_cannot_be_made_is_named_before_any_work(tmp_path, capsys, out):
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as end:
+        demonstrate.main(["demonstrate", "--episodes", "9", "--out", str(tmp_path / out)])
+    assert end.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("demonstrate: BAD_FOLDER: ")
+    assert str(tmp_path / out) in line
+
+
+@pytest.mark.parametrize("content", ["", '{"format": "vima'])
+def test_a_damaged_note_of_the_content_is_named(tmp_path, capsys, content):
+    (tmp_path / "demonstrations.json").write_text(content)
+    with pytest.raises(SystemExit) as end:
+        demonstrate.main(["demonstrate", "--episodes", "9", "--out", str(tmp_path)])
+    assert end.value.code == 2
+    assert "BAD_DEMONSTRATIONS" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(bool(small_disks.why_not()), reason=f"no disk: {small_disks.why_not()}")
+def test_on_a_full_disk_what_is_whole_stays_and_the_same_command_goes_on(tmp_path):
+    whole = tmp_path / "whole"
+    subprocess.run(full_demonstrations.command(whole), check=True)
+    line, wrong = full_demonstrations.differences(whole, tmp_path)
+    assert wrong == []
+    assert line.startswith("demonstrate: CANNOT_WRITE: ")
+    assert "No space left on device" in line

@@ -36,7 +36,8 @@ def test_it_measures_frames_of_both_kinds_and_says_so(tmp_path, capsys):
         (["--bench", "/nowhere", "--frames", 0], "NO_DEMONSTRATIONS"),
     ],
 )
-def test_a_mistake_ends_with_its_code(tmp_path, wrong, code):
+def test_a_mistake_ends_with_its_code(tmp_path, capsys, wrong, code):
     with pytest.raises(SystemExit) as end:
         call(tmp_path, "--detector", "masks", *wrong)
-    assert code in str(end.value.code)
+    assert end.value.code == 2
+    assert code in capsys.readouterr().err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ import yaml
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
+from vima_ros.output import write_whole
 from vima_ros.perception.calibration.charuco import Board, PlacedBoard
 from vima_ros.perception.calibration.lens import Lens
 from vima_ros.perception.calibration.values import Calibration, Fit
@@ -43,17 +43,6 @@ def save_calibration(path: Path, calibration: Calibration) -> None:
     # The patches first: a reader in between sees by the checksum that the two do not fit.
     write_whole(patches, png)
     write_whole(path, text.encode())
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file under another name, then give it its own. Raises VimaError (CANNOT_WRITE)."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise VimaError("CANNOT_WRITE", f"{path}: {error}; valid: a writable folder") from error
 
 
 def load_calibration(path: Path | str) -> Calibration:
