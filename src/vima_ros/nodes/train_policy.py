@@ -93,7 +93,8 @@ def _train(options: argparse.Namespace, config: Any, recipe: Any) -> None:
     run_training("train_policy", options.out, options.checkpoint_every, lines)
     averaged, step = load_averaged(options.out, config)
     run = json.loads((options.out / CONFIGURATION).read_text())
-    reached = {name: read_progress(options.out)[-1][name] for name in ("training", "validation")}
+    last = (read_progress(options.out) or [{}])[-1]
+    reached = {name: last.get(name) for name in ("training", "validation")}
     card: dict[str, Any] = {"step": step, "accuracy": reached, "run": run}
     save_weights(averaged, options.out / WEIGHTS, card)
     say(f"written to {options.out / WEIGHTS}")
