@@ -17,7 +17,7 @@ class DetectorRecipe:
     learning_rate: float = setting(
         1e-3, "highest learning rate; it falls as half a cosine to nothing", above=0
     )
-    weight_decay: float = setting(1e-4, "AdamW's", low=0)
+    weight_decay: float = setting(1e-4, "weight decay of AdamW", low=0)
     warmup: int = setting(300, "steps over which the learning rate rises", low=0)
     average: float = setting(
         0.998,
@@ -26,7 +26,7 @@ class DetectorRecipe:
         high=1,
     )
     clip: float = setting(5.0, "largest norm of the gradient", above=0)
-    seed: int = setting(0, "of all random numbers", low=0, high=2**31 - 1)
+    seed: int = setting(0, "seed of all random numbers", low=0, high=2**31 - 1)
 
     def __post_init__(self) -> None:
         check(self)

@@ -32,7 +32,7 @@ class PolicyRecipe:
         1e-3, "highest learning rate; it falls by a cosine to a hundredth", above=0
     )
     warm_up: int = setting(500, "steps over which the learning rate rises", low=0)
-    weight_decay: float = setting(0.01, "AdamW's, of matrices", low=0)
+    weight_decay: float = setting(0.01, "weight decay of AdamW, of matrices alone", low=0)
     average: float = setting(
         0.999, "decay per step of the moving average of the weights, which is kept", low=0, high=1
     )
@@ -46,7 +46,7 @@ class PolicyRecipe:
         0.9, "share of the episodes whose objects are put elsewhere", low=0, high=1
     )
     spoiling: Spoiling = setting(Spoiling, "what a detector gets wrong")
-    seed: int = setting(0, "of all random numbers", low=0, high=2**31 - 1)
+    seed: int = setting(0, "seed of all random numbers", low=0, high=2**31 - 1)
 
     def __post_init__(self) -> None:
         check(self)

@@ -117,8 +117,8 @@ def _lines(recipe: Any, indent: str) -> str:
 
 def _scalar(value: Any) -> str:
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {item:g}" for key, item in value.items()) + "}"
-    return f"{value:g}" if isinstance(value, float) and 1e-3 <= abs(value) < 1e5 else str(value)
+        return "{" + ", ".join(f"{key}: {item!r}" for key, item in value.items()) + "}"
+    return repr(value)
 
 
 class _Reader:
