@@ -59,7 +59,7 @@ def start_from(model: MaskRcnn, path: Path, frames: Tensor) -> TakenWeights:
                 anew[name] = "not in the file, begins at 0"
                 parameter.zero_()
             elif id(parameter) not in own:
-                anew[name] = "not in the file, begins at random"
+                anew[name] = "not in the file, begins as in a new network"
         _take_apart(model, pairs, frames)
     unused = tuple(taken.keys() - dict(model.named_parameters()).keys())
     return TakenWeights(len(list(model.parameters())) - len(anew), anew, unused)
