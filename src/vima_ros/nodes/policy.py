@@ -21,12 +21,11 @@ from vima_ros.nodes import conversions, qos
 from vima_ros.nodes.base import VimaNode, run
 from vima_ros.nodes.policy_episode import EpisodeDesk
 from vima_ros.nodes.policy_parameters import PolicyParameters
-from vima_ros.policy import SHIPPED, load_policy
+from vima_ros.policy import load_policy
 from vima_ros.policy.episode import ArmReport, State, Verdict
 from vima_ros.policy.memory import take_arm_report
 from vima_ros.specs import EndEffector
 
-RANDOM = "random"  # as a checkpoint
 UNTRAINED = "UNTRAINED policy: fixed random weights, its actions mean nothing"
 
 
@@ -41,9 +40,8 @@ class PolicyNode(VimaNode):
         p = self.parameters
         self._workspace = Workspace(tuple(p.workspace_low), tuple(p.workspace_high))
         told = {"vit_heads": p.vit_heads} if p.vit_heads else {}
-        checkpoint = {"": SHIPPED, RANDOM: None}.get(p.checkpoint, p.checkpoint)
         self._policy = load_policy(
-            checkpoint, device=p.device, dtype=p.dtype, config=told, threads=p.threads
+            p.checkpoint or None, device=p.device, dtype=p.dtype, config=told, threads=p.threads
         )
         if not self._policy.trained:
             self.get_logger().warning(UNTRAINED)

@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,20 @@ from typing import Any
 from rclpy.utilities import remove_ros_args
 
 from vima_ros.errors import VimaError
+from vima_ros.nodes.training_programs import (
+    add_run_options,
+    describe_progress,
+    find_recipe,
+    run_training,
+    sayer,
+    user_path,
+    with_overrides,
+)
 
 QUALITY = ("ap", "ap50", "recall", "edge_median", "right")  # as in evaluation_report.py
 SOURCES = ("tabletop, all looks", "VIMA-Bench")
 MODEL, WEIGHTS = "detector.onnx", "detector.safetensors"
+say = sayer("train_detector")
 
 
 def _arguments(args: list[str]) -> argparse.Namespace:
@@ -27,26 +38,24 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--data",
-        type=Path,
+        type=user_path,
         nargs="*",
         default=[],
         metavar="DIR",
         help="pictures with masks: of `demonstrate --content masks`, or recorded with VIMA-Bench; "
         "each folder is drawn from as often as any other",
     )
+    add_run_options(parser, "detector", "--print-config" in args)
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder of the run; the same again resumes it"
-    )
-    parser.add_argument("--steps", type=int, default=10_000, help="to train for in all")
-    parser.add_argument("--batch", type=int, default=8, help="pictures a step")
-    parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--start", type=Path, metavar="ONNX", help="go on from a detector, such as the shipped one"
+        "--start",
+        type=user_path,
+        metavar="ONNX",
+        help="begin with the weights of a detector, such as the bundled one; what is not taken is "
+        "printed with the reason",
     )
     parser.add_argument(
         "--quality",
-        type=Path,
+        type=user_path,
         metavar="JSON",
         help="export again with what `evaluate_detector` measured in the model card",
     )
@@ -56,36 +65,52 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     return parser.parse_args(args)
 
 
-def _train(options: argparse.Namespace) -> None:
+def _train(options: argparse.Namespace, recipe: Any) -> None:
     from vima_ros.training.detector_pictures import read_source
-    from vima_ros.training.detector_training import DetectorRecipe, train_detector
-    from vima_ros.training.runs import draw_curves, start_run
+    from vima_ros.training.detector_training import train_detector
+    from vima_ros.training.runs import start_run
 
-    recipe = DetectorRecipe(
-        steps=options.steps,
-        batch=options.batch,
-        learning_rate=options.rate,
-        seed=options.seed,
-    )
     sources = []
     for folder in options.data:
-        sources.append(read_source(folder))
-        counts = f"{len(sources[-1].scenes)} frames, {len(sources[-1].prompts)} of prompts"
-        print(f"train_detector: {folder}: {counts}", file=sys.stderr)
-    data = {s.name: {"frames": len(s.scenes), "prompts": len(s.prompts)} for s in sources}
-    start_run(
-        options.out, {"data": data, "recipe": asdict(recipe), "start": _origin(options.start)}
-    )
-    for p in train_detector(sources, recipe, options.out, start=options.start):
-        left = (recipe.steps - p.step) * recipe.batch / p.pictures_per_s
-        losses = ", ".join(f"{k.removeprefix('loss_')} {v:.3f}" for k, v in p.losses.items())
-        print(
-            f"train_detector: step {p.step} of {recipe.steps}, loss {p.loss:.3f} ({losses}), "
-            f"{p.pictures_per_s:.1f} pictures/s, {left / 60:.0f} min left",
-            file=sys.stderr,
-            flush=True,
+        say(f"reading {folder}")
+        source = read_source(folder)
+        sources.append(source)
+        say(
+            f"{folder}: {len(source.scenes)} frames, {len(source.prompts)} of prompts, "
+            f"{len(source.validation)} frames for validation"
         )
-    draw_curves(options.out)
+    data = {s.name: {"frames": len(s.scenes), "prompts": len(s.prompts)} for s in sources}
+    facts = {
+        "data": data,
+        "sha256": _digest(sources),
+        "recipe": asdict(recipe),
+        "start": _origin(options.start),
+    }
+    start_run(options.out, facts)
+
+    def lines(schedule: Any) -> Iterator[str]:
+        for p in train_detector(sources, recipe, options.out, schedule, options.start):
+            yield describe_progress(p, recipe.steps, recipe.batch, p.pictures_per_s, "pictures")
+
+    run_training("train_detector", options.out, options.checkpoint_every, lines)
+
+
+def _digest(sources: list[Any]) -> str:
+    """Of all masks, in order: a resumed run goes on with the same data."""
+    digest = hashlib.sha256()
+    for source in sources:
+        for picture in (*source.scenes, *source.prompts):
+            digest.update(picture.mask_png)
+    return digest.hexdigest()
+
+
+def _recipe(options: argparse.Namespace) -> Any:
+    """Raises VimaError (BAD_CONFIG)."""
+    from vima_ros.training.detector_recipe import DetectorRecipe
+    from vima_ros.training.recipes import read_recipe
+
+    path = find_recipe("detector", options.config)
+    return with_overrides(read_recipe(path, {"recipe": DetectorRecipe}, {})["recipe"], options)
 
 
 def _origin(path: Path | None) -> dict[str, Any] | None:
@@ -134,12 +159,18 @@ def main(args: list[str] | None = None) -> None:
     """``ros2 run vima_ros train_detector``."""
     options = _arguments(remove_ros_args(args or sys.argv)[1:])
     try:
+        recipe = _recipe(options)
+        if options.print_config:
+            from vima_ros.training.recipes import to_yaml
+
+            print(to_yaml(recipe=recipe), end="")
+            return
         _require_torchvision()
         from vima_ros.training.detector_export import export_detector, save_weights
         from vima_ros.training.detector_training import load_averaged
 
         if options.data:
-            _train(options)
+            _train(options, recipe)
         elif not options.quality:
             raise VimaError("NO_DEMONSTRATIONS", "nothing to train on; valid: --data DIR …")
         model, step = load_averaged(options.out)

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from collections import Counter
-from dataclasses import asdict, replace
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
-import yaml
 from rclpy.utilities import remove_ros_args
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes.parameters import config_path
+from vima_ros.nodes.training_programs import (
+    add_run_options,
+    describe_progress,
+    find_recipe,
+    run_training,
+    sayer,
+    user_path,
+    with_overrides,
+)
 
 WEIGHTS = "policy.safetensors"
-KEPT_APART = 50  # every so many-th episode is not trained on, and told as "unseen"
+VALIDATION_EVERY = 50  # episodes, one of which is not trained on
+say = sayer("train_policy")
 
 
 def _arguments(args: list[str]) -> argparse.Namespace:
@@ -26,104 +35,129 @@ def _arguments(args: list[str]) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
+    printing = "--print-config" in args
     parser.add_argument(
         "--data",
-        type=Path,
+        type=user_path,
         nargs="+",
-        required=True,
+        required=not printing,
         metavar="DIR",
         help="demonstrations: of `demonstrate`, or recorded with VIMA-Bench",
     )
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder of the run; the same again resumes it"
-    )
-    parser.add_argument("--config", default="small", help="config/training/policy_CONFIG.yaml")
+    add_run_options(parser, "policy", printing)
     parser.add_argument("--task", nargs="*", default=[], help="names; none: all there are")
     parser.add_argument("--most-steps", type=int, default=100, help="of an episode, the first")
-    parser.add_argument("--steps", type=int, default=20_000, help="to train for in all")
-    parser.add_argument("--batch", type=int, help="episodes a step; default: the configuration's")
-    parser.add_argument("--rate", type=float, help="highest learning rate; default: likewise")
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--start", type=Path, metavar="SAFETENSORS", help="begin with a policy trained before"
+        "--start",
+        type=user_path,
+        metavar="FILE",
+        help="begin with the weights of another policy, as far as they fit; what is not taken is "
+        "printed with the reason",
     )
     parser.add_argument("--workers", type=int, default=0, help="processes that make batches")
     return parser.parse_args(args)
 
 
-def _train(options: argparse.Namespace) -> None:
-    from vima_ros.policy.loading import load_network
+def _train(options: argparse.Namespace, config: Any, recipe: Any) -> None:
     from vima_ros.policy.weights import save_weights
     from vima_ros.training.policy_episodes import read_training_episodes
-    from vima_ros.training.policy_start import taken_over
     from vima_ros.training.policy_training import load_averaged, train_policy
-    from vima_ros.training.runs import CONFIGURATION, draw_curves, start_run
+    from vima_ros.training.runs import CONFIGURATION, read_progress, start_run
 
-    config, recipe = _configuration(options)
+    say(f"reading {', '.join(map(str, options.data))}")
     episodes = read_training_episodes(options.data, options.task, options.most_steps)
     counts = Counter(episode.task for episode in episodes)
-    _say(", ".join(f"{task} {count}" for task, count in sorted(counts.items())))
-    unseen, seen = episodes[::KEPT_APART], list(episodes)
-    del seen[::KEPT_APART]
-    network, origin = None, None
-    if options.start is not None:
-        trained, origin = load_network(options.start, {})
-        network, anew = taken_over(config, trained)
-        _say(f"goes on from {options.start}; begins anew: {', '.join(anew) or 'nothing'}")
-    facts = {"data": counts, "network": asdict(config), "recipe": asdict(recipe), "start": origin}
+    say("episodes: " + ", ".join(f"{task} {count}" for task, count in sorted(counts.items())))
+    absent = sorted(set(recipe.emphasis) - set(counts))
+    if absent:
+        say(f"emphasis without effect, for the data has no such episode: {', '.join(absent)}")
+    if len(episodes) < 2:
+        raise VimaError("NO_DEMONSTRATIONS", "1 episode; valid: 2 or more, one for validation")
+    validation, seen = episodes[::VALIDATION_EVERY], list(episodes)
+    del seen[::VALIDATION_EVERY]
+    network, origin = _begin(options, config, recipe.seed)
+    facts = {
+        "data": {"episodes": counts, "sha256": _digest(episodes)},
+        "network": asdict(config),
+        "recipe": asdict(recipe),
+        "start": origin,
+    }
     start_run(options.out, facts)
-    reached: dict[str, float] = {}  # stays empty where the run had ended before
-    for p in train_policy(
-        seen, unseen, config, recipe, options.out, start=network, workers=options.workers
-    ):
-        left = (recipe.steps - p.step) * recipe.batch / p.episodes_per_s
-        losses = ", ".join(f"{name} {value:.2f}" for name, value in p.losses.items())
-        shares = ", ".join(
-            f"{name} {100 * share:.0f}/{100 * p.unseen.get(name, 0.0):.0f} %"
-            for name, share in p.hits.items()
-        )
-        reached = dict(p.unseen)
-        _say(
-            f"step {p.step} of {recipe.steps}: {losses}; right, seen/unseen: {shares}; "
-            f"{p.episodes_per_s:.0f} episodes/s, {left / 60:.0f} min left"
-        )
+
+    def lines(schedule: Any) -> Iterator[str]:
+        for p in train_policy(
+            seen, validation, config, recipe, options.out, schedule, network, options.workers
+        ):
+            yield describe_progress(p, recipe.steps, recipe.batch, p.episodes_per_s, "episodes")
+
+    run_training("train_policy", options.out, options.checkpoint_every, lines)
     averaged, step = load_averaged(options.out, config)
     run = json.loads((options.out / CONFIGURATION).read_text())
-    card: dict[str, Any] = {"step": step, "hits": {"unseen": reached}, "run": run}
+    last = (read_progress(options.out) or [{}])[-1]
+    reached = {name: last.get(name) for name in ("training", "validation")}
+    card: dict[str, Any] = {"step": step, "accuracy": reached, "run": run}
     save_weights(averaged, options.out / WEIGHTS, card)
-    _say(f"written to {options.out / WEIGHTS}")
-    draw_curves(options.out)
+    say(f"written to {options.out / WEIGHTS}")
+
+
+def _begin(options: argparse.Namespace, config: Any, seed: int) -> tuple[Any, Any]:
+    """The network that training begins with and where its weights come from; None: random ones."""
+    if options.start is None:
+        return None, None
+    import torch
+
+    from vima_ros.policy.loading import load_network
+    from vima_ros.training.policy_start import taken_over
+    from vima_ros.training.runs import CHECKPOINT
+
+    trained, origin = load_network(options.start, {})
+    torch.manual_seed(seed)  # what begins anew is random
+    network, taken = taken_over(config, trained)
+    if not (options.out / CHECKPOINT).exists():
+        say(taken.describe(options.start))
+    return network, origin
+
+
+def _digest(episodes: list[Any]) -> str:
+    """Of tasks, prompts and actions, in order: a resumed run goes on with the same data."""
+    digest = hashlib.sha256()
+    for episode in episodes:
+        digest.update(repr((episode.task, episode.prompt)).encode() + episode.bins.tobytes())
+    return digest.hexdigest()
 
 
 def _configuration(options: argparse.Namespace) -> tuple[Any, Any]:
     """The network's sizes and the recipe. Raises VimaError (BAD_CONFIG)."""
     from vima_ros.policy.config import VimaConfig
     from vima_ros.policy.tokenizer import PromptTokenizer
-    from vima_ros.training.policy_training import PolicyRecipe
+    from vima_ros.training.policy_recipe import PolicyRecipe
+    from vima_ros.training.recipes import read_recipe
 
-    path = config_path(f"training/policy_{options.config}.yaml")
-    try:
-        read = yaml.safe_load(path.read_text())
-        words = PromptTokenizer().vocab_size
-        config = VimaConfig(**{"vocabulary": words, **read["network"]})
-        recipe = PolicyRecipe(**read["recipe"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise VimaError("BAD_CONFIG", f"{path}: {error}; valid: as policy_small.yaml") from error
-    given = {"steps": options.steps, "seed": options.seed}
-    given |= {"batch": options.batch or recipe.batch}
-    given |= {"learning_rate": options.rate or recipe.learning_rate}
-    return config, replace(recipe, **given)
-
-
-def _say(text: str) -> None:
-    print(f"train_policy: {text}", file=sys.stderr, flush=True)
+    path, words = find_recipe("policy", options.config), PromptTokenizer().vocab_size
+    read = read_recipe(
+        path, {"network": VimaConfig, "recipe": PolicyRecipe}, {"network": {"vocabulary": words}}
+    )
+    config = read["network"]
+    if config.vocabulary < words:
+        raise VimaError(
+            "BAD_CONFIG",
+            f"{path}: network.vocabulary is {config.vocabulary}; valid: {words}, the number of "
+            "words of the tokenizer, or more",
+        )
+    return config, with_overrides(read["recipe"], options)
 
 
 def main(args: list[str] | None = None) -> None:
     """``ros2 run vima_ros train_policy``."""
     options = _arguments(remove_ros_args(args or sys.argv)[1:])
     try:
-        _train(options)
+        config, recipe = _configuration(options)
+        if options.print_config:
+            from vima_ros.training.recipes import to_yaml
+
+            print(to_yaml(network=config, recipe=recipe), end="")
+        else:
+            _train(options, config, recipe)
     except VimaError as error:
         sys.exit(f"train_policy: {error.code}: {error}")
 

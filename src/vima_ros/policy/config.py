@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from vima_ros.errors import VimaError
 from vima_ros.specs import CROP_SIZE
 
 DTYPES = ("float32", "bfloat16", "int8")  # what a policy can compute in; int8 on a CPU only
+
+
+def _size(default: int, description: str) -> Any:
+    """A field of a recipe's section ``network`` (training/recipes.py)."""
+    return field(default=default, metadata={"description": description, "low": 1})
 
 
 @dataclass(frozen=True)
@@ -18,31 +24,37 @@ class VimaConfig:
     VimaError (BAD_CONFIG) for a size that is not a positive int or heads that do not divide.
     """
 
-    embed_dim: int = 768  # width of the controller and of object tokens
-    xf_n_layers: int = 11  # each is one cross-attention and one self-attention layer
-    sattn_n_heads: int = 24
-    xattn_n_heads: int = 24
+    embed_dim: int = _size(768, "width of the controller and of object tokens")
+    xf_n_layers: int = _size(11, "layers, each one of cross-attention and one of self-attention")
+    sattn_n_heads: int = _size(24, "heads of self-attention; divides embed_dim")
+    xattn_n_heads: int = _size(24, "heads of cross-attention; divides embed_dim")
 
-    vit_width: int = 768
-    vit_layers: int = 4
-    vit_heads: int = 24
-    vit_output: int = 768
-    vit_patch: int = 16  # [px]
-    box_width: int = 768  # hidden and output
+    vit_width: int = _size(768, "width of the vision transformer that reads crops")
+    vit_layers: int = _size(4, "layers of that transformer")
+    vit_heads: int = _size(24, "heads of that transformer; divides vit_width")
+    vit_output: int = _size(768, "width of its output, one vector per crop")
+    vit_patch: int = _size(16, f"side of the patches of a crop [px]; divides {CROP_SIZE}")
+    box_width: int = _size(768, "width of the MLP that reads boxes, hidden and output")
 
-    action_hidden: int = 256
-    action_width: int = 256  # of each of the four heads
-    decoder_hidden: int = 512
+    action_hidden: int = _size(256, "hidden width of the MLPs that read the last action")
+    action_width: int = _size(256, "output width of each of these MLPs")
+    decoder_hidden: int = _size(512, "hidden width of the heads that decide")
 
-    prompt_object_hidden: int = 768
-    vocabulary: int = 32128  # rows of the word table; T5's tokenizer uses 32100 of them
-    t5_width: int = 768
-    t5_layers: int = 12
-    t5_heads: int = 12
-    t5_head_width: int = 64
-    t5_feed_forward: int = 3072
-    t5_buckets: int = 32  # relative positions
-    t5_max_distance: int = 128
+    prompt_object_hidden: int = _size(768, "hidden width of the MLP for the prompt's pictures")
+    vocabulary: int = _size(
+        32128, "rows of the word table, at least the tokenizer's words (T5's: 32100)"
+    )
+    t5_width: int = _size(768, "width of the prompt encoder")
+    t5_layers: int = _size(12, "layers of the prompt encoder")
+    t5_heads: int = _size(12, "heads of the prompt encoder")
+    t5_head_width: int = _size(64, "width of each of these heads")
+    t5_feed_forward: int = _size(3072, "hidden width of the prompt encoder's MLPs")
+    t5_buckets: int = _size(
+        32, "relative positions that the prompt encoder tells apart, 4 or more"
+    )
+    t5_max_distance: int = _size(
+        128, "distance of tokens from which on all are one position; above a quarter of t5_buckets"
+    )
 
     def __post_init__(self) -> None:
         for item in fields(self):

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from vima_ros.errors import VimaError
+from vima_ros.policy import SHIPPED
 from vima_ros.policy.checkpoint import load_checkpoint
 from vima_ros.policy.checks import blank, sha256_of
 from vima_ros.policy.config import VimaConfig
@@ -19,7 +20,7 @@ from vima_ros.policy.precision import check_dtype, prepare
 from vima_ros.policy.tokenizer import OWN_TOKENIZER, PromptTokenizer
 from vima_ros.policy.weights import SUFFIX, describe, load_weights
 
-# Of the policy without a checkpoint: every part is there, and it is fast.
+# Of the policy with random weights: every part is there, and it is fast.
 SMALL = {
     "embed_dim": 64,
     "xf_n_layers": 2,
@@ -42,8 +43,11 @@ SMALL = {
 }
 
 
+RANDOM = "random"  # in place of a file
+
+
 def load_policy(
-    checkpoint: Path | str | None,
+    checkpoint: Path | str | None = None,
     *,
     device: str = "cpu",
     dtype: str = "float32",
@@ -51,15 +55,15 @@ def load_policy(
     tokenizer: Path | str | None = None,
     threads: int = 0,
 ) -> Policy:
-    """The policy of a file in either form (``load_network``), or for None a small random one.
+    """The policy of a file in either form (``load_network``); without one, the bundled policy.
 
-    The random weights are always the same ones. The policy decides; what trains is a network of
-    ``load_network`` or ``random_network``.
+    ``RANDOM`` in place of a file: a small one with random weights, always the same ones. The
+    policy decides; what trains is a network of ``load_network`` or ``random_network``.
 
     ``config``: fields of VimaConfig. For a file, only those it does not tell (``vit_heads``,
-    ``t5_max_distance``); for None, any. ``tokenizer``: the one that the checkpoint was trained
-    with, as PromptTokenizer takes it; by default this package's own. ``threads``: of the processor
-    that PyTorch uses in this whole process from now on; 0: as it was.
+    ``t5_max_distance``); for ``RANDOM``, any. ``tokenizer``: the one that the checkpoint was
+    trained with, as PromptTokenizer takes it; by default this package's own. ``threads``: of the
+    processor that PyTorch uses in this whole process from now on; 0: as it was.
 
     Raises VimaError: BAD_CHECKPOINT, BAD_CONFIG, BAD_DTYPE, BAD_DEVICE, and BAD_TOKENIZER for a
     tokenizer given here with more words than the word table.
@@ -69,19 +73,19 @@ def load_policy(
     if threads:
         torch.set_num_threads(threads)
     overrides = dict(config or {})
-    words = PromptTokenizer(tokenizer).vocab_size if checkpoint is None or tokenizer else 0
-    if checkpoint is None:
+    trained = checkpoint != RANDOM
+    words = PromptTokenizer(tokenizer).vocab_size if tokenizer or not trained else 0
+    if not trained:
         network = random_network({"vocabulary": words, **overrides})
         origin: dict[str, Any] = {"checkpoint": None, "sha256": None, "card": describe(network)}
     else:
-        network, origin = load_network(Path(checkpoint), overrides)
+        network, origin = load_network(Path(checkpoint or SHIPPED), overrides)
     if words > network.config.vocabulary:
         raise VimaError(
             "BAD_TOKENIZER",
             f"the tokenizer has {words} words, the checkpoint's word table "
             f"{network.config.vocabulary}; valid: the tokenizer the checkpoint was trained with",
         )
-    trained = checkpoint is not None
     description = {
         "parameters": origin["card"]["parameters"],
         "trained": trained,
@@ -128,7 +132,7 @@ def _checked_device(device: str) -> torch.device:
 
 
 def random_network(overrides: Mapping[str, int]) -> VimaNetwork:
-    """The network of ``load_policy(None)``, with other sizes where given, and able to train.
+    """The network of ``load_policy(RANDOM)``, with other sizes where given, and able to train.
 
     Raises VimaError (BAD_CONFIG).
     """

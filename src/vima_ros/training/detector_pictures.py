@@ -18,6 +18,7 @@ from vima_ros.training.reading import read_recordings
 T = TypeVar("T")
 PROMPTS_SHARE = 0.15  # most of them of one object alone
 CROWDED_SHARE = 0.5  # of the others
+VALIDATION_EVERY = 50  # recordings, one of which is not trained on
 SMALL = 100  # [px] what is smaller, or partly hidden, is harder to find
 
 
@@ -40,33 +41,41 @@ class Source:
     """The pictures of one folder: of scenes, and of prompts.
 
     ``crowded``: places in ``scenes`` of those with objects that touch, or smaller than SMALL.
+    ``validation``: scenes of other episodes, not to be trained on.
     """
 
     name: str
     scenes: tuple[Picture, ...]
     prompts: tuple[Picture, ...]
     crowded: tuple[int, ...] = ()
+    validation: tuple[Picture, ...] = ()
 
 
 def read_source(folder: Path) -> Source:
     """All recordings below ``folder``: what `demonstrate --content masks` wrote, or VIMA-Bench's.
 
+    One in ``VALIDATION_EVERY`` is for validation; the only one is not.
+
     Raises VimaError: NO_DEMONSTRATIONS, BAD_DEMONSTRATIONS, NO_PICTURES, NO_MASK, EVALUATION_SEED.
     """
     scenes: list[Picture] = []
     prompts: list[Picture] = []
-    for recording in read_recordings(folder):
+    validation: list[Picture] = []
+    for number, recording in enumerate(read_recordings(folder), 1):
         if recording.seed >= FIRST_EVALUATION_SEED:
             raise VimaError(
                 "EVALUATION_SEED",
                 f"{folder} has seed {recording.seed}; valid to train on: below "
                 f"{FIRST_EVALUATION_SEED}, the rest is kept for measuring",
             )
+        if number % VALIDATION_EVERY == 2:
+            validation += _pictures(recording.pictures, folder)
+            continue
         scenes += _pictures(recording.pictures, folder)
         for asset in recording.assets:
             prompts += _pictures(asset.pictures, folder)
     crowded = (place for place, picture in enumerate(scenes) if is_crowded(picture.decode()[1]))
-    return Source(folder.name, tuple(scenes), tuple(prompts), tuple(crowded))
+    return Source(folder.name, tuple(scenes), tuple(prompts), tuple(crowded), tuple(validation))
 
 
 def is_crowded(mask: np.ndarray) -> bool:

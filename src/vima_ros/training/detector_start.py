@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from vima_ros.errors import VimaError
 from vima_ros.perception.detectors.mask_rcnn import MaskRcnn
+from vima_ros.training.taken_weights import TakenWeights
 
 FOLDED = "onnx::"  # so begin the names of weights that a batch normalization was folded into
 NEW_LAYER_NOISE = 0.1  # share of its random start that a layer which the file lacks keeps
 
 
-def start_from(model: MaskRcnn, path: Path, frames: Tensor) -> None:
+def start_from(model: MaskRcnn, path: Path, frames: Tensor) -> TakenWeights:
     """Give ``model`` the weights of the detector in ``path``, an ONNX file of export_detector.
 
     The export folds each batch normalization into the convolution before it. Both are taken apart
@@ -27,7 +28,7 @@ def start_from(model: MaskRcnn, path: Path, frames: Tensor) -> None:
     it did, and is normalized as one in training has to be. Convolutions that only ``model`` has
     (of its mask head) begin as ones that change next to nothing.
 
-    Raises VimaError (BAD_CHECKPOINT) for a file of other shapes.
+    Returns which weights were taken. Raises VimaError (BAD_CHECKPOINT) for a file of other shapes.
     """
     try:
         graph = onnx.load(path).graph
@@ -44,16 +45,24 @@ def start_from(model: MaskRcnn, path: Path, frames: Tensor) -> None:
             norm.reset_running_stats()
             norm.weight.fill_(1.0)
             _copy(norm.bias, weights[bias], path, bias)
+        anew: dict[str, str] = {}
+        own = {id(p) for pair in pairs for layer in pair for p in layer.parameters()}
         taken = {n.removeprefix("model."): w for n, w in weights.items() if "model." in n}
         for name, parameter in model.named_parameters():
             if name in taken:
                 _copy(parameter, taken[name], path, name)
             elif ".mask_head." in name and parameter.ndim == 4:
+                anew[name] = "not in the file, begins as a layer that changes next to nothing"
                 random = NEW_LAYER_NOISE * parameter.clone()
                 parameter.copy_(nn.init.dirac_(parameter) + random)
             elif ".mask_head." in name:
+                anew[name] = "not in the file, begins at 0"
                 parameter.zero_()
+            elif id(parameter) not in own:
+                anew[name] = "not in the file, begins as in a new network"
         _take_apart(model, pairs, frames)
+    unused = tuple(taken.keys() - dict(model.named_parameters()).keys())
+    return TakenWeights(len(list(model.parameters())) - len(anew), anew, unused)
 
 
 def _normalized(model: Any) -> Iterator[tuple[nn.Conv2d, nn.BatchNorm2d]]:

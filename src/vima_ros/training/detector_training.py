@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,53 +9,35 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torchvision.ops import box_iou
 
 from vima_ros.errors import VimaError
 from vima_ros.perception.detectors.mask_rcnn import MaskRcnn
 from vima_ros.training.detector_augmentation import augment, instance_targets
-from vima_ros.training.detector_pictures import Source, draw
+from vima_ros.training.detector_evaluation import match
+from vima_ros.training.detector_pictures import Picture, Source, draw
+from vima_ros.training.detector_recipe import DetectorRecipe
 from vima_ros.training.detector_start import start_from
-from vima_ros.training.runs import (
-    CHECKPOINT,
-    load_checkpoint,
-    note_progress,
-    save_checkpoint,
-)
+from vima_ros.training.progress import Run, Schedule, seed_step
+from vima_ros.training.runs import CHECKPOINT, load_checkpoint
 
-
-@dataclass(frozen=True)
-class DetectorRecipe:
-    """How the detector is trained.
-
-    AdamW with ``learning_rate`` [1/step], warmed up over ``warmup`` steps, then falling as half a
-    cosine to nothing at ``steps``. ``average``: decay of the moving average of the weights, which
-    is what is exported. ``save_every``: steps between checkpoints.
-    """
-
-    steps: int = 10_000
-    batch: int = 8
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
-    warmup: int = 300
-    average: float = 0.998
-    clip: float = 5.0
-    seed: int = 0
-    save_every: int = 250
-
-    def rate(self, step: int) -> float:
-        """Learning rate at ``step``."""
-        if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
-        part = (step - self.warmup) / max(self.steps - self.warmup, 1)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(part, 1.0)))
+MEASURED = 24  # pictures [each of those trained on and of the others]
+MIN_SCORE = 0.5  # of what counts as found
 
 
 @dataclass(frozen=True)
 class DetectorProgress:
-    """Means over the steps since the last report; ``pictures_per_s`` of this run."""
+    """How a run stands after ``step`` steps.
+
+    ``losses``: means since the last report. ``training``, ``validation``: accuracies on pictures
+    as they were recorded (``measure``), the latter by the averaged weights on pictures not trained
+    on. ``pictures_per_s``.
+    """
 
     step: int
     losses: dict[str, float]
+    training: dict[str, float]
+    validation: dict[str, float]
     pictures_per_s: float
 
     @property
@@ -70,27 +50,28 @@ def train_detector(
     sources: Sequence[Source],
     recipe: DetectorRecipe,
     folder: Path,
-    report_every: int = 50,
+    schedule: Schedule | None = None,
     start: Path | None = None,
 ) -> Iterator[DetectorProgress]:
     """Train until ``recipe.steps``, from the checkpoint in ``folder`` where there is one.
 
     Where there is none it begins with the weights of ``start``, an exported detector, or anew.
 
-    Every step draws its pictures from the recipe's seed and its own number: a run that was
-    stopped and resumed sees what it would have seen. Raises VimaError (NO_DEMONSTRATIONS) for
-    no pictures, (BAD_CHECKPOINT) for another network's checkpoint.
+    The random numbers of every step follow from the recipe's seed and the step's number: a run
+    that was interrupted and resumed ends with the same weights as one in one go. Raises VimaError:
+    NO_DEMONSTRATIONS for no pictures, and as ``Run`` and ``start_from``.
     """
+    schedule = schedule or Schedule()
     if not any(source.scenes for source in sources):
         raise VimaError("NO_DEMONSTRATIONS", "no pictures to train on")
-    folder.mkdir(parents=True, exist_ok=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     # A processor without AVX-512 imitates bfloat16: a step took 18 s instead of 2.4 s.
     short = device.type == "cuda" or torch.backends.cpu.get_cpu_capability() == "AVX512"
     torch.manual_seed(recipe.seed)
     model = MaskRcnn()
     if start is not None and not (folder / CHECKPOINT).exists():
-        start_from(model, start, make_batch(sources, recipe, 0, torch.device("cpu"))[0])
+        frames, _ = make_batch(sources, recipe, 0, torch.device("cpu"))
+        schedule.log(start_from(model, start, frames).describe(start))
     model.to(device).train()
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as frames come
     averaged = AveragedModel(
@@ -99,11 +80,11 @@ def train_detector(
     optimizer = torch.optim.AdamW(
         model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
     )
-    first = load_checkpoint(folder, model, averaged, optimizer)
-    sums: dict[str, float] = {}
-    began = time.monotonic()
-    for step in range(first, recipe.steps):
-        torch.manual_seed(recipe.seed * 1_000_003 + step)  # proposals are sampled
+    run = Run(folder, recipe.steps, model, averaged, optimizer, schedule)
+    seen = [picture for source in sources for picture in source.scenes]
+    others = [picture for source in sources for picture in source.validation]
+    for step in range(run.step, recipe.steps):
+        seed_step(recipe.seed, step)  # proposals are sampled
         frames, targets = make_batch(sources, recipe, step, device)
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate(step)
@@ -115,18 +96,46 @@ def train_detector(
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
         optimizer.step()
         averaged.update_parameters(model)
-        for name, value in losses.items():
-            sums[name] = sums.get(name, 0.0) + float(value.detach())
-        done = step + 1
-        if done % report_every == 0 or done == recipe.steps:
-            speed = (done - first) * recipe.batch / (time.monotonic() - began)
-            count = (step % report_every) + 1
-            progress = DetectorProgress(done, {k: v / count for k, v in sums.items()}, speed)
-            sums = {}
-            note_progress(folder, {**asdict(progress), "loss": progress.loss})
+        run.add({name.removeprefix("loss_"): loss for name, loss in losses.items()})
+        if run.ends_step():
+            speed = run.steps_per_s() * recipe.batch
+            progress = DetectorProgress(
+                run.step,
+                run.take_losses(),
+                measure(model, seen, device),
+                measure(averaged.module, others, device),
+                speed,
+            )
+            run.report({**asdict(progress), "loss": progress.loss})
             yield progress
-        if done % recipe.save_every == 0 or done == recipe.steps:
-            save_checkpoint(folder, done, model, averaged, optimizer)
+        if not run.goes_on():
+            break
+
+
+@torch.no_grad()
+def measure(
+    model: torch.nn.Module, pictures: Sequence[Picture], device: torch.device
+) -> dict[str, float]:
+    """Shares of the true objects that are found (recall), and of the found ones that are true.
+
+    Found is what scores ``MIN_SCORE`` or more; it is a true object where their boxes have an IoU
+    of 0.5 or more, one to one. On at most ``MEASURED`` of ``pictures``.
+    """
+    chosen = pictures[:: max(len(pictures) // MEASURED, 1)][:MEASURED]
+    if not chosen:
+        return {}
+    true = found = both = 0
+    was_training = model.training
+    model.eval()
+    for picture in chosen:  # one at a time: little memory
+        frame, mask = picture.decode()
+        boxes = torch.from_numpy(instance_targets(mask)[0])
+        result = model(torch.from_numpy(frame)[None].to(device))[0][0]
+        kept = result["boxes"][result["scores"] >= MIN_SCORE].float().cpu()
+        true, found = true + len(boxes), found + len(kept)
+        both += int(match(box_iou(boxes, kept).numpy()).sum())
+    model.train(was_training)
+    return {"recall": both / max(true, 1), "precision": both / max(found, 1)}
 
 
 def make_batch(
@@ -155,6 +164,6 @@ def load_averaged(folder: Path) -> tuple[MaskRcnn, int]:
     """
     model, result = MaskRcnn(), MaskRcnn()
     averaged = AveragedModel(model, use_buffers=True)
-    step = load_checkpoint(folder, model, averaged, None, needed=True)
+    step, _ = load_checkpoint(folder, model, averaged, None, needed=True)
     result.load_state_dict(averaged.module.state_dict())
     return result.eval(), step

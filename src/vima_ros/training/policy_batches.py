@@ -17,6 +17,7 @@ from vima_ros.policy.batches import PromptBatch, Slots
 from vima_ros.specs import BINS, CROP_SIZE, POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH
 from vima_ros.training.policy_clues import NOTHING
 from vima_ros.training.policy_episodes import Picture, Shown, TrainingEpisode
+from vima_ros.training.recipes import check, setting
 
 FRONT, TOP = 0, 1
 IN_SCENE = -2  # of what a scene of the prompt shows: it is of no step
@@ -32,15 +33,18 @@ LARGEST_BOX = (
 
 @dataclass(frozen=True)
 class Spoiling:
-    """What a detector gets wrong, as shares of the objects of a view.
+    """What a detector gets wrong, as shares of the objects of a view. Raises VimaError."""
 
-    ``missed``: not found; ``invented``: another object's crop at another place; ``off``: box moved
-    or resized by a pixel.
-    """
+    missed: float = setting(0.02, "share of the objects that are not found", low=0, high=1)
+    invented: float = setting(
+        0.02, "crops of other objects at other places, as a share of the objects", low=0, high=1
+    )
+    off: float = setting(
+        0.3, "share of the boxes that are moved or resized by a pixel", low=0, high=1
+    )
 
-    missed: float = 0.02
-    invented: float = 0.02
-    off: float = 0.3
+    def __post_init__(self) -> None:
+        check(self)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from torch import nn
 from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.controller import CrossAttention
 from vima_ros.policy.network import VimaNetwork
+from vima_ros.training.taken_weights import TakenWeights
 
 QUIET = 0.2  # how much of its usual start the prompt encoder's layers add
 WORDS = 0.4  # standard deviation of the word table
@@ -48,17 +49,24 @@ def new_network(config: VimaConfig) -> VimaNetwork:
     return network
 
 
-def taken_over(config: VimaConfig, trained: VimaNetwork) -> tuple[VimaNetwork, list[str]]:
-    """A network that begins with the weights of another, and names of what begins anew.
+def taken_over(config: VimaConfig, trained: VimaNetwork) -> tuple[VimaNetwork, TakenWeights]:
+    """A network that begins with the weights of another, and which these are.
 
-    That is what the other has in another size, such as its first layer for smaller patches.
+    What the other has in another size begins anew, such as its first layer for smaller patches.
     """
     network = new_network(config)
     weights, known = network.state_dict(), trained.state_dict()
-    anew = [k for k, v in weights.items() if k not in known or known[k].shape != v.shape]
+    anew = {}
+    for name, value in weights.items():
+        if name not in known:
+            anew[name] = "not in the file"
+        elif known[name].shape != value.shape:
+            shapes = [" x ".join(map(str, w.shape)) for w in (known[name], value)]
+            anew[name] = f"{shapes[0]} in the file, {shapes[1]} here"
     kept = {name: known[name] for name in weights if name not in anew}
     network.load_state_dict(weights | kept)
-    return network, anew
+    unused = tuple(name for name in known if name not in weights)
+    return network, TakenWeights(len(kept), anew, unused)
 
 
 def _linears(layers: nn.Module) -> list[nn.Linear]:

@@ -2,130 +2,92 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections import defaultdict
+import signal
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from vima_ros.errors import VimaError
 from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.network import VimaNetwork
-from vima_ros.training.policy_actions import hits
+from vima_ros.training.policy_actions import action_losses, hits
 from vima_ros.training.policy_augmentation import recolour
 from vima_ros.training.policy_batches import PolicyBatch, Spoiling, make_batch
 from vima_ros.training.policy_clues import NOTHING
 from vima_ros.training.policy_episodes import Picture, TrainingEpisode
 from vima_ros.training.policy_losses import LEAST_LEAN, Learner
+from vima_ros.training.policy_recipe import PolicyRecipe
 from vima_ros.training.policy_scattering import scattered
 from vima_ros.training.policy_start import new_network
-from vima_ros.training.runs import (
-    load_checkpoint,
-    note_progress,
-    save_checkpoint,
-)
+from vima_ros.training.progress import Run, Schedule, seed_step
+from vima_ros.training.runs import load_checkpoint
 
 # Losses that are not the action's.
 HELPING = ("where", "goal", "lean", "who", "what", "match", "choose")
 
 
 @dataclass(frozen=True)
-class PolicyRecipe:
-    """How it is trained.
-
-    ``steps`` of ``batch`` episodes in ``parts`` of like length; a task is drawn as often as any
-    other, or ``emphasis`` times as often; of its episodes those that first pick a concave object,
-    beside its middle, ``concave`` times as often. The rate rises over ``warm_up`` steps to
-    ``learning_rate`` and falls by a cosine to a hundredth. ``average``: of the weights that are
-    kept. ``smoothing``: of the position targets [bins]. ``help``: weight of each loss but the
-    action's. ``colours``: share of the episodes that are recoloured, ``scatter``: of those whose
-    objects are put elsewhere, where that can be.
-    """
-
-    steps: int = 20_000
-    batch: int = 64
-    parts: int = 2
-    emphasis: Mapping[str, float] = field(default_factory=dict)
-    concave: float = 1.0
-    learning_rate: float = 1e-3
-    warm_up: int = 500
-    weight_decay: float = 0.01
-    average: float = 0.999
-    clip: float = 1.0
-    smoothing: float = 0.7
-    help: float = 1.0
-    colours: float = 0.5
-    scatter: float = 0.9
-    spoiling: Spoiling = field(default_factory=Spoiling)
-    seed: int = 0
-    save_every: int = 500
-
-    def rate(self, step: int) -> float:
-        """Learning rate of ``step``."""
-        if step < self.warm_up:
-            return self.learning_rate * (step + 1) / self.warm_up
-        part = (step - self.warm_up) / max(self.steps - self.warm_up, 1)
-        return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(part, 1.0))))
-
-
-@dataclass(frozen=True)
 class PolicyProgress:
-    """After ``step`` steps: mean losses since the last, and shares of actions near enough.
+    """How a run stands after ``step`` steps.
 
-    ``unseen``: the same shares on episodes kept apart. ``episodes_per_s``.
+    ``losses``: mean training losses since the last report. ``validation_losses``: the action's, on
+    episodes not trained on, by the averaged weights. ``training``, ``validation``: accuracies on
+    episodes as they were recorded (``hits``), by kind and by task. ``episodes_per_s``.
     """
 
     step: int
     losses: Mapping[str, float]
-    hits: Mapping[str, float]
-    unseen: Mapping[str, float]
+    validation_losses: Mapping[str, float]
+    training: Mapping[str, float]
+    validation: Mapping[str, float]
     episodes_per_s: float
 
 
 def train_policy(
     episodes: Sequence[TrainingEpisode],
-    unseen: Sequence[TrainingEpisode],
+    validation: Sequence[TrainingEpisode],
     config: VimaConfig,
     recipe: PolicyRecipe,
     folder: Path,
-    report_every: int = 100,
+    schedule: Schedule | None = None,
     start: VimaNetwork | None = None,
     workers: int = 0,
 ) -> Iterator[PolicyProgress]:
     """Train until ``recipe.steps``, from the checkpoint in ``folder`` where there is one.
 
-    Where there is none it begins with ``start``, or with random weights. Every step draws its
-    episodes from the recipe's seed and its own number: a run that was stopped and resumed sees
-    what it would have seen. ``workers``: processes that make batches. Raises VimaError
-    (BAD_CHECKPOINT) for another network's checkpoint.
+    Where there is none it begins with ``start``, or with random weights. The random numbers of
+    every step follow from the recipe's seed and the step's number: a run that was interrupted and
+    resumed ends with the same weights as one in one go. ``workers``: processes that make batches.
+    Raises VimaError: NO_DEMONSTRATIONS, BAD_CONFIG where ``emphasis`` leaves no task, and as
+    ``Run``.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    schedule = schedule or Schedule()
+    batch_source = _Batches(episodes, recipe)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(recipe.seed)
     learner = Learner(new_network(config) if start is None else start).to(device).train()
     averaged = AveragedModel(learner)
     optimizer = torch.optim.AdamW(_groups(learner, recipe.weight_decay), recipe.learning_rate)
-    first = load_checkpoint(folder, learner, averaged, optimizer)
+    run = Run(folder, recipe.steps, learner, averaged, optimizer, schedule)
     batches = torch.utils.data.DataLoader(
-        _Batches(episodes, recipe),
+        batch_source,
         batch_size=None,
-        sampler=range(first, recipe.steps),
+        sampler=range(run.step, recipe.steps),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
+        worker_init_fn=_ignore_signals,
     )
-    sums: dict[str, float] = defaultdict(float)
-    began = time.monotonic()
-    for step, parts in enumerate(batches, first):
-        torch.manual_seed(recipe.seed * 1_000_003 + step)
+    for step, parts in enumerate(batches, run.step):
+        seed_step(recipe.seed, step)
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate(step)
         optimizer.zero_grad()
-        done = step + 1
         for part in parts:
             batch = recolour(part.to(device), recipe.colours)
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
@@ -134,29 +96,27 @@ def train_policy(
                 (recipe.help if name in HELPING else 1.0) * loss for name, loss in losses.items()
             ]
             (torch.stack(weighted).sum() / len(parts)).backward()
-            if device.type == "cpu" or done % 10 == 0:  # a GPU is not waited for at every step
-                for name, value in losses.items():
-                    sums[name] += float(value.detach())
-                sums[""] += 1.0
+            run.add(losses)
         torch.nn.utils.clip_grad_norm_(learner.parameters(), recipe.clip)
         optimizer.step()
         averaged.multi_avg_fn = get_ema_multi_avg_fn(min(recipe.average, (1 + step) / (10 + step)))
         averaged.update_parameters(learner)
-        if done % report_every == 0 or done == recipe.steps:
-            speed = (done - first) * recipe.batch / (time.monotonic() - began)
-            count = sums.pop("", 1.0)
-            progress = PolicyProgress(
-                done,
-                {name: value / count for name, value in sums.items()},
-                measure(learner, episodes, device),
-                measure(averaged.module, unseen, device),  # type: ignore[arg-type]
-                speed,
-            )
-            sums.clear()
-            note_progress(folder, asdict(progress))
+        if run.ends_step():
+            speed = run.steps_per_s() * recipe.batch
+            training, _ = measure(learner, episodes, device, recipe.smoothing)
+            average = cast(Learner, averaged.module)
+            accuracy, loss = measure(average, validation, device, recipe.smoothing)
+            progress = PolicyProgress(run.step, run.take_losses(), loss, training, accuracy, speed)
+            run.report(asdict(progress))
             yield progress
-        if done % recipe.save_every == 0 or done == recipe.steps:
-            save_checkpoint(folder, done, learner, averaged, optimizer)
+        if not run.goes_on():
+            break
+
+
+def _ignore_signals(worker: int) -> None:
+    """Leave to the process that trains what a terminal or a service manager sends to all."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class _Batches(torch.utils.data.Dataset):
@@ -167,6 +127,14 @@ class _Batches(torch.utils.data.Dataset):
         self._tasks: dict[str, list[TrainingEpisode]] = {}
         for episode in episodes:
             self._tasks.setdefault(episode.task, []).append(episode)
+        if not episodes:
+            raise VimaError("NO_DEMONSTRATIONS", "no episodes to train on; valid: 1 or more")
+        if not any(recipe.emphasis.get(task, 1.0) for task in self._tasks):
+            raise VimaError(
+                "BAD_CONFIG",
+                f"emphasis is 0 for all tasks of the data; valid: above 0 for one of "
+                f"{', '.join(sorted(self._tasks))}",
+            )
         self._often = {
             task: np.array([recipe.concave if _leans(e) else 1.0 for e in of_task])
             for task, of_task in self._tasks.items()
@@ -215,25 +183,30 @@ def _prompt_length(episode: TrainingEpisode) -> int:
 
 @torch.no_grad()
 def measure(
-    learner: Learner, episodes: Sequence[TrainingEpisode], device: torch.device, most: int = 256
-) -> dict[str, float]:
-    """Shares of ``hits`` on ``most`` of ``episodes``, as they were recorded.
+    learner: Learner,
+    episodes: Sequence[TrainingEpisode],
+    device: torch.device,
+    smoothing: float,
+    most: int = 256,
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Accuracies and the action's losses on at most ``most`` of ``episodes``, as recorded.
 
-    By kind, and of all kinds together by task.
+    Accuracies are shares of ``hits`` by kind, and of all kinds together by task.
     """
     if not episodes:
-        return {}
+        return {}, {}
     chosen = episodes[:: max(len(episodes) // most, 1)][:most]
     batch = make_batch(chosen, np.random.default_rng(0), Spoiling(0.0, 0.0, 0.0)).to(device)
     learner.eval()
-    near = hits(learner.answer(batch).logits, batch)
+    logits = learner.answer(batch).logits
     learner.train()
+    near = hits(logits, batch)
     shares = {name: float(share.float().mean()) for name, share in near.items()}
     of_task = np.repeat([e.task for e in chosen], [len(e.bins) for e in chosen])
     right = near["all"].cpu().numpy()
-    return shares | {
-        str(task): float(right[of_task == task].mean()) for task in sorted(set(of_task))
-    }
+    shares |= {str(task): float(right[of_task == task].mean()) for task in sorted(set(of_task))}
+    losses = action_losses(logits, batch, smoothing)
+    return shares, {name: float(loss) for name, loss in losses.items()}
 
 
 def load_averaged(folder: Path, config: VimaConfig) -> tuple[VimaNetwork, int]:
@@ -243,7 +216,7 @@ def load_averaged(folder: Path, config: VimaConfig) -> tuple[VimaNetwork, int]:
     """
     learner = Learner(new_network(config))
     averaged = AveragedModel(learner)
-    step = load_checkpoint(folder, learner, averaged, None, needed=True)
+    step, _ = load_checkpoint(folder, learner, averaged, None, needed=True)
     network = new_network(config)
     network.load_state_dict(averaged.module.network.state_dict())  # type: ignore[union-attr]
     return network.eval(), step

@@ -1,15 +1,20 @@
-"""What is kept of every training run: its configuration, its revision, its progress and curves."""
+"""The folder of a training run: its configuration, revision, progress and checkpoint.
+
+Files are written whole or not at all, and are on the disk before their names change.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch.optim.swa_utils import AveragedModel
@@ -18,29 +23,57 @@ from vima_ros.errors import VimaError
 
 PROGRESS, CONFIGURATION, CURVES = "progress.jsonl", "run.json", "curves.png"
 CHECKPOINT = "checkpoint.pt"
+LOCK = ".lock"
 
 
 def start_run(folder: Path, configuration: Mapping[str, Any]) -> None:
     """Note ``configuration``, revision and machine in ``folder``.
 
-    A resumed run has to go on as it began: VimaError (OTHER_RUN) names what differs.
+    A resumed run has to go on as it began. Raises VimaError: OTHER_RUN naming what differs,
+    BAD_RUN for a file that is damaged, CANNOT_WRITE.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
     configuration = json.loads(json.dumps(configuration, default=str))
     path = folder / CONFIGURATION
     if path.exists():
-        before = json.loads(path.read_text())["configuration"]
-        keys = before.keys() | configuration.keys()
-        changed = sorted(k for k in keys if before.get(k) != configuration.get(k))
+        before = _configuration(path)
+        changed = "; ".join(_differences(before, configuration))
         if changed:
             raise VimaError(
                 "OTHER_RUN",
-                f"{path} was begun with other {', '.join(changed)}; valid: the same, or a "
-                "new folder",
+                f"{folder} holds a run of another configuration: {changed}; valid: the same, to "
+                "resume it, or a new folder",
             )
         return
     facts = {"configuration": configuration, "revision": revision(), "machine": machine()}
-    path.write_text(json.dumps(facts, indent=2) + "\n")
+    write_durably(path, lambda file: file.write(json.dumps(facts, indent=2).encode() + b"\n"))
+
+
+def _configuration(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text())["configuration"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise VimaError(
+            "BAD_RUN", f"{path} is damaged ({error}); valid: as it was written, or a new folder"
+        ) from error
+
+
+def _differences(before: Any, now: Any, name: str = "") -> Iterator[str]:
+    """Each setting that differs, with both values."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in [*before, *(key for key in now if key not in before)]:
+            full = f"{name}.{key}" if name else key
+            yield from _differences(before.get(key), now.get(key), full)
+    elif before != now:
+        yield f"{name} was {_short(before)}, is {_short(now)}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def revision() -> str:
@@ -69,10 +102,67 @@ def machine() -> dict[str, Any]:
     }
 
 
-def note_progress(folder: Path, progress: Mapping[str, Any]) -> None:
-    """A line of ``folder``'s progress.jsonl."""
-    with (folder / PROGRESS).open("a") as file:
-        file.write(json.dumps(progress) + "\n")
+def lock(folder: Path) -> BinaryIO:
+    """Keep other processes out of ``folder`` until the returned file is closed.
+
+    Worker processes do not inherit the lock, and it ends with this process, however that ends.
+    Raises VimaError (RUN_IN_USE) where another process has it, CANNOT_WRITE.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("wb")
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError) as error:
+        file.close()
+        raise VimaError(
+            "RUN_IN_USE", f"another process trains in {folder}; valid: its end, or another folder"
+        ) from error
+    except OSError:
+        pass  # a file system without locks
+    return file
+
+
+# --- progress
+
+
+def append_progress(folder: Path, progress: Mapping[str, Any]) -> None:
+    """Append a line to progress.jsonl, or leave it as it was. Raises VimaError (CANNOT_WRITE)."""
+    path = folder / PROGRESS
+    size = path.stat().st_size if path.exists() else 0
+    try:
+        with path.open("ab") as file:
+            file.write(json.dumps(progress).encode() + b"\n")
+    except OSError as error:
+        with suppress(OSError):
+            os.truncate(path, size)
+        raise _cannot_write(path, error) from error
+
+
+def read_progress(folder: Path) -> list[dict[str, Any]]:
+    """The lines of progress.jsonl; one that was cut off is left out."""
+    path = folder / PROGRESS
+    records = []
+    for line in path.read_bytes().splitlines() if path.exists() else []:
+        with suppress(ValueError):
+            record = json.loads(line)
+            if isinstance(record, dict) and isinstance(record.get("step"), int):
+                records.append(record)
+    return records
+
+
+def cut_progress(folder: Path, step: int) -> None:
+    """Remove what progress.jsonl has of later steps: they are trained once more."""
+    path = folder / PROGRESS
+    if path.exists():
+        records = [record for record in read_progress(folder) if record["step"] <= step]
+        text = "".join(json.dumps(record) + "\n" for record in records)
+        write_durably(path, lambda file: file.write(text.encode()))
+
+
+# --- checkpoint
 
 
 def save_checkpoint(
@@ -81,16 +171,22 @@ def save_checkpoint(
     model: torch.nn.Module,
     averaged: AveragedModel,
     optimizer: torch.optim.Optimizer,
+    sums: Mapping[str, float],
 ) -> None:
-    """Where ``folder``'s run stands, for ``load_checkpoint``; whole or not at all."""
+    """Write where ``folder``'s run stands, for ``load_checkpoint``.
+
+    ``sums``: of the losses since the last report. No state of a random number generator is in it:
+    all of them follow from the recipe's seed and the step. Raises VimaError (CANNOT_WRITE); then
+    the checkpoint before is still there.
+    """
     state = {
         "step": step,
         "model": model.state_dict(),
         "averaged": averaged.state_dict(),
         "optimizer": optimizer.state_dict(),
+        "sums": dict(sums),
     }
-    torch.save(state, folder / f"{CHECKPOINT}.part")
-    os.replace(folder / f"{CHECKPOINT}.part", folder / CHECKPOINT)
+    write_durably(folder / CHECKPOINT, lambda file: torch.save(state, file))
 
 
 def load_checkpoint(
@@ -99,50 +195,66 @@ def load_checkpoint(
     averaged: AveragedModel,
     optimizer: torch.optim.Optimizer | None,
     needed: bool = False,
-) -> int:
-    """Load ``folder``'s checkpoint into all three; its step, 0 where there is none.
+) -> tuple[int, dict[str, float]]:
+    """Load ``folder``'s checkpoint into all three; its step, 0 where there is none, and sums.
 
-    Raises VimaError (BAD_CHECKPOINT) for another network's, and where a ``needed`` one is missing.
+    Raises VimaError (BAD_CHECKPOINT) for a damaged one, another network's, and where a ``needed``
+    one is missing.
     """
     path = folder / CHECKPOINT
-    if not needed and not path.exists():
-        return 0
+    if not path.exists():
+        if needed:
+            raise VimaError("BAD_CHECKPOINT", f"no {path}; valid: the folder of a run (--out)")
+        return 0, {}
+    remedy = "valid: this run's own; without that file training begins at step 0"
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        model.load_state_dict(state["model"])
-        averaged.load_state_dict(state["averaged"])
-        if optimizer is not None:
-            optimizer.load_state_dict(state["optimizer"])
-        return int(state["step"])
-    except (OSError, EOFError, KeyError, RuntimeError, ValueError, UnpicklingError) as error:
+        parts = {name: state[name] for name in ("model", "averaged", "optimizer")}
+        step, sums = int(state["step"]), dict(state["sums"])
+    except (OSError, EOFError, KeyError, TypeError, RuntimeError, ValueError) as error:
         raise VimaError(
-            "BAD_CHECKPOINT", f"{path}: {error}; valid: a checkpoint of this network"
+            "BAD_CHECKPOINT", f"{path} is damaged, or no checkpoint of a run; {remedy}"
         ) from error
-
-
-def draw_curves(folder: Path) -> Path:
-    """``folder``'s losses by step as a picture; its path.
-
-    Raises VimaError (NO_MATPLOTLIB, NO_PROGRESS).
-    """
+    except UnpicklingError as error:
+        raise VimaError(
+            "BAD_CHECKPOINT", f"{path} is not a checkpoint of a run; {remedy}"
+        ) from error
     try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise VimaError(
-            "NO_MATPLOTLIB", "curves need matplotlib: requirements/torchvision.txt"
-        ) from error
-    path = folder / PROGRESS
-    lines = path.read_text().splitlines() if path.exists() else []
-    if not lines:
-        raise VimaError("NO_PROGRESS", f"{path} has no line yet")
-    records = {record["step"]: record for record in map(json.loads, lines)}  # the latest of each
-    steps = sorted(records)
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.subplots()
-    for name in records[steps[-1]]["losses"]:
-        axes.plot(steps, [records[step]["losses"].get(name) for step in steps], label=name)
-    axes.set(xlabel="step", ylabel="loss", yscale="log")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(folder / CURVES, dpi=110)
-    return folder / CURVES
+        model.load_state_dict(parts["model"])
+        averaged.load_state_dict(parts["averaged"])
+        if optimizer is not None:
+            optimizer.load_state_dict(parts["optimizer"])
+    except (KeyError, TypeError, RuntimeError, ValueError) as error:
+        raise VimaError("BAD_CHECKPOINT", f"{path} is another network's; {remedy}") from error
+    return step, sums
+
+
+# --- files
+
+
+def write_durably(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Write ``path`` by ``write``: on the disk when this returns, or as it was before.
+
+    Raises VimaError (CANNOT_WRITE), such as for a full disk.
+    """
+    temporary = path.with_name(f"{path.name}.part")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the new name
+        finally:
+            os.close(folder)
+    except (OSError, RuntimeError) as error:  # the latter from torch.save
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: Exception) -> VimaError:
+    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    return VimaError("CANNOT_WRITE", f"{path}: {reason}; valid: a writable folder with room")

@@ -17,7 +17,7 @@ from vima_ros.specs import AssetKind, EncodedPrompt, Observation, PromptImage, V
 
 @pytest.fixture(scope="module")
 def policy():
-    return load_policy(None)
+    return load_policy("random")
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_sessions_share_weights_and_nothing_else(policy):
 
 def test_batches_that_are_none(policy):
     rng = np.random.default_rng(3)
-    one, other, stranger = policy.session(), policy.session(), load_policy(None)
+    one, other, stranger = policy.session(), policy.session(), load_policy("random")
     for session in (one, stranger):
         session.reset(prompt(rng, (1, 1)))
     seen = observation(rng, 1, 1)

@@ -126,7 +126,7 @@ def test_agreement_is_none_with_itself_and_grows_with_rounding(results, tmp_path
 
 @pytest.mark.parametrize("step", [1, 2, STEPS])
 def test_full_recompute_decides_the_same(step):
-    policy = load_policy(None)
+    policy = load_policy("random")
     episode = Episode(policy, np.random.default_rng(5))
     full = FullRecompute(policy.network, episode, step, policy._now)
     timings, logits = full.decide()
@@ -138,7 +138,7 @@ def test_full_recompute_decides_the_same(step):
 
 def test_full_recompute_encodes_every_slot(monkeypatch):
     """Padded slots and equal crops as well, as the published code does."""
-    policy = load_policy(None)
+    policy = load_policy("random")
     episode = Episode(policy, np.random.default_rng(6))
     hidden = measures.random_observation(np.random.default_rng(7), 2, OBJECTS)
     episode.observations[0] = hidden

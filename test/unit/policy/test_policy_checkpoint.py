@@ -181,7 +181,7 @@ def test_random_weights_are_always_the_same():
 
 
 def test_the_policy_without_a_checkpoint():
-    policy = load_policy(None)
+    policy = load_policy("random")
     assert not policy.trained
     assert policy.description["checkpoint"] is None
     assert policy.network.config.vocabulary == PromptTokenizer().vocab_size
@@ -342,7 +342,7 @@ def test_a_config_that_cannot_be_with_the_file(config):
 
 @pytest.mark.parametrize("config", [{"colour": 3}, {"vit_heads": 5}, {"embed_dim": -64}])
 def test_a_bad_config_for_random_weights(config):
-    refused(None, "BAD_CONFIG", next(iter(config)), config=config)
+    refused("random", "BAD_CONFIG", next(iter(config)), config=config)
 
 
 def test_a_dtype_that_is_not_offered():
@@ -353,13 +353,13 @@ def test_a_dtype_that_is_not_offered():
 
 @pytest.mark.parametrize("device", ["abacus", "cuda:99", "meta"])
 def test_a_device_that_is_not_there(device):
-    refused(None, "BAD_DEVICE", device, config=None, device=device)
+    refused("random", "BAD_DEVICE", device, config=None, device=device)
 
 
 def test_a_tokenizer_with_more_words_than_the_table():
     own = Path(sys.modules[PromptTokenizer.__module__].__file__).with_name("tokenizer.json")
     refused(goldens.checkpoint(), "BAD_TOKENIZER", "400", tokenizer=own)
-    assert load_policy(None, tokenizer=own).tokenizer == str(own)
+    assert load_policy("random", tokenizer=own).tokenizer == str(own)
 
 
 def test_importing_the_package_loads_neither_torch_nor_transformers():
@@ -379,5 +379,5 @@ def test_importing_the_package_loads_neither_torch_nor_transformers():
 
 @pytest.mark.parametrize("config", [{"t5_buckets": 3}, {"t5_buckets": 1}, {"t5_max_distance": 8}])
 def test_relative_positions_that_t5_cannot_count(config):
-    refused(None, "BAD_CONFIG", "t5_max_distance", config=config)
-    load_policy(None, config={"t5_buckets": 4, "t5_max_distance": 2})
+    refused("random", "BAD_CONFIG", "t5_max_distance", config=config)
+    load_policy("random", config={"t5_buckets": 4, "t5_max_distance": 2})

@@ -21,13 +21,13 @@ TOLERANCE = {"float32": 1e-5, "bfloat16": 0.05, "int8": 0.15}
 
 @pytest.fixture(scope="module")
 def plain():
-    return random_network({"vocabulary": load_policy(None).network.config.vocabulary})
+    return random_network({"vocabulary": load_policy("random").network.config.vocabulary})
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_close_to_the_plain_network(plain, dtype):
     rng = np.random.default_rng(0)
-    policy = load_policy(None, dtype=dtype)
+    policy = load_policy("random", dtype=dtype)
     words = prompt(rng, (1, 2), (2, 2))
     seen = [observation(rng, 3, 4), observation(rng, 4, 2)]
     decisions = play(policy, words, seen)
@@ -45,15 +45,15 @@ def test_close_to_the_plain_network(plain, dtype):
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_the_description_tells(dtype):
-    told = load_policy(None, dtype=dtype).description
+    told = load_policy("random", dtype=dtype).description
     assert told["dtype"] == dtype
     assert told["kernels"]
-    assert told["parameters"] == load_policy(None).description["parameters"]
+    assert told["parameters"] == load_policy("random").description["parameters"]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 def test_no_plain_layer_is_left(dtype):
-    network = load_policy(None, dtype=dtype).network
+    network = load_policy("random", dtype=dtype).network
     assert not [name for name, part in network.named_modules() if type(part) is nn.Linear]
 
 
@@ -73,9 +73,9 @@ def test_each_plain_layer_is_freed_at_once(dtype):
 def test_without_onednn_the_plain_layers_decide(monkeypatch):
     rng = np.random.default_rng(1)
     words, seen = prompt(rng, (1, 1)), observation(rng, 2, 2)
-    packed = load_policy(None)
+    packed = load_policy("random")
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    policy = load_policy(None)
+    policy = load_policy("random")
     assert policy.description["kernels"] != packed.description["kernels"]
     want, got = play(packed, words, [seen])[0], play(policy, words, [seen])[0]
     np.testing.assert_array_equal(got.action.bins, want.action.bins)
@@ -84,7 +84,7 @@ def test_without_onednn_the_plain_layers_decide(monkeypatch):
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_what_decides_does_not_pretend_to_train(dtype):
     rng = np.random.default_rng(2)
-    network = load_policy(None, dtype=dtype).network
+    network = load_policy("random", dtype=dtype).network
     kind = network.word_table.weight.dtype
     logits = network(
         collate_prompts([prompt(rng, (1, 1))]),

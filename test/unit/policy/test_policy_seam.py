@@ -36,7 +36,7 @@ from vima_ros.specs import (
 
 @pytest.fixture(scope="module")
 def policy():
-    return load_policy(None)
+    return load_policy("random")
 
 
 @settings(max_examples=40, derandomize=True)
@@ -244,7 +244,7 @@ def test_timings_add_up(policy):
 
 def test_infer_needs_a_prompt():
     rng = np.random.default_rng(10)
-    policy = load_policy(None)
+    policy = load_policy("random")
     with pytest.raises(VimaError) as error:
         policy.infer(observation(rng, 1, 1))
     assert error.value.code == "NO_PROMPT"
@@ -291,7 +291,8 @@ def test_the_longest_history(policy):
 def test_how_far_the_prompt_encoder_tells_places_apart():
     words = EncodedPrompt((*range(100), 1))
     near, far = (
-        load_policy(None, config={"t5_max_distance": distance}).network for distance in (32, 128)
+        load_policy("random", config={"t5_max_distance": distance}).network
+        for distance in (32, 128)
     )
     batch = collate_prompts([words])
     with torch.inference_mode():

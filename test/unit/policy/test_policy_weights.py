@@ -207,7 +207,7 @@ def test_other_forms_have_a_card_too(tmp_path, network):
     save_checkpoint(network, tmp_path / "tiny.ckpt")
     card = load_policy(tmp_path / "tiny.ckpt").description["card"]
     assert card == {**describe(network), "source": None}
-    untrained = load_policy(None)
+    untrained = load_policy("random")
     assert untrained.description["card"]["parameters"] == untrained.description["parameters"]
 
 
@@ -266,7 +266,7 @@ def test_whoever_may_read_the_text_may_read_the_tensors(path):
 def test_a_policys_weights_are_not_saved(tmp_path):
     """They are packed for a CPU's kernels; what ``load_network`` gives can be saved."""
     with pytest.raises(VimaError, match=r"weight is missing.*more"):
-        save_weights(load_policy(None).network, tmp_path / "tiny.safetensors", {})
+        save_weights(load_policy("random").network, tmp_path / "tiny.safetensors", {})
     assert not list(tmp_path.iterdir())
 
 

@@ -18,7 +18,7 @@ from vima_ros.training.detector_export import export_detector, save_weights
 from vima_ros.training.detector_pictures import Source, read_source
 from vima_ros.training.detector_start import start_from
 from vima_ros.training.detector_training import DetectorRecipe, load_averaged, train_detector
-from vima_ros.training.runs import draw_curves, note_progress, start_run
+from vima_ros.training.progress import Schedule
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def source(tmp_path_factory):
 
 def train(source, folder, **recipe):
     recipe = DetectorRecipe(**{"batch": 2, "warmup": 5, **recipe})
-    return list(train_detector([source], recipe, folder, report_every=1))
+    return list(train_detector([source], recipe, folder, Schedule(report_every=1)))
 
 
 def test_it_learns(source, tmp_path):
@@ -43,18 +43,24 @@ def test_it_learns(source, tmp_path):
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(source, tmp_path):
     at_once = train(source, tmp_path / "a", steps=4)
-    recipe = DetectorRecipe(batch=2, warmup=5, steps=4, save_every=2)
-    first = train_detector([source], recipe, tmp_path / "b", report_every=1)
-    for progress in first:
-        if progress.step == 3:
-            break  # killed in the middle of step 3: the checkpoint is step 2's
-    first.close()
-    again = list(train_detector([source], recipe, tmp_path / "b", report_every=1))
+    recipe, log = DetectorRecipe(batch=2, warmup=5, steps=4), []
+    asked = iter([False, True])
+    schedule = Schedule(report_every=1, stop=lambda: next(asked), log=log.append)
+    list(train_detector([source], recipe, tmp_path / "b", schedule))
+    assert "step 2 of 4" in log[-1]
+    again = list(train_detector([source], recipe, tmp_path / "b", Schedule(report_every=1)))
     assert [p.step for p in again] == [3, 4]
     assert [p.losses for p in again] == [p.losses for p in at_once[2:]]
     one, other = load_averaged(tmp_path / "a")[0], load_averaged(tmp_path / "b")[0]
     for name, value in one.state_dict().items():
         assert torch.equal(value, other.state_dict()[name]), name
+
+
+def test_accuracy_is_measured_on_pictures_kept_for_validation(source, tmp_path):
+    assert source.validation
+    assert not {p.frame_png for p in source.scenes} & {p.frame_png for p in source.validation}
+    progress = train(source, tmp_path, steps=1)[-1]
+    assert set(progress.training) == set(progress.validation) == {"recall", "precision"}
 
 
 def test_what_cannot_be_trained_is_refused(source, tmp_path):
@@ -124,23 +130,6 @@ def test_gradients_reach_every_weight(source):
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
 
-def test_a_run_keeps_its_configuration_and_refuses_another(tmp_path):
-    start_run(tmp_path, {"steps": 3})
-    start_run(tmp_path, {"steps": 3})
-    facts = json.loads((tmp_path / "run.json").read_text())
-    assert facts["configuration"] == {"steps": 3}
-    assert facts["revision"]
-    with pytest.raises(VimaError, match="steps"):
-        start_run(tmp_path, {"steps": 4})
-
-
-def test_curves_are_drawn(tmp_path):
-    pytest.importorskip("matplotlib")
-    for step in (1, 2, 3):
-        note_progress(tmp_path, {"step": step, "losses": {"loss_mask": 1 / step}})
-    assert draw_curves(tmp_path).read_bytes().startswith(b"\x89PNG")
-
-
 def normalized_somehow(model):
     """Give each batch normalization statistics and scales of its own, as training would."""
     for module in model.modules():
@@ -167,7 +156,8 @@ def test_training_goes_on_from_an_exported_detector(exported):
     model, path = exported
     frames = torch.randint(0, 256, (2, 128, 256, 3), dtype=torch.uint8)
     other = MaskRcnn()
-    start_from(other, path, frames)
+    # Of equal tensors, which biases of 0 are, the export keeps one.
+    assert all(name.endswith(".bias") for name in start_from(other, path, frames).anew)
     pictures = (frames.permute(0, 3, 1, 2).float() - 100.0) / 70.0
     seen = []
     for network in (model, other.eval()):
@@ -187,7 +177,8 @@ def test_a_layer_that_the_file_lacks_changes_next_to_nothing(exported):
     _, path = exported
     frames = torch.randint(0, 256, (2, 128, 256, 3), dtype=torch.uint8)
     longer = MaskRcnn(replace(MaskRcnnConfig(), mask_dilations=(1, 1, 2, 4, 8, 1)))
-    start_from(longer, path, frames)
+    weights = start_from(longer, path, frames)
+    assert [name for name in weights.anew if "mask_head.5" in name]
     new = longer.roi_heads.mask_head[5]
     features = torch.rand(1, 48, 24, 24)
     with torch.no_grad():

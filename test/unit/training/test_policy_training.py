@@ -32,6 +32,7 @@ from vima_ros.training.policy_training import (
     new_network,
     train_policy,
 )
+from vima_ros.training.progress import Schedule
 from vima_ros.training.reading import read_demonstrations
 
 TASKS = ("rearrange_then_restore", "scene_understanding", "sweep_without_exceeding")
@@ -238,18 +239,32 @@ def recipe(**values):
     )
 
 
-def test_it_learns_and_resumes_as_if_never_stopped(episodes, config, tmp_path):
-    whole = list(
-        train_policy(episodes, [], config, recipe(steps=30), tmp_path / "a", report_every=5)
+def trained(episodes, config, folder, **schedule):
+    schedule = Schedule(report_every=5, **schedule)
+    return list(
+        train_policy(episodes[1:], episodes[:1], config, recipe(steps=30), folder, schedule)
     )
+
+
+def test_it_learns_and_resumes_as_if_never_stopped(episodes, config, tmp_path):
+    whole = trained(episodes, config, tmp_path / "a")
     assert whole[-1].losses["pose0_position"] < 0.93 * whole[0].losses["pose0_position"]
     assert set(whole[0].losses) >= {*HEADS, "where", "goal", "who", "match", "choose"}
-    halves = recipe(steps=30, save_every=10)
-    for progress in train_policy(episodes, [], config, halves, tmp_path / "b", report_every=5):
-        if progress.step == 15:
-            break
-    resumed = list(train_policy(episodes, [], config, halves, tmp_path / "b", report_every=5))
-    assert resumed[-1].losses == pytest.approx(whole[-1].losses, rel=1e-3)
+    assert set(whole[-1].validation_losses) == {*HEADS}
+    assert whole[-1].training.keys() >= {"pose0", "pose1", "rotation", "all"}
+    log, asked = [], iter([False] * 11 + [True])
+    halves = trained(episodes, config, tmp_path / "b", stop=lambda: next(asked), log=log.append)
+    assert [p.step for p in halves] == [5, 10]
+    assert "begins at step 0" in log[0]
+    assert "step 12 of 30" in log[-1]
+    log.clear()
+    halves += trained(episodes, config, tmp_path / "b", log=log.append)
+    assert log == ["resumed at step 12 of 30"]
+    assert [replace(p, episodes_per_s=0) for p in halves] == [
+        replace(p, episodes_per_s=0) for p in whole
+    ]
+    one, other = (load_averaged(tmp_path / name, config)[0] for name in "ab")
+    assert all(torch.equal(a, b) for a, b in both(one, other))
 
 
 def test_what_was_trained_is_a_policy_that_loads(episodes, config, tmp_path):
@@ -392,11 +407,20 @@ def destination(origin, pick, place, numbers):
 
 def test_a_network_takes_over_what_fits(config):
     trained = new_network(config)
-    network, anew = taken_over(config, trained)
-    assert not anew
+    network, weights = taken_over(config, trained)
+    assert (weights.taken, weights.anew) == (len(trained.state_dict()), {})
     assert all(torch.equal(a, b) for a, b in both(network, trained))
-    finer, anew = taken_over(replace(config, vit_patch=8), trained)
-    assert anew == ["object_encoder.vit.pos_embed", "object_encoder.vit.conv1.weight"]
+    finer, weights = taken_over(replace(config, vit_patch=8), trained)
+    assert weights.anew == {
+        "object_encoder.vit.pos_embed": "5 x 48 in the file, 17 x 48 here",
+        "object_encoder.vit.conv1.weight": "48 x 3 x 16 x 16 in the file, 48 x 3 x 8 x 8 here",
+    }
+    assert "5 x 48 in the file" in weights.describe("FILE")
+    weights = taken_over(replace(config, xf_n_layers=1), trained)[1]
+    assert not weights.anew
+    assert any(".h.1." in name for name in weights.unused)
+    weights = taken_over(replace(config, xf_n_layers=3), trained)[1]
+    assert set(weights.anew.values()) == {"not in the file"}
     assert torch.equal(finer.word_table.weight, trained.word_table.weight)
 
 

@@ -1,0 +1,203 @@
+"""What `train_policy` and `train_detector` share: options, recipes, interrupts, curves."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+from vima_ros.errors import VimaError
+from vima_ros.nodes.parameters import config_path
+from vima_ros.program import handled_signals
+
+DEFAULT_RECIPE = "small"
+CHECKPOINT_MINUTES = 3.0
+OVERRIDES = {"steps": "steps", "batch": "batch", "rate": "learning_rate", "seed": "seed"}
+
+
+def user_path(text: str) -> Path:
+    """A path that a person gave, with ~ expanded."""
+    return Path(text).expanduser()
+
+
+def add_run_options(parser: argparse.ArgumentParser, kind: str, printing: bool) -> None:
+    """Options of a run. ``kind``: of its recipes. ``printing``: --print-config is given."""
+    parser.add_argument(
+        "--out",
+        type=user_path,
+        required=not printing,
+        metavar="DIR",
+        help="folder of the run; the same command again resumes it from its checkpoint",
+    )
+    parser.add_argument(
+        "--config",
+        default=DEFAULT_RECIPE,
+        metavar="FILE",
+        help=f"a recipe: a YAML file anywhere, or the name of a bundled one: "
+        f"{', '.join(bundled_recipes(kind))}",
+    )
+    parser.add_argument(
+        "--print-config",
+        action="store_true",
+        help="print the recipe, with every setting explained, as a file for --config; then end",
+    )
+    parser.add_argument("--steps", type=int, help="instead of the recipe's: to train for in all")
+    parser.add_argument("--batch", type=int, help="instead of the recipe's")
+    parser.add_argument(
+        "--rate", type=float, help="instead of the recipe's: highest learning rate"
+    )
+    parser.add_argument("--seed", type=int, help="instead of the recipe's")
+    parser.add_argument(
+        "--checkpoint-every",
+        type=_minutes,
+        default=CHECKPOINT_MINUTES,
+        metavar="MINUTES",
+        help="how often a checkpoint is written: what is lost at most, and a step, if the "
+        "program is killed (SIGKILL, power). Ctrl-C and SIGTERM write one after the present step "
+        "and lose nothing; a second one ends at once",
+    )
+
+
+def _minutes(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text}; valid: minutes above 0")
+    return value
+
+
+def bundled_recipes(kind: str) -> list[str]:
+    """Names of the recipes config/training/KIND_NAME.yaml."""
+    paths = config_path("training").glob(f"{kind}_*.yaml")
+    return sorted(path.stem.removeprefix(f"{kind}_") for path in paths)
+
+
+def find_recipe(kind: str, given: str) -> Path:
+    """The file of a bundled recipe's name, or ``given`` as a path. Raises VimaError."""
+    if given in bundled_recipes(kind):
+        return config_path(f"training/{kind}_{given}.yaml")
+    path = user_path(given)
+    if not path.is_file():
+        raise VimaError(
+            "BAD_CONFIG",
+            f"--config {given}: no such file; valid: a YAML file, or one of "
+            f"{', '.join(bundled_recipes(kind))}",
+        )
+    return path
+
+
+def with_overrides(recipe: Any, options: argparse.Namespace) -> Any:
+    """``recipe`` with what the command line gives instead. Raises VimaError (BAD_CONFIG)."""
+    given = {field: getattr(options, name) for name, field in OVERRIDES.items()}
+    return replace(recipe, **{name: value for name, value in given.items() if value is not None})
+
+
+class StopRequest:
+    """In a ``with`` block the first signal is only noted; a second one ends the process at once.
+
+    Calling it returns whether there was one; ``number`` is the signal's.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __call__(self) -> bool:
+        """Whether there was a signal."""
+        return bool(self.number)
+
+    def __enter__(self) -> StopRequest:
+        self._before = {n: signal.signal(n, self._note) for n in handled_signals()}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.number:
+            os._exit(128 + number)
+        self.number = number
+
+
+class CurveDrawer:
+    """Draws a run's curves once in a while; ``say`` is called with why it cannot, once."""
+
+    def __init__(self, folder: Path, period: float, say: Callable[[str], None]) -> None:
+        self._folder, self._period, self._say = folder, period, say
+        self._drawn = time.monotonic()
+        self._complained = False
+
+    def draw(self, now: bool = False) -> None:
+        """Draw where ``now``, or the last time is longer ago than the period [s]."""
+        from vima_ros.training.curves import draw_curves
+
+        if not now and time.monotonic() - self._drawn < self._period:
+            return
+        self._drawn = time.monotonic()
+        try:
+            draw_curves(self._folder)
+        except VimaError as error:
+            if error.code != "NO_PROGRESS" and not self._complained:
+                self._say(f"{error.code}: {error}")
+                self._complained = True
+
+
+def describe_progress(progress: Any, steps: int, per_step: int, rate: float, unit: str) -> str:
+    """A line: step, losses, accuracies of training and validation, rate and time left."""
+    losses = ", ".join(f"{name} {value:.3g}" for name, value in progress.losses.items())
+    shares = ", ".join(
+        f"{name} {_percent(progress.training.get(name))}/{_percent(share)}"
+        for name, share in (progress.validation or progress.training).items()
+    )
+    left = (steps - progress.step) * per_step / max(rate, 1e-9)
+    return (
+        f"step {progress.step} of {steps}; losses: {losses}; accuracy [%], training/validation: "
+        f"{shares}; {rate:.3g} {unit}/s, {_duration(left)} left"
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.0f}"
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+
+def run_training(name: str, folder: Path, minutes: float, train: Callable[[Any], Any]) -> None:
+    """Go through ``train(schedule)``, which yields lines to print, until it ends.
+
+    Exits with 128 + its number after a signal, when the run has its checkpoint.
+    """
+    from vima_ros.training.progress import Schedule
+
+    say = sayer(name)
+    curves = CurveDrawer(folder, 60 * minutes, say)
+    with StopRequest() as stop:
+        schedule = Schedule(checkpoint_period=60 * minutes, stop=stop, log=say)
+        for line in train(schedule):
+            say(line)
+            curves.draw()
+    curves.draw(now=True)
+    if stop():
+        raise SystemExit(128 + stop.number)
+
+
+def sayer(name: str) -> Callable[[str], None]:
+    """Print lines of the program ``name`` on the standard error."""
+    return lambda text: print(f"{name}: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,122 @@
+"""Recipes: what is wrong with a file is named with its line and with what is valid."""
+
+import dataclasses
+
+import pytest
+
+from vima_ros.errors import VimaError
+from vima_ros.policy.config import VimaConfig
+from vima_ros.training.detector_recipe import DetectorRecipe
+from vima_ros.training.policy_batches import Spoiling
+from vima_ros.training.policy_recipe import PolicyRecipe
+from vima_ros.training.recipes import read_recipe, to_yaml
+
+SECTIONS = {"network": VimaConfig, "recipe": PolicyRecipe}
+
+
+def read(tmp_path, text):
+    path = tmp_path / "own.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_recipe(path, SECTIONS, {"network": {"vocabulary": 77}})
+
+
+def test_numbers_are_read_as_a_person_means_them(tmp_path):
+    text = "network:\n  embed_dim: 48\n  sattn_n_heads: 4\n  xattn_n_heads: 4\nrecipe:\n"
+    text += "  learning_rate: 1e-4\n  weight_decay: 1\n  clip: 1.5e0\n  spoiling: {missed: 0}\n"
+    got = read(tmp_path, "\ufeff" + text.replace("\n", "\r\n"))
+    assert got["recipe"] == PolicyRecipe(
+        learning_rate=1e-4, weight_decay=1, clip=1.5, spoiling=Spoiling(missed=0)
+    )
+    assert (got["network"].embed_dim, got["network"].vocabulary) == (48, 77)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ("learning_rat: 1", ("line 3", "learning_rat;", "nearest: learning_rate")),
+        ("qqqq: 1", ("qqqq", "valid: steps, batch")),
+        ("learning_rate: fast", ("line 3", "'fast'", "a number above 0")),
+        ("learning_rate: '1e-4'", ("'1e-4'", "a number")),
+        ("learning_rate: 0", ("is 0", "above 0")),
+        ("learning_rate: -1e-3", ("-0.001", "above 0")),
+        ("learning_rate: .nan", ("nan", "above 0")),
+        ("learning_rate: .inf", ("inf", "above 0")),
+        ("learning_rate:", ("no value", "above 0")),
+        ("learning_rate: [1]", ("[1]", "a number")),
+        ("batch: 2.5", ("2.5", "a whole number from 1 on")),
+        ("batch: true", ("True", "a whole number")),
+        ("batch: 0", ("is 0", "from 1 on")),
+        ("batch: 8\n  batch: 9", ("line 4", "line 3 already")),
+        ("batch: 2\n  parts: 3", ("parts is 3", "at most batch")),
+        ("scatter: 1.5", ("1.5", "from 0 to 1")),
+        ("emphasis: {rotat: 4}", ("'rotat'", "nearest: rotate", "visual_manipulation")),
+        ("emphasis: {rotate: much}", ("rotate is 'much'", "from 0 on")),
+        ("emphasis: {rotate: -1}", ("rotate is -1", "from 0 on")),
+        ("emphasis: [rotate]", ("['rotate']", "TASK: NUMBER")),
+        ("emphasis: {rotate: 1, rotate: 2}", ("rotate stands twice",)),
+        ("spoiling: {mised: 0.1}", ("mised", "nearest: missed")),
+        ("spoiling: {missed: 2}", ("recipe.spoiling.missed is 2", "0 to 1")),
+        ("spoiling: 3", ("spoiling is not a mapping",)),
+        ("save_every: 500", ("save_every", "valid: steps")),
+        ("batch: 0\n  clip: no", ("line 3", "line 4", "clip is False")),
+    ],
+)
+def test_a_wrong_setting_is_refused(recipe, words, tmp_path):
+    with pytest.raises(VimaError) as caught:
+        read(tmp_path, f"network: {{}}\nrecipe:\n  {recipe}\n")
+    assert caught.value.code == "BAD_CONFIG"
+    message = str(caught.value)
+    assert "own.yaml" in message
+    assert [word for word in words if word not in message] == []
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ("is empty", "network:")),
+        ("# nothing\n", ("is empty", "network:")),
+        ("- 1\n", ("not one mapping", "network:")),
+        ("just words\n", ("not one mapping", "network:")),
+        ("a: 1\n---\nb: 2\n", ("not one mapping",)),
+        ("network: {}\nrecipe: {\n", ("line 3", "not YAML")),
+        ("network:\n\tembed_dim: 3\n", ("line 2", "tabs")),
+        (b"\xff\xfe\x00\x01\x80", ("not readable as text",)),
+        ("network: {}\n", ("lacks recipe:",)),
+        ("recipe: {}\n", ("lacks network:",)),
+        ("network: {}\nrecipes: {}\n", ("recipes", "nearest: recipe")),
+        ("network: {embed_dim: 50}\nrecipe: {}\n", ("line 1", "sattn_n_heads", "divisor of 50")),
+        ("network: {embed_dims: 50}\nrecipe: {}\n", ("nearest: embed_dim",)),
+        ("network: {embed_dim: -8}\nrecipe: {}\n", ("-8", "from 1 on")),
+        ("network:\nrecipe: {}\n", ("network is not a mapping",)),
+        ("network: {}\nrecipe: {}\nrecipe: {}\n", ("line 3", "line 2 already")),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_refused(text, words, tmp_path):
+    with pytest.raises(VimaError) as caught:
+        read(tmp_path, text)
+    assert caught.value.code == "BAD_CONFIG"
+    assert [word for word in words if word not in str(caught.value)] == []
+
+
+def test_what_is_printed_is_read_again_and_explains_every_setting(tmp_path):
+    values = {
+        "network": VimaConfig(vit_patch=8),
+        "recipe": PolicyRecipe(learning_rate=1.23456789e-7, emphasis={"rotate": 1.25, "twist": 2}),
+    }
+    text = to_yaml(**values)
+    assert read(tmp_path, text) == values
+    for kind in (VimaConfig, PolicyRecipe, Spoiling, DetectorRecipe):
+        for field in dataclasses.fields(kind):
+            assert len(field.metadata["description"]) > 8, field.name
+    for line in text.splitlines():
+        assert line.endswith(":") or ": " in line or line.strip().startswith("# ")
+
+
+def test_settings_given_in_code_are_checked_too():
+    with pytest.raises(VimaError, match="batch is 0"):
+        PolicyRecipe(batch=0)
+    with pytest.raises(VimaError, match="rotat"):
+        PolicyRecipe(emphasis={"rotat": 1})
+    with pytest.raises(VimaError, match="learning_rate is 'fast'"):
+        DetectorRecipe(learning_rate="fast")
