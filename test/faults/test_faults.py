@@ -27,8 +27,8 @@ Result = ExecutePrompt.Result
     [
         ("frozen", PerceptionStatus.FROZEN),
         ("swapped", PerceptionStatus.WRONG_CAMERA),
-        ("one dead", PerceptionStatus.UNMATCHED_VIEWS),
-        ("dark", PerceptionStatus.UNMATCHED_VIEWS),
+        ("one dead", PerceptionStatus.NO_FRAMES),
+        ("dark", PerceptionStatus.NO_FRAMES),
         ("out of step", PerceptionStatus.UNMATCHED_VIEWS),
         ("an hour behind", PerceptionStatus.STALE),
         ("an hour ahead", PerceptionStatus.STALE),

@@ -87,10 +87,10 @@ class Cameras:
 
         self.client.wait_until(are_seen, "perception to see the cameras")
 
-    def show(self, front, top, skew=0, masks=None):
-        """Publish a pair, ``skew`` ns apart; its stamp."""
+    def show(self, front, top, skew=0, masks=None, stamps=None):
+        """Publish a pair, ``skew`` ns apart, or with ``stamps`` [ns] by view; its stamp."""
         self.clock += 100 * MILLISECOND
-        stamps = {"front": self.clock, "top": self.clock + skew}
+        stamps = stamps or {"front": self.clock, "top": self.clock + skew}
         masks = masks or {view: images.encode(table_ids(), "mono16") for view in stamps}
         for view, picture in (("front", front), ("top", top)):
             send = [(self.publishers[view], picture)]

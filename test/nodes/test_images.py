@@ -28,6 +28,22 @@ def test_colour_comes_out_as_rgb_whatever_the_order(encoding, code):
     assert (decode_colour(encode(pixels, encoding)) == RGB).all()
 
 
+@pytest.mark.parametrize(("encoding", "order"), [("rgba8", [0, 1, 2]), ("bgra8", [2, 1, 0])])
+def test_transparent_pixels_are_white(encoding, order):
+    pixels = np.dstack([RGB[..., order], np.full(RGB.shape[:2], 255, np.uint8)])
+    pixels[:, :4, 3], pixels[:3, 4:, 3] = 0, 128
+    decoded = decode_colour(encode(pixels, encoding))
+    assert (decoded[:, :4] == 255).all()
+    assert (decoded[3:, 4:] == RGB[3:, 4:]).all()
+    assert (decoded[:3, 4:] == [132, 157, 237]).all()
+
+
+def test_an_alpha_that_is_nowhere_set_is_refused_naming_a_remedy():
+    with pytest.raises(VimaError, match="encoding without alpha") as caught:
+        decode_colour(encode(np.zeros((4, 4, 4), np.uint8), "bgra8"))
+    assert caught.value.code == "BAD_IMAGE"
+
+
 def test_grey_comes_out_as_three_equal_channels():
     grey = cv2.cvtColor(RGB, cv2.COLOR_RGB2GRAY)
     assert (decode_colour(encode(grey, "mono8")) == grey[..., None]).all()

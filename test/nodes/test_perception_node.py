@@ -35,7 +35,8 @@ def scene_of(perception):
 
 @pytest.fixture(scope="module")
 def perception(tmp_path_factory):
-    with Perception(tmp_path_factory.mktemp("logs"), "/eyes") as running:
+    # What these cameras show has no noise: the limit for those that have does not count.
+    with Perception(tmp_path_factory.mktemp("logs"), "/eyes", frozen_after=0.3) as running:
         yield running
         running.nodes.check_alive()
 
@@ -47,12 +48,26 @@ def cameras(perception):
     return playing
 
 
-def test_views_too_far_apart_are_no_pair(cameras):
+def wait_for_code(cameras, code, **shown) -> PerceptionStatus:
+    """The first status of ``code`` while pairs are shown as ``Cameras.show`` takes them."""
     before = cameras.statuses.count
+
+    def has_come():
+        cameras.show(image(width=256, height=128), image(width=256, height=128), **shown)
+        return any(m.code == code for m in cameras.statuses.messages[before:])
+
+    cameras.client.wait_until(has_come, code)
+    return next(m for m in cameras.statuses.messages[before:] if m.code == code)
+
+
+def test_what_rests_before_cameras_without_noise_is_not_frozen(cameras):
+    codes = {cameras.status_of(image(), image()).code for _ in range(10)}  # 0.1 s apart
+    assert codes == {PerceptionStatus.OK}
+
+
+def test_views_too_far_apart_are_no_pair(cameras):
     late = cameras.show(image(), image(), skew=30 * MILLISECOND)
-    status = cameras.statuses.wait(
-        lambda m: m.code == PerceptionStatus.UNMATCHED_VIEWS, 15, "UNMATCHED_VIEWS", before
-    )
+    status = wait_for_code(cameras, PerceptionStatus.UNMATCHED_VIEWS, skew=30 * MILLISECOND)
     assert "0.02 s" in status.message
     # Frames of one topic arrive in order: once a later pair is through, the first never will be.
     good = cameras.show(image(), image())
@@ -65,11 +80,21 @@ def test_a_scene_that_cameras_no_longer_show_is_not_handed_out(cameras, percepti
     assert scene_of(perception).success
     silent = cameras.statuses.count
     told = cameras.statuses.wait(
-        lambda m: m.code == PerceptionStatus.UNMATCHED_VIEWS, 15, "UNMATCHED_VIEWS", silent
+        lambda m: m.code == PerceptionStatus.NO_FRAMES, 15, "NO_FRAMES", silent
     )
+    assert "on /eyes/front/image_raw" in told.message
+    assert "on /eyes/top/image_raw" in told.message
     scene = scene_of(perception)
     assert (scene.success, scene.code) == (False, told.code)
     assert scene.message
+
+
+@pytest.mark.parametrize("stamp", [0, 5 * SECOND], ids=["zero", "frozen"])
+def test_stamps_that_say_nothing_are_reported_by_topic(cameras, stamp):
+    stamps = {"front": cameras.clock, "top": stamp}
+    status = wait_for_code(cameras, PerceptionStatus.BAD_STAMPS, stamps=stamps)
+    assert "on /eyes/top/image_raw" in status.message
+    assert cameras.observation_of(image(), image())
 
 
 def test_an_empty_table_is_a_refusal_with_a_reason(cameras):
@@ -182,6 +207,8 @@ def watched(tmp_path_factory):
 
 @pytest.mark.parametrize("view", ["front", "top"])
 def test_a_frozen_view_is_refused_by_name_until_it_moves_again(watched, view):
+    for _ in range(20):  # so that the noise of both is known
+        assert watched.status_of(noisy(), noisy()).code == PerceptionStatus.OK
     still = noisy()
     codes = []
     for _ in range(8):  # 0.1 s apart
@@ -211,11 +238,7 @@ def test_stale_frames_are_refused(watched, shift, said):
 
 
 def test_one_view_that_lags_is_no_pair_and_named(watched):
-    before = watched.statuses.count
-    watched.show(noisy(), noisy(), skew=-5 * SECOND)
-    status = watched.statuses.wait(
-        lambda m: m.code == PerceptionStatus.UNMATCHED_VIEWS, 15, "UNMATCHED_VIEWS", before
-    )
+    status = wait_for_code(watched, PerceptionStatus.UNMATCHED_VIEWS, skew=-5 * SECOND)
     assert "front/image at" in status.message
     assert "top/image at" in status.message
 
@@ -230,6 +253,9 @@ def camera_info(distortion) -> CameraInfo:
 def test_without_camera_info_nothing_is_undistorted_in_silence(tmp_path):
     with Perception(tmp_path, "/lens", undistort=True) as running:
         playing = Cameras(running.client)
+        playing.statuses.wait(lambda m: m.code == PerceptionStatus.NO_FRAMES, 15, "NO_FRAMES")
+        assert "waiting for the cameras: front view: no frame" in running.nodes.log("perception")
+        assert "[WARN]" not in running.nodes.log("perception"), "they may just be coming up"
         infos = {
             view: running.client.publisher(CameraInfo, f"{view}/camera_info", qos.CAMERA)
             for view in ("front", "top")

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from vima_ros.errors import VimaError
@@ -39,6 +38,7 @@ from vima_ros.perception.calibration.files import (
 from vima_ros.perception.calibration.fit import calibrate
 from vima_ros.perception.calibration.lens import Lens, camera_info_text, read_camera_info
 from vima_ros.perception.calibration.values import Calibration, workspace_corners
+from vima_ros.perception.encoded_images import read_image
 from vima_ros.specs import VIEWS
 
 ORDER = (
@@ -150,14 +150,6 @@ def _check_view(parser: argparse.ArgumentParser, options: argparse.Namespace) ->
         parser.error(f"{options.out} does not end in .yaml")
 
 
-def _read(path: Path) -> np.ndarray:
-    """RGB uint8 (h, w, 3). Raises VimaError (BAD_IMAGE)."""
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
-    if picture is None:
-        raise VimaError("BAD_IMAGE", f"no image in file {path}; valid: a PNG or JPEG file")
-    return np.ascontiguousarray(picture[..., ::-1])
-
-
 def _free(paths: Sequence[Path], force: bool) -> None:
     if there := [path.name for path in paths if path.exists() and not force]:
         raise VimaError("FILE_EXISTS", f"{', '.join(there)} would be overwritten; valid: --force")
@@ -179,7 +171,7 @@ def make_lens(options: argparse.Namespace) -> int:
     """Write the camera_info file and say how good it is."""
     _free([options.out], options.force)
     board = Board(options.square, options.squares, dictionary=options.dictionary)
-    fit = estimate_lens(board, [_read(path) for path in options.images])
+    fit = estimate_lens(board, [read_image(path) for path in options.images])
     text = camera_info_text(fit.lens, fit.size, options.out.stem)
     write_whole(options.out, text.encode())
     for path, error in zip(options.images, fit.per_picture, strict=True):
@@ -196,7 +188,7 @@ def _look(options: argparse.Namespace) -> tuple[list[np.ndarray], Lens | None]:
     info = getattr(options, "camera_info", None)
     is_file = info is not None and Path(info).suffix in (".yaml", ".yml")
     if options.topic is None:
-        pictures = [_read(path) for path in options.image]
+        pictures = [read_image(path) for path in options.image]
         if info is not None and not is_file:
             raise VimaError("BAD_CAMERA_INFO", f"{info!r}; valid with --image: a YAML file")
         told = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,10 @@ from vima_ros.nodes import conversions, images
 from vima_ros.perception.detectors.instances import naming
 from vima_ros.perception.pairing import StampSynchronizer
 from vima_ros.specs import VIEWS
+
+SILENCE = 1.0  # without frames, pairs or a stamp that advances [s]
+START = 5.0  # so long cameras may take to come up before that is worth a warning [s]
+UNPAIRED = ("NO_FRAMES", "BAD_STAMPS", "UNMATCHED_VIEWS")  # codes of a status without a pair
 
 
 def camera_topics(compressed: bool, with_masks: bool) -> dict[str, tuple[type, str]]:
@@ -92,20 +96,30 @@ class CameraNames:
 
 
 class Pairs:
-    """Pairs messages by stamp, and knows what keeps them from being paired."""
+    """Pairs messages by stamp, and knows what keeps them from being paired.
 
-    def __init__(self, keys: Sequence[str], slop: float) -> None:
+    ``topics`` {key: name}, keys as in ``Pair.messages``; ``slop`` [s]. A stamp of 0 is none: what
+    has it is in no pair.
+    """
+
+    def __init__(self, topics: Mapping[str, str], slop: float) -> None:
         self.epoch = 0
-        self._slop = slop
-        self._joined = StampSynchronizer(keys, round(slop * 1e9))
-        self._last_stamp: dict[str, int | None] = dict.fromkeys(keys)
-        self._last_pair = time.monotonic()
+        self._topics, self._slop = dict(topics), slop
+        self._joined = StampSynchronizer(list(topics), round(slop * 1e9))
+        self.begin()
+
+    def begin(self) -> None:
+        """Wait for the first messages, from now on."""
+        self._began = self._last_pair = time.monotonic()
+        self._arrivals: dict[str, Arrivals] = {}
 
     def add(self, key: str, message: Any, now: int) -> Pair | None:
         """Take what came ``now`` [ns, node's clock]; the newest pair if there is one."""
         came = time.monotonic()
         stamp = conversions.stamp_to_ns(message.header.stamp)
-        self._last_stamp[key] = stamp
+        self._arrivals.setdefault(key, Arrivals()).add(stamp, came)
+        if stamp == 0:
+            return None
         found = self._joined.add(key, stamp, (message, came, (now - stamp) / 1e9))
         if found is None:
             return None
@@ -127,15 +141,65 @@ class Pairs:
         self.epoch += 1
         self._joined.clear()
 
-    def why_none(self) -> str:
-        """Why there has been no pair for a second; empty if there has been one."""
-        silent = time.monotonic() - self._last_pair
-        if silent <= 1.0:
-            return ""
-        newest = ", ".join(
-            f"{key} {'never came' if stamp is None else f'at {stamp / 1e9:.3f} s'}"
-            for key, stamp in self._last_stamp.items()
+    def why_none(self) -> VimaError | None:
+        """Why there has been no pair for a second; None if there has been one.
+
+        NO_FRAMES: a topic is silent. BAD_STAMPS: frames come without a stamp, or with one that
+        stands still. UNMATCHED_VIEWS: the stamps of both views are too far apart.
+        """
+        now = time.monotonic()
+        if now - self._last_pair <= SILENCE:
+            return None
+        silent, frozen = {}, {}
+        for key in self._topics:
+            arrivals = self._arrivals.get(key)
+            if arrivals is None or now - arrivals.last > SILENCE:
+                since = self._began if arrivals is None else arrivals.last
+                silent[key] = f"no frame for {now - since:.0f} s"
+            elif arrivals.stamp == 0:
+                frozen[key] = "stamp 0"
+            elif now - arrivals.advanced > SILENCE:
+                frozen[key] = f"stamp stands at {arrivals.stamp / 1e9:.3f} s"
+        if silent:
+            return VimaError("NO_FRAMES", self._list(silent))
+        if frozen:
+            return VimaError(
+                "BAD_STAMPS", f"{self._list(frozen)}; valid: the time of each exposure"
+            )
+        newest = {key: f"at {self._arrivals[key].stamp / 1e9:.3f} s" for key in self._topics}
+        return VimaError(
+            "UNMATCHED_VIEWS",
+            f"no frames within {self._slop:g} s of each other for {now - self._last_pair:.0f} s; "
+            "newest: " + ", ".join(f"{key} {stamp}" for key, stamp in newest.items()),
         )
-        return (
-            f"no frames within {self._slop} s of each other for {silent:.0f} s; newest: {newest}"
+
+    @property
+    def starting(self) -> bool:
+        """Whether some camera may just not have come up yet."""
+        waiting = len(self._arrivals) < len(self._topics)
+        return waiting and time.monotonic() - self._began < START
+
+    def _list(self, said: Mapping[str, str]) -> str:
+        return "; ".join(
+            f"{key.partition('/')[0]} view: {words} on {self._topics[key]}"
+            for key, words in said.items()
         )
+
+
+@dataclass
+class Arrivals:
+    """What came on one topic: the newest ``stamp`` [ns], and when [s, steady clock].
+
+    ``last``: the newest message. ``advanced``: the newest whose stamp was later than the one
+    before it, or the first.
+    """
+
+    stamp: int = -1
+    last: float = 0.0
+    advanced: float = 0.0
+
+    def add(self, stamp: int, came: float) -> None:
+        """Note a message."""
+        if stamp > self.stamp or self.stamp < 0:
+            self.advanced = came
+        self.stamp, self.last = stamp, came

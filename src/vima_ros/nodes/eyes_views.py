@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,19 @@ MAX_MAPS = 4  # picture and mask of the same size need one; a camera may be reco
 class CameraView:
     """Makes a ViewMap when the first picture of a size comes, and again when the lens changes.
 
-    ``undistort``: as ``camera_info`` says; pictures are refused until it has come. It may be told
-    in another thread than pictures are taken in. Raises VimaError (BAD_PARAMETER) for both a
-    region and a calibration.
+    ``undistort``: as ``camera_info`` says; pictures are refused until it has come, unless they are
+    ``rectified`` by the driver. It may be told in another thread than pictures are taken in.
+    ``warning``: of the newest map, empty: none. Raises VimaError (BAD_PARAMETER) for both a region
+    and a calibration.
     """
 
     def __init__(
-        self, region: Sequence[int] | None, calibration: Calibration | None, undistort: bool
+        self,
+        region: Sequence[int] | None,
+        calibration: Calibration | None,
+        undistort: bool,
+        *,
+        rectified: bool = False,
     ) -> None:
         if region is not None and calibration is not None:
             raise VimaError(
@@ -35,7 +41,8 @@ class CameraView:
                 "one of them",
             )
         self._region, self._calibration = region, calibration
-        self._undistort = undistort
+        self._undistort, self._rectified = undistort, rectified
+        self.warning = ""
         self._info: Any = None
         self._maps: dict[Any, ViewMap] = {}
 
@@ -56,13 +63,16 @@ class CameraView:
                 calibration=self._calibration,
                 lens=self._lens(info, size),
             )
+        self.warning = self._maps[key].warning
         return self._maps[key].apply(image, is_mask)
 
     def _lens(self, info: Any, size: tuple[int, int]) -> Lens | None:
         if not self._undistort:
             return None
-        lens = None if info is None else Lens.from_camera_info(info, size)
-        if lens is None:
+        lens = (
+            None if info is None else Lens.from_camera_info(info, size, rectified=self._rectified)
+        )
+        if lens is None and not self._rectified:
             got = "none came" if info is None else "it is uncalibrated (k is zero)"
             raise VimaError(
                 "NO_CAMERA_INFO",
@@ -80,8 +90,41 @@ def _content(info: Any) -> tuple | None:
     return (
         (info.width, info.height, info.binning_x, info.binning_y),
         (roi.x_offset, roi.y_offset, roi.width, roi.height),
-        (info.distortion_model, tuple(info.k), tuple(info.d)),
+        (info.distortion_model, tuple(info.k), tuple(info.d), tuple(getattr(info, "p", ()))),
     )
+
+
+def is_rectified(topic: str) -> bool:
+    """Whether the images on ``topic`` are without distortion, by image_proc's naming."""
+    name = topic.removesuffix("/compressed").rpartition("/")[2]
+    return name.startswith("image_rect")
+
+
+def camera_views(
+    parameters: Any, calibrations: Mapping[str, Calibration], topics: Mapping[str, str]
+) -> dict[str, CameraView]:
+    """By view, as PerceptionParameters say; ``topics`` {"front/image": name} after remapping.
+
+    Raises VimaError (BAD_PARAMETER) as CameraView does.
+    """
+    return {
+        view: CameraView(
+            parameters.region(view),
+            calibrations.get(view),
+            parameters.undistort,
+            rectified=is_rectified(topics[f"{view}/image"]),
+        )
+        for view in VIEWS
+    }
+
+
+def view_warnings(views: Mapping[str, CameraView]) -> list[str]:
+    """As PerceptionStatus has them, "CODE: sentence" each."""
+    return [
+        f"OUTSIDE_IMAGE: {name} view: {view.warning}"
+        for name, view in views.items()
+        if view.warning
+    ]
 
 
 def load_calibrations(parameters: Any) -> dict[str, Calibration]:

@@ -7,8 +7,10 @@ What is right, and what is refused rather than guessed at:
 - 16 bits a channel (mono16, rgb16, bayer_*16, 16UC1 …) is no picture: it may be depth, and which
   of its bits carry light (10, 12, 14, 16) the message does not say.
 - Masks hold numbers, not brightness: mono8, or mono16 in the byte order ``is_bigendian`` says.
-- Compressed: JPEG and PNG of 8 bits a channel, whole; grey, colour or with alpha, as the data say.
-  ``format`` counts where it says what the data cannot: that they are depth, or a Bayer mosaic.
+- Alpha (rgba8, bgra8, PNG) counts: transparent pixels are blended over white.
+- Compressed: JPEG and PNG of 8 bits a channel, whole (perception/encoded_images.py); grey, colour
+  or with alpha, as the data say. ``format`` counts where it says what the data cannot: that they
+  are depth, or a Bayer mosaic.
 """
 
 from __future__ import annotations
@@ -17,11 +19,11 @@ import re
 from types import SimpleNamespace
 from typing import Any
 
-import cv2
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
 from vima_ros.errors import VimaError
+from vima_ros.perception.encoded_images import MAX_PIXELS, blend_over_white, decode_image
 
 try:
     from cv_bridge import CvBridge  # ROS 2's own; the package index's is a ROS 1 relic
@@ -33,7 +35,6 @@ try:
 except ImportError:
     from rosbags.image import image_to_cvimage as _convert
 
-MAX_PIXELS = 16_000_000  # more than any camera this is for; hostile headers claim more
 # bytes a pixel of the encodings that are colour or grey pictures
 COLOUR_ENCODINGS = {
     **dict.fromkeys(("rgb8", "bgr8"), 3),
@@ -41,11 +42,10 @@ COLOUR_ENCODINGS = {
     **dict.fromkeys(("yuv422", "uyvy", "yuyv", "yuv422_yuy2"), 2),
     **dict.fromkeys(("mono8", "bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8"), 1),
 }
+ALPHA_ENCODINGS = {"rgba8": [0, 1, 2, 3], "bgra8": [2, 1, 0, 3]}  # where R, G, B, A are
 OLD_NAMES = {"uyvy": "yuv422", "yuyv": "yuv422_yuy2"}  # before ROS 2 Iron
-MAX_HEADER = 2**18  # [bytes] of a JPEG before it says its size
 MASK_ENCODINGS = {"mono8": 1, "mono16": 2}
 NOT_COMPRESSIBLE = re.compile(r"bayer_|mono16|(rgb|bgr)a?16|(8S|16|32|64)[USF]?C")
-JPEG, PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"  # how the files begin
 
 
 def _bad(message: str) -> VimaError:
@@ -80,12 +80,16 @@ def _checked(message: Image, encodings: dict[str, int]) -> Any:
 def decode_colour(message: Image | CompressedImage) -> np.ndarray:
     """RGB uint8 (height, width, 3).
 
-    Raises VimaError (BAD_IMAGE) for an unknown encoding, a size out of bounds, data that do not
-    fit the size, or a compressed image that cannot be decoded.
+    Transparent pixels are blended over white. Raises VimaError (BAD_IMAGE) for an unknown
+    encoding, a size out of bounds, data that do not fit the size, or a compressed image that is
+    damaged, lacks a part or cannot be decoded.
     """
     if isinstance(message, CompressedImage):
         return _decode_compressed(message)
     checked = _checked(message, COLOUR_ENCODINGS)
+    if message.encoding in ALPHA_ENCODINGS:
+        pixels = checked.data.reshape(message.height, message.width, 4)
+        return blend_over_white(pixels[..., ALPHA_ENCODINGS[message.encoding]])
     try:
         return np.ascontiguousarray(_convert(checked, "rgb8"))
     except Exception as error:  # cv_bridge, OpenCV and rosbags each raise their own
@@ -108,51 +112,13 @@ def decode_mask(message: Image) -> np.ndarray:
 
 
 def _decode_compressed(message: CompressedImage) -> np.ndarray:
-    """Every claim is checked before anything is unpacked."""
-    data = bytes(message.data)
     said = f"compressed image of format {message.format!r}"
     if NOT_COMPRESSIBLE.match(message.format):
         raise _bad(f"{said}; valid: made of a picture of 8 bits a channel, demosaiced")
-    size = _jpeg_or_png_size(data)
-    if size is None:
-        raise _bad(f"{said}; valid: JPEG or PNG data")
-    if not 0 < size[0] * size[1] <= MAX_PIXELS:
-        raise _bad(f"size {size[0]}x{size[1]} px; valid: 1 to {MAX_PIXELS} pixels")
-    if data.startswith(PNG) and data[24] > 8:
-        raise _bad(f"PNG of {data[24]} bits a channel; valid: up to 8")
-    if not _is_whole(data):
-        raise _bad(f"{said}, {len(data)} bytes, cut off; valid: data up to their end mark")
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION  # as the camera saw it
     try:
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:
-        raise _bad(f"{said} cannot be decoded: {error}; valid: JPEG or PNG data") from error
-    if bgr is None:
-        raise _bad(f"{said} cannot be decoded; valid: JPEG or PNG data")
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-
-
-def _is_whole(data: bytes) -> bool:
-    """Whether the end is there: PNG's last chunk; JPEG's end mark after the last scan begins."""
-    if data.startswith(PNG):
-        return b"IEND" in data[-64:]
-    return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
-
-
-def _jpeg_or_png_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height [px] from the file header (PNG: IHDR; JPEG: the start-of-frame marker)."""
-    if data.startswith(PNG) and len(data) > 24:
-        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    if not data.startswith(JPEG):
-        return None
-    at = 2
-    while at + 9 <= min(len(data), MAX_HEADER) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = data[at + 5 : at + 7], data[at + 7 : at + 9]
-            return int.from_bytes(width, "big"), int.from_bytes(height, "big")
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return None
+        return decode_image(bytes(message.data))
+    except VimaError as error:
+        raise _bad(f"{said}: {error}") from error
 
 
 def encode(array: np.ndarray, encoding: str, stamp: Any = None, frame_id: str = "") -> Image:

@@ -17,7 +17,6 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from vima_msgs.msg import Observation as ObservationMessage
 from vima_msgs.msg import PerceptionStatus
-from vima_ros.errors import VimaError
 from vima_ros.nodes import conversions, qos
 from vima_ros.nodes.base import VimaNode, run
 from vima_ros.nodes.eyes_drift import DriftWatch
@@ -25,7 +24,7 @@ from vima_ros.nodes.eyes_look import look_at
 from vima_ros.nodes.eyes_pairs import CameraNames, Pair, Pairs, camera_topics
 from vima_ros.nodes.eyes_scene import SceneServer
 from vima_ros.nodes.eyes_status import debug_image, status_message
-from vima_ros.nodes.eyes_views import CameraView, load_calibrations
+from vima_ros.nodes.eyes_views import camera_views, load_calibrations, view_warnings
 from vima_ros.nodes.eyes_worker import NewestOnly
 from vima_ros.nodes.perception_parameters import PerceptionParameters
 from vima_ros.perception.detectors.registry import make_detector
@@ -51,31 +50,31 @@ class PerceptionNode(VimaNode):
         p = self.parameters
         cv2.setNumThreads(1)  # for images this small, threads cost more than they bring
         calibrations = load_calibrations(p)
-        views = {
-            view: CameraView(p.region(view), calibrations.get(view), p.undistort) for view in VIEWS
-        }
         self._detector = make_detector(p.detector, p.detector_settings)
+        topics = camera_topics(p.compressed, self._detector.needs_mask)
+        names = {key: self.resolve_topic_name(topic) for key, (_, topic) in topics.items()}
+        self._views = camera_views(p, calibrations, names)
         self._card = self._detector.describe()
         tracker = Tracker(TrackerSettings()) if p.track and not self._detector.identifies else None
-        self._eyes = Eyes(self._detector, views, tracker, p.rules)
+        self._eyes = Eyes(self._detector, self._views, tracker, p.rules)
         self._calibrated = {view: made.describe() for view, made in calibrations.items()}
         self._drift = DriftWatch(calibrations, p.drift_period, p.drift_limit)
-        self._said = PerceptionStatus()
+        self._said, self._warned = PerceptionStatus(), ""
         self.meter.clear()
         self._observations = self.create_publisher(ObservationMessage, "observation", qos.RELIABLE)
         self._status = self.create_publisher(PerceptionStatus, "perception_status", qos.LATCHED)
         self._debug = {
             view: self.create_publisher(Image, f"debug/{view}", qos.CAMERA) for view in VIEWS
         }
-        topics = camera_topics(p.compressed, self._detector.needs_mask)
-        self._pairs = Pairs(list(topics), p.sync_slop)
+        self._pairs = Pairs(names, p.sync_slop)
         self._names = CameraNames({"front": p.front_frame, "top": p.top_frame})
         self._scene = SceneServer(self)
         for key, (kind, topic) in topics.items():
             self.listen(kind, topic, functools.partial(self._on_frame, key), qos.CAMERA)
         for view in VIEWS if p.undistort else ():
-            self.listen(CameraInfo, f"{view}/camera_info", views[view].on_camera_info, qos.CAMERA)
-        self.every(1.0, self._report_unmatched, clock=self.steady_clock)
+            on_info = self._views[view].on_camera_info
+            self.listen(CameraInfo, f"{view}/camera_info", on_info, qos.CAMERA)
+        self.every(1.0, self._report_unpaired, clock=self.steady_clock)
 
     # --- in the executor's thread, which nothing here keeps waiting
 
@@ -109,23 +108,25 @@ class PerceptionNode(VimaNode):
                 header = pair.headers()[view]
                 self._debug[view].publish(debug_image(seen, view, header))
 
-    def _report_unmatched(self) -> None:
-        why = self._pairs.why_none() if self.active else ""
+    def _report_unpaired(self) -> None:
+        why = self._pairs.why_none() if self.active else None
         if why:
-            seen = Seen({"any": self.now_ns()})
-            seen.refuse(VimaError(PerceptionStatus.UNMATCHED_VIEWS, why))
+            seen = Seen({"any": self.now_ns()}).refuse(why)
             self._scene.keep(seen, {})  # what was seen before is not what is seen now
-            self._say(seen)
+            self._say(seen, calmly=self._pairs.starting)
 
-    def _say(self, seen: Seen) -> None:
+    def _say(self, seen: Seen, calmly: bool = False) -> None:
         status = status_message(seen, self.parameters.detector, self._card)
         status.age = (self.now_ns() - seen.stamp) / 1e9
-        status.warnings = list(self._drift.warnings)
+        status.warnings = [*self._drift.warnings, *view_warnings(self._views)]
         status.dropped_frames = self._worker.dropped if self._worker else 0
         if seen.code != PerceptionStatus.OK:
             self.meter.refused(seen.code, seen.message)
-        if seen.code not in (self._said.code, PerceptionStatus.OK):
+        if calmly and seen.code != self._said.code:
+            self.get_logger().info(f"waiting for the cameras: {seen.message}")
+        elif not calmly and seen.code not in (self._warned, PerceptionStatus.OK):
             self.get_logger().warning(f"{seen.code}: {seen.message}")
+        self._warned = "" if calmly else seen.code
         for warning in set(status.warnings) - set(self._said.warnings):
             self.get_logger().warning(warning)
         self._said = status
@@ -151,6 +152,7 @@ class PerceptionNode(VimaNode):
     def activated(self) -> None:
         """Begin to look."""
         self._names.forget()
+        self._pairs.begin()
         self._worker = NewestOnly(self._guarded(self._work))
 
     def clock_jumped_back(self) -> None:

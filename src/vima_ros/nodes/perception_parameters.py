@@ -47,10 +47,15 @@ class PerceptionParameters:
         "a frame older when its turn comes is refused; 0: any age [s]", low=0, high=60
     )
     frozen_after: float = parameter(
-        "the same pixels under new stamps for longer are refused; 0: never, as for a simulator or "
-        "a recording of one [s]",
+        "the same pixels under new stamps for longer are refused, where a camera's images have "
+        "shown noise before; 0: never, whatever frozen_after_noiseless is [s]",
         low=0,
         high=600,
+    )
+    frozen_after_noiseless: float = parameter(
+        "the same where they have shown no noise, as a simulator's at rest; 0: never [s]",
+        low=0,
+        high=86400,
     )
     front_region: list[int] = parameter(
         "x, y, width, height of the front image that is the policy's view, 2:1 [px]; "
@@ -89,7 +94,13 @@ class PerceptionParameters:
     @property
     def rules(self) -> Rules:
         """What is good enough now."""
-        return Rules(self.max_objects, self.min_score, self.frozen_after, self.max_age)
+        return Rules(
+            max_objects=self.max_objects,
+            min_score=self.min_score,
+            frozen_after=self.frozen_after,
+            max_age=self.max_age,
+            frozen_after_noiseless=self.frozen_after_noiseless,
+        )
 
     @property
     def detector_settings(self) -> DetectorSettings:

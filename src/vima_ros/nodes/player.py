@@ -23,6 +23,7 @@ from vima_ros.errors import VimaError
 from vima_ros.geometry import yaw_from_quaternion
 from vima_ros.nodes import conversions, qos
 from vima_ros.nodes.client import Client
+from vima_ros.nodes.eyes_pairs import UNPAIRED
 from vima_ros.replay.bag import Frame, RecordedPrompt, Step
 from vima_ros.replay.report import StepRecord
 from vima_ros.specs import VIEWS, EndEffector, Primitive
@@ -151,7 +152,7 @@ class Player:
         try:
             status = self._statuses.wait(
                 lambda m: (
-                    m.code != PerceptionStatus.UNMATCHED_VIEWS
+                    m.code not in UNPAIRED
                     and conversions.stamp_to_ns(m.header.stamp) >= record.stamp_ns
                 ),
                 self._timeout,

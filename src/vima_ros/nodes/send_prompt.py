@@ -21,6 +21,7 @@ from vima_ros.nodes.assets import whole_numbers
 from vima_ros.nodes.client import Client, Inbox
 from vima_ros.nodes.goal import Goal
 from vima_ros.nodes.namespaces import add_namespace_option
+from vima_ros.perception.encoded_images import read_image
 from vima_ros.specs import VIEWS
 
 Result = ExecutePrompt.Result
@@ -84,10 +85,7 @@ def make_asset(argument: str, kind: int) -> PromptAsset:
     for view, path in zip(VIEWS, paths, strict=False):
         if not path:
             continue
-        picture = cv2.imread(path, cv2.IMREAD_COLOR) if Path(path).is_file() else None
-        if picture is None:
-            raise VimaError("BAD_IMAGE", f"no image in file {path!r}; valid: a PNG or JPEG file")
-        setattr(asset, view, images.encode(picture, "bgr8"))
+        setattr(asset, view, images.encode(read_image(path), "rgb8"))
     return asset
 
 

@@ -41,13 +41,15 @@ class View(Protocol):
 class Rules:
     """What is good enough; ``frozen_after`` and ``max_age`` in s, 0 = not checked.
 
-    ``min_score`` 0: the detector's own limit.
+    ``frozen_after_noiseless`` [s]: the limit of a camera whose images have shown no noise, 0 =
+    none. ``min_score`` 0: the detector's own limit.
     """
 
     max_objects: int = 32
     min_score: float = 0.0
     frozen_after: float = 0.0
     max_age: float = 0.0
+    frozen_after_noiseless: float = 0.0
 
 
 @dataclass(eq=False)
@@ -146,7 +148,9 @@ class Eyes:
         try:
             with seen.timed("freshness"):
                 self._freshness.check_age(stamps, now, self.rules.max_age)
-                self._freshness.check_frozen(images, stamps, self.rules.frozen_after)
+                self._freshness.check_frozen(
+                    images, stamps, self.rules.frozen_after, self.rules.frozen_after_noiseless
+                )
             self._find(seen, images, masks)
             self._judge_and_track(seen)
         except VimaError as error:

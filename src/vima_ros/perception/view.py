@@ -21,6 +21,7 @@ from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH
 
 ASPECT_TOLERANCE = 1  # [px] of height by which a region may differ from 2:1
 MAX_SAMPLES = 8  # taken along each side of a policy pixel
+MAX_OUTSIDE = 0.03  # part of a view that may come from outside the image
 
 
 def to_policy_frame(
@@ -78,6 +79,17 @@ class ViewMap:
             lens = calibration.lens
         if not self._plain:
             self._make_maps(calibration, lens)
+
+    @property
+    def warning(self) -> str:
+        """How much of the view comes from outside the image, where it matters; empty: little."""
+        outside = 1.0 - self.coverage
+        if outside <= MAX_OUTSIDE:
+            return ""
+        return (
+            f"{outside:.0%} of the policy's view lie outside the camera's image and repeat its "
+            "rim: move the camera back or aim it, or check camera_info and calibration"
+        )
 
     def apply(self, image: np.ndarray, is_mask: bool = False) -> np.ndarray:
         """``image`` uint8 (h, w, 3), a mask uint8 or uint16 (h, w), as the policy frame.

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes.eyes_views import CameraView, load_calibrations
+from vima_ros.nodes.eyes_views import (
+    CameraView,
+    is_rectified,
+    load_calibrations,
+    view_warnings,
+)
 from vima_ros.perception.view import to_policy_frame
 
 PICTURE = np.random.default_rng(2).integers(0, 255, (480, 640, 3), np.uint8)
@@ -70,6 +75,42 @@ def test_undistortion_is_never_left_out_in_silence(message, code):
     assert caught.value.code == code
     view.on_camera_info(info())
     view.apply(PICTURE)
+
+
+@pytest.mark.parametrize("message", [None, info(-0.3), info(focal=0.0)])
+def test_rectified_images_need_no_camera_info_and_are_not_undistorted_again(message):
+    view = CameraView(None, None, undistort=True, rectified=True)
+    view.on_camera_info(message)
+    difference = view.apply(PICTURE).astype(int) - to_policy_frame(PICTURE)
+    assert np.abs(difference).mean() < 20  # resampled, not bent
+    if message is None:
+        assert not difference.any()
+
+
+@pytest.mark.parametrize(
+    ("topic", "rectified"),
+    [
+        ("/vima/front/image_raw", False),
+        ("/cam/image_rect", True),
+        ("/cam/image_rect_color/compressed", True),
+        ("/image_rectifier/image_raw", False),
+    ],
+)
+def test_rectified_images_are_known_by_their_topic(topic, rectified):
+    assert is_rectified(topic) is rectified
+
+
+def test_a_view_from_outside_the_image_is_warned_of_with_its_share():
+    views = {name: CameraView(None, None, undistort=True) for name in ("front", "top")}
+    for view, distortion in zip(views.values(), (0.0, 1.0), strict=True):
+        view.on_camera_info(info(distortion))
+        view.apply(PICTURE)
+    (warning,) = view_warnings(views)
+    assert warning.startswith("OUTSIDE_IMAGE: top view: ")
+    assert "% of the policy's view lie outside" in warning
+    views["top"].on_camera_info(info(0.0))
+    views["top"].apply(PICTURE)
+    assert view_warnings(views) == []
 
 
 def test_a_region_and_a_calibration_exclude_each_other():

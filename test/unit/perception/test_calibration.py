@@ -245,7 +245,9 @@ def test_doubts_name_what_is_doubtful():
     assert "lean the wrong way" in said_about(behind, lens=lens_of(behind))[0]
     close = PinholeCamera(position=(0.95, 0.0, 0.5))
     small = Workspace((0.4, -0.1), (0.6, 0.1))
-    assert "camera sees" not in said_about(close, lens=lens_of(close), workspace=small)[0]
+    assert "outside" not in said_about(close, lens=lens_of(close), workspace=small)[0]
+    near = PinholeCamera(focal=620.0, target=(0.8, 0.0, 0.0))
+    assert "16% of the policy's view lie outside" in said_about(near, lens=lens_of(near))[0]
 
 
 def test_patches_are_what_is_around_the_corners():

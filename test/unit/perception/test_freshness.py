@@ -13,35 +13,45 @@ RNG = np.random.default_rng(0)
 
 
 def noisy():
-    return RNG.integers(0, 255, (6, 8, 3), np.uint8)
+    return RNG.integers(0, 255, (24, 32, 3), np.uint8)
 
 
 STILL = noisy()
 
 
-def frozen(freshness, stamp, frozen_after=1.0, **images):
+def frozen(freshness, stamp, frozen_after=1.0, noiseless=0.0, **images):
     """The refusal's text, empty if there is none."""
+    stamps = dict.fromkeys(images, stamp)
     try:
-        freshness.check_frozen(images, dict.fromkeys(images, stamp), frozen_after)
+        freshness.check_frozen(images, stamps, frozen_after, noiseless)
     except VimaError as error:
         return f"{error.code}: {error}"
     return ""
 
 
+def camera_with_noise(**views) -> Freshness:
+    """Has seen images of ``views`` that differ each time, up to stamp 0."""
+    freshness = Freshness()
+    for stamp in range(-10 * SECOND, 0, SECOND):
+        assert not frozen(freshness, stamp, **{view: noisy() for view in views})
+    for view in views:
+        assert not frozen(freshness, 0, **{view: views[view]})
+    return freshness
+
+
 @given(st.lists(st.integers(1, SECOND), min_size=1, max_size=30), st.floats(0.1, 5))
 def test_the_same_pixels_are_frozen_exactly_when_shown_for_longer(steps, frozen_after):
-    freshness, began = Freshness(), 7 * SECOND
-    stamps = began + np.concatenate([[0], np.cumsum(steps)])
-    for stamp in stamps.tolist():
-        said = frozen(freshness, stamp, frozen_after, front=STILL, top=noisy())
-        assert bool(said) == ((stamp - began) / 1e9 > frozen_after)
+    freshness = camera_with_noise(front=STILL, top=noisy())
+    for stamp in np.cumsum(steps).tolist():
+        said = frozen(freshness, stamp, frozen_after, front=STILL.copy(), top=noisy())
+        assert bool(said) == (stamp / 1e9 > frozen_after)
         assert "top view" not in said
 
 
 def test_one_changed_bit_begins_anew():
-    freshness, changed = Freshness(), STILL.copy()
+    changed = STILL.copy()
     changed[3, 4, 1] ^= 1
-    assert not frozen(freshness, 0, top=STILL)
+    freshness = camera_with_noise(top=STILL)
     assert not frozen(freshness, SECOND, top=changed)
     assert not frozen(freshness, 2 * SECOND, top=changed)
     assert "top view: the same pixels for 1.1 s" in frozen(
@@ -49,20 +59,53 @@ def test_one_changed_bit_begins_anew():
     )
 
 
-def test_the_same_bytes_in_another_shape_are_another_picture():
-    freshness = Freshness()
-    assert not frozen(freshness, 0, top=np.zeros((4, 6, 3), np.uint8))
+def test_an_image_of_another_size_begins_anew():
+    freshness = camera_with_noise(top=np.zeros((4, 6, 3), np.uint8))
     assert not frozen(freshness, 5 * SECOND, top=np.zeros((6, 4, 3), np.uint8))
 
 
 def test_after_a_reset_or_while_switched_off_nothing_is_remembered():
-    freshness = Freshness()
-    frozen(freshness, 0, front=STILL)
+    freshness = camera_with_noise(front=STILL)
     freshness.reset()
     assert not frozen(freshness, 5 * SECOND, front=STILL)
+    freshness = camera_with_noise(front=STILL)
     assert not frozen(freshness, 10 * SECOND, 0.0, front=STILL)
     assert not frozen(freshness, 15 * SECOND, front=STILL)
-    assert frozen(freshness, 20 * SECOND, front=STILL)
+
+
+def simulated(step) -> np.ndarray:
+    """A table without noise, and a robot that has gone ``step`` px across it."""
+    image = np.full((48, 64, 3), 50, np.uint8)
+    image[10:20, 40:50] = (200, 40, 30)
+    image[:, step : step + 12] = 120
+    return image
+
+
+def test_a_simulator_at_rest_is_not_frozen_whatever_moved_before():
+    freshness = Freshness()
+    for step in range(40):  # 2 s of motion, then 20 s at rest
+        assert not frozen(freshness, step * SECOND // 20, top=simulated(step))
+    for stamp in range(2, 22):
+        assert not frozen(freshness, stamp * SECOND, top=simulated(40))
+
+
+def test_without_noise_the_other_limit_counts():
+    freshness = Freshness()
+    assert not frozen(freshness, 0, noiseless=30.0, top=simulated(0), front=STILL)
+    assert not frozen(freshness, 30 * SECOND, noiseless=30.0, top=simulated(0), front=noisy())
+    said = frozen(freshness, 31 * SECOND, noiseless=30.0, top=simulated(0), front=noisy())
+    assert "top view: the same pixels for 31.0 s, of a camera without noise" in said
+    assert "valid: up to 30 s" in said
+    assert not frozen(freshness, 32 * SECOND, noiseless=0.0, top=simulated(0), front=noisy())
+
+
+def test_frames_sent_twice_hide_no_noise():
+    freshness = Freshness()
+    for stamp in range(10):
+        image = noisy()
+        for half in (0, 5):
+            assert not frozen(freshness, stamp * SECOND + half * SECOND // 10, top=image)
+    assert "FROZEN" in frozen(freshness, 11 * SECOND, top=image)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from camera_infos import READINGS, P, differences
+from camera_infos import info as driver_info
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,7 +107,7 @@ def test_binning_and_region_of_interest_move_the_camera_matrix():
         ({"d": [np.nan] * 5}, "finite"),
         ({"k": [1.0] * 9}, "fx"),
         ({"k": [np.inf] * 9}, "finite"),
-        ({"k": [1.0]}, "nine"),
+        ({"k": [1.0]}, "9 finite numbers"),
     ],
 )
 def test_camera_info_that_cannot_be_is_refused(fields, says):
@@ -131,3 +133,23 @@ def test_another_file_is_refused(tmp_path, text):
     with pytest.raises(VimaError, match=r"camera\.yaml") as error:
         read_camera_info(path)
     assert error.value.code == "BAD_CAMERA_INFO"
+
+
+@pytest.mark.parametrize("name", READINGS)
+def test_camera_info_as_drivers_and_tools_give_it_is_read_or_refused_by_field(name, tmp_path):
+    seen, wrong = differences(READINGS[name], tmp_path)
+    assert not wrong, seen
+
+
+def test_a_rectified_image_has_the_camera_matrix_of_p_and_no_distortion():
+    lens = Lens.from_camera_info(driver_info(p=P), SIZE, rectified=True)
+    np.testing.assert_array_equal(lens.k, [[500, 0, 310], [0, 500, 235], [0, 0, 1]])
+    assert not lens.d.any()
+    without = Lens.from_camera_info(driver_info(), SIZE, rectified=True)
+    np.testing.assert_array_equal(without.k.ravel(), driver_info().k)
+
+
+def test_zeros_behind_the_coefficients_are_no_other_lens():
+    four, five = Lens(K, [0.1, 0, 0, 0]), Lens(K, [0.1, 0, 0, 0, 0])
+    assert four.equals(five)
+    assert five.equals(four)

@@ -146,7 +146,7 @@ def test_masks_take_the_same_way_as_pictures():
 
 def test_stale_and_frozen_pictures_are_refused_before_anything_is_detected():
     detector = Told(front=(0.9,))
-    eyes = eyes_of(detector, max_age=1.0, frozen_after=0.5)
+    eyes = eyes_of(detector, max_age=1.0, frozen_after=0.5, frozen_after_noiseless=0.5)
     still = pictures()
     assert look(eyes, at=10 * SECOND, images=still).code == "OK"
     seen = look(eyes, at=11 * SECOND, images={**pictures(), "top": still["top"]})
@@ -183,7 +183,7 @@ def test_a_tracker_names_the_objects_and_the_mask_follows():
 
 
 def test_stamps_that_jump_back_begin_anew_and_are_no_error():
-    eyes = eyes_of(Told(front=(0.9,)), Tracker(), frozen_after=1.0)
+    eyes = eyes_of(Told(front=(0.9,)), Tracker(), frozen_after=1.0, frozen_after_noiseless=1.0)
     images = pictures()
     assert look(eyes, at=100 * SECOND, images=images).code == "OK"
     seen = look(eyes, at=5 * SECOND, images=images)

@@ -86,9 +86,9 @@ def doubts(calibration: Calibration) -> list[str]:
             f"the workspace is {x1 - x0:g} x {y1 - y0:g} m, VIMA's is 1 : 2: objects look "
             "stretched to the policy"
         )
-    coverage = ViewMap(calibration.size, calibration=calibration).coverage
-    if coverage < 0.999:
-        found.append(f"the camera sees {coverage:.0%} of the policy frame: move it back or aim it")
+    outside = ViewMap(calibration.size, calibration=calibration).warning
+    if outside:
+        found.append(outside)
     usable = int(usable_patches(calibration.patches).sum())
     if usable < 4:
         found.append(

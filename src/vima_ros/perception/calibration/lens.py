@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,12 +15,12 @@ import numpy as np
 import yaml
 
 from vima_ros.errors import VimaError
+from vima_ros.perception.calibration.distortion_models import NONE, model_and_coefficients
 
-# Number of coefficients by model (sensor_msgs/distortion_models.hpp and OpenCV's calib3d).
-MODELS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
 MAX_RAY = 20.0  # tangent of 87 degrees from the optical axis: no pinhole view reaches further
 MAX_RESIDUAL = 0.01  # [px] of an undone distortion
 MAX_FILE = 1 << 20  # [bytes] of a camera_info file
+MAX_NUMBERS = 100  # of a matrix in it
 
 
 def _bad(message: str) -> VimaError:
@@ -27,10 +29,12 @@ def _bad(message: str) -> VimaError:
 
 @dataclass(frozen=True, eq=False)
 class Lens:
-    """Camera matrix ``k`` (3, 3) [px], distortion ``d`` (n,) and its ``model``.
+    """Camera matrix ``k`` (3, 3) [px], distortion ``d`` (n,) and its ``model``, by ROS's name.
 
-    Undistorted pixels are those of a pinhole camera with the same ``k``. Points are x, y; integers
-    are pixel centres. Raises VimaError (BAD_CAMERA_INFO) for what is no lens.
+    The model may be given by another name, and with another number of coefficients, as
+    ``model_and_coefficients`` reads them. Undistorted pixels are those of a pinhole camera with
+    the same ``k``. Points are x, y; integers are pixel centres. Raises VimaError (BAD_CAMERA_INFO)
+    for what is no lens.
     """
 
     k: np.ndarray
@@ -43,14 +47,10 @@ class Lens:
             d = np.array(self.d, dtype=np.float64).reshape(-1)
         except (TypeError, ValueError) as error:
             raise _bad(f"k or d is no list of numbers: {error}; valid: 9, and d") from None
-        if self.model not in MODELS:
-            raise _bad(f"distortion model {self.model!r}; valid: {', '.join(MODELS)}")
-        if not d.size:  # drivers leave it empty where there is no distortion
-            d = np.zeros(MODELS[self.model][0])
-        if len(d) not in MODELS[self.model]:
-            raise _bad(f"{len(d)} coefficients for {self.model}; valid: {MODELS[self.model]}")
-        if not (np.isfinite(k).all() and np.isfinite(d).all() and k[0, 0] > 0 and k[1, 1] > 0):
-            raise _bad(f"k {k.tolist()}, d {d.tolist()}; valid: finite, focal lengths above 0")
+        model, d = model_and_coefficients(self.model, d)
+        object.__setattr__(self, "model", model)
+        if not (np.isfinite(k).all() and k[0, 0] > 0 and k[1, 1] > 0):
+            raise _bad(f"k {k.tolist()}; valid: finite, focal lengths above 0")
         if k[1, 0] != 0 or k[2].tolist() != [0, 0, 1]:
             raise _bad(f"k {k.tolist()}; valid: [fx, s, cx, 0, fy, cy, 0, 0, 1]")
         for name, value in (("k", k), ("d", d)):
@@ -58,30 +58,32 @@ class Lens:
             object.__setattr__(self, name, value)
 
     @staticmethod
-    def from_camera_info(info: Any, size: tuple[int, int]) -> Lens | None:
-        """The lens of a CameraInfo (any object with its fields) for pictures of ``size``.
+    def from_camera_info(
+        info: Any, size: tuple[int, int], *, rectified: bool = False
+    ) -> Lens | None:
+        """The lens of a CameraInfo (any object with its fields) for images of ``size``.
 
         ``size``: width, height [px]. Binning and region of interest are taken into account, as
-        ROS's image_geometry does. None where the camera is not calibrated (``k`` is 0). Raises
-        VimaError (BAD_CAMERA_INFO), also where the picture's size is another.
+        ROS's image_geometry does. ``rectified``: the images are, so that ``p`` holds their camera
+        matrix and nothing is left to undistort. None where the camera is not calibrated (``k`` is
+        0). Raises VimaError (BAD_CAMERA_INFO) naming the field, also where the image's size is
+        another.
         """
-        k = np.array(info.k, dtype=np.float64)
-        if k.size != 9 or not np.isfinite(k).all():
-            raise _bad(f"k is {k.tolist()}; valid: nine finite numbers")
+        k = _finite("k", info.k, 9)
+        d = np.asarray(info.d, dtype=np.float64)
+        p = np.asarray(getattr(info, "p", ()), dtype=np.float64)
+        from_p = p.size == 12 and p[0] > 0
+        if k[0] == 0 and d.any():
+            raise _bad(f"k is 0 and d is {d.tolist()}; valid: both of a calibration, or both 0")
+        if from_p and (rectified or k[0] == 0):
+            k = _finite("p", p, 12).reshape(3, 4)[:, :3].ravel()
         if k[0] == 0:
             return None
-        roi, bins = info.roi, (max(info.binning_x, 1), max(info.binning_y, 1))
-        full = (roi.width or info.width, roi.height or info.height)
-        told = (full[0] // bins[0], full[1] // bins[1])
-        if told != tuple(size):
-            raise _bad(
-                f"camera_info is for {told[0]} x {told[1]} px and the picture has "
-                f"{size[0]} x {size[1]}; valid: the same size"
-            )
-        k = k.reshape(3, 3)
-        k[:2, 2] -= roi.x_offset, roi.y_offset
+        offset, bins = _crop_and_binning(info, size)
+        k = k.reshape(3, 3).copy()
+        k[:2, 2] -= offset
         k[:2] /= np.array(bins)[:, None]
-        return Lens(k, np.array(info.d), info.distortion_model or "plumb_bob")
+        return Lens(k, np.zeros(0), NONE) if rectified else Lens(k, d, info.distortion_model)
 
     @functools.cached_property
     def reach(self) -> float:
@@ -151,13 +153,44 @@ class Lens:
 
     def equals(self, other: Lens | None) -> bool:
         """Whether ``other`` shows the same, to rounding."""
-        return (
-            other is not None
-            and self.model == other.model
-            and np.allclose(self.k, other.k, rtol=1e-6, atol=1e-6)
-            and self.d.size <= other.d.size
-            and np.allclose(np.pad(self.d, (0, other.d.size - self.d.size)), other.d, atol=1e-9)
+        if other is None or self.model != other.model:
+            return False
+        length = max(self.d.size, other.d.size)
+        own, others = (np.pad(lens.d, (0, length - lens.d.size)) for lens in (self, other))
+        return bool(
+            np.allclose(self.k, other.k, rtol=1e-6, atol=1e-6)
+            and np.allclose(own, others, atol=1e-9)
         )
+
+
+def _finite(name: str, values: Any, count: int) -> np.ndarray:
+    """Field ``name`` as float64 (count,)."""
+    array = np.array(values, dtype=np.float64).ravel()
+    if array.size != count or not np.isfinite(array).all():
+        raise _bad(f"{name} is {array.tolist()}; valid: {count} finite numbers")
+    return array
+
+
+def _crop_and_binning(info: Any, size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Where an image of ``size`` begins on the full one [px], and how many of its pixels make one.
+
+    Raises VimaError (BAD_CAMERA_INFO) where the image cannot be that part.
+    """
+    roi, bins = info.roi, (max(info.binning_x, 1), max(info.binning_y, 1))
+    whole, offset = (info.width, info.height), (roi.x_offset, roi.y_offset)
+    part = (roi.width or info.width, roi.height or info.height)
+    expected = (part[0] // bins[0], part[1] // bins[1])
+    if expected != tuple(size):
+        raise _bad(
+            f"camera_info (width, height, roi, binning) is for {expected[0]} x {expected[1]} px "
+            f"and the image has {size[0]} x {size[1]}; valid: the same size"
+        )
+    if any(o + p > w for o, p, w in zip(offset, part, whole, strict=True)):
+        raise _bad(
+            f"roi begins at {offset} and has {part[0]} x {part[1]} px; valid: within width and "
+            f"height, {whole[0]} x {whole[1]} px"
+        )
+    return offset, bins
 
 
 def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -167,24 +200,81 @@ def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def read_camera_info(path: Path) -> SimpleNamespace:
     """A camera_info YAML file (ROS's camera_calibration_parsers) with CameraInfo's fields.
 
-    Raises VimaError (BAD_CAMERA_INFO) where there is no such file or it is something else.
+    UTF-8, UTF-16 or Latin-1. Raises VimaError (BAD_CAMERA_INFO) naming the key, or what else the
+    file is.
     """
     try:
-        with path.open("rb") as file:
-            content = yaml.safe_load(file.read(MAX_FILE))
-        return SimpleNamespace(
-            width=int(content["image_width"]),
-            height=int(content["image_height"]),
-            k=[float(value) for value in content["camera_matrix"]["data"]],
-            d=[float(value) for value in content["distortion_coefficients"]["data"]],
-            distortion_model=str(content["distortion_model"]),
-            binning_x=0,
-            binning_y=0,
-            roi=SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0),
-        )
-    except (OSError, yaml.YAMLError, ValueError, KeyError, TypeError) as error:
-        reason = f"{type(error).__name__}: {error}".split("\n")[0]
-        raise _bad(f"{path}: {reason}; valid: a camera_info YAML file") from error
+        content = yaml.safe_load(_read_text(path))
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise _bad(f"{path}: line {line}: {error.problem}; valid: camera_info YAML") from error
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = str(error).split("\n")[0]
+        raise _bad(f"{path}: {reason}; valid: camera_info YAML") from error
+    try:
+        return _camera_info(content)
+    except VimaError as error:
+        raise _bad(f"{path}: {error}") from error
+
+
+def _read_text(path: Path) -> str:
+    """Raises OSError, or ValueError with the reason why it is no YAML text."""
+    with path.open("rb") as file:
+        data = file.read(MAX_FILE + 1)
+    if len(data) > MAX_FILE:
+        raise ValueError(f"more than {MAX_FILE} bytes")
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        text = data.decode("utf-16")
+    else:
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = data.decode("latin-1")  # a comment; keys and numbers are ASCII
+    if "%YAML:1.0" in text or "!!opencv-matrix" in text:
+        raise ValueError("OpenCV's own storage format, without ROS's keys")
+    return re.sub(r"(?m)^[ \t]+", lambda found: found[0].expandtabs(2), text)
+
+
+def _camera_info(content: Any) -> SimpleNamespace:
+    """CameraInfo's fields. Raises VimaError naming the key."""
+    if not isinstance(content, Mapping):
+        kind = "empty" if content is None else f"a {type(content).__name__}"
+        raise _bad(f"it is {kind}; valid: the keys of a camera_info YAML file")
+    if any(isinstance(entry, Mapping) and "intrinsics" in entry for entry in content.values()):
+        raise _bad("it is a camchain of Kalibr; valid: the keys of a camera_info YAML file")
+
+    def numbers(key: str, default: Any = None) -> list[float]:
+        entry = content.get(key, default)
+        data = entry.get("data") if isinstance(entry, Mapping) else entry
+        data = data if isinstance(data, list) else [data]
+        try:
+            return [float(value) for value in data[:MAX_NUMBERS]]
+        except (TypeError, ValueError):
+            # What is there is not printed: a few lines of YAML can stand for gigabytes of text.
+            got = "is something else" if key in content else "is missing"
+            raise _bad(f"{key} {got}; valid: numbers, matrices as a list named data") from None
+
+    def pixels(key: str) -> int:
+        values = numbers(key)
+        if len(values) != 1 or not 0 < values[0] < 2**16 or values[0] % 1:
+            raise _bad(f"{key} is {values}; valid: a number of pixels")
+        return int(values[0])
+
+    # Some calibration tools have no distortion_model, and write a fisheye lens as camera_model.
+    model = content.get("distortion_model", content.get("camera_model"))
+    if not isinstance(model, str | None):
+        raise _bad("distortion_model is something else; valid: a name")
+    return SimpleNamespace(
+        width=pixels("image_width"),
+        height=pixels("image_height"),
+        k=numbers("camera_matrix"),
+        d=numbers("distortion_coefficients", None if model else []),
+        p=numbers("projection_matrix", []),
+        distortion_model="" if model in (None, "pinhole") else model,
+        binning_x=0,
+        binning_y=0,
+        roi=SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0),
+    )
 
 
 def camera_info_text(lens: Lens, size: tuple[int, int], name: str) -> str:
