@@ -135,7 +135,8 @@ def run_node() -> None:
 def run_program(find_main: Callable[[], Callable[[], None]] = _main) -> None:
     """Entry point of a program. ``find_main`` imports what is slow and returns its main function.
 
-    SIGINT raises KeyboardInterrupt in the main function, other signals SystemExit.
+    SIGINT raises KeyboardInterrupt in the main function, other signals SystemExit. A file that
+    cannot be read or written ends it with one sentence and exit code 2.
     """
     numbers = handled_signals()
     _handle(numbers, _leave)  # an import may turn an exception into one of its own
@@ -148,6 +149,12 @@ def run_program(find_main: Callable[[], Callable[[], None]] = _main) -> None:
         main()
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        name = Path(sys.argv[0]).name
+        print(f"{name}: BAD_FILE: {error.filename}: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
     finally:
         _handle(numbers, _leave)  # nothing is left to end in order
 

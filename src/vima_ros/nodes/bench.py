@@ -12,6 +12,7 @@ from rclpy.utilities import remove_ros_args
 
 from vima_ros.errors import VimaError
 from vima_ros.nodes import bench_episode, bench_perception, bench_simulation, bench_transport
+from vima_ros.nodes.environment import make_folder
 from vima_ros.perception.detectors.registry import DETECTORS
 from vima_ros.policy.benchmark import plan as planning
 from vima_ros.policy.benchmark.tables import describe, tables
@@ -73,11 +74,12 @@ def _progress(what: str) -> None:
 
 
 def main(args: list[str] | None = None) -> None:
-    """``ros2 run vima_ros bench``."""
+    """``ros2 run vima_ros bench``: exit code 2 on an error."""
     options = _parser().parse_args(remove_ros_args(args or sys.argv)[1:])
     results: dict[str, Any] = {}
     page = ["# Benchmark"]
     try:
+        make_folder(options.out)
         plan = _plan(options)
         if options.part in (None, "perception"):
             results["perception"] = bench_perception.run(_eyes(options), _progress)
@@ -99,10 +101,10 @@ def main(args: list[str] | None = None) -> None:
             results["episode"] = bench_episode.run(options.decisions, options.out, _progress)
             page += ["## Episode", *bench_episode.show(results["episode"])]
     except VimaError as error:
-        sys.exit(f"bench: {error.code}: {error}")
+        print(f"bench: {error.code}: {error}", file=sys.stderr)
+        sys.exit(2)
     text = "\n\n".join(page) + "\n"
     print(text)
-    options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "bench.md").write_text(text)
     (options.out / "bench.json").write_text(json.dumps(results, indent=1) + "\n")
 

@@ -17,6 +17,7 @@ from typing import Any
 from ament_index_python.packages import get_package_prefix
 
 from vima_ros.errors import VimaError
+from vima_ros.nodes.environment import make_folder
 from vima_ros.nodes.namespaces import NAMESPACE, absolute_namespace
 from vima_ros.nodes.parameters import config_path
 from vima_ros.program import END_WITH
@@ -34,6 +35,8 @@ class NodeProcesses:
 
     ``robot``: a file of config/robots/ without its ending, for all nodes; ``parameters``: what
     differs from all files, for all nodes that have it; logs go to ``log_folder``/NAME.log.
+
+    Raises VimaError: BAD_FOLDER, BAD_NAMESPACE.
     """
 
     def __init__(
@@ -45,7 +48,7 @@ class NodeProcesses:
         use_sim_time: bool = False,
     ) -> None:
         self._log_folder = Path(log_folder)
-        self._log_folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._log_folder)
         self._arguments = ["--params-file", str(config_path(f"robots/{robot}.yaml"))]
         self._arguments += ["-r", f"__ns:={absolute_namespace(namespace)}"]
         self._arguments += ["-p", f"use_sim_time:={json.dumps(use_sim_time)}"]
