@@ -285,7 +285,7 @@ def main(args: list[str] | None = None) -> None:
         sys.exit(COMMANDS[options.command](options))
     except VimaError as error:
         print(f"calibrate: {error.code}: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from pathlib import Path
 
 FOLDER = Path("/dev/shm")  # noqa: S108  (where Fast DDS has them)
 FRESH = 1.0  # younger files may belong to a participant that has not locked them yet [s]
-DOMAIN_PORTS = 250  # per ROS domain, DDSI-RTPS 9.6.1.1
+FIRST_PORT, DOMAIN_PORTS = 7400, 250  # of domain 0, and per domain, DDSI-RTPS 9.6.1.1
 _SEGMENT = re.compile(r"((?:fastdds|fastrtps)_[0-9a-f]{16})(?:_el)?")
 _PORT = re.compile(r"(?:sem\.)?((?:fastdds|fastrtps)_port(\d+))(?:_el|_sl|_mutex)?")
 _LOCK_SUFFIXES = ("_el", "_sl")
@@ -44,7 +44,7 @@ def clear_unused(ending: bool = False) -> None:
     if ports:
         living = _living_domains(mine)
         for port, number in ports.items():
-            _clear_port(port, number // DOMAIN_PORTS in living, mine)
+            _clear_port(port, _domain(number) in living, mine)
 
 
 def room() -> tuple[int, int]:
@@ -82,7 +82,7 @@ def _own_files() -> list[str]:
 
 
 def _living_domains(mine: set[str]) -> set[int]:
-    """Ports, by DOMAIN_PORTS, of the domains of which another process reads a port."""
+    """The ROS domains of which another process reads a port."""
     living = set()
     for name in os.listdir(FOLDER):
         found = _PORT.fullmatch(name)
@@ -90,8 +90,13 @@ def _living_domains(mine: set[str]) -> set[int]:
             # With its mutex: a process that opens the port at this moment must not meet our lock.
             with _mutex_taken(f"{found[1]}_mutex") as quiet, _taken(name, mine, quiet) as unused:
                 if not unused:
-                    living.add(int(found[2]) // DOMAIN_PORTS)
+                    living.add(_domain(int(found[2])))
     return living
+
+
+def _domain(port: int) -> int:
+    """The ROS domain of a port."""
+    return (port - FIRST_PORT) // DOMAIN_PORTS
 
 
 def _locked_by_this_process() -> set[str]:

@@ -15,7 +15,7 @@ pytest.importorskip("vima_msgs")
 from vima_ros.nodes import shared_memory
 from vima_ros.nodes.shared_memory import FOLDER, clear_unused
 
-PORT = 70000  # beyond what a ROS domain has: no participant of this machine uses it
+PORT = 7400 + 250 * 250  # beyond what a ROS domain has: no participant of this machine uses it
 HOLD = """
 import fcntl, sys, time
 file = open(sys.argv[1])
@@ -112,7 +112,7 @@ def test_a_port_stays_while_a_process_reads_it_and_goes_once_that_was_killed(mak
 
 def test_a_port_without_a_reader_stays_while_a_process_of_its_domain_may_write_to_it(make):
     """Else the next to read that port would be deaf to that process."""
-    name, other, beyond = f"fastdds_port{PORT}", port(PORT + 2), port(PORT + 250)
+    name, other, beyond = f"fastdds_port{PORT}", port(PORT + 249), port(PORT + 250)
     make(name, other[0], other[1], beyond[0])
     with held(other[1]):
         clear_unused()
