@@ -5,7 +5,7 @@ ros2 launch vima_ros bringup.launch.py robot:=/path/to/my_robot.yaml checkpoint:
 
 import os
 
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -16,7 +16,6 @@ from vima_ros.nodes.launch_arguments import check_arguments, stop_nodes
 
 SHARE = FindPackageShare("vima_ros")
 END_WITH = {"VIMA_ROS_END_WITH": str(os.getpid())}  # nodes end when the launch does
-FASTDDS = PathJoinSubstitution([SHARE, "config", "fastdds.xml"])
 
 
 def node(name, *parameters):
@@ -62,7 +61,6 @@ def generate_launch_description():
             ),
             check_arguments("namespace", "robot", "checkpoint", "device", "use_sim_time"),
             stop_nodes(),
-            SetEnvironmentVariable("FASTDDS_DEFAULT_PROFILES_FILE", FASTDDS),
             node("perception"),
             node("prompt"),
             node(

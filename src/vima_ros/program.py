@@ -3,6 +3,9 @@
 The name in ``argv[0]`` selects the module ``vima_ros.nodes.NAME``, whose ``main`` runs. Signals
 are handled before that module and what it imports are loaded, which takes seconds.
 
+Before that, RMW_IMPLEMENTATION is checked: rcl ends the process while it is imported where that
+names something absent.
+
 Nodes end in order, with exit code 0. Programs end with 128 + the signal's number: 130 on SIGINT,
 143 on SIGTERM, 129 on SIGHUP. None prints a traceback.
 """
@@ -10,6 +13,7 @@ Nodes end in order, with exit code 0. Programs end with 128 + the signal's numbe
 from __future__ import annotations
 
 import atexit
+import contextlib
 import importlib
 import os
 import select
@@ -35,7 +39,7 @@ class SignalWatcher:
     """
 
     def __init__(self) -> None:
-        self._on_end: Callable[[str], None] = lambda reason: os._exit(0)
+        self._on_end: Callable[[str], None] = lambda reason: _end_now(0)
         self._reads, writes = os.pipe()
         os.set_blocking(writes, False)
         for number in handled_signals():
@@ -58,7 +62,7 @@ class SignalWatcher:
             self._on_end(signal.Signals(number).name)
         finally:
             threading.Event().wait(END_TIMEOUT)
-            os._exit(0)
+            _end_now(0)
 
 
 def handled_signals() -> list[signal.Signals]:
@@ -100,7 +104,25 @@ def watch_signals() -> SignalWatcher:
 
 def _main() -> Callable[[], None]:
     name = Path(sys.argv[0]).name
+    _check_rmw(name)
     return importlib.import_module(f"vima_ros.nodes.{name}").main
+
+
+def _check_rmw(program: str) -> None:
+    """End with exit code 2 where RMW_IMPLEMENTATION is not among what is installed."""
+    chosen = os.environ.get("RMW_IMPLEMENTATION")
+    prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+    index = Path("share", "ament_index", "resource_index", "rmw_typesupport")
+    folders = [folder for prefix in prefixes if (folder := Path(prefix) / index).is_dir()]
+    known = {file.name for folder in folders for file in folder.iterdir()} - {"rmw_implementation"}
+    if chosen and known and chosen not in known:
+        valid = ", ".join(sorted(known))
+        print(
+            f"{program}: BAD_ENVIRONMENT: RMW_IMPLEMENTATION is {chosen!r}, which is not "
+            f"installed; valid: {valid}, or nothing for ROS's default",
+            file=sys.stderr,
+        )
+        sys.exit(2)
 
 
 def run_node() -> None:
@@ -113,7 +135,8 @@ def run_node() -> None:
 def run_program(find_main: Callable[[], Callable[[], None]] = _main) -> None:
     """Entry point of a program. ``find_main`` imports what is slow and returns its main function.
 
-    SIGINT raises KeyboardInterrupt in the main function, other signals SystemExit.
+    SIGINT raises KeyboardInterrupt in the main function, other signals SystemExit. A file that
+    cannot be read or written ends it with one sentence and exit code 2.
     """
     numbers = handled_signals()
     _handle(numbers, _leave)  # an import may turn an exception into one of its own
@@ -126,6 +149,12 @@ def run_program(find_main: Callable[[], Callable[[], None]] = _main) -> None:
         main()
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        name = Path(sys.argv[0]).name
+        print(f"{name}: BAD_FILE: {error.filename}: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
     finally:
         _handle(numbers, _leave)  # nothing is left to end in order
 
@@ -145,4 +174,20 @@ def _exit(number: int, frame: FrameType | None) -> None:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    os._exit(128 + number)
+    _end_now(128 + number)
+
+
+_last: list[Callable[[], None]] = []
+
+
+def at_exit(callback: Callable[[], None]) -> None:
+    """Call ``callback`` last, however this process ends, unless it is killed."""
+    _last.append(callback)
+    atexit.register(callback)
+
+
+def _end_now(code: int) -> None:
+    for callback in _last:
+        with contextlib.suppress(Exception):
+            callback()
+    os._exit(code)

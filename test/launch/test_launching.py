@@ -1,6 +1,7 @@
 """The launch files run by the real launch, where it is installed: it comes with a distribution."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from rosbags.rosbag2 import StoragePlugin
 
 pytest.importorskip("launch_ros", reason="no launch_ros: it comes with a distribution")
 
-from vima_ros.nodes.environment import free_domain
+from vima_ros.nodes.environment import PROFILE_VARIABLES, free_domain
 
 # As `ros2 launch` does it; SIGINT ends it in order.
 LAUNCH = """
@@ -88,6 +89,39 @@ def test_a_file_that_includes_ours_has_arguments_of_its_own(tmp_path):
     done = launch("mine", "sede:=3", folder=tmp_path)
     assert done.returncode == 1
     assert "launch argument device is 'gpu'" in done.stdout
+
+
+LEAKS = """
+from launch import LaunchDescription
+from launch.actions import EmitEvent, ExecuteProcess, IncludeLaunchDescription
+from launch.actions import RegisterEventHandler
+from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown
+from launch.launch_description_sources import PythonLaunchDescriptionSource as Source
+
+def generate_launch_description():
+    after = ExecuteProcess(cmd=["env"], output="screen")
+    ended = OnProcessExit(target_action=after, on_exit=[EmitEvent(event=Shutdown())])
+    ours = IncludeLaunchDescription(Source("{file}"))
+    return LaunchDescription([RegisterEventHandler(ended), ours, after])
+"""
+
+
+def test_a_launch_that_includes_ours_keeps_its_environment(tmp_path, monkeypatch):
+    """The user's Fast DDS profile too, whatever the distribution calls its variable."""
+    for variable in PROFILE_VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    own = PROFILE_VARIABLES[1]
+    monkeypatch.setenv(own, "/my/profile.xml")
+    (tmp_path / "mine.launch.py").write_text(
+        LEAKS.format(file=ROOT / "launch" / "bringup.launch.py")
+    )
+    done = launch("mine", folder=tmp_path)
+    printed = [line.partition("[env-6] ")[2] for line in done.stdout.splitlines()]
+    seen = dict(word.split("=", 1) for word in printed if "=" in word)
+    added = {name for name in seen if os.environ.get(name) != seen[name]}
+    assert seen.get(own) == "/my/profile.xml", done.stdout
+    assert not {name for name in added if name.startswith(("FAST", "RMW", "ROS", "VIMA"))}
 
 
 def test_a_bad_recording_fails_the_launch(tmp_path):

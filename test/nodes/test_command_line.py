@@ -1,14 +1,19 @@
 """The programs as a person calls them: `assets` and `send_prompt` against the running suite."""
 
+import re
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
 import cv2
 import pytest
 from ament_index_python.packages import get_package_prefix
+from conftest import ALL_NODES
+from helpers import write_bag
+from rosbags.rosbag2 import StoragePlugin
 
-from vima_msgs.msg import EpisodeStatus
+from vima_msgs.msg import ArmState, EpisodeStatus
 from vima_ros.nodes import qos
 
 PROGRAMS = Path(get_package_prefix("vima_ros")) / "lib" / "vima_ros"
@@ -131,7 +136,31 @@ def test_who_stops_the_arm_is_told_to_whoever_prompts_it_and_resume_lifts_the_st
     assert run("send_prompt", TEXT, "--watch", "--max-steps", "1").returncode != 12
 
 
-def test_a_second_suite_in_a_namespace_ends_with_the_reason(suite, tmp_path):
-    done = run("sim", "--out", str(tmp_path))
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["sim"],
+        ["oracle", "--tasks", "rotate"],
+        ["demo", "--tasks", "rotate"],
+        ["bench", "episode"],
+        ["replay", "{bag}", "--bringup"],
+        ["evaluate", "--through", "ros", "--seeds", "1", "--tasks", "rotate"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_program_starts_no_nodes_beside_a_running_suite(suite, tmp_path, words):
+    if "{bag}" in words:
+        write_bag(tmp_path / "bag", StoragePlugin.MCAP, steps=1)
+    words = [word.replace("{bag}", str(tmp_path / "bag")) for word in words]
+    states = suite.client.listen(ArmState, "arm_state")
+    done = run(*words, "--out", str(tmp_path / "out"))
     assert done.returncode == 2, (done.stdout, done.stderr)
-    assert "another /vima/manager" in done.stderr
+    (sentence,) = [line for line in done.stderr.splitlines() if "SUITE_RUNNING" in line]
+    named = re.findall(r"/vima/(\w+) \(process (\d+) on (\S+)\)", sentence)
+    host = socket.gethostname()
+    known = {(name, str(suite.processes.pid(name)), host) for name in ALL_NODES}
+    assert named
+    assert {*named} <= known
+    assert "Traceback" not in done.stderr
+    assert not [*(tmp_path / "out").glob("**/*.log")]
+    assert not [m for m in states.messages if m.state == ArmState.STOPPED]

@@ -23,7 +23,7 @@ from rclpy.task import Future
 
 from vima_ros.errors import VimaError
 from vima_ros.nodes import parameter_files, parameters
-from vima_ros.nodes.environment import use_fastdds_profile
+from vima_ros.nodes.environment import prepare_ros
 from vima_ros.nodes.heartbeat_listener import HeartbeatListener
 from vima_ros.nodes.meter import Meter
 from vima_ros.nodes.namesakes import new_instance_id
@@ -293,9 +293,9 @@ def run(node_type: type[VimaNode], args: list[str] | None = None, autostart: boo
     configure and activate at once instead of waiting for the manager.
     """
     signals = watch_signals()
-    use_fastdds_profile()
     node = None
     try:
+        prepare_ros()
         given = parameter_files.init(args)
         node = node_type()
         node.given_parameters = given

@@ -74,7 +74,7 @@ def _progress(what: str) -> None:
 
 
 def main(args: list[str] | None = None) -> None:
-    """``ros2 run vima_ros bench``."""
+    """``ros2 run vima_ros bench``: exit code 2 on an error."""
     options = _parser().parse_args(remove_ros_args(args or sys.argv)[1:])
     results: dict[str, Any] = {}
     page = ["# Benchmark"]

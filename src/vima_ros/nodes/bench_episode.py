@@ -20,6 +20,7 @@ from vima_ros.nodes.client import Client
 from vima_ros.nodes.environment import keep_to_ourselves
 from vima_ros.nodes.goal import Goal
 from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.nodes.running_suite import check_none_runs
 from vima_ros.nodes.shows import SHOWS, make_prompt
 from vima_ros.replay.report import format_table
 
@@ -45,6 +46,7 @@ def run(decisions: int, out: Path, progress: Callable[[str], None]) -> dict[str,
         NodeProcesses(out / "logs", robot="tabletop") as processes,
         Client("bench_episode") as client,
     ):
+        check_none_runs(client)
         processes.start(NODES, PARAMETERS)
         client.wait_for_active(NODES, check=processes.check_alive)
         progress(f"episode: {decisions} decisions in simulation")

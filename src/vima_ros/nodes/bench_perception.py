@@ -30,6 +30,7 @@ from vima_ros.nodes.bench_cameras import (
 from vima_ros.nodes.client import Client
 from vima_ros.nodes.environment import keep_to_ourselves, use_fastdds_profile
 from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.nodes.running_suite import check_none_runs
 from vima_ros.perception.benchmark import detector_times, network_times
 from vima_ros.perception.detectors.registry import DetectorSettings, make_detector
 from vima_ros.replay.report import format_table
@@ -119,6 +120,7 @@ def _node(
         NodeProcesses(folder, robot="example", namespace=NAMESPACE) as nodes,
         Client("bench_cameras", NAMESPACE) as client,
     ):
+        check_none_runs(client)
         nodes.start(["perception"], parameters)
         diagnostics = client.listen(DiagnosticArray, "/diagnostics")
         cameras = Cameras(client, pairs)

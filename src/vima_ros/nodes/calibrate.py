@@ -279,7 +279,7 @@ def main(args: list[str] | None = None) -> None:
         sys.exit(COMMANDS[options.command](options))
     except VimaError as error:
         print(f"calibrate: {error.code}: {error}", file=sys.stderr)
-        sys.exit(2 if error.code in ("BAD_FOLDER", "CANNOT_WRITE") else 1)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from rclpy.qos import QoSProfile
 from vima_msgs.msg import Heartbeat
 from vima_ros.errors import VimaError
 from vima_ros.nodes import qos
-from vima_ros.nodes.environment import use_fastdds_profile
+from vima_ros.nodes.environment import prepare_ros
 from vima_ros.nodes.namespaces import NAMESPACE, absolute_namespace
 
 T = TypeVar("T")
@@ -126,15 +126,21 @@ class Inbox:
 
 
 class Client:
-    """A node of its own with a thread that spins it; a context manager."""
+    """A node of its own with a thread that spins it; a context manager.
+
+    Raises VimaError: BAD_NAMESPACE, BAD_ENVIRONMENT, SHARED_MEMORY.
+    """
 
     def __init__(
         self, name: str, namespace: str = NAMESPACE, args: list[str] | None = None
     ) -> None:
         namespace = absolute_namespace(namespace)
-        use_fastdds_profile()
+        prepare_ros()
         self._context = Context()
-        rclpy.init(args=args, context=self._context)
+        try:
+            rclpy.init(args=args, context=self._context)
+        except RuntimeError as error:  # RCLError
+            raise VimaError("BAD_ENVIRONMENT", f"ROS does not start: {error}") from error
         self.node = Node(name, namespace=namespace, context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)

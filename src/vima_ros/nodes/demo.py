@@ -27,6 +27,7 @@ from vima_ros.nodes.film import Film
 from vima_ros.nodes.picture import save_step
 from vima_ros.nodes.processes import NodeProcesses
 from vima_ros.nodes.task_episodes import NODES, TaskEpisodes, start_nodes
+from vima_ros.output import prepare_folder
 from vima_ros.sim.tasks.base import Level
 from vima_ros.specs import VIEWS, Primitive
 from vima_ros.training.evaluation_frames import FIRST_EVALUATION_SEED
@@ -132,6 +133,7 @@ def _describe(action: PolicyAction) -> str:
 
 def run(plan: Plan) -> None:
     """Raises VimaError where something did not come or did not come up."""
+    prepare_folder(plan.out)
     keep_to_ourselves()
     out, scenes = plan.out, []
     with NodeProcesses(out / "logs", robot="tabletop") as processes:
@@ -150,14 +152,13 @@ def run(plan: Plan) -> None:
 
 
 def main(args: list[str] | None = None) -> None:
-    """``ros2 run vima_ros demo``."""
+    """``ros2 run vima_ros demo``: exit code 2 on an error."""
     parser = argparse.ArgumentParser(prog="demo", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for what it leaves")
     parser.add_argument("--tasks", nargs="+", default=TOUR, help="names")
     parser.add_argument("--seed", type=int, help="of the first task; default: drawn")
     parser.add_argument("--detector", default="onnx", help="onnx: by pixels; masks: the truth")
     options = parser.parse_args(remove_ros_args(args or sys.argv)[1:])
-    options.out.mkdir(parents=True, exist_ok=True)
     first = options.seed
     if first is None:  # nothing was ever trained on seeds from here on
         first = random.randrange(FIRST_EVALUATION_SEED, 2**31 - len(options.tasks))  # noqa: S311
@@ -167,4 +168,4 @@ def main(args: list[str] | None = None) -> None:
         run(Plan(tuple(options.tasks), seeds, options.detector, options.out))
     except VimaError as error:
         print(f"demo: {error.code}: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(2)

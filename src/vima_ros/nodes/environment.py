@@ -1,29 +1,160 @@
-"""The environment that processes of the suite share: discovery and transport."""
+"""The environment that processes of the suite share: discovery, transport, logs."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import re
+import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 
 from vima_ros.errors import VimaError
+from vima_ros.nodes import shared_memory
 from vima_ros.nodes.parameters import config_path
+from vima_ros.program import at_exit
 
-# Fast DDS 3 renamed it; the old name is read still, with a warning.
-PROFILE_VARIABLE = (
-    "FASTRTPS_DEFAULT_PROFILES_FILE"
-    if os.environ.get("ROS_DISTRO") in ("humble", "iron", "jazzy")
-    else "FASTDDS_DEFAULT_PROFILES_FILE"
-)
+# Fast DDS 3 renamed what Fast DDS 2 reads, and does not read the old names.
+_NAMES = ("FASTDDS", "FASTRTPS")
+if os.environ.get("ROS_DISTRO") in ("humble", "iron", "jazzy"):
+    _NAMES = ("FASTRTPS", "FASTDDS")
+PROFILE_VARIABLES = tuple(f"{name}_DEFAULT_PROFILES_FILE" for name in _NAMES)
+PROFILE_VARIABLE = PROFILE_VARIABLES[0]
+PROFILE_FILES = tuple(f"DEFAULT_{name}_PROFILES.xml" for name in _NAMES)
+PROFILE, SMALL_PROFILE = "fastdds.xml", "fastdds_small.xml"  # of config/
+MIB = 2**20
+# Per process, rounded up: the profile's segment with Fast DDS's bookkeeping, a second segment of
+# 0.5 MiB, two ports.
+NEED, SMALL_NEED = 35 * MIB, 4 * MIB
+PROCESSES = 8  # of a suite: six nodes and two clients
+REMEDY = "docker run --shm-size=1g, or --ipc=host; mount -o remount,size=1g /dev/shm"
+MAX_DOMAIN = 232  # beyond, there are no UDP ports
+_C_INTEGER = re.compile(r"\s*\+?(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")  # strtoul, base 0
+
+
+def prepare_ros() -> None:
+    """Check and set what ROS reads from the environment; to be called before rclpy.init.
+
+    Removes what killed processes left in /dev/shm, and at the end of this process what is its own.
+
+    Raises VimaError (BAD_ENVIRONMENT, SHARED_MEMORY).
+    """
+    _check_domain()
+    _check_log_folder()
+    shared_memory.clear_unused()
+    _clear_at_exit()
+    use_fastdds_profile()
+
+
+@cache
+def _clear_at_exit() -> None:
+    at_exit(lambda: shared_memory.clear_unused(ending=True))
+
+
+def _check_domain() -> None:
+    text = os.environ.get("ROS_DOMAIN_ID", "")
+    found = _C_INTEGER.fullmatch(text)
+    octal = found is not None and found[1][:1] == "0" and found[1][1:].isdigit()
+    number = int(found[1], 8 if octal else 0) if found else -1
+    if text and not 0 <= number <= MAX_DOMAIN:
+        raise VimaError(
+            "BAD_ENVIRONMENT",
+            f"ROS_DOMAIN_ID is {text!r}; valid: a whole number from 0 to {MAX_DOMAIN}",
+        )
+
+
+def _check_log_folder() -> None:
+    """The folder that rcl logs to, as rcl finds it: it would only raise or abort."""
+    home = os.environ.get("HOME", "")
+    if given := os.environ.get("ROS_LOG_DIR"):
+        why, text = "ROS_LOG_DIR", given
+    elif given := os.environ.get("ROS_HOME"):
+        why, text = "ROS_HOME", f"{given}/log"
+    else:
+        why, text = "HOME", "~/.ros/log"
+    if text.startswith("~") and not home:
+        raise VimaError(
+            "BAD_ENVIRONMENT",
+            "HOME is not set, so that ROS has no folder for its logs; valid: a HOME, or "
+            "ROS_LOG_DIR with a folder that this user can write to",
+        )
+    folder = Path(home + text[1:] if text.startswith("~") else text)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        reason = "" if os.access(folder, os.W_OK | os.X_OK) else "it is not writable"
+    except OSError as error:
+        reason = str(error.strerror)
+    if reason:
+        raise VimaError(
+            "BAD_ENVIRONMENT",
+            f"ROS cannot log to {folder} (by {why}): {reason}; valid: ROS_LOG_DIR with a folder "
+            "that this user can write to",
+        )
+
+
+def user_profile() -> Path | None:
+    """The Fast DDS profile that the user has chosen, by variable or by a file where we run.
+
+    Under either name, whichever the Fast DDS that is installed reads. Raises VimaError
+    (BAD_ENVIRONMENT) for a variable that names no file.
+    """
+    ours = config_path(PROFILE).parent.resolve()
+    for variable in PROFILE_VARIABLES:
+        text = os.environ.get(variable, "")
+        if text and Path(text).resolve().parent != ours:
+            if not Path(text).is_file():
+                raise VimaError(
+                    "BAD_ENVIRONMENT",
+                    f"{variable} is {text!r}: no file; valid: a Fast DDS profile, or nothing for "
+                    "the suite's own",
+                )
+            return Path(text)
+    if os.environ.get("SKIP_DEFAULT_XML_FILE", "")[:1] != "1":
+        for name in PROFILE_FILES:
+            if Path(name).is_file():
+                return Path(name).absolute()
+    return None
 
 
 def use_fastdds_profile() -> None:
     """Let large best-effort images arrive (config/fastdds.xml); the user's own profile wins.
 
-    Must be called before rclpy.init.
+    Must be called before rclpy.init. Raises VimaError: SHARED_MEMORY where there is no room for
+    it, BAD_ENVIRONMENT.
     """
-    os.environ.setdefault(PROFILE_VARIABLE, str(config_path("fastdds.xml")))
+    chosen = user_profile()
+    if chosen is None:
+        chosen = config_path(_fitting_profile())
+    elif chosen.name == PROFILE_FILES[0] and chosen.parent == Path.cwd():
+        os.environ.pop(PROFILE_VARIABLE, None)  # Fast DDS finds it by itself
+        return
+    os.environ[PROFILE_VARIABLE] = str(chosen)
+
+
+@cache  # Fast DDS reads a profile once per process
+def _fitting_profile() -> str:
+    """The profile for the room that /dev/shm has. Raises VimaError (SHARED_MEMORY)."""
+    if "fastrtps" not in os.environ.get("RMW_IMPLEMENTATION", "fastrtps"):
+        return PROFILE
+    size, free = shared_memory.room()
+    if size >= PROCESSES * NEED and free >= NEED:
+        return PROFILE
+    room = f"{shared_memory.FOLDER} has {size / MIB:.0f} MiB, {free / MIB:.0f} of them free"
+    if size < PROCESSES * SMALL_NEED or free < SMALL_NEED:
+        raise VimaError(
+            "SHARED_MEMORY",
+            f"{room}; valid: {SMALL_NEED // MIB} MiB for each of {PROCESSES} processes, "
+            f"{NEED // MIB} for images of more than 3 MB ({REMEDY}), or a Fast DDS profile of "
+            f"your own in {PROFILE_VARIABLE}",
+        )
+    print(
+        f"{Path(sys.argv[0]).name}: {room}: images of more than 3 MB will not arrive, for which "
+        f"{PROCESSES * NEED // MIB} MiB are needed ({REMEDY})",
+        file=sys.stderr,
+        flush=True,
+    )
+    return SMALL_PROFILE
 
 
 def free_domain() -> int:

@@ -51,6 +51,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
 
 def _evaluate(options: argparse.Namespace) -> None:
     from vima_ros.nodes.evaluate_ros import attempt_by_ros
+    from vima_ros.output import prepare_folder
     from vima_ros.policy.loading import load_policy
     from vima_ros.policy.weights import load_weights, save_weights
     from vima_ros.training.policy_evaluation import Job, attempt_all
@@ -60,6 +61,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     if options.look and options.through == "ros":
         raise VimaError("BAD_OPTION", "--look with --through ros; valid: --through env")
+    prepare_folder(options.out)
     policy = load_policy(Path(options.policy))
     tasks = choose_tasks(options.tasks or None, find_level(options.level))
     jobs = [
@@ -90,12 +92,13 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def main(args: list[str] | None = None) -> None:
-    """``ros2 run vima_ros evaluate``."""
+    """``ros2 run vima_ros evaluate``: exit code 2 on an error."""
     options = _arguments(remove_ros_args(args or sys.argv)[1:])
     try:
         _evaluate(options)
     except VimaError as error:
-        sys.exit(f"evaluate: {error.code}: {error}")
+        print(f"evaluate: {error.code}: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

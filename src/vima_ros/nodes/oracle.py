@@ -22,6 +22,7 @@ from vima_ros.nodes import conversions, qos
 from vima_ros.nodes.client import Client
 from vima_ros.nodes.environment import keep_to_ourselves
 from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.nodes.running_suite import check_none_runs
 from vima_ros.sim.episode_run import choose_tasks, find_level, primitive
 from vima_ros.sim.tasks import TASKS
 from vima_ros.sim.tasks.base import Episode, Level, Task, WorldState
@@ -135,6 +136,7 @@ def measure(options: argparse.Namespace) -> bool:
         NodeProcesses(options.out / "logs", robot=options.robot) as processes,
         Client("oracle") as client,
     ):
+        check_none_runs(client)
         values = {"nodes": NODES, "rate": 30.0, "real_time_factor": options.speed}
         processes.start([*NODES, "manager"], values | {"send_prompt": False})
         client.wait_for_active(NODES, check=processes.check_alive)

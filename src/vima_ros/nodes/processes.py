@@ -19,6 +19,7 @@ from ament_index_python.packages import get_package_prefix
 from vima_ros.errors import VimaError
 from vima_ros.nodes.namespaces import NAMESPACE, absolute_namespace
 from vima_ros.nodes.parameters import config_path
+from vima_ros.output import prepare_folder
 from vima_ros.program import END_WITH
 
 STOP_TIMEOUT = 5.0  # [s]
@@ -47,7 +48,8 @@ class NodeProcesses:
 
     ``robot``: a parameter file for all nodes, or the name of one in config/robots/;
     ``parameters``: what differs from all files, for all nodes that have it; logs go to
-    ``log_folder``/NAME.log. Raises VimaError (NO_FILE) where there is no such file.
+    ``log_folder``/NAME.log.
+    Raises VimaError: NO_FILE, BAD_FOLDER, BAD_NAMESPACE.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class NodeProcesses:
         use_sim_time: bool = False,
     ) -> None:
         self._log_folder = Path(log_folder)
-        self._log_folder.mkdir(parents=True, exist_ok=True)
+        prepare_folder(self._log_folder)
         self._arguments = ["--params-file", str(robot_file(robot))]
         self._arguments += ["-r", f"__ns:={absolute_namespace(namespace)}"]
         self._arguments += ["-p", f"use_sim_time:={json.dumps(use_sim_time)}"]

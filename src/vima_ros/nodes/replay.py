@@ -16,6 +16,8 @@ from vima_ros.nodes.environment import keep_to_ourselves
 from vima_ros.nodes.namespaces import add_namespace_option
 from vima_ros.nodes.player import Player
 from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.nodes.running_suite import check_none_runs
+from vima_ros.output import prepare_folder
 from vima_ros.replay.bag import Bag, RecordedPrompt, Step
 from vima_ros.replay.report import HEADINGS, StepRecord, format_table, write_report
 
@@ -75,6 +77,7 @@ def replay(options: argparse.Namespace) -> list[StepRecord]:
 
     Raises VimaError for a bag that cannot be played, or nodes that do not come up.
     """
+    prepare_folder(options.out)
     topics = {"front": options.front, "top": options.top}
     with contextlib.ExitStack() as stack:
         bag = stack.enter_context(Bag(options.bag, topics))
@@ -92,8 +95,10 @@ def replay(options: argparse.Namespace) -> list[StepRecord]:
                     use_sim_time=True,
                 )
             )
-            processes.start(["perception", "prompt", "policy", "arm", "manager"])
         client = stack.enter_context(Client("replay", options.namespace))
+        if processes:
+            check_none_runs(client)
+            processes.start(["perception", "prompt", "policy", "arm", "manager"])
         effector = prompt.end_effector if prompt else "suction"
         player = Player(client, effector, options.timeout)
         check = processes.check_alive if processes else lambda: None

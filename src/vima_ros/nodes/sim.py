@@ -13,6 +13,7 @@ from vima_ros.errors import VimaError
 from vima_ros.nodes.client import Client
 from vima_ros.nodes.namespaces import add_namespace_option
 from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.nodes.running_suite import check_none_runs
 from vima_ros.nodes.tabletop_parameters import LARGEST_SEED
 from vima_ros.sim.scene import SCENES
 
@@ -43,7 +44,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Until interrupted. Raises VimaError where the nodes do not come up."""
+    """Until interrupted. Raises VimaError where the nodes do not come up, or others run there."""
     parameters = {
         "scene": options.scene,
         "task": options.task,
@@ -55,9 +56,10 @@ def run(options: argparse.Namespace) -> None:
     }
     logs = options.out / "logs"
     with NodeProcesses(logs, robot=options.robot, namespace=options.namespace) as processes:
-        processes.start(NODES, parameters)
-        print(f"starting {', '.join(NODES)} (logs in {logs}) …", flush=True)
         with Client("sim", options.namespace) as client:
+            check_none_runs(client)
+            processes.start(NODES, parameters)
+            print(f"starting {', '.join(NODES)} (logs in {logs}) …", flush=True)
             client.wait_for_active(NODES, check=processes.check_alive)
         print("all active; Ctrl-C ends it", flush=True)
         try:

@@ -12,6 +12,7 @@ from vima_ros.errors import VimaError
 from vima_ros.nodes import conversions, qos
 from vima_ros.nodes.client import Client
 from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.nodes.running_suite import check_none_runs
 
 SEEING = "perception"
 NODES = (SEEING, "prompt", "policy", "arm", "tabletop", "manager")
@@ -36,6 +37,7 @@ def start_nodes(
     processes: NodeProcesses, client: Client, detector: str, values: Mapping[str, Any]
 ) -> None:
     """Bring all up, with ``detector`` for the cameras' pictures. Raises VimaError."""
+    check_none_runs(client)
     processes.start([SEEING], {**values, "detector": detector})
     processes.start([name for name in NODES if name != SEEING], values)
     client.wait_for_active(NODES, check=processes.check_alive)

@@ -1,0 +1,177 @@
+"""Fast DDS's files in /dev/shm: those that belong to no process are removed. Without ROS.
+
+``fastdds_UUID`` is a participant's segment; ``fastdds_UUID_el`` exists before it and after it, and
+is locked (flock) while the participant lives. ``fastdds_portN`` is a queue; who reads it locks
+``fastdds_portN_el`` or ``_sl``, who writes to it locks nothing, but reads another port of its
+domain. ``sem.fastdds_portN_mutex`` is held while a process opens or closes that port. Fast DDS 2
+writes ``fastrtps`` for ``fastdds``. Locks, unlike /proc, also show the processes of other users
+and containers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+FOLDER = Path("/dev/shm")  # noqa: S108  (where Fast DDS has them)
+FRESH = 1.0  # younger files may belong to a participant that has not locked them yet [s]
+FIRST_PORT, DOMAIN_PORTS = 7400, 250  # of domain 0, and per domain, DDSI-RTPS 9.6.1.1
+_SEGMENT = re.compile(r"((?:fastdds|fastrtps)_[0-9a-f]{16})(?:_el)?")
+_PORT = re.compile(r"(?:sem\.)?((?:fastdds|fastrtps)_port(\d+))(?:_el|_sl|_mutex)?")
+_LOCK_SUFFIXES = ("_el", "_sl")
+
+
+def clear_unused(ending: bool = False) -> None:
+    """Remove the files of this user that no living process uses.
+
+    ``ending``: this process sends and receives nothing more, so its own are removed too.
+    """
+    names = _own_files()
+    mine = _locked_by_this_process() if ending else set()
+    for segment in {found[1] for found in map(_SEGMENT.fullmatch, names) if found}:
+        lock = f"{segment}_el"
+        if lock in mine or not _fresh([segment, lock]):
+            with _taken(lock, mine) as unused:
+                if unused:
+                    _remove([segment, lock])
+    ports = {found[1]: int(found[2]) for found in map(_PORT.fullmatch, names) if found}
+    if ports:
+        living = _living_domains(mine)
+        for port, number in ports.items():
+            _clear_port(port, _domain(number) in living, mine)
+
+
+def room() -> tuple[int, int]:
+    """Size of /dev/shm, and how much of it is free [bytes]; zeros where nothing can be written."""
+    try:
+        if not os.access(FOLDER, os.W_OK):
+            return 0, 0
+        found = os.statvfs(FOLDER)
+    except OSError:
+        return 0, 0
+    return found.f_frsize * found.f_blocks, found.f_frsize * found.f_bavail
+
+
+def _clear_port(port: str, domain_lives: bool, mine: set[str]) -> None:
+    """Remove a port whose reader was killed, or which nobody in its domain can write to."""
+    locks = [f"{port}{suffix}" for suffix in _LOCK_SUFFIXES]
+    with _mutex_taken(f"{port}_mutex") as quiet:
+        if not quiet:  # a process opens or closes it at this moment
+            return
+        with _taken(locks[0], mine) as first, _taken(locks[1], mine) as second:
+            killed = any((FOLDER / name).exists() and name not in mine for name in locks)
+            if first and second and (killed or not domain_lives):
+                _remove([port, *locks, f"sem.{port}_mutex"])
+
+
+def _own_files() -> list[str]:
+    """Names of this user's files in /dev/shm."""
+    names, user = [], os.geteuid()
+    with contextlib.suppress(OSError), os.scandir(FOLDER) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if entry.stat(follow_symlinks=False).st_uid == user:
+                    names.append(entry.name)
+    return names
+
+
+def _living_domains(mine: set[str]) -> set[int]:
+    """The ROS domains of which another process reads a port."""
+    living = set()
+    for name in os.listdir(FOLDER):
+        found = _PORT.fullmatch(name)
+        if found and name.endswith(_LOCK_SUFFIXES) and name not in mine:
+            # With its mutex: a process that opens the port at this moment must not meet our lock.
+            with _mutex_taken(f"{found[1]}_mutex") as quiet, _taken(name, mine, quiet) as unused:
+                if not unused:
+                    living.add(_domain(int(found[2])))
+    return living
+
+
+def _domain(port: int) -> int:
+    """The ROS domain of a port."""
+    return (port - FIRST_PORT) // DOMAIN_PORTS
+
+
+def _locked_by_this_process() -> set[str]:
+    """Names of the files in /dev/shm that this process has open; Fast DDS keeps locks open."""
+    names = set()
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            path = Path(os.readlink(f"/proc/self/fd/{number}"))
+            if path.parent == FOLDER:
+                names.add(path.name)
+    return names
+
+
+@contextlib.contextmanager
+def _taken(name: str, mine: set[str], quiet: bool = True) -> Iterator[bool]:
+    """Whether no process holds the lock file; it is then locked here meanwhile.
+
+    True as well for one that does not exist, or of ``mine``; False where not ``quiet``.
+    """
+    path = FOLDER / name
+    if not quiet:
+        yield False
+        return
+    if name in mine or not path.exists():
+        yield True
+        return
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # another user's, or just removed
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            unused = os.fstat(file).st_ino == path.stat().st_ino  # else it was replaced
+        except OSError:
+            unused = False
+        yield unused
+    finally:
+        os.close(file)
+
+
+@contextlib.contextmanager
+def _mutex_taken(name: str) -> Iterator[bool]:
+    """Whether the named POSIX semaphore is free; it is then taken meanwhile. True without one."""
+    if not (FOLDER / f"sem.{name}").exists():
+        yield True
+        return
+    libc = ctypes.CDLL(None)
+    libc.sem_open.restype = ctypes.c_void_p
+    semaphore = ctypes.c_void_p(libc.sem_open(f"/{name}".encode(), 0))
+    if not semaphore.value:
+        yield False
+        return
+    try:
+        taken = libc.sem_trywait(semaphore) == 0
+        try:
+            yield taken
+        finally:
+            if taken:
+                libc.sem_post(semaphore)
+    finally:
+        libc.sem_close(semaphore)
+
+
+def _fresh(names: Iterable[str]) -> bool:
+    now = time.time()
+    for name in names:
+        with contextlib.suppress(OSError):
+            if now - (FOLDER / name).stat().st_ctime < FRESH:
+                return True
+    return False
+
+
+def _remove(names: Iterable[str]) -> None:
+    for name in names:
+        with contextlib.suppress(OSError):
+            (FOLDER / name).unlink()

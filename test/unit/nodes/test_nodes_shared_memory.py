@@ -1,0 +1,160 @@
+"""Of Fast DDS's files in /dev/shm exactly those are removed that no living process uses."""
+
+import fcntl
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+pytest.importorskip("vima_msgs")
+
+from vima_ros.nodes import shared_memory
+from vima_ros.nodes.shared_memory import FOLDER, clear_unused
+
+PORT = 7400 + 250 * 250  # beyond what a ROS domain has: no participant of this machine uses it
+HOLD = """
+import fcntl, sys, time
+file = open(sys.argv[1])
+fcntl.flock(file, fcntl.LOCK_SH if sys.argv[1].endswith("_sl") else fcntl.LOCK_EX)
+print(flush=True)
+time.sleep(1000)
+"""
+
+
+@pytest.fixture
+def make() -> Iterator:
+    """Creates files of these names, as old as a running participant's; removes them afterwards."""
+    made = []
+
+    def create(*names: str) -> None:
+        for name in names:
+            (FOLDER / name).write_bytes(bytes(32))
+            made.append(name)
+
+    yield create
+    for name in made:
+        (FOLDER / name).unlink(missing_ok=True)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_fresh(monkeypatch):
+    monkeypatch.setattr(shared_memory, "FRESH", -1.0)
+
+
+@contextmanager
+def held(name: str) -> Iterator[None]:
+    """Another process holds the lock."""
+    command = [sys.executable, "-c", HOLD, str(FOLDER / name)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        process.stdout.readline()
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def left(*names: str) -> list[str]:
+    return [name for name in names if (FOLDER / name).exists()]
+
+
+def segment(prefix: str = "fastdds") -> tuple[str, str]:
+    name = f"{prefix}_{random.getrandbits(64):016x}"
+    return name, f"{name}_el"
+
+
+def port(number: int, prefix: str = "fastdds") -> tuple[str, str, str, str]:
+    name = f"{prefix}_port{number}"
+    return name, f"{name}_el", f"{name}_sl", f"sem.{name}_mutex"
+
+
+@pytest.mark.parametrize("prefix", ["fastdds", "fastrtps"])
+def test_a_segment_stays_while_its_lock_is_held_and_goes_with_it_afterwards(make, prefix):
+    names = segment(prefix)
+    make(*names)
+    with held(names[1]):
+        clear_unused()
+        assert left(*names) == [*names]
+    clear_unused()
+    assert left(*names) == []
+
+
+def test_a_segment_without_a_lock_belongs_to_no_process(make):
+    name, _ = segment()
+    make(name)
+    clear_unused()
+    assert left(name) == []
+
+
+def test_a_fresh_one_may_be_about_to_be_locked(make, monkeypatch):
+    monkeypatch.setattr(shared_memory, "FRESH", 60.0)
+    names = segment()
+    make(*names)
+    clear_unused()
+    assert left(*names) == [*names]
+
+
+@pytest.mark.parametrize("suffix", ["_el", "_sl"])
+def test_a_port_stays_while_a_process_reads_it_and_goes_once_that_was_killed(make, suffix):
+    name, exclusive, shared, _ = port(PORT)
+    lock = exclusive if suffix == "_el" else shared
+    make(name, lock)
+    with held(lock):
+        clear_unused()
+        assert left(name, lock) == [name, lock]
+    clear_unused()
+    assert left(name, lock) == []
+
+
+def test_a_port_without_a_reader_stays_while_a_process_of_its_domain_may_write_to_it(make):
+    """Else the next to read that port would be deaf to that process."""
+    name, other, beyond = f"fastdds_port{PORT}", port(PORT + 249), port(PORT + 250)
+    make(name, other[0], other[1], beyond[0])
+    with held(other[1]):
+        clear_unused()
+        assert left(name, other[0], beyond[0]) == [name, other[0]]
+    clear_unused()
+    assert left(name, *other) == []
+
+
+def test_a_port_that_a_process_opens_at_this_moment_stays(make):
+    """As one whose semaphore is taken: 0 is a semaphore's value when it is."""
+    name, lock, _, mutex = port(PORT)
+    make(name, lock, mutex)
+    clear_unused()
+    assert left(name, lock, mutex) == [name, lock, mutex]
+    (FOLDER / mutex).write_bytes(b"\1" + bytes(31))
+    clear_unused()
+    assert left(name, lock, mutex) == []
+
+
+def test_an_ending_process_removes_its_own_and_leaves_a_port_that_others_use(make):
+    own, (name, lock, _, _), other = segment(), port(PORT), port(PORT + 2)
+    make(*own, name, lock, other[0], other[1])
+    with open(FOLDER / own[1]) as file, open(FOLDER / lock) as reads:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(reads, fcntl.LOCK_EX)
+        with held(other[1]):
+            clear_unused()
+            assert left(*own) == [*own]
+            clear_unused(ending=True)
+            assert left(*own) == []
+            assert left(name, lock, other[0]) == [name, lock, other[0]]
+        clear_unused(ending=True)
+        assert left(name, lock, *other) == []
+
+
+def test_what_is_not_of_fast_dds_or_of_another_user_stays(make):
+    others = ["fastdds_notes", "fastdds_port", "my_fastdds_0123456789abcdef", "lttng-ust-wait-0"]
+    foreign = segment()
+    make(*others, *foreign)
+    if os.geteuid() == 0:
+        for name in foreign:
+            os.chown(FOLDER / name, 12345, 12345)
+        others += foreign
+    clear_unused()
+    assert left(*others) == others
