@@ -48,7 +48,8 @@ class Recording:
 
     ``prompt``: content of /prompt (JSON); None: no prompt; "message": a vima_msgs/Prompt.
     ``actions``: "oracle", "policy" (a PolicyAction with the stamps of what it was decided on) or
-    none. ``empty_steps`` show nothing.
+    none. ``empty_steps`` show nothing. ``start``: of the recording, after START [s].
+    ``cameras``: what the topics of the front and the top view begin with.
     """
 
     storage: StoragePlugin = StoragePlugin.MCAP
@@ -70,6 +71,8 @@ class Recording:
     end_effector: int | None = None
     empty_steps: Collection[int] = ()
     compression: CompressionMode = CompressionMode.NONE
+    start: float = 0.0
+    cameras: tuple[str, str] = ("front", "top")
 
 
 def since(start: int, rate: float = 1.0) -> Callable[[int], int]:
@@ -166,28 +169,36 @@ class BagWriter:
         self._writer.write(self._connections[topic], received, store.serialize_cdr(message, kind))
 
 
-def write_recording(path: Path, recording: Recording, messages: Messages | None = None) -> Path:
-    """A bag in the new folder ``path``."""
+def write_recording(path: Path, *recordings: Recording, messages: Messages | None = None) -> Path:
+    """A bag in the new folder ``path``, all ``recordings`` in one."""
     messages = messages or Messages()
+    events = [event for recording in recordings for event in _events(recording, messages)]
+    with BagWriter(path, recordings[0], messages) as bag:
+        for received, _, topic, message in sorted(events, key=lambda event: event[:2]):
+            bag.write(received, topic, message)
+    return path
+
+
+def _events(recording: Recording, messages: Messages) -> list[tuple]:
+    """When received, the order of what is received at once, topic and message."""
     events = _prompt_events(recording, messages)
     images = _images(recording)
+    names = dict(zip(("front", "top"), recording.cameras, strict=True))
     for number, (received, view, stamp, step) in enumerate(images):
         rgb = table(step not in recording.empty_steps)
         packed = view in recording.compressed
         message = (messages.compressed if packed else messages.image)(stamp, rgb)
-        topic = f"{recording.namespace}/{view}/image_raw" + ("/compressed" if packed else "")
+        topic = f"{recording.namespace}/{names[view]}/image_raw" + (
+            "/compressed" if packed else ""
+        )
         events.append((received, number, topic, message))
         if recording.clock_topic:
-            clock = messages.make(
-                "rosgraph_msgs/msg/Clock", messages.time(recording.clock(received))
-            )
+            time = messages.time(recording.clock(received))
+            clock = messages.make("rosgraph_msgs/msg/Clock", time)
             events.append((received, number, "/clock", clock))
     if recording.actions:
         events += _action_events(recording, messages, images)
-    with BagWriter(path, recording, messages) as bag:
-        for received, _, topic, message in sorted(events, key=lambda event: event[:2]):
-            bag.write(received, topic, message)
-    return path
+    return events
 
 
 def _prompt_events(recording: Recording, messages: Messages) -> list[tuple]:
@@ -219,9 +230,10 @@ def _images(recording: Recording) -> list[tuple[int, str, int, int]]:
     for view, rate, latency, offset in zip(
         ("front", "top"), recording.rates, recording.latency, (0, recording.offset), strict=True
     ):
-        period, shutters = SECOND / rate, []
+        period = SECOND / rate
         count = round(recording.steps * _duration(recording) / period)
-        shutters = [START + round((n + 1) * period) + offset for n in range(count)]
+        begin = START + round(recording.start * SECOND) + offset
+        shutters = [begin + round((n + 1) * period) for n in range(count)]
         stamps = [recording.clock(shutter) for shutter in shutters]
         for n in range(0, count - 1, 5) if recording.swapped else ():
             stamps[n], stamps[n + 1] = stamps[n + 1], stamps[n]
@@ -229,7 +241,7 @@ def _images(recording: Recording) -> list[tuple[int, str, int, int]]:
             if view == "front" and n in recording.lost:
                 continue
             late = latency + int(random.integers(0, recording.jitter + 1))
-            step = min((shutter - START - 1) // _duration(recording), recording.steps - 1)
+            step = min((shutter - begin - 1) // _duration(recording), recording.steps - 1)
             stamp = 0 if view in recording.unstamped else stamp
             found.append((shutter + late, view, stamp, step))
     return sorted(found, key=lambda image: image[0])

@@ -28,6 +28,7 @@ from vima_ros.specs import VIEWS, AssetKind, EndEffector
 
 # Topics that mark when a decision was made while recording, beside those of type PolicyAction
 ACTION_TOPICS = ("/oracle_action", "/vima/action", "/action")
+ASSETS = "/prompt_assets/"  # NAME/VIEW: pictures of the prompt
 CANDIDATES = 3  # pairs of frames a decision is tried on: one may be lost or refused
 LATEST = (2**31 - 1) * 1_000_000_000  # a stamp can be [ns]
 CLOCK_RESET = 2_000_000_000  # [ns] a stamp further back means that the clock was set back
@@ -152,6 +153,7 @@ class Bag:
 
     def _find_images(self, given: Mapping[str, str]) -> dict[str, str]:
         every = {t for t, kind in self._kind.items() if kind in (IMAGE, COMPRESSED_IMAGE)}
+        every = {topic for topic in every if not topic.startswith(ASSETS)}
         topics = {view: self._find_view(view, given.get(view) or "", every) for view in VIEWS}
         lacking = [given.get(v) or f"/{v}/image_raw" for v in VIEWS if not topics[v]]
         if lacking:
@@ -244,7 +246,7 @@ class Bag:
             ) from error
 
     def _views(self, name: str) -> dict[str, bytes]:
-        topics = {f"/prompt_assets/{name}/{view}": view for view in VIEWS}
+        topics = {f"{ASSETS}{name}/{view}": view for view in VIEWS}
         views = {}
         for connection, _, data in self._storage.messages(list(topics)):
             if connection.msgtype != IMAGE:
@@ -309,7 +311,8 @@ class Bag:
         return _in_epochs(_stamped(frames))
 
     def _ends(self) -> list[_End]:
-        topics = {*ACTION_TOPICS, *self._topics_of(ACTION)}
+        topics = {topic for topic in ACTION_TOPICS if self._kind.get(topic) != ACTION}
+        topics.update(self._topics_of(ACTION))
         ends = []
         for connection, received, data in self._storage.messages(topics):
             action = self._read(connection, data) if connection.msgtype == ACTION else None
@@ -385,13 +388,14 @@ def _cut(frames: Sequence[Frame], ends: Sequence[_End]) -> list[Step]:
     """One step up to each end that has frames of both views before it."""
     steps: list[Step] = []
     ahead = _ahead(frames)
+    stamps = {frame.stamp for frame in frames}
     coming = deque(sorted(frames, key=lambda frame: frame.received + ahead[frame.view]))
     waiting = list[Frame]()
     for end in ends:
         while coming and coming[0].received + ahead[coming[0].view] <= end.received:
             waiting.append(coming.popleft())
         inside, later = waiting, list[Frame]()
-        if end.observed and any(frame.stamp == end.observed for frame in waiting):
+        if end.observed in stamps and end.observed:  # a step before may have it: sent again
             inside = [frame for frame in waiting if frame.stamp <= end.newest]
             later = [frame for frame in waiting if frame.stamp > end.newest]
         inside = sorted(inside, key=lambda frame: (frame.epoch, frame.stamp))

@@ -168,7 +168,7 @@ def find_files(path: Path) -> list[Path]:
 
 
 def _listed(folder: Path) -> list[Path]:
-    """What metadata.yaml lists; nothing where it is missing, damaged or lists nothing."""
+    """What metadata.yaml lists; nothing where it is missing, damaged or lists only other files."""
     try:
         content = yaml.safe_load((folder / METADATA).read_text())
         names = content["rosbag2_bagfile_information"]["relative_file_paths"]
@@ -176,6 +176,9 @@ def _listed(folder: Path) -> list[Path]:
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
         return []
     lacking = sorted(file.name for file in files if not _is_data(file))
+    others = [file for file in folder.iterdir() if _is_data(file)]
+    if len(lacking) == len(files) and others:  # they were renamed
+        return []
     if lacking:
         raise bad_bag(
             folder,
