@@ -4,8 +4,10 @@ import argparse
 import json
 from pathlib import Path
 
+import cv2
 import pytest
 from helpers import shared, write_bag
+from recordings import MS, SECOND, Recording, alone, since, write_recording
 from rosbags.rosbag2 import StoragePlugin
 
 from vima_ros.nodes.client import Client
@@ -75,6 +77,51 @@ def test_our_own_bags_replay(nodes, tmp_path, storage, rate):
     records = replay(options(bag, tmp_path / "out", rate=rate))
     check(records, tmp_path / "out" / "replay.json", 3)
     assert all(r.objects == {"front": 2, "top": 2} for r in records)
+
+
+RECORDINGS = {
+    "0.9 s late": {"latency": (900 * MS, 900 * MS), "rates": (30.0, 30.0), "frames": 15},
+    "two rates, one camera later": {
+        "rates": (30.0, 15.0),
+        "offset": 8 * MS,
+        "latency": (20 * MS, 400 * MS),
+        "jitter": 5 * MS,
+    },
+    "simulation": {"clock": since(12 * SECOND), "clock_topic": True},
+    "no stamps from above": {"unstamped": ("top",), "clock": since(0, 0.5)},
+    "lost and out of order": {"lost": (4, 9, 13), "swapped": True, "latency": (MS, 150 * MS)},
+    "compressed": {"compressed": ("front", "top"), "latency": (150 * MS, 150 * MS)},
+    "our own": {"namespace": "/vima", "prompt": "message", "actions": "policy"},
+}
+
+
+@pytest.mark.parametrize("changes", RECORDINGS.values(), ids=RECORDINGS)
+@pytest.mark.parametrize("rate", [[], ["--rate", "2"]], ids=["locked", "at a rate"])
+def test_recordings_by_others_replay(nodes, tmp_path, changes, rate):
+    bag = write_recording(tmp_path / "bag", Recording(steps=2, **changes))
+    with pytest.raises(SystemExit) as end:
+        main(["replay", str(bag), "--out", str(tmp_path), "--timeout", "15", *rate])
+    steps = json.loads((tmp_path / "replay.json").read_text())["steps"]
+    assert [step["code"] for step in steps] == ["OK", "OK"]
+    assert end.value.code == 0
+
+
+def test_a_given_prompt_replaces_the_recorded_one(nodes, tmp_path):
+    bag = write_recording(tmp_path / "bag", Recording(steps=1, prompt=None))
+    cv2.imwrite(str(tmp_path / "block.png"), alone()[..., ::-1])
+    words = ["--prompt", "Put the {thing} aside.", "--image", f"thing={tmp_path}/block.png"]
+    with pytest.raises(SystemExit) as end:
+        main(["replay", str(bag), "--out", str(tmp_path), *words])
+    assert end.value.code == 0
+    written = json.loads((tmp_path / "replay.json").read_text())
+    assert written["prompt"]["text"] == "Put the {thing} aside."
+
+
+def test_cameras_that_are_never_together_are_said_at_once(nodes, tmp_path):
+    bag = write_recording(tmp_path / "bag", Recording(steps=1, offset=45 * MS))
+    (record,) = replay(options(bag, tmp_path))
+    assert not record.decided
+    assert "the closest are 0.045 s apart" in record.message
 
 
 def test_a_step_without_a_decision_makes_it_fail(nodes, tmp_path, capsys):

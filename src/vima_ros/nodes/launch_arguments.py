@@ -51,11 +51,13 @@ def _robot(text: str) -> str:
 
 
 def _bag(text: str) -> str:
-    valid = "a rosbag2 folder, with its metadata.yaml (`ros2 bag reindex` makes one)"
-    content, wrong = _yaml_mapping(Path(text) / "metadata.yaml", valid)
-    if not wrong and "rosbag2_bagfile_information" not in content:
-        return _wrong(valid, "its metadata.yaml is not rosbag2's")
-    return wrong
+    from vima_ros.replay.storage import find_files  # for its launch file only
+
+    try:
+        find_files(Path(text))
+    except VimaError as error:
+        return f": {error}"
+    return ""
 
 
 def _checkpoint(text: str) -> str:

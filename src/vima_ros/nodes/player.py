@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from rclpy.serialization import deserialize_message
+from rcl_interfaces.srv import GetParameters
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import Image
 
 from vima_msgs.msg import (
     ArmCommand,
@@ -16,7 +15,6 @@ from vima_msgs.msg import (
     PerceptionStatus,
     PolicyAction,
     Prompt,
-    PromptAsset,
 )
 from vima_msgs.srv import SetPrompt
 from vima_ros.errors import VimaError
@@ -24,25 +22,31 @@ from vima_ros.geometry import yaw_from_quaternion
 from vima_ros.nodes import conversions, qos
 from vima_ros.nodes.client import Client
 from vima_ros.nodes.eyes_pairs import UNPAIRED
-from vima_ros.replay.bag import Frame, RecordedPrompt, Step
+from vima_ros.nodes.player_cameras import PlayedCameras
+from vima_ros.nodes.player_pairs import FramePair, PairedStep
+from vima_ros.replay.bag import Frame
 from vima_ros.replay.report import StepRecord
 from vima_ros.specs import VIEWS, EndEffector, Primitive
+
+NODES = ("perception", "prompt", "policy", "arm")  # that follow /clock
+MILLISECOND = 1_000_000  # [ns]
 
 
 class Player:
     """Publishes frames and /clock, and answers each command as a robot that always succeeds.
 
+    All times [ns] are on the clock of the frames' stamps, which /clock becomes. It stands at the
+    newest of them and does not run back, but where the recorded clock was set back.
     ``step_timeout``: how long one pair of frames may take to lead to a decision [s].
     """
 
     def __init__(self, client: Client, end_effector: str, step_timeout: float) -> None:
         self._client, self._timeout = client, step_timeout
         self._end_effector = int(EndEffector[end_effector.upper()])
-        self._clock, self._now = client.publisher(Clock, "/clock"), Clock()
-        client.node.create_timer(0.05, lambda: self._clock.publish(self._now))
-        self._cameras = {
-            view: client.publisher(Image, f"{view}/image_raw", qos.RELIABLE) for view in VIEWS
-        }
+        self._clock, self._now, self._epoch = client.publisher(Clock, "/clock"), 0, 0
+        client.node.create_timer(0.05, self._publish_clock)
+        self._pace: tuple[float, int, int] | None = None
+        self._cameras = PlayedCameras(client)
         self._arm_state = client.publisher(ArmState, "arm_state")
         self._statuses = client.listen(PerceptionStatus, "perception_status", qos.LATCHED)
         self._actions = client.listen(PolicyAction, "action")
@@ -54,40 +58,51 @@ class Player:
 
         Raises VimaError (TIMEOUT) naming the nodes that do not follow /clock.
         """
-        needed = {self._arm_state: 3} | dict.fromkeys(self._cameras.values(), 1)  # arm, policy, us
         self._client.wait_until(
-            lambda: all(p.get_subscription_count() >= n for p, n in needed.items()), "subscribers"
+            # arm, policy, us
+            lambda: self._cameras.subscribed and self._arm_state.get_subscription_count() >= 3,
+            "subscribers of front/image_raw, top/image_raw and arm_state",
         )
-        self.set_clock(stamp)
-        astray = {"perception", "prompt", "policy", "arm"}
+        self._restart_clock(stamp)
+
+    def sync_slop(self) -> int:
+        """How far the stamps of a pair may be apart for perception and the gate [ns]."""
+        slops = []
+        for node in ("perception", "arm"):
+            request = GetParameters.Request(names=["sync_slop"])
+            answer = self._client.call(GetParameters, f"{node}/get_parameters", request)
+            slops.append(answer.values[0].double_value)
+        return round(min(slops) * 1e9)
+
+    def set_clock(self, stamp: int) -> None:
+        """Let simulation time be ``stamp`` [ns], unless it is later already."""
+        self._now = max(self._now, stamp)
+        self._publish_clock()
+
+    def _publish_clock(self) -> None:
+        self._clock.publish(Clock(clock=conversions.ns_to_stamp(self._now)))
+
+    def _restart_clock(self, stamp: int) -> None:
+        """Let time be ``stamp`` [ns], also if it was later; until all nodes follow."""
+        self._now = stamp
+        self._publish_clock()
+        missing = set(NODES)
 
         def all_follow(beat: Heartbeat) -> bool:
             if conversions.stamp_to_ns(beat.header.stamp) == stamp:
-                astray.discard(beat.node.rpartition("/")[2])
-            return not astray
+                missing.discard(beat.node.rpartition("/")[2])
+            return not missing
 
         try:
             self._client.listen(Heartbeat, "heartbeat").wait(all_follow, 15, "heartbeat")
         except VimaError as error:
             raise VimaError(
-                "TIMEOUT", f"{sorted(astray)} do not follow /clock; valid: use_sim_time true"
+                "TIMEOUT", f"{sorted(missing)} do not follow /clock; valid: use_sim_time true"
             ) from error
 
-    def set_clock(self, stamp: int) -> None:
-        """Let simulation time be ``stamp`` [ns]."""
-        self._now = Clock(clock=conversions.ns_to_stamp(stamp))
-        self._clock.publish(self._now)
-
-    def send_prompt(self, recorded: RecordedPrompt, stamp: int) -> dict[str, Any]:
+    def send_prompt(self, prompt: Prompt, stamp: int) -> dict[str, Any]:
         """Through the set_prompt service; what was sent and what was answered."""
         self.report(ArmState.IDLE, stamp)
-        if recorded.message is not None:
-            prompt = deserialize_message(recorded.message, Prompt)
-        else:
-            prompt = Prompt(text=recorded.text)
-            for asset in recorded.assets:
-                views = {v: deserialize_message(data, Image) for v, data in asset.views.items()}
-                prompt.assets.append(PromptAsset(name=asset.name, kind=int(asset.kind), **views))
         answer = self._client.call(SetPrompt, "set_prompt", SetPrompt.Request(prompt=prompt))
         return {
             "text": prompt.text,
@@ -101,45 +116,68 @@ class Player:
     def report(self, state: int, stamp: int, command_id: str = "") -> None:
         """Speak for the robot."""
         message = ArmState(state=state, code=ArmState.OK, command_id=command_id)
-        message.header.stamp = conversions.ns_to_stamp(stamp)
+        message.header.stamp = message.since = conversions.ns_to_stamp(stamp)
         message.end_effector = self._end_effector
         self._arm_state.publish(message)
 
     def publish(self, frame: Frame) -> None:
-        """One recorded image, as it was recorded, at its time."""
-        self.set_clock(frame.stamp)
-        self._cameras[frame.view].publish(frame.data)
+        """One recorded image, at the time of its stamp.
 
-    def play_locked(self, index: int, step: Step) -> StepRecord:
+        Raises VimaError (BAD_IMAGE) for a damaged one that perception does not read as recorded.
+        """
+        if frame.epoch > self._epoch:
+            self._epoch = frame.epoch
+            self._restart_clock(frame.stamp)
+        self.set_clock(frame.stamp)
+        self._cameras.publish(frame)
+
+    def play_locked(self, index: int, step: PairedStep) -> StepRecord:
         """Pair by pair, waiting for what each leads to, until a decision is made."""
         record = StepRecord(index, step.settled)
-        self.end_motion(step.settled - 1)
-        settled = [frame for frame in step.frames if frame.stamp >= step.settled]
-        for pair in zip(*([f for f in settled if f.view == v] for v in VIEWS), strict=False):
+        if step.pairs:
+            self.end_motion(step.pairs[0].first)
+        for pair in step.pairs:
             marks = self._actions.count, self._statuses.count
             sent = time.monotonic()
-            for frame in sorted(pair, key=lambda frame: frame.stamp):
-                self.publish(frame)
-            if self._follow(record, sent, *marks):
+            try:
+                for frame in pair.frames:
+                    self.publish(frame)
+            except VimaError as error:
+                record.message = f"{error.code}: {error}"
+                continue
+            if self._follow(record, [pair], sent, *marks):
                 break
         return record
 
-    def play_at_rate(self, index: int, step: Step, rate: float, began: tuple) -> StepRecord:
-        """All frames at ``rate`` times the recorded speed; ``began``: wall [s], recorded [ns]."""
+    def play_at_rate(self, index: int, step: PairedStep, rate: float) -> StepRecord:
+        """All frames at ``rate`` times the recorded speed."""
         record = StepRecord(index, step.settled)
         marks = self._actions.count, self._statuses.count
         sent = time.monotonic()
         for frame in step.frames:
-            if frame.stamp == step.settled:
-                self.end_motion(frame.stamp - 1)
-            due = began[0] + (frame.stamp - began[1]) / 1e9 / rate
-            time.sleep(max(due - time.monotonic(), 0.0))
-            self.publish(frame)
-        self._follow(record, sent, *marks)
+            if step.pairs and frame is step.pairs[0].first:
+                self.end_motion(frame)
+            self._wait_for_turn(frame, rate)
+            try:
+                self.publish(frame)
+            except VimaError as error:
+                record.message = f"{error.code}: {error}"
+        if step.pairs:
+            self._follow(record, step.pairs, sent, *marks)
         return record
 
-    def end_motion(self, stamp: int) -> None:
-        """By ``stamp`` [ns] the robot has done all it was told since the last call."""
+    def _wait_for_turn(self, frame: Frame, rate: float) -> None:
+        if self._pace is None or self._pace[2] != frame.epoch:
+            self._pace = time.monotonic(), frame.stamp, frame.epoch
+        due = self._pace[0] + (frame.stamp - self._pace[1]) / 1e9 / rate
+        time.sleep(max(due - time.monotonic(), 0.0))
+
+    def end_motion(self, before: Frame | None = None) -> None:
+        """Before that frame, or now, the robot has done all it was told since the last call."""
+        if before is not None and before.epoch > self._epoch:
+            self._epoch = before.epoch
+            self._restart_clock(before.stamp - 1)
+        stamp = self._now + MILLISECOND if before is None else before.stamp - 1
         told = self._commands.messages[self._carried_out :]
         self._carried_out += len(told)
         for command in told:
@@ -147,18 +185,24 @@ class Player:
                 self.set_clock(stamp)
                 self.report(ArmState.SUCCEEDED, stamp, command.command_id)
 
-    def _follow(self, record: StepRecord, sent: float, actions: int, statuses: int) -> bool:
-        """Fill in what perception, policy and gate made of the frames; whether it was decided."""
+    def _follow(
+        self, record: StepRecord, pairs: list[FramePair], sent: float, actions: int, statuses: int
+    ) -> bool:
+        """Fill in what perception, policy and gate made of one of the pairs; if it was decided."""
+
+        def reached(pair: FramePair, status: PerceptionStatus) -> bool:
+            stamps = {v: conversions.stamp_to_ns(getattr(status, f"{v}_stamp")) for v in VIEWS}
+            return any(stamps[frame.view] >= frame.stamp for frame in pair.frames)
+
+        def concerns(status: PerceptionStatus) -> bool:
+            if status.code in UNPAIRED:
+                return False
+            seen = status.code == PerceptionStatus.OK
+            return reached(pairs[-1], status) or (seen and reached(pairs[0], status))
+
         try:
             status = self._statuses.wait(
-                lambda m: (
-                    m.code not in UNPAIRED
-                    and conversions.stamp_to_ns(m.header.stamp) >= record.stamp_ns
-                ),
-                self._timeout,
-                "perception_status",
-                statuses,
-                quiet=True,
+                concerns, self._timeout, "perception_status", statuses, quiet=True
             )
             record.objects = {"front": status.front_count, "top": status.top_count}
             record.times["detection"] = status.detection_time

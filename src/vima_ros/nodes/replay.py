@@ -5,28 +5,32 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-import time
 from pathlib import Path
 
 from rclpy.utilities import remove_ros_args
 
+from vima_msgs.msg import Prompt
 from vima_ros.errors import VimaError
 from vima_ros.nodes.client import Client
 from vima_ros.nodes.environment import keep_to_ourselves
 from vima_ros.nodes.namespaces import add_namespace_option
-from vima_ros.nodes.player import Player
+from vima_ros.nodes.player import MILLISECOND, Player
+from vima_ros.nodes.player_pairs import PairedStep, pair_steps
+from vima_ros.nodes.player_prompt import given_prompt, recorded_prompt
 from vima_ros.nodes.processes import NodeProcesses
 from vima_ros.nodes.running_suite import check_none_runs
 from vima_ros.output import prepare_folder
-from vima_ros.replay.bag import Bag, RecordedPrompt, Step
+from vima_ros.replay.bag import Bag, Step
 from vima_ros.replay.report import HEADINGS, StepRecord, format_table, write_report
+from vima_ros.replay.storage import bad_bag
+from vima_ros.specs import VIEWS, EndEffector
 
-MILLISECOND = 1_000_000  # [ns]
+EFFECTORS = [each.name.lower() for each in EndEffector]
 
 
 def _arguments(args: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="replay", description=__doc__)
-    parser.add_argument("bag", type=Path, help="rosbag2 folder (MCAP or SQLite)")
+    parser.add_argument("bag", type=Path, help="rosbag2 folder (MCAP or SQLite), or its file")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for replay.json")
     parser.add_argument(
         "--rate", type=float, help="play at this speed; default: wait for each decision"
@@ -35,45 +39,84 @@ def _arguments(args: list[str]) -> argparse.Namespace:
         "--bringup", action="store_true", help="start the nodes too, and end them afterwards"
     )
     add_namespace_option(parser)
-    parser.add_argument("--front", default="/front/image_raw", help="front images in the bag")
-    parser.add_argument("--top", default="/top/image_raw", help="top images in the bag")
+    for view in VIEWS:
+        parser.add_argument(
+            f"--{view}",
+            metavar="TOPIC",
+            help=f"{view} images in the bag, raw or compressed; default: {view}/image_raw in any "
+            "namespace, else with /compressed",
+        )
+    picture = "NAME=FRONT.png[,TOP.png] or NAME=,TOP.png, each 256x128 px; may be repeated"
+    parser.add_argument(
+        "--prompt",
+        metavar="TEXT",
+        help='the prompt, such as "Put the {a} into the {b}."; default: the recorded one. What '
+        "neither --image nor --scene gives is taken from the asset library",
+    )
+    parser.add_argument(
+        "--image", action="append", default=[], help=f"one object of --prompt: {picture}"
+    )
+    parser.add_argument(
+        "--scene", action="append", default=[], help=f"a scene of --prompt: {picture}"
+    )
+    parser.add_argument(
+        "--end-effector",
+        choices=EFFECTORS,
+        default="",
+        help="default: the recorded one, or suction",
+    )
     parser.add_argument(
         "--step-seconds",
         type=float,
         default=1.0,
-        help="length of a step where no action was recorded [s]",
+        help="length of a step where no action was recorded, by the bag's time [s]",
     )
     parser.add_argument("--timeout", type=float, default=10.0, help="for a decision [s]")
-    return parser.parse_args(args)
+    options = parser.parse_args(args)
+    if (options.image or options.scene) and options.prompt is None:
+        parser.error("--image and --scene give pictures of --prompt, which is missing")
+    return options
 
 
 def _play(
-    player: Player, steps: list[Step], prompt: RecordedPrompt | None, rate: float | None
+    player: Player, steps: list[Step], prompt: Prompt, rate: float | None
 ) -> tuple[dict, list[StepRecord]]:
     """Step after step; between them the robot reports that it has done as told."""
-    answer: dict = {}
-    start = steps[0].frames[0].stamp - MILLISECOND
+    start = max(steps[0].frames[0].stamp - MILLISECOND, 1)  # a clock at 0 has not started
     player.begin(start)
-    if prompt is not None:
-        answer = player.send_prompt(prompt, start)
-        print(f"prompt: {answer['text']}\n  {answer['code']} {answer['message']}", flush=True)
-        if not answer["accepted"]:
-            return answer, [StepRecord(i, s.settled) for i, s in enumerate(steps)]
+    answer = player.send_prompt(prompt, start)
+    print(f"prompt: {answer['text']}\n  {answer['code']} {answer['message']}", flush=True)
+    if not answer["accepted"]:
+        return answer, [StepRecord(i, s.settled) for i, s in enumerate(steps)]
+    slop = player.sync_slop()
     records: list[StepRecord] = []
-    began = (time.monotonic(), steps[0].frames[0].stamp)
-    for index, step in enumerate(steps):
+    for index, step in enumerate(pair_steps(steps, slop)):
         if rate:
-            records.append(player.play_at_rate(index, step, rate, began))
+            records.append(player.play_at_rate(index, step, rate))
         else:
             records.append(player.play_locked(index, step))
         done = records[-1]
+        if not step.pairs:
+            done.message = _unpaired(step, slop)
         print(f"  step {index}: {done.code} {done.message}", flush=True)
-    player.end_motion(steps[-1].frames[-1].stamp + MILLISECOND)
+    player.end_motion()
     return answer, records
 
 
-def replay(options: argparse.Namespace) -> list[StepRecord]:
+def _unpaired(step: PairedStep, slop: int) -> str:
+    return (
+        f"no frames of both views stamped within {slop / 1e9:g} s of each other, the closest are "
+        f"{step.gap / 1e9:g} s apart; valid: cameras triggered together, or nodes with a larger "
+        "sync_slop (perception and arm)"
+    )
+
+
+def replay(
+    options: argparse.Namespace, prompt: Prompt | None = None, end_effector: str = ""
+) -> list[StepRecord]:
     """Play the bag; the records are also printed and written.
+
+    ``prompt`` and ``end_effector``: instead of the recorded ones.
 
     Raises VimaError for a bag that cannot be played, or nodes that do not come up.
     """
@@ -81,9 +124,12 @@ def replay(options: argparse.Namespace) -> list[StepRecord]:
     topics = {"front": options.front, "top": options.top}
     with contextlib.ExitStack() as stack:
         bag = stack.enter_context(Bag(options.bag, topics))
-        prompt, steps = bag.prompt(), bag.steps(options.step_seconds)
+        recorded = bag.prompt() if prompt is None else None
+        prompt = prompt or recorded_prompt(options.bag, recorded)
+        effector = end_effector or (recorded.end_effector if recorded else bag.end_effector())
+        steps = bag.steps(options.step_seconds)
         if not steps:
-            raise VimaError("BAD_BAG", f"bag {options.bag} has no step with frames of both views")
+            raise bad_bag(options.bag, "has no step with frames of both views")
         processes = None
         if options.bringup:
             keep_to_ourselves()
@@ -98,8 +144,8 @@ def replay(options: argparse.Namespace) -> list[StepRecord]:
         client = stack.enter_context(Client("replay", options.namespace))
         if processes:
             check_none_runs(client)
-            processes.start(["perception", "prompt", "policy", "arm", "manager"])
-        effector = prompt.end_effector if prompt else "suction"
+            processes.start(["perception"], {"compressed": bag.compressed})
+            processes.start(["prompt", "policy", "arm", "manager"])
         player = Player(client, effector, options.timeout)
         check = processes.check_alive if processes else lambda: None
         client.wait_for_active(["perception", "prompt", "policy", "arm"], check=check)
@@ -114,7 +160,10 @@ def main(args: list[str] | None = None) -> None:
     """``ros2 run vima_ros replay``: exit code 1 if a step got no decision, 2 on an error."""
     options = _arguments(remove_ros_args(args or sys.argv)[1:])
     try:
-        records = replay(options)
+        prompt = None
+        if options.prompt is not None:
+            prompt = given_prompt(options.prompt, options.image, options.scene)
+        records = replay(options, prompt, options.end_effector)
     except VimaError as error:
         print(f"replay: {error.code}: {error}", file=sys.stderr)
         sys.exit(2)

@@ -1,0 +1,74 @@
+"""Which recorded frames perception will pair, so that a player knows what to wait for."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vima_ros.perception.pairing import StampSynchronizer
+from vima_ros.replay.bag import Frame, Step
+from vima_ros.specs import VIEWS
+
+
+@dataclass(frozen=True)
+class FramePair:
+    """Frames of both views, stamped within sync_slop, in order of their stamps."""
+
+    first: Frame
+    last: Frame
+
+    @property
+    def frames(self) -> tuple[Frame, Frame]:
+        """In order of their stamps."""
+        return self.first, self.last
+
+
+@dataclass(frozen=True)
+class PairedStep:
+    """``pairs`` a decision may be made on, in order; ``frames`` up to the last of them.
+
+    ``gap``: between the two frames of the step that are closest to each other [ns].
+    """
+
+    settled: int
+    gap: int
+    frames: list[Frame]
+    pairs: list[FramePair]
+
+
+def pair_steps(steps: Sequence[Step], sync_slop: int) -> list[PairedStep]:
+    """The steps in order, paired as perception does with that ``sync_slop`` [ns].
+
+    A pair belongs to the step in which the later of its frames was received: a camera may be late
+    by more than a step lasts.
+    """
+    home = {id(frame): number for number, step in enumerate(steps) for frame in step.frames}
+    frames = sorted((frame for step in steps for frame in step.frames), key=_time)
+    synchronizer = StampSynchronizer(VIEWS, sync_slop)
+    pairs: list[list[FramePair]] = [[] for _ in steps]
+    for frame in frames:
+        found = synchronizer.add(frame.view, frame.stamp, frame)
+        if found is not None:
+            both = sorted((item for _, item in found.values()), key=_time)
+            pairs[max(home[id(each)] for each in both)].append(FramePair(*both))
+    paired, played = [], 0
+    for step, found in zip(steps, pairs, strict=True):
+        begin = _time(frames[played - 1]) if played else (-1, -1)
+        new = [pair for pair in found if _time(pair.last) > begin]  # time does not run back
+        end = bisect.bisect(frames, _time(new[-1].last), key=_time) if new else played
+        settled = [pair for pair in new if pair.last.stamp >= step.settled]
+        paired.append(PairedStep(step.settled, _gap(step.frames), frames[played:end], settled))
+        played = end
+    return paired
+
+
+def _time(frame: Frame) -> tuple[int, int]:
+    """On the clock of the stamps."""
+    return frame.epoch, frame.stamp
+
+
+def _gap(frames: Sequence[Frame]) -> int:
+    neighbours = [(a, b) for a, b in itertools.pairwise(frames) if a.view != b.view]
+    return min(abs(b.stamp - a.stamp) for a, b in neighbours)

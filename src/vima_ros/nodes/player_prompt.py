@@ -1,0 +1,83 @@
+"""The prompt of a replay as a message: the recorded one, or one that is given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from rclpy.serialization import deserialize_message
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from sensor_msgs.msg import Image
+
+from vima_msgs.msg import Prompt, PromptAsset
+from vima_ros.errors import VimaError
+from vima_ros.nodes.send_prompt import make_asset
+from vima_ros.replay.bag import PROMPT_MESSAGE, Layout, RecordedPrompt
+from vima_ros.replay.storage import bad_bag
+
+OURS = (PROMPT_MESSAGE, "vima_msgs/msg/PromptAsset")
+
+
+def given_prompt(text: str, objects: list[str], scenes: list[str]) -> Prompt:
+    """A prompt of a text and pictures, NAME=FRONT[,TOP] each, as `send_prompt` takes them.
+
+    Raises VimaError (BAD_IMAGE) for files that are no images.
+    """
+    prompt = Prompt(text=text)
+    prompt.assets = [make_asset(argument, PromptAsset.KIND_OBJECT) for argument in objects]
+    prompt.assets += [make_asset(argument, PromptAsset.KIND_SCENE) for argument in scenes]
+    return prompt
+
+
+def recorded_prompt(bag: Path, recorded: RecordedPrompt | None) -> Prompt:
+    """What the recording ``bag`` holds.
+
+    Raises VimaError: NO_PROMPT where it holds none; BAD_BAG where it is a message of another
+    version of vima_msgs.
+    """
+    if recorded is None:
+        raise VimaError(
+            "NO_PROMPT",
+            f"bag {bag} holds no prompt: no vima_msgs/Prompt, and no std_msgs/String on /prompt; "
+            '--prompt "Put the {a} into the {b}." with --image a=FRONT.png,TOP.png gives one, '
+            "where what no --image gives is taken from the asset library",
+        )
+    if recorded.message is not None:
+        _check_layout(bag, recorded)
+        return deserialize_message(recorded.message, Prompt)
+    prompt = Prompt(text=recorded.text)
+    for asset in recorded.assets:
+        views = {view: deserialize_message(data, Image) for view, data in asset.views.items()}
+        prompt.assets.append(PromptAsset(name=asset.name, kind=int(asset.kind), **views))
+    return prompt
+
+
+def _check_layout(bag: Path, recorded: RecordedPrompt) -> None:
+    """By the recorded definition, if any, and by whether the message can be read by ours."""
+    ours, theirs = _our_layout(), recorded.layout
+    fields = [name for name, _ in ours[PROMPT_MESSAGE][1]]
+    if theirs and any(name not in theirs or theirs[name][1] != ours[name][1] for name in OURS):
+        what = f"another version's layout: {[name for name, _ in theirs[PROMPT_MESSAGE][1]]}"
+    else:
+        types = get_typestore(Stores.ROS2_HUMBLE)
+        types.register(ours)
+        try:
+            types.deserialize_cdr(recorded.message, PROMPT_MESSAGE)
+            return
+        except Exception as error:  # rosbags raises what bytes of another layout lead to
+            what = "another version's layout, or damaged"
+            what += f" ({type(error).__name__}: {error})"
+    raise bad_bag(
+        bag,
+        f"has a {PROMPT_MESSAGE} on {recorded.topic} that is of {what}; valid: of this version's, "
+        f"{fields}; --prompt gives one instead",
+    )
+
+
+def _our_layout() -> Layout:
+    folder = Path(get_package_share_directory("vima_msgs")) / "msg"
+    layout: dict = {}
+    for name in OURS:
+        text = (folder / f"{name.rpartition('/')[2]}.msg").read_text()
+        layout |= get_types_from_msg(text, name)
+    return layout
