@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from vima_ros.errors import VimaError
+from vima_ros.paths import expand
 from vima_ros.policy.checkpoint import load_checkpoint
 from vima_ros.policy.checks import blank, sha256_of
 from vima_ros.policy.config import VimaConfig
@@ -74,7 +75,7 @@ def load_policy(
         network = random_network({"vocabulary": words, **overrides})
         origin: dict[str, Any] = {"checkpoint": None, "sha256": None, "card": describe(network)}
     else:
-        network, origin = load_network(Path(checkpoint), overrides)
+        network, origin = load_network(expand(checkpoint), overrides)
     if words > network.config.vocabulary:
         raise VimaError(
             "BAD_TOKENIZER",

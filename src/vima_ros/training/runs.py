@@ -15,6 +15,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 
 from vima_ros.errors import VimaError
+from vima_ros.weight_files import TORCH, file_kind, why_not_loaded
 
 PROGRESS, CONFIGURATION, CURVES = "progress.jsonl", "run.json", "curves.png"
 CHECKPOINT = "checkpoint.pt"
@@ -108,6 +109,8 @@ def load_checkpoint(
     if not needed and not path.exists():
         return 0
     try:
+        if file_kind(path).name != TORCH:
+            raise ValueError(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
         model.load_state_dict(state["model"])
         averaged.load_state_dict(state["averaged"])
@@ -116,7 +119,8 @@ def load_checkpoint(
         return int(state["step"])
     except (OSError, EOFError, KeyError, RuntimeError, ValueError, UnpicklingError) as error:
         raise VimaError(
-            "BAD_CHECKPOINT", f"{path}: {error}; valid: a checkpoint of this network"
+            "BAD_CHECKPOINT",
+            f"{path}: {why_not_loaded(path, error)}; valid: a checkpoint of this network",
         ) from error
 
 
