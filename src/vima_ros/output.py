@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -50,14 +50,28 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.replace(path)
+            _sync_folder(path.parent)
         except BaseException:
-            unfinished.unlink(missing_ok=True)
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
             raise
-    except OSError as error:
-        raise VimaError(
-            "CANNOT_WRITE",
-            f"{path}: {error.strerror or error}; valid: a writable folder with room",
-        ) from error
+    except (OSError, RuntimeError) as error:  # the latter from torch.save
+        raise cannot_write(path, error) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the names in ``folder`` onto the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def cannot_write(path: Path, error: Exception) -> VimaError:
+    """The VimaError (CANNOT_WRITE) for what was raised while ``path`` was written."""
+    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    return VimaError("CANNOT_WRITE", f"{path}: {reason}; valid: a writable folder with room")
 
 
 def write_whole(path: Path, data: bytes) -> None:

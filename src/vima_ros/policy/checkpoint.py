@@ -19,16 +19,18 @@ from vima_ros.policy.checks import (
     bad,
     blank,
     check_finite,
-    check_is_file,
+    check_kind,
     check_tensors,
     config_of,
     replacing,
     sha256_of,
     unreadable,
+    unwrapped_state,
 )
 from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.network import VimaNetwork
 from vima_ros.specs import HEADS, MAX_HISTORY_TOKENS, MAX_PROMPT_TOKENS
+from vima_ros.weight_files import TORCH
 
 PREFIX = "policy."
 
@@ -139,14 +141,13 @@ def _turned(ours: str, tensor: Tensor) -> Tensor:
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors by published name without the prefix, and ``cfg``."""
-    check_is_file(path)
+    check_kind(path, TORCH)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a hostile file can fail in any way
         raise unreadable(path, error) from error
     if not isinstance(content, dict) or not {"state_dict", "cfg"} <= set(content):
-        got = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        raise bad(f"{path.name} holds {got} where state_dict and cfg were expected")
+        raise bad(f"{path.name} holds {_summary(content)} where state_dict and cfg were expected")
     state, cfg = content["state_dict"], content["cfg"]
     if not isinstance(cfg, dict) or not isinstance(state, dict):
         raise bad(f"state_dict is {type(state).__name__} and cfg {type(cfg).__name__}, not dicts")
@@ -155,10 +156,21 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             raise bad(f"state_dict has a key {name!r}, not a text")
         if not isinstance(value, Tensor) or not _is_dense(value):
             raise bad(f"state_dict[{name!r}] is {type(value).__name__}, not a dense tensor")
+    state = unwrapped_state(path, state)
     plain = {name.replace(PREFIX, ""): value for name, value in state.items()}
     if len(plain) != len(state):
         raise bad("two keys are the same once the prefix is gone")
     return plain, cfg
+
+
+def _summary(content: object) -> str:
+    """What a file holds that is no published checkpoint."""
+    if not isinstance(content, dict):
+        return f"an object of type {type(content).__name__}"
+    names = ", ".join(sorted(str(name)[:80] for name in content)[:3])
+    if content and all(isinstance(value, Tensor) for value in content.values()):
+        return f"only tensors ({len(content)}, such as {names}; another model's state dict?)"
+    return f"{len(content)} entries ({names}, …)" if len(content) > 3 else f"[{names}]"
 
 
 def _is_dense(tensor: Tensor) -> bool:

@@ -21,11 +21,26 @@ from torch import Tensor
 from vima_ros.errors import VimaError
 from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.network import VimaNetwork
+from vima_ros.weight_files import (
+    ABSENT,
+    SAFETENSORS,
+    TORCH,
+    file_kind,
+    log_unwrapped,
+    unwrapped,
+    why_not_loaded,
+)
 
 FIELDS = tuple(item.name for item in fields(VimaConfig))
 # Far above any size in use. Up to these, a hostile file costs little time and nothing overflows.
 MAX_SIZE = 1 << 20
 MAX_TENSORS = 5000
+
+# What to say of a file of the other form.
+OTHER_FORM = {
+    SAFETENSORS: "; its name has to end in .safetensors",
+    TORCH: "; its name may not end in .safetensors or .json",
+}
 
 # Where the tensors tell a size: field of VimaConfig -> name, axis.
 SIZES = {
@@ -62,15 +77,34 @@ def same(name: str) -> str:
     return name
 
 
-def check_is_file(path: Path) -> None:
-    """Raises VimaError (BAD_CHECKPOINT)."""
-    if not path.is_file():
+def check_kind(path: Path, kind: str) -> None:
+    """Check that a file is of this kind, as ``file_kind`` names it.
+
+    Raises VimaError (BAD_CHECKPOINT) saying what it is instead.
+    """
+    got = file_kind(path)
+    if got.name == ABSENT:
         raise bad(f"there is no file {path}")
+    if got.name != kind:
+        other = OTHER_FORM.get(got.name, "")
+        raise bad(f"{path.name} cannot be read: it is {got.words}{other}")
 
 
 def unreadable(path: Path, error: Exception) -> VimaError:
     """To raise where reading failed: BAD_CHECKPOINT."""
-    return bad(f"{path.name} cannot be read: {type(error).__name__}: {_first_line(error)}")
+    return bad(f"{path.name} cannot be read: {why_not_loaded(path, error)}")
+
+
+def unwrapped_state(path: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """``state`` without what DataParallel or torch.compile put into its names, which is logged.
+
+    Raises VimaError (BAD_CHECKPOINT) where two names are the same without it.
+    """
+    names = unwrapped(state)
+    if len(set(names.values())) < len(names):
+        raise bad("two keys are the same once their prefixes are gone")
+    log_unwrapped(path.name, names)
+    return {names[name]: tensor for name, tensor in state.items()}
 
 
 def _first_line(error: Exception) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from vima_ros.errors import VimaError
+from vima_ros.paths import expand
 from vima_ros.policy import SHIPPED
 from vima_ros.policy.checkpoint import load_checkpoint
 from vima_ros.policy.checks import blank, sha256_of
@@ -79,7 +80,7 @@ def load_policy(
         network = random_network({"vocabulary": words, **overrides})
         origin: dict[str, Any] = {"checkpoint": None, "sha256": None, "card": describe(network)}
     else:
-        network, origin = load_network(Path(checkpoint or SHIPPED), overrides)
+        network, origin = load_network(expand(checkpoint or SHIPPED), overrides)
     if words > network.config.vocabulary:
         raise VimaError(
             "BAD_TOKENIZER",

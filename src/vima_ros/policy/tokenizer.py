@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 from tokenizers import AddedToken, Tokenizer
 
 from vima_ros.errors import VimaError
+from vima_ros.paths import expand
+from vima_ros.weight_files import JSON, file_kind
 
 OWN_TOKENIZER = Path(__file__).with_name("tokenizer.json")
 END = "</s>"
@@ -27,11 +30,12 @@ class PromptTokenizer:
         self.vocab_size = tokenizer.get_vocab_size()  # without placeholders
         if tokenizer.encode("").ids != [tokenizer.token_to_id(END)]:
             raise VimaError("BAD_TOKENIZER", f"{path} does not end a text with {END}; valid: T5's")
-        self._tokenizer, content = tokenizer, tokenizer.to_str()
+        self._tokenizer, content = tokenizer, _without_control_tokens(tokenizer.to_str())
 
         def with_placeholders(names: tuple[str, ...]) -> Tokenizer:
             # A copy for each set of names: added tokens stay in a tokenizer for ever.
             copy = Tokenizer.from_str(content)
+            copy.encode_special_tokens = True  # as the characters that they are written with
             added = [AddedToken(_braced(n), single_word=True, normalized=True) for n in names]
             copy.add_tokens(added)
             return copy
@@ -46,8 +50,9 @@ class PromptTokenizer:
         """Word ids and names of placeholders in reading order, the end-of-sequence id last.
 
         ``{name}`` in ``text`` is a placeholder if ``placeholders`` has ``name``, and text like any
-        other if not. Raises VimaError: BAD_PLACEHOLDER where one is glued to a letter, digit or
-        underscore (VIMA_SPEC, Prompt); BAD_TEXT for half a surrogate pair.
+        other if not; a control token's name, such as ``</s>``, is text, too. Raises VimaError:
+        BAD_PLACEHOLDER where one is glued to a letter, digit or underscore (VIMA_SPEC, Prompt);
+        BAD_TEXT for half a surrogate pair.
         """
         names = tuple(dict.fromkeys(placeholders))
         tokenizer = self._with_placeholders(names)
@@ -71,16 +76,43 @@ def _braced(name: str) -> str:
     return "{" + name + "}"
 
 
-def _load(path: Path | str) -> Tokenizer:
+def _without_control_tokens(content: str) -> str:
+    """A tokenizer's JSON whose model can't make a control token of characters in a text.
+
+    A unigram model, as T5's, finds ``</s>`` in a text like any other of its pieces. A piece with a
+    space in it is never found: texts are split at spaces before.
+    """
+    document = json.loads(content)
+    names = {END, *(t["content"] for t in document["added_tokens"] if t["special"])}
+    model = document["model"]
+
+    def hidden(piece: str) -> str:
+        return f" {piece} " if piece in names else piece
+
+    if isinstance(model["vocab"], list):  # unigram: pieces with their scores
+        model["vocab"] = [[hidden(piece), score] for piece, score in model["vocab"]]
+    else:
+        model["vocab"] = {hidden(piece): word for piece, word in model["vocab"].items()}
+    if model.get("unk_token"):
+        model["unk_token"] = hidden(model["unk_token"])
+    return json.dumps(document)
+
+
+def _load(given: Path | str) -> Tokenizer:
+    path, name = expand(given), str(given)
+    is_path = isinstance(given, Path) or name.startswith(("/", ".", "~"))
     try:
-        if isinstance(path, Path) or path.endswith(".json") or Path(path).is_file():
+        if is_path or name.endswith(".json") or path.exists():
+            kind = file_kind(path)
+            if kind.name != JSON:
+                raise ValueError(f"it is {kind.words}")
             return Tokenizer.from_file(str(path))
-        return Tokenizer.from_pretrained(path)
+        return Tokenizer.from_pretrained(name)
     except Exception as error:  # the library raises plain Exceptions
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise VimaError(
             "BAD_TOKENIZER",
-            f"no tokenizer at {str(path)!r}: {reason}; valid: the "
+            f"no tokenizer at {name!r}: {reason}; valid: the "
             "path of a tokenizer.json (T5's is among the files of t5-base on huggingface.co), or "
             "the name of a model on that hub while the network or a local copy can be reached",
         ) from error

@@ -28,15 +28,17 @@ from vima_ros.policy.checks import (
     bad,
     blank,
     check_finite,
-    check_is_file,
+    check_kind,
     check_tensors,
     config_of,
     replacing,
     sha256_of,
     unreadable,
+    unwrapped_state,
 )
 from vima_ros.policy.config import PUBLISHED
 from vima_ros.policy.network import VimaNetwork
+from vima_ros.weight_files import JSON, SAFETENSORS
 
 SUFFIX = ".safetensors"
 FORMAT = "vima_ros weights 1"
@@ -146,14 +148,14 @@ def _checked_text(document: Mapping[str, Any]) -> bytes:
 
 
 def _read_document(path: Path) -> dict[str, Any]:
-    check_is_file(path)
+    check_kind(path, JSON)
     if path.stat().st_size > MAX_TEXT:
         raise bad(f"{path.name} has more than {MAX_TEXT} bytes")
     try:
         document = json.loads(path.read_bytes())
         _to_text(document)  # what cannot be written cannot be shown to anybody either
     except (OSError, ValueError, RecursionError) as error:
-        raise unreadable(path, error) from error
+        raise bad(f"{path.name} cannot be read as JSON: {str(error)[:200]}") from error
     if not isinstance(document, dict) or set(document) != set(PARTS):
         got = sorted(document) if isinstance(document, dict) else type(document).__name__
         raise bad(f"{path.name} holds {got} where {', '.join(PARTS)} were expected")
@@ -166,7 +168,7 @@ def _read_document(path: Path) -> dict[str, Any]:
 
 
 def _read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
-    check_is_file(path)
+    check_kind(path, SAFETENSORS)
     try:
         # Read, not mapped: the pages of a mapped file stay in memory while its weights are packed.
         # Hashed when open: should another file take its place, it is not that one that is read.
@@ -178,4 +180,4 @@ def _read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
         raise unreadable(path, error) from error
     if got != sha256:
         raise bad(f"{path.name} has sha256 {got}, its JSON says {sha256}")
-    return state
+    return unwrapped_state(path, state)

@@ -13,6 +13,8 @@ from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
 from vima_ros.sim.demonstrations import Pictures, RecordedAsset, Recording, numbers
 from vima_ros.specs import VIEWS, Action, AssetKind, EndEffector
+from vima_ros.training.shards import DAMAGED
+from vima_ros.weight_files import why_not_loaded
 
 
 def read_bench_episode(path: Path) -> Recording:
@@ -20,13 +22,16 @@ def read_bench_episode(path: Path) -> Recording:
 
     ``level`` is the recorded partition. Raises VimaError (BAD_DEMONSTRATIONS) for anything else.
     """
+    source = path.with_suffix(".json")
     try:
-        facts = json.loads(path.with_suffix(".json").read_text())
+        facts = json.loads(source.read_text())
+        source = path
         with np.load(path, allow_pickle=False) as file:
             return _recording(facts, dict(file))
-    except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, *DAMAGED) as error:
         raise VimaError(
-            "BAD_DEMONSTRATIONS", f"{path}: {error!r}; valid: a recorded VIMA-Bench episode"
+            "BAD_DEMONSTRATIONS",
+            f"{source}: {why_not_loaded(source, error)}; valid: a recorded VIMA-Bench episode",
         ) from error
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from vima_ros.errors import VimaError
 from vima_ros.perception.detectors.mask_rcnn import MaskRcnn
 from vima_ros.training.taken_weights import TakenWeights
+from vima_ros.weight_files import ONNX, file_kind, why_not_loaded
 
 FOLDED = "onnx::"  # so begin the names of weights that a batch normalization was folded into
 NEW_LAYER_NOISE = 0.1  # share of its random start that a layer which the file lacks keeps
@@ -31,9 +32,13 @@ def start_from(model: MaskRcnn, path: Path, frames: Tensor) -> TakenWeights:
     Returns which weights were taken. Raises VimaError (BAD_CHECKPOINT) for a file of other shapes.
     """
     try:
+        if file_kind(path).name != ONNX:
+            raise ValueError(path)
         graph = onnx.load(path).graph
     except Exception as error:  # onnx and protobuf raise as they please
-        raise VimaError("BAD_CHECKPOINT", f"{path}: {error}; valid: a detector.onnx") from error
+        raise VimaError(
+            "BAD_CHECKPOINT", f"{path}: {why_not_loaded(path, error)}; valid: a detector.onnx"
+        ) from error
     weights = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
     folded = [n.input[1:3] for n in graph.node if n.op_type == "Conv" and FOLDED in n.input[1]]
     pairs = list(_normalized(model))

@@ -12,6 +12,7 @@ from vima_ros.training.bench_episodes import read_bench_episode
 from vima_ros.training.demonstration import Demonstration, demonstration_of
 from vima_ros.training.packing import unpack_demonstration, unpack_recording
 from vima_ros.training.shards import read_shard
+from vima_ros.weight_files import file_kind
 
 
 def demonstration_files(path: Path) -> list[Path]:
@@ -21,7 +22,8 @@ def demonstration_files(path: Path) -> list[Path]:
     """
     files = sorted(path.rglob("*.npz")) if path.is_dir() else [path]
     if not files or not files[0].is_file():
-        raise VimaError("NO_DEMONSTRATIONS", f"no .npz in {path}; valid: what `demonstrate` wrote")
+        what = f"no .npz in {path}" if path.is_dir() else f"{path} is {file_kind(path).words}"
+        raise VimaError("NO_DEMONSTRATIONS", f"{what}; valid: what `demonstrate` wrote")
     return files
 
 

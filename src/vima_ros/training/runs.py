@@ -10,7 +10,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from pickle import UnpicklingError
@@ -20,6 +20,8 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 
 from vima_ros.errors import VimaError
+from vima_ros.output import cannot_write, prepare_folder, whole_file, write_whole
+from vima_ros.weight_files import TORCH, file_kind, why_not_loaded
 
 PROGRESS, CONFIGURATION, CURVES = "progress.jsonl", "run.json", "curves.png"
 CHECKPOINT = "checkpoint.pt"
@@ -30,12 +32,9 @@ def start_run(folder: Path, configuration: Mapping[str, Any]) -> None:
     """Note ``configuration``, revision and machine in ``folder``.
 
     A resumed run has to go on as it began. Raises VimaError: OTHER_RUN naming what differs,
-    BAD_RUN for a file that is damaged, CANNOT_WRITE.
+    BAD_RUN for a file that is damaged, BAD_FOLDER, CANNOT_WRITE.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
+    prepare_folder(folder)
     configuration = json.loads(json.dumps(configuration, default=str))
     path = folder / CONFIGURATION
     if path.exists():
@@ -49,7 +48,7 @@ def start_run(folder: Path, configuration: Mapping[str, Any]) -> None:
             )
         return
     facts = {"configuration": configuration, "revision": revision(), "machine": machine()}
-    write_durably(path, lambda file: file.write(json.dumps(facts, indent=2).encode() + b"\n"))
+    write_whole(path, (json.dumps(facts, indent=2) + "\n").encode())
 
 
 def _configuration(path: Path) -> dict[str, Any]:
@@ -112,7 +111,7 @@ def lock(folder: Path) -> BinaryIO:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / LOCK).open("wb")
     except OSError as error:
-        raise _cannot_write(folder, error) from error
+        raise cannot_write(folder, error) from error
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError) as error:
@@ -138,7 +137,7 @@ def append_progress(folder: Path, progress: Mapping[str, Any]) -> None:
     except OSError as error:
         with suppress(OSError):
             os.truncate(path, size)
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
 
 
 def read_progress(folder: Path) -> list[dict[str, Any]]:
@@ -159,7 +158,7 @@ def cut_progress(folder: Path, step: int) -> None:
     if path.exists():
         records = [record for record in read_progress(folder) if record["step"] <= step]
         text = "".join(json.dumps(record) + "\n" for record in records)
-        write_durably(path, lambda file: file.write(text.encode()))
+        write_whole(path, text.encode())
 
 
 # --- checkpoint
@@ -186,7 +185,8 @@ def save_checkpoint(
         "optimizer": optimizer.state_dict(),
         "sums": dict(sums),
     }
-    write_durably(folder / CHECKPOINT, lambda file: torch.save(state, file))
+    with whole_file(folder / CHECKPOINT) as file:
+        torch.save(state, file)
 
 
 def load_checkpoint(
@@ -208,16 +208,16 @@ def load_checkpoint(
         return 0, {}
     remedy = "valid: this run's own; without that file training begins at step 0"
     try:
+        if file_kind(path).name != TORCH:
+            raise ValueError(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
         parts = {name: state[name] for name in ("model", "averaged", "optimizer")}
         step, sums = int(state["step"]), dict(state["sums"])
-    except (OSError, EOFError, KeyError, TypeError, RuntimeError, ValueError) as error:
+    except (
+        *(OSError, EOFError, KeyError, TypeError, RuntimeError, ValueError, UnpicklingError),
+    ) as error:
         raise VimaError(
-            "BAD_CHECKPOINT", f"{path} is damaged, or no checkpoint of a run; {remedy}"
-        ) from error
-    except UnpicklingError as error:
-        raise VimaError(
-            "BAD_CHECKPOINT", f"{path} is not a checkpoint of a run; {remedy}"
+            "BAD_CHECKPOINT", f"{path}: {why_not_loaded(path, error)}; {remedy}"
         ) from error
     try:
         model.load_state_dict(parts["model"])
@@ -227,34 +227,3 @@ def load_checkpoint(
     except (KeyError, TypeError, RuntimeError, ValueError) as error:
         raise VimaError("BAD_CHECKPOINT", f"{path} is another network's; {remedy}") from error
     return step, sums
-
-
-# --- files
-
-
-def write_durably(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Write ``path`` by ``write``: on the disk when this returns, or as it was before.
-
-    Raises VimaError (CANNOT_WRITE), such as for a full disk.
-    """
-    temporary = path.with_name(f"{path.name}.part")
-    try:
-        with temporary.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the new name
-        finally:
-            os.close(folder)
-    except (OSError, RuntimeError) as error:  # the latter from torch.save
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise _cannot_write(path, error) from error
-
-
-def _cannot_write(path: Path, error: Exception) -> VimaError:
-    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-    return VimaError("CANNOT_WRITE", f"{path}: {reason}; valid: a writable folder with room")

@@ -19,10 +19,11 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.output import whole_file
+from vima_ros.weight_files import why_not_loaded
 
 Arrays = Mapping[str, np.ndarray]
 _HEADER, _LENGTH = "header", "length/"
-_DAMAGED = (zipfile.BadZipFile, zlib.error)
+DAMAGED = (zipfile.BadZipFile, zlib.error)
 _COMPRESSION = 1  # 6 writes half as fast for 7% less
 
 
@@ -59,7 +60,8 @@ def read_shard(path: Path) -> tuple[dict[str, Any], list[dict[str, np.ndarray]]]
         cut = {name: np.split(arrays[name], np.cumsum(n)[:-1]) for name, n in lengths.items()}
         count = len(next(iter(cut.values()), ()))
         return header, [{name: parts[i] for name, parts in cut.items()} for i in range(count)]
-    except (OSError, EOFError, ValueError, KeyError, IndexError, *_DAMAGED) as error:
+    except (OSError, EOFError, ValueError, KeyError, IndexError, *DAMAGED) as error:
         raise VimaError(
-            "BAD_DEMONSTRATIONS", f"{path}: {error!r}; valid: a file written by `demonstrate`"
+            "BAD_DEMONSTRATIONS",
+            f"{path}: {why_not_loaded(path, error)}; valid: a file written by `demonstrate`",
         ) from error

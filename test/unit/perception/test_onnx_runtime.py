@@ -135,9 +135,9 @@ def test_bytes_that_are_no_onnx_are_refused(tmp_path):
 
 def test_a_missing_file_is_refused(tmp_path):
     refused(tmp_path / "none.onnx", "NO_WEIGHTS", "is no file")
-    refused(tmp_path, "NO_WEIGHTS", "is no file")
+    refused(tmp_path, "NO_WEIGHTS", "is a folder")
     os.mkfifo(tmp_path / "pipe.onnx")
-    refused(tmp_path / "pipe.onnx", "NO_WEIGHTS", "is no file")
+    refused(tmp_path / "pipe.onnx", "NO_WEIGHTS", "is no regular file")
 
 
 def test_a_network_that_gives_nonsense_is_refused():

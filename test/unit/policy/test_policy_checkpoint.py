@@ -160,6 +160,48 @@ def test_every_prefix_is_removed(content, saved):
     load_policy(saved(content), config=goldens.CONFIG)
 
 
+def wrapped(name, how):
+    """A published tensor's name as DataParallel, torch.compile or both store it."""
+    part = name.removeprefix("policy.")
+    return {
+        "DataParallel": f"module.{name}",
+        "compile": f"_orig_mod.{name}",
+        "compile of DataParallel": f"_orig_mod.module.{name}",
+        "DataParallel of compile": f"module._orig_mod.{name}",
+        "compile inside": f"policy._orig_mod.{part}",
+        "compile of a part": name.replace("xattn_gpt.", "xattn_gpt._orig_mod."),
+    }[how]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "DataParallel",
+        "compile",
+        "compile of DataParallel",
+        "DataParallel of compile",
+        "compile inside",
+        "compile of a part",
+    ],
+)
+def test_prefixes_of_wrappers_are_taken_off_and_said_once(content, saved, caplog, how):
+    want = load_policy(goldens.checkpoint(), config=goldens.CONFIG).network.state_dict()
+    state = content["state_dict"]
+    content["state_dict"] = {wrapped(name, how): tensor for name, tensor in state.items()}
+    got = load_policy(saved(content), config=goldens.CONFIG).network.state_dict()
+    assert all(torch.equal(tensor, want[name]) for name, tensor in got.items())
+    (record,) = caplog.records
+    assert "vima.ckpt: " in record.getMessage()
+    assert ("module." in record.getMessage()) == ("DataParallel" in how)
+    assert ("_orig_mod." in record.getMessage()) == ("compile" in how)
+
+
+def test_two_tensors_that_only_a_prefix_tells_apart(content, saved):
+    state = content["state_dict"]
+    state |= {f"module.{name}": tensor for name, tensor in list(state.items())[:1]}
+    refused(saved(content), match="two keys are the same once their prefixes are gone")
+
+
 def test_cfg_may_tell_the_heads(content, saved):
     content["cfg"]["vit_heads"] = 4
     assert load_policy(saved(content)).network.config.vit_heads == 4

@@ -1,12 +1,13 @@
 """The tokenizer: words to ids and back, placeholders in their place."""
 
 import re
+import unicodedata
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from vima_ros.errors import VimaError
 from vima_ros.policy.tokenizer import OWN_TOKENIZER, PromptTokenizer
@@ -110,6 +111,50 @@ def test_a_placeholder_glued_to_a_word(tokenizer, text):
     with pytest.raises(VimaError, match=r"\{a\} is glued") as error:
         tokenizer.encode(text, ["a"])
     assert error.value.code == "BAD_PLACEHOLDER"
+
+
+CONTROL = ("<pad>", "</s>", "<unk>", "<extra_id_0>", "<extra_id_99>")
+
+
+def as_t5(path):
+    """A small tokenizer made as T5's: a unigram model whose pieces include the control tokens."""
+    pieces = [
+        *CONTROL[:3],
+        *(f"▁{word}" for word in ("put", "aside", "it", "")),
+        *"pads/><unk_xtrei09",
+    ]
+    scores = [0.0] * 3 + [-3.0 - 0.1 * i for i in range(len(pieces) - 3)]
+    vocabulary = [*zip(pieces, scores, strict=True), *((name, 0.0) for name in CONTROL[3:])]
+    made = Tokenizer(models.Unigram(list(dict(vocabulary).items()), 2))
+    made.normalizer = normalizers.NFKC()
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
+    )
+    made.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", END)]
+    )
+    made.add_special_tokens(list(CONTROL))
+    made.save(str(path))
+    return PromptTokenizer(path)
+
+
+@pytest.mark.parametrize("kind", ["ours", "as T5"])
+@pytest.mark.parametrize("name", [*CONTROL, "＜/s＞", "</s></s>", "</s><pad>"])
+@pytest.mark.parametrize("text", ["{}", "put {} aside", "put{}", "{}{{a}} it", "{{a}} {}", " {} "])
+def test_a_control_token_typed_as_text_is_text(tokenizer, tmp_path, kind, name, text):
+    tokenizer = tokenizer if kind == "ours" else as_t5(tmp_path / "t5.json")
+    *words, end = tokenizer.encode(text.format(name).replace("}<", "} <"), ["a"])
+    assert end == END
+    control = [w for w in words if isinstance(w, int) and tokenizer.piece(w) in CONTROL]
+    assert control == []
+    typed = "".join(tokenizer.piece(w) for w in words if isinstance(w, int)).replace("▁", "")
+    assert unicodedata.normalize("NFKC", name) in typed
+
+
+def test_ordinary_text_is_cut_as_the_file_says(raw, tokenizer):
+    for template in TEMPLATES:
+        text = template.replace("{", "(").replace("}", ")")
+        assert list(tokenizer.encode(text, [])) == raw.encode(text).ids
 
 
 def test_half_a_surrogate_pair(tokenizer):

@@ -9,7 +9,15 @@ import policy_goldens as goldens
 import pytest
 import torch
 from policy_episodes import observation, play, prompt
-from policy_weights import SIZES, change_text, refused, save_as_published, sha256, text_of
+from policy_weights import (
+    SIZES,
+    change_tensors,
+    change_text,
+    refused,
+    save_as_published,
+    sha256,
+    text_of,
+)
 from safetensors.torch import load_file
 
 from vima_ros.errors import VimaError
@@ -236,6 +244,20 @@ def test_a_write_that_fails_changes_nothing(tmp_path, network, monkeypatch, erro
         assert raised.value.code == "CANNOT_WRITE"
         assert "stack" not in str(raised.value)
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_prefixes_of_wrappers_are_taken_off(tmp_path, caplog):
+    path, network = tmp_path / "tiny.safetensors", random_network(SIZES)
+    save_weights(network, path, {})
+
+    def wrap(tensors):
+        for name in list(tensors):
+            tensors[f"module._orig_mod.{name}"] = tensors.pop(name)
+
+    change_tensors(path, wrap)
+    got = load_policy(path).network.state_dict()
+    assert all(torch.equal(tensor, got[name]) for name, tensor in network.state_dict().items())
+    assert "_orig_mod. and module. taken off" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["none/tiny.safetensors", "none/tiny.ckpt", "file/tiny.ckpt"])

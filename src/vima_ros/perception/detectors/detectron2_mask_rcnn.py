@@ -27,6 +27,7 @@ from vima_ros.perception.detectors.model_files import (
     first_line,
     read_weights,
 )
+from vima_ros.weight_files import TORCH
 
 MIN_SCORE = 0.95  # as VIMA's published detector is used
 WHAT = "Detectron2's Mask R-CNN as VIMA publishes it (mask_rcnn.pth), a dict of model and cfg"
@@ -53,7 +54,7 @@ class Detectron2Detector(Detector):
         self._models = torch_models
         device = torch_models.checked_device(settings.device)
         self.min_score = MIN_SCORE if settings.min_score is None else settings.min_score
-        self._file = read_weights(settings.weights, None, WHAT)
+        self._file = read_weights(settings.weights, None, WHAT, (TORCH,))
         torch.set_num_threads(settings.threads)
         self._predictor, self._named = _predictor(self._file, str(device), self.min_score)
 
@@ -120,7 +121,7 @@ def _predictor(file: WeightsFile, device: str, min_score: float) -> tuple[Any, s
     """Detectron2's DefaultPredictor of a checkpoint, and the name of its architecture."""
     from detectron2.engine import DefaultPredictor
 
-    from vima_ros.perception.detectors.torch_models import load_state, read_checkpoint
+    from vima_ros.perception.detectors.torch_models import load_state, plain_state, read_checkpoint
 
     content = read_checkpoint(file, HOLDERS, WHAT)
     if not isinstance(content, dict) or not {"model", "cfg"} <= set(content):
@@ -134,15 +135,15 @@ def _predictor(file: WeightsFile, device: str, min_score: float) -> tuple[Any, s
         predictor = DefaultPredictor(cfg)
     except Exception as error:  # what a cfg says can fail in any way once it is built
         raise bad_weights(file.name, first_line(error), WHAT) from error
-    load_state(predictor.model, _current(content["model"]), file.name, WHAT)
+    load_state(
+        predictor.model, _current(plain_state(content["model"], file, WHAT)), file.name, WHAT
+    )
     return predictor, named
 
 
-def _current(state: Any) -> Any:
+def _current(state: Mapping[str, Any]) -> dict[str, Any]:
     """A state dict without what the cfg says."""
-    if not isinstance(state, dict):
-        return state
-    return {name: value for name, value in state.items() if not str(name).startswith(FROM_CFG)}
+    return {name: value for name, value in state.items() if not name.startswith(FROM_CFG)}
 
 
 def _frame_boxes(found: Any) -> Any:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vima_ros.errors import VimaError
+from vima_ros.paths import expand
+from vima_ros.weight_files import ABSENT, file_kind
 
 MAX_BYTES = 1 << 30  # more than any Mask R-CNN of use here
 MAX_CARD_LENGTH = 1 << 16  # [characters]
@@ -17,34 +19,41 @@ MAX_CARD_LENGTH = 1 << 16  # [characters]
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A file's name, all its bytes, and their sha256 in hexadecimal."""
+    """A file's name, all its bytes, their sha256 in hexadecimal, and ``file_kind``'s name."""
 
     name: str
     data: bytes
     sha256: str
+    kind: str
 
     def facts(self) -> dict[str, Any]:
         """For a person: the name, and enough of the sha256 to tell files apart."""
         return {"weights": self.name, "sha256": self.sha256[:12]}
 
 
-def read_weights(given: str, default: Path | None, what: str) -> WeightsFile:
+def read_weights(
+    given: str, default: Path | None, what: str, kinds: Collection[str]
+) -> WeightsFile:
     """The file ``given``, or ``default`` where that is empty; ``what`` names what it should hold.
 
-    Raises VimaError: NO_WEIGHTS without a file, BAD_WEIGHTS for one that is too large or unread.
+    Raises VimaError: NO_WEIGHTS without a file, BAD_WEIGHTS for one that is too large or of
+    another kind than ``kinds``, saying of which.
     """
     if not given and default is None:
         raise VimaError("NO_WEIGHTS", f"no weights given; valid: {what}")
-    path = Path(given).expanduser() if given else Path(str(default))
-    if not path.is_file():
-        raise VimaError("NO_WEIGHTS", f"{path} is no file; valid: {what}")
+    path = expand(given or str(default))
+    kind = file_kind(path)
+    if kind.name == ABSENT or not path.is_file():
+        raise VimaError("NO_WEIGHTS", f"{path} is {kind.words}; valid: {what}")
+    if kind.name not in kinds:
+        raise bad_weights(path.name, f"it is {kind.words}", what)
     try:
         if path.stat().st_size > MAX_BYTES:
             raise bad_weights(path.name, f"larger than {MAX_BYTES >> 20} MiB", what)
         data = path.read_bytes()
     except OSError as error:
         raise VimaError("NO_WEIGHTS", f"{path}: {error.strerror}; valid: {what}") from error
-    return WeightsFile(path.name, data, hashlib.sha256(data).hexdigest())
+    return WeightsFile(path.name, data, hashlib.sha256(data).hexdigest(), kind.name)
 
 
 def bad_weights(name: str, why: str, valid: str) -> VimaError:

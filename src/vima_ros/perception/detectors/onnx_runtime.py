@@ -32,6 +32,7 @@ from vima_ros.perception.detectors.model_files import (
     read_weights,
 )
 from vima_ros.specs import VIEWS
+from vima_ros.weight_files import ONNX
 
 SHIPPED = Path(__file__).parent / "weights" / "detector.onnx"
 MIN_SCORE = 0.5  # where the card names none
@@ -57,7 +58,7 @@ class OnnxDetector(Detector):
     def __init__(self, settings: DetectorSettings = DEFAULT_SETTINGS) -> None:
         super().__init__(settings)
         runtime = _runtime(settings.provider)
-        self._file = read_weights(settings.weights, SHIPPED, WHAT)
+        self._file = read_weights(settings.weights, SHIPPED, WHAT, (ONNX,))
         self._session = _session(runtime, self._file, settings)
         _check_interface(self._session, self._file.name)
         self._card = read_card(self._file.name, self._session.get_modelmeta().custom_metadata_map)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,6 +16,7 @@ from vima_ros.errors import VimaError
 from vima_ros.perception.detectors.assemble import instances_of
 from vima_ros.perception.detectors.instances import Instances, naming
 from vima_ros.perception.detectors.model_files import WeightsFile, bad_weights, first_line
+from vima_ros.weight_files import log_unwrapped, unwrapped, why_not_loaded
 
 SAME_OBJECT = 0.5  # intersection over union of boxes, as Mask R-CNN has it within a class
 
@@ -45,27 +45,46 @@ def read_checkpoint(file: WeightsFile, holders: Iterable[str], valid: str) -> An
         with torch.serialization.safe_globals(allowed):
             return torch.load(io.BytesIO(file.data), map_location="cpu", weights_only=True)
     except Exception as error:  # a hostile file can fail in any way
-        named = re.search(r"GLOBAL (\S+)", str(error))
-        why = f"it holds a {named[1]}, not only tensors and values" if named else first_line(error)
-        raise bad_weights(file.name, why, valid) from error
+        raise bad_weights(file.name, why_not_loaded(file.data, error), valid) from error
 
 
-def load_state(model: nn.Module, state: Any, name: str, valid: str) -> None:
-    """Fill ``model`` with ``state``; every name and shape must fit and every number be finite.
+def plain_state(state: Any, file: WeightsFile, valid: str) -> dict[str, Tensor]:
+    """A state dict without what DataParallel or torch.compile put into its names.
 
-    Raises VimaError (BAD_WEIGHTS).
+    Raises VimaError (BAD_WEIGHTS) for what is no dict of tensors, or where two names are the same
+    without it.
     """
     if not isinstance(state, Mapping) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
     ):
-        raise bad_weights(name, "its model is no dict of tensors", valid)
+        raise bad_weights(file.name, "its model is no dict of tensors", valid)
+    names = unwrapped(state)
+    if len(set(names.values())) < len(names):
+        raise bad_weights(file.name, "two names are the same once their prefixes are gone", valid)
+    log_unwrapped(file.name, names)
+    return {names[name]: tensor for name, tensor in state.items()}
+
+
+def load_state(model: nn.Module, state: Mapping[str, Tensor], name: str, valid: str) -> None:
+    """Fill ``model`` with ``state``; every name and shape must fit and every number be finite.
+
+    Raises VimaError (BAD_WEIGHTS).
+    """
     if not all(bool(value.isfinite().all()) for value in state.values()):
         raise bad_weights(name, "some of its weights are not finite", valid)
-    try:
-        model.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        lines = [line.strip() for line in str(error).splitlines()[1:4]]
-        raise bad_weights(name, " ".join(lines)[:400], valid) from error
+    own = model.state_dict()
+    wrong = [
+        f"{key} is {tuple(state[key].shape)}, not {tuple(tensor.shape)}"
+        for key, tensor in own.items()
+        if key in state and state[key].shape != tensor.shape
+    ]
+    if not wrong:
+        keys = model.load_state_dict(state, strict=False)
+        wrong = [f"{key} is missing" for key in keys.missing_keys]
+        wrong += [f"{key} is not the network's" for key in keys.unexpected_keys]
+    if wrong:
+        more = f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else ""
+        raise bad_weights(name, "; ".join(wrong[:3]) + more, valid)
     model.eval()
 
 

@@ -23,6 +23,7 @@ from vima_ros.perception.detectors.model_files import (
     read_card,
     read_weights,
 )
+from vima_ros.weight_files import SAFETENSORS, TORCH
 
 MIN_SCORE = 0.5  # where no card names one
 PAIR = "torch==2.12.1 torchvision==0.27.1"  # as in requirements/torchvision.txt
@@ -52,9 +53,9 @@ class TorchvisionDetector(Detector):
 
         self._models = torch_models
         self._device = torch_models.checked_device(settings.device)
-        self._file = read_weights(settings.weights, None, WHAT)
+        self._file = read_weights(settings.weights, None, WHAT, (TORCH, SAFETENSORS))
         torch.set_num_threads(settings.threads)
-        if self._file.name.endswith(".safetensors"):
+        if self._file.kind == SAFETENSORS:
             self._kind, self._run, model, self._card = _ours(self._file)
         else:
             self._kind, self._run, model, self._card = _torchvisions(self._file)
@@ -117,7 +118,7 @@ def _ours(file: WeightsFile) -> tuple[str, Any, Any, dict[str, Any]]:
     from safetensors.torch import load
 
     from vima_ros.perception.detectors.mask_rcnn import MaskRcnn
-    from vima_ros.perception.detectors.torch_models import load_state
+    from vima_ros.perception.detectors.torch_models import load_state, plain_state
 
     try:
         state = load(file.data)
@@ -126,7 +127,7 @@ def _ours(file: WeightsFile) -> tuple[str, Any, Any, dict[str, Any]]:
     except (SafetensorError, ValueError) as error:
         raise bad_weights(file.name, first_line(error), WHAT) from error
     model = MaskRcnn()
-    load_state(model, state, file.name, WHAT)
+    load_state(model, plain_state(state, file, WHAT), file.name, WHAT)
     return "ours", lambda model, frames: model(frames)[0], model, read_card(file.name, metadata)
 
 
@@ -136,7 +137,7 @@ def _torchvisions(file: WeightsFile) -> tuple[str, Any, Any, dict[str, Any]]:
     from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
     from torchvision.ops.misc import FrozenBatchNorm2d
 
-    from vima_ros.perception.detectors.torch_models import load_state, read_checkpoint
+    from vima_ros.perception.detectors.torch_models import load_state, plain_state, read_checkpoint
 
     content = read_checkpoint(file, HOLDERS, WHAT)
     state, sizes = content, dict(SIZES)
@@ -146,8 +147,9 @@ def _torchvisions(file: WeightsFile) -> tuple[str, Any, Any, dict[str, Any]]:
     if not all(type(size) is int and 32 <= size <= MAX_SIZE for size in sizes.values()):
         raise bad_weights(file.name, f"sizes {sizes}", f"32 to {MAX_SIZE} px")
     try:
+        state = plain_state(state, file, WHAT)
         classes = len(state["roi_heads.box_predictor.cls_score.bias"])
-    except Exception as error:  # whatever it is, it is no such state dict
+    except (KeyError, TypeError) as error:  # the latter for a tensor without axes
         raise bad_weights(file.name, "no state dict with a box predictor", WHAT) from error
     if not 2 <= classes <= MAX_CLASSES:
         raise bad_weights(file.name, f"{classes} classes", f"2 to {MAX_CLASSES}, with background")

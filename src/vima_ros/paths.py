@@ -1,0 +1,48 @@
+"""Paths as people write them: where ``~`` leads. Every path from outside goes through here.
+
+A shell expands ``~`` in few places: not in ``robot:=~/x.yaml``, not in a YAML file, not in quotes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from vima_ros.errors import VimaError
+
+
+def expand(path: Path | str) -> Path:
+    """``path`` with a leading ``~`` or ``~USER`` replaced by the home folder.
+
+    Raises VimaError (BAD_PATH) where there is no such user, or no home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        start = Path(path).parts[0]
+        raise VimaError(
+            "BAD_PATH",
+            f"path {str(path)!r}: no home folder is known for {start}; valid: ~ or ~USER of this "
+            f"machine, a path without them, or ./{start} for a file of that name",
+        ) from error
+
+
+def expand_text(path: str) -> str:
+    """As ``expand``, for a text that may be empty or something else than a path."""
+    return str(expand(path)) if path.startswith("~") else path
+
+
+def path_argument(text: str) -> Path:
+    """The ``type`` of an argparse argument that is a path."""
+    try:
+        return expand(text)
+    except VimaError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def path_text_argument(text: str) -> str:
+    """As ``path_argument``, where the text may be empty or something else than a path."""
+    try:
+        return expand_text(text)
+    except VimaError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
