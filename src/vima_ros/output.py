@@ -55,7 +55,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             with suppress(OSError):
                 unfinished.unlink(missing_ok=True)
             raise
-    except (OSError, RuntimeError) as error:  # the latter from torch.save
+    except OSError as error:
         raise cannot_write(path, error) from error
 
 

@@ -185,8 +185,12 @@ def save_checkpoint(
         "optimizer": optimizer.state_dict(),
         "sums": dict(sums),
     }
-    with whole_file(folder / CHECKPOINT) as file:
-        torch.save(state, file)
+    path = folder / CHECKPOINT
+    try:
+        with whole_file(path) as file:
+            torch.save(state, file)
+    except RuntimeError as error:  # torch's for a disk that is full
+        raise cannot_write(path, error) from error
 
 
 def load_checkpoint(
