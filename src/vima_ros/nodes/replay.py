@@ -18,7 +18,8 @@ from vima_ros.nodes.player import MILLISECOND, Player
 from vima_ros.nodes.player_pairs import PairedStep, pair_steps
 from vima_ros.nodes.player_prompt import given_prompt, recorded_prompt
 from vima_ros.nodes.processes import NodeProcesses
-from vima_ros.replay.bag import Bag, Step
+from vima_ros.replay.bag import Bag
+from vima_ros.replay.frames import Step
 from vima_ros.replay.report import HEADINGS, StepRecord, format_table, write_report
 from vima_ros.replay.storage import bad_bag
 from vima_ros.specs import VIEWS, EndEffector
