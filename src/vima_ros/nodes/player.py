@@ -6,12 +6,10 @@ import time
 from typing import Any
 
 from rcl_interfaces.srv import GetParameters
-from rosgraph_msgs.msg import Clock
 
 from vima_msgs.msg import (
     ArmCommand,
     ArmState,
-    Heartbeat,
     PerceptionStatus,
     PolicyAction,
     Prompt,
@@ -23,29 +21,27 @@ from vima_ros.nodes import conversions, qos
 from vima_ros.nodes.client import Client
 from vima_ros.nodes.eyes_pairs import UNPAIRED
 from vima_ros.nodes.player_cameras import PlayedCameras
+from vima_ros.nodes.player_clock import PlayedClock
 from vima_ros.nodes.player_pairs import FramePair, PairedStep
-from vima_ros.replay.bag import Frame
+from vima_ros.replay.frames import Frame
 from vima_ros.replay.report import StepRecord
 from vima_ros.specs import VIEWS, EndEffector, Primitive
 
-NODES = ("perception", "prompt", "policy", "arm")  # that follow /clock
 MILLISECOND = 1_000_000  # [ns]
 
 
 class Player:
     """Publishes frames and /clock, and answers each command as a robot that always succeeds.
 
-    All times [ns] are on the clock of the frames' stamps, which /clock becomes. It stands at the
-    newest of them and does not run back, but where the recorded clock was set back.
+    All times [ns] are on the clock of the frames' stamps.
     ``step_timeout``: how long one pair of frames may take to lead to a decision [s].
     """
 
     def __init__(self, client: Client, end_effector: str, step_timeout: float) -> None:
         self._client, self._timeout = client, step_timeout
         self._end_effector = int(EndEffector[end_effector.upper()])
-        self._clock, self._now, self._epoch = client.publisher(Clock, "/clock"), 0, 0
-        client.node.create_timer(0.05, self._publish_clock)
-        self._pace: tuple[float, int, int] | None = None
+        self._clock = PlayedClock(client)
+        self._pace: tuple[float, int, int] | None = None  # steady clock [s], stamp [ns], epoch
         self._cameras = PlayedCameras(client)
         self._arm_state = client.publisher(ArmState, "arm_state")
         self._statuses = client.listen(PerceptionStatus, "perception_status", qos.LATCHED)
@@ -54,7 +50,7 @@ class Player:
         self._answers = client.listen(ArmState, "arm_state")
 
     def begin(self, stamp: int) -> None:
-        """Wait until what we publish is heard, and all nodes' clocks say ``stamp`` [ns].
+        """Wait until what we publish is received, and all nodes' clocks are at ``stamp`` [ns].
 
         Raises VimaError (TIMEOUT) naming the nodes that do not follow /clock.
         """
@@ -63,7 +59,7 @@ class Player:
             lambda: self._cameras.subscribed and self._arm_state.get_subscription_count() >= 3,
             "subscribers of front/image_raw, top/image_raw and arm_state",
         )
-        self._restart_clock(stamp)
+        self._clock.restart(stamp)
 
     def sync_slop(self) -> int:
         """How far the stamps of a pair may be apart for perception and the gate [ns]."""
@@ -73,32 +69,6 @@ class Player:
             answer = self._client.call(GetParameters, f"{node}/get_parameters", request)
             slops.append(answer.values[0].double_value)
         return round(min(slops) * 1e9)
-
-    def set_clock(self, stamp: int) -> None:
-        """Let simulation time be ``stamp`` [ns], unless it is later already."""
-        self._now = max(self._now, stamp)
-        self._publish_clock()
-
-    def _publish_clock(self) -> None:
-        self._clock.publish(Clock(clock=conversions.ns_to_stamp(self._now)))
-
-    def _restart_clock(self, stamp: int) -> None:
-        """Let time be ``stamp`` [ns], also if it was later; until all nodes follow."""
-        self._now = stamp
-        self._publish_clock()
-        missing = set(NODES)
-
-        def all_follow(beat: Heartbeat) -> bool:
-            if conversions.stamp_to_ns(beat.header.stamp) == stamp:
-                missing.discard(beat.node.rpartition("/")[2])
-            return not missing
-
-        try:
-            self._client.listen(Heartbeat, "heartbeat").wait(all_follow, 15, "heartbeat")
-        except VimaError as error:
-            raise VimaError(
-                "TIMEOUT", f"{sorted(missing)} do not follow /clock; valid: use_sim_time true"
-            ) from error
 
     def send_prompt(self, prompt: Prompt, stamp: int) -> dict[str, Any]:
         """Through the set_prompt service; what was sent and what was answered."""
@@ -125,10 +95,7 @@ class Player:
 
         Raises VimaError (BAD_IMAGE) for a damaged one that perception does not read as recorded.
         """
-        if frame.epoch > self._epoch:
-            self._epoch = frame.epoch
-            self._restart_clock(frame.stamp)
-        self.set_clock(frame.stamp)
+        self._clock.set(frame.stamp, frame.epoch)
         self._cameras.publish(frame)
 
     def play_locked(self, index: int, step: PairedStep) -> StepRecord:
@@ -174,15 +141,15 @@ class Player:
 
     def end_motion(self, before: Frame | None = None) -> None:
         """Before that frame, or now, the robot has done all it was told since the last call."""
-        if before is not None and before.epoch > self._epoch:
-            self._epoch = before.epoch
-            self._restart_clock(before.stamp - 1)
-        stamp = self._now + MILLISECOND if before is None else before.stamp - 1
+        if before is None:
+            stamp, epoch = self._clock.now + MILLISECOND, self._clock.epoch
+        else:
+            stamp, epoch = before.stamp - 1, before.epoch
         told = self._commands.messages[self._carried_out :]
         self._carried_out += len(told)
         for command in told:
             if command.waypoints:
-                self.set_clock(stamp)
+                self._clock.set(stamp, epoch)
                 self.report(ArmState.SUCCEEDED, stamp, command.command_id)
 
     def _follow(

@@ -10,7 +10,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from vima_ros.nodes import images, qos
 from vima_ros.nodes.client import Client
-from vima_ros.replay.bag import Frame
+from vima_ros.replay.frames import Frame
 from vima_ros.specs import VIEWS
 
 

@@ -20,7 +20,8 @@ from vima_ros.nodes.player_prompt import given_prompt, recorded_prompt
 from vima_ros.nodes.processes import NodeProcesses
 from vima_ros.nodes.running_suite import check_none_runs
 from vima_ros.output import prepare_folder
-from vima_ros.replay.bag import Bag, Step
+from vima_ros.replay.bag import Bag
+from vima_ros.replay.frames import Step
 from vima_ros.replay.report import HEADINGS, StepRecord, format_table, write_report
 from vima_ros.replay.storage import bad_bag
 from vima_ros.specs import VIEWS, EndEffector

@@ -1,38 +1,25 @@
-"""rosbag2 recordings (MCAP or SQLite) as prompt and steps; messages stay serialised (CDR).
-
-A message has two times: when the recorder received it (the bag's time), and the stamp of its
-header. The bag's time orders messages; all else goes by the stamps, which may be of another clock
-(a simulation's) or earlier (by the camera's latency). Where a stamp is zero, the bag's time stands
-in, moved onto the clock of the other stamps where there are some.
-"""
+"""rosbag2 recordings (MCAP or SQLite) as prompt and steps; messages stay serialised (CDR)."""
 
 from __future__ import annotations
 
-import bisect
 import json
 import math
-import statistics
-import struct
-from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rosbags.interfaces import MessageDefinitionFormat
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from vima_ros.errors import VimaError
+from vima_ros.replay.frames import LATEST, End, Frame, Step, cut, set_times
 from vima_ros.replay.storage import Storage, bad_bag
 from vima_ros.specs import VIEWS, AssetKind, EndEffector
 
 # Topics that mark when a decision was made while recording, beside those of type PolicyAction
 ACTION_TOPICS = ("/oracle_action", "/vima/action", "/action")
 ASSETS = "/prompt_assets/"  # NAME/VIEW: pictures of the prompt
-CANDIDATES = 3  # pairs of frames a decision is tried on: one may be lost or refused
-LATEST = (2**31 - 1) * 1_000_000_000  # a stamp can be [ns]
-CLOCK_RESET = 2_000_000_000  # [ns] a stamp further back means that the clock was set back
-JITTER, OTHER_CLOCK = 50_000_000, 5_000_000_000  # [ns] what lies between is latency
 PROMPT_MESSAGE, ACTION = "vima_msgs/msg/Prompt", "vima_msgs/msg/PolicyAction"
 ARM_STATE = "vima_msgs/msg/ArmState"
 IMAGE, STRING = "sensor_msgs/msg/Image", "std_msgs/msg/String"
@@ -54,7 +41,7 @@ class RecordedPrompt:
     """Text and pictures; ``message``: a serialised vima_msgs/Prompt where that was recorded.
 
     ``topic`` it was on; ``layout`` of that message as recorded, empty where the recording holds no
-    definition of it. ``end_effector``: what was mounted, empty where that is not known.
+    definition of it. ``end_effector``: what was mounted.
     """
 
     text: str = ""
@@ -63,50 +50,6 @@ class RecordedPrompt:
     message: bytes | None = None
     topic: str = "/prompt"
     layout: Layout = field(default_factory=dict, repr=False)
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One camera image.
-
-    ``stamp`` of its header, ``received`` by the recorder [ns]; ``data``: the message as recorded,
-    serialised, sensor_msgs/CompressedImage where ``compressed``, else Image. ``epoch``: how often
-    the clock of the stamps was set back before.
-    """
-
-    stamp: int
-    view: str
-    data: bytes
-    received: int = 0
-    compressed: bool = False
-    epoch: int = 0
-
-    @property
-    def message(self) -> bytes:
-        """``data`` with ``stamp`` in its header, where that was zero."""
-        order = "<" if self.data[1] & 1 else ">"  # CDR's encapsulation: which end comes first
-        seconds, nanoseconds = divmod(self.stamp, 1_000_000_000)
-        return self.data[:4] + struct.pack(f"{order}iI", seconds, nanoseconds) + self.data[12:]
-
-
-@dataclass(frozen=True)
-class Step:
-    """What was seen before one decision, in order of the stamps.
-
-    ``frames`` of the whole step; in the first of them a robot may still move. From ``settled`` on
-    [ns, as the stamps], a decision may be made.
-    """
-
-    settled: int
-    frames: tuple[Frame, ...] = field(repr=False)
-
-
-class _End(NamedTuple):
-    """Where a step ends: when the decision was recorded, and what it was made on (0: unknown)."""
-
-    received: int
-    observed: int = 0  # stamp of the older view [ns]
-    newest: int = 0  # of the newer view
 
 
 class Bag:
@@ -286,8 +229,8 @@ class Bag:
         if not ends:
             first, period = frames[0].received, max(round(seconds * 1e9), 1)
             numbers = sorted({(frame.received - first) // period for frame in frames})
-            ends = [_End(first + (number + 1) * period - 1) for number in numbers]
-        return _cut(frames, ends)
+            ends = [End(first + (number + 1) * period - 1) for number in numbers]
+        return cut(frames, ends)
 
     def _frames(self) -> list[Frame]:
         """In the bag's order."""
@@ -308,9 +251,9 @@ class Bag:
             stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
             view = view_of[connection.topic]
             frames.append(Frame(stamp, view, data, received, kind == COMPRESSED_IMAGE))
-        return _in_epochs(_stamped(frames))
+        return set_times(frames)
 
-    def _ends(self) -> list[_End]:
+    def _ends(self) -> list[End]:
         topics = {topic for topic in ACTION_TOPICS if self._kind.get(topic) != ACTION}
         topics.update(self._topics_of(ACTION))
         ends = []
@@ -319,7 +262,7 @@ class Bag:
             names = ("observation_stamp", "front_stamp", "top_stamp")
             stamps = [getattr(action, name, None) for name in names]
             observed, *views = (s.sec * 1_000_000_000 + s.nanosec if s else 0 for s in stamps)
-            ends.append(_End(received, observed, max(observed, *views)))
+            ends.append(End(received, observed, max(observed, *views)))
         return ends
 
 
@@ -337,70 +280,3 @@ def _layout(connection: Any) -> Layout:
         return get_types_from_msg(connection.msgdef.data, connection.msgtype)
     except Exception:  # a damaged definition
         return {}
-
-
-def _stamped(frames: Sequence[Frame]) -> list[Frame]:
-    """The same; where a stamp is zero, as far before the bag's time as those around it."""
-    known = {view: [f for f in frames if f.view == view and f.stamp > 0] for view in VIEWS}
-    every = [frame for frame in frames if frame.stamp > 0]
-    found = []
-    for frame in frames:
-        near = known[frame.view] or every  # a camera has a latency of its own
-        if frame.stamp <= 0 and near:
-            at = bisect.bisect(near, frame.received, key=lambda f: f.received)
-            leads = [f.stamp - f.received for f in near[max(at - 2, 0) : at + 1]]
-            lead = round(statistics.median(leads))
-            frame = replace(frame, stamp=min(max(frame.received + lead, 1), LATEST))
-        elif frame.stamp <= 0:
-            frame = replace(frame, stamp=frame.received)
-        found.append(frame)
-    return found
-
-
-def _in_epochs(frames: Sequence[Frame]) -> list[Frame]:
-    """The same, numbered where the stamps of a view jump back."""
-    newest: dict[str, int] = {}
-    epochs = dict.fromkeys(VIEWS, 0)
-    numbered = []
-    for frame in frames:
-        if frame.stamp < newest.get(frame.view, frame.stamp) - CLOCK_RESET:
-            epochs[frame.view] += 1
-            newest[frame.view] = frame.stamp
-        newest[frame.view] = max(frame.stamp, newest.get(frame.view, frame.stamp))
-        numbered.append(replace(frame, epoch=epochs[frame.view]))
-    return numbered
-
-
-def _ahead(frames: Sequence[Frame]) -> dict[str, int]:
-    """By how much a view's frames come before those of the other that show the same moment [ns].
-
-    No decision is made on them until then.
-    """
-    latency = {
-        view: round(statistics.median(f.received - f.stamp for f in frames if f.view == view))
-        for view in VIEWS
-    }
-    ahead = {view: max(latency.values()) - latency[view] for view in VIEWS}
-    return {v: time if JITTER < time < OTHER_CLOCK else 0 for v, time in ahead.items()}
-
-
-def _cut(frames: Sequence[Frame], ends: Sequence[_End]) -> list[Step]:
-    """One step up to each end that has frames of both views before it."""
-    steps: list[Step] = []
-    ahead = _ahead(frames)
-    stamps = {frame.stamp for frame in frames}
-    coming = deque(sorted(frames, key=lambda frame: frame.received + ahead[frame.view]))
-    waiting = list[Frame]()
-    for end in ends:
-        while coming and coming[0].received + ahead[coming[0].view] <= end.received:
-            waiting.append(coming.popleft())
-        inside, later = waiting, list[Frame]()
-        if end.observed in stamps and end.observed:  # a step before may have it: sent again
-            inside = [frame for frame in waiting if frame.stamp <= end.newest]
-            later = [frame for frame in waiting if frame.stamp > end.newest]
-        inside = sorted(inside, key=lambda frame: (frame.epoch, frame.stamp))
-        newest = [[f.stamp for f in inside if f.view == view][-CANDIDATES:] for view in VIEWS]
-        if all(newest):
-            steps.append(Step(min(stamps[0] for stamps in newest), tuple(inside)))
-            waiting = later
-    return steps

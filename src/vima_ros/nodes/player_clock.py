@@ -1,0 +1,57 @@
+"""/clock of a replay: the stamps of the frames."""
+
+from __future__ import annotations
+
+from rosgraph_msgs.msg import Clock
+
+from vima_msgs.msg import Heartbeat
+from vima_ros.errors import VimaError
+from vima_ros.nodes import conversions
+from vima_ros.nodes.client import Client
+
+NODES = ("perception", "prompt", "policy", "arm")  # that follow it
+PERIOD = 0.05  # [s]
+
+
+class PlayedClock:
+    """Published on each change and every PERIOD.
+
+    ``now`` [ns]; ``epoch``: how often it was set back.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client, self._publisher = client, client.publisher(Clock, "/clock")
+        self.now = self.epoch = 0
+        client.node.create_timer(PERIOD, self._publish)
+
+    def set(self, stamp: int, epoch: int) -> None:
+        """Advance to ``stamp`` [ns]; in a later ``epoch`` also back to it."""
+        if epoch > self.epoch:
+            self.epoch = epoch
+            self.restart(stamp)
+        self.now = max(self.now, stamp)
+        self._publish()
+
+    def restart(self, stamp: int) -> None:
+        """Go to ``stamp`` [ns], back or forth, and wait until all nodes follow.
+
+        Raises VimaError (TIMEOUT) naming those that do not.
+        """
+        self.now = stamp
+        self._publish()
+        missing = set(NODES)
+
+        def all_follow(beat: Heartbeat) -> bool:
+            if conversions.stamp_to_ns(beat.header.stamp) == stamp:
+                missing.discard(beat.node.rpartition("/")[2])
+            return not missing
+
+        try:
+            self._client.listen(Heartbeat, "heartbeat").wait(all_follow, 15, "heartbeat")
+        except VimaError as error:
+            raise VimaError(
+                "TIMEOUT", f"{sorted(missing)} do not follow /clock; valid: use_sim_time true"
+            ) from error
+
+    def _publish(self) -> None:
+        self._publisher.publish(Clock(clock=conversions.ns_to_stamp(self.now)))
