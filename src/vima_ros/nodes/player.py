@@ -34,6 +34,7 @@ class Player:
     """Publishes frames and /clock, and answers each command as a robot that always succeeds.
 
     All times [ns] are on the clock of the frames' stamps.
+
     ``step_timeout``: how long one pair of frames may take to lead to a decision [s].
     """
 
@@ -121,9 +122,11 @@ class Player:
         record = StepRecord(index, step.settled)
         marks = self._actions.count, self._statuses.count
         sent = time.monotonic()
+        first = step.pairs[:1]
         for frame in step.frames:
-            if step.pairs and frame is step.pairs[0].first:
-                self.end_motion(frame)
+            # The other of its two may have been played in the step before.
+            if first and any(frame is each for each in first[0].frames):
+                self.end_motion(first.pop().first)
             self._wait_for_turn(frame, rate)
             try:
                 self.publish(frame)
