@@ -60,7 +60,8 @@ def run_until_full_and_again(
     these names what was on the disk afterwards.
     """
     copies.mkdir()
-    run_on_small_disk(disk, size, ["sh", "-c", _TWICE, "sh", disk, copies, *command], check=True)
+    twice = ["sh", "-c", _TWICE, "sh", disk, copies, *command]
+    run_on_small_disk(disk, size, twice, check=True, stdout=subprocess.DEVNULL)
     return {
         name: (
             int((copies / f"{name}.code").read_text()),
