@@ -18,9 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-TEST = Path(__file__).parents[1]
-sys.path.insert(0, str(TEST))
-sys.path.insert(0, str(TEST / "nodes"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "nodes"))
 
 import camera_infos
 import encoded_pictures

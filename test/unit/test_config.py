@@ -139,6 +139,11 @@ def test_nothing_moves_by_default():
     assert with_robot("example")["arm"]["dry_run"] is True
 
 
+def test_the_robot_to_copy_uses_the_bundled_detector():
+    perception = with_robot("example")["perception"]
+    assert (perception["detector"], perception["weights"]) == ("onnx", "")
+
+
 # --- parameters on a node
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.nodes.calibrate_click import ClickServer, result_png
+from vima_ros.nodes.eyes_views import is_rectified
 from vima_ros.nodes.namespaces import add_namespace_option
 from vima_ros.output import prepare_folder
 from vima_ros.perception.calibration.advice import doubts, report
@@ -203,7 +204,8 @@ def _look(options: argparse.Namespace) -> tuple[list[np.ndarray], Lens | None]:
         raise VimaError("BAD_IMAGE", f"pictures of {sorted(sizes)} px; valid: one size")
     if is_file:
         told = read_camera_info(Path(info))
-    lens = None if told is None else Lens.from_camera_info(told, sizes.pop())
+    rectified = options.topic is not None and is_rectified(options.topic)
+    lens = told and Lens.from_camera_info(told, sizes.pop(), rectified=rectified)
     if told is not None and lens is None:
         print("note: camera_info says that the camera is not calibrated: no lens is used")
     return pictures, lens

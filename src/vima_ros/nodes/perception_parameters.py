@@ -75,7 +75,8 @@ class PerceptionParameters:
     top_frame: str = parameter("the same for top images", read_only=True)
     undistort: bool = parameter(
         "take the lens distortion out as front/camera_info and top/camera_info say, and refuse "
-        "pictures until they do; a calibration has its own and is checked against them",
+        "pictures until they do; a calibration has its own and is checked against them; images "
+        "from a topic image_rect… have no distortion left",
         read_only=True,
     )
     drift_period: float = parameter(
