@@ -104,15 +104,12 @@ def _begin(options: argparse.Namespace, config: Any, seed: int) -> tuple[Any, An
     """The network that training begins with and where its weights come from; None: random ones."""
     if options.start is None:
         return None, None
-    import torch
-
     from vima_ros.policy.loading import load_network
     from vima_ros.training.policy_start import taken_over
     from vima_ros.training.runs import CHECKPOINT
 
     trained, origin = load_network(options.start, {})
-    torch.manual_seed(seed)  # what begins anew is random
-    network, taken = taken_over(config, trained)
+    network, taken = taken_over(config, trained, seed)
     if not (options.out / CHECKPOINT).exists():
         say(taken.describe(options.start))
     return network, origin

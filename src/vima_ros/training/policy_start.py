@@ -49,11 +49,15 @@ def new_network(config: VimaConfig) -> VimaNetwork:
     return network
 
 
-def taken_over(config: VimaConfig, trained: VimaNetwork) -> tuple[VimaNetwork, TakenWeights]:
+def taken_over(
+    config: VimaConfig, trained: VimaNetwork, seed: int = 0
+) -> tuple[VimaNetwork, TakenWeights]:
     """A network that begins with the weights of another, and which these are.
 
-    What the other has in another size begins anew, such as its first layer for smaller patches.
+    What the other has in another size begins anew, such as its first layer for smaller patches,
+    with random weights from ``seed``.
     """
+    torch.manual_seed(seed)
     network = new_network(config)
     weights, known = network.state_dict(), trained.state_dict()
     anew = {}

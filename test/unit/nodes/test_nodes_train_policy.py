@@ -1,0 +1,107 @@
+import json
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not here")
+pytest.importorskip("vima_msgs.msg", reason="vima_msgs is not built or not sourced")
+
+import yaml
+from helpers import ROOT
+from safetensors import safe_open
+
+from vima_ros.nodes import train_policy
+from vima_ros.nodes.training_programs import StopRequest, find_recipe
+from vima_ros.policy.loading import SMALL
+from vima_ros.specs import HEADS
+from vima_ros.training.collecting import Plan, collect
+from vima_ros.training.policy_training import HELPING
+
+DETECTOR_LOSSES = ("objectness", "rpn_box_reg", "classifier", "box_reg", "mask")
+
+
+@pytest.fixture(scope="module")
+def demonstrations(tmp_path_factory):
+    out = tmp_path_factory.mktemp("demonstrations")
+    for _ in collect(Plan(out, ("rotate",), seeds=4, first_seed=10, steady=True)):
+        pass
+    return out
+
+
+@pytest.fixture
+def call(demonstrations, tmp_path, capsys):
+    """Call the program with a recipe in tmp_path; what it printed."""
+
+    def run(recipe, *arguments, out="run", network=SMALL):
+        content = {"network": network, "recipe": {"batch": 2, **recipe}}
+        (tmp_path / "own.yaml").write_text(yaml.safe_dump(content))
+        command = ["train_policy", "--data", str(demonstrations), "--out", str(tmp_path / out)]
+        train_policy.main([*command, "--config", str(tmp_path / "own.yaml"), *arguments])
+        return capsys.readouterr().err
+
+    return run
+
+
+def test_a_run_says_where_it_begins_how_it_goes_and_where_it_resumes(call, tmp_path):
+    said = call({"steps": 3})
+    assert f"no checkpoint in {tmp_path / 'run'}: begins at step 0" in said
+    line = next(line for line in said.splitlines() if "step 3 of 3;" in line)
+    for name in (*HEADS, *HELPING):
+        assert re.search(rf"\b{name} \d", line), name
+    assert re.search(r"accuracy \[%\], training/validation: pose0 \d+/\d+", line)
+    assert re.search(r"episodes/s, .* left", line)
+    assert (tmp_path / "run" / "curves.png").exists()
+    again = call({"steps": 3})
+    assert "resumed at step 3 of 3" in again
+    assert "begins at" not in again
+    card = json.loads((tmp_path / "run" / "policy.json").read_text())["card"]
+    assert card["accuracy"]["validation"]["rotate"] >= 0
+    with pytest.raises(SystemExit, match=r"OTHER_RUN.*recipe\.steps was 3, is 4"):
+        call({"steps": 4})
+
+
+def test_what_is_taken_from_another_policy_is_said_and_begins_alike_each_time(call, tmp_path):
+    call({"steps": 1}, out="first")
+    weights = tmp_path / "first" / "policy.safetensors"
+    finer = SMALL | {"vit_patch": 8}
+    said = call({"steps": 1}, "--start", str(weights), out="b", network=finer)
+    assert re.search(rf"begins with \d+ of \d+ weights of {weights}; begins anew: .*conv1", said)
+    assert "48 x 3 x 16 x 16 in the file, 48 x 3 x 8 x 8 here" in said
+    call({"steps": 1}, "--start", str(weights), out="c", network=finer)
+    files = [tmp_path / name / "policy.safetensors" for name in "bc"]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    with safe_open(files[0], "pt") as file:
+        assert file.get_slice("object_encoder.vit.conv1.weight").get_shape() == [48, 3, 8, 8]
+
+
+def test_a_recipe_is_a_bundled_name_or_a_file_anywhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "own.yaml").touch()
+    assert find_recipe("policy", "~/own.yaml") == tmp_path / "own.yaml"
+    assert find_recipe("policy", "small").name == "policy_small.yaml"
+    assert find_recipe("detector", "small").name == "detector_small.yaml"
+
+
+def test_the_first_signal_is_noted_and_the_second_ends_the_process():
+    before = signal.getsignal(signal.SIGTERM)
+    with StopRequest() as stop:
+        assert not stop()
+        signal.raise_signal(signal.SIGTERM)
+        assert stop()
+        assert stop.number == signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == before
+    code = "import signal; from vima_ros.nodes.training_programs import StopRequest\n"
+    code += "with StopRequest():\n    signal.raise_signal(2); signal.raise_signal(2)\n"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 130
+
+
+@pytest.mark.parametrize(
+    ("document", "names"),
+    [("POLICY.md", (*HEADS, *HELPING)), ("DETECTOR.md", DETECTOR_LOSSES)],
+)
+def test_every_loss_is_explained(document, names):
+    text = (ROOT / "docs" / document).read_text()
+    assert [name for name in names if f"`{name}`" not in text] == []
