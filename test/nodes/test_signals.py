@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import threading
@@ -48,8 +49,21 @@ ARGUMENTS = {
 }
 
 
-def end(name: str, number: signal.Signals, moment: float, out: Path) -> tuple[int, str, bool]:
-    """Exit code and output of a program signalled at ``moment`` [s], and whether it ran then."""
+def own_segments(pid: int) -> set[Path]:
+    """The shared memory that a process has made; Fast DDS keeps its locks open."""
+    files = [os.path.realpath(path) for path in Path(f"/proc/{pid}/fd").iterdir()]
+    return {
+        Path(f[: -len("_el")]) for f in files if re.fullmatch(r"/dev/shm/\w+_[0-9a-f]{16}_el", f)
+    }
+
+
+def end(
+    name: str, number: signal.Signals, moment: float, out: Path
+) -> tuple[int, str, bool, list[Path]]:
+    """Exit code and output of a program signalled at ``moment`` [s], and whether it ran then.
+
+    Also what it left in /dev/shm.
+    """
     out.mkdir()
     arguments = [a.replace("{out}", str(out)) for a in ARGUMENTS.get(name, [])]
     process = subprocess.Popen(
@@ -64,6 +78,7 @@ def end(name: str, number: signal.Signals, moment: float, out: Path) -> tuple[in
     try:
         threading.Event().wait(moment)
         ran = process.poll() is None
+        made = own_segments(process.pid) if ran else set()
         if ran and number == signal.SIGINT:
             os.killpg(process.pid, number)  # as a terminal does, to workers and nodes too
         elif ran:
@@ -72,7 +87,7 @@ def end(name: str, number: signal.Signals, moment: float, out: Path) -> tuple[in
     finally:
         process.kill()
         process.wait()
-    return process.returncode, output, ran
+    return process.returncode, output, ran, [path for path in made if path.exists()]
 
 
 def test_all_are_there():
@@ -89,7 +104,8 @@ def test_ends_by_a_signal_at_a_random_moment(number, tmp_path):
             for name in names
         }
     for name, future in running.items():
-        code, output, ran = future.result()
+        code, output, ran, left = future.result()
+        assert not left, name
         assert "Traceback" not in output, (name, output)
         expected = {0} if name in ALL_NODES else {128 + number}
         if (

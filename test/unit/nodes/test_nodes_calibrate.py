@@ -76,7 +76,7 @@ def test_corners_become_a_calibration(folder, capsys):
 
 def test_nothing_is_overwritten_unasked(folder, capsys):
     (folder / "cal_result.png").write_text("mine")
-    assert by_corners(folder) == 1
+    assert by_corners(folder) == 2
     assert "FILE_EXISTS" in capsys.readouterr().err
     assert (folder / "cal_result.png").read_text() == "mine"
     assert not (folder / "cal.yaml").exists()
@@ -164,10 +164,10 @@ def test_a_lens_from_pictures(tmp_path, capsys):
         (2, ".yaml", "view front --image a --out a.txt --click"),
         (2, "valid: x,y", "view front --image a --out a.yaml --corners 1 2 3 4"),
         (2, "invalid choice", "view side --image a --out a.yaml --click"),
-        (1, "BAD_IMAGE", "view front --image a --out a.yaml --corners 1,1 9,1 9,9 1,9"),
-        (1, "NO_CALIBRATION", "check none.yaml --image none.png"),
-        (1, "BAD_BOARD", "board --out b.png --square 0.3"),
-        (1, "BAD_IMAGE", "lens none.png --square 0.04 --out b.yaml"),
+        (2, "BAD_IMAGE", "view front --image a --out a.yaml --corners 1,1 9,1 9,9 1,9"),
+        (2, "NO_CALIBRATION", "check none.yaml --image none.png"),
+        (2, "BAD_BOARD", "board --out b.png --square 0.3"),
+        (2, "BAD_IMAGE", "lens none.png --square 0.04 --out b.yaml"),
     ],
 )
 def test_what_cannot_be_done_is_said(tmp_path, monkeypatch, capsys, code, says, args):
@@ -182,7 +182,7 @@ def test_wrong_corners_are_refused_and_nothing_is_written(folder, capsys):
         *("view", "front", "--image", folder / "front.png", "--out", folder / "cal.yaml"),
         *("--corners", *corner_words(CORNERS[::-1])),
     )
-    assert code == 1
+    assert code == 2
     assert "MIRRORED" in capsys.readouterr().err
     assert not (folder / "cal.yaml").exists()
 
