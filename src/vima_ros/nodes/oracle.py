@@ -22,6 +22,7 @@ from vima_ros.nodes import conversions, qos
 from vima_ros.nodes.client import Client
 from vima_ros.nodes.environment import keep_to_ourselves
 from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.paths import path_argument
 from vima_ros.sim.episode_run import choose_tasks, find_level, primitive
 from vima_ros.sim.tasks import TASKS
 from vima_ros.sim.tasks.base import Episode, Level, Task, WorldState
@@ -166,7 +167,9 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--robot", default="tabletop", help="file in config/robots/")
     parser.add_argument("--speed", type=float, default=10.0, help="simulated seconds a second")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the logs")
+    parser.add_argument(
+        "--out", type=path_argument, default=Path("out"), help="folder for the logs"
+    )
     options = parser.parse_args(remove_ros_args(args or sys.argv)[1:])
     try:
         sys.exit(not measure(options))

@@ -16,6 +16,7 @@ from vima_ros.nodes.environment import keep_to_ourselves
 from vima_ros.nodes.namespaces import add_namespace_option
 from vima_ros.nodes.player import Player
 from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.paths import path_argument
 from vima_ros.replay.bag import Bag, RecordedPrompt, Step
 from vima_ros.replay.report import HEADINGS, StepRecord, format_table, write_report
 
@@ -24,8 +25,10 @@ MILLISECOND = 1_000_000  # [ns]
 
 def _arguments(args: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="replay", description=__doc__)
-    parser.add_argument("bag", type=Path, help="rosbag2 folder (MCAP or SQLite)")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for replay.json")
+    parser.add_argument("bag", type=path_argument, help="rosbag2 folder (MCAP or SQLite)")
+    parser.add_argument(
+        "--out", type=path_argument, default=Path("out"), help="folder for replay.json"
+    )
     parser.add_argument(
         "--rate", type=float, help="play at this speed; default: wait for each decision"
     )

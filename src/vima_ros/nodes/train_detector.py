@@ -13,6 +13,7 @@ from typing import Any
 from rclpy.utilities import remove_ros_args
 
 from vima_ros.errors import VimaError
+from vima_ros.paths import path_argument
 
 QUALITY = ("ap", "ap50", "recall", "edge_median", "right")  # as in evaluation_report.py
 SOURCES = ("tabletop, all looks", "VIMA-Bench")
@@ -27,7 +28,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--data",
-        type=Path,
+        type=path_argument,
         nargs="*",
         default=[],
         metavar="DIR",
@@ -35,18 +36,24 @@ def _arguments(args: list[str]) -> argparse.Namespace:
         "each folder is drawn from as often as any other",
     )
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder of the run; the same again resumes it"
+        "--out",
+        type=path_argument,
+        required=True,
+        help="folder of the run; the same again resumes it",
     )
     parser.add_argument("--steps", type=int, default=10_000, help="to train for in all")
     parser.add_argument("--batch", type=int, default=8, help="pictures a step")
     parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--start", type=Path, metavar="ONNX", help="go on from a detector, such as the shipped one"
+        "--start",
+        type=path_argument,
+        metavar="ONNX",
+        help="go on from a detector, such as the shipped one",
     )
     parser.add_argument(
         "--quality",
-        type=Path,
+        type=path_argument,
         metavar="JSON",
         help="export again with what `evaluate_detector` measured in the model card",
     )

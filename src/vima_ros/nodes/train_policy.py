@@ -7,7 +7,6 @@ import json
 import sys
 from collections import Counter
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -15,6 +14,7 @@ from rclpy.utilities import remove_ros_args
 
 from vima_ros.errors import VimaError
 from vima_ros.nodes.parameters import config_path
+from vima_ros.paths import path_argument
 
 WEIGHTS = "policy.safetensors"
 KEPT_APART = 50  # every so many-th episode is not trained on, and told as "unseen"
@@ -28,14 +28,17 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--data",
-        type=Path,
+        type=path_argument,
         nargs="+",
         required=True,
         metavar="DIR",
         help="demonstrations: of `demonstrate`, or recorded with VIMA-Bench",
     )
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder of the run; the same again resumes it"
+        "--out",
+        type=path_argument,
+        required=True,
+        help="folder of the run; the same again resumes it",
     )
     parser.add_argument("--config", default="small", help="config/training/policy_CONFIG.yaml")
     parser.add_argument("--task", nargs="*", default=[], help="names; none: all there are")
@@ -45,7 +48,10 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--rate", type=float, help="highest learning rate; default: likewise")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--start", type=Path, metavar="SAFETENSORS", help="begin with a policy trained before"
+        "--start",
+        type=path_argument,
+        metavar="SAFETENSORS",
+        help="begin with a policy trained before",
     )
     parser.add_argument("--workers", type=int, default=0, help="processes that make batches")
     return parser.parse_args(args)
