@@ -89,7 +89,7 @@ class PromptNode(VimaNode):
         # Latched prompts, and those of a publisher that latches nothing (`ros2 topic pub`).
         for profile in (qos.LATCHED, qos.RELIABLE):
             self.listen(Prompt, "prompt", self._on_prompt, profile)
-        self.listen(EpisodeStatus, "episode", self._on_episode, qos.EPISODE)
+        self.listen(EpisodeStatus, "episode", self._on_episode, qos.LATCHED)
         self.serve(SetPrompt, "set_prompt", self._on_set_prompt)
 
     def _on_prompt(self, message: Prompt, info: dict[str, int]) -> None:
@@ -105,7 +105,9 @@ class PromptNode(VimaNode):
         answer, preview = self._take(request)
         response.success = answer.code == PromptStatus.OK
         response.prompt_id, response.code = answer.prompt_id, answer.code
-        response.message, response.preview = answer.message, preview
+        response.message = answer.message
+        if request.preview:
+            response.preview = preview
         return response
 
     def _take(self, request: Any) -> tuple[PromptStatus, Image]:

@@ -135,7 +135,7 @@ def send(options: argparse.Namespace) -> int:
             return _watch(client, prompt, options.max_steps)
         asks = options.preview is not None
         request = SetPrompt.Request(prompt=prompt, check_only=asks, preview=asks)
-        episodes = client.listen(EpisodeStatus, "episode", qos.EPISODE)
+        episodes = client.episodes()
         answer = client.call(SetPrompt, "set_prompt", request)
         if not answer.success:
             return _refused(f"{answer.code}: {answer.message}")
