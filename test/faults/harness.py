@@ -10,7 +10,6 @@ from std_srvs.srv import Trigger
 from vima_msgs.msg import (
     ArmCommand,
     ArmState,
-    EpisodeStatus,
     PerceptionStatus,
     PolicyAction,
     Prompt,
@@ -51,7 +50,7 @@ class FaultySuite:
         self.states = self.client.listen(ArmState, "arm_state")
         self.actions = self.client.listen(PolicyAction, "action")
         self.act = self.client.publisher(PolicyAction, "action")
-        self.episodes = self.client.listen(EpisodeStatus, "episode", qos.EPISODE)
+        self.episodes = self.client.episodes()
         self.seen = self.client.listen(PerceptionStatus, "perception_status", qos.LATCHED)
         self.diagnostics = self.client.listen(DiagnosticArray, "/diagnostics")
         self.prompts = self.client.publisher(Prompt, "prompt", qos.RELIABLE)

@@ -14,7 +14,6 @@ from helpers import write_bag
 from rosbags.rosbag2 import StoragePlugin
 
 from vima_msgs.msg import ArmState, EpisodeStatus
-from vima_ros.nodes import qos
 
 PROGRAMS = Path(get_package_prefix("vima_ros")) / "lib" / "vima_ros"
 TEXT = "Put the {all} aside."
@@ -71,7 +70,7 @@ def test_a_watched_prompt_tells_its_stages_and_ends_with_its_code(all_captured):
 
 
 def test_control_c_cancels(all_captured):
-    episodes = all_captured.client.listen(EpisodeStatus, "episode", qos.EPISODE)
+    episodes = all_captured.client.episodes()
     program = subprocess.Popen(
         [PROGRAMS / "send_prompt", TEXT, "--watch", "--max-steps", "50"],
         stdout=subprocess.PIPE,
@@ -90,7 +89,7 @@ def test_control_c_cancels(all_captured):
 
 
 def test_a_preview_is_saved_and_nothing_begins(all_captured, tmp_path):
-    episodes = all_captured.client.listen(EpisodeStatus, "episode", qos.EPISODE)
+    episodes = all_captured.client.episodes()
     path = tmp_path / "preview.png"
     done = run("send_prompt", "Only show {all}.", "--preview", str(path))
     assert done.returncode == 0, done.stderr

@@ -10,7 +10,6 @@ from vima_msgs.msg import (
     ArmState,
     Confirmation,
     ConfirmationRequest,
-    EpisodeStatus,
     Prompt,
     PromptAsset,
 )
@@ -32,11 +31,11 @@ class Careful:
         self.processes.start(ALL_NODES, {**parameters, "library": str(folder / "assets")})
         self.client = Client("person", "/careful")
         self.requests = self.client.listen(
-            ConfirmationRequest, "confirmation_request", qos.EPISODE
+            ConfirmationRequest, "confirmation_request", qos.LATCHED
         )
         self.commands = self.client.listen(ArmCommand, "arm_command")
         self.states = self.client.listen(ArmState, "arm_state")
-        self.episodes = self.client.listen(EpisodeStatus, "episode", qos.EPISODE)
+        self.episodes = self.client.episodes()
         self.answers = self.client.publisher(Confirmation, "confirmation")
         self.client.wait_for_active(ALL_NODES, 120, self.processes.check_alive)
         request = CaptureAsset.Request(name="all", kind=PromptAsset.KIND_SCENE)

@@ -40,7 +40,7 @@ class Robot:
         self.suite, self.client = suite, suite.client
         self.states = self.client.listen(ArmState, "arm_state")
         self.commands = self.client.listen(ArmCommand, "arm_command")
-        self.episodes = self.client.listen(EpisodeStatus, "episode", qos.EPISODE)
+        self.episodes = self.client.episodes()
         request = CaptureAsset.Request(name="all", kind=PromptAsset.KIND_SCENE)
         self.client.wait_until(
             lambda: self.client.call(CaptureAsset, "capture_asset", request).success, "a capture"

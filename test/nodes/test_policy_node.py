@@ -5,10 +5,12 @@ import pytest
 from by_hand import STEPS, bring_up
 from diagnostic_msgs.msg import DiagnosticArray
 from helpers import shared
+from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import (
     ArmState,
+    EpisodeHistory,
     EpisodeStatus,
     Object,
     Observation,
@@ -31,7 +33,7 @@ class PolicyOnly:
 
     def __init__(self, processes, client):
         self.client = client
-        self.episodes = client.listen(EpisodeStatus, "episode", qos.LATCHED)
+        self.episodes = client.episodes()
         self.actions = client.listen(PolicyAction, "action")
         self.diagnostics = client.listen(DiagnosticArray, "/diagnostics")
         self.tokens = client.publisher(PromptTokens, "prompt_tokens", qos.LATCHED)
@@ -108,6 +110,31 @@ def test_diagnostics_tell_the_model(node):
     assert told["checkpoint"] == "vima.ckpt"
     assert told["dtype"] == "bfloat16"
     assert "vit_heads" in str(told)
+
+
+def test_a_late_reader_gets_the_present_episode_and_in_one_message_what_led_to_it(node):
+    deep = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    for turn in range(12):
+        node.prompt(f"turn {turn}")
+    with Client("late") as late:
+        present = late.listen(EpisodeStatus, "episode", deep)
+        history = late.listen(EpisodeHistory, "episode_history", deep)
+        changes = late.episodes()
+        first = present.wait(lambda m: True, 30, "episode")
+        assert (first.prompt_id, first.state) == ("turn 11", EpisodeStatus.OBSERVING)
+        told = history.wait(lambda m: True, 30, "history").statuses
+        assert len(told) == 20
+        assert told[-1] == first
+        ended = [m.prompt_id for m in told if m.code == EpisodeStatus.REPLACED]
+        assert ended == [f"turn {turn}" for turn in range(1, 11)]
+        changes.wait(lambda m: m == first, 30, "the present change")
+        assert changes.messages == told
+        node.prompt("after")
+        changes.wait(lambda m: m.prompt_id == "after", 30, "the next prompt")
+        new = changes.messages[len(told) :]
+        assert [m.prompt_id for m in new] == ["turn 11", "after"]
+        present.wait(lambda m: m.prompt_id == "after", 30, "episode")
+        assert "turn 10" not in {m.prompt_id for m in present.messages}
 
 
 def test_word_ids_of_another_tokenizer_are_refused(node):

@@ -122,7 +122,7 @@ def test_a_bad_prompt_by_topic_is_answered_on_prompt_status(suite):
 
 
 def test_a_prompt_by_service_becomes_an_episode(suite):
-    episodes = suite.client.listen(EpisodeStatus, "episode", qos.LATCHED)
+    episodes = suite.client.episodes()
     answer = suite.client.call(SetPrompt, "set_prompt", SetPrompt.Request(prompt=good()))
     assert answer.success, answer.message
     done = episodes.wait(

@@ -20,7 +20,7 @@ def test_the_suite_begins_the_task_it_is_started_with(tmp_path):
         answers = client.listen(PromptStatus, "prompt_status", qos.LATCHED)
         answer = answers.wait(lambda m: m.text == text, 30, "answer to the task's prompt")
         assert (answer.code, len(answers.messages)) == (PromptStatus.OK, 1)
-        episodes = client.listen(EpisodeStatus, "episode", qos.LATCHED)
+        episodes = client.episodes()
         end = episodes.wait(lambda m: m.state == EpisodeStatus.FINISHED, 60, "the episode's end")
         assert end.prompt_id == answer.prompt_id
         assert end.code in (EpisodeStatus.STEP_LIMIT, EpisodeStatus.SUCCESS)

@@ -5,9 +5,8 @@ from conftest import ALL_NODES
 from std_srvs.srv import Trigger
 
 from vima_msgs.action import ExecutePrompt
-from vima_msgs.msg import ArmCommand, ArmState, EpisodeStatus, PolicyAction, Prompt, PromptAsset
+from vima_msgs.msg import ArmCommand, ArmState, PolicyAction, Prompt, PromptAsset
 from vima_msgs.srv import CaptureAsset
-from vima_ros.nodes import qos
 from vima_ros.nodes.client import Client
 from vima_ros.nodes.goal import Goal
 from vima_ros.nodes.processes import NodeProcesses
@@ -25,7 +24,7 @@ class Side:
         self.commands = self.client.listen(ArmCommand, "arm_command")
         self.actions = self.client.listen(PolicyAction, "action")
         self.states = self.client.listen(ArmState, "arm_state")
-        self.episodes = self.client.listen(EpisodeStatus, "episode", qos.EPISODE)
+        self.episodes = self.client.episodes()
 
     def wait_until_up(self):
         self.client.wait_for_active(ALL_NODES, 120, self.processes.check_alive)

@@ -110,6 +110,7 @@ class ArmParameters:
         "the arm: a URDF in config/robots, or a path, with a link of base_frame's name; empty: "
         "waypoints only, the robot itself finds its joints (vima_msgs, README.md)",
         read_only=True,
+        path=True,
     )
     tip_frame: str = parameter("frame of the URDF that holds the tool", read_only=True)
     tool_length: float = parameter(

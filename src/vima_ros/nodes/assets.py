@@ -7,7 +7,6 @@ import math
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from rclpy.utilities import remove_ros_args
@@ -19,6 +18,7 @@ from vima_ros.nodes import conversions, images
 from vima_ros.nodes.client import Client
 from vima_ros.nodes.namespaces import add_namespace_option
 from vima_ros.output import prepare_folder, write_image
+from vima_ros.paths import path_argument
 from vima_ros.perception.overlay import draw_objects
 from vima_ros.specs import VIEWS
 
@@ -31,7 +31,9 @@ def parse(args: list[str]) -> argparse.Namespace:
     add_namespace_option(parser)
     does = parser.add_subparsers(dest="command", required=True)
     seen = does.add_parser("seen", help="the objects that the cameras see now, with their ids")
-    seen.add_argument("--out", type=Path, metavar="DIR", help="save front.png and top.png too")
+    seen.add_argument(
+        "--out", type=path_argument, metavar="DIR", help="save front.png and top.png too"
+    )
     capture = does.add_parser("capture", help="name an object, or the scene, as seen now")
     capture.add_argument("name", help="letters, digits and _: {NAME} in a prompt")
     what = capture.add_mutually_exclusive_group(required=True)

@@ -13,6 +13,7 @@ from rclpy.utilities import remove_ros_args
 from vima_ros.errors import VimaError
 from vima_ros.nodes import bench_episode, bench_perception, bench_simulation, bench_transport
 from vima_ros.output import prepare_folder, write_whole
+from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.perception.detectors.registry import DETECTORS
 from vima_ros.policy.benchmark import plan as planning
 from vima_ros.policy.benchmark.tables import describe, tables
@@ -29,7 +30,9 @@ def _parser() -> argparse.ArgumentParser:
         choices=("perception", "policy", "simulation", "transport", "episode"),
         help="only this; default: all",
     )
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for bench.md, .json")
+    parser.add_argument(
+        "--out", type=path_argument, default=Path("out"), help="folder for bench.md, .json"
+    )
     group = parser.add_argument_group("policy")
     choices = (planning.SHIPPED_SIZE, *PUBLISHED)
     group.add_argument("--sizes", default=",".join(plan.sizes), help=", ".join(choices))
@@ -42,9 +45,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--decisions", type=int, default=200, help="of the part episode")
     group = parser.add_argument_group("perception")
     group.add_argument("--detector", default=eyes.detector, choices=sorted(DETECTORS))
-    group.add_argument("--weights", default=eyes.weights, help="file; none: the detector's own")
+    group.add_argument(
+        "--weights",
+        type=path_text_argument,
+        default=eyes.weights,
+        help="file; none: the detector's own",
+    )
     group.add_argument("--pairs", type=int, default=eyes.pairs, help="of pictures")
-    group.add_argument("--peer-python", default="", help="a Python that has torchvision")
+    group.add_argument(
+        "--peer-python",
+        type=path_text_argument,
+        default="",
+        help="a Python that has torchvision",
+    )
     return parser
 
 

@@ -56,7 +56,7 @@ def run(decisions: int, out: Path, progress: Callable[[str], None]) -> dict[str,
 
 
 def _decisions(client: Client, count: int) -> dict[str, list[float]]:
-    seen = client.listen(PerceptionStatus, "perception_status", qos.EPISODE)
+    seen = client.listen(PerceptionStatus, "perception_status")
     actions = client.listen(PolicyAction, "action")
     commands = client.listen(ArmCommand, "arm_command")
     # An episode's first decision waits for its prompt to be read; it is left out.

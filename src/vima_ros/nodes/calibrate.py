@@ -20,6 +20,7 @@ from vima_ros.nodes.calibrate_click import ClickServer, result_png
 from vima_ros.nodes.eyes_views import is_rectified
 from vima_ros.nodes.namespaces import add_namespace_option
 from vima_ros.output import prepare_folder
+from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.perception.calibration.advice import doubts, report
 from vima_ros.perception.calibration.charuco import (
     DICTIONARIES,
@@ -77,7 +78,9 @@ def _add_board(parser: argparse.ArgumentParser) -> None:
 def _add_source(parser: argparse.ArgumentParser, several: bool) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     more = "; may be repeated with --at" if several else ""
-    source.add_argument("--image", action="append", type=Path, help=f"a camera picture{more}")
+    source.add_argument(
+        "--image", action="append", type=path_argument, help=f"a camera picture{more}"
+    )
     source.add_argument("--topic", help="take one from it, such as front/image_raw")
     add_namespace_option(parser, "namespace of the topics")
 
@@ -88,22 +91,29 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     sheet = commands.add_parser("board", help="a board to print")
-    sheet.add_argument("--out", type=Path, required=True, help="PNG file to write")
+    sheet.add_argument("--out", type=path_argument, required=True, help="PNG file to write")
     sheet.add_argument("--paper", choices=sorted(PAPERS), default="A4")
     sheet.add_argument("--dpi", type=int, default=300)
     sheet.add_argument("--square", type=float, metavar="M", help="side [m]; the largest that fits")
     _add_board(sheet)
 
     lens = commands.add_parser("lens", help="camera_info from pictures of the board")
-    lens.add_argument("images", type=Path, nargs="+", help="5 or more, the board tilted")
+    lens.add_argument("images", type=path_argument, nargs="+", help="5 or more, the board tilted")
     lens.add_argument("--square", type=float, metavar="M", required=True, help="as printed [m]")
-    lens.add_argument("--out", type=Path, required=True, help="camera_info YAML file to write")
+    lens.add_argument(
+        "--out", type=path_argument, required=True, help="camera_info YAML file to write"
+    )
     _add_board(lens)
 
     view = commands.add_parser("view", help="a camera's calibration")
     view.add_argument("view", choices=VIEWS)
     _add_source(view, several=True)
-    view.add_argument("--camera-info", metavar="WHAT", help="YAML file, or topic with --topic")
+    view.add_argument(
+        "--camera-info",
+        type=path_text_argument,
+        metavar="WHAT",
+        help="YAML file, or topic with --topic",
+    )
     view.add_argument("--square", type=float, metavar="M", help="board: side as printed [m]")
     view.add_argument(
         "--at", type=float, nargs=3, action="append", metavar=("X", "Y", "YAW_DEG"),
@@ -122,10 +132,10 @@ def _arguments(args: list[str]) -> argparse.Namespace:
         "--workspace", type=float, nargs=4, metavar=("X0", "Y0", "X1", "Y1"),
         default=[*Workspace().low, *Workspace().high], help="[m], as the policy's; VIMA's",
     )  # fmt: skip
-    view.add_argument("--out", type=Path, required=True, help="NAME.yaml to write")
+    view.add_argument("--out", type=path_argument, required=True, help="NAME.yaml to write")
 
     check = commands.add_parser("check", help="has the camera moved since?")
-    check.add_argument("calibration", type=Path, help="NAME.yaml")
+    check.add_argument("calibration", type=path_argument, help="NAME.yaml")
     _add_source(check, several=False)
     check.add_argument("--limit", type=float, default=2.0, help="what counts as moved [px]; 2")
     for command in (sheet, lens, view):

@@ -19,10 +19,11 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
-from vima_msgs.msg import Heartbeat
+from vima_msgs.msg import EpisodeHistory, Heartbeat
 from vima_ros.errors import VimaError
 from vima_ros.nodes import qos
 from vima_ros.nodes.environment import prepare_ros
+from vima_ros.nodes.episode_changes import EpisodeChanges
 from vima_ros.nodes.namespaces import NAMESPACE, absolute_namespace
 
 T = TypeVar("T")
@@ -176,6 +177,17 @@ class Client:
         """Collect what is published on ``topic`` from now on (latched: also the present value)."""
         inbox = Inbox(self._condition)
         self.node.create_subscription(kind, topic, inbox.put, profile)
+        return inbox
+
+    def episodes(self) -> Inbox:
+        """Collect the changes of the episode, none missed: the latest before now, then all new."""
+        inbox, seen = Inbox(self._condition), EpisodeChanges()
+
+        def put(history: EpisodeHistory) -> None:
+            for status in seen.new_in(history.statuses):
+                inbox.put(status)
+
+        self.node.create_subscription(EpisodeHistory, "episode_history", put, qos.LATCHED)
         return inbox
 
     def publisher(self, kind: type, topic: str, profile: QoSProfile = qos.RELIABLE) -> Any:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from rclpy.utilities import remove_ros_args
 
 from vima_ros.errors import VimaError
+from vima_ros.paths import path_argument
 
 OWN, PUBLISHED = ".safetensors", ".ckpt"
 
@@ -16,9 +16,9 @@ OWN, PUBLISHED = ".safetensors", ".ckpt"
 def _arguments(args: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="convert_checkpoint", description=__doc__)
     own = f"NAME{OWN}, with NAME.json beside it"
-    parser.add_argument("source", type=Path, help=f"a published checkpoint, or {own}")
+    parser.add_argument("source", type=path_argument, help=f"a published checkpoint, or {own}")
     parser.add_argument(
-        "target", type=Path, help=f"to write: the other, {own}, or NAME{PUBLISHED}"
+        "target", type=path_argument, help=f"to write: the other, {own}, or NAME{PUBLISHED}"
     )
     untold = "where it is not the published model's and a published file does not tell it"
     parser.add_argument("--vit-heads", type=int, metavar="N", help=f"attention heads, {untold}")

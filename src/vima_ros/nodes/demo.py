@@ -28,6 +28,7 @@ from vima_ros.nodes.picture import save_step
 from vima_ros.nodes.processes import NodeProcesses
 from vima_ros.nodes.task_episodes import NODES, TaskEpisodes, start_nodes
 from vima_ros.output import prepare_folder
+from vima_ros.paths import path_argument
 from vima_ros.sim.tasks.base import Level
 from vima_ros.specs import VIEWS, Primitive
 from vima_ros.training.evaluation_frames import FIRST_EVALUATION_SEED
@@ -154,7 +155,9 @@ def run(plan: Plan) -> None:
 def main(args: list[str] | None = None) -> None:
     """``ros2 run vima_ros demo``: exit code 2 on an error."""
     parser = argparse.ArgumentParser(prog="demo", description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for what it leaves")
+    parser.add_argument(
+        "--out", type=path_argument, default=Path("out"), help="folder for what it leaves"
+    )
     parser.add_argument("--tasks", nargs="+", default=TOUR, help="names")
     parser.add_argument("--seed", type=int, help="of the first task; default: drawn")
     parser.add_argument("--detector", default="onnx", help="onnx: by pixels; masks: the truth")

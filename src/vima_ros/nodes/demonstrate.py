@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 
 from rclpy.utilities import remove_ros_args
 
 from vima_ros.errors import VimaError
+from vima_ros.paths import path_argument
 from vima_ros.sim.episode_run import choose_tasks, find_level
 from vima_ros.sim.tasks.base import Level
 from vima_ros.training.collecting import CONTENTS, Plan, Progress, collect
@@ -27,7 +27,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument(
         "--out",
-        type=Path,
+        type=path_argument,
         required=True,
         help="folder; what it has is not redone: an interrupted run goes on with the same command",
     )

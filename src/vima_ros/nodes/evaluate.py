@@ -11,6 +11,7 @@ from pathlib import Path
 from rclpy.utilities import remove_ros_args
 
 from vima_ros.errors import VimaError
+from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.policy import SHIPPED
 from vima_ros.sim.episode_run import choose_tasks, find_level
 from vima_ros.sim.tasks.base import Level
@@ -24,7 +25,10 @@ def _arguments(args: list[str]) -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
-        "--policy", default=str(SHIPPED), help="a checkpoint, .safetensors or published"
+        "--policy",
+        type=path_text_argument,
+        default=str(SHIPPED),
+        help="a checkpoint, .safetensors or published",
     )
     parser.add_argument("--tasks", nargs="*", default=[], help="names; none: all of the level")
     parser.add_argument(
@@ -42,10 +46,14 @@ def _arguments(args: list[str]) -> argparse.Namespace:
         help="env: the simulation alone, in parallel; ros: cameras, all nodes and the UR5e",
     )
     parser.add_argument("--look", type=float, default=0.0, help="how random: 0 not, to 1")
-    parser.add_argument("--bench", type=Path, help="folder of recorded VIMA-Bench episodes")
+    parser.add_argument(
+        "--bench", type=path_argument, help="folder of recorded VIMA-Bench episodes"
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--card", metavar="NAME", help="note the shares in the policy's card")
-    parser.add_argument("--out", type=Path, required=True, help="folder for report and pictures")
+    parser.add_argument(
+        "--out", type=path_argument, required=True, help="folder for report and pictures"
+    )
     return parser.parse_args(args)
 
 

@@ -8,13 +8,13 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 from rclpy.utilities import remove_ros_args
 
 from vima_ros.errors import VimaError
 from vima_ros.output import prepare_folder
+from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.perception.detectors.registry import DETECTORS, DetectorSettings, make_detector
 from vima_ros.training.detector_evaluation import evaluate
 from vima_ros.training.evaluation_frames import (
@@ -36,15 +36,21 @@ def _arguments(args: list[str]) -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--detector", choices=sorted(DETECTORS), default="onnx")
-    parser.add_argument("--weights", default="", help="file; none: the detector's own")
+    parser.add_argument(
+        "--weights", type=path_text_argument, default="", help="file; none: the detector's own"
+    )
     parser.add_argument("--min-score", type=float, help="operating threshold; none: the weights'")
     parser.add_argument("--threads", type=int, default=DetectorSettings().threads)
     parser.add_argument("--frames", type=int, default=500, help="of the tabletop; 0: none")
     parser.add_argument("--first-seed", type=int, default=FIRST_EVALUATION_SEED)
     parser.add_argument("--look", type=float, nargs="+", default=LOOKS, help="in turns, 0 to 1")
-    parser.add_argument("--bench", type=Path, help="folder of recorded VIMA-Bench episodes")
+    parser.add_argument(
+        "--bench", type=path_argument, help="folder of recorded VIMA-Bench episodes"
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
-    parser.add_argument("--out", type=Path, required=True, help="folder for report and pictures")
+    parser.add_argument(
+        "--out", type=path_argument, required=True, help="folder for report and pictures"
+    )
     return parser.parse_args(args)
 
 

@@ -22,6 +22,7 @@ import yaml
 
 from vima_ros.errors import VimaError
 from vima_ros.nodes.namespaces import VALID, absolute_namespace
+from vima_ros.paths import expand_text
 
 NODES_END = 4.0  # a node that does not end in order ends itself before that [s]
 FOR_LAUNCH = ("launch-prefix", "launch-prefix-filter")  # its own, beside those of a file
@@ -129,17 +130,29 @@ CHECKS: dict[str, Callable[[str], str]] = {
 }
 
 
-def check_values(values: Mapping[str, str]) -> None:
-    """Check the values of launch arguments, by name.
+PATHS = ("robot", "checkpoint", "bag", "out")
+
+
+def check_values(values: Mapping[str, str]) -> dict[str, str]:
+    """Check the values of launch arguments, by name; them, ``~`` in paths expanded.
 
     Raises VimaError (BAD_ARGUMENT) naming the first bad argument, its value and what is valid.
     """
-    wrong = {name: CHECKS[name](text) for name, text in values.items()}
+    meant = {name: _expanded(name, text) for name, text in values.items()}
+    wrong = {name: CHECKS[name](text) for name, text in meant.items()}
     task, level = values.get("task"), values.get("level")
     if task and level and not (wrong["task"] or wrong["level"]):
         wrong["level"] = _level_of_task(task, level)
     for name in filter(wrong.get, wrong):
         raise VimaError("BAD_ARGUMENT", f"launch argument {name} is {values[name]!r}{wrong[name]}")
+    return meant
+
+
+def _expanded(name: str, text: str) -> str:
+    try:
+        return expand_text(text) if name in PATHS else text
+    except VimaError as error:
+        raise VimaError("BAD_ARGUMENT", f"launch argument {name}: {error}") from error
 
 
 def check_names(given: Iterable[str], known: Iterable[str]) -> None:
@@ -169,7 +182,8 @@ def check_arguments(*names: str) -> Any:
         if any(Path(word).name == file for word in sys.argv):  # not included by another file
             check_names(sys.argv, names)
         values = context.launch_configurations  # not yet of what an included file declares
-        check_values({name: values[name] for name in names if name in values})
+        # The nodes after this action get the paths that were meant.
+        values.update(check_values({name: values[name] for name in names if name in values}))
 
     return OpaqueFunction(function=check)
 

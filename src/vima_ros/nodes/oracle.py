@@ -23,6 +23,7 @@ from vima_ros.nodes.client import Client
 from vima_ros.nodes.environment import keep_to_ourselves
 from vima_ros.nodes.processes import NodeProcesses
 from vima_ros.nodes.running_suite import check_none_runs
+from vima_ros.paths import path_argument
 from vima_ros.sim.episode_run import choose_tasks, find_level, primitive
 from vima_ros.sim.tasks import TASKS
 from vima_ros.sim.tasks.base import Episode, Level, Task, WorldState
@@ -170,7 +171,9 @@ def main(args: list[str] | None = None) -> None:
         "--robot", default="tabletop", help="parameter file, or name of one in config/robots/"
     )
     parser.add_argument("--speed", type=float, default=10.0, help="simulated seconds a second")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the logs")
+    parser.add_argument(
+        "--out", type=path_argument, default=Path("out"), help="folder for the logs"
+    )
     options = parser.parse_args(remove_ros_args(args or sys.argv)[1:])
     try:
         sys.exit(not measure(options))

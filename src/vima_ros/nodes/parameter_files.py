@@ -24,6 +24,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from vima_ros.errors import VimaError
 from vima_ros.nodes.parameters import config_path, default_values
+from vima_ros.paths import expand_text
 
 COMMON = ("use_sim_time", "start_type_description_service", "qos_overrides.")  # of every node
 LAYOUT = "/**/NODE: with ros__parameters: under it, and NAME: VALUE under that"
@@ -69,7 +70,9 @@ def init(args: list[str] | None = None) -> list[Given]:
         for index, path in _files(words):
             text = _text(path)
             mended = _with_floats(text)
-            if mended != text:
+            if mended == text:
+                words[index] = path
+            else:
                 words[index] = str(Path(folder) / f"{index}.yaml")
                 Path(words[index]).write_text(mended, encoding="utf-8")
         try:
@@ -219,7 +222,11 @@ def _edits(a: str, b: str) -> int:
 
 def _files(words: list[str]) -> list[tuple[int, str]]:
     """Index and path of each parameter file in the arguments."""
-    return [(i, path) for i, path in enumerate(words) if i and words[i - 1] == "--params-file"]
+    return [
+        (i, expand_text(path))
+        for i, path in enumerate(words)
+        if i and words[i - 1] == "--params-file"
+    ]
 
 
 def _text(path: str) -> str:

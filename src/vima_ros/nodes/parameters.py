@@ -25,6 +25,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from vima_ros.errors import VimaError
+from vima_ros.paths import expand_text
 
 T = TypeVar("T")
 TYPES = {
@@ -54,12 +55,15 @@ def parameter(
     high: float | None = None,
     choices: tuple[str, ...] = (),
     read_only: bool = False,
+    path: bool = False,
 ) -> Any:
     """A dataclass field that is a ROS parameter; the unit belongs in the description.
 
-    ``low`` to ``high`` (both, for numbers) and ``choices`` (for strings) limit the value.
+    ``low`` to ``high`` (both, for numbers) and ``choices`` (for strings) limit the value. Of a
+    ``path`` (a string), the node gets the home folder in place of a leading ``~``.
     """
     metadata = {"description": description, "choices": choices, "read_only": read_only}
+    metadata["path"] = path
     metadata["range"] = None if low is None else (low, high)
     return dataclasses.field(metadata=metadata)
 
@@ -114,6 +118,14 @@ def _check(field: dataclasses.Field, kind: type, value: Any) -> None:
         raise _refusal(field, kind, value)
 
 
+def _expanded(field: dataclasses.Field, value: Any) -> Any:
+    """``value``, a path's with ``~`` expanded; raises VimaError (BAD_PARAMETER)."""
+    try:
+        return expand_text(value) if field.metadata["path"] else value
+    except VimaError as error:
+        raise VimaError("BAD_PARAMETER", f"parameter {field.name}: {error}") from error
+
+
 def _with_floats(given: Parameter, kind: type) -> Parameter:
     """``given`` with floats in place of whole numbers where ``kind`` is of floats."""
     if kind is float and given.type_ == Parameter.Type.INTEGER:
@@ -144,7 +156,7 @@ def declare(node: Node, node_name: str, kind: type[T]) -> T:
             given = overrides[name].value if name in overrides else defaults[name]
             raise _refusal(field, type_, given) from error
         _check(field, type_, declared.value)
-        values[name] = declared.value
+        values[name] = _expanded(field, declared.value)
     return kind(**values)
 
 
@@ -160,7 +172,7 @@ def follow_changes(node: Any) -> None:
                 _check(fields[name], types[name], value)
         except VimaError as error:
             return SetParametersResult(successful=False, reason=str(error))
-        node.parameters = dataclasses.replace(node.parameters, **new)
+        node.parameters = dataclasses.replace(node.parameters, **new)  # paths are read-only
         return SetParametersResult(successful=True)
 
     def mend(changes: list[Parameter]) -> list[Parameter]:

@@ -18,7 +18,7 @@ class PerceptionParameters:
         "who finds the objects", choices=tuple(sorted(DETECTORS)), read_only=True
     )
     weights: str = parameter(
-        "the detector's file of weights; empty: its own default", read_only=True
+        "the detector's file of weights; empty: its own default", read_only=True, path=True
     )
     provider: str = parameter(
         "ONNX Runtime execution provider of the onnx detector, such as CUDAExecutionProvider",
@@ -66,8 +66,9 @@ class PerceptionParameters:
     front_calibration: str = parameter(
         "file made by `calibrate` for the front camera, instead of front_region; empty: none",
         read_only=True,
+        path=True,
     )
-    top_calibration: str = parameter("the same for the top camera", read_only=True)
+    top_calibration: str = parameter("the same file for the top camera", read_only=True, path=True)
     front_frame: str = parameter(
         "frame_id that front images carry; empty: that of the first, no other after it",
         read_only=True,

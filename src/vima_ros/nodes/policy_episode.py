@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from vima_msgs.msg import EpisodeStatus, PolicyAction, PromptTokens
+from vima_msgs.msg import EpisodeHistory, EpisodeStatus, PolicyAction, PromptTokens
 from vima_msgs.srv import CancelMotion
 from vima_ros.errors import VimaError
 from vima_ros.nodes import conversions, qos
@@ -17,14 +18,16 @@ from vima_ros.policy.episode import Episode, State
 from vima_ros.policy.patience import Patience
 
 SEND_AGAIN = 1.0  # what the arm says nothing of: a restarted one may not have been connected [s]
+HISTORY_LENGTH = 20  # of episode_history [changes]
 NEEDED = ("arm", "perception", "manager")  # without these, once heard, no episode goes on
 
 
 class EpisodeDesk:
     """Begins an episode for each prompt, by topic, service or goal; one at a time.
 
-    ``read`` lets the policy read a prompt and raises VimaError. Every end is published on
-    ``episode``, and the arm node is told that the episode has no more motions.
+    ``read`` lets the policy read a prompt and raises VimaError. Every change is published on
+    ``episode`` and in ``episode_history``; at the end, the arm node is told that the episode has
+    no more motions.
     """
 
     def __init__(self, node: Any, read: Callable[[PromptTokens], None]) -> None:
@@ -40,7 +43,9 @@ class EpisodeDesk:
         self._watched = Supervisor(NEEDED, timeout, float("inf"))
         self._patience = Patience()
         self._actions = node.create_publisher(PolicyAction, "action", qos.RELIABLE)
-        self._status = node.create_publisher(EpisodeStatus, "episode", qos.EPISODE)
+        self._status = node.create_publisher(EpisodeStatus, "episode", qos.LATCHED)
+        self._history = node.create_publisher(EpisodeHistory, "episode_history", qos.LATCHED)
+        self._changes: deque[EpisodeStatus] = deque(maxlen=HISTORY_LENGTH)
         self._canceller = node.create_client(CancelMotion, "cancel_motion")
         self.goals = GoalServer(node, self)
         self.steps = StepServer(node, self)
@@ -175,7 +180,10 @@ class EpisodeDesk:
         if now == self._told:
             return
         self._told = now
-        self._status.publish(conversions.episode_to_message(e, self._node.now_ns()))
+        status = conversions.episode_to_message(e, self._node.now_ns())
+        self._changes.append(status)
+        self._status.publish(status)
+        self._history.publish(EpisodeHistory(statuses=list(self._changes)))
         if e.state in (State.PAUSED, State.FINISHED, State.FAILED):
             text = f"episode {e.prompt_id} {e.state.name}: {e.code} {e.message}"
             self._node.get_logger().info(text.strip())

@@ -16,6 +16,7 @@ class PolicyParameters:
     checkpoint: str = parameter(
         "file of weights; empty: those that come with vima_ros; random: untrained ones",
         read_only=True,
+        path=True,
     )
     device: str = parameter("where torch computes: cpu, cuda, cuda:1 …", read_only=True)
     dtype: str = parameter(

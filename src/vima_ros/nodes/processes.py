@@ -20,6 +20,7 @@ from vima_ros.errors import VimaError
 from vima_ros.nodes.namespaces import NAMESPACE, absolute_namespace
 from vima_ros.nodes.parameters import config_path
 from vima_ros.output import prepare_folder
+from vima_ros.paths import expand
 from vima_ros.program import END_WITH
 
 STOP_TIMEOUT = 5.0  # [s]
@@ -34,7 +35,7 @@ def robot_file(robot: str) -> Path:
     """
     folder = config_path("robots")
     by_name = "/" not in robot and not robot.endswith((".yaml", ".yml"))
-    path = folder / f"{robot}.yaml" if by_name else Path(robot).expanduser()
+    path = folder / f"{robot}.yaml" if by_name else expand(robot)
     if not path.is_file():
         names = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
         raise VimaError("NO_FILE", f"robot {robot!r} is no file; valid: a path, or one of {names}")

@@ -34,22 +34,26 @@ ENDED = (EpisodeStatus.IDLE, EpisodeStatus.FINISHED, EpisodeStatus.FAILED)
 class PromptParameters:
     """Read from config/prompt.yaml."""
 
-    tokenizer: str = parameter("tokenizer.json, or a name on a hub; empty: ours", read_only=True)
+    tokenizer: str = parameter(
+        "tokenizer.json, or a name on a hub; empty: ours", read_only=True, path=True
+    )
     detector: str = parameter(
         "finds the object of a picture of one, sent without masks",
         choices=CHOICES,
         read_only=True,
     )
     weights: str = parameter(
-        "the detector's file; empty: the shipped one, where it has one", read_only=True
+        "the detector's file; empty: the shipped one, where it has one", read_only=True, path=True
     )
     scene_detector: str = parameter(
         "finds the objects of a picture of a scene, sent without masks",
         choices=CHOICES,
         read_only=True,
     )
-    scene_weights: str = parameter("as weights, for the scene_detector", read_only=True)
-    library: str = parameter("folder of the asset library; ~ is the home folder", read_only=True)
+    scene_weights: str = parameter(
+        "file as weights, for the scene_detector", read_only=True, path=True
+    )
+    library: str = parameter("folder of the asset library", read_only=True, path=True)
     library_max_assets: int = parameter(
         "the asset library may hold", low=1, high=10000, read_only=True
     )
@@ -75,8 +79,7 @@ class PromptNode(VimaNode):
             ),
         }
         self._pictures = PictureReader(self._detectors)
-        folder = Path(p.library).expanduser()
-        self._library = AssetLibrary(folder, p.library_max_assets, p.library_max_bytes)
+        self._library = AssetLibrary(Path(p.library), p.library_max_assets, p.library_max_bytes)
         self._served = LibraryServer(self, self._library)
         self._answer, self._episode = PromptStatus(), EpisodeStatus()
         self._tokens = self.create_publisher(PromptTokens, "prompt_tokens", qos.LATCHED)
@@ -86,7 +89,7 @@ class PromptNode(VimaNode):
         # Latched prompts, and those of a publisher that latches nothing (`ros2 topic pub`).
         for profile in (qos.LATCHED, qos.RELIABLE):
             self.listen(Prompt, "prompt", self._on_prompt, profile)
-        self.listen(EpisodeStatus, "episode", self._on_episode, qos.EPISODE)
+        self.listen(EpisodeStatus, "episode", self._on_episode, qos.LATCHED)
         self.serve(SetPrompt, "set_prompt", self._on_set_prompt)
 
     def _on_prompt(self, message: Prompt, info: dict[str, int]) -> None:
@@ -102,7 +105,9 @@ class PromptNode(VimaNode):
         answer, preview = self._take(request)
         response.success = answer.code == PromptStatus.OK
         response.prompt_id, response.code = answer.prompt_id, answer.code
-        response.message, response.preview = answer.message, preview
+        response.message = answer.message
+        if request.preview:
+            response.preview = preview
         return response
 
     def _take(self, request: Any) -> tuple[PromptStatus, Image]:

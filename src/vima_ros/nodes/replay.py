@@ -20,6 +20,7 @@ from vima_ros.nodes.player_prompt import given_prompt, recorded_prompt
 from vima_ros.nodes.processes import NodeProcesses
 from vima_ros.nodes.running_suite import check_none_runs
 from vima_ros.output import prepare_folder
+from vima_ros.paths import path_argument
 from vima_ros.replay.bag import Bag
 from vima_ros.replay.frames import Step
 from vima_ros.replay.report import HEADINGS, StepRecord, format_table, write_report
@@ -31,8 +32,12 @@ EFFECTORS = [each.name.lower() for each in EndEffector]
 
 def _arguments(args: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="replay", description=__doc__)
-    parser.add_argument("bag", type=Path, help="rosbag2 folder (MCAP or SQLite), or its file")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for replay.json")
+    parser.add_argument(
+        "bag", type=path_argument, help="rosbag2 folder (MCAP or SQLite), or its file"
+    )
+    parser.add_argument(
+        "--out", type=path_argument, default=Path("out"), help="folder for replay.json"
+    )
     parser.add_argument(
         "--rate", type=float, help="play at this speed; default: wait for each decision"
     )

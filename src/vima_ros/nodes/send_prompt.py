@@ -21,6 +21,7 @@ from vima_ros.nodes.assets import whole_numbers
 from vima_ros.nodes.client import Client, Inbox
 from vima_ros.nodes.goal import Goal
 from vima_ros.nodes.namespaces import add_namespace_option
+from vima_ros.paths import expand, path_argument
 from vima_ros.perception.encoded_images import read_image
 from vima_ros.specs import VIEWS
 
@@ -69,7 +70,10 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--watch", action="store_true", help="run it and follow it to its end")
     parser.add_argument("--max-steps", type=int, default=0, help="0: as configured")
     parser.add_argument(
-        "--preview", metavar="FILE", help="only save the prompt as the policy will see it, a PNG"
+        "--preview",
+        type=path_argument,
+        metavar="FILE",
+        help="only save the prompt as the policy will see it, a PNG",
     )
     add_namespace_option(parser)
     return parser.parse_args(args)
@@ -85,7 +89,7 @@ def make_asset(argument: str, kind: int) -> PromptAsset:
     for view, path in zip(VIEWS, paths, strict=False):
         if not path:
             continue
-        setattr(asset, view, images.encode(read_image(path), "rgb8"))
+        setattr(asset, view, images.encode(read_image(expand(path)), "rgb8"))
     return asset
 
 
@@ -124,14 +128,15 @@ def send(options: argparse.Namespace) -> int:
                 return _refused(f"{{{request.name}}}: {answer.code}: {answer.message}")
             counts = f"{answer.asset.front_count} in the front view, {answer.asset.top_count}"
             print(f"captured {{{request.name}}}: objects {counts} in the top view")
-        if options.watch and not options.preview:
+        if options.watch and options.preview is None:
             return _watch(client, prompt, options.max_steps)
-        request = SetPrompt.Request(prompt=prompt, check_only=bool(options.preview))
-        episodes = client.listen(EpisodeStatus, "episode", qos.EPISODE)
+        asks = options.preview is not None
+        request = SetPrompt.Request(prompt=prompt, check_only=asks, preview=asks)
+        episodes = client.episodes()
         answer = client.call(SetPrompt, "set_prompt", request)
         if not answer.success:
             return _refused(f"{answer.code}: {answer.message}")
-        if options.preview:
+        if asks:
             return _save(options.preview, images.decode_colour(answer.preview))
         print(f"accepted as {answer.prompt_id}")
         return _ended_at_once(episodes, answer.prompt_id)
@@ -156,10 +161,10 @@ def _refused(why: str) -> int:
     return 1
 
 
-def _save(path: str, rgb: Any) -> int:
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(path, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)):
-        raise VimaError("BAD_IMAGE", f"cannot write {path!r}; valid: a name ending in .png")
+def _save(path: Path, rgb: Any) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(path), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)):
+        raise VimaError("BAD_IMAGE", f"cannot write {str(path)!r}; valid: a name ending in .png")
     print(f"the prompt as the policy will see it: {path}")
     return 0
 

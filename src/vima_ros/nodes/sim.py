@@ -15,6 +15,7 @@ from vima_ros.nodes.namespaces import add_namespace_option
 from vima_ros.nodes.processes import NodeProcesses
 from vima_ros.nodes.running_suite import check_none_runs
 from vima_ros.nodes.tabletop_parameters import LARGEST_SEED
+from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.sim.scene import SCENES
 
 NODES = ["tabletop", "perception", "prompt", "policy", "arm", "manager"]
@@ -37,9 +38,13 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--speed", type=float, default=1.0, help="simulated seconds a second")
     parser.add_argument("--confirm", action="store_true", help="ask for a yes to each motion")
-    parser.add_argument("--checkpoint", default="", help="weights of the policy")
+    parser.add_argument(
+        "--checkpoint", type=path_text_argument, default="", help="weights of the policy"
+    )
     add_namespace_option(parser)
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the logs")
+    parser.add_argument(
+        "--out", type=path_argument, default=Path("out"), help="folder for the logs"
+    )
     return parser.parse_args(args)
 
 

@@ -49,7 +49,7 @@ class TaskEpisodes:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._tasks = client.listen(TaskStatus, "task_status", qos.LATCHED)
-        self._episodes = client.listen(EpisodeStatus, "episode", qos.EPISODE)
+        self._episodes = client.episodes()
         self._prompts = client.listen(PromptStatus, "prompt_status", qos.LATCHED)
         client.meet(LoadTask, "load_task")
 

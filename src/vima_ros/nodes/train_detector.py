@@ -20,9 +20,9 @@ from vima_ros.nodes.training_programs import (
     find_recipe,
     run_training,
     sayer,
-    user_path,
     with_overrides,
 )
+from vima_ros.paths import path_argument
 
 QUALITY = ("ap", "ap50", "recall", "edge_median", "right")  # as in evaluation_report.py
 SOURCES = ("tabletop, all looks", "VIMA-Bench")
@@ -38,7 +38,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--data",
-        type=user_path,
+        type=path_argument,
         nargs="*",
         default=[],
         metavar="DIR",
@@ -48,14 +48,14 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     add_run_options(parser, "detector", "--print-config" in args)
     parser.add_argument(
         "--start",
-        type=user_path,
+        type=path_argument,
         metavar="ONNX",
         help="begin with the weights of a detector, such as the bundled one; what is not taken is "
         "printed with the reason",
     )
     parser.add_argument(
         "--quality",
-        type=user_path,
+        type=path_argument,
         metavar="JSON",
         help="export again with what `evaluate_detector` measured in the model card",
     )

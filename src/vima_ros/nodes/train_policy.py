@@ -20,9 +20,9 @@ from vima_ros.nodes.training_programs import (
     find_recipe,
     run_training,
     sayer,
-    user_path,
     with_overrides,
 )
+from vima_ros.paths import path_argument
 
 WEIGHTS = "policy.safetensors"
 VALIDATION_EVERY = 50  # episodes, one of which is not trained on
@@ -38,7 +38,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     printing = "--print-config" in args
     parser.add_argument(
         "--data",
-        type=user_path,
+        type=path_argument,
         nargs="+",
         required=not printing,
         metavar="DIR",
@@ -49,7 +49,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--most-steps", type=int, default=100, help="of an episode, the first")
     parser.add_argument(
         "--start",
-        type=user_path,
+        type=path_argument,
         metavar="FILE",
         help="begin with the weights of another policy, as far as they fit; what is not taken is "
         "printed with the reason",

@@ -15,6 +15,7 @@ from typing import Any
 
 from vima_ros.errors import VimaError
 from vima_ros.nodes.parameters import config_path
+from vima_ros.paths import expand, path_argument
 from vima_ros.program import handled_signals
 
 DEFAULT_RECIPE = "small"
@@ -22,16 +23,11 @@ CHECKPOINT_MINUTES = 3.0
 OVERRIDES = {"steps": "steps", "batch": "batch", "rate": "learning_rate", "seed": "seed"}
 
 
-def user_path(text: str) -> Path:
-    """A path that a person gave, with ~ expanded."""
-    return Path(text).expanduser()
-
-
 def add_run_options(parser: argparse.ArgumentParser, kind: str, printing: bool) -> None:
     """Options of a run. ``kind``: of its recipes. ``printing``: --print-config is given."""
     parser.add_argument(
         "--out",
-        type=user_path,
+        type=path_argument,
         required=not printing,
         metavar="DIR",
         help="folder of the run; the same command again resumes it from its checkpoint",
@@ -82,7 +78,7 @@ def find_recipe(kind: str, given: str) -> Path:
     """The file of a bundled recipe's name, or ``given`` as a path. Raises VimaError."""
     if given in bundled_recipes(kind):
         return config_path(f"training/{kind}_{given}.yaml")
-    path = user_path(given)
+    path = expand(given)
     if not path.is_file():
         raise VimaError(
             "BAD_CONFIG",

@@ -20,6 +20,7 @@ import numpy as np
 from vima_ros.errors import VimaError
 from vima_ros.geometry import yaw_from_quaternion
 from vima_ros.output import write_image
+from vima_ros.paths import path_argument
 from vima_ros.sim.prompt_pictures import prompt_pictures
 from vima_ros.sim.scene import Scene, SceneObject
 from vima_ros.specs import VIEWS, AssetKind, EndEffector
@@ -108,8 +109,10 @@ def _measure(mask: np.ndarray) -> np.ndarray | None:
 def main(args: list[str] | None = None) -> None:
     """Write the picture and print the sizes."""
     parser = argparse.ArgumentParser(prog="compare", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("episodes", type=Path, nargs="+", help="npz files of recorded episodes")
-    parser.add_argument("--out", type=Path, help="the picture to write, png")
+    parser.add_argument(
+        "episodes", type=path_argument, nargs="+", help="npz files of recorded episodes"
+    )
+    parser.add_argument("--out", type=path_argument, help="the picture to write, png")
     options = parser.parse_args(args)
     if options.out:
         rows = [_titled(draw(episode), episode.parent.name) for episode in options.episodes]

@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Iterator
 from itertools import cycle, product
-from pathlib import Path
 
 from tokenizers import (
     Regex,
@@ -24,6 +23,8 @@ from tokenizers import (
     processors,
     trainers,
 )
+
+from vima_ros.paths import path_argument
 
 PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
 SPECIAL = (PAD, END, UNKNOWN)
@@ -223,7 +224,9 @@ def train() -> Tokenizer:
 def main() -> None:
     """Train and write the file."""
     parser = argparse.ArgumentParser(description="Train the tokenizer of vima_ros.")
-    parser.add_argument("out", type=Path, metavar="OUT", help="the tokenizer.json to write")
+    parser.add_argument(
+        "out", type=path_argument, metavar="OUT", help="the tokenizer.json to write"
+    )
     out = parser.parse_args().out
     tokenizer = train()
     out.write_text(tokenizer.to_str(pretty=True), encoding="utf-8")

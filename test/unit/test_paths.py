@@ -1,0 +1,223 @@
+"""``~`` in every path: of options, of parameters, of launch arguments."""
+
+import argparse
+import ast
+import importlib
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from helpers import ROOT
+
+from vima_ros.errors import VimaError
+from vima_ros.paths import expand, expand_text
+
+SOURCES = ROOT / "src" / "vima_ros"
+PROGRAMS = sorted(
+    str(path.relative_to(SOURCES).with_suffix("")).replace("/", ".")
+    for path in SOURCES.rglob("*.py")
+    if "ArgumentParser(" in path.read_text()
+)
+# What a text is taken for a path by, in the help of an option or the description of a parameter.
+PATH_WORDS = re.compile(
+    r"\b(files?|folders?|dir|directory|paths?|checkpoint|weights|png|npz|json|yaml|"
+    r"safetensors|python)\b",
+    re.IGNORECASE,
+)
+NO_PATHS = {  # (program, option) that speak of files and are none themselves
+    ("sim", "robot"): "a name in config/robots",
+    ("oracle", "robot"): "a name in config/robots",
+    ("send_prompt", "image"): "NAME=FILE,FILE: see test_pictures_of_a_prompt",
+    ("send_prompt", "scene"): "NAME=FILE,FILE: see test_pictures_of_a_prompt",
+    ("train_policy", "config"): "a name in config/training",
+}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_home_folders(home):
+    assert expand("~/a/b.yaml") == home / "a" / "b.yaml"
+    assert expand("~") == home
+    assert expand(Path("~root/x")).is_absolute()
+    assert expand_text("~root/x") == str(expand("~root/x"))
+    for same in ("", "random", "a/~/b", "./~x", "/a~", "t5-base", "front/image_raw"):
+        assert expand_text(same) == same
+
+
+@pytest.mark.parametrize("path", ["~nobody_here/x.yaml", "~nobody_here"])
+def test_a_user_who_is_not_there(path):
+    with pytest.raises(
+        VimaError, match=r"no home folder is known for ~nobody_here; valid: "
+    ) as error:
+        expand(path)
+    assert error.value.code == "BAD_PATH"
+
+
+# --- options of programs
+
+
+class CaughtError(Exception):
+    """Carries the parser whose ``parse_args`` was called."""
+
+
+def parsers(program, monkeypatch):
+    """The parser of a program, and those of its subcommands."""
+
+    def catch(self, *args, **options):
+        raise CaughtError(self)
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", catch)
+    module = importlib.import_module(f"vima_ros.{program}")
+    with pytest.raises(CaughtError) as caught:
+        module.main(*([["program"]] if program.startswith("nodes.") else []))
+    found = list(caught.value.args)
+    for parser in found:  # grows meanwhile
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                found.extend(action.choices.values())
+    return found
+
+
+def options(program, monkeypatch):
+    for parser in parsers(program, monkeypatch):
+        for action in parser._actions:
+            takes_text = action.nargs != 0 and not action.choices
+            if takes_text and not isinstance(action, argparse._SubParsersAction):
+                yield parser, action
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_option_that_is_a_path_expands(program, monkeypatch, home):
+    short = program.rpartition(".")[2]
+    for parser, action in options(program, monkeypatch):
+        about = f"{action.dest.replace('_', ' ')} {action.help} {action.metavar}"
+        numeric = action.type in (int, float)
+        is_path = isinstance(action.default, Path) or PATH_WORDS.search(about)
+        if action.type is not Path and (numeric or not is_path):
+            continue
+        if (short, action.dest) in NO_PATHS:
+            continue
+        value = parser._get_value(action, "~/x.yaml")
+        assert str(value) == str(home / "x.yaml"), f"{short}: {action.dest} does not expand ~"
+        with pytest.raises(argparse.ArgumentError, match="no home folder is known for ~nobody"):
+            parser._get_value(action, "~nobody_here/x")
+
+
+def test_the_test_finds_the_paths_that_it_should(monkeypatch):
+    found = {
+        action.dest
+        for program in ("nodes.sim", "nodes.evaluate", "nodes.calibrate", "nodes.bench")
+        for _, action in options(program, monkeypatch)
+        if getattr(action.type, "__module__", "") == "vima_ros.paths"
+    }
+    assert found == {
+        *("out", "checkpoint", "policy", "bench", "image", "images", "calibration", "camera_info"),
+        *("weights", "peer_python"),
+    }
+
+
+def test_pictures_of_a_prompt(home):
+    cv2, np = pytest.importorskip("cv2"), pytest.importorskip("numpy")
+    make_asset = pytest.importorskip("vima_ros.nodes.send_prompt").make_asset
+    cv2.imwrite(str(home / "a.png"), np.zeros((128, 256, 3), np.uint8))
+    asset = make_asset("a=~/a.png,~/a.png", 0)
+    assert asset.front.width == asset.top.width == 256
+
+
+# --- parameters of nodes
+
+
+def parameter_classes():
+    pytest.importorskip("rclpy")
+    for path in sorted((SOURCES / "nodes").glob("*.py")):
+        if "    parameters_type = " in path.read_text():
+            module = importlib.import_module(f"vima_ros.nodes.{path.stem}")
+            yield from (
+                (path.stem, value.parameters_type)
+                for value in vars(module).values()
+                if isinstance(value, type)
+                and value.__module__ == module.__name__
+                and hasattr(value, "parameters_type")
+            )
+
+
+def test_every_parameter_that_is_a_path_expands():
+    for node, kind in parameter_classes():
+        for field in fields(kind):
+            if field.type != "str" or field.metadata["choices"]:
+                assert not field.metadata["path"]
+                continue
+            about = f"{field.name} {field.metadata['description']}"
+            is_path = bool(PATH_WORDS.search(about.replace("/", " ")))
+            assert field.metadata["path"] == is_path, f"{node}.{field.name}: path={is_path}?"
+            assert field.metadata["read_only"] or not field.metadata["path"]
+
+
+def test_a_node_gets_the_expanded_path(home):
+    rclpy = pytest.importorskip("rclpy")
+    from rclpy.node import Node
+    from rclpy.parameter import Parameter
+
+    from vima_ros.nodes import parameters
+    from vima_ros.nodes.policy_parameters import PolicyParameters
+
+    rclpy.init()
+    try:
+        for given, want in (("~/a.ckpt", str(home / "a.ckpt")), ("random", "random"), ("", "")):
+            node = Node("policy", parameter_overrides=[Parameter("checkpoint", value=given)])
+            assert parameters.declare(node, "policy", PolicyParameters).checkpoint == want
+            node.destroy_node()
+        node = Node(
+            "policy", parameter_overrides=[Parameter("checkpoint", value="~nobody_here/a")]
+        )
+        with pytest.raises(VimaError, match=r"parameter checkpoint: .*no home folder"):
+            parameters.declare(node, "policy", PolicyParameters)
+        node.destroy_node()
+    finally:
+        rclpy.shutdown()
+
+
+def test_a_parameter_file_in_the_home_folder(home):
+    pytest.importorskip("rclpy")
+    from vima_ros.nodes import parameter_files
+
+    (home / "robot.yaml").write_text("/**/arm:\n  ros__parameters:\n    max_speed: 0.1\n")
+    (given,) = parameter_files.read(["arm", "--ros-args", "--params-file", "~/robot.yaml"])
+    assert (given.name, given.source) == ("max_speed", str(home / "robot.yaml"))
+
+
+# --- launch arguments
+
+
+def test_launch_arguments(home):
+    launching = pytest.importorskip("vima_ros.nodes.launch_arguments")
+    (home / "robot.yaml").write_text("/**/arm:\n  ros__parameters:\n    max_speed: 0.1\n")
+    (home / "20M.ckpt").touch()
+    bag = home / "bag"
+    bag.mkdir()
+    (bag / "metadata.yaml").write_text("rosbag2_bagfile_information: {version: 9}")
+    given = {"robot": "~/robot.yaml", "checkpoint": "~/20M.ckpt", "bag": "~/bag", "out": "~/out"}
+    assert set(given) == set(launching.PATHS)
+    want = {name: text.replace("~", str(home)) for name, text in given.items()}
+    assert launching.check_values({**given, "device": "cpu"}) == {**want, "device": "cpu"}
+    for name in given:
+        with pytest.raises(VimaError, match=f"launch argument {name}: .*no home folder"):
+            launching.check_values({name: "~nobody_here/x"})
+
+
+def test_every_launch_argument_that_is_a_path_is_known():
+    launching = pytest.importorskip("vima_ros.nodes.launch_arguments")
+    for path in sorted((ROOT / "launch").glob("*.launch.py")):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(call, ast.Call) or "DeclareLaunchArgument" not in ast.dump(
+                call.func
+            ):
+                continue
+            texts = [n.value for n in ast.walk(call) if isinstance(n, ast.Constant)]
+            is_path = bool(PATH_WORDS.search(" ".join(map(str, texts))))
+            assert (texts[0] in launching.PATHS) == is_path, f"{path.name}: {texts[0]}"
