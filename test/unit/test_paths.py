@@ -26,11 +26,10 @@ PATH_WORDS = re.compile(
     re.IGNORECASE,
 )
 NO_PATHS = {  # (program, option) that speak of files and are none themselves
-    ("sim", "robot"): "a name in config/robots",
-    ("oracle", "robot"): "a name in config/robots",
+    ("replay", "image"): "NAME=FILE,FILE: as of send_prompt",
+    ("replay", "scene"): "NAME=FILE,FILE: as of send_prompt",
     ("send_prompt", "image"): "NAME=FILE,FILE: see test_pictures_of_a_prompt",
     ("send_prompt", "scene"): "NAME=FILE,FILE: see test_pictures_of_a_prompt",
-    ("train_policy", "config"): "a name in config/training",
 }
 
 

@@ -23,7 +23,7 @@ from vima_ros.nodes.client import Client
 from vima_ros.nodes.environment import keep_to_ourselves
 from vima_ros.nodes.processes import NodeProcesses
 from vima_ros.nodes.running_suite import check_none_runs
-from vima_ros.paths import path_argument
+from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.sim.episode_run import choose_tasks, find_level, primitive
 from vima_ros.sim.tasks import TASKS
 from vima_ros.sim.tasks.base import Episode, Level, Task, WorldState
@@ -168,7 +168,10 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=1, help="episodes of each task")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument(
-        "--robot", default="tabletop", help="parameter file, or name of one in config/robots/"
+        "--robot",
+        type=path_text_argument,
+        default="tabletop",
+        help="parameter file, or name of one in config/robots/",
     )
     parser.add_argument("--speed", type=float, default=10.0, help="simulated seconds a second")
     parser.add_argument(

@@ -34,7 +34,10 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--level", default="", help="of the task; default: its first")
     parser.add_argument("--seed", type=int, default=0, help=f"0 to {LARGEST_SEED}")
     parser.add_argument(
-        "--robot", default="tabletop", help="parameter file, or name of one in config/robots/"
+        "--robot",
+        type=path_text_argument,
+        default="tabletop",
+        help="parameter file, or name of one in config/robots/",
     )
     parser.add_argument("--speed", type=float, default=1.0, help="simulated seconds a second")
     parser.add_argument("--confirm", action="store_true", help="ask for a yes to each motion")

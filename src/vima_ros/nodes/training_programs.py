@@ -15,7 +15,7 @@ from typing import Any
 
 from vima_ros.errors import VimaError
 from vima_ros.nodes.parameters import config_path
-from vima_ros.paths import expand, path_argument
+from vima_ros.paths import expand, path_argument, path_text_argument
 from vima_ros.program import handled_signals
 
 DEFAULT_RECIPE = "small"
@@ -34,6 +34,7 @@ def add_run_options(parser: argparse.ArgumentParser, kind: str, printing: bool) 
     )
     parser.add_argument(
         "--config",
+        type=path_text_argument,
         default=DEFAULT_RECIPE,
         metavar="FILE",
         help=f"a recipe: a YAML file anywhere, or the name of a bundled one: "
