@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "src" / "vima_ros"
-BASE = {"specs", "errors", "geometry", "output", "paths", "weight_files"}
+BASE = {"specs", "errors", "geometry", "output", "paths", "shared_memory", "weight_files"}
 DOMAIN = {"policy", "prompt", "perception", "arm", "sim", "replay", "training"}
 MESSAGES = ("vima_msgs", "_msgs", "_srvs", "_interfaces")
 FILES = sorted(ROOT.rglob("*.py"))

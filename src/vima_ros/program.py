@@ -3,8 +3,8 @@
 The name in ``argv[0]`` selects the module ``vima_ros.nodes.NAME``, whose ``main`` runs. Signals
 are handled before that module and what it imports are loaded, which takes seconds.
 
-Before that, RMW_IMPLEMENTATION is checked: rcl ends the process while it is imported where that
-names something absent.
+Before that, RMW_IMPLEMENTATION and /dev/shm are checked: rcl ends the process while it is imported
+where the one names something absent, and LTTng, which it loads, dies where the other is full.
 
 Nodes end in order, with exit code 0. Programs end with 128 + the signal's number: 130 on SIGINT,
 143 on SIGTERM, 129 on SIGHUP. None prints a traceback.
@@ -23,6 +23,8 @@ import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
+
+from vima_ros import shared_memory
 
 END_WITH = "VIMA_ROS_END_WITH"  # environment: process id; a node ends when that process does
 END_TIMEOUT = 3.0  # a node that has not ended this long after a signal is ended [s]
@@ -105,6 +107,7 @@ def watch_signals() -> SignalWatcher:
 def _main() -> Callable[[], None]:
     name = Path(sys.argv[0]).name
     _check_rmw(name)
+    _check_shared_memory(name)
     return importlib.import_module(f"vima_ros.nodes.{name}").main
 
 
@@ -120,6 +123,22 @@ def _check_rmw(program: str) -> None:
         print(
             f"{program}: BAD_ENVIRONMENT: RMW_IMPLEMENTATION is {chosen!r}, which is not "
             f"installed; valid: {valid}, or nothing for ROS's default",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+
+
+def _check_shared_memory(program: str) -> None:
+    """End with exit code 2 where /dev/shm is full, also without what killed processes left."""
+    if shared_memory.room()[1] >= shared_memory.MIB:
+        return
+    shared_memory.clear_unused()
+    size, free = shared_memory.room()
+    if free < shared_memory.MIB:
+        print(
+            f"{program}: SHARED_MEMORY: {shared_memory.FOLDER} has {size / shared_memory.MIB:.0f} "
+            "MiB and is full; valid: 35 MiB free per process, at least 4 "
+            f"({shared_memory.REMEDY})",
             file=sys.stderr,
         )
         sys.exit(2)

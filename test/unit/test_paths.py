@@ -8,7 +8,8 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from helpers import ROOT
+from helpers import ROOT, write_bag
+from rosbags.rosbag2 import StoragePlugin
 
 from vima_ros.errors import VimaError
 from vima_ros.paths import expand, expand_text
@@ -95,7 +96,7 @@ def test_every_option_that_is_a_path_expands(program, monkeypatch, home):
     short = program.rpartition(".")[2]
     for parser, action in options(program, monkeypatch):
         about = f"{action.dest.replace('_', ' ')} {action.help} {action.metavar}"
-        numeric = action.type in (int, float)
+        numeric = isinstance(action.default, int | float) or action.type in (int, float)
         is_path = isinstance(action.default, Path) or PATH_WORDS.search(about)
         if action.type is not Path and (numeric or not is_path):
             continue
@@ -116,7 +117,7 @@ def test_the_test_finds_the_paths_that_it_should(monkeypatch):
     }
     assert found == {
         *("out", "checkpoint", "policy", "bench", "image", "images", "calibration", "camera_info"),
-        *("weights", "peer_python"),
+        *("weights", "peer_python", "robot"),
     }
 
 
@@ -197,9 +198,7 @@ def test_launch_arguments(home):
     launching = pytest.importorskip("vima_ros.nodes.launch_arguments")
     (home / "robot.yaml").write_text("/**/arm:\n  ros__parameters:\n    max_speed: 0.1\n")
     (home / "20M.ckpt").touch()
-    bag = home / "bag"
-    bag.mkdir()
-    (bag / "metadata.yaml").write_text("rosbag2_bagfile_information: {version: 9}")
+    write_bag(home / "bag", StoragePlugin.MCAP, 1)
     given = {"robot": "~/robot.yaml", "checkpoint": "~/20M.ckpt", "bag": "~/bag", "out": "~/out"}
     assert set(given) == set(launching.PATHS)
     want = {name: text.replace("~", str(home)) for name, text in given.items()}

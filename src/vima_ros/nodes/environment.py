@@ -10,10 +10,11 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from vima_ros import shared_memory
 from vima_ros.errors import VimaError
-from vima_ros.nodes import shared_memory
 from vima_ros.nodes.parameters import config_path
 from vima_ros.program import at_exit
+from vima_ros.shared_memory import MIB, REMEDY
 
 # Fast DDS 3 renamed what Fast DDS 2 reads, and does not read the old names.
 _NAMES = ("FASTDDS", "FASTRTPS")
@@ -23,12 +24,10 @@ PROFILE_VARIABLES = tuple(f"{name}_DEFAULT_PROFILES_FILE" for name in _NAMES)
 PROFILE_VARIABLE = PROFILE_VARIABLES[0]
 PROFILE_FILES = tuple(f"DEFAULT_{name}_PROFILES.xml" for name in _NAMES)
 PROFILE, SMALL_PROFILE = "fastdds.xml", "fastdds_small.xml"  # of config/
-MIB = 2**20
 # Per process, rounded up: the profile's segment with Fast DDS's bookkeeping, a second segment of
 # 0.5 MiB, two ports.
 NEED, SMALL_NEED = 35 * MIB, 4 * MIB
 PROCESSES = 8  # of a suite: six nodes and two clients
-REMEDY = "docker run --shm-size=1g, or --ipc=host; mount -o remount,size=1g /dev/shm"
 MAX_DOMAIN = 232  # beyond, there are no UDP ports
 _C_INTEGER = re.compile(r"\s*\+?(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")  # strtoul, base 0
 

@@ -7,10 +7,10 @@ import pytest
 
 pytest.importorskip("vima_msgs")
 
+from vima_ros import shared_memory
 from vima_ros.errors import VimaError
-from vima_ros.nodes import environment, shared_memory
+from vima_ros.nodes import environment
 from vima_ros.nodes.environment import (
-    MIB,
     NEED,
     PROCESSES,
     PROFILE_FILES,
@@ -21,6 +21,7 @@ from vima_ros.nodes.environment import (
     use_fastdds_profile,
 )
 from vima_ros.nodes.parameters import config_path
+from vima_ros.shared_memory import MIB
 
 LARGE, SMALL = config_path("fastdds.xml"), config_path("fastdds_small.xml")
 

@@ -10,10 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
-pytest.importorskip("vima_msgs")
-
-from vima_ros.nodes import shared_memory
-from vima_ros.nodes.shared_memory import FOLDER, clear_unused
+from vima_ros import shared_memory
+from vima_ros.shared_memory import FOLDER, clear_unused
 
 PORT = 7400 + 250 * 250  # beyond what a ROS domain has: no participant of this machine uses it
 HOLD = """

@@ -1,4 +1,4 @@
-"""Fast DDS's files in /dev/shm: those that belong to no process are removed. Without ROS.
+"""Fast DDS's files in /dev/shm: those that belong to no process are removed.
 
 ``fastdds_UUID`` is a participant's segment; ``fastdds_UUID_el`` exists before it and after it, and
 is locked (flock) while the participant lives. ``fastdds_portN`` is a queue; who reads it locks
@@ -20,6 +20,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 FOLDER = Path("/dev/shm")  # noqa: S108  (where Fast DDS has them)
+MIB = 2**20
+REMEDY = "docker run --shm-size=1g, or --ipc=host; mount -o remount,size=1g /dev/shm"
 FRESH = 1.0  # younger files may belong to a participant that has not locked them yet [s]
 FIRST_PORT, DOMAIN_PORTS = 7400, 250  # of domain 0, and per domain, DDSI-RTPS 9.6.1.1
 _SEGMENT = re.compile(r"((?:fastdds|fastrtps)_[0-9a-f]{16})(?:_el)?")
