@@ -20,8 +20,9 @@ def draw_curves(folder: Path) -> Path:
     """Draw ``folder``'s progress to curves.png; its path.
 
     A panel each for the losses of which there is a validation, for the others, for the accuracies,
-    and for those of validation by task; all axes are linear and begin at 0. Raises VimaError: NO_MATPLOTLIB, NO_PROGRESS,
-    CANNOT_WRITE.
+    and for those of validation by task; all axes are linear and begin at 0.
+
+    Raises VimaError: NO_MATPLOTLIB, NO_PROGRESS, CANNOT_WRITE.
     """
     try:
         from matplotlib.figure import Figure
@@ -38,23 +39,23 @@ def draw_curves(folder: Path) -> Path:
     others = {name: values for name, values in losses.items() if name not in compared}
     training, validation = _curves(records, "training"), _curves(records, "validation")
     by_task = {name: values for name, values in validation.items() if name in TASKS}
-    accuracies = [
+    seen, others_seen = (
         {name: values for name, values in curves.items() if name not in TASKS}
         for curves in (training, validation)
-    ]
-    panels = [
+    )
+    panels: list[tuple[str, Curves, Curves]] = [
         ("loss", compared, validation_losses),
         ("auxiliary loss" if compared else "loss", others, {}),
-        ("accuracy", *accuracies),
+        ("accuracy", seen, others_seen),
         ("accuracy by task", {}, by_task),
     ]
     panels = [panel for panel in panels if panel[1] or panel[2]]
     figure = Figure(figsize=(11, 1 + 3.5 * len(panels)), layout="constrained")
     axes = figure.subplots(len(panels), squeeze=False, sharex=True)[:, 0]
-    for panel, (label, *curves) in zip(axes, panels, strict=True):
-        _draw(panel, steps, *curves)
+    for panel, (label, solid, dashed) in zip(axes, panels, strict=True):
+        _draw(panel, steps, solid, dashed)
         panel.set_ylabel(label)
-        panel.set_ylim(0, 1.02 if "accuracy" in label else _top(*curves))
+        panel.set_ylim(0, 1.02 if "accuracy" in label else _top(solid, dashed))
         panel.grid(alpha=0.3)
     axes[-1].set_xlabel("step")
     try:
