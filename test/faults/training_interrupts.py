@@ -93,6 +93,7 @@ class TrainingInterrupts:
         self.random, self.folder = random.Random(seed), folder
         self.faults: list[str] = []
         self.counts = collections.Counter()
+        self.compared = 0  # runs with the one in one go
 
     def run(self) -> None:
         content = "crops" if self.program == "train_policy" else "masks"
@@ -106,10 +107,15 @@ class TrainingInterrupts:
         self.starting, begun = time.monotonic() - began, time.monotonic()
         self._finish(whole)
         self.seconds_per_step = (time.monotonic() - begun) / self.steps
-        step = 0
-        for number in range(self.interrupts):
-            step = self._interrupt(number, step)
-        self._finish(self._call("parts", CHECKPOINT_EVERY))
+        step, number = 0, 0
+        while number < self.interrupts:
+            reached = self._interrupt(number, step)
+            if reached is None:  # all was trained before the signal: compare, and once more
+                self._compare()
+                step = 0
+            else:
+                step, number = reached, number + 1
+        self._finish(self._call(self.parts, CHECKPOINT_EVERY))
         self._compare()
 
     def _call(self, name: str, minutes: float) -> Call:
@@ -126,10 +132,13 @@ class TrainingInterrupts:
         call.close()
         self._check(call, code == 0, f"exit code {code}, not 0")
 
-    def _interrupt(self, number: int, before: int) -> int:
-        """One call, ended at a random moment; the step that its checkpoint has."""
+    def _interrupt(self, number: int, before: int) -> int | None:
+        """One call, ended at a random moment; the step that its checkpoint has at least.
+
+        None: it had ended before.
+        """
         chosen = SIGNALS[number % len(SIGNALS)]
-        call = self._call("parts", CHECKPOINT_EVERY)
+        call = self._call(self.parts, CHECKPOINT_EVERY)
         if self.random.random() < START_SHARE:
             code = call.wait(self.random.uniform(0.0, self.starting))
         else:
@@ -139,8 +148,7 @@ class TrainingInterrupts:
         if code is not None:
             call.close()
             self._check(call, code == 0, f"exit code {code} before any signal")
-            self.counts["ended before the signal"] += 1
-            return self.steps
+            return None
         code = call.end(chosen)
         self.counts[chosen.name] += 1
         expected = -chosen if chosen == signal.SIGKILL else 128 + chosen
@@ -149,7 +157,7 @@ class TrainingInterrupts:
         begun, kept = call.step(BEGUN), call.step(KEPT)
         if begun is not None:
             self._check(call, begun >= before, f"resumed at step {begun}, had reached {before}")
-            there = (self.folder / "parts" / CHECKPOINT).exists()
+            there = (self.folder / self.parts / CHECKPOINT).exists()
             self._check(call, there or chosen == signal.SIGKILL, f"{chosen.name}: no checkpoint")
         return max(before, begun or 0, kept or 0)
 
@@ -161,18 +169,27 @@ class TrainingInterrupts:
             self.faults.append(f"traceback:\n{output}")
 
     def _compare(self) -> None:
-        whole, parts = (self.folder / name / WEIGHTS[self.program] for name in ("whole", "parts"))
+        whole, parts = (
+            self.folder / name / WEIGHTS[self.program] for name in ("whole", self.parts)
+        )
         if not (whole.exists() and parts.exists()):
             self.faults.append("no weights written")
         elif whole.read_bytes() != parts.read_bytes():
             self.faults.append("the weights differ from those of one run in one go")
-        steps = [record["step"] for record in read_progress(self.folder / "parts")]
+        steps = [record["step"] for record in read_progress(self.folder / self.parts)]
         if steps != sorted(set(steps)):
             self.faults.append(f"steps in progress.jsonl: {steps}")
+        self.compared += 1
+
+    @property
+    def parts(self) -> str:
+        """The folder of the present interrupted run."""
+        return f"parts{self.compared}"
 
     def table(self) -> str:
         rows = [f"| {name} | {count} |" for name, count in sorted(self.counts.items())]
-        result = "; ".join(self.faults) or "the weights are the same, bit by bit"
+        right = f"{self.compared} interrupted run(s) ended with the same weights, bit by bit"
+        result = "; ".join(self.faults) or right
         return "\n".join(["| ended by | times |", "|---|---|", *rows, "", result])
 
 

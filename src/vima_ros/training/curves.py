@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vima_ros.errors import VimaError
+from vima_ros.sim.tasks import TASKS
 from vima_ros.training.runs import CURVES, PROGRESS, read_progress
 
 SETTLED = 0.1  # share of a run whose high losses need not fit into the picture
@@ -18,9 +19,10 @@ Curves = Mapping[str, Sequence[float | None]]
 def draw_curves(folder: Path) -> Path:
     """Draw ``folder``'s progress to curves.png; its path.
 
-    A panel each for the losses of which there is a validation, for the others, and for the
-    accuracies; all axes are linear and begin at 0. Raises VimaError: NO_MATPLOTLIB, NO_PROGRESS,
-    CANNOT_WRITE.
+    A panel each for the losses of which there is a validation, for the others, for the accuracies,
+    and for those of validation by task; all axes are linear and begin at 0.
+
+    Raises VimaError: NO_MATPLOTLIB, NO_PROGRESS, CANNOT_WRITE.
     """
     try:
         from matplotlib.figure import Figure
@@ -35,19 +37,25 @@ def draw_curves(folder: Path) -> Path:
     losses, validation_losses = _curves(records, "losses"), _curves(records, "validation_losses")
     compared = {name: values for name, values in losses.items() if name in validation_losses}
     others = {name: values for name, values in losses.items() if name not in compared}
-    accuracies = _curves(records, "training"), _curves(records, "validation")
-    panels = [
+    training, validation = _curves(records, "training"), _curves(records, "validation")
+    by_task = {name: values for name, values in validation.items() if name in TASKS}
+    seen, others_seen = (
+        {name: values for name, values in curves.items() if name not in TASKS}
+        for curves in (training, validation)
+    )
+    panels: list[tuple[str, Curves, Curves]] = [
         ("loss", compared, validation_losses),
         ("auxiliary loss" if compared else "loss", others, {}),
-        ("accuracy", *accuracies),
+        ("accuracy", seen, others_seen),
+        ("accuracy by task", {}, by_task),
     ]
     panels = [panel for panel in panels if panel[1] or panel[2]]
     figure = Figure(figsize=(11, 1 + 3.5 * len(panels)), layout="constrained")
     axes = figure.subplots(len(panels), squeeze=False, sharex=True)[:, 0]
-    for panel, (label, training, validation) in zip(axes, panels, strict=True):
-        _draw(panel, steps, training, validation)
+    for panel, (label, solid, dashed) in zip(axes, panels, strict=True):
+        _draw(panel, steps, solid, dashed)
         panel.set_ylabel(label)
-        panel.set_ylim(0, 1.02 if label == "accuracy" else _top(training, validation))
+        panel.set_ylim(0, 1.02 if "accuracy" in label else _top(solid, dashed))
         panel.grid(alpha=0.3)
     axes[-1].set_xlabel("step")
     try:

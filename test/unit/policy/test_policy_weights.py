@@ -21,7 +21,7 @@ from policy_weights import (
 from safetensors.torch import load_file
 
 from vima_ros.errors import VimaError
-from vima_ros.policy import load_policy
+from vima_ros.policy import SHIPPED, load_policy
 from vima_ros.policy.checkpoint import (
     T5_WORD_TABLES,
     load_checkpoint,
@@ -217,6 +217,14 @@ def test_other_forms_have_a_card_too(tmp_path, network):
     assert card == {**describe(network), "source": None}
     untrained = load_policy("random")
     assert untrained.description["card"]["parameters"] == untrained.description["parameters"]
+
+
+def test_without_a_file_the_bundled_policy_is_loaded():
+    bundled = load_policy()
+    assert bundled.trained
+    assert bundled.description["sha256"] == sha256(SHIPPED)
+    assert load_policy("").description["sha256"] == sha256(SHIPPED)
+    assert not load_policy("random").trained
 
 
 # --- writing

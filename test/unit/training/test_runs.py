@@ -140,7 +140,8 @@ def test_curves_show_validation_beside_training_on_linear_axes(tmp_path, monkeyp
         losses = {"position": 9 / step, "rotation": 5 / step, "goal": 3 / step}
         record = {"step": step, "losses": losses, "training": {"all": step / 50}}
         record["validation_losses"] = {"position": 9 / step + 1, "rotation": 5 / step + 1}
-        append_progress(tmp_path, record | {"validation": {"all": step / 90}})
+        validation = {"all": step / 90, "rotate": step / 80, "twist": step / 99}
+        append_progress(tmp_path, record | {"validation": validation})
     drawn = []
     original = figures.Figure.savefig
     monkeypatch.setattr(
@@ -150,8 +151,9 @@ def test_curves_show_validation_beside_training_on_linear_axes(tmp_path, monkeyp
     )
     assert draw_curves(tmp_path).read_bytes().startswith(b"\x89PNG")
     axes = drawn[0].axes
-    assert [a.get_ylabel() for a in axes] == ["loss", "auxiliary loss", "accuracy"]
-    for panel, count in zip(axes, (4, 1, 2), strict=True):
+    labels = ["loss", "auxiliary loss", "accuracy", "accuracy by task"]
+    assert [a.get_ylabel() for a in axes] == labels
+    for panel, count in zip(axes, (4, 1, 2, 2), strict=True):
         assert panel.get_yscale() == "linear"
         assert panel.get_ylim()[0] == 0
         lines = panel.get_lines()
