@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sensor_msgs.msg import Image
 
 from vima_msgs.msg import Observation, Prompt, PromptAsset, PromptTokens
 from vima_msgs.srv import CaptureAsset, DeleteAsset, GetScene, ListAssets, SetPrompt
@@ -148,11 +149,17 @@ def test_an_attached_picture_wins(library):
     assert len(image.top.objects) == 0
 
 
-def test_a_check_answers_with_a_preview_and_begins_nothing(library):
+def test_a_check_answers_with_a_preview_if_asked_and_begins_nothing(library):
     assert library.capture("shown", kind=SCENE).success
     before = library.client.listen(PromptTokens, "prompt_tokens")
+    previews = library.client.listen(Image, "prompt_preview")
     answer = library.send("Look at {shown} only.", check_only=True)
     assert (answer.success, answer.prompt_id) == (True, "")
+    assert (len(answer.preview.data), answer.preview.width) == (0, 0)
+    answer = library.send("Look at {shown} only.", check_only=True, preview=True)
+    previews.wait(lambda m: m == answer.preview, 15, "the same on prompt_preview")
+    refused = library.send("Look at {moon}.", check_only=True, preview=True)
+    assert (refused.success, len(refused.preview.data)) == (False, 0)
     assert images.decode_colour(answer.preview).shape[1] == 1024
     assert library.send("{shown} for real.").success
     before.wait(lambda m: m.text == "{shown} for real.", 15, "tokens")
