@@ -255,6 +255,8 @@ def write_durably(path: Path, write: Callable[[BinaryIO], Any]) -> None:
         raise _cannot_write(path, error) from error
 
 
-def _cannot_write(path: Path, error: Exception) -> VimaError:
+def _cannot_write(path: Path, error: BaseException) -> VimaError:
+    if not isinstance(error, OSError) and error.__context__ is not None:
+        return _cannot_write(path, error.__context__)  # torch.save hides it behind its own
     reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
     return VimaError("CANNOT_WRITE", f"{path}: {reason}; valid: a writable folder with room")
