@@ -70,6 +70,9 @@ def _sync_folder(folder: Path) -> None:
 
 def cannot_write(path: Path, error: Exception) -> VimaError:
     """The VimaError (CANNOT_WRITE) for what was raised while ``path`` was written."""
+    hidden = error.__context__  # torch.save raises an error of its own over the system's
+    if isinstance(hidden, OSError) and not isinstance(error, OSError):
+        error = hidden
     reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
     return VimaError("CANNOT_WRITE", f"{path}: {reason}; valid: a writable folder with room")
 

@@ -27,9 +27,10 @@ def test_every_frame_and_prompt_picture_is_read_as_it_was_recorded(folder):
     frames = [rgb for r in recordings for moment in r.pictures.rgb for rgb in moment]
     masks = [ids for r in recordings for moment in r.pictures.masks for ids in moment]
     assert source.name == "tables"
-    assert len(source.scenes) == len(frames)
-    assert len(source.prompts) == sum(2 * len(r.assets) for r in recordings)
-    for picture, frame, mask in zip(source.scenes, frames, masks, strict=True):
+    kept = source.scenes + source.validation  # the second recording is for validation
+    assert len(source.validation) == 2 * len(recordings[1].pictures.rgb)
+    assert len(source.prompts) == 2 * len(recordings[0].assets)
+    for picture, frame, mask in zip(kept, frames, masks, strict=True):
         decoded = picture.decode()
         assert (decoded[0] == frame).all()
         assert (decoded[1] == mask).all()
@@ -52,10 +53,11 @@ def test_sources_are_drawn_from_equally_and_scenes_more_often_than_prompts(folde
 
 
 def test_crowded_scenes_are_drawn_more_often(folder):
-    scenes = read_source(folder).scenes[:10]
+    source = read_source(folder)
+    scenes = source.scenes + source.validation
     crowded = Source("crowded", scenes, (), (3,))
     drawn = list(draw([crowded], 4000, np.random.default_rng(0)))
-    assert 0.5 < sum(picture is scenes[3] for picture in drawn) / 4000 < 0.6  # 1/2 + 1/2 x 1/10
+    assert 0.5 < sum(picture is scenes[3] for picture in drawn) / 4000 < 0.6  # 1/2 + 1/2 x 1/8
 
 
 @pytest.mark.parametrize(
