@@ -96,7 +96,7 @@ def test_an_onnx_file_that_is_cut_off(size, tmp_path):
 def test_other_networks_state_dicts(tmp_path):
     said = refusal("policy", lambda path: torch.save(TENSORS, path), tmp_path)
     assert "only tensors (1, such as layer.weight; another model's state dict?)" in said
-    other = {"step": 1, "model": TENSORS, "averaged": {}}
+    other = {"step": 1, "model": TENSORS, "averaged": {}, "optimizer": {}, "sums": {}}
     assert "another network's" in refusal("training run", lambda p: torch.save(other, p), tmp_path)
     assert "it has no 'model'" in refusal("training run", lambda p: torch.save({}, p), tmp_path)
 

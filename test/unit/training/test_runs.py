@@ -59,7 +59,7 @@ def test_a_run_refuses_another_configuration_naming_both_values(tmp_path):
     (tmp_path / "run.json").write_text('{"configuration": {"st')
     assert "run.json" in refused("BAD_RUN", start_run, tmp_path, other)
     (tmp_path / "file").touch()
-    refused("CANNOT_WRITE", start_run, tmp_path / "file" / "run", {})
+    refused("BAD_FOLDER", start_run, tmp_path / "file" / "run", {})
 
 
 def test_checkpoints_come_by_time(tmp_path):
