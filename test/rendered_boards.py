@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import cv2
@@ -10,6 +11,83 @@ from rendered_table import PinholeCamera
 
 TEXTURE = 60  # pixels of a square
 SAMPLES = 3  # squared, rays per pixel
+
+
+SETS = {  # of tilts [degrees], places and widths (both in image widths), for random images
+    "good": "ten images as the document asks for",
+    "one_way": "all tilted one way",
+    "one_way_near": "all tilted one way, at one distance, in the middle",
+    "parallel": "all parallel to the image plane, at several distances",
+    "slight": "tilted by some 5 degrees",
+    "same_distance": "tilted by up to 12 degrees, at one distance",
+    "middle": "small, in the middle, tilted by 5 to 20 degrees",
+    "few": "five images, tilted by up to 30 degrees",
+    "far": "an eighth to a sixth of the image's width",
+    "same": "one pose with the hand's trembling",
+}
+
+
+def random_camera(rng):
+    """Of one of two sizes, with a lens as webcams have them."""
+    size = ((640, 480), (1280, 720))[int(rng.random() < 0.3)]
+    focal = size[0] * rng.uniform(0.75, 1.3)
+    d = (rng.uniform(-0.2, 0.1), rng.uniform(0.0, 0.08), *rng.uniform(-0.001, 0.001, 2), 0.0)
+    return PinholeCamera(size=size, focal=focal, d=d)
+
+
+def random_set(kind, board, camera, rng):
+    """Held boards (a list) of the ``kind`` in SETS."""
+    count = 5 if kind == "few" else 10
+    base, lean, spin0, width0 = (
+        rng.uniform(0, 360), rng.uniform(15, 40), rng.uniform(0, 360), rng.uniform(0.35, 0.5),
+    )  # fmt: skip
+    held = []
+    for number in range(10 * count):
+        spin = 90 * rng.integers(4) + rng.normal(0, 8)
+        around, anywhere = rng.uniform(0, 360), (0.1, 0.9)
+        tilt, way, turned, places, widths = {
+            "good": (
+                rng.uniform(20, 40), 90 * number + rng.normal(0, 15), spin, anywhere, (0.4, 0.7),
+            ),
+            "one_way": (
+                rng.normal(lean, 4), base + rng.normal(0, 8), spin, (0.2, 0.8), (0.3, 0.55),
+            ),
+            "one_way_near": (
+                rng.normal(lean, 4), base + rng.normal(0, 8), spin0 + rng.normal(0, 5),
+                (0.3, 0.7), (0.95 * width0, 1.05 * width0),
+            ),
+            "parallel": (abs(rng.normal(0, 2)), around, spin, anywhere, (0.25, 0.65)),
+            "slight": (abs(rng.normal(5, 2)), around, spin, anywhere, (0.25, 0.6)),
+            "same_distance": (
+                rng.uniform(0, 12), around, spin, (0.2, 0.8), (0.98 * width0, 1.02 * width0),
+            ),
+            "middle": (rng.uniform(5, 20), around, spin, (0.48, 0.52), (0.2, 0.3)),
+            "few": (rng.uniform(0, 30), around, spin, (0.2, 0.8), (0.25, 0.5)),
+            "far": (rng.uniform(10, 40), around, spin, (0.2, 0.8), (0.12, 0.18)),
+            "same": (
+                lean + rng.normal(0, 0.5), base + rng.normal(0, 1), spin0 + rng.normal(0, 0.5),
+                (0.495, 0.505), (0.99 * width0, 1.01 * width0),
+            ),
+        }[kind]  # fmt: skip
+        for _ in range(200):
+            distance = camera.focal * board.size[0] / (rng.uniform(*widths) * camera.size[0])
+            at = rng.uniform(*places, 2) * camera.size
+            board_held = HeldBoard(board, camera, turn(tilt, way, turned), at, distance)
+            if board_held.inside():
+                held.append(board_held)
+                break
+        if len(held) == count:
+            break
+    return held
+
+
+@functools.lru_cache(maxsize=2)
+def _rays_of(size, focal, d, samples):
+    return PinholeCamera(size=size, focal=focal, d=d).rays(samples).astype(np.float32)
+
+
+def _rays(camera, samples):
+    return _rays_of(camera.size, camera.focal, tuple(camera.d), samples)
 
 
 def turn(tilt, direction, spin=0.0):
@@ -30,12 +108,10 @@ class HeldBoard:
 
     def __init__(self, board, camera: PinholeCamera, rotation, at, distance):
         self.board, self.camera, self.rotation = board, camera, rotation
-        zero = np.zeros(3)
         pixel = np.array([[at]], dtype=float)
         ray = cv2.undistortPoints(pixel, camera.k, np.array(camera.d)).ravel()
         middle = np.array([*ray, 1.0]) * distance
         self.shift = middle - rotation @ np.array([*(np.array(board.size) / 2), 0.0])
-        self.zero = zero
 
     def show(self, points):
         """Camera px (n, 2) of board points (n, 2) [m]."""
@@ -73,7 +149,7 @@ class HeldBoard:
         rim = TEXTURE // 2
         texture = cv2.copyMakeBorder(texture, rim, rim, rim, rim, cv2.BORDER_CONSTANT, value=255)
         texture = cv2.copyMakeBorder(texture, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=ground)
-        rays = camera.rays(samples)
+        rays = _rays(camera, samples)
         normal = self.rotation[:, 2]
         reach = (normal @ self.shift) / (rays @ normal[:2] + normal[2])
         points = np.concatenate([rays, np.ones_like(rays[..., :1])], -1) * reach[..., None]

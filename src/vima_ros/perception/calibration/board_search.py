@@ -13,7 +13,6 @@ from vima_ros.perception.calibration.charuco import (
     DICTIONARIES,
     MIN_CORNERS,
     Board,
-    detector,
     search_parameters,
     searched,
 )

@@ -9,13 +9,15 @@ import cv2
 import numpy as np
 
 from vima_ros.errors import VimaError
+from vima_ros.perception.calibration.board_search import find_board
+from vima_ros.perception.calibration.charuco import Board
 from vima_ros.perception.calibration.lens import Lens
 
-MIN_PICTURES = 5
+MIN_IMAGES = 5
 STARTS = (0.5, 0.8, 1.2, 2.0)  # focal lengths to start from, in image widths
 OUTLIER = 5.0  # times the median residual, at least MIN_OUTLIER: such a corner is left out
 MIN_OUTLIER = 0.5  # [px]
-_MIN_LEFT = 6  # corners that are left of an image
+_MIN_LEFT = 6  # corners of an image are not left out however they fit
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +40,28 @@ class LensFit:
     tilts: np.ndarray
     corners: np.ndarray
     left_out: int
+
+
+def estimate_lens(board: Board, images: Sequence[np.ndarray]) -> tuple[Board, LensFit]:
+    """The lens that explains ``images`` of ``board``, and the board in the layout found.
+
+    ``images``: (h, w, 3) uint8 RGB, all of one size, the board tilted to all sides and all over
+    the image. Raises VimaError: TOO_FEW_POINTS below ``MIN_IMAGES``, BAD_IMAGE for different
+    sizes, else as ``find_board`` and ``fit_lens``.
+    """
+    if len(images) < MIN_IMAGES:
+        raise VimaError(
+            "TOO_FEW_POINTS",
+            f"{len(images)} images; valid: {MIN_IMAGES} or more, better ten, the board tilted",
+        )
+    size = images[0].shape[1::-1]
+    for number, image in enumerate(images, 1):
+        if image.shape[1::-1] != size:
+            raise VimaError(
+                "BAD_IMAGE", f"image {number} is {image.shape[1::-1]} px; valid: {size}"
+            )
+    board, found = find_board(board, images)
+    return board, fit_lens([board.points[ids] for ids, _ in found], [px for _, px in found], size)
 
 
 def fit_lens(
@@ -114,7 +138,7 @@ def _calibrate(
 
 
 def _deviations(board: list[np.ndarray], residuals: list[np.ndarray], fit: tuple) -> np.ndarray:
-    """Standard deviations (8,) of fx, fy, cx, cy [px], k1, k2, p1, p2; infinite: undetermined.
+    """Standard deviations (8,) of fx, fy, cx, cy [px], k1, k2, p1, p2; huge: undetermined.
 
     From the inverse of the normal equations, the poses eliminated. Not OpenCV's own, which come
     from a pseudoinverse: what is not determined at all has almost none there.
@@ -130,8 +154,7 @@ def _deviations(board: list[np.ndarray], residuals: list[np.ndarray], fit: tuple
     values, vectors = np.linalg.eigh(normal / np.outer(scale, scale))
     count = 2 * sum(map(len, residuals)) - 6 * len(board) - 8
     square = sum(float((r**2).sum()) for r in residuals) / max(count, 1)
-    with np.errstate(divide="ignore"):
-        variance = (vectors**2 / np.where(values > 1e-12, values, 0.0)).sum(1)
+    variance = (vectors**2 / np.maximum(values, 1e-14)).sum(1)
     return np.sqrt(square * variance) / scale
 
 
