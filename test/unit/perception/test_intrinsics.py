@@ -91,9 +91,8 @@ def test_a_focal_length_that_is_two_percent_off_is_warned_of(kind):
         camera = random_camera(rng)
         try:
             fit = fit_of(random_set(kind, BOARD, camera, rng), rng)
-        except VimaError as error:
-            assert error.code == "COLLINEAR"
-            continue
+        except VimaError:
+            continue  # refused
         wrong += off(fit, camera) > 0.02
         missed += off(fit, camera) > 0.02 and not said(fit)
     assert missed == 0
@@ -125,26 +124,23 @@ def test_standard_deviations_are_those_of_repetition():
     assert fit_of(flat, rng).focal_std > 0.05
 
 
-@pytest.mark.parametrize(("way", "lacking"), [(0, "upper"), (90, "left"), (180, "lower")])
-def test_the_side_to_tilt_is_named(way, lacking):
-    """``turn`` leans the board about an axis of direction ``way``."""
+@pytest.mark.parametrize(("way", "nearer"), list(enumerate(["upper", "right", "lower", "left"])))
+def test_the_sides_to_tilt_are_named(way, nearer):
     rng, camera = np.random.default_rng(3), PinholeCamera(d=BARREL)
     held = [
-        HeldBoard(BOARD, camera, turn(30 + i, way + i, 40 * i), (250 + 15 * i, 240), 0.5)
+        HeldBoard(BOARD, camera, turn(30 + i, 90 * way + i, 40 * i), (250 + 15 * i, 240), 0.5)
         for i in range(10)
     ]
-    nearer = held[0].rotation @ np.array([[1, -1, 0, 0], [0, 0, 1, -1], [0, 0, 0, 0]])
-    assert np.ptp(nearer[2]) > 0.2, "it is tilted"
-    fit = fit_of(held, rng)
-    message = said(fit)
-    assert "tilted to one side only" in message
-    assert f"{lacking}" in message.split("with the ")[1].split(" side")[0]
+    message = said(fit_of(held, rng))
+    sides = message.split("with the ")[1].split(" side")[0].split(" and the ")
+    assert {*sides, nearer} == {"upper", "right", "lower", "left"}
+    assert nearer not in sides
 
 
 def test_what_to_add_is_named():
     rng, camera = np.random.default_rng(5), PinholeCamera(d=BARREL)
     small = fit_of(random_set("middle", BOARD, camera, rng), rng, error=0.02)
-    assert "of the image in all" in said(small)
+    assert "of the image in all" in " ".join(lens_warnings(small))
     assert "upper left, upper right, lower left, lower right" in "".join(missing_images(small))
     few = fit_of(random_set("good", BOARD, camera, rng)[:5], rng)
     assert "ten in all" in "".join(missing_images(few))

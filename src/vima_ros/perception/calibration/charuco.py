@@ -89,7 +89,10 @@ class Board:
         n may be 0. Raises VimaError (NOT_INSTALLED).
         """
         grey, scale = searched(image)
-        ids, found = self.select(grey)
+        for neighbours in (2, 1):
+            ids, found = self.select(grey, neighbours=neighbours)
+            if len(ids) >= MIN_CORNERS:
+                break
         return ids, (found + 0.5) / scale - 0.5
 
     def select(
@@ -97,9 +100,16 @@ class Board:
         grey: np.ndarray,
         markers: Sequence[np.ndarray] | None = None,
         marker_ids: np.ndarray | None = None,
+        neighbours: int = 2,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """As ``find``, in a grey image as it is, around markers that were found in it before."""
-        corners, ids, _, _ = detector(self).detectBoard(grey, None, None, markers, marker_ids)
+        """As ``find``, in a grey image as it is, around markers that were found in it before.
+
+        ``neighbours``: of the two markers beside a corner, so many have to be seen; corners with
+        one may be the edge of what hides the other.
+        """
+        corners, ids, _, _ = detector(self, neighbours).detectBoard(
+            grey, None, None, markers, marker_ids
+        )
         if ids is None or corners is None or len(ids) < 2:
             return np.zeros(0, np.int64), np.zeros((0, 2))
         ids = ids.reshape(-1).astype(np.int64)
@@ -143,10 +153,10 @@ def search_parameters() -> Any:
     return search
 
 
-def detector(board: Board) -> Any:
+def detector(board: Board, neighbours: int = 2) -> Any:
     """A new one each time: OpenCV does not say that two threads may share one."""
     corners = _aruco().CharucoParameters()
-    corners.minMarkers = 1  # beside a corner; what that makes wrong is sorted out afterwards
+    corners.minMarkers = neighbours
     corners.tryRefineMarkers = True
     return _aruco().CharucoDetector(_board(board), corners, search_parameters())
 

@@ -85,7 +85,6 @@ def fit_lens(
         fit = _calibrate(board, shown, size, fit[1], fit[2])
         rms, k, d, turns, _ = fit
         lens = Lens(k, d.ravel()[:5])
-        lens.undistort(np.array([[0.0, 0.0], [size[0] - 1.0, size[1] - 1.0]]))
     except (cv2.error, VimaError) as error:
         raise VimaError(
             "COLLINEAR",

@@ -31,12 +31,23 @@ def report_lens(fit: LensFit) -> list[str]:
 
 
 def check_determined(fit: LensFit) -> None:
-    """Raise VimaError (COLLINEAR) where the focal length is hardly known; it names what to add."""
+    """Raise VimaError (COLLINEAR) where the lens is of no use; it names the images to add."""
+    problem = ""
     if fit.focal_std > REFUSED_FOCAL_STD:
+        problem = (
+            f"the standard deviation of the focal length is {_percent(fit.focal_std)} (valid: up "
+            f"to {_percent(REFUSED_FOCAL_STD)})"
+        )
+    else:
+        width, height = np.array(fit.size) - 1.0
+        try:
+            fit.lens.undistort(np.array([[0, 0], [width, 0], [0, height], [width, height]]))
+        except VimaError:
+            problem = "their distortion has no inverse at the corners of the image"
+    if problem:
         raise VimaError(
             "COLLINEAR",
-            "the images do not determine the lens: the standard deviation of the focal length is "
-            f"{_percent(fit.focal_std)}; valid: up to {_percent(REFUSED_FOCAL_STD)}. Add images: "
+            f"the images do not determine the lens: {problem}. Add images: "
             f"{'; '.join(missing_images(fit))}",
         )
 
