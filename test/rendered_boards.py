@@ -103,6 +103,16 @@ def turn(tilt, direction, spin=0.0):
     return lean @ facing @ around
 
 
+def single_markers():
+    """Six markers of the board's dictionary without a chessboard, uint8 as large as the board."""
+    sheet = np.full((240, 300), 255, np.uint8)
+    dictionary = cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_4X4_50)
+    for number in range(6):
+        y, x = 30 + 110 * (number // 3), 20 + 95 * (number % 3)
+        sheet[y : y + 70, x : x + 70] = cv2.aruco.generateImageMarker(dictionary, number, 70)
+    return sheet
+
+
 class HeldBoard:
     """A board whose middle is at pixel ``at`` (x, y), ``distance`` [m] along the optical axis."""
 

@@ -173,16 +173,13 @@ def make_board(options: argparse.Namespace) -> int:
     board = Board(square, options.squares, dictionary=options.dictionary)
     write_whole(options.out, sheet_png(board, options.paper, options.dpi))
     print(f"written: {options.out}: {options.paper}, landscape; print it at 100 %, not fitted")
-    columns, width = board.squares[0], 1e3 * board.size[0]
-    print(
-        f"then measure {columns} squares in a row: {width:g} mm? --square {square:g}, else a "
-        f"{columns}th of what they are"
-    )
+    row = f"{board.squares[0]} squares in a row: {1e3 * board.size[0]:g} mm"
+    print(f"then measure {row}? --square {square:g}, else as measured for one [m]")
     return 0
 
 
 def make_lens(options: argparse.Namespace) -> int:
-    """Write the camera_info file and say how good it is."""
+    """Write the camera_info file, unless the images do not determine it; say how good it is."""
     _free([options.out], options.force)
     board = Board(options.square, options.squares, dictionary=options.dictionary)
     board, fit = estimate_lens(board, [_read(path) for path in options.images])

@@ -6,7 +6,7 @@ import struct
 import cv2
 import numpy as np
 import pytest
-from rendered_boards import HeldBoard, turn
+from rendered_boards import HeldBoard, single_markers, turn
 from rendered_table import PinholeCamera, paste_board, table_texture
 
 from vima_ros.errors import VimaError
@@ -193,16 +193,6 @@ def test_several_images_have_one_layout():
 
 
 # --- something else than the board
-
-
-def single_markers():
-    """Six markers of the board's dictionary without a chessboard, uint8 as large as the board."""
-    sheet = np.full((240, 300), 255, np.uint8)
-    dictionary = cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_4X4_50)
-    for number in range(6):
-        y, x = 30 + 110 * (number // 3), 20 + 95 * (number % 3)
-        sheet[y : y + 70, x : x + 70] = cv2.aruco.generateImageMarker(dictionary, number, 70)
-    return sheet
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def lens_warnings(fit: LensFit) -> list[str]:
             f"good: below {_percent(MAX_FOCAL_STD)})"
         )
     if _sides_lacking(fit):
-        doubts.append("the board is tilted to one side only, or hardly, in all images")
+        doubts.append("the board is not tilted to all sides")
     if _coverage(fit) < MIN_COVERAGE:
         doubts.append(
             f"the board covers {_coverage(fit):.0%} of the image in all: elsewhere the distortion "
