@@ -135,20 +135,17 @@ class HeldBoard:
         """Camera px (n, 2) of the inner corners, by id."""
         return self.show(self.board.points)
 
+    def outline(self, rim=0.0):
+        """Camera px (n, 2) of points along the edge of the board, or ``rim`` [m] around it."""
+        low, high = np.full(2, -rim), np.array(self.board.size) + rim
+        s = np.linspace(0, 1, 9)[:, None]
+        corners = np.array([low, [high[0], low[1]], high, [low[0], high[1]]])
+        sides = zip(corners, np.roll(corners, -1, axis=0), strict=True)
+        return self.show(np.concatenate([a + s * (b - a) for a, b in sides]))
+
     def inside(self, rim=4.0):
         """Whether all of the board is in the image, ``rim`` [px] from its edge."""
-        width, height = self.board.size
-        s = np.linspace(0, 1, 9)
-        outline = np.concatenate(
-            [
-                np.column_stack([a, b])
-                for a, b in (
-                    (s * width, 0 * s), (s * width, 0 * s + height),
-                    (0 * s, s * height), (0 * s + width, s * height),
-                )
-            ]
-        )  # fmt: skip
-        shown = self.show(outline)
+        shown = self.outline()
         return bool((shown > rim).all() and (shown < np.array(self.camera.size) - 1 - rim).all())
 
     def image(self, texture=None, blur=0.6, noise=2.0, rng=None, ground=150, samples=SAMPLES):
@@ -159,19 +156,27 @@ class HeldBoard:
         rim = TEXTURE // 2
         texture = cv2.copyMakeBorder(texture, rim, rim, rim, rim, cv2.BORDER_CONSTANT, value=255)
         texture = cv2.copyMakeBorder(texture, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=ground)
-        rays = _rays(camera, samples)
-        normal = self.rotation[:, 2]
-        reach = (normal @ self.shift) / (rays @ normal[:2] + normal[2])
-        points = np.concatenate([rays, np.ones_like(rays[..., :1])], -1) * reach[..., None]
-        on_board = (points - self.shift) @ self.rotation[:, :2]  # [m]
-        per_metre = TEXTURE / board.square
-        x = on_board[..., 0] * per_metre - 0.5 + rim + 2
-        y = (board.size[1] - on_board[..., 1]) * per_metre - 0.5 + rim + 2
-        shown = cv2.remap(
-            texture, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR,
-            borderValue=(ground,),
-        )  # fmt: skip
-        image = cv2.resize(shown, camera.size, interpolation=cv2.INTER_AREA).astype(np.float64)
+        # Only where the board is: there rays go through the board's plane to the texture.
+        edge = self.outline(0.6 * board.square)
+        x0, y0 = np.maximum(np.floor(edge.min(0)).astype(int) - 2, 0)
+        x1, y1 = np.minimum(np.ceil(edge.max(0)).astype(int) + 3, camera.size)
+        rays = _rays(camera, samples)[y0 * samples : y1 * samples, x0 * samples : x1 * samples]
+        per_metre, middle = TEXTURE / board.square, rim + 2 - 0.5
+        to_texture = np.array(
+            [
+                [per_metre, 0, middle],
+                [0, -per_metre, board.size[1] * per_metre + middle],
+                [0, 0, 1],
+            ]
+        )
+        plane = np.column_stack([self.rotation[:, :2], self.shift])
+        matrix = (to_texture @ np.linalg.inv(plane)).astype(np.float32)
+        x, y, depth = np.moveaxis(rays @ matrix[:, :2].T + matrix[:, 2], -1, 0)
+        shown = cv2.remap(texture, x / depth, y / depth, cv2.INTER_LINEAR, borderValue=(ground,))
+        image = np.full(camera.size[::-1], float(ground))
+        image[y0:y1, x0:x1] = cv2.resize(
+            shown, (int(x1 - x0), int(y1 - y0)), interpolation=cv2.INTER_AREA
+        )
         if blur:
             image = cv2.GaussianBlur(image, (0, 0), blur)
         rng = rng or np.random.default_rng(0)
