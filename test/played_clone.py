@@ -112,7 +112,8 @@ class PlayedClone:
         """./vima with these words; ``changes``: of the environment's variables."""
         surroundings = {k: v for k, v in (self.environment | changes).items() if v is not None}
         return subprocess.Popen(
-            [str(self.root / "vima"), *words],
+            # Where SIGINT is ignored, as in a job of a script, children would ignore it as well.
+            ["env", "--default-signal=INT", "bash", str(self.root / "vima"), *words],
             cwd=cwd or self.root,
             env=surroundings,
             stdin=subprocess.DEVNULL,

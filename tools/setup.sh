@@ -207,9 +207,9 @@ take_setup_lock() {
 
 prepare() { # setup|run ENVIRONMENT…
   local mode=$1 name
-  [ "$(printf %s "$PWD" | LC_ALL=C tr -d 'A-Za-z0-9/._+@=-' | wc -c)" = 0 ] ||
+  [ "$(printf %s "$PWD" | LC_ALL=C tr -d 'A-Za-z0-9/._+@-' | wc -c)" = 0 ] ||
     fail "ROS 2's build tools fail in a folder of such a name: $PWD" \
-      "move the clone to a path of English letters, digits and . _ - + @ ="
+      "move the clone to a path of English letters, digits and . _ - + @"
   unset PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX # of another environment
   { mkdir -p log && touch "$RUN_LOCK"; } 2>/dev/null || :
   if [ -w "$RUN_LOCK" ]; then
