@@ -9,11 +9,12 @@ pytest.importorskip("rclpy", reason="no ROS 2: run `make test`, which prepares i
 pytest.importorskip("vima_msgs", reason="vima_msgs is not built: run `make test`")
 
 from vima_ros.nodes.client import Client
-from vima_ros.nodes.environment import free_domain, keep_to_ourselves
+from vima_ros.nodes.environment import free_domain, keep_to_ourselves, prepare_ros
 from vima_ros.nodes.processes import NodeProcesses
 
 os.environ.pop("ROS_DOMAIN_ID", None)
 keep_to_ourselves()
+prepare_ros()  # Fast DDS reads its profile once per process, with the first node
 
 
 @pytest.fixture(scope="module", autouse=True)
