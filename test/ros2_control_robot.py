@@ -40,7 +40,8 @@ class Options:
     ``velocity``: reported, nan, or absent. ``stamp``: now, old (by an hour), zero, frozen, or
     whole (seconds). ``inactive``: the controller subscribes and does nothing. ``hold_delay``: from
     suction to ``holding`` [s]. ``error`` of what is reported against what was commanded, ``noise``
-    of positions [rad] and ``velocity_noise`` [rad/s]. ``scale``: of all speeds.
+    of positions [rad] and ``velocity_noise`` [rad/s]. ``scale``: of all speeds. ``continuous``:
+    its joints have no ends and are reported from -pi to pi, as some drivers do.
     """
 
     rate: float = 50.0
@@ -59,6 +60,7 @@ class Options:
     noise: float = 0.0
     velocity_noise: float = 0.0
     scale: float = 1.0
+    continuous: bool = False
 
 
 ALPHABETICAL = tuple(sorted(range(6), key=lambda i: NAMES[i]))
@@ -124,6 +126,9 @@ class Ros2ControlRobot:
             self.trajectories.append(message)
             if self.options.inactive:
                 return
+            if self.options.continuous:  # the controller begins at the nearest turn
+                turns = np.round((positions[0] - self._joints) / (2 * np.pi))
+                self._joints = self._joints + 2 * np.pi * turns
             if times[0] > 0:
                 times = np.r_[0.0, times]
                 positions = np.vstack([self._joints, positions])
@@ -183,6 +188,8 @@ class Ros2ControlRobot:
     def _publish_joints(self) -> None:
         o = self.options
         positions = self._joints + o.error + o.noise * self._noise.standard_normal(6)
+        if o.continuous:
+            positions = (positions + np.pi) % (2 * np.pi) - np.pi
         speeds = self._speeds + o.velocity_noise * self._noise.standard_normal(6)
         joints = [(o.prefix + NAMES[i], positions[i], speeds[i]) for i in o.order]
         if o.gripper:

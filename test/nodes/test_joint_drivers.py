@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from by_hand import bring_up
+from robot_descriptions import ur5e_text, without_collision
 from ros2_control_robot import Options, Ros2ControlRobot, connect, pick_and_place, send_action
 from std_srvs.srv import Trigger
 
@@ -67,14 +68,14 @@ class Cell:
 
 
 @contextmanager
-def running(folder, **options):
+def running(folder, urdf="ur5e.urdf", **options):
     """An arm node, and a robot that it is connected to."""
     with (
         NodeProcesses(folder, robot="example", namespace=NAMESPACE) as processes,
         Client("test", NAMESPACE) as client,
         Ros2ControlRobot(NAMESPACE, **options) as robot,
     ):
-        processes.start(["arm"], PARAMETERS)
+        processes.start(["arm"], PARAMETERS | {"urdf": urdf})
         bring_up(client, "arm")
         connect(client, robot)
         yield Cell(processes, client, robot)
@@ -194,3 +195,17 @@ def test_joints_not_known_any_more_are_not_commanded_by_a_stop(cell):
     cell.robot.options = Options()
     cell.client.call(Trigger, "resume", Trigger.Request())
     assert not any(len(m.points) == 1 for m in cell.robot.trajectories)
+
+
+def test_continuous_joints_move_through_where_their_reports_wrap_around(tmp_path):
+    """An arm without collision shapes, too, which is logged."""
+    urdf = tmp_path / "endless.urdf"
+    urdf.write_text(without_collision(ur5e_text()).replace('"revolute"', '"continuous"'))
+    start = np.array([0.0, -np.pi / 2, np.pi / 2, -np.pi / 2, -np.pi / 2, 2.8])
+    with running(tmp_path, urdf=str(urdf), continuous=True, start=start) as cell:
+        end = pick_and_place(cell.client, "endless")
+        sent = [point.positions[-1] for m in cell.robot.trajectories for point in m.points]
+        log = cell.log()
+    assert (end.state, end.code) == (ArmState.SUCCEEDED, ArmState.OK), end.message
+    assert min(sent) < np.pi < max(sent), "on through pi, not back around"
+    assert log.count("has no collision shapes") == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -44,9 +44,14 @@ class ReportClock:
 
 
 class JointReport:
-    """What is known of one joint; times on its ``clock``, ``arrival`` on the steady clock [s]."""
+    """What is known of one joint; times on its ``clock``, ``arrival`` on the steady clock [s].
 
-    def __init__(self) -> None:
+    ``continuous``: it turns without end, and is reported within one turn or not: its position goes
+    on where a report wraps around.
+    """
+
+    def __init__(self, continuous: bool = False) -> None:
+        self._continuous = continuous
         self.clock = ReportClock()
         self.arrival = -math.inf
         self.position = self.velocity = math.nan
@@ -58,6 +63,8 @@ class JointReport:
         if not math.isfinite(position):
             self.problem = f"position is {position}"
             return
+        if self._continuous and math.isfinite(self.position):
+            position = self.position + math.remainder(position - self.position, 2 * math.pi)
         time = self.clock.advance(stamp, arrival)
         samples = self._samples
         if len(samples) > 1 and time - samples[-2][0] < SAMPLE_PERIOD:
@@ -86,11 +93,12 @@ class JointFeedback:
     """The joints ``names`` of an arm; other joints in the same messages are passed over.
 
     Joints may come in several messages, in any order: the newest value of each counts. A velocity
-    that is absent or not finite is derived from positions.
+    that is absent or not finite is derived from positions. The positions of the joints
+    ``continuous`` are those reported, plus whole turns.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self._joints = {name: JointReport() for name in names}
+    def __init__(self, names: Sequence[str], continuous: Collection[str] = ()) -> None:
+        self._joints = {name: JointReport(name in continuous) for name in names}
         self._pending = set(names)
         self._last_names: list[str] = []
         self.derives_velocities = False

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vima_ros.arm.urdf import MESHES, ArmDescription, describe_arm
 from vima_ros.errors import GateCode, VimaError
 from vima_ros.geometry import Pose, Transform
 
@@ -30,14 +31,21 @@ def unreachable(reason: str) -> VimaError:
 class ArmModel:
     """An arm at a table. Its URDF is rooted where it likes, its poses are in the table frame.
 
-    Joints are arrays (n,) [rad] in the order of ``joint_names``. A pose is that of the tool tip in
-    the table frame, whose plane z = 0 the arm keeps above; its quaternion is the turn of the tool
-    from pointing straight down with its x axis along the table's, as in ``motion.Waypoint``. Not
-    for two threads at once.
+    Joints are arrays (n,) [rad] in the order of ``joint_names``; those of ``continuous`` have no
+    limits. ``warnings``: what of the arm is not checked, in sentences. A pose is that of the tool
+    tip in the table frame, whose plane z = 0 the arm keeps above; its quaternion is the turn of
+    the tool from pointing straight down with its x axis along the table's, as in
+    ``motion.Waypoint``. Not for two threads at once.
     """
 
     def __init__(
-        self, model: Any, geometry: Any, tip: int, home: Sequence[float], table: Any
+        self,
+        model: Any,
+        geometry: Any,
+        tip: int,
+        home: Sequence[float],
+        table: Any,
+        description: ArmDescription,
     ) -> None:
         """As ``from_urdf`` builds it: Pinocchio's model and geometry, the tip's frame index.
 
@@ -46,8 +54,11 @@ class ArmModel:
         self._pin, self._table_from_root = _pinocchio(), table.inverse()
         self._model, self._data, self._tip = model, model.createData(), tip
         self.joint_names = tuple(model.names)[1:]
-        self.lower, self.upper = model.lowerPositionLimit, model.upperPositionLimit
+        endless = np.isin(self.joint_names, list(description.continuous))
+        self.lower = np.where(endless, -np.inf, model.lowerPositionLimit)
+        self.upper = np.where(endless, np.inf, model.upperPositionLimit)
         self.max_velocity = model.velocityLimit
+        self.continuous, self.warnings = description.continuous, description.warnings
         self.home = np.array(home, dtype=np.float64)
         self._geometry, self._touching = geometry, self._pin.GeometryData(geometry)
         self._down = self._pin.utils.rotate("x", math.pi)
@@ -64,41 +75,29 @@ class ArmModel:
     ) -> ArmModel:
         """Read an arm. The tip lies ``tool_length`` [m] along the z axis of ``tip_frame``.
 
-        ``home``: joints [rad] whose branch (elbow up, wrist out) all solutions keep to. ``table``:
-        pose of the table in ``base_frame``, a link that no joint moves; None: they are the same.
+        Joints that do not lie between ``base_frame`` and ``tip_frame`` are fixed at 0. ``home``:
+        joints [rad] whose branch (elbow up, wrist out) all solutions keep to. ``table``: pose of
+        the table in ``base_frame``, a link that no joint moves; None: they are the same.
 
         Raises VimaError: NOT_INSTALLED without Pinocchio, BAD_ROBOT for a file, frame or home that
         cannot be used.
         """
-        pin = _pinocchio()
-        try:
-            model = pin.buildModelFromUrdf(str(path))
-            geometry = pin.buildGeomFromUrdf(model, str(path), pin.COLLISION)
-        except (ValueError, RuntimeError) as error:
-            raise VimaError(
-                "BAD_ROBOT", f"{path}: {error}; valid: a URDF with primitive shapes"
-            ) from error
-        if model.nq != len(home) or model.nv != model.nq:
+        pin, path = _pinocchio(), Path(path)
+        description = describe_arm(path, tip_frame, base_frame)
+        model, geometry = _build(pin, path, description.xml)
+        names = tuple(model.names)[1:]
+        if model.nq != len(home):
             raise VimaError(
                 "BAD_ROBOT",
-                f"home has {len(home)} joints, {path} {model.nv} that move; "
-                "valid: a number for each, joints with limits",
+                f"home has {len(home)} joints, {path} {model.nq} between {base_frame} and "
+                f"{tip_frame} ({', '.join(names)}); valid: a number for each",
             )
-        for name in (tip_frame, base_frame):
-            if not model.existFrame(name):
-                frames = ", ".join(f.name for f in model.frames if f.type == pin.FrameType.BODY)
-                raise VimaError("BAD_ROBOT", f"{path} has no frame {name!r}; valid: {frames}")
         tip, base = model.getFrameId(tip_frame), model.frames[model.getFrameId(base_frame)]
-        if base.parentJoint != 0:
-            raise VimaError(
-                "BAD_ROBOT",
-                f"base frame {base_frame!r} of {path} moves; valid: a link that is fixed",
-            )
         model.frames[tip].placement *= pin.SE3(np.eye(3), np.array([0.0, 0.0, tool_length]))
         table = table or Transform()
         in_root = base.placement * pin.SE3(table.rotation, table.translation)
         _add_collision_pairs(pin, model, geometry, np.array(home, dtype=np.float64), in_root)
-        arm = cls(model, geometry, tip, home, in_root)
+        arm = cls(model, geometry, tip, home, in_root, description)
         try:
             arm.check(arm.home)
         except VimaError as error:
@@ -232,6 +231,18 @@ def _pinocchio() -> Any:
             f"{error}; pip install pin, or install your ROS 2 distribution's pinocchio",
         ) from error
     return pinocchio
+
+
+def _build(pin: Any, path: Path, xml: str) -> tuple[Any, Any]:
+    """Pinocchio's model and collision geometry; meshes are also searched beside the URDF."""
+    folders = [str(folder) for folder in path.resolve().parents]
+    try:
+        model = pin.buildModelFromXML(xml)
+        return model, pin.buildGeomFromUrdfString(model, xml, pin.COLLISION, package_dirs=folders)
+    except (ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        valid = MESHES if "esh" in reason else "a URDF file (the parser's reason stands above)"
+        raise VimaError("BAD_ROBOT", f"{path}: {reason}; valid: {valid}") from error
 
 
 def _box(width: float, depth: float, height: float) -> Any:

@@ -116,7 +116,7 @@ class ArmParameters:
         "from tip_frame's origin to the tip, along its z [m]", low=0, high=1, read_only=True
     )
     home_joints: list[float] = parameter(
-        "posture whose branch (elbow up) all others keep, tool down, in the URDF's order [rad]",
+        "posture whose branch (elbow up) all others keep, tool down, from base_frame on [rad]",
         read_only=True,
     )
     joint_acceleration: float = parameter(

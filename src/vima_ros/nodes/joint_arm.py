@@ -62,11 +62,13 @@ class JointArm:
             node.frames.base_from_table,
             node.frames.base,
         )
+        for warning in self._model.warnings:
+            node.get_logger().warning(warning)
         self._limits, self._node, self._ended = JointLimits(p.joint_acceleration), node, ended
         self._watch_joints = heard
         self._execution: Execution | None = None
         self._robot: RobotState | None = None
-        self._feedback = JointFeedback(self._model.joint_names)
+        self._feedback = JointFeedback(self._model.joint_names, self._model.continuous)
         self._progress = ProgressMonitor()
         self._heard = self._warned = time.monotonic()
         self._derives_velocities = False

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from vima_ros.arm.urdf import read_urdf
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Transform
 from vima_ros.sim.bodies import SOLID_GROUP, ghost
@@ -64,10 +65,7 @@ def joint_names(urdf: Path) -> tuple[str, ...]:
 @cache
 def _text(urdf: Path) -> str:
     """The URDF, with MuJoCo told to keep what is only drawn, and links without joints."""
-    try:
-        root = ElementTree.fromstring(urdf.read_text())  # noqa: S314 (the suite's own file)
-    except (OSError, ElementTree.ParseError) as error:
-        raise VimaError("BAD_ROBOT", f"{urdf}: {error}; valid: a URDF file") from error
+    root = read_urdf(urdf)
     compiler = ElementTree.SubElement(ElementTree.SubElement(root, "mujoco"), "compiler")
     compiler.attrib |= {"discardvisual": "false", "fusestatic": "false"}
     return ElementTree.tostring(root, encoding="unicode")
