@@ -20,15 +20,8 @@ from vima_ros.geometry import Workspace
 from vima_ros.nodes.calibrate_click import ClickServer, result_png
 from vima_ros.nodes.namespaces import add_namespace_option
 from vima_ros.perception.calibration.advice import doubts, report
-from vima_ros.perception.calibration.charuco import (
-    DICTIONARIES,
-    PAPERS,
-    Board,
-    PlacedBoard,
-    estimate_lens,
-    largest_square,
-    sheet_png,
-)
+from vima_ros.perception.calibration.board_search import describe_layout, find_board
+from vima_ros.perception.calibration.charuco import DICTIONARIES, Board, PlacedBoard
 from vima_ros.perception.calibration.drift import DriftMonitor
 from vima_ros.perception.calibration.files import (
     load_calibration,
@@ -36,7 +29,14 @@ from vima_ros.perception.calibration.files import (
     write_whole,
 )
 from vima_ros.perception.calibration.fit import calibrate
+from vima_ros.perception.calibration.intrinsics import estimate_lens
 from vima_ros.perception.calibration.lens import Lens, camera_info_text, read_camera_info
+from vima_ros.perception.calibration.lens_advice import (
+    check_determined,
+    lens_warnings,
+    report_lens,
+)
+from vima_ros.perception.calibration.printing import PAPERS, largest_square, sheet_png
 from vima_ros.perception.calibration.values import Calibration, workspace_corners
 from vima_ros.specs import VIEWS
 
@@ -45,7 +45,6 @@ ORDER = (
     "right: clockwise from the upper left as a camera sees them that faces the robot"
 )
 CANNOT_TELL = 3  # exit code
-GOOD_RMS = 1.0  # [px] of a lens; more means a wrong board or a blurred picture
 
 
 def _point(text: str) -> tuple[float, float]:
@@ -62,6 +61,11 @@ def _squares(text: str) -> tuple[int, int]:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r}; valid: COLUMNSxROWS, such as 5x4") from None
     return columns, rows
+
+
+def _paper(text: str) -> str:
+    """The paper of that name, in capitals or not."""
+    return next((name for name in PAPERS if name.lower() == text.lower()), text)
 
 
 def _add_board(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +91,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     sheet = commands.add_parser("board", help="a board to print")
     sheet.add_argument("--out", type=Path, required=True, help="PNG file to write")
-    sheet.add_argument("--paper", choices=sorted(PAPERS), default="A4")
+    sheet.add_argument("--paper", type=_paper, choices=sorted(PAPERS), default="A4")
     sheet.add_argument("--dpi", type=int, default=300)
     sheet.add_argument("--square", type=float, metavar="M", help="side [m]; the largest that fits")
     _add_board(sheet)
@@ -169,22 +173,24 @@ def make_board(options: argparse.Namespace) -> int:
     board = Board(square, options.squares, dictionary=options.dictionary)
     write_whole(options.out, sheet_png(board, options.paper, options.dpi))
     print(f"written: {options.out}: {options.paper}, landscape; print it at 100 %, not fitted")
-    print(f"then measure a square: {1e3 * square:g} mm? --square {square:g}, else what it is")
+    row = f"{board.squares[0]} squares in a row: {1e3 * board.size[0]:g} mm"
+    print(f"then measure {row}? --square {square:g}, else as measured for one [m]")
     return 0
 
 
 def make_lens(options: argparse.Namespace) -> int:
-    """Write the camera_info file and say how good it is."""
+    """Write the camera_info file, unless the images do not determine it; say how good it is."""
     _free([options.out], options.force)
     board = Board(options.square, options.squares, dictionary=options.dictionary)
-    fit = estimate_lens(board, [_read(path) for path in options.images])
-    text = camera_info_text(fit.lens, fit.size, options.out.stem)
-    write_whole(options.out, text.encode())
+    board, fit = estimate_lens(board, [_read(path) for path in options.images])
+    print(describe_layout(board))
     for path, error in zip(options.images, fit.per_picture, strict=True):
         print(f"{path}: {error:.2f} px")
-    print(f"reprojection error: {fit.rms:.2f} px rms over {len(options.images)} pictures")
-    if fit.rms > GOOD_RMS:
-        print(f"note: more than {GOOD_RMS} px: leave out the worst, keep the board flat and still")
+    print("\n".join(report_lens(fit)))
+    check_determined(fit)
+    write_whole(options.out, camera_info_text(fit.lens, fit.size, options.out.stem).encode())
+    for warning in lens_warnings(fit):
+        print(f"warning: {warning}")
     print(f"written: {options.out}")
     return 0
 
@@ -241,9 +247,11 @@ def _solve(
     workspace = Workspace((x0, y0), (x1, y1))
     if options.at:
         board = Board(options.square, options.squares, dictionary=options.dictionary)
+        board, found = find_board(board, pictures)
+        print(describe_layout(board))
         placed = [PlacedBoard(board, x, y, math.radians(yaw)) for x, y, yaw in options.at]
-        found = [p.find(picture) for p, picture in zip(placed, pictures, strict=True)]
-        px, m = (np.concatenate(points) for points in zip(*found, strict=True))
+        px = np.concatenate([corners for _, corners in found])
+        m = np.concatenate([p.points[ids] for p, (ids, _) in zip(placed, found, strict=True)])
         return calibrate(
             options.view, pictures[-1], px, m, lens=lens, workspace=workspace, board=placed[-1]
         )

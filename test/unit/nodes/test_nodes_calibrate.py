@@ -10,6 +10,7 @@ import urllib.request
 import cv2
 import numpy as np
 import pytest
+from rendered_boards import random_set
 from rendered_table import PinholeCamera, paste_board, table_texture
 
 pytest.importorskip("vima_msgs")
@@ -150,9 +151,56 @@ def test_a_lens_from_pictures(tmp_path, capsys):
     pictures = sorted(tmp_path.glob("*.png"))
     assert run("lens", *pictures, "--square", 0.069, "--out", tmp_path / "info.yaml") == 0
     said = capsys.readouterr().out
-    assert "rms over 6 pictures" in said
+    assert "rms over 6 images" in said
+    assert "focal length" in said
+    assert "standard deviation" in said
+    assert "layout of OpenCV 4.6 and later" in said
     assert "0.png: 0." in said
     assert "camera_matrix" in (tmp_path / "info.yaml").read_text()
+
+
+@needs_board
+def test_poor_pictures_are_warned_of_or_refused(tmp_path, capsys):
+    """All tilted one way; then all the same, of which no lens is written."""
+    legacy, rng = Board(0.04, legacy=True), np.random.default_rng(1)
+    for kind in ("one_way", "parallel"):
+        held = random_set(kind, legacy, PinholeCamera(d=BARREL), rng)[:6]
+        pictures = []
+        for number, one in enumerate(held):
+            pictures.append(tmp_path / f"{kind}{number}.png")
+            cv2.imwrite(str(pictures[-1]), one.image(rng=rng, samples=2))
+        info = tmp_path / f"{kind}.yaml"
+        code = run("lens", *pictures, "--square", 0.04, "--out", info)
+        written = capsys.readouterr()
+        assert "layout of OpenCV before 4.6" in written.out
+        assert "Add images: with the " in written.out + written.err
+        assert info.exists() == (code == 0) == (kind == "one_way")
+
+
+@needs_board
+def test_a_legacy_board_is_kept_in_the_calibration(folder, capsys):
+    legacy = Board(0.047, legacy=True)
+    placed = PlacedBoard(legacy, 0.5, 0.1, 1.3)
+    cv2.imwrite(str(folder / "board.png"), CAMERA.look_at(paste_board(table_texture(), placed)))
+    code = run(
+        *("view", "front", "--image", folder / "board.png", "--at", 0.5, 0.1, math.degrees(1.3)),
+        *("--square", 0.047, "--camera-info", folder / "info.yaml", "--out", folder / "cal.yaml"),
+    )
+    assert code == 0
+    assert "layout of OpenCV before 4.6" in capsys.readouterr().out
+    assert load_calibration(folder / "cal.yaml").board.board == legacy
+    assert run("check", folder / "cal.yaml", "--image", folder / "board.png") == 0
+
+
+@needs_board
+@pytest.mark.parametrize("paper", ["letter", "Letter", "LETTER"])
+def test_a_board_on_letter_paper(tmp_path, capsys, paper):
+    args = ("--paper", paper, "--out", tmp_path / "board.png", "--dpi", 100)
+    assert run("board", *args) == 0
+    printed = capsys.readouterr().out
+    assert "Letter, landscape" in printed
+    assert "5 squares in a row: 240 mm" in printed
+    assert "--square 0.048" in printed
 
 
 @pytest.mark.parametrize(

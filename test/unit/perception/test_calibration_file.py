@@ -26,7 +26,7 @@ def made(lens=True, board=True):
         camera.show(points),
         lens=Lens(camera.k, camera.d) if lens else None,
         workspace=workspace,
-        board=PlacedBoard(Board(0.047), 0.1, -0.2, 1e-5) if board else None,
+        board=PlacedBoard(Board(0.047, legacy=True), 0.1, -0.2, 1e-5) if board else None,
     )
 
 

@@ -181,7 +181,8 @@ def with_board(placed=None):
 @pytest.fixture(scope="module")
 def board_monitor():
     placed, image = with_board()
-    pixels, metres = placed.find(image)
+    ids, pixels = placed.board.find(image)
+    metres = placed.points[ids]
     lens = Lens(CAMERA.k, CAMERA.d)
     return DriftMonitor(calibrate("front", image, pixels, metres, lens=lens, board=placed)), image
 

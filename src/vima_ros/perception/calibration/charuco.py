@@ -1,26 +1,20 @@
-"""A printed ChArUco board: its picture to print, its corners in a picture, a lens from several."""
+"""A printed ChArUco board and its corners in an image."""
 
 from __future__ import annotations
 
 import functools
 import math
-import struct
-import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.calibration.lens import Lens
 
-PAPERS = {"A4": (0.297, 0.210), "A3": (0.420, 0.297)}  # [m] landscape (ISO 216)
-MARGIN = 0.010  # [m] of the sheet, which few printers reach and where the legend stands
 MARKER_SHARE = 0.75  # of a square's side; the white rim around a marker lets it be found
 MIN_CORNERS = 6  # fewer tell too little
-MIN_PICTURES = 5  # for a lens
 LARGE = 1300  # [px] narrower pictures are searched at twice the size: markers of few pixels
 DICTIONARIES = tuple(
     f"DICT_{bits}X{bits}_{count}" for bits in (4, 5, 6, 7) for count in (50, 100, 250, 1000)
@@ -42,14 +36,17 @@ class Board:
     """A board of ``squares`` (columns, rows) with sides of ``square`` [m].
 
     Points on it are x to the right and y up from its lower left outer corner, as printed.
-    ``marker``: the side of its markers [m], 0 = 3/4 of ``square``. The pattern is that of OpenCV
-    4.6 and later. Raises VimaError (BAD_BOARD).
+    ``marker``: the side of its markers [m], 0 = 3/4 of ``square``. ``legacy``: the layout of
+    OpenCV before 4.6, and of calib.io's generator, whose upper left square is white where the
+    number of rows is even; with an odd number both layouts are the same. Raises VimaError
+    (BAD_BOARD).
     """
 
     square: float
     squares: tuple[int, int] = (5, 4)
     marker: float = 0.0
     dictionary: str = "DICT_4X4_50"
+    legacy: bool = False
 
     def __post_init__(self) -> None:
         columns, rows = squares = tuple(int(value) for value in self.squares)
@@ -70,6 +67,11 @@ class Board:
             )
 
     @property
+    def other_layout(self) -> Board | None:
+        """The same board in the other layout; None where both are the same."""
+        return None if self.squares[1] % 2 else replace(self, legacy=not self.legacy)
+
+    @property
     def size(self) -> tuple[float, float]:
         """Width and height [m]."""
         return self.squares[0] * self.square, self.squares[1] * self.square
@@ -86,17 +88,34 @@ class Board:
 
         n may be 0. Raises VimaError (NOT_INSTALLED).
         """
-        grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        scale = 2 if grey.shape[1] < LARGE else 1
-        if scale > 1:
-            grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-        corners, ids, _, _ = _detector(self).detectBoard(grey)
+        grey, scale = searched(image)
+        for neighbours in (2, 1):
+            ids, found = self.select(grey, neighbours=neighbours)
+            if len(ids) >= MIN_CORNERS:
+                break
+        return ids, (found + 0.5) / scale - 0.5
+
+    def select(
+        self,
+        grey: np.ndarray,
+        markers: Sequence[np.ndarray] | None = None,
+        marker_ids: np.ndarray | None = None,
+        neighbours: int = 2,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As ``find``, in a grey image as it is, around markers that were found in it before.
+
+        ``neighbours``: of the two markers beside a corner, so many have to be seen; corners with
+        one may be the edge of what hides the other.
+        """
+        corners, ids, _, _ = detector(self, neighbours).detectBoard(
+            grey, None, None, markers, marker_ids
+        )
         if ids is None or corners is None or len(ids) < 2:
             return np.zeros(0, np.int64), np.zeros((0, 2))
         ids = ids.reshape(-1).astype(np.int64)
-        found = _refine(grey, corners.reshape(-1, 2))
+        found = corners.reshape(-1, 2).astype(np.float64) - _offset()
         agree = _agree(self.points[ids], found)
-        return ids[agree], (found[agree] + 0.5) / scale - 0.5
+        return ids[agree], found[agree]
 
     def picture(self, pixels_per_square: int, margin: int = 0) -> np.ndarray:
         """The board alone, uint8 (h, w), with a white rim of ``margin`` [px]."""
@@ -112,17 +131,48 @@ def _bad(message: str) -> VimaError:
 def _board(board: Board) -> Any:
     aruco = _aruco()
     dictionary = aruco.getPredefinedDictionary(getattr(aruco, board.dictionary))
-    return aruco.CharucoBoard(board.squares, board.square, board.marker, dictionary)
+    made = aruco.CharucoBoard(board.squares, board.square, board.marker, dictionary)
+    made.setLegacyPattern(board.legacy)
+    return made
 
 
-def _detector(board: Board) -> Any:
-    """A new one each time: OpenCV does not say that two threads may share one."""
+def searched(image: np.ndarray) -> tuple[np.ndarray, int]:
+    """The uint8 grey image in which markers are searched, and how many times larger it is."""
+    grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    if grey.shape[1] >= LARGE:
+        return grey, 1
+    return cv2.resize(grey, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC), 2
+
+
+def search_parameters() -> Any:
+    """OpenCV's parameters for finding markers."""
     aruco = _aruco()
-    search, corners = aruco.DetectorParameters(), aruco.CharucoParameters()
-    search.minMarkerPerimeterRate = 0.01  # of the picture's longer side: the board may be small
-    corners.minMarkers = 1  # beside a corner; what that makes wrong is sorted out afterwards
+    search = aruco.DetectorParameters()
+    search.minMarkerPerimeterRate = 0.01  # of the image's longer side: the board may be small
+    search.cornerRefinementMethod = aruco.CORNER_REFINE_SUBPIX
+    return search
+
+
+def detector(board: Board, neighbours: int = 2) -> Any:
+    """A new one each time: OpenCV does not say that two threads may share one."""
+    corners = _aruco().CharucoParameters()
+    corners.minMarkers = neighbours
     corners.tryRefineMarkers = True
-    return aruco.CharucoDetector(_board(board), corners, search)
+    return _aruco().CharucoDetector(_board(board), corners, search_parameters())
+
+
+@functools.lru_cache(maxsize=1)
+def _offset() -> float:
+    """How far right and below of their places this OpenCV reports corners: 0 or 0.5 [px].
+
+    Until 4.13 it added half a pixel (opencv/opencv, issue 25539).
+    """
+    board, side = Board(0.04), 40
+    corners, ids, _, _ = detector(board).detectBoard(board.picture(side, side))
+    columns = np.array([[0, 1], [1, 0]])  # of the inner corners: those are at whole squares
+    places = np.stack(np.divmod(ids.ravel(), board.squares[0] - 1), -1) @ columns
+    off = corners.reshape(-1, 2) - (side * (places + 2) - 0.5)
+    return float(np.round(2 * np.median(off)) / 2)
 
 
 def _spacing(points: np.ndarray) -> float:
@@ -130,17 +180,6 @@ def _spacing(points: np.ndarray) -> float:
     apart = np.linalg.norm(points[:, None] - points[None], axis=-1)
     np.fill_diagonal(apart, np.inf)
     return float(np.median(apart.min(1)))
-
-
-def _refine(grey: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """``corners`` (n, 2) [px] where the squares really meet: OpenCV's are half a pixel off."""
-    reach = max(2, int(0.25 * _spacing(corners)))
-    if min(grey.shape) < 2 * reach + 5:  # what OpenCV asks for
-        return corners.astype(np.float64)
-    criteria = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 50, 1e-3)
-    start = corners.reshape(-1, 1, 2).astype(np.float32)
-    found = cv2.cornerSubPix(grey, start, (reach, reach), (-1, -1), criteria)
-    return found[:, 0].astype(np.float64)
 
 
 def _agree(points: np.ndarray, found: np.ndarray) -> np.ndarray:
@@ -173,136 +212,3 @@ class PlacedBoard:
         """Where its inner corners are in the table frame, (n, 2) [m], by id."""
         c, s = math.cos(self.yaw), math.sin(self.yaw)
         return self.board.points @ np.array([[c, s], [-s, c]]) + [self.x, self.y]
-
-    def find(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The corners seen, in the picture (n, 2) [px] and on the table (n, 2) [m].
-
-        Raises VimaError (NO_BOARD) when fewer than ``MIN_CORNERS`` are.
-        """
-        ids, found = self.board.find(image)
-        check_seen(len(ids), self.board)
-        return found, self.points[ids]
-
-
-def check_seen(count: int, board: Board) -> None:
-    """Raises VimaError (NO_BOARD) when a picture shows only ``count`` corners of ``board``."""
-    if count < MIN_CORNERS:
-        columns, rows = board.squares
-        raise VimaError(
-            "NO_BOARD",
-            f"{count} corners of the board are seen; valid: at least {MIN_CORNERS} of a board "
-            f"of {columns} x {rows} squares with {board.dictionary}, in focus and evenly lit",
-        )
-
-
-def largest_square(squares: tuple[int, int], paper: str) -> float:
-    """The side [m] of the largest squares of whole millimetres that fit a sheet."""
-    sheet = _paper(paper)
-    fits = min((side - 2 * MARGIN) / count for side, count in zip(sheet, squares, strict=True))
-    return math.floor(fits * 1000 + 1e-9) / 1000
-
-
-def _paper(paper: str) -> tuple[float, float]:
-    if paper not in PAPERS:
-        raise _bad(f"paper {paper!r}; valid: {', '.join(PAPERS)}")
-    return PAPERS[paper]
-
-
-def sheet_png(board: Board, paper: str = "A4", dpi: int = 300) -> bytes:
-    """A PNG file of a whole landscape sheet, which knows its size: print it at 100 %.
-
-    Raises VimaError (BAD_BOARD) for a board that does not fit.
-    """
-    sheet = _paper(paper)
-    if not 72 <= dpi <= 1200:
-        raise _bad(f"{dpi} dpi; valid: 72 to 1200")
-    if any(b + 2 * MARGIN > s + 1e-9 for b, s in zip(board.size, sheet, strict=True)):
-        raise _bad(
-            f"a board of {board.size[0]:.3f} x {board.size[1]:.3f} m; valid: {paper} less "
-            f"{1e3 * MARGIN:.0f} mm on each side, with squares of up to "
-            f"{largest_square(board.squares, paper)} m"
-        )
-    pixels = round(board.square * dpi / 0.0254)  # of a square: a whole number, for sharp edges
-    per_metre = pixels / board.square
-    width, height = (round(side * per_metre) for side in sheet)
-    canvas = np.full((height, width), 255, np.uint8)
-    picture = board.picture(pixels)
-    top, left = (height - picture.shape[0]) // 2, (width - picture.shape[1]) // 2
-    canvas[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
-    bottom = top + picture.shape[0]
-    _legend(canvas, board, (left, bottom), per_metre)
-    return _with_resolution(cv2.imencode(".png", canvas)[1].tobytes(), round(per_metre))
-
-
-def _legend(canvas: np.ndarray, board: Board, origin: tuple[int, int], per_metre: float) -> None:
-    """The origin, an arrow along x and what the board is, below it."""
-    mm = per_metre / 1000
-    x, y = origin[0], round(origin[1] + 2 * mm)
-    thick = max(1, round(0.3 * mm))
-    cv2.circle(canvas, (x, y), round(0.8 * mm), (0,), -1)
-    cv2.arrowedLine(canvas, (x, y), (round(x + 15 * mm), y), (0,), thick, tipLength=0.15)
-    text = (
-        f"origin, x this way, y up: {board.squares[0]} x {board.squares[1]} squares of "
-        f"{1e3 * board.square:g} mm, {board.dictionary}. Print at 100 %, then measure a square."
-    )
-    place = (round(x + 18 * mm), round(y + 1.2 * mm))
-    cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, 2.6 * mm / 22, (0,), thick)
-
-
-def _with_resolution(png: bytes, per_metre: int) -> bytes:
-    """``png`` with a pHYs chunk (PNG specification, 11.3.4.3) right after its IHDR."""
-    body = b"pHYs" + struct.pack(">IIB", per_metre, per_metre, 1)
-    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-    end = 8 + 4 + 4 + 13 + 4  # signature; length, name, content and checksum of IHDR
-    return png[:end] + chunk + png[end:]
-
-
-@dataclass(frozen=True)
-class LensFit:
-    """``rms`` [px] over all pictures, ``per_picture`` [px]; the reprojection error."""
-
-    lens: Lens
-    size: tuple[int, int]
-    rms: float
-    per_picture: tuple[float, ...]
-
-
-def estimate_lens(board: Board, images: Sequence[np.ndarray]) -> LensFit:
-    """The plumb_bob lens (k1, k2, p1, p2; k3 = 0) that explains pictures of ``board``.
-
-    ``images`` (h, w, 3) uint8 RGB, all of one size, the board tilted and all over the picture.
-    Raises VimaError: TOO_FEW_POINTS below ``MIN_PICTURES``, NO_BOARD naming the picture,
-    BAD_IMAGE for different sizes, COLLINEAR where the pictures do not tell a lens.
-    """
-    if len(images) < MIN_PICTURES:
-        raise VimaError(
-            "TOO_FEW_POINTS", f"{len(images)} pictures; valid: {MIN_PICTURES} or more, tilted"
-        )
-    size = images[0].shape[1::-1]
-    objects, places = [], []
-    for number, image in enumerate(images, 1):
-        if image.shape[1::-1] != size:
-            raise VimaError(
-                "BAD_IMAGE", f"picture {number} is {image.shape[1::-1]} px; valid: {size}"
-            )
-        ids, found = board.find(image)
-        try:
-            check_seen(len(ids), board)
-        except VimaError as error:
-            raise VimaError(error.code, f"picture {number}: {error}") from error
-        points = np.column_stack([board.points[ids], np.zeros(len(ids))])
-        objects.append(points.astype(np.float32))
-        places.append(found.astype(np.float32)[:, None])
-    try:
-        rms, k, d, _, _, _, _, each = cv2.calibrateCameraExtended(
-            objects, places, size, np.eye(3), np.zeros(5), flags=cv2.CALIB_FIX_K3
-        )
-        lens = Lens(k, d.ravel()[:5])
-        lens.undistort(np.array([[0.0, 0.0], [size[0] - 1.0, size[1] - 1.0]]))
-    except (cv2.error, VimaError) as error:
-        raise VimaError(
-            "COLLINEAR",
-            f"the pictures do not tell a lens ({str(error).strip().splitlines()[-1]}); valid: "
-            "pictures in which the board is tilted in different ways and reaches the rim",
-        ) from error
-    return LensFit(lens, tuple(size), float(rms), tuple(float(value) for value in each.ravel()))

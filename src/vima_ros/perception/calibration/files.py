@@ -118,6 +118,7 @@ def _content(calibration: Calibration, patches: str, png: bytes) -> dict[str, An
             "square": board.board.square,
             "marker": board.board.marker,
             "dictionary": board.board.dictionary,
+            "legacy": board.board.legacy,
             "x": board.x,
             "y": board.y,
             "yaw": board.yaw,
@@ -171,6 +172,10 @@ def _board(entry: Mapping[str, Any] | None) -> PlacedBoard | None:
     if entry is None:
         return None
     board = Board(
-        float(entry["square"]), entry["squares"], float(entry["marker"]), entry["dictionary"]
+        float(entry["square"]),
+        entry["squares"],
+        float(entry["marker"]),
+        entry["dictionary"],
+        bool(entry.get("legacy", False)),  # files of before it was known have none
     )
     return PlacedBoard(board, float(entry["x"]), float(entry["y"]), float(entry["yaw"]))
