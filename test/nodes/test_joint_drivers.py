@@ -68,12 +68,12 @@ class Cell:
 
 
 @contextmanager
-def running(folder, urdf="ur5e.urdf", **options):
+def running(folder, urdf="ur5e.urdf", namespace=NAMESPACE, **options):
     """An arm node, and a robot that it is connected to."""
     with (
-        NodeProcesses(folder, robot="example", namespace=NAMESPACE) as processes,
-        Client("test", NAMESPACE) as client,
-        Ros2ControlRobot(NAMESPACE, **options) as robot,
+        NodeProcesses(folder, robot="example", namespace=namespace) as processes,
+        Client("test", namespace) as client,
+        Ros2ControlRobot(namespace, **options) as robot,
     ):
         processes.start(["arm"], PARAMETERS | {"urdf": urdf})
         bring_up(client, "arm")
@@ -202,7 +202,8 @@ def test_continuous_joints_move_through_where_their_reports_wrap_around(tmp_path
     urdf = tmp_path / "endless.urdf"
     urdf.write_text(without_collision(ur5e_text()).replace('"revolute"', '"continuous"'))
     start = np.array([0.0, -np.pi / 2, np.pi / 2, -np.pi / 2, -np.pi / 2, 2.8])
-    with running(tmp_path, urdf=str(urdf), continuous=True, start=start) as cell:
+    odd = {"urdf": str(urdf), "continuous": True, "start": start}
+    with running(tmp_path, namespace="/endless", **odd) as cell:
         end = pick_and_place(cell.client, "endless")
         sent = [point.positions[-1] for m in cell.robot.trajectories for point in m.points]
         log = cell.log()
