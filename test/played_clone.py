@@ -6,6 +6,7 @@ environment; a run of minutes takes a second, and can be stopped at each step.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -75,6 +76,7 @@ class PlayedClone:
         self.folder = folder
         self.root = folder / name
         self.root.mkdir()
+        self.started: list[subprocess.Popen] = []
         for entry in ("vima", "Makefile", "tools", "requirements"):
             copy = shutil.copytree if (ROOT / entry).is_dir() else shutil.copy
             copy(ROOT / entry, self.root / entry)
@@ -111,25 +113,35 @@ class PlayedClone:
     ) -> subprocess.Popen:
         """./vima with these words; ``changes``: of the environment's variables."""
         surroundings = {k: v for k, v in (self.environment | changes).items() if v is not None}
-        return subprocess.Popen(
+        process = subprocess.Popen(
             # Where SIGINT is ignored, as in a job of a script, children would ignore it as well.
             ["env", "--default-signal=INT", "bash", str(self.root / "vima"), *words],
             cwd=cwd or self.root,
             env=surroundings,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
         )
+        self.started.append(process)
+        return process
+
+    def close(self) -> None:
+        """End what was started, and what that started."""
+        for process in self.started:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
     def run(self, *words: str, **changes: str | None) -> subprocess.CompletedProcess:
         process = self.start(*words, **changes)
         try:
             out, err = process.communicate(timeout=60)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            self.close()
             raise
+        self.started.remove(process)
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
     def calls(self) -> list[str]:

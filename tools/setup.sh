@@ -109,7 +109,7 @@ set_up() { # ENVIRONMENT: make it, or what is to take its place
   state=$(wanted "$name")
   ! usable "$name" || [ "$(cat "$name/.prepared")" != "$state" ] || return 0
   ! [ -e "$name/.prepared" ] || ! users=$(users_of_environment) ||
-    fail "$name is not up to date, but in use by $users" "end that, then ./vima setup"
+    fail "$name is not up to date, but in use by $users" "end that, then $command"
   flock -u 8 # runs go on meanwhile
   present=$(readlink "$name" || :)
   folder=$name-a
@@ -206,7 +206,8 @@ take_setup_lock() {
 }
 
 prepare() { # setup|run ENVIRONMENT…
-  local mode=$1 name
+  local mode=$1 name command="./vima setup"
+  [ $# = 2 ] || command="./vima --train setup"
   [ "$(printf %s "$PWD" | LC_ALL=C tr -d 'A-Za-z0-9/._+@-' | wc -c)" = 0 ] ||
     fail "ROS 2's build tools fail in a folder of such a name: $PWD" \
       "move the clone to a path of English letters, digits and . _ - + @"
@@ -226,9 +227,9 @@ prepare() { # setup|run ENVIRONMENT…
       set_up "$name"
     else
       usable "$name" || fail "$name was made for another folder, another Python or by an earlier version" \
-        "./vima setup"
+        "$command"
       [ "$(recorded "$name" pins)" = "$(pins "$name" "$(recorded .venv ros)")" ] ||
-        note "requirements/ changed since $name was made; ./vima setup brings it up to date"
+        note "requirements/ changed since $name was made; $command brings it up to date"
     fi
   done
   build_changed "$mode"

@@ -16,7 +16,9 @@ STEPS = 7  # of a set-up: venv, pip, wheels, underlay, packages, two builds
 
 @pytest.fixture
 def bare(tmp_path):
-    return PlayedClone(tmp_path)
+    clone = PlayedClone(tmp_path)
+    yield clone
+    clone.close()
 
 
 def set_up(clone: PlayedClone) -> PlayedClone:
@@ -45,7 +47,8 @@ def sentences(run: subprocess.CompletedProcess) -> list[str]:
 def test_the_first_run_makes_the_environment_and_later_ones_do_nothing(bare):
     first = bare.run("sim", "--task", "rotate")
     assert first.returncode == 0, first.stderr
-    assert f"sim of {bare.root}/.venv-a/bin/python --task rotate" in first.stdout
+    assert first.stdout.startswith(f"sim of {bare.root}/.venv")
+    assert first.stdout.endswith("/bin/python --task rotate\n")
     assert len(bare.calls()) == STEPS
     assert bare.missing() == []
     assert (bare.root / "install" / "vima_ros" / "lib").is_dir()
@@ -203,28 +206,26 @@ def test_an_interrupt_is_no_failure(bare):
     assert "interrupted; the same command makes up for it" in ended.stderr
 
 
+def start_cat(clone: PlayedClone, *command: str) -> subprocess.Popen:
+    """What ./vima has started and is running."""
+    process = clone.start("exec", *(command or ["cat"]))
+    process.stdin.write("here\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "here\n"
+    return process
+
+
 def test_nothing_is_replaced_under_a_program_that_runs(clone):
-    running = clone.start("exec", sys.executable, "-c", "print(flush=True); input()")
-    holder = subprocess.Popen(
-        [str(clone.root / "vima"), "exec", sys.executable, "-c", "print(flush=True); input()"],
-        env=clone.environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        running.wait()  # its input is empty
-        holder.stdout.readline()
-        before = clone.identity()
-        clone.change_requirements()
-        refused = clone.run("setup")
-        assert refused.returncode == 1
-        assert f"({holder.pid})" in refused.stderr
-        assert clone.calls() == []
-        assert clone.identity() == before
-        assert "requirements/" in clone.run("sim").stderr
-    finally:
-        holder.communicate("\n")
+    running = start_cat(clone)
+    before = clone.identity()
+    clone.change_requirements()
+    refused = clone.run("setup")
+    assert refused.returncode == 1
+    assert f"cat ({running.pid})" in refused.stderr
+    assert clone.calls() == []
+    assert clone.identity() == before
+    assert "requirements/" in clone.run("sim").stderr
+    running.communicate(timeout=30)
     assert clone.run("setup").returncode == 0
     assert len(clone.calls()) == STEPS
 
@@ -234,26 +235,12 @@ def test_the_new_environment_waits_for_what_was_started_meanwhile(clone):
     clone.hold()
     setup = clone.start("setup")
     clone.wait_for_call("venv")
-    holder = subprocess.Popen(
-        [str(clone.root / "vima"), "exec", "cat"],
-        env=clone.environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        holder.stdin.write("here\n")
-        holder.stdin.flush()
-        assert holder.stdout.readline() == "here\n"
-        clone.release()
-        for line in setup.stderr:
-            if "waits for the end of" in line:
-                break
-        assert f"({holder.pid})" in line
-        assert os.readlink(clone.root / ".venv") == ".venv-a"
-    finally:
-        holder.communicate()
+    running = start_cat(clone)
+    clone.release()
+    waits = next(line for line in setup.stderr if "waits for the end of" in line)
+    assert f"cat ({running.pid})" in waits
+    assert os.readlink(clone.root / ".venv") == ".venv-a"
+    running.communicate(timeout=30)
     setup.communicate(timeout=30)
     assert setup.returncode == 0
     assert os.readlink(clone.root / ".venv") == ".venv-b"
@@ -280,41 +267,30 @@ def test_changed_sources_are_built_but_not_under_what_runs_from_them(clone):
     assert [call.split()[-1] for call in clone.calls()] == ["vima_ros"]
     assert built.read_text() == "second"
 
-    (clone.root / "src" / "vima_ros" / "file").write_text("third")
     program = clone.root / ".venv-a" / "install" / "vima_ros" / "lib" / "vima_ros" / "wait"
     program.write_text("#!/bin/sh\ncat\n")
     program.chmod(0o755)
-    running = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        running.stdin.write("here\n")
-        running.stdin.flush()
-        running.stdout.readline()
-        run = clone.run("sim")
-        assert run.returncode == 0
-        assert len(sentences(run)) == 1
-        assert f"({running.pid})" in run.stderr
-        assert built.read_text() == "second"
-        setup = clone.run("setup")
-        assert setup.returncode == 1
-        assert f"({running.pid})" in setup.stderr
-        assert clone.calls() == []
-    finally:
-        running.communicate()
+    running = start_cat(clone, str(program))
+    (clone.root / "src" / "vima_ros" / "file").write_text("third")
+    run = clone.run("sim")
+    assert run.returncode == 0
+    assert len(sentences(run)) == 1
+    assert f"({running.pid})" in run.stderr
+    assert built.read_text() == "second"
+    setup = clone.run("setup")
+    assert setup.returncode == 1
+    assert f"({running.pid})" in setup.stderr
+    assert clone.calls() == []
+    running.communicate(timeout=30)
     assert clone.run("sim").stderr.startswith("vima: colcon build: vima_ros")
     assert built.read_text() == "third"
 
 
 def test_an_idle_shell_of_it_does_not_stop_builds(clone):
-    shell = clone.start("exec", "bash", "-c", "echo; read -t 30 line")
+    start_cat(clone, "bash", "-c", "read line; echo $line; read line")
     (clone.root / "src" / "vima_ros" / "file").write_text("second")
-    try:
-        shell.stdout.readline()
-        run = clone.run("sim")
-        assert run.returncode == 0
-        assert len(clone.calls()) == 1
-    finally:
-        shell.kill()
-        shell.communicate()
+    assert clone.run("sim").returncode == 0
+    assert len(clone.calls()) == 1
 
 
 def test_a_build_that_failed_is_repeated(clone):
@@ -607,6 +583,7 @@ def test_training_has_an_environment_of_its_own(clone):
     assert f"sim of {clone.root}/.venv-train-a/bin/python" in run.stdout
     assert (run.stderr, clone.calls()) == ("", [])
     clone.change_requirements()
+    assert "./vima --train setup" in clone.run("--train", "sim").stderr
     assert clone.run("--train", "setup").returncode == 0
     assert len(clone.calls()) == STEPS  # its torch stays
 
