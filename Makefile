@@ -3,17 +3,17 @@ OUT ?= out
 TORCHVISION_TESTS = test/unit/perception/test_*_mask_rcnn.py \
 	test/unit/training/test_detector_training.py
 
-.PHONY: demo test test-train bench replay lint setup clean
+.PHONY: demo test test-train bench replay lint setup setup-train clean
 
-demo:  ## a tour of tasks in simulation by the trained policy: out/index.html, out/demo.mp4
+demo: setup  ## a tour of tasks in simulation by the trained policy: out/index.html, out/demo.mp4
 	./vima demo --out $(OUT)
 
-test:  ## formatting, lint, types, unit tests (two at a time), node tests (one by one)
+test: setup  ## formatting, lint, types, unit tests (two at a time), node tests (one by one)
 	./vima exec $(MAKE) --no-print-directory lint
 	./vima exec python -m pytest test/unit --numprocesses 2
 	./vima exec python -m pytest test --ignore test/unit
 
-test-train:  ## what needs torchvision: the detector's training, its torch backend (5 GB more)
+test-train: setup-train  ## what needs torchvision: the detector's training, its torch backend (5 GB more)
 	./vima --train exec python -m pytest $(TORCHVISION_TESTS)
 
 lint:
@@ -21,16 +21,18 @@ lint:
 	ruff check .
 	mypy
 
-bench:  ## how fast everything is, beside its peers (5 GB more): also $(OUT)/bench.md, .json
-	./vima --train setup
+bench: setup-train  ## how fast everything is, beside its peers (5 GB more): also $(OUT)/bench.md, .json
 	./vima bench --out $(OUT)
 
-replay:  ## a recorded bag through the real nodes: make replay BAG=DIR [OUT=DIR]
+replay: setup  ## a recorded bag through the real nodes: make replay BAG=DIR [OUT=DIR]
 	@test -n "$(BAG)" || { echo "say which bag: make replay BAG=DIR [OUT=DIR]"; exit 2; }
 	./vima replay --bringup "$(BAG)" --out "$(OUT)"
 
 setup:
 	./vima setup
 
+setup-train:
+	./vima --train setup
+
 clean:
-	rm -rf .venv .venv-train build install log out
+	rm -rf .venv .venv-* build install log out

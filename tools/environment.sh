@@ -1,0 +1,145 @@
+# What an environment is made of. Sourced by tools/setup.sh, whose step, fail and recorded it uses.
+# Two ways to ROS 2:
+#   distribution  a ROS 2 distribution is sourced in this shell (ROS_DISTRO): it is used
+#   wheels        otherwise: requirements/ros.txt from the package index
+
+# Sets `python`, which environments are made of: the present environment's, else the PATH's, else
+# the system's; the first that is new enough and, where `ros` is a distribution, imports its rclpy.
+choose_python() {
+  local candidate
+  local check='import sys; assert (3, 10) <= sys.version_info[:2] <= (3, 14)'
+  [ "$ros" = wheels ] || check+='; import rclpy'
+  for candidate in .venv/bin/python python3 /usr/bin/python3; do
+    python=$("$candidate" -c 'import sys; print(sys._base_executable)' 2>/dev/null) &&
+      "$python" -c "$check" 2>/dev/null && return
+  done
+  return 1
+}
+
+choose_source() { # sets `ros` and `python`
+  if [ -n "${ROS_DISTRO:-}" ]; then
+    ros="distribution $ROS_DISTRO"
+    choose_python && return
+    [ -e .venv/.prepared ] || fail "no Python here imports rclpy of the sourced ROS 2 $ROS_DISTRO" \
+      "source its setup.bash in a new shell; or 'unset ROS_DISTRO PYTHONPATH' to use wheels"
+    forget_ros
+  fi
+  ros=wheels
+  command -v python3 >/dev/null || install_debian_packages python3 python3-venv python3-dev
+  choose_python || fail "$(python3 --version) is not supported" "use Python 3.10 to 3.14"
+  [ "$(uname -m)" = x86_64 ] || fail "no ROS 2 wheels for $(uname -m)" \
+    "install a ROS 2 distribution, source its setup.bash and run this again"
+}
+
+has_library() { # NAME…: one of these
+  "$python" -c 'import ctypes, sys
+def loads(name):
+    try: return ctypes.CDLL(name)
+    except OSError: return None
+sys.exit(not any(map(loads, sys.argv[1:])))' "$@"
+}
+
+missing_debian_packages() {
+  "$python" -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv
+  "$python" -c 'import os, sysconfig
+os.stat(os.path.join(sysconfig.get_path("include"), "Python.h"))' 2>/dev/null || echo python3-dev
+  command -v c++ >/dev/null || echo build-essential
+  command -v cmake >/dev/null || echo cmake
+  # MuJoCo's EGL renderer loads one of the latter through PyOpenGL; libegl1 depends on none.
+  has_library libEGL.so.1 && has_library libOpenGL.so.0 libGL.so.1 libGLESv2.so.2 ||
+    echo libegl1 libopengl0 libgl1-mesa-dri
+}
+
+install_debian_packages() { # PACKAGE…
+  [ $# != 0 ] || return 0
+  local line="apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y"
+  line+=" --no-install-recommends $*"
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    step "Debian packages: $*" "run by hand: $line" bash -c "$line"
+  else
+    fail "missing system packages: $*" "sudo sh -c '$line'"
+  fi
+}
+
+pip_install() { # ENVIRONMENT WHAT ARGUMENTS…
+  step "$2" "see above; whether pip reaches the package index: $1/bin/python -m pip download six" \
+    "$1/bin/python" -m pip install --quiet --disable-pip-version-check "${@:3}"
+}
+
+install_torch() { # ENVIRONMENT REQUIREMENTS: from --torch-index; what it needs comes with the rest
+  local packages
+  packages=$(grep -oE '^torch(vision)?==[^ ;]+' "$2" | xargs)
+  if [ -n "$torch_index" ]; then
+    step "$packages from --torch-index" "see above; does $torch_index have $packages?" \
+      "$1/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps \
+      --index-url "$torch_index" $packages
+  elif [ ! -e /dev/nvidiactl ] && [ ! -e /dev/dxg ]; then
+    note "without an NVIDIA GPU, --torch-index may spare you 5 GB of CUDA libraries (README.md)"
+  fi
+}
+
+make_main() { # FOLDER
+  local constraints=() system=()
+  install_debian_packages $(missing_debian_packages)
+  [ "$ros" = wheels ] || system=(--system-site-packages)
+  step "virtual environment of Python $("$python" -V | cut -d ' ' -f 2), ROS 2 from $ros" \
+    "see above, then run this again" "$python" -m venv --clear "${system[@]}" "$1"
+  pip_install "$1" pip -r requirements/pip.txt
+  if [ "$ros" = wheels ]; then
+    pip_install "$1" "ROS 2 wheels" -r requirements/ros.txt -r requirements/colcon.txt
+    step "ROS 2 wheels as an underlay" "see above" "$1/bin/python" tools/ros_wheels.py
+  else
+    # The distribution's compiled modules (cv_bridge, rosidl) fix the numpy they were built with.
+    "$python" -c 'import numpy; print("numpy==" + numpy.__version__)' >"$1/constraints.txt"
+    constraints=(-c "$1/constraints.txt" -r requirements/colcon.txt)
+  fi
+  install_torch "$1" requirements/base.txt
+  pip_install "$1" "Python packages (torch, mujoco, …)" "${constraints[@]}" \
+    -r requirements/base.txt -r requirements/test.txt -r requirements/train.txt
+  build "$1" vima_msgs
+  build "$1" vima_ros
+}
+
+make_training() { # FOLDER: a second environment; .venv, and before it torchvision's own torch
+  local site
+  step "virtual environment for training" "see above, then run this again" \
+    .venv/bin/python -m venv --clear "$1"
+  install_torch "$1" requirements/torchvision.txt
+  pip_install "$1" "torch and torchvision" -r requirements/torchvision.txt
+  site=$("$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+  .venv/bin/python -c 'import sysconfig
+print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' >"$site/vima_venv.pth"
+}
+
+activate() { # ENVIRONMENT [SETUP.BASH]
+  set +u # colcon's and ament's scripts read variables that may be unset
+  [ -f "$1/local_setup.bash" ] && . "$1/local_setup.bash"
+  [ -f "${2:-}" ] && . "$2"
+  set -u
+  export VIRTUAL_ENV=$1 PATH="$1/bin:$PATH"
+  unset CONDA_PREFIX _ROS_WHEELS_BOOTSTRAP_COMPLETE # of another environment; CMake would follow
+}
+
+sources_state() { # PACKAGE: changes with every file that its build reads
+  local files=(src/vima_msgs colcon_defaults.yaml)
+  [ "$1" = vima_msgs ] ||
+    files=(package.xml setup.py setup.cfg resource src/vima_ros launch config)
+  find "${files[@]}" -type f ! -name '.*' ! -name '*.pyc' ! -path '*.egg-info/*' -print0 |
+    sort -z | xargs -0 sha256sum | sha256sum | cut -c 1-16
+}
+
+build() { # ENVIRONMENT PACKAGE
+  local state
+  state=$(sources_state "$2")
+  rm -f "$1/install/.$2"
+  rm -rf "$1/build/$2" "$1/install/$2" # what was renamed or deleted must not stay
+  (
+    [ "${ros:-$(recorded "$1" ros)}" != wheels ] ||
+      unset AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH # another clone's
+    activate "$PWD/$1"
+    step "colcon build: $2" "read log/latest_build, then run this again" \
+      "$1/bin/python" -m colcon build --event-handlers console_cohesion+ \
+      --build-base "$1/build" --install-base "$1/install" --packages-select "$2"
+  )
+  printf '%s\n' "$state" >"$1/install/.$2"
+}
