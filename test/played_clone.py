@@ -42,6 +42,7 @@ case "$*" in
     new=${!#}
     mkdir -p "$new/bin"
     cp "$self" "$new/bin/python"
+    cp "$self" "$new/bin/python3"
     echo "$base" >"$new/base" ;;
   *"-m pip"*)
     begin_step "$@"
@@ -66,6 +67,7 @@ case "$*" in
   *) echo "$(basename "$1") of $self" "${@:2}" ;;
 esac
 """
+STEPS = 7  # of a set-up: venv, pip, wheels, underlay, packages, two builds
 WHOLE = ["base.txt", "colcon.txt", "pip.txt", "ros.txt", "test.txt", "train.txt"]
 
 
@@ -210,9 +212,7 @@ def with_python(clone: PlayedClone, name: str, version: str = "3.12.1") -> str:
 # Shells that differ from the one that set up, by the variables that do.
 SHELLS = {
     "other_python": lambda c: {"PATH": with_python(c, "other")},
-    "old_python": lambda c: {
-        "PATH": with_python(c, "old", "3.8.0"),
-    },
+    "old_python": lambda c: {"PATH": with_python(c, "old", "3.8.0")},
     "activated_venv": lambda c: {
         "PATH": with_python(c, "venv"),
         "VIRTUAL_ENV": str(c.folder / "venv"),
@@ -226,3 +226,23 @@ SHELLS = {
     "cron": lambda c: {"PATH": "/usr/bin:/bin", "HOME": None},
     "bin_first": lambda c: {"PATH": f"/bin:{c.environment['PATH']}"},
 }
+
+
+def set_up(clone: PlayedClone) -> PlayedClone:
+    done = clone.run("setup")
+    assert done.returncode == 0, done.stderr
+    assert len(clone.calls()) == STEPS
+    return clone
+
+
+def sentences(run: subprocess.CompletedProcess) -> list[str]:
+    return [line for line in run.stderr.splitlines() if line]
+
+
+def start_cat(clone: PlayedClone, *command: str) -> subprocess.Popen:
+    """What ./vima has started and is running."""
+    process = clone.start("exec", *(command or ["cat"]))
+    process.stdin.write("here\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "here\n"
+    return process

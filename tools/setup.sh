@@ -226,8 +226,8 @@ prepare() { # setup|run ENVIRONMENT…
     if [ "$mode" = setup ] || [ ! -e "$name/.prepared" ]; then
       set_up "$name"
     else
-      usable "$name" || fail "$name was made for another folder, another Python or by an earlier version" \
-        "$command"
+      usable "$name" || fail \
+        "$name was made for another folder, another Python or by an earlier version" "$command"
       [ "$(recorded "$name" pins)" = "$(pins "$name" "$(recorded .venv ros)")" ] ||
         note "requirements/ changed since $name was made; $command brings it up to date"
     fi

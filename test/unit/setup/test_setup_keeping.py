@@ -1,59 +1,13 @@
-"""./vima and tools/: when the environment is made, from what, and what leaves it alone."""
+"""./vima and tools/: what leaves an environment alone, what says something, what replaces it."""
 
 import os
 import shutil
 import signal
 import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 import pytest
-from played_clone import ROOT, SHELLS, PlayedClone, source_ros, with_python
-
-STEPS = 7  # of a set-up: venv, pip, wheels, underlay, packages, two builds
-
-
-@pytest.fixture
-def bare(tmp_path):
-    clone = PlayedClone(tmp_path)
-    yield clone
-    clone.close()
-
-
-def set_up(clone: PlayedClone) -> PlayedClone:
-    done = clone.run("setup")
-    assert done.returncode == 0, done.stderr
-    assert len(clone.calls()) == STEPS
-    return clone
-
-
-@pytest.fixture
-def clone(bare):
-    """Set up."""
-    return set_up(bare)
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory):
-    """Set up once, for tests that change nothing."""
-    return set_up(PlayedClone(tmp_path_factory.mktemp("kept")))
-
-
-def sentences(run: subprocess.CompletedProcess) -> list[str]:
-    return [line for line in run.stderr.splitlines() if line]
-
-
-def test_the_first_run_makes_the_environment_and_later_ones_do_nothing(bare):
-    first = bare.run("sim", "--task", "rotate")
-    assert first.returncode == 0, first.stderr
-    assert first.stdout.startswith(f"sim of {bare.root}/.venv")
-    assert first.stdout.endswith("/bin/python --task rotate\n")
-    assert len(bare.calls()) == STEPS
-    assert bare.missing() == []
-    assert (bare.root / "install" / "vima_ros" / "lib").is_dir()
-    second = bare.run("sim")
-    assert (second.returncode, second.stderr, bare.calls()) == (0, "", [])
+from played_clone import SHELLS, STEPS, PlayedClone, sentences, source_ros, start_cat, with_python
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -131,32 +85,6 @@ def test_a_failed_update_leaves_the_old_environment_in_use(clone):
     assert "sim of" in clone.run("sim").stdout
 
 
-@pytest.mark.parametrize("update", [False, True], ids=["first", "update"])
-@pytest.mark.parametrize("stop", ["kill -KILL 0", "kill -INT 0; exit 1", "kill -TERM 0"])
-def test_a_set_up_ended_at_any_step_is_made_up_for(bare, update, stop):
-    if update:
-        set_up(bare)
-        before = bare.identity()
-        bare.change_requirements()
-    for step in range(1, STEPS + 1):
-        ended = bare.run("setup", STOP_AT=str(step), STOP_BY=stop)
-        assert ended.returncode != 0
-        assert len(bare.calls()) == step  # each time from the first step on
-        assert "set-up failed" not in ended.stderr
-        if update:
-            assert bare.identity() == before
-        else:
-            assert not (bare.root / ".venv").exists()
-    if update:  # the old one is whole and in use
-        assert "requirements/" in bare.run("exec", "true").stderr
-        assert bare.run("setup").returncode == 0
-    else:
-        assert bare.run("exec", "true").returncode == 0
-    assert len(bare.calls()) == STEPS
-    assert bare.missing() == []
-    assert bare.run("sim").stderr == ""
-
-
 def test_an_interrupted_removal_of_the_old_is_no_environment_to_return_to(clone):
     old = (clone.root / "requirements" / "base.txt").read_text()
     clone.change_requirements()
@@ -182,37 +110,6 @@ def test_stamps_go_first(clone):
     assert removed.index("-f .venv-a/.prepared") < removed.index("-rf .venv-a")
     ros = removed.index("-rf .venv-b/build/vima_ros .venv-b/install/vima_ros")
     assert removed.index("-f .venv-b/install/.vima_ros") < ros
-
-
-@pytest.mark.parametrize(
-    ("output", "hint"),
-    [
-        ("OSError: [Errno 28] No space left on device", "make room in"),
-        ("Failed to establish a new connection: timed out", "reaches the package index"),
-        ("No matching distribution found for torch==2.13.0", "see above"),
-    ],
-)
-def test_the_hint_fits_what_failed(bare, output, hint):
-    failed = bare.run("setup", STOP_AT="5", STOP_BY=f"echo '{output}'; exit 1")
-    assert failed.returncode == 1
-    assert "set-up failed at: Python packages" in failed.stderr
-    assert output in failed.stderr
-    assert hint in failed.stderr.splitlines()[-1]
-
-
-def test_an_interrupt_is_no_failure(bare):
-    ended = bare.run("setup", STOP_AT="3", STOP_BY="kill -INT 0; exit 1")
-    assert ended.returncode == 130
-    assert "interrupted; the same command makes up for it" in ended.stderr
-
-
-def start_cat(clone: PlayedClone, *command: str) -> subprocess.Popen:
-    """What ./vima has started and is running."""
-    process = clone.start("exec", *(command or ["cat"]))
-    process.stdin.write("here\n")
-    process.stdin.flush()
-    assert process.stdout.readline() == "here\n"
-    return process
 
 
 def test_nothing_is_replaced_under_a_program_that_runs(clone):
@@ -245,19 +142,6 @@ def test_the_new_environment_waits_for_what_was_started_meanwhile(clone):
     assert setup.returncode == 0
     assert os.readlink(clone.root / ".venv") == ".venv-b"
     assert clone.missing() == []
-
-
-def test_two_at_once_set_up_once(bare):
-    bare.hold()
-    first = bare.start("sim")
-    bare.wait_for_call("venv")
-    second = bare.start("sim")
-    assert "waits for another ./vima" in second.stderr.readline()
-    bare.release()
-    for process in (first, second):
-        out, _ = process.communicate(timeout=60)
-        assert (process.returncode, "sim of" in out) == (0, True)
-    assert len(bare.calls()) == STEPS
 
 
 def test_changed_sources_are_built_but_not_under_what_runs_from_them(clone):
@@ -299,39 +183,6 @@ def test_a_build_that_failed_is_repeated(clone):
     clone.calls()
     assert clone.run("sim").returncode == 0
     assert len(clone.calls()) == 1
-
-
-NAMES = [
-    "with space",
-    "é",
-    "a$b",
-    "it's",
-    "a:b",
-    "a;b",
-    "a,b",
-    "a#b",
-    "a=b",
-    'a"b',
-    "a\\b",
-    "a\nb",
-]
-
-
-def test_a_path_that_the_build_tools_cannot_bear_is_refused_at_once(bare):
-    for name in NAMES:
-        bare.root = bare.root.rename(bare.folder / name)
-        run = bare.run("sim")
-        assert run.returncode == 1
-        assert "move the clone" in run.stderr
-        assert bare.calls() == []
-        assert not (bare.root / "log").exists()
-
-
-def test_other_paths_work(tmp_path):
-    clone = PlayedClone(tmp_path, "user@host.a_b-c+d")
-    run = clone.run("sim")
-    assert run.returncode == 0, run.stderr
-    assert clone.missing() == []
 
 
 def test_a_moved_clone_asks_for_set_up(clone):
@@ -387,16 +238,6 @@ def test_another_user_runs_what_one_has_prepared(others_folder):
     assert done.returncode == 1
     assert "not yours to write" in done.stderr
     assert clone.calls() == []
-
-
-def test_a_venv_of_the_users_own_is_kept(bare):
-    (bare.root / ".venv").mkdir()
-    (bare.root / ".venv" / "mine").touch()
-    run = bare.run("setup")
-    assert run.returncode == 0, run.stderr
-    assert ".venv-before" in run.stderr
-    assert (bare.root / ".venv-before" / "mine").exists()
-    assert bare.missing() == []
 
 
 def test_an_environment_of_an_earlier_version_asks_for_set_up_and_is_replaced(bare):
@@ -455,33 +296,6 @@ def test_a_sourced_ros_that_no_python_imports(bare):
     assert bare.calls() == []
 
 
-def test_a_build_is_not_led_to_another_active_environment(bare):
-    elsewhere = {"VIRTUAL_ENV": "/elsewhere", "CONDA_PREFIX": "/elsewhere"}
-    assert bare.run("setup", **elsewhere).returncode == 0
-    built_in = (bare.root / "install" / "vima_msgs" / "built_in").read_text().split()
-    assert built_in == [f"VIRTUAL_ENV={bare.root}/.venv-a", "CONDA_PREFIX="]
-
-
-@pytest.mark.parametrize("version", ["3.10.13", "3.13.0", "3.14.2"])
-def test_supported_pythons(bare, version):
-    assert bare.run("setup", PATH=with_python(bare, "other", version)).returncode == 0
-    assert bare.missing() == []
-    assert f"python {version.rpartition('.')[0]}\n" in (bare.root / ".venv/.prepared").read_text()
-
-
-@pytest.mark.parametrize("version", ["3.9.18", "3.15.0"])
-def test_an_unsupported_python_gives_way_to_the_systems_or_is_refused(bare, version):
-    path = with_python(bare, "other", version)
-    run = bare.run("setup", PATH=path)
-    assert run.returncode == 1
-    assert version in run.stderr
-    assert "3.10 to 3.14" in run.stderr
-    assert bare.calls() == []
-    bare.add_python("system")
-    assert bare.run("setup", PATH=path).returncode == 0
-    assert bare.missing() == []
-
-
 def test_an_update_keeps_the_python_and_takes_another_where_that_is_gone(clone):
     clone.change_requirements()
     path = with_python(clone, "other", "3.13.0")
@@ -496,112 +310,6 @@ def test_an_update_keeps_the_python_and_takes_another_where_that_is_gone(clone):
     assert clone.run("setup", PATH=path).returncode == 0
     assert "python 3.13\n" in (clone.root / ".venv/.prepared").read_text()
     assert "sim of" in clone.run("sim").stdout
-
-
-def torch_steps(calls: list[str]) -> list[str]:
-    return [call for call in calls if "--index-url" in call]
-
-
-def test_the_index_of_torch_is_used_for_torch_alone_and_remembered(clone):
-    url = "file:///somewhere/simple"
-    assert clone.run("setup", "--torch-index", "no_url").returncode == 1
-    assert clone.run("setup", "--torch-index").returncode == 1
-    assert clone.calls() == []
-    assert clone.run("setup", "--torch-index", url).returncode == 0
-    (step,) = torch_steps(clone.calls())
-    assert f"--no-deps --index-url {url} torch==" in step
-    assert "torchvision" not in step
-    assert clone.run("setup").stderr == ""
-    clone.change_requirements()
-    assert clone.run("setup").returncode == 0
-    assert len(torch_steps(clone.calls())) == 1
-    assert clone.run("--train", "exec", "true").returncode == 0
-    (step,) = torch_steps(clone.calls())
-    assert url in step
-    assert " torchvision==" in step
-    assert clone.run("--train", "setup", VIMA_TORCH_INDEX="").returncode == 0
-    calls = clone.calls()
-    assert torch_steps(calls) == []
-    assert len(calls) == STEPS + 2
-
-
-def test_pip_takes_a_local_build_of_torch_from_that_index(tmp_path):
-    """Pip itself: what the index has satisfies the pin; what torch needs is not sought there."""
-    pin = next(
-        line.split()[0]
-        for line in (ROOT / "requirements" / "base.txt").read_text().splitlines()
-        if line.startswith("torch==")
-    )
-    version = f"{pin.removeprefix('torch==')}+cpu"
-    index = tmp_path / "simple" / "torch"
-    index.mkdir(parents=True)
-    wheel = f"torch-{version}-py3-none-any.whl"
-    information = f"torch-{version}.dist-info"
-    with zipfile.ZipFile(index / wheel, "w") as file:
-        file.writestr("torch/__init__.py", "")
-        file.writestr(
-            f"{information}/METADATA",
-            f"Metadata-Version: 2.1\nName: torch\nVersion: {version}\nRequires-Dist: absent\n",
-        )
-        file.writestr(
-            f"{information}/WHEEL",
-            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        )
-        file.writestr(f"{information}/RECORD", "")
-    (index / "index.html").write_text(f'<a href="{wheel}">{wheel}</a>')
-    site = tmp_path / "site"
-    python = tmp_path / "environment" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@" --target {site}\n')
-    python.chmod(0o755)
-    (tmp_path / "log").mkdir()
-    code = f"""
-cd {ROOT}; set -eu
-. tools/setup.sh
-SETUP_LOG={tmp_path}/log/setup.log
-torch_index=file://{index.parent}
-install_torch {tmp_path}/environment requirements/base.txt
-"""
-    surroundings = {k: v for k, v in os.environ.items() if not k.startswith("PIP_")}
-    surroundings["PIP_CONFIG_FILE"] = os.devnull
-    done = subprocess.run(["bash", "-c", code], env=surroundings, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert (site / information).is_dir()
-    satisfied = subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--dry-run", "--no-index", "--no-deps", pin],
-        env=surroundings | {"PYTHONPATH": str(site)},
-        capture_output=True,
-        text=True,
-    )
-    assert f"already satisfied: {pin}" in satisfied.stdout
-
-
-def test_training_has_an_environment_of_its_own(clone):
-    assert clone.run("--train", "exec", "true").returncode == 0
-    assert len(clone.calls()) == 2
-    run = clone.run("--train", "sim")
-    assert f"sim of {clone.root}/.venv-train-a/bin/python" in run.stdout
-    assert (run.stderr, clone.calls()) == ("", [])
-    clone.change_requirements()
-    assert "./vima --train setup" in clone.run("--train", "sim").stderr
-    assert clone.run("--train", "setup").returncode == 0
-    assert len(clone.calls()) == STEPS  # its torch stays
-
-
-def test_a_training_set_up_ended_at_any_step_is_made_up_for(clone):
-    for step, stop in (("1", "kill -KILL 0"), ("2", "kill -KILL 0"), ("2", "kill -INT 0; exit 1")):
-        assert clone.run("--train", "setup", STOP_AT=step, STOP_BY=stop).returncode != 0
-        clone.calls()
-    assert clone.run("--train", "exec", "true").returncode == 0
-    assert len(clone.calls()) == 2
-    assert (clone.root / ".venv-train" / "torchvision.txt.done").exists()
-
-
-def test_help_sets_nothing_up(bare):
-    run = bare.run("--help")
-    assert run.returncode == 0
-    assert "--torch-index" in run.stdout
-    assert bare.calls() == []
 
 
 def test_signals_reach_the_program_itself(clone):
