@@ -48,7 +48,7 @@ def run(decisions: int, out: Path, progress: Callable[[str], None]) -> dict[str,
     ):
         check_none_runs(client)
         processes.start(NODES, PARAMETERS)
-        client.wait_for_active(NODES, check=processes.check_alive)
+        client.wait_for_active(NODES, check=processes.check_starting)
         progress(f"episode: {decisions} decisions in simulation")
         stages = _decisions(client, decisions)
         progress(f"episode: {STOPS} stops at random moments")

@@ -187,7 +187,8 @@ def make_lens(options: argparse.Namespace) -> int:
     """Write the camera_info file, unless the images do not determine it; say how good it is."""
     _free([options.out], options.force)
     board = Board(options.square, options.squares, dictionary=options.dictionary)
-    board, fit = estimate_lens(board, [read_image(path) for path in options.images])
+    images = [read_image(path) for path in options.images]
+    board, fit = estimate_lens(board, images, [str(path) for path in options.images])
     print(describe_layout(board))
     for path, error in zip(options.images, fit.per_picture, strict=True):
         print(f"{path}: {error:.2f} px")

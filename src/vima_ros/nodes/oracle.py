@@ -140,7 +140,7 @@ def measure(options: argparse.Namespace) -> bool:
         check_none_runs(client)
         values = {"nodes": NODES, "rate": 30.0, "real_time_factor": options.speed}
         processes.start([*NODES, "manager"], values | {"send_prompt": False})
-        client.wait_for_active(NODES, check=processes.check_alive)
+        client.wait_for_active(NODES, check=processes.check_starting)
         driver, all_solved = OracleDriver(client), True
         for task in tasks:
             begin, solved = time.monotonic(), 0

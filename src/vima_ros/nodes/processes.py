@@ -25,6 +25,7 @@ from vima_ros.program import END_WITH
 
 STOP_TIMEOUT = 5.0  # [s]
 REFUSED = 2  # exit code of a node that may not run, as a second manager, or with bad parameters
+CANNOT_CONFIGURE = "cannot configure: "  # as nodes/base.py logs it
 FIRST_TO_STOP = ("manager", "arm")  # else the manager would report the ends of others as deaths
 
 
@@ -89,7 +90,10 @@ class NodeProcesses:
         overrides += [w for k, v in (remap or {}).items() for w in ("-r", f"{k}:={v}")]
         for name in names:
             program = Path(get_package_prefix("vima_ros")) / "lib" / "vima_ros" / name
-            with (self._log_folder / f"{name}.log").open("a") as log:
+            path = self._log_path(name)
+            if name not in self._processes:
+                path.write_bytes(b"")  # of an earlier run; a restart's lines come behind
+            with path.open("a") as log:
                 self._processes[name] = subprocess.Popen(
                     [program, "--ros-args", *self._arguments, *overrides],
                     stdin=subprocess.DEVNULL,
@@ -131,7 +135,25 @@ class NodeProcesses:
 
     def log(self, name: str) -> str:
         """What the node has said so far."""
-        return (self._log_folder / f"{name}.log").read_text()
+        return self._log_path(name).read_text()
+
+    def _log_path(self, name: str) -> Path:
+        return self._log_folder / f"{name}.log"
+
+    def check_starting(self) -> None:
+        """As ``check_alive``, and where a node cannot be configured.
+
+        Raises VimaError: NODE_DIED, NODE_REFUSED with the node's reason.
+        """
+        self.check_alive()
+        for name in self._processes:
+            _, refused, reason = self.log(name).partition(CANNOT_CONFIGURE)
+            if refused:
+                raise VimaError(
+                    "NODE_REFUSED",
+                    f"{name} cannot be configured: {reason.splitlines()[0]} "
+                    f"(log: {self._log_path(name)})",
+                )
 
     def check_alive(self) -> None:
         """Raises VimaError (NODE_DIED) with the end of the log of a process that has ended."""

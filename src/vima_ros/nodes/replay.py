@@ -153,7 +153,7 @@ def replay(
             processes.start(["perception"], {"compressed": bag.compressed})
             processes.start(["prompt", "policy", "arm", "manager"])
         player = Player(client, effector, options.timeout)
-        check = processes.check_alive if processes else lambda: None
+        check = processes.check_starting if processes else lambda: None
         client.wait_for_active(["perception", "prompt", "policy", "arm"], check=check)
         answer, records = _play(player, steps, prompt, options.rate)
     print(format_table(HEADINGS, [record.row for record in records]))

@@ -8,7 +8,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import cv2
 from rclpy.utilities import remove_ros_args
 
 from vima_msgs.action import ExecutePrompt
@@ -21,6 +20,7 @@ from vima_ros.nodes.assets import whole_numbers
 from vima_ros.nodes.client import Client, Inbox
 from vima_ros.nodes.goal import Goal
 from vima_ros.nodes.namespaces import add_namespace_option
+from vima_ros.output import write_image
 from vima_ros.paths import expand, path_argument
 from vima_ros.perception.encoded_images import read_image
 from vima_ros.specs import VIEWS
@@ -162,9 +162,7 @@ def _refused(why: str) -> int:
 
 
 def _save(path: Path, rgb: Any) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)):
-        raise VimaError("BAD_IMAGE", f"cannot write {str(path)!r}; valid: a name ending in .png")
+    write_image(path, rgb)
     print(f"the prompt as the policy will see it: {path}")
     return 0
 

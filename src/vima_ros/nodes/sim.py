@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> None:
             check_none_runs(client)
             processes.start(NODES, parameters)
             print(f"starting {', '.join(NODES)} (logs in {logs}) …", flush=True)
-            client.wait_for_active(NODES, check=processes.check_alive)
+            client.wait_for_active(NODES, check=processes.check_starting)
         print("all active; Ctrl-C ends it", flush=True)
         try:
             while True:

@@ -40,7 +40,7 @@ def start_nodes(
     check_none_runs(client)
     processes.start([SEEING], {**values, "detector": detector})
     processes.start([name for name in NODES if name != SEEING], values)
-    client.wait_for_active(NODES, check=processes.check_alive)
+    client.wait_for_active(NODES, check=processes.check_starting)
 
 
 class TaskEpisodes:

@@ -22,6 +22,7 @@ from vima_ros.nodes.training_programs import (
     sayer,
     with_overrides,
 )
+from vima_ros.output import prepare_folder
 from vima_ros.paths import path_argument
 
 QUALITY = ("ap", "ap50", "recall", "edge_median", "right")  # as in evaluation_report.py
@@ -70,6 +71,7 @@ def _train(options: argparse.Namespace, recipe: Any) -> None:
     from vima_ros.training.detector_training import train_detector
     from vima_ros.training.runs import start_run
 
+    prepare_folder(options.out)
     sources = []
     for folder in options.data:
         say(f"reading {folder}")
@@ -179,7 +181,8 @@ def main(args: list[str] | None = None) -> None:
         export_detector(model, path, card)
         save_weights(model, options.out / WEIGHTS, card)
     except VimaError as error:
-        sys.exit(f"train_detector: {error.code}: {error}")
+        print(f"train_detector: {error.code}: {error}", file=sys.stderr)
+        sys.exit(2)
     print(f"train_detector: written to {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 

@@ -22,6 +22,7 @@ from vima_ros.nodes.training_programs import (
     sayer,
     with_overrides,
 )
+from vima_ros.output import prepare_folder
 from vima_ros.paths import path_argument
 
 WEIGHTS = "policy.safetensors"
@@ -64,6 +65,7 @@ def _train(options: argparse.Namespace, config: Any, recipe: Any) -> None:
     from vima_ros.training.policy_training import load_averaged, train_policy
     from vima_ros.training.runs import CONFIGURATION, read_progress, start_run
 
+    prepare_folder(options.out)
     say(f"reading {', '.join(map(str, options.data))}")
     episodes = read_training_episodes(options.data, options.task, options.most_steps)
     counts = Counter(episode.task for episode in episodes)
@@ -156,7 +158,8 @@ def main(args: list[str] | None = None) -> None:
         else:
             _train(options, config, recipe)
     except VimaError as error:
-        sys.exit(f"train_policy: {error.code}: {error}")
+        print(f"train_policy: {error.code}: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -51,6 +51,8 @@ def decode_image(data: bytes, *, oriented: bool = False) -> np.ndarray:
         return rgb
     if data.startswith(PNG):
         return _decode_png(data)
+    if not data:
+        raise _bad("it is empty; valid: JPEG or PNG data")
     raise _bad(f"{len(data)} bytes that begin with {data[:4].hex(' ')}; valid: JPEG or PNG data")
 
 

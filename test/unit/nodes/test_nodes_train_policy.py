@@ -59,8 +59,10 @@ def test_a_run_says_where_it_begins_how_it_goes_and_where_it_resumes(call, tmp_p
     assert "begins at" not in again
     card = json.loads((tmp_path / "run" / "policy.json").read_text())["card"]
     assert card["accuracy"]["validation"]["rotate"] >= 0
-    with pytest.raises(SystemExit, match=r"OTHER_RUN.*recipe\.steps was 3, is 4"):
+    with pytest.raises(SystemExit) as other:
         call({"steps": 4})
+    assert other.value.code == 2
+    assert re.search(r"OTHER_RUN.*recipe\.steps was 3, is 4", capsys.readouterr().err)
 
 
 def test_what_is_taken_from_another_policy_is_said_and_begins_alike_each_time(call, tmp_path):

@@ -31,9 +31,12 @@ MIN_MARKERS = 2  # of another dictionary: a single one may be something that loo
 MAX_SQUARES = 14  # along each side of a board that is tried in place of the one asked for
 
 
-def find_board(board: Board, images: Sequence[np.ndarray]) -> tuple[Board, list[Found]]:
+def find_board(
+    board: Board, images: Sequence[np.ndarray], names: Sequence[str] = ()
+) -> tuple[Board, list[Found]]:
     """Find ``board`` in uint8 RGB or grey images, in the layout in which most corners are found.
 
+    ``names``: of the images, for errors.
     Returns the board in that layout, and for each image the ids (n,) and places (n, 2) [px] of its
     corners. Raises VimaError: NO_BOARD where an image shows fewer than ``MIN_CORNERS`` corners,
     BAD_BOARD where the board goes on beyond its squares, NOT_INSTALLED.
@@ -45,7 +48,7 @@ def find_board(board: Board, images: Sequence[np.ndarray]) -> tuple[Board, list[
         if _count(others) > _count(found):
             board, found, others = other, others, found
     for number, (image, (ids, places)) in enumerate(zip(images, found, strict=True), 1):
-        where = f"image {number}: " if len(images) > 1 else ""
+        where = f"{image_name(number, names)}: " if len(images) > 1 else ""
         if len(ids) >= MIN_CORNERS:
             _check_outline(board, image, places, ids, where)
         elif len(others[number - 1][0]) >= MIN_CORNERS:
@@ -57,6 +60,11 @@ def find_board(board: Board, images: Sequence[np.ndarray]) -> tuple[Board, list[
         else:
             raise VimaError("NO_BOARD", f"{where}{explain_absence(board, image, len(ids))}")
     return board, found
+
+
+def image_name(number: int, names: Sequence[str]) -> str:
+    """The name of an image in errors; ``number`` counts from 1."""
+    return names[number - 1] if names else f"image {number}"
 
 
 def describe_layout(board: Board) -> str:

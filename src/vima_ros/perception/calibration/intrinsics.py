@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.calibration.board_search import find_board
+from vima_ros.perception.calibration.board_search import find_board, image_name
 from vima_ros.perception.calibration.charuco import Board
 from vima_ros.perception.calibration.lens import Lens
 
@@ -17,6 +17,7 @@ MIN_IMAGES = 5
 STARTS = (0.5, 0.8, 1.2, 2.0)  # focal lengths to start from, in image widths
 OUTLIER = 5.0  # times the median residual, at least MIN_OUTLIER: such a corner is left out
 MIN_OUTLIER = 0.5  # [px]
+CORNER_STD = 0.03  # [px]; no corner is known better, however well a degenerate set fits
 _MIN_LEFT = 6  # corners of an image are not left out however they fit
 
 
@@ -42,12 +43,16 @@ class LensFit:
     left_out: int
 
 
-def estimate_lens(board: Board, images: Sequence[np.ndarray]) -> tuple[Board, LensFit]:
+def estimate_lens(
+    board: Board, images: Sequence[np.ndarray], names: Sequence[str] = ()
+) -> tuple[Board, LensFit]:
     """The lens that explains ``images`` of ``board``, and the board in the layout found.
 
     ``images``: (h, w, 3) uint8 RGB, all of one size, the board tilted to all sides and all over
-    the image. Raises VimaError: TOO_FEW_POINTS below ``MIN_IMAGES``, BAD_IMAGE for different
-    sizes, else as ``find_board`` and ``fit_lens``.
+    the image; ``names``: of the images, for errors.
+
+    Raises VimaError: TOO_FEW_POINTS below ``MIN_IMAGES``, BAD_IMAGE for different sizes, else as
+    ``find_board`` and ``fit_lens``.
     """
     if len(images) < MIN_IMAGES:
         raise VimaError(
@@ -58,9 +63,10 @@ def estimate_lens(board: Board, images: Sequence[np.ndarray]) -> tuple[Board, Le
     for number, image in enumerate(images, 1):
         if image.shape[1::-1] != size:
             raise VimaError(
-                "BAD_IMAGE", f"image {number} is {image.shape[1::-1]} px; valid: {size}"
+                "BAD_IMAGE",
+                f"{image_name(number, names)} is {image.shape[1::-1]} px; valid: {size}",
             )
-    board, found = find_board(board, images)
+    board, found = find_board(board, images, names)
     return board, fit_lens([board.points[ids] for ids, _ in found], [px for _, px in found], size)
 
 
@@ -152,7 +158,7 @@ def _deviations(board: list[np.ndarray], residuals: list[np.ndarray], fit: tuple
     scale = np.sqrt(np.maximum(normal.diagonal(), 1e-300))
     values, vectors = np.linalg.eigh(normal / np.outer(scale, scale))
     count = 2 * sum(map(len, residuals)) - 6 * len(board) - 8
-    square = sum(float((r**2).sum()) for r in residuals) / max(count, 1)
+    square = max(sum(float((r**2).sum()) for r in residuals) / max(count, 1), CORNER_STD**2)
     variance = (vectors**2 / np.maximum(values, 1e-14)).sum(1)
     return np.sqrt(square * variance) / scale
 
