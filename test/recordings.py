@@ -65,6 +65,7 @@ class Recording:
     lost: Collection[int] = ()
     clock_topic: bool = False
     compressed: Collection[str] = ()
+    compressed_prompt: bool = False
     namespace: str = ""
     prompt: Mapping | str | None = field(default_factory=lambda: PROMPT)
     actions: str = "oracle"
@@ -209,8 +210,10 @@ def _prompt_events(recording: Recording, messages: Messages) -> list[tuple]:
     elif recording.prompt is not None:
         events.append((START, -3, "/prompt", messages.text(recording.prompt)))
         for view in ("front", "top"):
-            asset = messages.image(recording.clock(START), alone())
-            events.append((START, -2, f"/prompt_assets/block/{view}", asset))
+            packed = recording.compressed_prompt
+            make = messages.compressed if packed else messages.image
+            topic = f"/prompt_assets/block/{view}" + ("/compressed" if packed else "")
+            events.append((START, -2, topic, make(recording.clock(START), alone())))
     if recording.end_effector is not None:
         kind = "vima_msgs/msg/ArmState"
         state = messages.make(kind, messages.header(0), recording.end_effector, False)

@@ -21,6 +21,8 @@ MESHES = (
     "in a folder above the URDF; or primitive shapes as <collision>"
 )
 _UNLIMITED = "1e9"  # of a continuous joint [rad]: urdfdom reads no infinity
+_NUMBERS = frozenset(("size", "radius", "length", "scale", "xyz", "rpy"))  # attributes
+_SHAPES = ("box", "cylinder", "sphere", "mesh")  # those that urdfdom reads
 _NAMES_SHOWN = 8
 
 
@@ -107,6 +109,8 @@ def describe_arm(path: Path, tip_frame: str, base_frame: str) -> ArmDescription:
         if any(joint in arm for joint in _chain(link.get("name", ""), above))
     ]
     warnings += _unchecked(path, moved)
+    for shape in root.iterfind("link/collision"):
+        _check_shape(path, shape)
     for mesh in root.iterfind("link/collision/geometry/mesh"):
         mesh.set("filename", _mesh(path, mesh.get("filename", "")))
     return ArmDescription(
@@ -248,6 +252,28 @@ def _complete(joint: ElementTree.Element) -> None:
     if joint.get("type") == "continuous":
         joint.set("type", "revolute")
         limit.attrib |= {"lower": "-" + _UNLIMITED, "upper": _UNLIMITED}
+
+
+def _check_shape(path: Path, collision: ElementTree.Element) -> None:
+    """Refuse a collision shape that the parser would leave out, or whose numbers mean nothing."""
+    kinds = [shape.tag for shape in collision.findall("geometry/*")]
+    if len(kinds) != 1 or kinds[0] not in _SHAPES:
+        found = ", ".join(kinds) or "no shape"
+        raise _bad(path, f"<collision> with {found}; valid: one of {', '.join(_SHAPES)}")
+    for element in collision.iter():
+        for name in {"size", "radius", "length", "scale", "xyz", "rpy"}.intersection(
+            element.keys()
+        ):
+            text = element.get(name, "")
+            numbers = _floats(text)
+            positive = name in ("size", "radius", "length")
+            if (
+                not numbers
+                or not all(map(math.isfinite, numbers))
+                or (positive and min(numbers) <= 0)
+            ):
+                valid = "numbers above 0" if positive else "finite numbers"
+                raise _bad(path, f"<collision>: {name} is {text!r}; valid: {valid}")
 
 
 def _unchecked(path: Path, moved: list[ElementTree.Element]) -> list[str]:

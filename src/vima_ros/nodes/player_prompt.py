@@ -7,10 +7,11 @@ from pathlib import Path
 from ament_index_python.packages import get_package_share_directory
 from rclpy.serialization import deserialize_message
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from vima_msgs.msg import Prompt, PromptAsset
 from vima_ros.errors import VimaError
+from vima_ros.nodes import images
 from vima_ros.nodes.send_prompt import make_asset
 from vima_ros.replay.bag import PROMPT_MESSAGE, Layout, RecordedPrompt
 from vima_ros.replay.storage import bad_bag
@@ -47,9 +48,17 @@ def recorded_prompt(bag: Path, recorded: RecordedPrompt | None) -> Prompt:
         return deserialize_message(recorded.message, Prompt)
     prompt = Prompt(text=recorded.text)
     for asset in recorded.assets:
-        views = {view: deserialize_message(data, Image) for view, data in asset.views.items()}
+        views = {
+            view: _image(data, view in asset.compressed) for view, data in asset.views.items()
+        }
         prompt.assets.append(PromptAsset(name=asset.name, kind=int(asset.kind), **views))
     return prompt
+
+
+def _image(data: bytes, compressed: bool) -> Image:
+    if not compressed:
+        return deserialize_message(data, Image)
+    return images.encode(images.decode_colour(deserialize_message(data, CompressedImage)), "rgb8")
 
 
 def _check_layout(bag: Path, recorded: RecordedPrompt) -> None:

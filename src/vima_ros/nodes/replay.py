@@ -15,7 +15,7 @@ from vima_ros.nodes.client import Client
 from vima_ros.nodes.environment import keep_to_ourselves
 from vima_ros.nodes.namespaces import add_namespace_option
 from vima_ros.nodes.player import MILLISECOND, Player
-from vima_ros.nodes.player_pairs import PairedStep, pair_steps
+from vima_ros.nodes.player_pairs import pair_steps
 from vima_ros.nodes.player_prompt import given_prompt, recorded_prompt
 from vima_ros.nodes.processes import NodeProcesses
 from vima_ros.nodes.running_suite import check_none_runs
@@ -27,6 +27,7 @@ from vima_ros.replay.report import HEADINGS, StepRecord, format_table, write_rep
 from vima_ros.replay.storage import bad_bag
 from vima_ros.specs import VIEWS, EndEffector
 
+OTHER_CLOCK = 10_000_000_000  # a gap between views above it is no latency [ns]
 EFFECTORS = [each.name.lower() for each in EndEffector]
 
 
@@ -96,23 +97,33 @@ def _play(
         return answer, [StepRecord(i, s.settled) for i, s in enumerate(steps)]
     slop = player.sync_slop()
     records: list[StepRecord] = []
-    for index, step in enumerate(pair_steps(steps, slop)):
+    for index, (frames, step) in enumerate(zip(steps, pair_steps(steps, slop), strict=True)):
         if rate:
             records.append(player.play_at_rate(index, step, rate))
         else:
             records.append(player.play_locked(index, step))
         done = records[-1]
         if not step.pairs:
-            done.message = _unpaired(step, slop)
+            done.message = unpaired(frames, step.gap, slop)
         print(f"  step {index}: {done.code} {done.message}", flush=True)
     player.end_motion()
     return answer, records
 
 
-def _unpaired(step: PairedStep, slop: int) -> str:
+def unpaired(step: Step, gap: int, slop: int) -> str:
+    """Why no frames of the step make a pair; ``gap`` between the closest, ``slop`` [ns]."""
+    for view in VIEWS:
+        stamps = [frame.stamp for frame in step.frames if frame.view == view]
+        if len(stamps) > 1 and len(set(stamps)) == 1:
+            return f"the stamps of the {view} view stand still at {stamps[0] / 1e9:.3f} s"
+    if gap > OTHER_CLOCK:
+        return (
+            f"the views are stamped by clocks {gap / 1e9:g} s apart; valid: one clock for both "
+            "cameras (such as the host's, at the arrival of an image)"
+        )
     return (
         f"no frames of both views stamped within {slop / 1e9:g} s of each other, the closest are "
-        f"{step.gap / 1e9:g} s apart; valid: cameras triggered together, or nodes with a larger "
+        f"{gap / 1e9:g} s apart; valid: cameras triggered together, or nodes with a larger "
         "sync_slop (perception and arm)"
     )
 

@@ -89,7 +89,7 @@ def make_asset(argument: str, kind: int) -> PromptAsset:
     for view, path in zip(VIEWS, paths, strict=False):
         if not path:
             continue
-        setattr(asset, view, images.encode(read_image(expand(path)), "rgb8"))
+        setattr(asset, view, images.encode(read_image(expand(path), oriented=True), "rgb8"))
     return asset
 
 

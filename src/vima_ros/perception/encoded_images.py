@@ -56,8 +56,8 @@ def decode_image(data: bytes, *, oriented: bool = False) -> np.ndarray:
     raise _bad(f"{len(data)} bytes that begin with {data[:4].hex(' ')}; valid: JPEG or PNG data")
 
 
-def read_image(path: Path | str) -> np.ndarray:
-    """RGB uint8 (height, width, 3) of a JPEG or PNG file, turned as its EXIF data ask.
+def read_image(path: Path | str, *, oriented: bool = False) -> np.ndarray:
+    """RGB uint8 (height, width, 3) of a JPEG or PNG file; ``oriented`` as in ``decode_image``.
 
     Raises VimaError (BAD_IMAGE) naming the file.
     """
@@ -69,7 +69,7 @@ def read_image(path: Path | str) -> np.ndarray:
             data = file.read(MAX_FILE + 1)
         if len(data) > MAX_FILE:
             raise _bad(f"more than {MAX_FILE} bytes; valid: a PNG or JPEG file")
-        return decode_image(data, oriented=True)
+        return decode_image(data, oriented=oriented)
     except (OSError, VimaError) as error:
         raise _bad(f"no image in file {str(path)!r}: {error}") from error
 

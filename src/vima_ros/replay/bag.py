@@ -29,11 +29,15 @@ Layout = Mapping[str, Any]  # fields by name of message type, as rosbags has the
 
 @dataclass(frozen=True)
 class RecordedAsset:
-    """A picture of the recorded prompt: serialised sensor_msgs/Image by view."""
+    """A picture of the recorded prompt: serialised sensor_msgs/Image by view.
+
+    Or CompressedImage, for the views in ``compressed``.
+    """
 
     name: str
     kind: AssetKind
     views: dict[str, bytes]
+    compressed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -174,7 +178,7 @@ class Bag:
             content = json.loads(message.data)
             assets = tuple(
                 RecordedAsset(
-                    _text(p["name"]), AssetKind(p["placeholder_type"]), self._views(p["name"])
+                    _text(p["name"]), AssetKind(p["placeholder_type"]), *self._views(p["name"])
                 )
                 for p in content["placeholders"]
             )
@@ -188,15 +192,20 @@ class Bag:
                 f"has a /prompt that is not as documented: {type(error).__name__}: {error}",
             ) from error
 
-    def _views(self, name: str) -> dict[str, bytes]:
-        topics = {f"{ASSETS}{name}/{view}": view for view in VIEWS}
-        views = {}
+    def _views(self, name: str) -> tuple[dict[str, bytes], frozenset[str]]:
+        """The pictures of a placeholder by view, and those of them that are compressed."""
+        topics = {f"{ASSETS}{name}/{view}": (view, IMAGE) for view in VIEWS}
+        topics |= {f"{t}/compressed": (view, COMPRESSED_IMAGE) for t, (view, _) in topics.items()}
+        views, compressed = {}, set()
         for connection, _, data in self._storage.messages(list(topics)):
-            if connection.msgtype != IMAGE:
-                raise ValueError(f"{connection.topic} is {connection.msgtype}; valid: {IMAGE}")
-            self._types.deserialize_cdr(data, IMAGE)  # raises for damaged data
-            views[topics[connection.topic]] = data
-        return views
+            view, kind = topics[connection.topic]
+            if connection.msgtype != kind:
+                raise ValueError(f"{connection.topic} is {connection.msgtype}; valid: {kind}")
+            self._types.deserialize_cdr(data, kind)  # raises for damaged data
+            if kind == IMAGE or view not in views:
+                views[view] = data
+                (compressed.discard if kind == IMAGE else compressed.add)(view)
+        return views, frozenset(compressed)
 
     def _read(self, connection: Any, data: bytes) -> Any:
         """A message of ours by the recorded definition; None without one, or if it misfits."""

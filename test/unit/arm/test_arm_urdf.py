@@ -137,6 +137,26 @@ def test_meshes_beside_the_urdf_are_found(tmp_path, name):
     assert load(folder, with_mesh(TEXT, name)).warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ('<geometry><capsule radius="0.1" length="0.2"/></geometry>', "capsule"),
+        ("<geometry/>", "no shape"),
+        ("", "no shape"),
+        ('<geometry><box size="nan 0.1 0.1"/></geometry>', "'nan 0.1 0.1'"),
+        ('<geometry><box size="0 0.1 0.1"/></geometry>', "above 0"),
+        ('<geometry><sphere radius="-0.1"/></geometry>', "above 0"),
+        ('<origin xyz="0 nan 0"/><geometry><sphere radius="0.1"/></geometry>', "'0 nan 0'"),
+    ],
+)
+def test_a_collision_shape_that_would_not_be_checked_is_refused(tmp_path, shape, words):
+    link = '<link name="forearm_link">'
+    text = TEXT.replace(link, f"{link}<collision>{shape}</collision>")
+    with pytest.raises(VimaError, match="collision") as refused:
+        load(tmp_path, text)
+    assert words in str(refused.value)
+
+
 def test_an_arm_without_collision_shapes_is_warned_of(tmp_path):
     (warning,) = load(tmp_path, without_collision(TEXT)).warnings
     assert "not checked for collisions" in warning

@@ -78,6 +78,15 @@ def test_a_message_of_this_version_is_the_prompt(tmp_path, storage, definitions)
     assert (prompt.assets[0].front.width, len(prompt.assets[0].top.data)) == (256, 0)
 
 
+def test_pictures_of_the_prompt_may_be_compressed(tmp_path):
+    plain = prompt_of(write_recording(tmp_path / "plain", Recording()))
+    packed = prompt_of(write_recording(tmp_path / "packed", Recording(compressed_prompt=True)))
+    for a, b in zip(plain.assets, packed.assets, strict=True):
+        for view in ("front", "top"):
+            one, other = (np.array(getattr(asset, view).data, int) for asset in (a, b))
+            assert np.abs(one - other).mean() < 5
+
+
 @pytest.mark.parametrize("changed", OTHER_LAYOUTS.values(), ids=OTHER_LAYOUTS)
 def test_a_message_of_another_version_is_refused(tmp_path, capfd, changed):
     messages = OtherVersion(DEFINITIONS | changed)

@@ -3,7 +3,32 @@
 import pytest
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes.processes import robot_file
+from vima_ros.nodes.processes import NodeProcesses, robot_file
+
+PROGRAM = """#!/bin/sh
+echo "[ERROR] [1.0] [vima.policy]: cannot configure: BAD_CHECKPOINT: there is no file x.ckpt"
+exec sleep 60
+"""
+
+
+def test_a_node_that_cannot_be_configured_ends_the_start_with_its_reason(tmp_path, monkeypatch):
+    program = tmp_path / "lib" / "vima_ros" / "policy"
+    program.parent.mkdir(parents=True)
+    program.write_text(PROGRAM)
+    program.chmod(0o755)
+    monkeypatch.setattr("vima_ros.nodes.processes.get_package_prefix", lambda _: tmp_path)
+    (tmp_path / "policy.log").write_text("of an earlier run: cannot configure: OLD\n")
+    with NodeProcesses(tmp_path, robot="tabletop") as processes:
+        processes.start(["policy"])
+
+        def wait_for_the_line() -> None:
+            while True:
+                processes.check_starting()
+
+        with pytest.raises(VimaError, match=r"policy .*: BAD_CHECKPOINT: .* x.ckpt") as refused:
+            wait_for_the_line()
+    assert refused.value.code == "NODE_REFUSED"
+    assert "OLD" not in processes.log("policy")
 
 
 def test_a_robot_is_a_file_or_a_name(tmp_path, monkeypatch):

@@ -45,7 +45,7 @@ def call(demonstrations, tmp_path, capsys):
     return run
 
 
-def test_a_run_says_where_it_begins_how_it_goes_and_where_it_resumes(call, tmp_path):
+def test_a_run_says_where_it_begins_how_it_goes_and_where_it_resumes(call, tmp_path, capsys):
     said = call({"steps": 3})
     assert f"no checkpoint in {tmp_path / 'run'}: begins at step 0" in said
     line = next(line for line in said.splitlines() if "step 3 of 3;" in line)
