@@ -33,7 +33,9 @@ def expand_text(path: str) -> str:
 
 
 def path_argument(text: str) -> Path:
-    """The ``type`` of an argparse argument that is a path."""
+    """The ``type`` of an argparse argument that is a path, never an empty one."""
+    if not text.strip():  # Path takes it for the current folder
+        raise argparse.ArgumentTypeError("path is empty; valid: a path, . for the current folder")
     try:
         return expand(text)
     except VimaError as error:

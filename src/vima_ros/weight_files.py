@@ -61,7 +61,7 @@ class FileKind:
     """What a file is. ``words`` complete "it is …".
 
     ``name``: TORCH, SAFETENSORS, ONNX, NPZ or JSON for a file that looks whole, ABSENT for none,
-    empty for any other.
+    empty for any other. Of a PyTorch archive all checksums are right.
     """
 
     name: str
@@ -165,17 +165,43 @@ _PICKLE = FileKind(
 
 def _zip(file: BinaryIO, size: int) -> FileKind:
     try:
-        names = zipfile.ZipFile(file).namelist()
+        archive = zipfile.ZipFile(file)
+        names = archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return FileKind("", f"cut off or damaged ({size} bytes are there): {_INTERRUPTED}")
     last = {name.rpartition("/")[2] for name in names}
     if "constants.pkl" in last and any("/code/" in name for name in names):
         return FileKind("", "a TorchScript archive, which holds a program: save a state_dict()")
     if "data.pkl" in last:
-        return FileKind(TORCH, "a PyTorch file")
+        fault = _torch_fault(archive, size)
+        return FileKind("", fault) if fault else FileKind(TORCH, "a PyTorch file")
     if names and all(name.endswith(".npy") for name in names):
         return FileKind(NPZ, "an .npz file of NumPy arrays")
     return FileKind("", f"a zip archive of {_some(names)}: {_UNPACK}")
+
+
+def _torch_fault(archive: zipfile.ZipFile, size: int) -> str:
+    """What is wrong with an archive of torch.save, which is read once; empty if nothing is.
+
+    PyTorch itself does not compare the checksums, and unpacks compressed entries of any size.
+    """
+    entries = archive.infolist()
+    for entry in entries:
+        if entry.compress_type != zipfile.ZIP_STORED:
+            return (
+                f"a PyTorch file whose entry {entry.filename[:80]} is compressed, as torch.save "
+                "writes none: save it again with torch.save"
+            )
+    if sum(entry.file_size for entry in entries) > size:
+        return f"a PyTorch file whose entries claim more than its {size} bytes: {_INTERRUPTED}"
+    for entry in entries:
+        try:
+            with archive.open(entry) as content:
+                while content.read(1 << 20):
+                    pass
+        except (zipfile.BadZipFile, EOFError, OSError, ValueError, RuntimeError):
+            return f"a PyTorch file whose entry {entry.filename[:80]} is damaged: {_INTERRUPTED}"
+    return ""
 
 
 def _tar(file: BinaryIO) -> FileKind:

@@ -12,7 +12,7 @@ from helpers import ROOT, write_bag
 from rosbags.rosbag2 import StoragePlugin
 
 from vima_ros.errors import VimaError
-from vima_ros.paths import expand, expand_text
+from vima_ros.paths import expand, expand_text, path_argument
 
 SOURCES = ROOT / "src" / "vima_ros"
 PROGRAMS = sorted(
@@ -219,3 +219,12 @@ def test_every_launch_argument_that_is_a_path_is_known():
             texts = [n.value for n in ast.walk(call) if isinstance(n, ast.Constant)]
             is_path = bool(PATH_WORDS.search(" ".join(map(str, texts))))
             assert (texts[0] in launching.PATHS) == is_path, f"{path.name}: {texts[0]}"
+
+
+@pytest.mark.parametrize("text", ["", "  "])
+def test_a_path_that_is_empty_is_refused(text, capsys):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--out", type=path_argument)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--out", text])
+    assert "argument --out: path is empty; valid: " in capsys.readouterr().err

@@ -1,6 +1,8 @@
 """Files that are no weights are named as what they are, wherever weights are loaded."""
 
+import io
 import re
+import zipfile
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from odd_files import LOADER_TEXT, ODD_FILES, ODD_TORCH, SAFE, TENSORS
 
 from vima_ros.errors import VimaError
 from vima_ros.perception.detectors.instances import DetectorSettings
+from vima_ros.perception.detectors.model_files import read_weights
 from vima_ros.perception.detectors.onnx_runtime import OnnxDetector
 from vima_ros.policy import load_policy
 from vima_ros.policy.tokenizer import OWN_TOKENIZER, PromptTokenizer
@@ -125,3 +128,43 @@ def test_whole_files_are_known(tmp_path):
 def test_wrappers_are_taken_off_names_wherever_they_stand():
     names = ["module.a.b", "_orig_mod.module.a", "a._orig_mod.b", "modules.a", "module"]
     assert list(unwrapped(names).values()) == ["a.b", "a", "a.b", "modules.a", "module"]
+
+
+def torch_bytes():
+    content = io.BytesIO()
+    torch.save({"state_dict": {"weight": torch.arange(40_000.0)}, "cfg": {}}, content)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("length", [1, 4096])
+@pytest.mark.parametrize("loader", ["policy", "training run"])
+def test_a_damaged_entry_of_a_pytorch_file_is_named(loader, length, tmp_path):
+    data = torch_bytes()
+    middle = len(data) // 2
+    damaged = data[:middle] + b"\xa5" * length + data[middle + length :]
+    make = lambda path: path.write_bytes(damaged)  # noqa: E731
+    assert file_kind(data).name == TORCH
+    assert file_kind(damaged).name == ""
+    assert re.search("entry archive/data/0 is damaged", refusal(loader, make, tmp_path))
+
+
+def test_a_pytorch_detector_with_a_damaged_entry_is_refused(tmp_path):
+    data = bytearray(torch_bytes())
+    data[len(data) // 2] ^= 1
+    path = tmp_path / "named.pth"
+    path.write_bytes(data)
+    with pytest.raises(VimaError, match="data/0 is damaged") as caught:
+        read_weights(str(path), None, "a detector", [TORCH])
+    assert caught.value.code == "BAD_WEIGHTS"
+
+
+def test_a_compressed_pytorch_file_is_refused_without_unpacking_it(monkeypatch):
+    packed = io.BytesIO()
+    plain = zipfile.ZipFile(io.BytesIO(torch_bytes()))
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as other:
+        for name in plain.namelist():
+            other.writestr(name, plain.read(name))
+    monkeypatch.setattr(zipfile.ZipFile, "open", None)
+    kind = file_kind(packed.getvalue())
+    assert kind.name == ""
+    assert "is compressed" in kind.words

@@ -39,7 +39,7 @@ def _yaml_mapping(path: Path, valid: str) -> tuple[Mapping[str, Any], str]:
         return {}, _wrong(valid, f"no file {path.absolute()}")
     try:
         content = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
         return {}, _wrong(valid, f"it can't be read as YAML: {' '.join(str(error).split())}")
     if not content or not isinstance(content, Mapping):
         return {}, _wrong(valid, f"{path.name} holds no values")

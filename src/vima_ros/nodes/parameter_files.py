@@ -278,7 +278,7 @@ def _from_file(path: str) -> Iterator[Given]:
         hint = " (YAML is indented with spaces, not tabs)" if "\\t" in str(error.problem) else ""
         why = f"{path}, line {line}: {error.problem or error.context}{hint}"
         raise VimaError("BAD_PARAMETER_FILE", why) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise VimaError("BAD_PARAMETER_FILE", f"{path}: {error}") from error
 
 

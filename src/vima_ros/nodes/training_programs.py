@@ -63,9 +63,14 @@ def add_run_options(parser: argparse.ArgumentParser, kind: str, printing: bool) 
 
 
 def _minutes(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text}; valid: minutes above 0")
+        raise argparse.ArgumentTypeError(
+            f"{text[:60]!r}; valid: a number of minutes above 0, below 1000000"
+        )
     return value
 
 
@@ -81,9 +86,10 @@ def find_recipe(kind: str, given: str) -> Path:
         return config_path(f"training/{kind}_{given}.yaml")
     path = expand(given)
     if not path.is_file():
+        fault = "is no file" if path.exists() else "no such file"
         raise VimaError(
             "BAD_CONFIG",
-            f"--config {given}: no such file; valid: a YAML file, or one of "
+            f"--config {given}: {fault}; valid: a YAML file, or one of "
             f"{', '.join(bundled_recipes(kind))}",
         )
     return path

@@ -11,9 +11,12 @@ from vima_ros.specs import CROP_SIZE
 DTYPES = ("float32", "bfloat16", "int8")  # what a policy can compute in; int8 on a CPU only
 
 
-def _size(default: int, description: str) -> Any:
+MAX_WIDTH, MAX_LAYERS, MAX_ROWS = 1 << 14, 256, 1 << 20
+
+
+def _size(default: int, description: str, high: int = MAX_WIDTH) -> Any:
     """A field of a recipe's section ``network`` (training/recipes.py)."""
-    return field(default=default, metadata={"description": description, "low": 1})
+    return field(default=default, metadata={"description": description, "low": 1, "high": high})
 
 
 @dataclass(frozen=True)
@@ -21,16 +24,19 @@ class VimaConfig:
     """Every size of the network; the defaults are the published 200M model (VIMA_SPEC, sizes).
 
     The first four are what a published checkpoint's ``cfg`` says, under the same names. Raises
-    VimaError (BAD_CONFIG) for a size that is not a positive int or heads that do not divide.
+    VimaError (BAD_CONFIG) for a size that is not a positive int or too large, or heads that do not
+    divide.
     """
 
     embed_dim: int = _size(768, "width of the controller and of object tokens")
-    xf_n_layers: int = _size(11, "layers, each one of cross-attention and one of self-attention")
+    xf_n_layers: int = _size(
+        11, "layers, each one of cross-attention and one of self-attention", MAX_LAYERS
+    )
     sattn_n_heads: int = _size(24, "heads of self-attention; divides embed_dim")
     xattn_n_heads: int = _size(24, "heads of cross-attention; divides embed_dim")
 
     vit_width: int = _size(768, "width of the vision transformer that reads crops")
-    vit_layers: int = _size(4, "layers of that transformer")
+    vit_layers: int = _size(4, "layers of that transformer", MAX_LAYERS)
     vit_heads: int = _size(24, "heads of that transformer; divides vit_width")
     vit_output: int = _size(768, "width of its output, one vector per crop")
     vit_patch: int = _size(16, f"side of the patches of a crop [px]; divides {CROP_SIZE}")
@@ -42,10 +48,10 @@ class VimaConfig:
 
     prompt_object_hidden: int = _size(768, "hidden width of the MLP for the prompt's pictures")
     vocabulary: int = _size(
-        32128, "rows of the word table, at least the tokenizer's words (T5's: 32100)"
+        32128, "rows of the word table, at least the tokenizer's words (T5's: 32100)", MAX_ROWS
     )
     t5_width: int = _size(768, "width of the prompt encoder")
-    t5_layers: int = _size(12, "layers of the prompt encoder")
+    t5_layers: int = _size(12, "layers of the prompt encoder", MAX_LAYERS)
     t5_heads: int = _size(12, "heads of the prompt encoder")
     t5_head_width: int = _size(64, "width of each of these heads")
     t5_feed_forward: int = _size(3072, "hidden width of the prompt encoder's MLPs")
@@ -61,6 +67,9 @@ class VimaConfig:
             value = getattr(self, item.name)
             if type(value) is not int or value < 1:
                 raise VimaError("BAD_CONFIG", f"{item.name} is {value!r}; valid: an int above 0")
+            if value > item.metadata["high"]:
+                most = item.metadata["high"]
+                raise VimaError("BAD_CONFIG", f"{item.name} is too large; valid: 1 to {most}")
         divisors = {
             "sattn_n_heads": self.embed_dim,
             "xattn_n_heads": self.embed_dim,

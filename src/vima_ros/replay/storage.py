@@ -173,7 +173,7 @@ def _listed(folder: Path) -> list[Path]:
         content = yaml.safe_load((folder / METADATA).read_text())
         names = content["rosbag2_bagfile_information"]["relative_file_paths"]
         files = [folder / PurePosixPath(name).name for name in names]
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, yaml.YAMLError):
         return []
     lacking = sorted(file.name for file in files if not _is_data(file))
     others = [file for file in folder.iterdir() if _is_data(file)]

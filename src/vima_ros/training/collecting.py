@@ -124,7 +124,7 @@ def _claim(plan: Plan) -> None:
         write_whole(path, (json.dumps(wanted) + "\n").encode())
     try:
         found = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise VimaError(
             "BAD_DEMONSTRATIONS",
             f"{path}: {error}; valid: {json.dumps(wanted)} if the folder holds that, else a new "

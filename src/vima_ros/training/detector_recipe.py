@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from vima_ros.training.recipes import check, setting
+from vima_ros.training.recipes import MAX_BATCH, MAX_STEPS, check, setting
 
 
 @dataclass(frozen=True)
 class DetectorRecipe:
     """How the detector is trained, by AdamW. Raises VimaError (BAD_CONFIG) naming the field."""
 
-    steps: int = setting(10_000, "optimizer steps in all; the learning rate ends there", low=1)
-    batch: int = setting(8, "pictures per step", low=1)
+    steps: int = setting(
+        10_000, "optimizer steps in all; the learning rate ends there", low=1, high=MAX_STEPS
+    )
+    batch: int = setting(8, "pictures per step", low=1, high=MAX_BATCH)
     learning_rate: float = setting(
-        1e-3, "highest learning rate; it falls as half a cosine to nothing", above=0
+        1e-3, "highest learning rate; it falls as half a cosine to nothing", above=0, high=1
     )
     weight_decay: float = setting(1e-4, "weight decay of AdamW", low=0)
     warmup: int = setting(300, "steps over which the learning rate rises", low=0)

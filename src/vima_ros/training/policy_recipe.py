@@ -7,29 +7,35 @@ from dataclasses import dataclass
 
 from vima_ros.errors import VimaError
 from vima_ros.training.policy_batches import Spoiling
-from vima_ros.training.recipes import TaskWeights, check, setting
+from vima_ros.training.recipes import MAX_BATCH, MAX_STEPS, TaskWeights, check, setting
 
 
 @dataclass(frozen=True)
 class PolicyRecipe:
     """How a policy is trained. Raises VimaError (BAD_CONFIG) naming the field."""
 
-    steps: int = setting(20_000, "optimizer steps in all; the learning rate ends there", low=1)
-    batch: int = setting(64, "episodes per step", low=1)
+    steps: int = setting(
+        20_000, "optimizer steps in all; the learning rate ends there", low=1, high=MAX_STEPS
+    )
+    batch: int = setting(64, "episodes per step", low=1, high=MAX_BATCH)
     parts: int = setting(
         2, "pieces of episodes of like length that a batch is computed in, to save memory", low=1
     )
     emphasis: TaskWeights = setting(
-        dict, "how often a task is drawn, others being drawn once; 0: not at all", low=0
+        dict,
+        "how often a task is drawn, others being drawn once; 0: not at all",
+        low=0,
+        high=1e6,
     )
     concave: float = setting(
         1.0,
         "how often episodes are drawn that first pick a concave object beside its middle, others "
         "of the task being drawn once",
         above=0,
+        high=1e6,
     )
     learning_rate: float = setting(
-        1e-3, "highest learning rate; it falls by a cosine to a hundredth", above=0
+        1e-3, "highest learning rate; it falls by a cosine to a hundredth", above=0, high=1
     )
     warm_up: int = setting(500, "steps over which the learning rate rises", low=0)
     weight_decay: float = setting(0.01, "weight decay of AdamW, of matrices alone", low=0)

@@ -18,13 +18,36 @@ import yaml
 
 from vima_ros.errors import VimaError
 
-MAX_FILE = 1 << 20  # [bytes]
+MAX_FILE = 1 << 16  # [bytes]
+MAX_DEPTH = 8  # of mappings and lists within each other; recipes have 4
+MAX_FAULTS = 10  # that one message names
+MAX_STEPS, MAX_BATCH = 10**9, 10**6  # far more than any training of use here
 TaskWeights = Mapping[str, float]
 VALID = {int: "a whole number", float: "a number", TaskWeights: "TASK: NUMBER lines"}
 
 
+class _NoRecipe(yaml.MarkedYAMLError):
+    """For YAML that recipes have no use for."""
+
+
 class _Loader(yaml.SafeLoader):
-    """Reads 1e-4 and 1.5e3 as YAML 1.2 does, as numbers."""
+    """Reads 1e-4 and 1.5e3 as YAML 1.2 does, as numbers; takes no aliases and no deep nesting."""
+
+    _depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """As its base class; raises _NoRecipe."""
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent):
+            problem = f"*{_short(event.anchor)} is an alias; valid: the value itself"
+            raise _NoRecipe(problem=problem, problem_mark=event.start_mark)
+        if self._depth > MAX_DEPTH:
+            problem = f"nested more than {MAX_DEPTH} deep; valid: sections with keys"
+            raise _NoRecipe(problem=problem, problem_mark=event.start_mark)
+        self._depth += 1
+        node = super().compose_node(parent, index)  # type: ignore[no-untyped-call]
+        self._depth -= 1
+        return node
 
 
 _Loader.add_implicit_resolver(
@@ -40,8 +63,8 @@ def setting(
 ) -> Any:  # fmt: skip
     """A field of a recipe; the unit belongs in the description.
 
-    Valid is ``low`` to ``high``, or more than ``above``. ``default``: a value, or a type that
-    makes one. Types: int, float, TaskWeights, or a dataclass of such fields.
+    Valid is ``low`` to ``high``, or above ``above`` and at most ``high``. ``default``: a value, or
+    a type that makes one. Types: int, float, TaskWeights, or a dataclass of such fields.
     """
     metadata = {"description": description, "low": low, "high": high, "above": above}
     if isinstance(default, type):
@@ -68,9 +91,10 @@ def read_recipe(
     Raises VimaError (BAD_CONFIG) naming file, line, key, what was got and what is valid.
     """
     if not path.is_file():
-        raise VimaError("BAD_CONFIG", f"{path} is not a file; valid: a recipe (--print-config)")
+        raise VimaError("BAD_CONFIG", f"{path} is no file; valid: a recipe (--print-config)")
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE + 1)
         if len(data) > MAX_FILE:
             raise VimaError("BAD_CONFIG", f"{path} has more than {MAX_FILE} bytes")
         documents = list(yaml.compose_all(data.decode("utf-8-sig"), _Loader))
@@ -81,7 +105,8 @@ def read_recipe(
         line = f", line {mark.line + 1}" if mark else ""
         reason = getattr(error, "problem", None) or str(error).partition("\n")[0]
         hint = " (YAML is indented with spaces, not tabs)" if "\\t" in reason else ""
-        raise VimaError("BAD_CONFIG", f"{path}{line}: not YAML: {reason}{hint}") from error
+        what = "" if isinstance(error, _NoRecipe) else "not YAML: "
+        raise VimaError("BAD_CONFIG", f"{path}{line}: {what}{reason}{hint}") from error
     valid = " and ".join(f"{name}:" for name in sections)
     if len(documents) != 1 or not isinstance(documents[0], yaml.MappingNode):
         got = "is empty" if not any(documents) else "is not one mapping"
@@ -94,7 +119,9 @@ def read_recipe(
     for name in sections.keys() - values.keys():
         reader.faults.append(f"{path} lacks {name}:; valid: {valid}")
     if reader.faults:
-        raise VimaError("BAD_CONFIG", "; ".join(reader.faults))
+        more = len(reader.faults) - MAX_FAULTS
+        also = [f"{more} more faults"] if more > 0 else []
+        raise VimaError("BAD_CONFIG", "; ".join(reader.faults[:MAX_FAULTS] + also))
     return values
 
 
@@ -138,7 +165,7 @@ class _Reader:
             if name in lines:
                 self._add(line, f"{where}{name} stands in line {lines[name]} already")
             elif name not in known:
-                self._add(line, f"no key {where}{name}; {_nearest(name, known)}")
+                self._add(line, f"no key {where}{_short(name)}; {_nearest(name, known)}")
             else:
                 lines[name] = line
                 yield name, value, line
@@ -174,19 +201,35 @@ class _Reader:
         if isinstance(node, yaml.ScalarNode):
             try:
                 return _Loader("").construct_object(node)
-            except (ValueError, yaml.YAMLError):  # such as a date that is none
+            except (
+                *(ValueError, ArithmeticError, LookupError, AttributeError, yaml.YAMLError),
+            ):  # such as a date that is none
                 return node.value
         if isinstance(node, yaml.SequenceNode):
             return [self._value(item) for item in node.value]
-        keys = [key.value for key, _ in node.value]
+        seen: set[str] = set()
         for key, _ in node.value:
-            if keys.count(key.value) > 1:
-                self._add(key.start_mark.line + 1, f"{key.value} stands twice")
+            if str(key.value) in seen:
+                self._add(key.start_mark.line + 1, f"{_short(str(key.value))} stands twice")
                 break
+            seen.add(str(key.value))
         return {str(key.value): self._value(item) for key, item in node.value}
 
     def _add(self, line: int, fault: str) -> None:
         self.faults.append(f"{self.path}, line {line}: {fault}")
+
+
+def _short(text: str) -> str:
+    """At most 60 characters of a text."""
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _shown(value: Any) -> str:
+    """A value as its ``repr``, cut where it is long."""
+    try:
+        return _short(repr(value))
+    except ValueError:  # an int of more digits than Python writes
+        return "a number of thousands of digits"
 
 
 def _nearest(name: str, known: Mapping[str, Any]) -> str:
@@ -198,22 +241,22 @@ def _fault(field: dataclasses.Field, kind: Any, value: Any) -> str | None:
     """What is wrong with a field's value, and what is valid."""
     valid = f"; valid: {_explanation(field, kind)}"
     if dataclasses.is_dataclass(kind):
-        return None if isinstance(value, kind) else f"{field.name} is {value!r}{valid}"  # type: ignore[arg-type]
+        return None if isinstance(value, kind) else f"{field.name} is {_shown(value)}{valid}"  # type: ignore[arg-type]
     if value is None:
         return f"{field.name} has no value{valid}"
     if kind != TaskWeights:
-        return None if _within(field, kind, value) else f"{field.name} is {value!r}{valid}"
+        return None if _within(field, kind, value) else f"{field.name} is {_shown(value)}{valid}"
     from vima_ros.sim.tasks import TASKS
 
     if not isinstance(value, Mapping):
-        return f"{field.name} is {value!r}{valid}"
+        return f"{field.name} is {_shown(value)}{valid}"
     for task, weight in value.items():
         if task not in TASKS:
             near = get_close_matches(str(task), TASKS, 1, 0.6)
             nearest = f"nearest: {near[0]}; " if near else ""
-            return f"{field.name}: no task {task!r}; {nearest}valid: {', '.join(TASKS)}"
+            return f"{field.name}: no task {_shown(task)}; {nearest}valid: {', '.join(TASKS)}"
         if not _within(field, float, weight):
-            return f"{field.name}: {task} is {weight!r}{valid}"
+            return f"{field.name}: {task} is {_shown(weight)}{valid}"
     return None
 
 
@@ -221,8 +264,12 @@ def _within(field: dataclasses.Field, kind: type, value: Any) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else int):
         return False
     low, high, above = (field.metadata.get(name) for name in ("low", "high", "above"))
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:  # an int beyond every float
+        return False
     return (
-        math.isfinite(value)
+        finite
         and (low is None or value >= low)
         and (high is None or value <= high)
         and (above is None or value > above)
@@ -236,5 +283,5 @@ def _explanation(field: dataclasses.Field, kind: Any) -> str:
     if low is not None:
         text += f" from {low:.10g}" + (f" to {high:.10g}" if high is not None else " on")
     elif above is not None:
-        text += f" above {above:g}"
+        text += f" above {above:g}" + (f" to {high:.10g}" if high is not None else "")
     return f"{text} ({field.metadata['description']})"

@@ -54,7 +54,7 @@ def start_run(folder: Path, configuration: Mapping[str, Any]) -> None:
 def _configuration(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text())["configuration"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise VimaError(
             "BAD_RUN", f"{path} is damaged ({error}); valid: as it was written, or a new folder"
         ) from error
@@ -145,7 +145,7 @@ def read_progress(folder: Path) -> list[dict[str, Any]]:
     path = folder / PROGRESS
     records = []
     for line in path.read_bytes().splitlines() if path.exists() else []:
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             record = json.loads(line)
             if isinstance(record, dict) and isinstance(record.get("step"), int):
                 records.append(record)

@@ -67,7 +67,9 @@ def test_a_folder_that_cannot_be_made_is_named_before_any_work(tmp_path, capsys,
     assert str(tmp_path / out) in line
 
 
-@pytest.mark.parametrize("content", ["", '{"format": "vima'])
+@pytest.mark.parametrize(
+    "content", ["", '{"format": "vima', "[" * 100_000], ids=["empty", "cut", "nested"]
+)
 def test_a_damaged_note_of_the_content_is_named(tmp_path, capsys, content):
     (tmp_path / "demonstrations.json").write_text(content)
     with pytest.raises(SystemExit) as end:

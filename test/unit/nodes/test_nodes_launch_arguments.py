@@ -44,6 +44,7 @@ def test_valid_values_pass(name, texts):
         ("robot", "{tmp}/list", "list holds no values"),
         ("robot", "{tmp}/broken", "can't be read as YAML"),
         ("robot", "{tmp}/binary", "can't be read as YAML"),
+        ("robot", "{tmp}/nested", "can't be read as YAML"),
         ("checkpoint", "20M.ckpt", "valid: a file of weights, nothing for the bundled ones"),
         ("device", "gpu", "valid: cpu, cuda, or cuda:N"),
         ("device", "cuda:", "valid: cpu, cuda, or cuda:N"),
@@ -66,6 +67,7 @@ def test_a_bad_value_is_named_with_what_is_valid(tmp_path, name, text, valid):
     (tmp_path / "empty").touch()
     (tmp_path / "list").write_text("- 1")
     (tmp_path / "broken").write_text("a: [")
+    (tmp_path / "nested").write_text("[" * 3000)
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "metadata.yaml").write_text("not: a bag")
     text = text.format(tmp=tmp_path)

@@ -176,6 +176,7 @@ def test_a_renamed_node_is_meant_by_its_own_name(check):
         (section(home_joints="[]"), "line 3: home_joints has no value"),
         ("/**/arm:\n  ros__parameters: 3\n", "line 2: ros__parameters of /**/arm holds no NAME"),
         (b"/**/arm: # \xe9\n", "is not UTF-8 text"),
+        ("[" * 3000, "recursion depth"),
     ],
 )
 def test_a_file_that_nothing_can_be_read_from_ends_the_start(check, tmp_path, content, said):

@@ -1,3 +1,4 @@
+import argparse
 import json
 import re
 import signal
@@ -13,11 +14,18 @@ import yaml
 from helpers import ROOT
 from safetensors import safe_open
 
+from vima_ros.errors import VimaError
 from vima_ros.nodes import train_policy
-from vima_ros.nodes.training_programs import StopRequest, find_recipe
+from vima_ros.nodes.training_programs import (
+    StopRequest,
+    add_run_options,
+    find_recipe,
+    with_overrides,
+)
 from vima_ros.policy.loading import SMALL
 from vima_ros.specs import HEADS
 from vima_ros.training.collecting import Plan, collect
+from vima_ros.training.policy_recipe import PolicyRecipe
 from vima_ros.training.policy_training import HELPING
 
 DETECTOR_LOSSES = ("objectness", "rpn_box_reg", "classifier", "box_reg", "mask")
@@ -85,6 +93,38 @@ def test_a_recipe_is_a_bundled_name_or_a_file_anywhere(tmp_path, monkeypatch):
     assert find_recipe("policy", "~/own.yaml") == tmp_path / "own.yaml"
     assert find_recipe("policy", "small").name == "policy_small.yaml"
     assert find_recipe("detector", "small").name == "detector_small.yaml"
+
+
+def test_what_is_there_and_no_file_is_no_recipe(tmp_path):
+    for path in (str(tmp_path), "/dev/zero"):
+        with pytest.raises(VimaError, match=f"{path}: is no file") as caught:
+            find_recipe("policy", path)
+        assert caught.value.code == "BAD_CONFIG"
+
+
+def options(*given):
+    parser = argparse.ArgumentParser()
+    add_run_options(parser, "policy", printing=True)
+    return parser.parse_args(given)
+
+
+@pytest.mark.parametrize("minutes", ["abc", "0", "-1", "nan", "inf", ""])
+def test_a_wrong_period_of_checkpoints_is_refused_with_what_is_valid(minutes, capsys):
+    with pytest.raises(SystemExit):
+        options(f"--checkpoint-every={minutes}")
+    message = capsys.readouterr().err
+    assert f"argument --checkpoint-every: {minutes!r}; valid: a number of minutes" in message
+    assert "_minutes" not in message
+
+
+@pytest.mark.parametrize(
+    "given", [("--rate", "1e300"), ("--rate", "nan"), ("--steps", "9" * 400), ("--seed", "-1")]
+)
+def test_options_have_the_ranges_of_the_recipe(given):
+    with pytest.raises(VimaError, match="valid: a ") as caught:
+        with_overrides(PolicyRecipe(), options(*given))
+    assert caught.value.code == "BAD_CONFIG"
+    assert len(str(caught.value)) < 300
 
 
 def test_the_first_signal_is_noted_and_the_second_ends_the_process():

@@ -105,7 +105,9 @@ def test_a_wrong_value_is_named(written, changes, says):
     assert says in changed(written, **changes)
 
 
-@pytest.mark.parametrize("data", [b"", b"a: [", b"\xff\xfe", b"- 1\n", b"#" * (1 << 20) + b"##"])
+@pytest.mark.parametrize(
+    "data", [b"", b"a: [", b"\xff\xfe", b"- 1\n", b"#" * (1 << 20) + b"##", b"[" * 3000]
+)
 def test_another_kind_of_file_is_refused(written, data):
     written.write_bytes(data)
     with pytest.raises(VimaError, match=r"top\.yaml") as error:

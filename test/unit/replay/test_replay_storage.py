@@ -66,7 +66,11 @@ def test_a_single_file_is_read(tmp_path, storage):
 
 
 @each_storage
-@pytest.mark.parametrize("damage", ["", "rosbag2_bagfile_information: 7", "a: [", "- 1"])
+@pytest.mark.parametrize(
+    "damage",
+    ["", "rosbag2_bagfile_information: 7", "a: [", "- 1", "[" * 3000],
+    ids=["empty", "number", "open", "list", "nested"],
+)
 def test_metadata_that_says_nothing_is_not_missed(tmp_path, storage, damage):
     path = bag_of(tmp_path / "bag", storage)
     (path / "metadata.yaml").write_text(damage)
@@ -205,3 +209,8 @@ def test_a_folder_of_several_recordings_names_them(tmp_path):
 def test_a_recording_of_ros_1_is_said(tmp_path):
     (tmp_path / "old.bag").write_bytes(b"#ROSBAG V2.0\n")
     assert "rosbags-convert" in refusal(tmp_path / "old.bag")
+
+
+def test_deeply_nested_metadata_of_no_recording_is_refused(tmp_path):
+    (tmp_path / "metadata.yaml").write_text("[" * 3000)
+    assert "its metadata.yaml is not rosbag2's" in refusal(tmp_path)

@@ -1,6 +1,7 @@
 """Recipes: what is wrong with a file is named with its line and with what is valid."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -43,15 +44,15 @@ def test_numbers_are_read_as_a_person_means_them(tmp_path):
         ("learning_rate: .inf", ("inf", "above 0")),
         ("learning_rate:", ("no value", "above 0")),
         ("learning_rate: [1]", ("[1]", "a number")),
-        ("batch: 2.5", ("2.5", "a whole number from 1 on")),
+        ("batch: 2.5", ("2.5", "a whole number from 1 to 1000000")),
         ("batch: true", ("True", "a whole number")),
-        ("batch: 0", ("is 0", "from 1 on")),
+        ("batch: 0", ("is 0", "from 1 to 1000000")),
         ("batch: 8\n  batch: 9", ("line 4", "line 3 already")),
         ("batch: 2\n  parts: 3", ("parts is 3", "at most batch")),
         ("scatter: 1.5", ("1.5", "from 0 to 1")),
         ("emphasis: {rotat: 4}", ("'rotat'", "nearest: rotate", "visual_manipulation")),
-        ("emphasis: {rotate: much}", ("rotate is 'much'", "from 0 on")),
-        ("emphasis: {rotate: -1}", ("rotate is -1", "from 0 on")),
+        ("emphasis: {rotate: much}", ("rotate is 'much'", "from 0 to 1000000")),
+        ("emphasis: {rotate: -1}", ("rotate is -1", "from 0 to 1000000")),
         ("emphasis: [rotate]", ("['rotate']", "TASK: NUMBER")),
         ("emphasis: {rotate: 1, rotate: 2}", ("rotate stands twice",)),
         ("spoiling: {mised: 0.1}", ("mised", "nearest: missed")),
@@ -59,6 +60,24 @@ def test_numbers_are_read_as_a_person_means_them(tmp_path):
         ("spoiling: 3", ("spoiling is not a mapping",)),
         ("save_every: 500", ("save_every", "valid: steps")),
         ("batch: 0\n  clip: no", ("line 3", "line 4", "clip is False")),
+        ("steps: &a 8\n  batch: *a", ("line 4", "*a is an alias", "the value itself")),
+        ("emphasis: &a {rotate: *a}", ("line 3", "*a is an alias")),
+        ("clip: &a [*a]", ("line 3", "*a is an alias")),
+        (f"clip: {'[' * 5000}", ("line 3", "nested more than 8 deep")),
+        (f"clip: {'{a: ' * 5000}", ("line 3", "nested more than 8 deep")),
+        (f"clip: 1{'0' * 400}", ("clip is 1000", "...; valid: a number above 0")),
+        (f"clip: 1{'0' * 5000}", ("clip is '1000", "...; valid: a number above 0")),
+        (f"clip: 0x{'f' * 5000}", ("thousands of digits", "a number above 0")),
+        (f"clip: 1.5{':00' * 400}", ("clip is '1.5:00", "a number above 0")),
+        ("clip: 1e400", ("clip is inf", "a number above 0")),
+        ("clip: !!bool perhaps", ("clip is 'perhaps'", "a number above 0")),
+        ("clip: !!timestamp soon", ("clip is 'soon'", "a number above 0")),
+        (f"emphasis: {{rotate: 1{'0' * 400}}}", ("rotate is 1000", "from 0 to 1000000")),
+        (f"{'q' * 900}: 1", ("qqq...;", "valid: steps")),
+        ("emphasis: {rotate: 1e308, twist: 1e308}", ("rotate is 1e+308", "from 0 to 1000000")),
+        ("learning_rate: 1e300", ("is 1e+300", "above 0 to 1")),
+        (f"steps: 1{'0' * 30}", ("steps is 1000", "from 1 to 1000000000")),
+        ("\n  ".join(f"q{n}: 1" for n in range(30)), ("q9;", "20 more faults")),
     ],
 )
 def test_a_wrong_setting_is_refused(recipe, words, tmp_path):
@@ -69,6 +88,7 @@ def test_a_wrong_setting_is_refused(recipe, words, tmp_path):
     assert "own.yaml" in message
     assert [word for word in words if word not in message] == []
     assert "\n" not in message
+    assert len(message) < 4000
 
 
 @pytest.mark.parametrize(
@@ -87,7 +107,10 @@ def test_a_wrong_setting_is_refused(recipe, words, tmp_path):
         ("network: {}\nrecipes: {}\n", ("recipes", "nearest: recipe")),
         ("network: {embed_dim: 50}\nrecipe: {}\n", ("line 1", "sattn_n_heads", "divisor of 50")),
         ("network: {embed_dims: 50}\nrecipe: {}\n", ("nearest: embed_dim",)),
-        ("network: {embed_dim: -8}\nrecipe: {}\n", ("-8", "from 1 on")),
+        ("network: {embed_dim: -8}\nrecipe: {}\n", ("-8", "from 1 to")),
+        ("network: {embed_dim: 1000000000000}\nrecipe: {}\n", ("line 1", "1 to 16384")),
+        ("network: {vit_layers: 5000}\nrecipe: {}\n", ("line 1", "1 to 256")),
+        ("#" * 70_000, ("more than 65536 bytes",)),
         ("network:\nrecipe: {}\n", ("network is not a mapping",)),
         ("network: {}\nrecipe: {}\nrecipe: {}\n", ("line 3", "line 2 already")),
     ],
@@ -120,3 +143,22 @@ def test_settings_given_in_code_are_checked_too():
         PolicyRecipe(emphasis={"rotat": 1})
     with pytest.raises(VimaError, match="learning_rate is 'fast'"):
         DetectorRecipe(learning_rate="fast")
+
+
+def test_a_bomb_of_aliases_is_refused_unread(tmp_path):
+    lines = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9))
+    with pytest.raises(VimaError, match=r"line 2: .a0 is an alias"):
+        read(tmp_path, f"a0: &a0 [1]\n{lines}")
+
+
+@pytest.mark.parametrize("path", ["/tmp", "/dev/zero"])
+def test_a_recipe_is_a_file(path):
+    with pytest.raises(VimaError, match=f"{path} is no file"):
+        read_recipe(Path(path), SECTIONS, {})
+
+
+def test_sizes_have_a_limit():
+    with pytest.raises(VimaError, match="embed_dim is too large; valid: 1 to 16384"):
+        VimaConfig(embed_dim=10**12)
+    with pytest.raises(VimaError, match="embed_dim is too large; valid: 1 to 16384"):
+        VimaConfig(embed_dim=10**400)

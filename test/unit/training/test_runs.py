@@ -62,6 +62,13 @@ def test_a_run_refuses_another_configuration_naming_both_values(tmp_path):
     refused("BAD_FOLDER", start_run, tmp_path / "file" / "run", {})
 
 
+def test_deeply_nested_json_of_a_run_is_damage(tmp_path):
+    (tmp_path / "run.json").write_text("[" * 100_000)
+    (tmp_path / "progress.jsonl").write_text("[" * 100_000 + '\n{"step": 1}\n')
+    assert "run.json is damaged" in refused("BAD_RUN", start_run, tmp_path, {})
+    assert read_progress(tmp_path) == [{"step": 1}]
+
+
 def test_checkpoints_come_by_time(tmp_path):
     steps_of(tmp_path / "rare", 10, checkpoint_period=3600.0)
     assert not (tmp_path / "rare" / CHECKPOINT).exists()

@@ -54,7 +54,7 @@ def load_calibration(path: Path | str) -> Calibration:
     path = Path(path)
     try:
         content = yaml.safe_load(_read(path).decode())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise _bad(path, str(error).split("\n")[0]) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         got = content.get("format") if isinstance(content, dict) else type(content).__name__
