@@ -22,6 +22,10 @@ from pathlib import Path
 
 FOLDER = Path("/dev/shm")  # noqa: S108  (where Fast DDS has them)
 MIB = 2**20
+NOT_WRITABLE = (
+    f"{FOLDER} is not writable; valid: a writable one (mount -o remount,rw {FOLDER}; chmod 1777 "
+    f"{FOLDER}; in a container, docker run --shm-size=1g)"
+)
 REMEDY = "docker run --shm-size=1g, or --ipc=host; mount -o remount,size=1g /dev/shm"
 FRESH = 1.0  # younger files may belong to a participant that has not locked them yet [s]
 FIRST_PORT, DOMAIN_PORTS = 7400, 250  # of domain 0, and per domain, DDSI-RTPS 9.6.1.1
@@ -51,10 +55,15 @@ def clear_unused(ending: bool = False) -> None:
             _clear_port(port, _domain(number) in living, mine)
 
 
+def is_writable() -> bool:
+    """Whether this user can make files in /dev/shm."""
+    return os.access(FOLDER, os.W_OK | os.X_OK)
+
+
 def room() -> tuple[int, int]:
     """Size of /dev/shm, and how much of it is free [bytes]; zeros where nothing can be written."""
     try:
-        if not os.access(FOLDER, os.W_OK):
+        if not is_writable():
             return 0, 0
         found = os.statvfs(FOLDER)
     except OSError:
