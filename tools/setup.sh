@@ -168,10 +168,11 @@ users_of_environment() {
   users "$PWD/.venv" and_lock
 }
 
-changed_packages() {
+changed_packages() { # or whose build is gone, as by rm -rf install/*
   local package
   for package in vima_msgs vima_ros; do
-    [ "$(cat ".venv/install/.$package" 2>/dev/null)" = "$(sources_state $package)" ] ||
+    [ -d ".venv/install/$package" ] && [ -f .venv/install/setup.bash ] &&
+      [ "$(cat ".venv/install/.$package" 2>/dev/null)" = "$(sources_state $package)" ] ||
       echo $package
   done
 }
@@ -179,7 +180,7 @@ changed_packages() {
 build_changed() { # setup|run: a run goes on with what is built where it can't be built now
   local package users
   [ -n "$(changed_packages)" ] || return 0
-  if [ ! -w .venv/install ]; then
+  if [ ! -w .venv/install ] && ! mkdir .venv/install 2>/dev/null; then
     [ "$1" = run ] || fail "$PWD is not yours to write" "let its owner run ./vima setup"
     note "sources changed since they were built; used as built: $PWD is not yours to write"
     return
@@ -196,6 +197,21 @@ build_changed() { # setup|run: a run goes on with what is built where it can't b
   done
 }
 
+restore_links() { # to what is built, after rm -rf build install
+  local name
+  for name in build install; do
+    [ -e "$name" ] || [ -L "$name" ] || ln -sT ".venv/$name" "$name" 2>/dev/null || :
+  done
+}
+
+require_program() { # NAME, or exec
+  local programs=.venv/install/vima_ros/lib/vima_ros
+  [ "$1" != exec ] || return 0
+  [[ $1 == */* ]] || [ ! -f "$programs/$1" ] || [ ! -x "$programs/$1" ] || return 0
+  printf 'vima: no program %s; there are: %s\n' "$1" "$(ls "$programs" | tr '\n' ' ')" >&2
+  exit 2
+}
+
 take_setup_lock() {
   [ -z "${setup_locked:-}" ] || return 0
   flock -u 8 # who waits uses nothing
@@ -205,7 +221,7 @@ take_setup_lock() {
   setup_locked=yes
 }
 
-prepare() { # setup|run ENVIRONMENT…
+prepare() { # setup|run ENVIRONMENT…; for a run, `program` is what is to run
   local mode=$1 name command="./vima setup"
   [ $# = 2 ] || command="./vima --train setup"
   [ "$(printf %s "$PWD" | LC_ALL=C tr -d 'A-Za-z0-9/._+@-' | wc -c)" = 0 ] ||
@@ -224,6 +240,8 @@ prepare() { # setup|run ENVIRONMENT…
   keep_ros "$mode"
   for name in "${@:2}"; do
     if [ "$mode" = setup ] || [ ! -e "$name/.prepared" ]; then
+      [ "$mode $name" != "run .venv-train" ] || [ -n "$(changed_packages)" ] ||
+        require_program "$program" # before minutes are spent
       set_up "$name"
     else
       usable "$name" || fail \
@@ -233,6 +251,7 @@ prepare() { # setup|run ENVIRONMENT…
     fi
   done
   build_changed "$mode"
+  restore_links
   flock -s 8
   exec 9>&-
 }

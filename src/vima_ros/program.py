@@ -129,9 +129,12 @@ def _check_rmw(program: str) -> None:
 
 
 def _check_shared_memory(program: str) -> None:
-    """End with exit code 2 where /dev/shm is full, also without what killed processes left."""
+    """End with exit code 2 where /dev/shm is not writable, or full without what was left there."""
     if shared_memory.room()[1] >= shared_memory.MIB:
         return
+    if not shared_memory.is_writable():
+        print(f"{program}: SHARED_MEMORY: {shared_memory.NOT_WRITABLE}", file=sys.stderr)
+        sys.exit(2)
     shared_memory.clear_unused()
     size, free = shared_memory.room()
     if free < shared_memory.MIB:

@@ -15,15 +15,21 @@ import ctypes
 import fcntl
 import os
 import re
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 FOLDER = Path("/dev/shm")  # noqa: S108  (where Fast DDS has them)
 MIB = 2**20
+NOT_WRITABLE = (
+    f"{FOLDER} is not writable; valid: a writable one (mount -o remount,rw {FOLDER}; chmod 1777 "
+    f"{FOLDER}; in a container, docker run --shm-size=1g)"
+)
 REMEDY = "docker run --shm-size=1g, or --ipc=host; mount -o remount,size=1g /dev/shm"
 FRESH = 1.0  # younger files may belong to a participant that has not locked them yet [s]
 FIRST_PORT, DOMAIN_PORTS = 7400, 250  # of domain 0, and per domain, DDSI-RTPS 9.6.1.1
+SEMAPHORE_SIZE = 32  # of a sem_t on 64-bit Linux [bytes]
 _SEGMENT = re.compile(r"((?:fastdds|fastrtps)_[0-9a-f]{16})(?:_el)?")
 _PORT = re.compile(r"(?:sem\.)?((?:fastdds|fastrtps)_port(\d+))(?:_el|_sl|_mutex)?")
 _LOCK_SUFFIXES = ("_el", "_sl")
@@ -49,10 +55,15 @@ def clear_unused(ending: bool = False) -> None:
             _clear_port(port, _domain(number) in living, mine)
 
 
+def is_writable() -> bool:
+    """Whether this user can make files in /dev/shm."""
+    return os.access(FOLDER, os.W_OK | os.X_OK)
+
+
 def room() -> tuple[int, int]:
     """Size of /dev/shm, and how much of it is free [bytes]; zeros where nothing can be written."""
     try:
-        if not os.access(FOLDER, os.W_OK):
+        if not is_writable():
             return 0, 0
         found = os.statvfs(FOLDER)
     except OSError:
@@ -73,12 +84,12 @@ def _clear_port(port: str, domain_lives: bool, mine: set[str]) -> None:
 
 
 def _own_files() -> list[str]:
-    """Names of this user's files in /dev/shm."""
+    """Names of this user's regular files in /dev/shm."""
     names, user = [], os.geteuid()
     with contextlib.suppress(OSError), os.scandir(FOLDER) as entries:
         for entry in entries:
             with contextlib.suppress(OSError):
-                if entry.stat(follow_symlinks=False).st_uid == user:
+                if entry.stat(follow_symlinks=False).st_uid == user and _stat_regular(entry.name):
                     names.append(entry.name)
     return names
 
@@ -88,12 +99,22 @@ def _living_domains(mine: set[str]) -> set[int]:
     living = set()
     for name in os.listdir(FOLDER):
         found = _PORT.fullmatch(name)
-        if found and name.endswith(_LOCK_SUFFIXES) and name not in mine:
+        lock = found and name.endswith(_LOCK_SUFFIXES) and _stat_regular(name)
+        if found and lock and name not in mine:
             # With its mutex: a process that opens the port at this moment must not meet our lock.
             with _mutex_taken(f"{found[1]}_mutex") as quiet, _taken(name, mine, quiet) as unused:
                 if not unused:
                     living.add(_domain(int(found[2])))
     return living
+
+
+def _stat_regular(name: str) -> os.stat_result | None:
+    """Of a regular file in /dev/shm; anything else of such a name is not Fast DDS's."""
+    with contextlib.suppress(OSError):
+        found = os.lstat(FOLDER / name)
+        if stat.S_ISREG(found.st_mode):
+            return found
+    return None
 
 
 def _domain(port: int) -> int:
@@ -126,14 +147,16 @@ def _taken(name: str, mine: set[str], quiet: bool = True) -> Iterator[bool]:
         yield True
         return
     try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # A FIFO of that name would block, or a link lead elsewhere.
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:  # another user's, or just removed
         yield False
         return
     try:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            unused = os.fstat(file).st_ino == path.stat().st_ino  # else it was replaced
+            found = _stat_regular(name)
+            unused = found is not None and os.fstat(file).st_ino == found.st_ino  # not replaced
         except OSError:
             unused = False
         yield unused
@@ -143,9 +166,20 @@ def _taken(name: str, mine: set[str], quiet: bool = True) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def _mutex_taken(name: str) -> Iterator[bool]:
-    """Whether the named POSIX semaphore is free; it is then taken meanwhile. True without one."""
-    if not (FOLDER / f"sem.{name}").exists():
+    """Whether the named POSIX semaphore is free; it is then taken meanwhile. True without one.
+
+    An empty one is none: whoever opens it dies of a SIGBUS, so no process has it.
+    """
+    path = FOLDER / f"sem.{name}"
+    found = _stat_regular(path.name)
+    if found and found.st_size == 0 and found.st_uid == os.geteuid():
+        _remove([path.name])
+        found = None
+    if not found and not os.path.lexists(path):
         yield True
+        return
+    if not found or found.st_size < SEMAPHORE_SIZE:
+        yield False
         return
     libc = ctypes.CDLL(None)
     libc.sem_open.restype = ctypes.c_void_p

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -156,3 +157,61 @@ def test_what_is_not_of_fast_dds_or_of_another_user_stays(make):
         others += foreign
     clear_unused()
     assert left(*others) == others
+
+
+# In a process of its own, which what it meets may block or kill.
+CLEAR = """
+import sys
+from pathlib import Path
+from vima_ros import shared_memory
+shared_memory.FOLDER, shared_memory.FRESH = Path(sys.argv[1]), -1.0
+shared_memory.clear_unused()
+"""
+
+
+def clear(folder: Path) -> set[str]:
+    """What is left in the folder."""
+    subprocess.run([sys.executable, "-c", CLEAR, folder], check=True, timeout=30)
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("odd", ["fifo", "folder", "link", "dangling link"])
+def test_what_is_no_regular_file_is_left_alone(odd, tmp_path):
+    folder, target = tmp_path / "shm", tmp_path / "target"
+    folder.mkdir()
+    target.write_text("kept")
+    names = [*segment(), *port(PORT), port(PORT + 250)[1]]
+    for name in names:
+        match odd:
+            case "fifo":
+                os.mkfifo(folder / name)
+            case "folder":
+                (folder / name).mkdir()
+            case "link":
+                (folder / name).symlink_to(target)
+            case _:
+                (folder / name).symlink_to("nowhere")
+    unused = segment()[0]
+    (folder / unused).touch()
+    assert clear(folder) == {*names}
+    assert target.read_text() == "kept"
+
+
+@pytest.mark.parametrize("suffix", ["_el", "_sl"])
+def test_a_fifo_named_like_a_lock_neither_blocks_nor_keeps_its_domain_alive(suffix, tmp_path):
+    own, lock = segment(), f"fastdds_port{PORT + 2}{suffix}"
+    os.mkfifo(tmp_path / own[1])
+    os.mkfifo(tmp_path / lock)
+    (tmp_path / own[0]).touch()
+    (tmp_path / f"fastdds_port{PORT}").touch()
+    assert clear(tmp_path) == {*own, lock}
+
+
+@pytest.mark.parametrize("size", [0, 31])
+def test_a_truncated_semaphore_is_not_opened(size, make):
+    """To open an empty one is a SIGBUS, for Fast DDS too: it goes, and with it its port."""
+    name, _, _, mutex = port(PORT)
+    make(name, mutex)
+    (FOLDER / mutex).write_bytes(bytes(size))
+    clear(FOLDER)
+    assert left(name, mutex) == ([name, mutex] if size else [])

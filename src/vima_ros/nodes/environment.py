@@ -9,6 +9,7 @@ import sys
 import tempfile
 from functools import cache
 from pathlib import Path
+from xml.parsers import expat
 
 from vima_ros import shared_memory
 from vima_ros.errors import VimaError
@@ -96,7 +97,7 @@ def user_profile() -> Path | None:
     """The Fast DDS profile that the user has chosen, by variable or by a file where we run.
 
     Under either name, whichever the Fast DDS that is installed reads. Raises VimaError
-    (BAD_ENVIRONMENT) for a variable that names no file.
+    (BAD_ENVIRONMENT) for a variable that names no file, and for a file that is no well-formed XML.
     """
     ours = config_path(PROFILE).parent.resolve()
     for variable in PROFILE_VARIABLES:
@@ -108,12 +109,30 @@ def user_profile() -> Path | None:
                     f"{variable} is {text!r}: no file; valid: a Fast DDS profile, or nothing for "
                     "the suite's own",
                 )
+            _check_profile(Path(text), f"by {variable}")
             return Path(text)
     if os.environ.get("SKIP_DEFAULT_XML_FILE", "")[:1] != "1":
         for name in PROFILE_FILES:
             if Path(name).is_file():
+                _check_profile(Path(name).absolute(), "in the working folder")
                 return Path(name).absolute()
     return None
+
+
+def _check_profile(path: Path, origin: str) -> None:
+    """Fast DDS would go on without a profile that it cannot parse, or end the process."""
+    try:
+        expat.ParserCreate().Parse(path.read_bytes().lstrip(), True)
+        return
+    except OSError as error:
+        reason = str(error.strerror)
+    except (expat.ExpatError, LookupError, ValueError) as error:
+        reason = f"not well-formed XML: {error}"
+    raise VimaError(
+        "BAD_ENVIRONMENT",
+        f"the Fast DDS profile {path} ({origin}) cannot be read: {reason}; valid: well-formed "
+        "XML, <dds>…</dds>",
+    )
 
 
 def use_fastdds_profile() -> None:
@@ -136,6 +155,8 @@ def _fitting_profile() -> str:
     """The profile for the room that /dev/shm has. Raises VimaError (SHARED_MEMORY)."""
     if "fastrtps" not in os.environ.get("RMW_IMPLEMENTATION", "fastrtps"):
         return PROFILE
+    if not shared_memory.is_writable():
+        raise VimaError("SHARED_MEMORY", shared_memory.NOT_WRITABLE)
     size, free = shared_memory.room()
     if size >= PROCESSES * NEED and free >= NEED:
         return PROFILE

@@ -54,14 +54,14 @@ def test_the_suites_own_profile_where_the_user_has_none():
 @pytest.mark.parametrize("name", PROFILE_VARIABLES)
 def test_the_users_variable_wins_whatever_it_is_called(name, monkeypatch, tmp_path):
     own = tmp_path / "own.xml"
-    own.touch()
+    own.write_text("<dds/>")
     monkeypatch.setenv(name, str(own))
     assert chosen() == own
 
 
 @pytest.mark.parametrize("name", PROFILE_FILES)
 def test_a_profile_in_the_working_folder_wins(name, monkeypatch, tmp_path):
-    (tmp_path / name).touch()
+    (tmp_path / name).write_text("<dds/>")
     read_by_itself = name == PROFILE_FILES[0]
     assert chosen() == (None if read_by_itself else tmp_path / name)
     monkeypatch.setenv("SKIP_DEFAULT_XML_FILE", "1")
@@ -76,6 +76,50 @@ def test_a_variable_that_names_no_file_is_refused(monkeypatch):
     ) as caught:
         chosen()
     assert caught.value.code == "BAD_ENVIRONMENT"
+
+
+@pytest.mark.parametrize("where", [*PROFILE_VARIABLES, *PROFILE_FILES])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "line 1, column 0"),
+        ("<dds", "line 1, column 0"),
+        ("<dds>\n</profiles>", "line 2, column 2"),
+        ("<dds>\0</dds>", "line 1, column 5"),
+        ('<?xml version="1.0" encoding="no-such"?><dds/>', "encoding: no-such"),
+        ("plain words", "line 1, column 0"),
+    ],
+)
+def test_a_profile_that_is_no_xml_is_refused(where, content, reason, monkeypatch, tmp_path):
+    path = tmp_path / ("own.xml" if where in PROFILE_VARIABLES else where)
+    path.write_text(content)
+    if where in PROFILE_VARIABLES:
+        monkeypatch.setenv(where, str(path))
+    with pytest.raises(VimaError) as caught:
+        prepare_ros()
+    assert caught.value.code == "BAD_ENVIRONMENT"
+    origin = f"by {where}" if where in PROFILE_VARIABLES else "in the working folder"
+    assert f"{path} ({origin})" in str(caught.value)
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content", ['\n<?xml version="1.0"?><dds/>', "\ufeff<dds/>", "<a:dds>é</a:dds>"]
+)
+def test_a_profile_that_fast_dds_parses_is_taken(content, monkeypatch, tmp_path):
+    own = tmp_path / "own.xml"
+    own.write_text(content)
+    monkeypatch.setenv(PROFILE_VARIABLE, str(own))
+    assert chosen() == own
+
+
+def test_a_dev_shm_that_is_not_writable_is_named_so(monkeypatch):
+    monkeypatch.setattr(shared_memory, "is_writable", lambda: False)
+    with pytest.raises(
+        VimaError, match=r"/dev/shm is not writable; valid: .*remount,rw"
+    ) as caught:
+        chosen()
+    assert caught.value.code == "SHARED_MEMORY"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +144,7 @@ def test_a_dev_shm_without_room_is_refused_with_the_remedy(size, free, monkeypat
         chosen()
     assert caught.value.code == "SHARED_MEMORY"
     own = tmp_path / "own.xml"  # such as one without shared memory
-    own.touch()
+    own.write_text("<dds/>")
     monkeypatch.setenv(PROFILE_VARIABLE, str(own))
     assert chosen() == own
 
