@@ -196,16 +196,15 @@ class Bag:
         """The pictures of a placeholder by view, and those of them that are compressed."""
         topics = {f"{ASSETS}{name}/{view}": (view, IMAGE) for view in VIEWS}
         topics |= {f"{t}/compressed": (view, COMPRESSED_IMAGE) for t, (view, _) in topics.items()}
-        views, compressed = {}, set()
+        found: dict[str, dict[str, bytes]] = {IMAGE: {}, COMPRESSED_IMAGE: {}}
         for connection, _, data in self._storage.messages(list(topics)):
             view, kind = topics[connection.topic]
             if connection.msgtype != kind:
                 raise ValueError(f"{connection.topic} is {connection.msgtype}; valid: {kind}")
             self._types.deserialize_cdr(data, kind)  # raises for damaged data
-            if kind == IMAGE or view not in views:
-                views[view] = data
-                (compressed.discard if kind == IMAGE else compressed.add)(view)
-        return views, frozenset(compressed)
+            found[kind][view] = data
+        raw, packed = found[IMAGE], found[COMPRESSED_IMAGE]
+        return packed | raw, frozenset(packed.keys() - raw.keys())
 
     def _read(self, connection: Any, data: bytes) -> Any:
         """A message of ours by the recorded definition; None without one, or if it misfits."""
