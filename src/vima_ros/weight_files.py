@@ -9,10 +9,12 @@ from __future__ import annotations
 import io
 import json
 import logging
+import lzma
 import pickletools
 import re
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +36,8 @@ WRAPPERS = frozenset(
 
 _HEAD = 1 << 16  # bytes that are looked at, but for archives and headers
 _MAX_HEADER = 100_000_000  # of safetensors, as its own reader has it [bytes]
+_MAX_RATIO, _SMALL = 20, 1 << 26  # of a PyTorch archive unpacked: times its size, or bytes
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)  # raised by zipfile
 _INTERRUPTED = "was its download or copy interrupted? fetch it again"
 _UNPACK = "unpack it, and name the file inside"
 _LEGACY_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # of torch.save before 1.6
@@ -183,23 +187,22 @@ def _zip(file: BinaryIO, size: int) -> FileKind:
 def _torch_fault(archive: zipfile.ZipFile, size: int) -> str:
     """What is wrong with an archive of torch.save, which is read once; empty if nothing is.
 
-    PyTorch itself does not compare the checksums, and unpacks compressed entries of any size.
+    PyTorch itself does not compare the checksums, and unpacks entries of any size. It compresses
+    none, yet archives that were packed again are about.
     """
     entries = archive.infolist()
-    for entry in entries:
-        if entry.compress_type != zipfile.ZIP_STORED:
-            return (
-                f"a PyTorch file whose entry {entry.filename[:80]} is compressed, as torch.save "
-                "writes none: save it again with torch.save"
-            )
-    if sum(entry.file_size for entry in entries) > size:
-        return f"a PyTorch file whose entries claim more than its {size} bytes: {_INTERRUPTED}"
+    unpacked = sum(entry.file_size for entry in entries)  # zipfile and PyTorch read no more
+    if unpacked > max(_MAX_RATIO * size, _SMALL):
+        return (
+            f"a PyTorch file of {size} bytes whose entries would unpack to {unpacked}, more than "
+            f"{_MAX_RATIO} times as many: save it again with torch.save"
+        )
     for entry in entries:
         try:
             with archive.open(entry) as content:
                 while content.read(1 << 20):
                     pass
-        except (zipfile.BadZipFile, EOFError, OSError, ValueError, RuntimeError):
+        except (*_DAMAGED, OSError, ValueError, RuntimeError):
             return f"a PyTorch file whose entry {entry.filename[:80]} is damaged: {_INTERRUPTED}"
     return ""
 

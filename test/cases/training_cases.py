@@ -81,7 +81,7 @@ CASES = {
         SMALL.replace("batch: 128", "steps: 77"), ("steps: 77",), PRINTED, 0, 0
     ),
     "steps_0": Case(
-        SMALL, ("BAD_CONFIG", "steps is 0", "from 1 on"), [*PRINTED[:2], "--steps", "0", *ABSENT]
+        SMALL, ("BAD_CONFIG", "steps is 0", "from 1 to"), [*PRINTED[:2], "--steps", "0", *ABSENT]
     ),
     "no_data": Case(SMALL, ("NO_DEMONSTRATIONS", "absent"), lines=0),
 }

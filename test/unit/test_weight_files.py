@@ -158,13 +158,28 @@ def test_a_pytorch_detector_with_a_damaged_entry_is_refused(tmp_path):
     assert caught.value.code == "BAD_WEIGHTS"
 
 
-def test_a_compressed_pytorch_file_is_refused_without_unpacking_it(monkeypatch):
+def packed_again(**changed):
+    """A PyTorch file whose entries are compressed; ``changed``: content of an entry, by name."""
     packed = io.BytesIO()
     plain = zipfile.ZipFile(io.BytesIO(torch_bytes()))
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as other:
         for name in plain.namelist():
-            other.writestr(name, plain.read(name))
+            last = name.rpartition("/")[2]
+            other.writestr(name, changed.get(last) or plain.read(name))
+    return packed.getvalue()
+
+
+def test_a_pytorch_file_that_was_packed_again_is_read():
+    data = packed_again()
+    assert file_kind(data).name == TORCH
+    middle = len(data) // 2
+    damaged = data[:middle] + b"\xa5" * 64 + data[middle + 64 :]
+    assert "data/0 is damaged" in file_kind(damaged).words
+
+
+def test_a_pytorch_file_that_would_unpack_to_much_more_is_refused_before(monkeypatch):
+    data = packed_again(**{"0": bytes(100 << 20)})
     monkeypatch.setattr(zipfile.ZipFile, "open", None)
-    kind = file_kind(packed.getvalue())
+    kind = file_kind(data)
     assert kind.name == ""
-    assert "is compressed" in kind.words
+    assert "more than 20 times as many" in kind.words

@@ -11,7 +11,7 @@ from vima_ros.specs import CROP_SIZE
 DTYPES = ("float32", "bfloat16", "int8")  # what a policy can compute in; int8 on a CPU only
 
 
-MAX_WIDTH, MAX_LAYERS, MAX_ROWS = 1 << 14, 256, 1 << 20
+MAX_WIDTH, MAX_LAYERS, MAX_ROWS = 1 << 14, 256, 1 << 20  # of what is trained by a recipe
 
 
 def _size(default: int, description: str, high: int = MAX_WIDTH) -> Any:
@@ -24,8 +24,7 @@ class VimaConfig:
     """Every size of the network; the defaults are the published 200M model (VIMA_SPEC, sizes).
 
     The first four are what a published checkpoint's ``cfg`` says, under the same names. Raises
-    VimaError (BAD_CONFIG) for a size that is not a positive int or too large, or heads that do not
-    divide.
+    VimaError (BAD_CONFIG) for a size that is not a positive int or heads that do not divide.
     """
 
     embed_dim: int = _size(768, "width of the controller and of object tokens")
@@ -67,9 +66,6 @@ class VimaConfig:
             value = getattr(self, item.name)
             if type(value) is not int or value < 1:
                 raise VimaError("BAD_CONFIG", f"{item.name} is {value!r}; valid: an int above 0")
-            if value > item.metadata["high"]:
-                most = item.metadata["high"]
-                raise VimaError("BAD_CONFIG", f"{item.name} is too large; valid: 1 to {most}")
         divisors = {
             "sattn_n_heads": self.embed_dim,
             "xattn_n_heads": self.embed_dim,

@@ -155,10 +155,3 @@ def test_a_bomb_of_aliases_is_refused_unread(tmp_path):
 def test_a_recipe_is_a_file(path):
     with pytest.raises(VimaError, match=f"{path} is no file"):
         read_recipe(Path(path), SECTIONS, {})
-
-
-def test_sizes_have_a_limit():
-    with pytest.raises(VimaError, match="embed_dim is too large; valid: 1 to 16384"):
-        VimaConfig(embed_dim=10**12)
-    with pytest.raises(VimaError, match="embed_dim is too large; valid: 1 to 16384"):
-        VimaConfig(embed_dim=10**400)
