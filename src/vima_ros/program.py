@@ -20,14 +20,15 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 
 from vima_ros import shared_memory
 
 END_WITH = "VIMA_ROS_END_WITH"  # environment: process id; a node ends when that process does
-END_TIMEOUT = 3.0  # a node that has not ended this long after a signal is ended [s]
+END_TIMEOUT = 3.0  # a node that has not ended this long after its hold is ended [s]
+HOLD_TIMEOUT = 8.0  # a node whose hold takes longer is ended, at the latest by END_TIMEOUT [s]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -60,6 +61,9 @@ class SignalWatcher:
 
     def _watch(self) -> None:
         number = os.read(self._reads, 1)[0]
+        limit = threading.Timer(HOLD_TIMEOUT + END_TIMEOUT, _end_now, (0,))
+        limit.daemon = True
+        limit.start()
         try:
             self._on_end(signal.Signals(number).name)
         finally:
@@ -91,6 +95,18 @@ def _end_with(watched: str) -> None:
     else:
         select.select([descriptor], [], [])
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def slow_imports() -> Iterator[None]:
+    """Let a signal end the program at once: C++ code that imports aborts on KeyboardInterrupt."""
+    before = {number: signal.getsignal(number) for number in handled_signals()}
+    _handle(before, _leave)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 _watcher: SignalWatcher | None = None

@@ -10,7 +10,7 @@ from vima_ros.nodes.client import Client
 from vima_ros.nodes.heartbeat_listener import LISTENING
 from vima_ros.nodes.namesakes import Instance
 
-DISCOVERY = 1.5  # within which the first heartbeat of a running suite arrives [s]
+DISCOVERY = 3.0  # within which the first heartbeat of a running suite arrives [s]
 
 
 def check_none_runs(client: Client) -> None:
