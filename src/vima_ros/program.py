@@ -20,7 +20,7 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
 
@@ -97,18 +97,6 @@ def _end_with(watched: str) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-@contextlib.contextmanager
-def slow_imports() -> Iterator[None]:
-    """Let a signal end the program at once: C++ code that imports aborts on KeyboardInterrupt."""
-    before = {number: signal.getsignal(number) for number in handled_signals()}
-    _handle(before, _leave)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 _watcher: SignalWatcher | None = None
 
 
@@ -182,7 +170,6 @@ def run_program(find_main: Callable[[], Callable[[], None]] = _main) -> None:
     _follow_starter()
     main = find_main()
     _handle(numbers, _exit)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         main()
     except KeyboardInterrupt:
@@ -208,6 +195,13 @@ def _handle(numbers: Iterable[signal.Signals], handler: Callable | signal.Handle
 
 
 def _exit(number: int, frame: FrameType | None) -> None:
+    """End in order; at once during an import, where C++ code aborts or prints what is raised."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            _end_now(128 + number)
+        frame = frame.f_back
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     raise SystemExit(128 + number)
 
 

@@ -186,8 +186,9 @@ class ArmNode(VimaNode):
             goal = self.frames.base_from_table.apply_to_pose(under_way.approved.waypoints[-1].pose)
             astray = self._watch.astray(message.tool_pose, goal)
         if astray:
-            self.motion.end(ArmState.ABORTED, ArmState.NOT_MOVED, astray, since)
-            self.motion.stop(astray)
+            with self.motion.lock:  # else a resume could come between
+                self.motion.end(ArmState.ABORTED, ArmState.NOT_MOVED, astray, since)
+                self.motion.stop(astray)
         else:
             code = message.code or ArmState.OK
             self.motion.end(message.state, code, message.message, since)

@@ -9,7 +9,6 @@ from rclpy.utilities import remove_ros_args
 
 from vima_ros.errors import VimaError
 from vima_ros.paths import path_argument
-from vima_ros.program import slow_imports
 
 OWN, PUBLISHED = ".safetensors", ".ckpt"
 
@@ -40,10 +39,9 @@ def convert(options: argparse.Namespace) -> None:
     if there := [path.name for path in written if path.exists() and not options.force]:
         raise VimaError("FILE_EXISTS", f"{', '.join(there)} would be overwritten; valid: --force")
     # Here, because importing torch takes seconds.
-    with slow_imports():
-        from vima_ros.policy.checkpoint import save_checkpoint
-        from vima_ros.policy.loading import load_network
-        from vima_ros.policy.weights import save_weights
+    from vima_ros.policy.checkpoint import save_checkpoint
+    from vima_ros.policy.loading import load_network
+    from vima_ros.policy.weights import save_weights
 
     untold = {"vit_heads": options.vit_heads, "t5_max_distance": options.t5_max_distance}
     overrides = {name: value for name, value in untold.items() if value is not None}

@@ -13,7 +13,6 @@ from rclpy.utilities import remove_ros_args
 from vima_ros.errors import VimaError
 from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.policy import SHIPPED
-from vima_ros.program import slow_imports
 from vima_ros.sim.episode_run import choose_tasks, find_level
 from vima_ros.sim.tasks.base import Level
 from vima_ros.training.evaluation_frames import FIRST_EVALUATION_SEED
@@ -59,15 +58,14 @@ def _arguments(args: list[str]) -> argparse.Namespace:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    with slow_imports():
-        from vima_ros.nodes.evaluate_ros import attempt_by_ros
-        from vima_ros.output import prepare_folder
-        from vima_ros.policy.loading import load_policy
-        from vima_ros.policy.weights import load_weights, save_weights
-        from vima_ros.training.policy_evaluation import Job, attempt_all
-        from vima_ros.training.policy_report import shares_by_task, write_report
-        from vima_ros.training.policy_transfer import first_actions
-        from vima_ros.training.reading import read_demonstrations
+    from vima_ros.nodes.evaluate_ros import attempt_by_ros
+    from vima_ros.output import prepare_folder
+    from vima_ros.policy.loading import load_policy
+    from vima_ros.policy.weights import load_weights, save_weights
+    from vima_ros.training.policy_evaluation import Job, attempt_all
+    from vima_ros.training.policy_report import shares_by_task, write_report
+    from vima_ros.training.policy_transfer import first_actions
+    from vima_ros.training.reading import read_demonstrations
 
     if options.look and options.through == "ros":
         raise VimaError("BAD_OPTION", "--look with --through ros; valid: --through env")

@@ -24,7 +24,6 @@ from vima_ros.nodes.training_programs import (
 )
 from vima_ros.output import prepare_folder
 from vima_ros.paths import path_argument
-from vima_ros.program import slow_imports
 
 QUALITY = ("ap", "ap50", "recall", "edge_median", "right")  # as in evaluation_report.py
 SOURCES = ("tabletop, all looks", "VIMA-Bench")
@@ -68,10 +67,9 @@ def _arguments(args: list[str]) -> argparse.Namespace:
 
 
 def _train(options: argparse.Namespace, recipe: Any) -> None:
-    with slow_imports():
-        from vima_ros.training.detector_pictures import read_source
-        from vima_ros.training.detector_training import train_detector
-        from vima_ros.training.runs import start_run
+    from vima_ros.training.detector_pictures import read_source
+    from vima_ros.training.detector_training import train_detector
+    from vima_ros.training.runs import start_run
 
     prepare_folder(options.out)
     sources = []
@@ -110,9 +108,8 @@ def _digest(sources: list[Any]) -> str:
 
 def _recipe(options: argparse.Namespace) -> Any:
     """Raises VimaError (BAD_CONFIG)."""
-    with slow_imports():
-        from vima_ros.training.detector_recipe import DetectorRecipe
-        from vima_ros.training.recipes import read_recipe
+    from vima_ros.training.detector_recipe import DetectorRecipe
+    from vima_ros.training.recipes import read_recipe
 
     path = find_recipe("detector", options.config)
     return with_overrides(read_recipe(path, {"recipe": DetectorRecipe}, {})["recipe"], options)
@@ -171,9 +168,8 @@ def main(args: list[str] | None = None) -> None:
             print(to_yaml(recipe=recipe), end="")
             return
         _require_torchvision()
-        with slow_imports():
-            from vima_ros.training.detector_export import export_detector, save_weights
-            from vima_ros.training.detector_training import load_averaged
+        from vima_ros.training.detector_export import export_detector, save_weights
+        from vima_ros.training.detector_training import load_averaged
 
         if options.data:
             _train(options, recipe)

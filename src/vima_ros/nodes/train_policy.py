@@ -24,7 +24,6 @@ from vima_ros.nodes.training_programs import (
 )
 from vima_ros.output import prepare_folder
 from vima_ros.paths import path_argument
-from vima_ros.program import slow_imports
 
 WEIGHTS = "policy.safetensors"
 VALIDATION_EVERY = 50  # episodes, one of which is not trained on
@@ -61,11 +60,10 @@ def _arguments(args: list[str]) -> argparse.Namespace:
 
 
 def _train(options: argparse.Namespace, config: Any, recipe: Any) -> None:
-    with slow_imports():
-        from vima_ros.policy.weights import save_weights
-        from vima_ros.training.policy_episodes import read_training_episodes
-        from vima_ros.training.policy_training import load_averaged, train_policy
-        from vima_ros.training.runs import CONFIGURATION, read_progress, start_run
+    from vima_ros.policy.weights import save_weights
+    from vima_ros.training.policy_episodes import read_training_episodes
+    from vima_ros.training.policy_training import load_averaged, train_policy
+    from vima_ros.training.runs import CONFIGURATION, read_progress, start_run
 
     prepare_folder(options.out)
     say(f"reading {', '.join(map(str, options.data))}")
@@ -129,11 +127,10 @@ def _digest(episodes: list[Any]) -> str:
 
 def _configuration(options: argparse.Namespace) -> tuple[Any, Any]:
     """The network's sizes and the recipe. Raises VimaError (BAD_CONFIG)."""
-    with slow_imports():
-        from vima_ros.policy.config import VimaConfig
-        from vima_ros.policy.tokenizer import PromptTokenizer
-        from vima_ros.training.policy_recipe import PolicyRecipe
-        from vima_ros.training.recipes import read_recipe
+    from vima_ros.policy.config import VimaConfig
+    from vima_ros.policy.tokenizer import PromptTokenizer
+    from vima_ros.training.policy_recipe import PolicyRecipe
+    from vima_ros.training.recipes import read_recipe
 
     path, words = find_recipe("policy", options.config), PromptTokenizer().vocab_size
     read = read_recipe(
