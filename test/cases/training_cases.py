@@ -38,7 +38,7 @@ class Case:
     arguments: list[str] = field(
         default_factory=lambda: ["--config", "{folder}/own.yaml", *ABSENT]
     )
-    code: int = 1
+    code: int = 2
     lines: int = 1
 
 
@@ -72,7 +72,7 @@ CASES = {
     "indented_by_tabs": Case("network:\n\tembed_dim: 8", ("BAD_CONFIG", "line 2", "tabs")),
     "list": Case("- batch: 8", ("BAD_CONFIG", "network: and recipe:")),
     "no_such_file": Case(None, ("BAD_CONFIG", "own.yaml: no such file", "small")),
-    "folder": Case(None, ("BAD_CONFIG", "no such file"), ["--config", "{folder}", *ABSENT]),
+    "folder": Case(None, ("BAD_CONFIG", "is no file"), ["--config", "{folder}", *ABSENT]),
     "own_file_is_taken": Case(
         SMALL.replace("batch: 128", "batch: 96"), ("batch: 96",), PRINTED, 0, 0
     ),
