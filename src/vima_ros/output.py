@@ -50,7 +50,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.replace(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         except BaseException:
             with suppress(OSError):
                 unfinished.unlink(missing_ok=True)
@@ -59,7 +59,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         raise cannot_write(path, error) from error
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Bring the names in ``folder`` onto the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:

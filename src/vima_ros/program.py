@@ -28,7 +28,7 @@ from vima_ros import shared_memory
 
 END_WITH = "VIMA_ROS_END_WITH"  # environment: process id; a node ends when that process does
 END_TIMEOUT = 3.0  # a node that has not ended this long after its hold is ended [s]
-HOLD_TIMEOUT = 8.0  # a node whose hold takes longer is ended, at the latest by END_TIMEOUT [s]
+HOLD_TIMEOUT = 8.0  # a hold that takes longer is given up; the node ends END_TIMEOUT later [s]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 

@@ -28,6 +28,7 @@ import numpy as np
 import yaml
 
 from vima_ros.errors import VimaError
+from vima_ros.output import sync_folder
 from vima_ros.prompt.assembly import NAME
 from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH, VIEWS, AssetKind
 
@@ -142,7 +143,7 @@ class AssetLibrary:
         gone = self.folder / f"{GONE}{name}-{uuid4().hex}"
         with _explained(self.folder / name):
             os.rename(self.folder / name, gone)
-            _sync(self.folder)
+            sync_folder(self.folder)
             shutil.rmtree(gone)
 
     def _full(self, what: str) -> VimaError:
@@ -160,7 +161,7 @@ class AssetLibrary:
             if old is not None:
                 os.rename(old, self.folder / name)
             raise
-        _sync(self.folder)
+        sync_folder(self.folder)
         if old is not None:
             shutil.rmtree(old, ignore_errors=True)
 
@@ -213,7 +214,7 @@ def _write(folder: Path, asset: StoredAsset) -> None:
             _write_file(
                 folder / f"{view}_object.png", _png(cv2.cvtColor(alone, cv2.COLOR_RGB2BGR))
             )
-    _sync(folder)
+    sync_folder(folder)
 
 
 def _png(image: np.ndarray) -> bytes:
@@ -225,14 +226,6 @@ def _write_file(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _size(folder: Path) -> int:

@@ -121,7 +121,7 @@ class DiskFullAfter:
         return self.real(*args, **kwargs)
 
 
-@pytest.mark.parametrize("call", ["_write_file", "_sync", "rename"])
+@pytest.mark.parametrize("call", ["_write_file", "sync_folder", "rename"])
 @pytest.mark.parametrize("after", range(8))
 def test_a_full_disk_leaves_the_old_one_whole(tmp_path, monkeypatch, call, after):
     library = AssetLibrary(tmp_path / "assets")
