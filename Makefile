@@ -1,7 +1,7 @@
 # Everything prepares itself: see ./vima. BAG=DIR and OUT=DIR choose a recording and where to write.
 OUT ?= out
-TORCHVISION_TESTS = test/unit/perception/test_*_mask_rcnn.py \
-	test/unit/training/test_detector_training.py test/unit/test_weight_files.py \
+TORCHVISION_TESTS = test/unit/perception/detectors/test_*_mask_rcnn.py \
+	test/unit/training/detector/test_trainer.py test/unit/test_weight_files.py \
 	test/faults/test_training_interrupts.py
 
 .PHONY: demo test test-train bench replay lint setup setup-train clean

@@ -11,7 +11,7 @@ TOOLS += [
     "train_detector",
     "evaluate_detector",
     "train_policy",
-    "evaluate",
+    "evaluate_policy",
 ]
 
 setup(

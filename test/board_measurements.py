@@ -18,7 +18,7 @@ from rendered_table import PinholeCamera
 from vima_ros.errors import VimaError
 from vima_ros.perception.calibration.charuco import MIN_CORNERS, Board
 from vima_ros.perception.calibration.intrinsics import MIN_IMAGES, fit_lens
-from vima_ros.perception.calibration.lens_advice import check_determined, lens_warnings
+from vima_ros.perception.calibration.intrinsics_report import check_determined, lens_warnings
 
 BOARDS = (Board(0.04), Board(0.025, (9, 6)))
 

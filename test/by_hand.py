@@ -4,7 +4,7 @@ from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState
 
 from vima_msgs.msg import Heartbeat
-from vima_ros.nodes import qos
+from vima_ros.nodes.common import qos
 
 STEPS = {
     Transition.TRANSITION_CONFIGURE: State.PRIMARY_STATE_INACTIVE,

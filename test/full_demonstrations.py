@@ -8,7 +8,7 @@ from pathlib import Path
 from small_disks import program, run_until_full_and_again
 
 from vima_ros.errors import VimaError
-from vima_ros.training.shards import read_shard
+from vima_ros.training.data.shards import read_shard
 
 TASKS = ("rotate", "twist")
 SEEDS = ("--first-seed", "22", "--episodes", "6")  # each task in two shards, of 3 seeds each

@@ -20,8 +20,8 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from vima_msgs.msg import ArmCommand, ArmState, PolicyAction, ToolCommand
-from vima_ros.nodes import conversions, qos
-from vima_ros.nodes.client import Client
+from vima_ros.client.client import Client
+from vima_ros.nodes.common import conversions, qos
 
 NAMES = tuple(
     f"{name}_joint"

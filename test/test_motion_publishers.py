@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 
-NODES = Path(__file__).parents[1] / "src" / "vima_ros" / "nodes"
+SOURCES = Path(__file__).parents[1] / "src" / "vima_ros"
 ALLOWED = {
-    "ArmCommand": {"arm_motion.py", "manager.py"},  # the manager's have no waypoints: stop
-    "JointTrajectory": {"joint_arm.py"},
-    "ToolCommand": {"joint_arm.py"},
+    "ArmCommand": {
+        "nodes/arm/active_command.py",
+        "nodes/manager/node.py",
+    },  # the manager's have no waypoints: stop
+    "JointTrajectory": {"nodes/arm/joint_driver.py"},
+    "ToolCommand": {"nodes/arm/joint_driver.py"},
 }
 
 
@@ -23,10 +26,13 @@ def published(source):
             yield node.args[0].id
 
 
-@pytest.mark.parametrize("path", sorted(NODES.glob("*.py")), ids=lambda p: p.name)
+PATHS = sorted(str(path.relative_to(SOURCES)) for path in SOURCES.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", PATHS)
 def test_only_the_arm_node_publishes_motion(path):
-    for kind in published(path.read_text()):
-        assert path.name in ALLOWED.get(kind, {path.name}), f"{path.name} publishes {kind}"
+    for kind in published((SOURCES / path).read_text()):
+        assert path in ALLOWED.get(kind, {path}), f"{path} publishes {kind}"
 
 
 def test_a_publisher_elsewhere_is_caught():
@@ -34,7 +40,7 @@ def test_a_publisher_elsewhere_is_caught():
 
 
 def test_the_managers_commands_are_empty():
-    tree = ast.parse((NODES / "manager.py").read_text())
+    tree = ast.parse((SOURCES / "nodes" / "manager" / "node.py").read_text())
     made = [n for n in ast.walk(tree) if isinstance(n, ast.Call)]
     commands = [n for n in made if getattr(n.func, "id", "") == "ArmCommand"]
     assert commands

@@ -50,7 +50,6 @@ def outcome(way: str) -> tuple[int, str]:
 
 def make():
     import gymnasium
-
     import vima_ros.sim.environment  # noqa: F401 (registers it)
 
     return gymnasium.make(ENVIRONMENT, **TASK)
@@ -58,7 +57,6 @@ def make():
 
 def make_vec(pictures="rgb", **vector_kwargs):
     import gymnasium
-
     import vima_ros.sim.environment  # noqa: F401 (registers it)
 
     return gymnasium.make_vec(

@@ -1,4 +1,4 @@
-"""``python -m vima_ros.sim.compare EPISODE.npz … --out FILE``: VIMA-Bench's frames beside ours.
+"""VIMA-Bench's frames beside ours: ``tools/compare_with_vima_bench.py EPISODE.npz … --out FILE``.
 
 Reads recorded episodes (arrays in an npz, the rest in a json of the same name), rebuilds each
 first scene here and draws it with the same cameras.
@@ -21,7 +21,7 @@ from vima_ros.errors import VimaError
 from vima_ros.geometry import yaw_from_quaternion
 from vima_ros.output import write_image
 from vima_ros.paths import path_argument
-from vima_ros.sim.prompt_pictures import prompt_pictures
+from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
 from vima_ros.sim.scene import Scene, SceneObject
 from vima_ros.specs import VIEWS, AssetKind, EndEffector
 
@@ -108,7 +108,9 @@ def _measure(mask: np.ndarray) -> np.ndarray | None:
 
 def main(args: list[str] | None = None) -> None:
     """Write the picture and print the sizes."""
-    parser = argparse.ArgumentParser(prog="compare", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="compare_with_vima_bench", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument(
         "episodes", type=path_argument, nargs="+", help="npz files of recorded episodes"
     )

@@ -1,6 +1,6 @@
 """A picture of all tasks: both views at the start, and the prompt with its pictures.
 
-``python -m vima_ros.sim.gallery docs/gallery.png``
+``python tools/gallery.py docs/gallery.png``
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.output import write_image
-from vima_ros.sim.episode_run import EpisodeRun
-from vima_ros.sim.prompt_pictures import prompt_pictures
+from vima_ros.sim.episode_runner import EpisodeRun
+from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
 from vima_ros.sim.tasks import TASKS
 from vima_ros.sim.tasks.base import Asset, Episode
 from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH, VIEWS, AssetKind

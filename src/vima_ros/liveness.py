@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from vima_ros.nodes.namesakes import Instance
+from vima_ros.nodes.common.duplicate_nodes import Instance
 
 UNCONFIGURED, INACTIVE, ACTIVE, FINALIZED = 1, 2, 3, 4  # lifecycle_msgs/State; 10 on: transitions
 RETRY = 3.0  # until a transition is requested again; twice as long after each refusal [s]

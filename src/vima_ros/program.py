@@ -1,7 +1,8 @@
 """Entry points of all nodes and programs, and how signals end them.
 
-The name in ``argv[0]`` selects the module ``vima_ros.nodes.NAME``, whose ``main`` runs. Signals
-are handled before that module and what it imports are loaded, which takes seconds.
+The name in ``argv[0]`` selects the module whose ``main`` runs: ``vima_ros.nodes.NAME.node`` of a
+node; ``vima_ros.cli.NAME``, or ``vima_ros.cli.NAME.main`` where that is a package, of a program.
+Signals are handled before that module and what it imports are loaded, which takes seconds.
 
 Before that, RMW_IMPLEMENTATION and /dev/shm are checked: rcl ends the process while it is imported
 where the one names something absent, and LTTng, which it loads, dies where the other is full.
@@ -108,11 +109,23 @@ def watch_signals() -> SignalWatcher:
     return _watcher
 
 
-def _main() -> Callable[[], None]:
+def _find_node() -> Callable[[], None]:
+    name = _checked_name()
+    return importlib.import_module(f"vima_ros.nodes.{name}.node").main
+
+
+def _find_program() -> Callable[[], None]:
+    module = importlib.import_module(f"vima_ros.cli.{_checked_name()}")
+    if hasattr(module, "__path__"):
+        module = importlib.import_module(f"{module.__name__}.main")
+    return module.main
+
+
+def _checked_name() -> str:
     name = Path(sys.argv[0]).name
     _check_rmw(name)
     _check_shared_memory(name)
-    return importlib.import_module(f"vima_ros.nodes.{name}").main
+    return name
 
 
 def _check_rmw(program: str) -> None:
@@ -155,10 +168,10 @@ def run_node() -> None:
     """Entry point of a node."""
     watch_signals()
     atexit.register(_ignore_signals)
-    _main()()
+    _find_node()()
 
 
-def run_program(find_main: Callable[[], Callable[[], None]] = _main) -> None:
+def run_program(find_main: Callable[[], Callable[[], None]] = _find_program) -> None:
     """Entry point of a program. ``find_main`` imports what is slow and returns its main function.
 
     SIGINT raises KeyboardInterrupt in the main function, other signals SystemExit. A file that

@@ -26,9 +26,9 @@ from rendered_boards import TEXTURE, HeldBoard, random_set, single_markers, turn
 from rendered_table import PinholeCamera
 
 from vima_ros.arm.kinematics import ArmModel
+from vima_ros.cli.calibrate.main import main as calibrate
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Transform
-from vima_ros.nodes.calibrate import main as calibrate
 from vima_ros.perception.calibration.charuco import Board
 
 SQUARE = 0.04  # [m]

@@ -28,8 +28,8 @@ from vima_ros.errors import VimaError
 from vima_ros.perception.detectors.instances import DetectorSettings
 from vima_ros.perception.detectors.onnx_runtime import OnnxDetector
 from vima_ros.policy import load_policy
-from vima_ros.policy.checkpoint import published_checkpoint
-from vima_ros.policy.loading import random_network
+from vima_ros.policy.checkpoints.load import random_network
+from vima_ros.policy.checkpoints.published import published_checkpoint
 from vima_ros.policy.tokenizer import PromptTokenizer
 
 SIZES = {"vocabulary": 60, "vit_heads": 6}

@@ -30,7 +30,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from vima_msgs.msg import PerceptionStatus
 from vima_ros.errors import VimaError
-from vima_ros.nodes import images
+from vima_ros.nodes.common import image_conversion
 
 Outcome = tuple[str, list[str]]  # what was seen, and what of it is wrong
 PAIRS = 30  # 100 ms apart by their stamps
@@ -39,7 +39,7 @@ PAIRS = 30  # 100 ms apart by their stamps
 def code_of(data: bytes) -> str:
     """OK, or the code that an image is refused with."""
     try:
-        images.decode_colour(CompressedImage(format="jpeg", data=data))
+        image_conversion.decode_colour(CompressedImage(format="jpeg", data=data))
     except VimaError as error:
         return error.code
     return "OK"
@@ -56,11 +56,13 @@ def transparent(folder: Path) -> Outcome:
     rgba = np.dstack([np.tile(np.uint8([200, 10, 20]), (4, 8, 1)), np.zeros((4, 8), np.uint8)])
     rgba[:, 4:, 3] = 255
     got = {
-        "PNG": images.decode_colour(
+        "PNG": image_conversion.decode_colour(
             CompressedImage(data=encoded_pictures.png(rgba.reshape(4, 32), 8, 6))
         ),
-        "rgba8": images.decode_colour(images.encode(rgba, "rgba8")),
-        "bgra8": images.decode_colour(images.encode(rgba[..., [2, 1, 0, 3]], "bgra8")),
+        "rgba8": image_conversion.decode_colour(image_conversion.encode(rgba, "rgba8")),
+        "bgra8": image_conversion.decode_colour(
+            image_conversion.encode(rgba[..., [2, 1, 0, 3]], "bgra8")
+        ),
     }
     wrong = [n for n, rgb in got.items() if rgb[0, ::7].tolist() != [[255] * 3, [200, 10, 20]]]
     return "transparent and opaque red", wrong

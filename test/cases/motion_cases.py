@@ -23,9 +23,9 @@ import table
 from ros2_control_robot import ALPHABETICAL, HOME, Ros2ControlRobot, connect, pick_and_place
 
 from vima_msgs.msg import ArmState
+from vima_ros.client.client import Client
+from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.errors import VimaError
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.processes import NodeProcesses
 
 PARAMETERS = {"urdf": "ur5e.urdf", "dry_run": False, "nodes": ["arm"]}
 END_TIMEOUT = 240.0  # for the slowest robot [s]

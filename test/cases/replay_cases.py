@@ -35,9 +35,9 @@ from recordings import (
 )
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 
-from vima_ros.nodes import replay
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.cli import replay
+from vima_ros.client.client import Client
+from vima_ros.client.node_processes import NodeProcesses
 
 NODES = ["perception", "prompt", "policy", "arm", "manager"]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from vima_ros.nodes.environment import keep_to_ourselves
+from vima_ros.nodes.common.dds import keep_to_ourselves
 
 HEADINGS = "| case | expected | seen | ok |\n|---|---|---|---|"
 

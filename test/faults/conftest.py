@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from harness import FaultySuite
 
-from vima_ros.nodes.environment import free_domain, keep_to_ourselves
+from vima_ros.nodes.common.dds import free_domain, keep_to_ourselves
 
 os.environ.pop("ROS_DOMAIN_ID", None)
 keep_to_ourselves()

@@ -16,11 +16,11 @@ from vima_msgs.msg import (
     PromptAsset,
 )
 from vima_msgs.srv import CaptureAsset, SetPrompt
+from vima_ros.client.client import Client
+from vima_ros.client.execute_prompt import Goal
+from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.geometry import Workspace
-from vima_ros.nodes import conversions, qos
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.goal import Goal
-from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.nodes.common import conversions, qos
 
 NODES = ["tabletop", "perception", "prompt", "policy", "arm", "manager"]
 PARAMETERS = {

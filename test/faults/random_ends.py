@@ -31,11 +31,11 @@ from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import MarkerArray
 
 from vima_msgs.msg import ArmCommand, ArmState, Heartbeat, PolicyAction, ToolCommand
+from vima_ros.client.client import Client
+from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.geometry import Workspace
-from vima_ros.nodes import conversions, qos
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.environment import keep_to_ourselves
-from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.nodes.common import conversions, qos
+from vima_ros.nodes.common.dds import keep_to_ourselves
 from vima_ros.program import run_program
 
 ORPHAN_TIMEOUT = 5.0  # for nodes to end after the program that started them [s]

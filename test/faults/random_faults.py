@@ -23,9 +23,9 @@ from std_srvs.srv import Trigger
 from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import EpisodeStatus, PolicyAction, Prompt
 from vima_msgs.srv import StepPolicy
+from vima_ros.client.execute_prompt import Goal
 from vima_ros.errors import VimaError
-from vima_ros.nodes.environment import keep_to_ourselves
-from vima_ros.nodes.goal import Goal
+from vima_ros.nodes.common.dds import keep_to_ourselves
 
 CAMERAS = ("frozen", "dark", "one dead", "out of step", "an hour behind", "an hour ahead")
 CAMERAS += ("truncated", "swapped")

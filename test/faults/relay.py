@@ -7,7 +7,7 @@ import numpy as np
 from sensor_msgs.msg import Image
 
 from vima_msgs.msg import ArmCommand, ArmState
-from vima_ros.nodes import conversions, qos
+from vima_ros.nodes.common import conversions, qos
 from vima_ros.specs import VIEWS
 
 HOUR = 3600 * 10**9

@@ -6,9 +6,9 @@ import pytest
 from std_srvs.srv import Trigger
 
 from vima_msgs.action import ExecutePrompt
+from vima_ros.client.client import Client
 from vima_ros.errors import VimaError
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.environment import PROFILE_VARIABLE
+from vima_ros.nodes.common.dds import PROFILE_VARIABLE
 
 Result = ExecutePrompt.Result
 UDP_ONLY = """<?xml version="1.0" encoding="UTF-8"?>

@@ -17,7 +17,7 @@ from vima_msgs.msg import (
     PromptAsset,
 )
 from vima_msgs.srv import CaptureAsset, ListAssets
-from vima_ros.nodes.client import Client
+from vima_ros.client.client import Client
 
 Result = ExecutePrompt.Result
 

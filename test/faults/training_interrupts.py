@@ -24,9 +24,9 @@ import yaml
 from ament_index_python.packages import get_package_prefix
 from safetensors.torch import load_file
 
-from vima_ros.policy.loading import SMALL
-from vima_ros.training.collecting import Plan, collect
-from vima_ros.training.runs import CHECKPOINT, read_progress
+from vima_ros.policy.checkpoints.load import SMALL
+from vima_ros.training.data.collect import Plan, collect
+from vima_ros.training.run_directory import CHECKPOINT, read_progress
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 START_SHARE = 0.2  # of the interrupts come before training begins

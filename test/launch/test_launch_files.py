@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from helpers import ROOT
 
-from vima_ros.nodes.launch_arguments import CHECKS
+from vima_ros.nodes.common.launch_arguments import CHECKS
 
 FILES = sorted((ROOT / "launch").glob("*.launch.py"))
 CONTROL_FLOW = (ast.If, ast.For, ast.While, ast.Try, ast.With, ast.IfExp, ast.comprehension)

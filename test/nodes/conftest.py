@@ -8,9 +8,9 @@ import pytest
 pytest.importorskip("rclpy", reason="no ROS 2: run `make test`, which prepares it")
 pytest.importorskip("vima_msgs", reason="vima_msgs is not built: run `make test`")
 
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.environment import free_domain, keep_to_ourselves, prepare_ros
-from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.client.client import Client
+from vima_ros.client.node_processes import NodeProcesses
+from vima_ros.nodes.common.dds import free_domain, keep_to_ourselves, prepare_ros
 
 os.environ.pop("ROS_DOMAIN_ID", None)
 keep_to_ourselves()

@@ -8,9 +8,9 @@ from by_hand import bring_up
 from sensor_msgs.msg import CompressedImage, Image
 
 from vima_msgs.msg import Observation, PerceptionStatus
-from vima_ros.nodes import conversions, images, qos
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.client.client import Client
+from vima_ros.client.node_processes import NodeProcesses
+from vima_ros.nodes.common import conversions, image_conversion, qos
 
 MILLISECOND = 1_000_000  # [ns]
 # The cameras' clock runs by itself, and what they show has no noise.
@@ -46,7 +46,7 @@ def image(encoding="rgb8", **size) -> Image:
     }
     rgb = table(**size)
     code = codes[encoding]
-    return images.encode(rgb if code is None else cv2.cvtColor(rgb, code), encoding)
+    return image_conversion.encode(rgb if code is None else cv2.cvtColor(rgb, code), encoding)
 
 
 def compressed(suffix, **size) -> CompressedImage:
@@ -91,7 +91,7 @@ class Cameras:
         """Publish a pair, ``skew`` ns apart, or with ``stamps`` [ns] by view; its stamp."""
         self.clock += 100 * MILLISECOND
         stamps = stamps or {"front": self.clock, "top": self.clock + skew}
-        masks = masks or {view: images.encode(table_ids(), "mono16") for view in stamps}
+        masks = masks or {view: image_conversion.encode(table_ids(), "mono16") for view in stamps}
         for view, picture in (("front", front), ("top", top)):
             send = [(self.publishers[view], picture)]
             if self.with_masks:

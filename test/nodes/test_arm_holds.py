@@ -8,8 +8,8 @@ from geometry_msgs.msg import Pose
 from rclpy.executors import ExternalShutdownException
 
 from vima_msgs.msg import ArmCommand, ArmState, PolicyAction
-from vima_ros.nodes.arm import ArmNode
-from vima_ros.nodes.client import Client
+from vima_ros.client.client import Client
+from vima_ros.nodes.arm.node import ArmNode
 
 
 class BrokenArmNode(ArmNode):

@@ -8,7 +8,7 @@ from sensor_msgs.msg import Image
 
 from vima_msgs.msg import Observation, Prompt, PromptAsset, PromptTokens
 from vima_msgs.srv import CaptureAsset, DeleteAsset, GetScene, ListAssets, SetPrompt
-from vima_ros.nodes import conversions, images, qos
+from vima_ros.nodes.common import conversions, image_conversion, qos
 from vima_ros.specs import VIEWS
 
 Request = CaptureAsset.Request
@@ -55,7 +55,7 @@ def by_box(o):
 def test_the_scene_tells_whose_each_pixel_is(library):
     scene = library.scene()
     for view in VIEWS:
-        labels = images.decode_mask(getattr(scene, f"{view}_labels"))
+        labels = image_conversion.decode_mask(getattr(scene, f"{view}_labels"))
         objects = getattr(scene.observation, view).objects
         assert set(np.unique(labels)) - {0} == set(range(1, len(objects) + 1))
         for place, o in enumerate(objects, 1):
@@ -73,7 +73,7 @@ def test_an_object_is_captured_as_the_policy_sees_it(library, how):
         "pixel": {"select": Request.BY_PIXEL, "view": "top", "pixel": chosen.bbox[:2]},
         "box": {"select": Request.BY_BOX, "view": "top", "bbox": chosen.bbox},
     }[how]
-    labels = images.decode_mask(scene.top_labels)
+    labels = image_conversion.decode_mask(scene.top_labels)
     if how == "pixel":  # of a bowl the centre may be somebody else's
         rows, columns = np.nonzero(labels == 1)
         fields["pixel"] = [int(columns[0]), int(rows[0])]
@@ -142,7 +142,7 @@ def test_an_attached_picture_wins(library):
     rgb = np.full((128, 256, 3), 255, np.uint8)
     rgb[40:71, 100:131] = (200, 30, 30)
     text = "Put the {block} there."
-    attached = PromptAsset(name="block", kind=OBJECT, front=images.encode(rgb, "rgb8"))
+    attached = PromptAsset(name="block", kind=OBJECT, front=image_conversion.encode(rgb, "rgb8"))
     assert library.send(text, attached).success
     image = library.tokens(text).images[0]
     assert [by_box(o) for o in image.front.objects] == [[115, 55, 30, 30]]
@@ -160,7 +160,7 @@ def test_a_check_answers_with_a_preview_if_asked_and_begins_nothing(library):
     previews.wait(lambda m: m == answer.preview, 15, "the same on prompt_preview")
     refused = library.send("Look at {moon}.", check_only=True, preview=True)
     assert (refused.success, len(refused.preview.data)) == (False, 0)
-    assert images.decode_colour(answer.preview).shape[1] == 1024
+    assert image_conversion.decode_colour(answer.preview).shape[1] == 1024
     assert library.send("{shown} for real.").success
     before.wait(lambda m: m.text == "{shown} for real.", 15, "tokens")
     assert "Look at {shown} only." not in [m.text for m in before.messages]

@@ -10,9 +10,9 @@ from sensor_msgs.msg import Image
 
 from vima_msgs.msg import ArmCommand, ArmState, PolicyAction, Prompt, PromptAsset
 from vima_msgs.srv import SetPrompt
-from vima_ros.nodes import conversions, images
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.client.client import Client
+from vima_ros.client.node_processes import NodeProcesses
+from vima_ros.nodes.common import conversions, image_conversion
 from vima_ros.replay.bag import Bag
 
 NODES = ["perception", "prompt", "policy", "arm", "manager"]
@@ -35,9 +35,9 @@ def test_cameras_alone_lead_to_decisions_that_stay_dry(tmp_path):
         client.wait_until(
             lambda: all(c.get_subscription_count() for c in [clock, *cameras.values()]), "links"
         )
-        rgb = images.decode_colour(deserialize_message(frames[0].data, Image))
+        rgb = image_conversion.decode_colour(deserialize_message(frames[0].data, Image))
         asset = PromptAsset(name="block", kind=PromptAsset.KIND_SCENE)
-        asset.front = images.encode(rgb, "rgb8")
+        asset.front = image_conversion.encode(rgb, "rgb8")
         prompt = Prompt(text="Put the {block} aside.", assets=[asset])
         request = SetPrompt.Request(prompt=prompt)
         assert client.call(SetPrompt, "set_prompt", request).success

@@ -1,15 +1,15 @@
 """The perception part of `bench`, with the real node: short, and without the peer."""
 
-from vima_ros.nodes import bench_perception
-from vima_ros.nodes.bench_perception import PerceptionPlan
+from vima_ros.cli.bench import perception_latency
+from vima_ros.cli.bench.perception_latency import PerceptionPlan
 
 
 def test_observations_are_timed_from_the_shutter(monkeypatch, tmp_path):
-    monkeypatch.setattr(bench_perception, "CAMERA_TIME", 1.0)
+    monkeypatch.setattr(perception_latency, "CAMERA_TIME", 1.0)
     plan = PerceptionPlan(
         "plain_background", pairs=6, turns=2, peer_python=str(tmp_path / "nobody")
     )
-    results = bench_perception.run(plan, print)
+    results = perception_latency.run(plan, print)
     answers = results["one_by_one"]
     assert len(answers["latencies"]) + answers["lost"] == 6
     assert len(answers["latencies"]) >= 4  # best effort may lose one
@@ -17,6 +17,6 @@ def test_observations_are_timed_from_the_shutter(monkeypatch, tmp_path):
     assert min(answers["objects"]) >= 2
     assert results["steadily"]["latencies"]
     assert {"decode", "detect", "total"} <= results["stages"].keys()
-    page = "\n".join(bench_perception.show(results))
+    page = "\n".join(perception_latency.show(results))
     assert "NOT compared with a peer" in page
     assert "What bounds it" in page

@@ -11,12 +11,12 @@ from lifecycle_msgs.msg import State
 from std_srvs.srv import Trigger
 
 from vima_msgs.msg import Heartbeat, Prompt
+from vima_ros.client import client as client_module
+from vima_ros.client import execute_prompt
+from vima_ros.client.client import Client
+from vima_ros.client.execute_prompt import Goal
+from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.errors import VimaError
-from vima_ros.nodes import client as client_module
-from vima_ros.nodes import goal
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.goal import Goal
-from vima_ros.nodes.processes import NodeProcesses
 
 PROGRAMS = Path(get_package_prefix("vima_ros")) / "lib" / "vima_ros"
 
@@ -26,7 +26,7 @@ def alone(monkeypatch):
     """A client beside no suite, whose waits are reported at once and given up soon."""
     monkeypatch.setattr(client_module, "REPORT_AFTER", 0.0)
     monkeypatch.setattr(client_module, "REPORT_AGAIN", 0.0)
-    for module in (client_module, goal):
+    for module in (client_module, execute_prompt):
         monkeypatch.setattr(module, "DISCOVERY_TIMEOUT", 0.05)
     with Client("alone", "right/") as client:
         yield client

@@ -14,10 +14,10 @@ from vima_msgs.msg import (
     PromptAsset,
 )
 from vima_msgs.srv import CaptureAsset, ConfirmMotion
-from vima_ros.nodes import qos
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.goal import Goal
-from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.client.client import Client
+from vima_ros.client.execute_prompt import Goal
+from vima_ros.client.node_processes import NodeProcesses
+from vima_ros.nodes.common import qos
 
 Result = ExecutePrompt.Result
 

@@ -3,16 +3,16 @@
 import pytest
 from sensor_msgs.msg import Image
 
-from vima_ros.nodes import qos
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.demo import Tour
-from vima_ros.nodes.demo_page import write_page
-from vima_ros.nodes.evaluate_ros import attempt
-from vima_ros.nodes.film import Film
-from vima_ros.nodes.processes import NodeProcesses
-from vima_ros.nodes.task_episodes import TaskEpisodes, start_nodes
+from vima_ros.cli.demo.html_report import write_page
+from vima_ros.cli.demo.main import Tour
+from vima_ros.cli.demo.video import Film
+from vima_ros.cli.evaluate_robot import attempt
+from vima_ros.client.client import Client
+from vima_ros.client.node_processes import NodeProcesses
+from vima_ros.client.task_runner import TaskEpisodes, start_nodes
+from vima_ros.nodes.common import qos
 from vima_ros.specs import VIEWS
-from vima_ros.training.policy_evaluation import Job
+from vima_ros.training.evaluation.policy_rollouts import Job
 
 
 @pytest.fixture(scope="module")

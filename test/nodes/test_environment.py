@@ -12,10 +12,10 @@ from ament_index_python.packages import get_package_prefix
 from conftest import ALL_NODES
 
 from vima_msgs.msg import Heartbeat
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.environment import PROFILE_VARIABLES
-from vima_ros.nodes.parameters import config_path
-from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.client.client import Client
+from vima_ros.client.node_processes import NodeProcesses
+from vima_ros.nodes.common.dds import PROFILE_VARIABLES
+from vima_ros.nodes.common.parameters import config_path
 
 PROGRAMS = Path(get_package_prefix("vima_ros")) / "lib" / "vima_ros"
 # Words with which a program would begin to talk to ROS.
@@ -85,7 +85,7 @@ def test_nothing_can_be_written(tmp_path):
         for name in ("sim", "oracle", "demo", "bench")
     }
     programs["replay"] = [str(tmp_path), "--out", out]
-    programs["evaluate"] = ["--tasks", "rotate", "--out", out]
+    programs["evaluate_policy"] = ["--tasks", "rotate", "--out", out]
     check_refused(programs, {**os.environ}, out, tmp_path / "run")
 
 

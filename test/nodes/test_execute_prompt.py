@@ -17,9 +17,9 @@ from vima_msgs.msg import (
     TaskStatus,
 )
 from vima_msgs.srv import CaptureAsset, SetPrompt, StepPolicy
-from vima_ros.nodes import qos
-from vima_ros.nodes.goal import Goal
-from vima_ros.nodes.oracle import OracleDriver
+from vima_ros.cli.oracle import OracleDriver
+from vima_ros.client.execute_prompt import Goal
+from vima_ros.nodes.common import qos
 from vima_ros.sim.tasks import find_task
 
 Result = ExecutePrompt.Result

@@ -9,11 +9,11 @@ from by_hand import bring_up
 from std_srvs.srv import Trigger
 
 from vima_msgs.msg import ArmCommand, ArmState, PolicyAction
-from vima_ros.arm.motion import plan_waypoints
+from vima_ros.arm.primitives import plan_waypoints
+from vima_ros.client.client import Client
+from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.geometry import Pose, Transform, Workspace, quaternion_from_yaw
-from vima_ros.nodes import conversions
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.nodes.common import conversions
 
 XYZ, RPY = [0.1, -0.2, -0.3], [0.1, -0.15, 1.2]
 TABLE = Transform.from_xyz_rpy(XYZ, RPY)  # in base_link

@@ -8,7 +8,7 @@ from sensor_msgs.msg import Image
 from vima_msgs.msg import ArmCommand, ArmState, PolicyAction, Prompt, PromptAsset
 from vima_msgs.srv import SetPrompt
 from vima_ros.geometry import Workspace
-from vima_ros.nodes import conversions
+from vima_ros.nodes.common import conversions
 
 calm = settings(
     max_examples=120,

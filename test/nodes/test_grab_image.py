@@ -8,14 +8,15 @@ import pytest
 from rendered_table import PinholeCamera, table_texture
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from vima_ros.cli import grab_image
+from vima_ros.cli.calibrate.main import main
+from vima_ros.client.client import Client
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
-from vima_ros.nodes import calibrate_camera, images, qos
-from vima_ros.nodes.calibrate import main
-from vima_ros.nodes.client import Client
-from vima_ros.perception.calibration.files import load_calibration
-from vima_ros.perception.calibration.lens import Lens
-from vima_ros.perception.calibration.values import workspace_corners
+from vima_ros.nodes.common import image_conversion, qos
+from vima_ros.perception.calibration.calibration import workspace_corners
+from vima_ros.perception.calibration.camera_model import Lens
+from vima_ros.perception.calibration.io import load_calibration
 
 CAMERA = PinholeCamera(d=(-0.2, 0.06, 0.001, -0.001, 0.0))
 PICTURE = CAMERA.look_at(table_texture())
@@ -30,7 +31,9 @@ def camera():
     ended = threading.Event()
     with Client("camera") as client:
         messages = {
-            client.publisher(Image, "front/image_raw", qos.CAMERA): images.encode(PICTURE, "rgb8"),
+            client.publisher(Image, "front/image_raw", qos.CAMERA): image_conversion.encode(
+                PICTURE, "rgb8"
+            ),
             client.publisher(CameraInfo, "front/camera_info", qos.CAMERA): info,
             client.publisher(
                 CompressedImage, "front/image_raw/compressed", qos.CAMERA
@@ -66,7 +69,7 @@ def test_a_view_from_a_topic(camera, tmp_path, topic):
 
 
 def test_a_camera_that_is_silent_is_named(monkeypatch):
-    monkeypatch.setattr(calibrate_camera, "TIMEOUT", 0.5)
+    monkeypatch.setattr(grab_image, "TIMEOUT", 0.5)
     with pytest.raises(VimaError, match="top/image_raw") as error:
-        calibrate_camera.take_picture("/vima", "top/image_raw", None)
+        grab_image.take_picture("/vima", "top/image_raw", None)
     assert error.value.code == "TIMEOUT"

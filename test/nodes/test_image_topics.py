@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import CompressedImage, Image
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes.images import decode_colour, decode_mask, encode
+from vima_ros.nodes.common.image_conversion import decode_colour, decode_mask, encode
 
 RGB = np.zeros((6, 8, 3), np.uint8)
 RGB[:, :4], RGB[:, 4:] = (200, 40, 20), (10, 60, 220)

@@ -28,10 +28,10 @@ from vima_msgs.msg import (
 )
 from vima_msgs.srv import GetTaskStatus, LoadTask
 from vima_ros.arm.kinematics import UR5E_HOME
-from vima_ros.nodes import conversions, images, qos
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.oracle import OracleDriver
-from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.cli.oracle import OracleDriver
+from vima_ros.client.client import Client
+from vima_ros.client.node_processes import NodeProcesses
+from vima_ros.nodes.common import conversions, image_conversion, qos
 from vima_ros.sim.tasks import find_task
 
 pytest.importorskip("pinocchio", reason="the joint-level arm needs pip install pin")
@@ -278,7 +278,7 @@ def test_trouble_is_said_once_and_the_next_trajectory_is_followed(cell):
 def test_people_can_watch_the_arm():
     with Client("eye") as eye:
         pictures = eye.listen(Image, "overview/image_raw", qos.CAMERA)
-        picture = images.decode_colour(pictures.wait(lambda m: True, 30, "overview"))
+        picture = image_conversion.decode_colour(pictures.wait(lambda m: True, 30, "overview"))
     assert picture.shape == (480, 640, 3)
     assert picture.std() > 20
 
@@ -307,7 +307,7 @@ def test_a_task_comes_with_its_prompt_and_pictures(client, cell):
     for asset in shown.assets:
         assert asset.kind == PromptAsset.KIND_OBJECT
         for view in ("front", "top"):
-            assert images.decode_colour(getattr(asset, view)).shape == (128, 256, 3)
+            assert image_conversion.decode_colour(getattr(asset, view)).shape == (128, 256, 3)
             assert set(getattr(asset, f"{view}_mask").data) == {0, 1}
     assert sent.wait(lambda m: m.text == episode.prompt, 15, "prompt to the prompt node") == shown
     cell.set(send_prompt=False)

@@ -13,8 +13,8 @@ from ros2_control_robot import Options, Ros2ControlRobot, connect, pick_and_plac
 from std_srvs.srv import Trigger
 
 from vima_msgs.msg import ArmState
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.client.client import Client
+from vima_ros.client.node_processes import NodeProcesses
 
 pytest.importorskip("pinocchio", reason="the joint-level arm needs pip install pin")
 

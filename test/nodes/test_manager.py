@@ -12,8 +12,8 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 
 from vima_msgs.msg import ArmCommand, Heartbeat
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.client.client import Client
+from vima_ros.client.node_processes import NodeProcesses
 
 ACTIVE, FINALIZED = 3, 4
 UP = ["prompt", "arm"]

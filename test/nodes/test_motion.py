@@ -10,7 +10,7 @@ from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
 from vima_msgs.msg import ArmCommand, ArmState, Observation, PolicyAction
-from vima_ros.nodes import conversions
+from vima_ros.nodes.common import conversions
 
 ENDED = (ArmState.SUCCEEDED, ArmState.REFUSED, ArmState.ABORTED, ArmState.STOPPED)
 

@@ -7,7 +7,7 @@ from played_cameras import Cameras, Perception, compressed, image, table, table_
 from sensor_msgs.msg import CompressedImage, Image
 
 from vima_msgs.msg import PerceptionStatus
-from vima_ros.nodes import images
+from vima_ros.nodes.common import image_conversion
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +57,16 @@ def bayer(pattern) -> np.ndarray:
 
 ENCODED = {
     **{name: lambda name=name: image(name) for name in ("rgb8", "bgr8", "rgba8", "bgra8")},
-    **{name: lambda name=name: images.encode(yuv(False), name) for name in ("yuv422", "uyvy")},
-    **{name: lambda name=name: images.encode(yuv(True), name) for name in ("yuyv", "yuv422_yuy2")},
     **{
-        f"bayer_{p}8": lambda p=p: images.encode(bayer(p), f"bayer_{p}8")
+        name: lambda name=name: image_conversion.encode(yuv(False), name)
+        for name in ("yuv422", "uyvy")
+    },
+    **{
+        name: lambda name=name: image_conversion.encode(yuv(True), name)
+        for name in ("yuyv", "yuv422_yuy2")
+    },
+    **{
+        f"bayer_{p}8": lambda p=p: image_conversion.encode(bayer(p), f"bayer_{p}8")
         for p in ("rggb", "bggr", "gbrg", "grbg")
     },
 }
@@ -112,7 +118,7 @@ def altered(**fields) -> Image:
 
 def sixteen(encoding, channels) -> Image:
     shape = (480, 640) if channels == 1 else (480, 640, channels)
-    return images.encode(np.full(shape, 30_000, np.uint16), encoding)
+    return image_conversion.encode(np.full(shape, 30_000, np.uint16), encoding)
 
 
 HOSTILE = {
@@ -130,7 +136,7 @@ HOSTILE = {
     "100 MP": altered(width=10_000, height=10_000, step=30_000),
     "short rows": altered(step=3),
     "huge": altered(height=4_000_000_000, width=4_000_000_000, step=4_000_000_000),
-    "odd YUV": images.encode(yuv(True)[:, :639], "yuyv"),
+    "odd YUV": image_conversion.encode(yuv(True)[:, :639], "yuyv"),
 }
 
 
@@ -218,7 +224,7 @@ def test_bad_compressed_images_are_refused_and_the_node_lives_on(compressed_came
 def mask(big_endian=False, encoding="mono16", first=300) -> Image:
     order = ">u2" if big_endian else "<u2"
     ids = table_ids(first=first).astype(order if encoding == "mono16" else np.uint8)
-    message = images.encode(ids, encoding)
+    message = image_conversion.encode(ids, encoding)
     message.is_bigendian = int(big_endian)
     return message
 

@@ -12,7 +12,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from vima_msgs.msg import PerceptionStatus
 from vima_msgs.srv import GetScene
-from vima_ros.nodes import conversions, images, qos
+from vima_ros.nodes.common import conversions, image_conversion, qos
 
 SOURCES = ROOT / "src" / "vima_ros"
 PIPELINE = [
@@ -26,7 +26,7 @@ RNG = np.random.default_rng(3)
 def noisy(blocks=2) -> Image:
     """As a camera sees it: never twice the same."""
     rgb = table(blocks=blocks)
-    return images.encode(rgb + RNG.integers(0, 2, rgb.shape, np.uint8), "rgb8")
+    return image_conversion.encode(rgb + RNG.integers(0, 2, rgb.shape, np.uint8), "rgb8")
 
 
 def scene_of(perception):

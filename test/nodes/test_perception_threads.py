@@ -14,9 +14,9 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
 from vima_msgs.msg import PerceptionStatus
-from vima_ros.nodes import perception
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.environment import use_fastdds_profile
+from vima_ros.client.client import Client
+from vima_ros.nodes.common.dds import use_fastdds_profile
+from vima_ros.nodes.perception import node
 from vima_ros.perception.detectors.instances import Detector, Instances
 
 TIMEOUT = 20.0  # [s] only reached by a failure
@@ -52,7 +52,7 @@ class Inside:
     """The node, spun by a thread, its detector, and cameras."""
 
     def __init__(self, detector):
-        self.detector, self.node = detector, perception.PerceptionNode()
+        self.detector, self.node = detector, node.PerceptionNode()
         self.executor = SingleThreadedExecutor()
         self.executor.add_node(self.node)
         self.ended = threading.Event()
@@ -106,7 +106,7 @@ class Inside:
 def inside(monkeypatch):
     use_fastdds_profile()
     detector = Slow()
-    monkeypatch.setattr(perception, "make_detector", lambda name, settings: detector)
+    monkeypatch.setattr(node, "make_detector", lambda name, settings: detector)
     overrides = [f"{name}:={value}" for name, value in {**UNHURRIED, "track": False}.items()]
     arguments = [word for item in overrides for word in ("-p", item.lower())]
     rclpy.init(

@@ -20,10 +20,10 @@ from vima_msgs.msg import (
     PromptTokens,
     TaskStatus,
 )
-from vima_ros.nodes import conversions, qos
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.goal import Goal
-from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.client.client import Client
+from vima_ros.client.execute_prompt import Goal
+from vima_ros.client.node_processes import NodeProcesses
+from vima_ros.nodes.common import conversions, qos
 
 ROWS = 400  # of the word table of golden/vima.ckpt
 

@@ -7,14 +7,14 @@ from sensor_msgs.msg import Image
 
 from vima_msgs.msg import EpisodeStatus, Prompt, PromptAsset, PromptStatus, PromptTokens
 from vima_msgs.srv import SetPrompt
-from vima_ros.nodes import images, qos
+from vima_ros.nodes.common import image_conversion, qos
 
 
 def picture(width=256, height=128, sides=(30, 30)) -> Image:
     """A red rectangle on white, as prompts show an object."""
     rgb = np.full((height, width, 3), 255, np.uint8)
     rgb[40 : 40 + sides[0], 100 : 100 + sides[1]] = (200, 30, 30)
-    return images.encode(rgb, "rgb8")
+    return image_conversion.encode(rgb, "rgb8")
 
 
 def asset(name="block", **views) -> PromptAsset:
@@ -44,7 +44,7 @@ def hundred_megapixels() -> Image:
 
 
 def wrong_mask() -> PromptAsset:
-    small = images.encode(np.ones((64, 64), np.uint8), "mono8")
+    small = image_conversion.encode(np.ones((64, 64), np.uint8), "mono8")
     return PromptAsset(name="block", front=picture(), front_mask=small)
 
 

@@ -10,9 +10,9 @@ from helpers import shared, write_bag
 from recordings import MS, SECOND, Recording, alone, since, write_recording
 from rosbags.rosbag2 import StoragePlugin
 
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.processes import NodeProcesses
-from vima_ros.nodes.replay import main, replay
+from vima_ros.cli.replay import main, replay
+from vima_ros.client.client import Client
+from vima_ros.client.node_processes import NodeProcesses
 
 WORKSPACE = ((0.25, 0.75), (-0.5, 0.5))
 NODES = ["perception", "prompt", "policy", "arm", "manager"]

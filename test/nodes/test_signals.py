@@ -14,8 +14,8 @@ from ament_index_python.packages import get_package_prefix
 from conftest import ALL_NODES
 
 from vima_msgs.msg import Heartbeat
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.client.client import Client
+from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.program import END_WITH
 
 PROGRAMS = Path(get_package_prefix("vima_ros")) / "lib" / "vima_ros"
@@ -36,7 +36,7 @@ ARGUMENTS = {
     "demo": ["--out", "{out}"],
     "bench": ["episode", "--out", "{out}"],
     "demonstrate": ["--out", "{out}", "--episodes", "1000"],
-    "evaluate": ["--seeds", "1000", "--out", "{out}"],
+    "evaluate_policy": ["--seeds", "1000", "--out", "{out}"],
     "evaluate_detector": ["--frames", "1000", "--out", "{out}"],
     "oracle": ["--out", "{out}"],
     "replay": ["{out}"],

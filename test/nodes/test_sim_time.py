@@ -4,9 +4,9 @@ from by_hand import bring_up
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 
-from vima_ros.nodes import conversions, qos
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.client.client import Client
+from vima_ros.client.node_processes import NodeProcesses
+from vima_ros.nodes.common import conversions, qos
 
 PERIOD = 50_000_000  # [ns]
 

@@ -9,9 +9,9 @@ from trajectory_msgs.msg import JointTrajectory
 
 from vima_msgs.msg import ArmCommand, ArmState, Prompt, PromptAsset, ToolCommand
 from vima_msgs.srv import CaptureAsset
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.goal import Goal
-from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.client.client import Client
+from vima_ros.client.execute_prompt import Goal
+from vima_ros.client.node_processes import NodeProcesses
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 from conftest import ALL_NODES
 
 from vima_msgs.msg import EpisodeStatus, PromptStatus, TaskStatus
-from vima_ros.nodes import qos
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.client.client import Client
+from vima_ros.client.node_processes import NodeProcesses
+from vima_ros.nodes.common import qos
 from vima_ros.sim.tasks import find_task
 
 STEPS = 2

@@ -8,9 +8,9 @@ from ros2_control_robot import ENDED, send_action
 from std_msgs.msg import Header
 
 from vima_msgs.msg import ArmCommand, ArmState
-from vima_ros.nodes import conversions
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.client.client import Client
+from vima_ros.client.node_processes import NodeProcesses
+from vima_ros.nodes.common import conversions
 
 PERIOD = 0.1  # of arm_state [s]
 LATE = Duration(seconds=0.3)  # of a report

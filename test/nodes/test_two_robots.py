@@ -7,9 +7,9 @@ from std_srvs.srv import Trigger
 from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import ArmCommand, ArmState, PolicyAction, Prompt, PromptAsset
 from vima_msgs.srv import CaptureAsset
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.goal import Goal
-from vima_ros.nodes.processes import NodeProcesses
+from vima_ros.client.client import Client
+from vima_ros.client.execute_prompt import Goal
+from vima_ros.client.node_processes import NodeProcesses
 
 SIDES = {"left": "put", "right": "rotate"}
 

@@ -15,9 +15,9 @@ from rclpy.parameter import Parameter
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
-from vima_ros.nodes import parameters
-from vima_ros.nodes.base import VimaNode
-from vima_ros.nodes.parameters import parameter
+from vima_ros.nodes.common import parameters
+from vima_ros.nodes.common.lifecycle_node import VimaNode
+from vima_ros.nodes.common.parameters import parameter
 
 CONFIG = ROOT / "config"
 NODES = sorted(path.stem for path in CONFIG.glob("*.yaml"))
@@ -26,7 +26,7 @@ ROBOTS = sorted(path.stem for path in (CONFIG / "robots").glob("*.yaml"))
 
 def declared(node):
     """The dataclass of a node's parameters."""
-    module = importlib.import_module(f"vima_ros.nodes.{node}")
+    module = importlib.import_module(f"vima_ros.nodes.{node}.node")
     (kind,) = (
         value.parameters_type
         for value in vars(module).values()
@@ -76,8 +76,8 @@ def check(node, values):
 
 
 def test_every_node_has_its_file():
-    sources = (ROOT / "src" / "vima_ros" / "nodes").glob("*.py")
-    nodes = [path.stem for path in sources if "    parameters_type = " in path.read_text()]
+    sources = (ROOT / "src" / "vima_ros" / "nodes").glob("*/node.py")
+    nodes = [p.parent.name for p in sources if "    parameters_type = " in p.read_text()]
     assert sorted(nodes) == NODES
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("vima_msgs")
 
-from vima_ros.nodes.supervision import (
+from vima_ros.liveness import (
     ACTIVE,
     FINALIZED,
     INACTIVE,

@@ -74,7 +74,7 @@ def parsers(program, monkeypatch):
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", catch)
     module = importlib.import_module(f"vima_ros.{program}")
     with pytest.raises(CaughtError) as caught:
-        module.main(*([["program"]] if program.startswith("nodes.") else []))
+        module.main(*([["program"]] if program.startswith("cli.") else []))
     found = list(caught.value.args)
     for parser in found:  # grows meanwhile
         for action in parser._actions:
@@ -93,7 +93,7 @@ def options(program, monkeypatch):
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_every_option_that_is_a_path_expands(program, monkeypatch, home):
-    short = program.rpartition(".")[2]
+    short = program.removesuffix(".main").rpartition(".")[2]
     for parser, action in options(program, monkeypatch):
         about = f"{action.dest.replace('_', ' ')} {action.help} {action.metavar}"
         numeric = isinstance(action.default, int | float) or action.type in (int, float)
@@ -111,7 +111,7 @@ def test_every_option_that_is_a_path_expands(program, monkeypatch, home):
 def test_the_test_finds_the_paths_that_it_should(monkeypatch):
     found = {
         action.dest
-        for program in ("nodes.sim", "nodes.evaluate", "nodes.calibrate", "nodes.bench")
+        for program in ("cli.sim", "cli.evaluate_policy", "cli.calibrate.main", "cli.bench.main")
         for _, action in options(program, monkeypatch)
         if getattr(action.type, "__module__", "") == "vima_ros.paths"
     }
@@ -123,7 +123,7 @@ def test_the_test_finds_the_paths_that_it_should(monkeypatch):
 
 def test_pictures_of_a_prompt(home):
     cv2, np = pytest.importorskip("cv2"), pytest.importorskip("numpy")
-    make_asset = pytest.importorskip("vima_ros.nodes.send_prompt").make_asset
+    make_asset = pytest.importorskip("vima_ros.cli.send_prompt").make_asset
     cv2.imwrite(str(home / "a.png"), np.zeros((128, 256, 3), np.uint8))
     asset = make_asset("a=~/a.png,~/a.png", 0)
     assert asset.front.width == asset.top.width == 256
@@ -134,11 +134,11 @@ def test_pictures_of_a_prompt(home):
 
 def parameter_classes():
     pytest.importorskip("rclpy")
-    for path in sorted((SOURCES / "nodes").glob("*.py")):
+    for path in sorted((SOURCES / "nodes").glob("*/node.py")):
         if "    parameters_type = " in path.read_text():
-            module = importlib.import_module(f"vima_ros.nodes.{path.stem}")
+            module = importlib.import_module(f"vima_ros.nodes.{path.parent.name}.node")
             yield from (
-                (path.stem, value.parameters_type)
+                (path.parent.name, value.parameters_type)
                 for value in vars(module).values()
                 if isinstance(value, type)
                 and value.__module__ == module.__name__
@@ -163,8 +163,8 @@ def test_a_node_gets_the_expanded_path(home):
     from rclpy.node import Node
     from rclpy.parameter import Parameter
 
-    from vima_ros.nodes import parameters
-    from vima_ros.nodes.policy_parameters import PolicyParameters
+    from vima_ros.nodes.common import parameters
+    from vima_ros.nodes.policy.parameters import PolicyParameters
 
     rclpy.init()
     try:
@@ -184,7 +184,7 @@ def test_a_node_gets_the_expanded_path(home):
 
 def test_a_parameter_file_in_the_home_folder(home):
     pytest.importorskip("rclpy")
-    from vima_ros.nodes import parameter_files
+    from vima_ros.nodes.common import parameter_files
 
     (home / "robot.yaml").write_text("/**/arm:\n  ros__parameters:\n    max_speed: 0.1\n")
     (given,) = parameter_files.read(["arm", "--ros-args", "--params-file", "~/robot.yaml"])
@@ -195,7 +195,7 @@ def test_a_parameter_file_in_the_home_folder(home):
 
 
 def test_launch_arguments(home):
-    launching = pytest.importorskip("vima_ros.nodes.launch_arguments")
+    launching = pytest.importorskip("vima_ros.nodes.common.launch_arguments")
     (home / "robot.yaml").write_text("/**/arm:\n  ros__parameters:\n    max_speed: 0.1\n")
     (home / "20M.ckpt").touch()
     write_bag(home / "bag", StoragePlugin.MCAP, 1)
@@ -209,7 +209,7 @@ def test_launch_arguments(home):
 
 
 def test_every_launch_argument_that_is_a_path_is_known():
-    launching = pytest.importorskip("vima_ros.nodes.launch_arguments")
+    launching = pytest.importorskip("vima_ros.nodes.common.launch_arguments")
     for path in sorted((ROOT / "launch").glob("*.launch.py")):
         for call in ast.walk(ast.parse(path.read_text())):
             if not isinstance(call, ast.Call) or "DeclareLaunchArgument" not in ast.dump(

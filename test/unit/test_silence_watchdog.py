@@ -1,6 +1,6 @@
 import pytest
 
-from vima_ros.arm.watchdog import Watchdog
+from vima_ros.liveness_silence import Watchdog
 
 
 def watched(**limits):

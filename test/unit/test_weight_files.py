@@ -15,8 +15,8 @@ from vima_ros.perception.detectors.model_files import read_weights
 from vima_ros.perception.detectors.onnx_runtime import OnnxDetector
 from vima_ros.policy import load_policy
 from vima_ros.policy.tokenizer import OWN_TOKENIZER, PromptTokenizer
-from vima_ros.training.reading import read_demonstrations
-from vima_ros.training.runs import CHECKPOINT, load_checkpoint
+from vima_ros.training.data.readers import read_demonstrations
+from vima_ros.training.run_directory import CHECKPOINT, load_checkpoint
 from vima_ros.weight_files import JSON, NPZ, ONNX, SAFETENSORS, TORCH, file_kind, unwrapped
 
 ONNX_FILE = ROOT / "test" / "data" / "onnx" / "good.onnx"
@@ -29,7 +29,7 @@ def resume(path):
 
 
 def start_detector(path):
-    start = pytest.importorskip("vima_ros.training.detector_start")
+    start = pytest.importorskip("vima_ros.training.detector.warm_start")
     start.start_from(torch.nn.Linear(1, 1), path, torch.zeros(1, 128, 256, 3, dtype=torch.uint8))
 
 

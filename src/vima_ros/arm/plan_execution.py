@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vima_ros.arm.kinematics import ArmModel
-from vima_ros.arm.timing import JointLimits
-from vima_ros.arm.trajectory import JointPlan, Segment, plan_segment
+from vima_ros.arm.time_parameterization import JointLimits
+from vima_ros.arm.trajectory_planning import JointPlan, Segment, plan_segment
 from vima_ros.errors import VimaError
 
 GOAL_TOLERANCE = 0.01  # a joint this near to the end of a move has arrived [rad] (VIMA-Bench)

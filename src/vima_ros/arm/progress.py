@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from vima_ros.arm.motion import Waypoint
-from vima_ros.arm.trajectory import JointPlan
+from vima_ros.arm.primitives import Waypoint
+from vima_ros.arm.trajectory_planning import JointPlan
 from vima_ros.geometry import Pose
 
 MIN_PROGRESS = 1e-3  # less is none: of a joint [rad], of the tool [m]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vima_ros.arm.motion import MotionParameters, Waypoint, plan_waypoints
-from vima_ros.arm.trajectory import JointPlan
+from vima_ros.arm.primitives import MotionParameters, Waypoint, plan_waypoints
+from vima_ros.arm.trajectory_planning import JointPlan
 from vima_ros.errors import GateCode, VimaError
 from vima_ros.geometry import Pose, Workspace
 from vima_ros.specs import Primitive

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vima_ros.arm.kinematics import ArmModel, unreachable
-from vima_ros.arm.motion import Waypoint
-from vima_ros.arm.timing import JointLimits, JointPath, time_path
+from vima_ros.arm.primitives import Waypoint
+from vima_ros.arm.time_parameterization import JointLimits, JointPath, time_path
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, quaternion_from_yaw, yaw_from_quaternion
 

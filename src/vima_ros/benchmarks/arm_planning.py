@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from vima_ros.arm.kinematics import ArmModel
-from vima_ros.arm.motion import plan_waypoints
-from vima_ros.arm.timing import JointLimits
-from vima_ros.arm.trajectory import plan_trajectory
+from vima_ros.arm.primitives import plan_waypoints
+from vima_ros.arm.time_parameterization import JointLimits
+from vima_ros.arm.trajectory_planning import plan_trajectory
 from vima_ros.geometry import Pose, Transform, Workspace, quaternion_from_yaw
 from vima_ros.specs import Primitive
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from vima_ros.benchmarks import detector_baseline
 from vima_ros.errors import VimaError
-from vima_ros.perception import benchmark_peer
 
 NAME = "torchvision maskrcnn_resnet50_fpn"
 HOW = "run `./vima --train setup` in the clone, or name a Python that has it with --peer-python"
@@ -29,7 +29,7 @@ class Peer:
     """
 
     def __init__(self, python: Path, pictures: Path, threads: int) -> None:
-        command = [str(python), "-I", benchmark_peer.__file__, str(pictures), str(threads)]
+        command = [str(python), "-I", detector_baseline.__file__, str(pictures), str(threads)]
         try:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

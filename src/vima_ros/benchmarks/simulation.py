@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from vima_ros.sim.demonstrations import record
-from vima_ros.sim.rollout import run_episode
+from vima_ros.sim.oracle_rollouts import run_episode
+from vima_ros.sim.process_pool import worker_pool
+from vima_ros.sim.recording import record
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.sim.tasks import TASKS, find_task
-from vima_ros.sim.workers import worker_pool
 from vima_ros.specs import VIEWS
 
 _PICTURES = 50

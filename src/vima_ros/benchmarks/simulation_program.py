@@ -8,11 +8,11 @@ from typing import Any
 
 import yaml
 
-from vima_ros.arm.benchmark import planning_times
+from vima_ros.benchmarks.arm_planning import planning_times
+from vima_ros.benchmarks.simulation import episode_rates, render_rate
 from vima_ros.geometry import Transform
-from vima_ros.nodes.parameters import config_path, default_values
+from vima_ros.nodes.common.parameters import config_path, default_values
 from vima_ros.replay.report import format_table
-from vima_ros.sim.benchmark import episode_rates, render_rate
 
 
 def run() -> dict[str, Any]:

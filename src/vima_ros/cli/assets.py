@@ -13,13 +13,13 @@ from rclpy.utilities import remove_ros_args
 
 from vima_msgs.msg import PromptAsset
 from vima_msgs.srv import CaptureAsset, DeleteAsset, GetScene, ListAssets
+from vima_ros.client.client import Client
 from vima_ros.errors import VimaError
-from vima_ros.nodes import conversions, images
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.namespaces import add_namespace_option
+from vima_ros.nodes.common import conversions, image_conversion
+from vima_ros.nodes.common.namespaces import add_namespace_option
 from vima_ros.output import prepare_folder, write_image
 from vima_ros.paths import path_argument
-from vima_ros.perception.overlay import draw_objects
+from vima_ros.perception.visualization import draw_objects
 from vima_ros.specs import VIEWS
 
 Request = CaptureAsset.Request
@@ -126,7 +126,9 @@ def _seen(client: Client, options: argparse.Namespace) -> int:
             print(f"{o.track_id:5}  {view:5}  {o.score:.2f}   {', '.join(map(str, o.bbox))}")
         if options.out:
             objects = conversions.view_from_message(getattr(scene.observation, view))
-            drawn = draw_objects(images.decode_colour(getattr(scene, view)), objects, title=view)
+            drawn = draw_objects(
+                image_conversion.decode_colour(getattr(scene, view)), objects, title=view
+            )
             path = options.out / f"{view}.png"
             write_image(path, drawn)
             print(f"written to {path}")

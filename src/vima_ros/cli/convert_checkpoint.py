@@ -39,9 +39,9 @@ def convert(options: argparse.Namespace) -> None:
     if there := [path.name for path in written if path.exists() and not options.force]:
         raise VimaError("FILE_EXISTS", f"{', '.join(there)} would be overwritten; valid: --force")
     # Here, because importing torch takes seconds.
-    from vima_ros.policy.checkpoint import save_checkpoint
-    from vima_ros.policy.loading import load_network
-    from vima_ros.policy.weights import save_weights
+    from vima_ros.policy.checkpoints.load import load_network
+    from vima_ros.policy.checkpoints.published import save_checkpoint
+    from vima_ros.policy.checkpoints.safetensors import save_weights
 
     untold = {"vit_heads": options.vit_heads, "t5_max_distance": options.t5_max_distance}
     overrides = {name: value for name, value in untold.items() if value is not None}

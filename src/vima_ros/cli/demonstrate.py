@@ -10,9 +10,9 @@ from rclpy.utilities import remove_ros_args
 
 from vima_ros.errors import VimaError
 from vima_ros.paths import path_argument
-from vima_ros.sim.episode_run import choose_tasks, find_level
+from vima_ros.sim.episode_runner import choose_tasks, find_level
 from vima_ros.sim.tasks.base import Level
-from vima_ros.training.collecting import CONTENTS, Plan, Progress, collect
+from vima_ros.training.data.collect import CONTENTS, Plan, Progress, collect
 
 
 def _arguments(args: list[str]) -> argparse.Namespace:

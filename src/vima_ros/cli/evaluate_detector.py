@@ -16,15 +16,15 @@ from vima_ros.errors import VimaError
 from vima_ros.output import prepare_folder
 from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.perception.detectors.registry import DETECTORS, DetectorSettings, make_detector
-from vima_ros.training.detector_evaluation import evaluate
-from vima_ros.training.evaluation_frames import (
+from vima_ros.training.evaluation.detector_frames import (
     FIRST_EVALUATION_SEED,
     LOOKS,
     Frame,
     bench_frames,
     tabletop_frames,
 )
-from vima_ros.training.evaluation_report import make_report, write
+from vima_ros.training.evaluation.detector_metrics import evaluate
+from vima_ros.training.evaluation.detector_report import make_report, write
 
 LOWEST_SCORE = 0.05  # for the average precision, which looks at all thresholds
 

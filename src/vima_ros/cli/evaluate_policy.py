@@ -1,4 +1,4 @@
-"""`evaluate`: how often a policy does what the prompt says (docs/POLICY.md)."""
+"""`evaluate_policy`: how often a policy does what the prompt says (docs/POLICY.md)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rclpy.utilities import remove_ros_args
 from vima_ros.errors import VimaError
 from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.policy import SHIPPED
-from vima_ros.sim.episode_run import choose_tasks, find_level
+from vima_ros.sim.episode_runner import choose_tasks, find_level
 from vima_ros.sim.tasks.base import Level
-from vima_ros.training.evaluation_frames import FIRST_EVALUATION_SEED
+from vima_ros.training.evaluation.detector_frames import FIRST_EVALUATION_SEED
 
 
 def _arguments(args: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="evaluate",
+        prog="evaluate_policy",
         description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
@@ -58,14 +58,14 @@ def _arguments(args: list[str]) -> argparse.Namespace:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from vima_ros.nodes.evaluate_ros import attempt_by_ros
+    from vima_ros.cli.evaluate_robot import attempt_by_ros
     from vima_ros.output import prepare_folder
-    from vima_ros.policy.loading import load_policy
-    from vima_ros.policy.weights import load_weights, save_weights
-    from vima_ros.training.policy_evaluation import Job, attempt_all
-    from vima_ros.training.policy_report import shares_by_task, write_report
-    from vima_ros.training.policy_transfer import first_actions
-    from vima_ros.training.reading import read_demonstrations
+    from vima_ros.policy.checkpoints.load import load_policy
+    from vima_ros.policy.checkpoints.safetensors import load_weights, save_weights
+    from vima_ros.training.data.readers import read_demonstrations
+    from vima_ros.training.evaluation.policy_report import shares_by_task, write_report
+    from vima_ros.training.evaluation.policy_rollouts import Job, attempt_all
+    from vima_ros.training.evaluation.vima_bench_first_actions import first_actions
 
     if options.look and options.through == "ros":
         raise VimaError("BAD_OPTION", "--look with --through ros; valid: --through env")
@@ -87,7 +87,9 @@ def _evaluate(options: argparse.Namespace) -> None:
         attempts.append(attempt)
         if len(attempts) % 20 == 0 or len(attempts) == len(jobs):
             good = sum(a.success for a in attempts)
-            print(f"evaluate: {len(attempts)} of {len(jobs)}, {good} solved", file=sys.stderr)
+            print(
+                f"evaluate_policy: {len(attempts)} of {len(jobs)}, {good} solved", file=sys.stderr
+            )
     firsts = (
         list(first_actions(policy, read_demonstrations(options.bench))) if options.bench else []
     )
@@ -100,12 +102,12 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def main(args: list[str] | None = None) -> None:
-    """``ros2 run vima_ros evaluate``: exit code 2 on an error."""
+    """``ros2 run vima_ros evaluate_policy``: exit code 2 on an error."""
     options = _arguments(remove_ros_args(args or sys.argv)[1:])
     try:
         _evaluate(options)
     except VimaError as error:
-        print(f"evaluate: {error.code}: {error}", file=sys.stderr)
+        print(f"evaluate_policy: {error.code}: {error}", file=sys.stderr)
         sys.exit(2)
 
 

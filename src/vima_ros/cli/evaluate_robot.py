@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from sensor_msgs.msg import Image
 
-from vima_ros.nodes import images, qos
-from vima_ros.nodes.client import Client, Inbox
-from vima_ros.nodes.environment import keep_to_ourselves
-from vima_ros.nodes.processes import NodeProcesses
-from vima_ros.nodes.task_episodes import TaskEpisodes, start_nodes
+from vima_ros.client.client import Client, Inbox
+from vima_ros.client.node_processes import NodeProcesses
+from vima_ros.client.task_runner import TaskEpisodes, start_nodes
+from vima_ros.nodes.common import image_conversion, qos
+from vima_ros.nodes.common.dds import keep_to_ourselves
 from vima_ros.specs import VIEWS
-from vima_ros.training.policy_evaluation import Attempt, Job
+from vima_ros.training.evaluation.policy_rollouts import Attempt, Job
 
 SPEED = 10.0  # simulated seconds a second
 
@@ -49,7 +49,7 @@ def attempt(job: Job, episodes: TaskEpisodes, frames: Mapping[str, Inbox]) -> At
     picture = None
     if ended.code != "SUCCESS":
         last = [frames[view].messages[-1] for view in VIEWS]
-        picture = np.vstack([images.decode_colour(message) for message in last])
+        picture = np.vstack([image_conversion.decode_colour(message) for message in last])
     for inbox in frames.values():
         inbox.messages.clear()
     return Attempt(job, ended.code, ended.reason, ended.steps, seconds, picture)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from vima_ros.nodes import images, qos
-from vima_ros.nodes.client import Client
+from vima_ros.client.client import Client
+from vima_ros.nodes.common import image_conversion, qos
 
 TIMEOUT = 20.0  # [s] for the first picture, discovery included
 
@@ -26,4 +26,4 @@ def take_picture(
         infos = client.listen(CameraInfo, info_topic, qos.CAMERA) if info_topic else None
         picture = pictures.wait(lambda _: True, TIMEOUT, f"picture on {topic}")
         info = infos and infos.wait(lambda _: True, TIMEOUT, f"camera_info on {info_topic}")
-    return images.decode_colour(picture), info
+    return image_conversion.decode_colour(picture), info

@@ -16,15 +16,15 @@ from visualization_msgs.msg import MarkerArray
 
 from vima_msgs.msg import ArmState, PolicyAction, TaskStatus
 from vima_msgs.srv import LoadTask
+from vima_ros.client.client import Client
+from vima_ros.client.node_processes import NodeProcesses
+from vima_ros.client.running_suite import check_none_runs
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
-from vima_ros.nodes import conversions, qos
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.environment import keep_to_ourselves
-from vima_ros.nodes.processes import NodeProcesses
-from vima_ros.nodes.running_suite import check_none_runs
+from vima_ros.nodes.common import conversions, qos
+from vima_ros.nodes.common.dds import keep_to_ourselves
 from vima_ros.paths import path_argument, path_text_argument
-from vima_ros.sim.episode_run import choose_tasks, find_level, primitive
+from vima_ros.sim.episode_runner import choose_tasks, find_level, primitive
 from vima_ros.sim.tasks import TASKS
 from vima_ros.sim.tasks.base import Episode, Level, Task, WorldState
 from vima_ros.specs import Action

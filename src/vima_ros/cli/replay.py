@@ -10,15 +10,15 @@ from pathlib import Path
 from rclpy.utilities import remove_ros_args
 
 from vima_msgs.msg import Prompt
+from vima_ros.client.bag_player.frame_pairs import pair_steps
+from vima_ros.client.bag_player.player import MILLISECOND, Player
+from vima_ros.client.bag_player.prompt import given_prompt, recorded_prompt
+from vima_ros.client.client import Client
+from vima_ros.client.node_processes import NodeProcesses
+from vima_ros.client.running_suite import check_none_runs
 from vima_ros.errors import VimaError
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.environment import keep_to_ourselves
-from vima_ros.nodes.namespaces import add_namespace_option
-from vima_ros.nodes.player import MILLISECOND, Player
-from vima_ros.nodes.player_pairs import pair_steps
-from vima_ros.nodes.player_prompt import given_prompt, recorded_prompt
-from vima_ros.nodes.processes import NodeProcesses
-from vima_ros.nodes.running_suite import check_none_runs
+from vima_ros.nodes.common.dds import keep_to_ourselves
+from vima_ros.nodes.common.namespaces import add_namespace_option
 from vima_ros.output import prepare_folder
 from vima_ros.paths import path_argument
 from vima_ros.replay.bag import Bag

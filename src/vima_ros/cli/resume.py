@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vima_ros.nodes.stop import call_arm
+from vima_ros.cli.stop import call_arm
 
 
 def main(args: list[str] | None = None) -> None:

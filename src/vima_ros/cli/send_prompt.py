@@ -14,15 +14,15 @@ from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import ConfirmationRequest, EpisodeStatus, PromptAsset
 from vima_msgs.msg import Prompt as PromptMessage
 from vima_msgs.srv import CaptureAsset, ConfirmMotion, SetPrompt
+from vima_ros.cli.assets import whole_numbers
+from vima_ros.client.client import Client, Inbox
+from vima_ros.client.execute_prompt import Goal
 from vima_ros.errors import VimaError
-from vima_ros.nodes import images, qos
-from vima_ros.nodes.assets import whole_numbers
-from vima_ros.nodes.client import Client, Inbox
-from vima_ros.nodes.goal import Goal
-from vima_ros.nodes.namespaces import add_namespace_option
+from vima_ros.nodes.common import image_conversion, qos
+from vima_ros.nodes.common.namespaces import add_namespace_option
 from vima_ros.output import write_image
 from vima_ros.paths import expand, path_argument
-from vima_ros.perception.encoded_images import read_image
+from vima_ros.perception.image_decoding import read_image
 from vima_ros.specs import VIEWS
 
 Result = ExecutePrompt.Result
@@ -89,7 +89,9 @@ def make_asset(argument: str, kind: int) -> PromptAsset:
     for view, path in zip(VIEWS, paths, strict=False):
         if not path:
             continue
-        setattr(asset, view, images.encode(read_image(expand(path), oriented=True), "rgb8"))
+        setattr(
+            asset, view, image_conversion.encode(read_image(expand(path), oriented=True), "rgb8")
+        )
     return asset
 
 
@@ -137,7 +139,7 @@ def send(options: argparse.Namespace) -> int:
         if not answer.success:
             return _refused(f"{answer.code}: {answer.message}")
         if asks:
-            return _save(options.preview, images.decode_colour(answer.preview))
+            return _save(options.preview, image_conversion.decode_colour(answer.preview))
         print(f"accepted as {answer.prompt_id}")
         return _ended_at_once(episodes, answer.prompt_id)
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from rclpy.utilities import remove_ros_args
 
+from vima_ros.client.client import Client
+from vima_ros.client.node_processes import NodeProcesses
+from vima_ros.client.running_suite import check_none_runs
 from vima_ros.errors import VimaError
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.namespaces import add_namespace_option
-from vima_ros.nodes.processes import NodeProcesses
-from vima_ros.nodes.running_suite import check_none_runs
-from vima_ros.nodes.tabletop_parameters import LARGEST_SEED
+from vima_ros.nodes.common.namespaces import add_namespace_option
+from vima_ros.nodes.tabletop.parameters import LARGEST_SEED
 from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.sim.scene import SCENES
 

@@ -8,9 +8,9 @@ import sys
 from rclpy.utilities import remove_ros_args
 from std_srvs.srv import Trigger
 
+from vima_ros.client.client import Client
 from vima_ros.errors import VimaError
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.namespaces import add_namespace_option
+from vima_ros.nodes.common.namespaces import add_namespace_option
 
 
 def _arguments(

@@ -13,8 +13,7 @@ from typing import Any
 
 from rclpy.utilities import remove_ros_args
 
-from vima_ros.errors import VimaError
-from vima_ros.nodes.training_programs import (
+from vima_ros.cli.training_options import (
     add_run_options,
     describe_progress,
     find_recipe,
@@ -22,6 +21,7 @@ from vima_ros.nodes.training_programs import (
     sayer,
     with_overrides,
 )
+from vima_ros.errors import VimaError
 from vima_ros.output import prepare_folder
 from vima_ros.paths import path_argument
 
@@ -67,9 +67,9 @@ def _arguments(args: list[str]) -> argparse.Namespace:
 
 
 def _train(options: argparse.Namespace, recipe: Any) -> None:
-    from vima_ros.training.detector_pictures import read_source
-    from vima_ros.training.detector_training import train_detector
-    from vima_ros.training.runs import start_run
+    from vima_ros.training.detector.dataset import read_source
+    from vima_ros.training.detector.trainer import train_detector
+    from vima_ros.training.run_directory import start_run
 
     prepare_folder(options.out)
     sources = []
@@ -108,7 +108,7 @@ def _digest(sources: list[Any]) -> str:
 
 def _recipe(options: argparse.Namespace) -> Any:
     """Raises VimaError (BAD_CONFIG)."""
-    from vima_ros.training.detector_recipe import DetectorRecipe
+    from vima_ros.training.detector.recipe import DetectorRecipe
     from vima_ros.training.recipes import read_recipe
 
     path = find_recipe("detector", options.config)
@@ -128,7 +128,7 @@ def _origin(path: Path | None) -> dict[str, Any] | None:
 
 
 def _card(folder: Path, model: Any, step: int, options: argparse.Namespace) -> dict[str, Any]:
-    from vima_ros.training.runs import CONFIGURATION
+    from vima_ros.training.run_directory import CONFIGURATION
 
     return {
         "name": "vima_ros object detector",
@@ -168,8 +168,8 @@ def main(args: list[str] | None = None) -> None:
             print(to_yaml(recipe=recipe), end="")
             return
         _require_torchvision()
-        from vima_ros.training.detector_export import export_detector, save_weights
-        from vima_ros.training.detector_training import load_averaged
+        from vima_ros.training.detector.onnx_export import export_detector, save_weights
+        from vima_ros.training.detector.trainer import load_averaged
 
         if options.data:
             _train(options, recipe)

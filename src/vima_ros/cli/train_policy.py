@@ -13,8 +13,7 @@ from typing import Any
 
 from rclpy.utilities import remove_ros_args
 
-from vima_ros.errors import VimaError
-from vima_ros.nodes.training_programs import (
+from vima_ros.cli.training_options import (
     add_run_options,
     describe_progress,
     find_recipe,
@@ -22,6 +21,7 @@ from vima_ros.nodes.training_programs import (
     sayer,
     with_overrides,
 )
+from vima_ros.errors import VimaError
 from vima_ros.output import prepare_folder
 from vima_ros.paths import path_argument
 
@@ -60,10 +60,10 @@ def _arguments(args: list[str]) -> argparse.Namespace:
 
 
 def _train(options: argparse.Namespace, config: Any, recipe: Any) -> None:
-    from vima_ros.policy.weights import save_weights
-    from vima_ros.training.policy_episodes import read_training_episodes
-    from vima_ros.training.policy_training import load_averaged, train_policy
-    from vima_ros.training.runs import CONFIGURATION, read_progress, start_run
+    from vima_ros.policy.checkpoints.safetensors import save_weights
+    from vima_ros.training.policy.trainer import load_averaged, train_policy
+    from vima_ros.training.policy.training_episode import read_training_episodes
+    from vima_ros.training.run_directory import CONFIGURATION, read_progress, start_run
 
     prepare_folder(options.out)
     say(f"reading {', '.join(map(str, options.data))}")
@@ -106,9 +106,9 @@ def _begin(options: argparse.Namespace, config: Any, seed: int) -> tuple[Any, An
     """The network that training begins with and where its weights come from; None: random ones."""
     if options.start is None:
         return None, None
-    from vima_ros.policy.loading import load_network
-    from vima_ros.training.policy_start import taken_over
-    from vima_ros.training.runs import CHECKPOINT
+    from vima_ros.policy.checkpoints.load import load_network
+    from vima_ros.training.policy.initialization import taken_over
+    from vima_ros.training.run_directory import CHECKPOINT
 
     trained, origin = load_network(options.start, {})
     network, taken = taken_over(config, trained, seed)
@@ -129,7 +129,7 @@ def _configuration(options: argparse.Namespace) -> tuple[Any, Any]:
     """The network's sizes and the recipe. Raises VimaError (BAD_CONFIG)."""
     from vima_ros.policy.config import VimaConfig
     from vima_ros.policy.tokenizer import PromptTokenizer
-    from vima_ros.training.policy_recipe import PolicyRecipe
+    from vima_ros.training.policy.recipe import PolicyRecipe
     from vima_ros.training.recipes import read_recipe
 
     path, words = find_recipe("policy", options.config), PromptTokenizer().vocab_size

@@ -14,7 +14,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes.parameters import config_path
+from vima_ros.nodes.common.parameters import config_path
 from vima_ros.paths import expand, path_argument, path_text_argument
 from vima_ros.program import handled_signals
 
@@ -144,7 +144,7 @@ class CurveDrawer:
 
     def draw(self, now: bool = False) -> None:
         """Draw where ``now``, or the last time is longer ago than the period [s]."""
-        from vima_ros.training.curves import draw_curves
+        from vima_ros.training.evaluation.learning_curves import draw_curves
 
         if not now and time.monotonic() - self._drawn < self._period:
             return
@@ -187,7 +187,7 @@ def run_training(name: str, folder: Path, minutes: float, train: Callable[[Any],
 
     Exits with 128 + its number after a signal, when the run has its checkpoint.
     """
-    from vima_ros.training.progress import Schedule
+    from vima_ros.training.run_progress import Schedule
 
     say = sayer(name)
     curves = CurveDrawer(folder, 60 * minutes, say)

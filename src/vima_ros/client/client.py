@@ -20,11 +20,11 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
 from vima_msgs.msg import EpisodeHistory, Heartbeat
+from vima_ros.client.episode_changes import EpisodeChanges
 from vima_ros.errors import VimaError
-from vima_ros.nodes import qos
-from vima_ros.nodes.environment import prepare_ros
-from vima_ros.nodes.episode_changes import EpisodeChanges
-from vima_ros.nodes.namespaces import NAMESPACE, absolute_namespace
+from vima_ros.nodes.common import qos
+from vima_ros.nodes.common.dds import prepare_ros
+from vima_ros.nodes.common.namespaces import NAMESPACE, absolute_namespace
 
 T = TypeVar("T")
 # A server sees a new client's reader a moment after the client sees the server; what it answers

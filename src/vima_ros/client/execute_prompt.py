@@ -12,8 +12,8 @@ from lifecycle_msgs.msg import State
 
 from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import Heartbeat, Prompt
+from vima_ros.client.client import DISCOVERY_TIMEOUT, RUNNING, Client, wait_reporting
 from vima_ros.errors import VimaError
-from vima_ros.nodes.client import DISCOVERY_TIMEOUT, RUNNING, Client, wait_reporting
 
 ACTIVE, FINALIZED = State.PRIMARY_STATE_ACTIVE, State.PRIMARY_STATE_FINALIZED
 SILENCE = 5.0  # of the policy node's heartbeat: it is gone, and with it the goal [s]

@@ -17,15 +17,15 @@ from typing import Any
 from ament_index_python.packages import get_package_prefix
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes.namespaces import NAMESPACE, absolute_namespace
-from vima_ros.nodes.parameters import config_path
+from vima_ros.nodes.common.namespaces import NAMESPACE, absolute_namespace
+from vima_ros.nodes.common.parameters import config_path
 from vima_ros.output import prepare_folder
 from vima_ros.paths import expand
 from vima_ros.program import END_WITH
 
 STOP_TIMEOUT = 5.0  # [s]
 REFUSED = 2  # exit code of a node that may not run, as a second manager, or with bad parameters
-CANNOT_CONFIGURE = "cannot configure: "  # as nodes/base.py logs it
+CANNOT_CONFIGURE = "cannot configure: "  # as nodes/common/lifecycle_node.py logs it
 FIRST_TO_STOP = ("manager", "arm")  # else the manager would report the ends of others as deaths
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from lifecycle_msgs.msg import State
 
 from vima_msgs.msg import Heartbeat
+from vima_ros.client.client import Client
 from vima_ros.errors import VimaError
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.heartbeat_listener import LISTENING
-from vima_ros.nodes.namesakes import Instance
+from vima_ros.nodes.common.duplicate_nodes import Instance
+from vima_ros.nodes.common.heartbeat_listener import LISTENING
 
 DISCOVERY = 3.0  # within which the first heartbeat of a running suite arrives [s]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from vima_msgs.msg import EpisodeStatus, PromptStatus, TaskStatus
 from vima_msgs.srv import LoadTask
+from vima_ros.client.client import Client
+from vima_ros.client.node_processes import NodeProcesses
+from vima_ros.client.running_suite import check_none_runs
 from vima_ros.errors import VimaError
-from vima_ros.nodes import conversions, qos
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.processes import NodeProcesses
-from vima_ros.nodes.running_suite import check_none_runs
+from vima_ros.nodes.common import conversions, qos
 
 SEEING = "perception"
 NODES = (SEEING, "prompt", "policy", "arm", "tabletop", "manager")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from vima_ros.policy.episode import ArmReport, Episode
+from vima_ros.episode.state_machine import ArmReport, Episode
 
 
 class Memory(Protocol):

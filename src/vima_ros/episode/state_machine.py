@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from vima_ros.policy.episode_values import ArmReport, State, Verdict
+from vima_ros.episode.values import ArmReport, State, Verdict
 
 RUNNING = (State.OBSERVING, State.DECIDING, State.EXECUTING, State.PAUSED)
 ENDED = (ArmReport.SUCCEEDED, ArmReport.REFUSED, ArmReport.ABORTED)

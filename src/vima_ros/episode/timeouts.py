@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vima_ros.policy.episode import RESUME, Episode, State
+from vima_ros.episode.state_machine import RESUME, Episode, State
 
 
 @dataclass

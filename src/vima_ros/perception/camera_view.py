@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.calibration.files import load_calibration
-from vima_ros.perception.calibration.lens import Lens
-from vima_ros.perception.calibration.values import Calibration
-from vima_ros.perception.view import ViewMap
+from vima_ros.perception.calibration.calibration import Calibration
+from vima_ros.perception.calibration.camera_model import Lens
+from vima_ros.perception.calibration.io import load_calibration
+from vima_ros.perception.view_transform import ViewMap
 from vima_ros.specs import VIEWS
 
 MAX_MAPS = 4  # picture and mask of the same size need one; a camera may be reconfigured

@@ -23,8 +23,8 @@ import numpy as np
 from vima_ros.errors import VimaError
 from vima_ros.perception.crops import extract_objects
 from vima_ros.perception.detectors.instances import MAX_ID, Detector, Instances, naming
-from vima_ros.perception.freshness import Freshness
-from vima_ros.perception.identity.tracking import Tracker
+from vima_ros.perception.staleness import Freshness
+from vima_ros.perception.tracking.tracker import Tracker
 from vima_ros.specs import VIEWS, Observation, ViewObjects
 
 OK = "OK"

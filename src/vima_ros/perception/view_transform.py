@@ -10,13 +10,13 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
-from vima_ros.perception.calibration.lens import Lens
-from vima_ros.perception.calibration.values import (
+from vima_ros.perception.calibration.calibration import (
     Calibration,
     project,
     table_to_policy,
     workspace_corners,
 )
+from vima_ros.perception.calibration.camera_model import Lens
 from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH
 
 ASPECT_TOLERANCE = 1  # [px] of height by which a region may differ from 2:1

@@ -18,7 +18,7 @@ SHIPPED = Path(__file__).parent / "weights" / "policy.safetensors"  # docs/POLIC
 
 def __getattr__(name: str) -> Any:
     if name == "load_policy":
-        from vima_ros.policy.loading import load_policy
+        from vima_ros.policy.checkpoints.load import load_policy
 
         return load_policy
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

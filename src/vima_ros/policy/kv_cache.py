@@ -16,8 +16,8 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
 from torch.nn.utils.rnn import pad_sequence
 
 from vima_ros.errors import VimaError
-from vima_ros.policy.attention import KeysValues
-from vima_ros.policy.controller import Controller, PromptMemory
+from vima_ros.policy.model.attention import KeysValues
+from vima_ros.policy.model.controller import Controller, PromptMemory
 from vima_ros.specs import MAX_HISTORY_TOKENS, Observation
 
 

@@ -10,11 +10,11 @@ from itertools import pairwise
 import torch
 
 from vima_ros.errors import VimaError
-from vima_ros.policy.batches import collate_observations, collate_prompts
-from vima_ros.policy.controller import PromptMemory
-from vima_ros.policy.decision import decide
-from vima_ros.policy.history import History, next_step, run_step, step_tokens
-from vima_ros.policy.network import VimaNetwork
+from vima_ros.policy.action_selection import decide
+from vima_ros.policy.kv_cache import History, next_step, run_step, step_tokens
+from vima_ros.policy.model.batching import collate_observations, collate_prompts
+from vima_ros.policy.model.controller import PromptMemory
+from vima_ros.policy.model.network import VimaNetwork
 from vima_ros.specs import Action, Decision, EncodedPrompt, Observation
 
 

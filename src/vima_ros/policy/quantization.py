@@ -16,7 +16,7 @@ from torch.ao.nn.quantized.dynamic import Linear as DynamicLinear
 
 from vima_ros.errors import VimaError
 from vima_ros.policy.config import DTYPES
-from vima_ros.policy.network import VimaNetwork
+from vima_ros.policy.model.network import VimaNetwork
 
 
 class PackedLinear(nn.Module):

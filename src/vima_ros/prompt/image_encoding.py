@@ -9,11 +9,11 @@ import numpy as np
 
 from vima_msgs.msg import PromptAsset
 from vima_ros.errors import VimaError
-from vima_ros.nodes import images
+from vima_ros.nodes.common import image_conversion
 from vima_ros.perception.crops import extract_objects
 from vima_ros.perception.detectors.instances import largest
 from vima_ros.perception.detectors.registry import Detector, make_detector
-from vima_ros.prompt.library import StoredAsset
+from vima_ros.prompt.asset_library import StoredAsset
 from vima_ros.specs import (
     POLICY_FRAME_HEIGHT,
     POLICY_FRAME_WIDTH,
@@ -56,8 +56,8 @@ class PictureReader:
                 raise VimaError("BAD_IMAGE", f"{view} view: a mask without a picture")
             return ViewObjects.empty()
         try:
-            rgb = images.decode_colour(picture)
-            ids = images.decode_mask(mask) if mask.data else None
+            rgb = image_conversion.decode_colour(picture)
+            ids = image_conversion.decode_mask(mask) if mask.data else None
         except VimaError as error:
             raise VimaError(error.code, f"{view} view: {error}") from error
         for what, array in (("picture", rgb), ("mask", ids)):

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from vima_ros.arm.motion import MotionParameters, plan_waypoints
+from vima_ros.arm.primitives import MotionParameters, plan_waypoints
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
-from vima_ros.sim.look import Look, random_look
+from vima_ros.sim.domain_randomization import Look, random_look
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.sim.tasks import TASKS, find_task
 from vima_ros.sim.tasks.base import (

@@ -46,8 +46,8 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
-from vima_ros.sim.episode_run import EpisodeRun, choose_tasks, find_level, with_random_look
-from vima_ros.sim.prompt_pictures import prompt_pictures
+from vima_ros.sim.episode_runner import EpisodeRun, choose_tasks, find_level, with_random_look
+from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
 from vima_ros.sim.tasks.base import Asset, Oracle, Outcome
 from vima_ros.specs import (
     BINS,

@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from vima_ros.arm.motion import MotionParameters
+from vima_ros.arm.primitives import MotionParameters
 from vima_ros.geometry import Workspace
-from vima_ros.sim.episode_run import FAST, EpisodeRun
+from vima_ros.sim.episode_runner import FAST, EpisodeRun
+from vima_ros.sim.process_pool import worker_pool
 from vima_ros.sim.tasks import TASKS, find_task
 from vima_ros.sim.tasks.base import Level, Outcome
-from vima_ros.sim.workers import worker_pool
 from vima_ros.specs import Action
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vima_ros.geometry import Pose, Workspace
-from vima_ros.sim.episode_run import EpisodeRun, with_random_look
-from vima_ros.sim.prompt_pictures import prompt_pictures
+from vima_ros.sim.episode_runner import EpisodeRun, with_random_look
+from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.sim.tasks import find_task
 from vima_ros.sim.tasks.base import Asset, Level, Outcome, Verdict

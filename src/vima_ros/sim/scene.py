@@ -11,9 +11,9 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
-from vima_ros.sim.look import Look
-from vima_ros.sim.shapes import SHAPES, Shape
-from vima_ros.sim.textures import COLOURS, TEXTURES
+from vima_ros.sim.domain_randomization import Look
+from vima_ros.sim.model.shapes import SHAPES, Shape
+from vima_ros.sim.model.textures import COLOURS, TEXTURES
 from vima_ros.specs import EndEffector
 
 MAX_OBJECTS = 254  # ids of a mask are uint8, 0 is the background

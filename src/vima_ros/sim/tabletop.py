@@ -8,19 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from vima_ros.arm.motion import Waypoint
+from vima_ros.arm.primitives import Waypoint
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Transform
-from vima_ros.sim.engine import mujoco
-from vima_ros.sim.flying_tool import FlyingTool
-from vima_ros.sim.joint_tool import JointTool
-from vima_ros.sim.render import OverviewRenderer, ViewRenderer
-from vima_ros.sim.robot import Robot
-from vima_ros.sim.robot_model import build_robot_model
+from vima_ros.sim.model.mujoco_backend import mujoco
+from vima_ros.sim.model.robot_model import build_robot_model
+from vima_ros.sim.model.scene_model import TIMESTEP, body_name, build_model
+from vima_ros.sim.rendering.renderers import OverviewRenderer, ViewRenderer
+from vima_ros.sim.robots.arm_robot import JointTool
+from vima_ros.sim.robots.base import Tool, ToolState
+from vima_ros.sim.robots.free_gripper import FlyingTool
+from vima_ros.sim.robots.joint_controller import Robot
 from vima_ros.sim.scene import Scene
-from vima_ros.sim.tool import Tool, ToolState
 from vima_ros.sim.viewer import Viewer
-from vima_ros.sim.world import TIMESTEP, body_name, build_model
 
 WATCH_TIME = 0.1  # between two looks at a motion [s]; VIMA-Bench's is about that
 

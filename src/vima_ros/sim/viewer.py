@@ -8,7 +8,7 @@ import threading
 import warnings
 
 from vima_ros.errors import VimaError
-from vima_ros.sim.engine import mujoco
+from vima_ros.sim.model.mujoco_backend import mujoco
 
 _CLOSING_TIME = 5.0  # until a window must be gone [s]
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from vima_ros.errors import VimaError
-from vima_ros.training.runs import (
+from vima_ros.training.run_directory import (
     append_progress,
     cut_progress,
     load_checkpoint,

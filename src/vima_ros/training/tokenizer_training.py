@@ -1,4 +1,4 @@
-"""Train this package's own tokenizer: ``python -m vima_ros.training.tokenizer OUT``.
+"""Train this package's own tokenizer: ``python -m vima_ros.training.tokenizer_training OUT``.
 
 Byte-pair merges with T5's conventions: <pad> 0, </s> 1, <unk> 2, a word begins with a bar, the end
 of the sequence is marked. A character that was never seen becomes bytes, so no text is unknown.

@@ -7,10 +7,10 @@ from controller import at
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vima_ros.arm.execution import Execution, RobotState
-from vima_ros.arm.motion import plan_waypoints
-from vima_ros.arm.timing import JointLimits
-from vima_ros.arm.trajectory import plan_trajectory
+from vima_ros.arm.plan_execution import Execution, RobotState
+from vima_ros.arm.primitives import plan_waypoints
+from vima_ros.arm.time_parameterization import JointLimits
+from vima_ros.arm.trajectory_planning import plan_trajectory
 from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
 
 MODEL = ur5e.load()

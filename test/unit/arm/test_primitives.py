@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from vima_ros.arm.motion import MotionParameters, plan_waypoints
+from vima_ros.arm.primitives import MotionParameters, plan_waypoints
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw, yaw_from_quaternion
 from vima_ros.specs import Primitive

@@ -5,16 +5,16 @@ import pytest
 import ur5e
 from controller import at
 
-from vima_ros.arm.execution import Execution, RobotState
-from vima_ros.arm.motion import Waypoint, plan_waypoints
+from vima_ros.arm.plan_execution import Execution, RobotState
+from vima_ros.arm.primitives import Waypoint, plan_waypoints
 from vima_ros.arm.progress import (
     ProgressMonitor,
     planned_duration,
     tool_points,
     total_timeout,
 )
-from vima_ros.arm.timing import JointLimits
-from vima_ros.arm.trajectory import plan_trajectory
+from vima_ros.arm.time_parameterization import JointLimits
+from vima_ros.arm.trajectory_planning import plan_trajectory
 from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
 
 LIMITS = JointLimits()

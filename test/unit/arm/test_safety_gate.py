@@ -7,10 +7,10 @@ import ur5e
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vima_ros.arm.gate import ArmWorld, JointRange, Limits, Request, check
 from vima_ros.arm.kinematics import ArmModel
-from vima_ros.arm.motion import MotionParameters, plan_waypoints
-from vima_ros.arm.trajectory import JointPlan, Segment, plan_trajectory
+from vima_ros.arm.primitives import MotionParameters, plan_waypoints
+from vima_ros.arm.safety_gate import ArmWorld, JointRange, Limits, Request, check
+from vima_ros.arm.trajectory_planning import JointPlan, Segment, plan_trajectory
 from vima_ros.errors import GateCode, VimaError
 from vima_ros.geometry import Pose, Transform, Workspace, quaternion_from_yaw
 from vima_ros.specs import Primitive

@@ -6,7 +6,7 @@ from controller import in_between
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vima_ros.arm.timing import JointPath, time_path
+from vima_ros.arm.time_parameterization import JointPath, time_path
 
 MAX_VELOCITY, ACCELERATION = np.array([1.0, 3.0]), 4.0
 

@@ -10,9 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vima_ros.arm.kinematics import ArmModel
-from vima_ros.arm.motion import MotionParameters, Waypoint, plan_waypoints
-from vima_ros.arm.timing import JointLimits
-from vima_ros.arm.trajectory import plan_trajectory
+from vima_ros.arm.primitives import MotionParameters, Waypoint, plan_waypoints
+from vima_ros.arm.time_parameterization import JointLimits
+from vima_ros.arm.trajectory_planning import plan_trajectory
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
 from vima_ros.specs import Primitive

@@ -21,8 +21,8 @@ pytest.importorskip("pinocchio", reason="the joint-level arm needs pip install p
 
 from vima_ros.arm.joint_feedback import JointFeedback
 from vima_ros.arm.kinematics import ArmModel
-from vima_ros.arm.motion import Waypoint
-from vima_ros.arm.trajectory import plan_trajectory
+from vima_ros.arm.primitives import Waypoint
+from vima_ros.arm.trajectory_planning import plan_trajectory
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, quaternion_from_yaw
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from helpers import ROOT
 
-from vima_ros.perception import benchmark_peer
-from vima_ros.perception.benchmark import WARM_UP, detector_times, network_times
+from vima_ros.benchmarks import detector_baseline
+from vima_ros.benchmarks.detector import WARM_UP, detector_times, network_times
 from vima_ros.perception.detectors.instances import FRAME_SHAPE, Detector, Instances
 
 
@@ -37,7 +37,7 @@ def test_every_pair_takes_its_turn_and_warming_up_is_not_counted():
 
 
 def test_the_peer_imports_nothing_that_another_python_may_lack():
-    tree = ast.parse(Path(benchmark_peer.__file__).read_text())
+    tree = ast.parse(Path(detector_baseline.__file__).read_text())
     names = [a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names]
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     assert set(names) - set(sys.stdlib_module_names) == {"numpy", "torch", "torchvision"}

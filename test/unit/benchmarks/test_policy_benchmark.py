@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
+from vima_ros.benchmarks.policy import measure
+from vima_ros.benchmarks.policy import plan as planning
+from vima_ros.benchmarks.policy.cases import Episode, FullRecompute, random_prompt
+from vima_ros.benchmarks.policy.measure import in_turns, random_weights, resident, spread
+from vima_ros.benchmarks.policy.plan import OBJECTS, STEPS, Plan
+from vima_ros.benchmarks.policy.tables import describe, tables
 from vima_ros.errors import VimaError
-from vima_ros.policy.batches import collate_prompts
-from vima_ros.policy.benchmark import measures
-from vima_ros.policy.benchmark import plan as planning
-from vima_ros.policy.benchmark.cases import Episode, FullRecompute, random_prompt
-from vima_ros.policy.benchmark.measures import in_turns, random_weights, resident, spread
-from vima_ros.policy.benchmark.plan import OBJECTS, STEPS, Plan
-from vima_ros.policy.benchmark.tables import describe, tables
-from vima_ros.policy.loading import load_network, load_policy
+from vima_ros.policy.checkpoints.load import load_network, load_policy
+from vima_ros.policy.model.batching import collate_prompts
 from vima_ros.specs import HEADS
 
 SIZE = "20M"  # stands for the small policy here
@@ -29,7 +29,7 @@ def results():
     def child(plan, task, **arguments):
         if "config" in arguments:
             arguments["config"] = {}
-        return json.loads(json.dumps(measures.TASKS[task](**arguments)))
+        return json.loads(json.dumps(measure.TASKS[task](**arguments)))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(planning, "_child", child)
@@ -116,8 +116,8 @@ def test_a_table_without_rows_is_left_out(results):
 
 def test_agreement_is_none_with_itself_and_grows_with_rounding(results, tmp_path):
     path = tmp_path / "small.ckpt"
-    measures.write_checkpoint(path, {})
-    same = measures.measure_agreement(path, ["float32"], "cpu", 10)["float32"]
+    measure.write_checkpoint(path, {})
+    same = measure.measure_agreement(path, ["float32"], "cpu", 10)["float32"]
     assert same == {"decisions": 10, "bins": 0, "any_bin": 0, "position": 0, "logits": 0}
     for got in results["agreement"].values():
         assert 0 < got["logits"] < 0.2
@@ -140,7 +140,7 @@ def test_full_recompute_encodes_every_slot(monkeypatch):
     """Padded slots and equal crops as well, as the published code does."""
     policy = load_policy("random")
     episode = Episode(policy, np.random.default_rng(6))
-    hidden = measures.random_observation(np.random.default_rng(7), 2, OBJECTS)
+    hidden = measure.random_observation(np.random.default_rng(7), 2, OBJECTS)
     episode.observations[0] = hidden
     full = FullRecompute(policy.network, episode, 1, policy._now)
     crops = []

@@ -1,4 +1,4 @@
-from vima_ros.sim.benchmark import episode_rates, render_rate
+from vima_ros.benchmarks.simulation import episode_rates, render_rate
 
 
 def test_rates_are_of_whole_episodes():

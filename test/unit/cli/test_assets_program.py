@@ -4,8 +4,8 @@ import pytest
 
 pytest.importorskip("vima_msgs", reason="vima_msgs is not built: run `make test`")
 
+from vima_ros.cli.assets import Request, make_request, parse
 from vima_ros.errors import VimaError
-from vima_ros.nodes.assets import Request, make_request, parse
 
 
 def request(*how):

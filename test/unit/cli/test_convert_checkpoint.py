@@ -9,10 +9,10 @@ import torch
 pytest.importorskip("rclpy")
 pytest.importorskip("vima_msgs")
 
-from vima_ros.nodes.convert_checkpoint import main
-from vima_ros.policy.checkpoint import save_checkpoint
-from vima_ros.policy.loading import load_network, random_network
-from vima_ros.policy.weights import load_weights
+from vima_ros.cli.convert_checkpoint import main
+from vima_ros.policy.checkpoints.load import load_network, random_network
+from vima_ros.policy.checkpoints.published import save_checkpoint
+from vima_ros.policy.checkpoints.safetensors import load_weights
 
 SIZES = {"vocabulary": 60, "vit_heads": 6, "t5_max_distance": 64}
 

@@ -8,10 +8,10 @@ import subprocess
 import full_demonstrations
 import small_disks
 
-from vima_ros.nodes import demonstrate
+from vima_ros.cli import demonstrate
 from vima_ros.sim.tasks import TASKS
 from vima_ros.sim.tasks.base import Level
-from vima_ros.training.reading import read_demonstrations
+from vima_ros.training.data.readers import read_demonstrations
 
 
 def plan_of(*arguments):

@@ -6,8 +6,8 @@ from helpers import shared
 pytest.importorskip("rclpy", reason="ROS 2 is not here")
 pytest.importorskip("pycocotools", reason="pip install pycocotools (requirements/train.txt)")
 
-from vima_ros.nodes import evaluate_detector
-from vima_ros.training.evaluation_frames import FIRST_EVALUATION_SEED
+from vima_ros.cli import evaluate_detector
+from vima_ros.training.evaluation.detector_frames import FIRST_EVALUATION_SEED
 
 
 def call(out, *arguments):

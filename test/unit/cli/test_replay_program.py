@@ -2,8 +2,8 @@
 
 from recordings import SECOND, Recording, write_recording
 
-from vima_ros.nodes.player_pairs import pair_steps
-from vima_ros.nodes.replay import unpaired
+from vima_ros.cli.replay import unpaired
+from vima_ros.client.bag_player.frame_pairs import pair_steps
 from vima_ros.replay.bag import Bag
 
 MILLISECOND = 1_000_000

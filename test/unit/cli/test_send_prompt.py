@@ -5,9 +5,9 @@ import pytest
 from encoded_pictures import END, jpeg, png
 
 from vima_msgs.msg import PromptAsset
+from vima_ros.cli.send_prompt import make_asset
 from vima_ros.errors import VimaError
-from vima_ros.nodes.images import decode_colour
-from vima_ros.nodes.send_prompt import make_asset
+from vima_ros.nodes.common.image_conversion import decode_colour
 
 
 def test_transparent_pixels_of_a_file_are_white(tmp_path):

@@ -14,19 +14,14 @@ import yaml
 from helpers import ROOT
 from safetensors import safe_open
 
+from vima_ros.cli import train_policy
+from vima_ros.cli.training_options import StopRequest, add_run_options, find_recipe, with_overrides
 from vima_ros.errors import VimaError
-from vima_ros.nodes import train_policy
-from vima_ros.nodes.training_programs import (
-    StopRequest,
-    add_run_options,
-    find_recipe,
-    with_overrides,
-)
-from vima_ros.policy.loading import SMALL
+from vima_ros.policy.checkpoints.load import SMALL
 from vima_ros.specs import HEADS
-from vima_ros.training.collecting import Plan, collect
-from vima_ros.training.policy_recipe import PolicyRecipe
-from vima_ros.training.policy_training import HELPING
+from vima_ros.training.data.collect import Plan, collect
+from vima_ros.training.policy.recipe import PolicyRecipe
+from vima_ros.training.policy.trainer import HELPING
 
 DETECTOR_LOSSES = ("objectness", "rpn_box_reg", "classifier", "box_reg", "mask")
 
@@ -135,7 +130,7 @@ def test_the_first_signal_is_noted_and_the_second_ends_the_process():
         assert stop()
         assert stop.number == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == before
-    code = "import signal; from vima_ros.nodes.training_programs import StopRequest\n"
+    code = "import signal; from vima_ros.cli.training_options import StopRequest\n"
     code += "with StopRequest():\n    signal.raise_signal(2); signal.raise_signal(2)\n"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 130
 

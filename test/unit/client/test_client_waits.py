@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
+from vima_ros.client import client
+from vima_ros.client.client import Inbox, wait_reporting
 from vima_ros.errors import VimaError
-from vima_ros.nodes import client
-from vima_ros.nodes.client import Inbox, wait_reporting
 
 
 class Clock:

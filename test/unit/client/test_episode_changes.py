@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vima_ros.nodes.episode_changes import EpisodeChanges
+from vima_ros.client.episode_changes import EpisodeChanges
 
 LENGTH = 20  # of a history
 

@@ -12,10 +12,10 @@ from rclpy.task import Future
 
 from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import EpisodeStatus, Heartbeat, Prompt
+from vima_ros.cli.send_prompt import EXIT, NAMES
+from vima_ros.client.execute_prompt import Goal
 from vima_ros.errors import VimaError
-from vima_ros.nodes.goal import Goal
-from vima_ros.nodes.policy_goal import ERRORS
-from vima_ros.nodes.send_prompt import EXIT, NAMES
+from vima_ros.nodes.policy.execute_prompt_server import ERRORS
 
 INACTIVE, ACTIVE, FINALIZED = 2, 3, 4
 
@@ -125,7 +125,7 @@ def test_an_interrupt_before_the_goal_is_accepted_is_raised_where_it_can_be_canc
     def interrupted(wait, timeout, describe):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vima_ros.nodes.goal.wait_reporting", interrupted)
+    monkeypatch.setattr("vima_ros.client.execute_prompt.wait_reporting", interrupted)
     goal = Goal(client, Prompt())
     with pytest.raises(KeyboardInterrupt):
         goal.wait()

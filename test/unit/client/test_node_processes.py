@@ -2,8 +2,8 @@
 
 import pytest
 
+from vima_ros.client.node_processes import NodeProcesses, robot_file
 from vima_ros.errors import VimaError
-from vima_ros.nodes.processes import NodeProcesses, robot_file
 
 PROGRAM = """#!/bin/sh
 echo "[ERROR] [1.0] [vima.policy]: cannot configure: BAD_CHECKPOINT: there is no file x.ckpt"
@@ -16,7 +16,7 @@ def test_a_node_that_cannot_be_configured_ends_the_start_with_its_reason(tmp_pat
     program.parent.mkdir(parents=True)
     program.write_text(PROGRAM)
     program.chmod(0o755)
-    monkeypatch.setattr("vima_ros.nodes.processes.get_package_prefix", lambda _: tmp_path)
+    monkeypatch.setattr("vima_ros.client.node_processes.get_package_prefix", lambda _: tmp_path)
     (tmp_path / "policy.log").write_text("of an earlier run: cannot configure: OLD\n")
     with NodeProcesses(tmp_path, robot="tabletop") as processes:
         processes.start(["policy"])

@@ -6,8 +6,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from vima_ros.policy.episode import ENDED, ArmReport, Episode, State, Verdict
-from vima_ros.policy.patience import Patience
+from vima_ros.episode.state_machine import ENDED, ArmReport, Episode, State, Verdict
+from vima_ros.episode.timeouts import Patience
 
 SECOND = 1_000_000_000
 SUCCEEDED, REFUSED, ABORTED = ENDED

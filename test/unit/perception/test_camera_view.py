@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes.eyes_views import (
+from vima_ros.perception.camera_view import (
     CameraView,
     is_rectified,
     load_calibrations,
     view_warnings,
 )
-from vima_ros.perception.view import to_policy_frame
+from vima_ros.perception.view_transform import to_policy_frame
 
 PICTURE = np.random.default_rng(2).integers(0, 255, (480, 640, 3), np.uint8)
 
@@ -122,7 +122,9 @@ def test_a_region_and_a_calibration_exclude_each_other():
 
 def test_a_calibration_of_the_other_view_is_refused(monkeypatch):
     calibration = SimpleNamespace(view="top")
-    monkeypatch.setattr("vima_ros.nodes.eyes_views.load_calibration", lambda path: calibration)
+    monkeypatch.setattr(
+        "vima_ros.perception.camera_view.load_calibration", lambda path: calibration
+    )
 
     def named(front="", top=""):
         paths = {"front": front, "top": top}

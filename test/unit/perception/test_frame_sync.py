@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.pairing import StampSynchronizer
+from vima_ros.perception.frame_sync import StampSynchronizer
 
 SLOP = 5
 KEYS = ("front", "top", "side")

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.encoded_images import blend_over_white, decode_image, read_image
+from vima_ros.perception.image_decoding import blend_over_white, decode_image, read_image
 
 
 def refusal(data) -> str:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from vima_ros.errors import VimaError
+from vima_ros.perception.detectors.ground_truth_masks import MaskDetector
 from vima_ros.perception.detectors.instances import Detector, Instances
-from vima_ros.perception.detectors.masks import MaskDetector
-from vima_ros.perception.identity.tracking import Tracker
 from vima_ros.perception.pipeline import Eyes, Rules, Seen
-from vima_ros.perception.view import to_policy_frame
+from vima_ros.perception.tracking.tracker import Tracker
+from vima_ros.perception.view_transform import to_policy_frame
 from vima_ros.specs import VIEWS
 
 SECOND = 1_000_000_000

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.freshness import Freshness
+from vima_ros.perception.staleness import Freshness
 
 SECOND = 1_000_000_000
 RNG = np.random.default_rng(0)

@@ -7,16 +7,16 @@ from rendered_table import ORIGIN, PER_METRE, PinholeCamera, table_texture
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
-from vima_ros.perception.calibration.fit import calibrate
-from vima_ros.perception.calibration.lens import Lens
-from vima_ros.perception.calibration.values import (
+from vima_ros.perception.calibration.calibration import (
     Calibration,
     Fit,
     project,
     table_to_policy,
     workspace_corners,
 )
-from vima_ros.perception.view import ViewMap, draw_workspace, to_policy_frame
+from vima_ros.perception.calibration.camera_model import Lens
+from vima_ros.perception.calibration.estimation import calibrate
+from vima_ros.perception.view_transform import ViewMap, draw_workspace, to_policy_frame
 
 RNG = np.random.default_rng(0)
 

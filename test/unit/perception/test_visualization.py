@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.overlay import _duration, draw_action, draw_objects, object_colour
+from vima_ros.perception.visualization import _duration, draw_action, draw_objects, object_colour
 from vima_ros.specs import ViewObjects
 
 IMAGE = np.full((128, 256, 3), 47, np.uint8)

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from vima_ros.errors import VimaError
 from vima_ros.policy import load_policy
-from vima_ros.policy.checkpoint import published_checkpoint
+from vima_ros.policy.checkpoints.published import published_checkpoint
 
 # With a vocabulary of its own, or most of the time goes into a large word table; and where the
 # published file says neither of the last two.

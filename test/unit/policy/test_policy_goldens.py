@@ -8,9 +8,9 @@ from policy_goldens import ATOL, STEPS
 
 from vima_ros.geometry import Workspace
 from vima_ros.policy import load_policy
-from vima_ros.policy.batches import collate_observations, collate_prompts
-from vima_ros.policy.controller import position_ids
-from vima_ros.policy.network import interleave
+from vima_ros.policy.model.batching import collate_observations, collate_prompts
+from vima_ros.policy.model.controller import position_ids
+from vima_ros.policy.model.network import interleave
 from vima_ros.specs import BINS, HEADS, Action
 
 

@@ -19,9 +19,9 @@ from policy_episodes import (
 
 from vima_ros.errors import VimaError
 from vima_ros.policy import load_policy
-from vima_ros.policy.batches import collate_observations, collate_prompts
-from vima_ros.policy.decision import decide
-from vima_ros.policy.loading import random_network
+from vima_ros.policy.action_selection import decide
+from vima_ros.policy.checkpoints.load import random_network
+from vima_ros.policy.model.batching import collate_observations, collate_prompts
 from vima_ros.specs import (
     HEAD_BINS,
     HEADS,

@@ -10,9 +10,9 @@ from policy_episodes import observation, play, prompt
 from torch import nn
 
 from vima_ros.policy import load_policy
-from vima_ros.policy.batches import collate_observations, collate_prompts
-from vima_ros.policy.loading import random_network
-from vima_ros.policy.precision import prepare
+from vima_ros.policy.checkpoints.load import random_network
+from vima_ros.policy.model.batching import collate_observations, collate_prompts
+from vima_ros.policy.quantization import prepare
 from vima_ros.specs import HEADS
 
 # Largest difference of a logit, whose standard deviation is about 0.3.

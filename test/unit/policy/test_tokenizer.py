@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from vima_ros.errors import VimaError
 from vima_ros.policy.tokenizer import OWN_TOKENIZER, PromptTokenizer
-from vima_ros.training.tokenizer import TEMPLATES, train
+from vima_ros.training.tokenizer_training import TEMPLATES, train
 
 END = 1
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vima_ros.errors import VimaError
-from vima_ros.prompt import library as library_module
-from vima_ros.prompt.library import AssetLibrary, StoredAsset
+from vima_ros.prompt import asset_library as library_module
+from vima_ros.prompt.asset_library import AssetLibrary, StoredAsset
 from vima_ros.specs import AssetKind
 
 

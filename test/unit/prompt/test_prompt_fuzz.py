@@ -11,11 +11,11 @@ from sensor_msgs.msg import Image
 
 from vima_msgs.msg import PromptAsset
 from vima_ros.errors import VimaError
-from vima_ros.nodes import images
-from vima_ros.nodes.prompt_pictures import PictureReader
+from vima_ros.nodes.common import image_conversion
 from vima_ros.perception.detectors.registry import make_detector
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.prompt.assembly import assemble, find_placeholders, match_assets
+from vima_ros.prompt.image_encoding import PictureReader
 from vima_ros.specs import MAX_PROMPT_TOKENS, AssetKind, PromptImage, ViewObjects
 
 TOKENIZER = PromptTokenizer()
@@ -81,7 +81,7 @@ def hostile_images(draw):
 def good_image():
     rgb = np.full((128, 256, 3), 255, np.uint8)
     rgb[40:70, 100:130] = (200, 30, 30)
-    return images.encode(rgb, "rgb8")
+    return image_conversion.encode(rgb, "rgb8")
 
 
 @settings(max_examples=200, derandomize=True)

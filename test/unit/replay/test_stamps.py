@@ -5,8 +5,8 @@ import json
 import pytest
 from recordings import MS, SECOND, START, Messages, Recording, rewrite, since, write_recording
 
+from vima_ros.client.bag_player.frame_pairs import pair_steps
 from vima_ros.errors import VimaError
-from vima_ros.nodes.player_pairs import pair_steps
 from vima_ros.replay.bag import Bag
 
 SLOP = 20 * MS

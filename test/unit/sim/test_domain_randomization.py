@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from vima_ros.errors import VimaError
-from vima_ros.sim.cameras import project
-from vima_ros.sim.look import CameraError, Look, Sticker, random_look
-from vima_ros.sim.prompt_pictures import prompt_pictures
+from vima_ros.sim.domain_randomization import CameraError, Look, Sticker, random_look
+from vima_ros.sim.model.cameras import project
+from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
 from vima_ros.sim.scene import SCENES, Scene, SceneObject
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.specs import VIEWS, AssetKind

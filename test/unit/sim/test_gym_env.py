@@ -17,8 +17,8 @@ gymnasium = pytest.importorskip("gymnasium", reason="gymnasium is an extra")
 
 from gymnasium.utils.env_checker import check_env  # noqa: E402
 
-from vima_ros.sim import environment  # noqa: E402
-from vima_ros.sim.environment import ENVIRONMENT, TabletopEnv  # noqa: E402
+from vima_ros.sim import gym_env  # noqa: E402
+from vima_ros.sim.gym_env import ENVIRONMENT, TabletopEnv  # noqa: E402
 
 NOWHERE = Action([0, 0, 25, 25, 25, 49, 49, 99, 25, 25, 25, 49]).bins  # picks at an empty corner
 NO_YAW = Action([25, 50, 25, 25, 25, 25, 25, 50, 25, 25, 25, 49]).bins  # quaternion 0, 0, 0, 0
@@ -165,7 +165,7 @@ print(hashlib.sha256(json.dumps(everything).encode()).hexdigest(), len(everythin
 
 
 def test_the_same_seed_gives_the_same_episode_in_a_fresh_process():
-    source = str(Path(environment.__file__).parents[2])
+    source = str(Path(gym_env.__file__).parents[2])
     found = set()
     for hash_seed in ("1", "2"):
         surroundings = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": source}
@@ -213,7 +213,7 @@ def test_a_level_stands_for_the_tasks_that_have_it():
 
 def test_without_gymnasium_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "gymnasium", None)
-    spec = importlib.util.spec_from_file_location("without_gymnasium", environment.__file__)
+    spec = importlib.util.spec_from_file_location("without_gymnasium", gym_env.__file__)
     with pytest.raises(VimaError) as error:
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
     assert error.value.code == "NOT_INSTALLED"

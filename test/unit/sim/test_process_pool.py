@@ -2,7 +2,7 @@
 
 import signal
 
-from vima_ros.sim.workers import worker_pool
+from vima_ros.sim.process_pool import worker_pool
 
 # Imported by the worker before anything of ours runs in it: what the mask is by then.
 MASK_AT_START = signal.pthread_sigmask(signal.SIG_BLOCK, [])

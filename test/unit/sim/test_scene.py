@@ -5,9 +5,9 @@ import pytest
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
+from vima_ros.sim.model.scene_model import build_model
+from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.sim.scene import SCENES, Scene, SceneObject, random_scene, scatter
-from vima_ros.sim.shapes import SHAPES
-from vima_ros.sim.world import build_model
 from vima_ros.specs import EndEffector
 
 

@@ -1,11 +1,11 @@
 import cv2
 import numpy as np
 import pytest
+from compare_with_vima_bench import compare_sizes, draw, main, our_name, read_scene
 from helpers import shared
 
-from vima_ros.sim.compare import compare_sizes, draw, main, our_name, read_scene
-from vima_ros.sim.shapes import SHAPES
-from vima_ros.sim.textures import TEXTURES
+from vima_ros.sim.model.shapes import SHAPES
+from vima_ros.sim.model.textures import TEXTURES
 
 
 def sample(task, count):

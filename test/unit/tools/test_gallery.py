@@ -1,6 +1,6 @@
 import numpy as np
+from gallery import gallery, tile
 
-from vima_ros.sim.gallery import gallery, tile
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.sim.tasks import find_task
 

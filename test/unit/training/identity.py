@@ -6,7 +6,7 @@ import numpy as np
 
 from vima_ros.perception.crops import extract_objects
 from vima_ros.perception.detectors.instances import Instances
-from vima_ros.perception.identity.tracking import Tracker
+from vima_ros.perception.tracking.tracker import Tracker
 from vima_ros.specs import VIEWS
 
 MOVED = 2  # [px] of the box's middle, between two moments

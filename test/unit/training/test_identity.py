@@ -4,13 +4,13 @@ import numpy as np
 from helpers import shared
 from identity import identities
 
-from vima_ros.arm.motion import MotionParameters, plan_waypoints
+from vima_ros.arm.primitives import MotionParameters, plan_waypoints
 from vima_ros.geometry import Workspace
-from vima_ros.sim.episode_run import EpisodeRun
+from vima_ros.sim.episode_runner import EpisodeRun
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.sim.tasks import find_task
 from vima_ros.specs import VIEWS
-from vima_ros.training.bench_episodes import read_bench_episode
+from vima_ros.training.data.vima_bench import read_bench_episode
 
 
 def share(counts, kind):

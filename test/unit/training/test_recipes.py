@@ -7,9 +7,9 @@ import pytest
 
 from vima_ros.errors import VimaError
 from vima_ros.policy.config import VimaConfig
-from vima_ros.training.detector_recipe import DetectorRecipe
-from vima_ros.training.policy_batches import Spoiling
-from vima_ros.training.policy_recipe import PolicyRecipe
+from vima_ros.training.detector.recipe import DetectorRecipe
+from vima_ros.training.policy.batching import Spoiling
+from vima_ros.training.policy.recipe import PolicyRecipe
 from vima_ros.training.recipes import read_recipe, to_yaml
 
 SECTIONS = {"network": VimaConfig, "recipe": PolicyRecipe}

@@ -10,15 +10,15 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 
 from vima_ros.errors import VimaError
-from vima_ros.training.curves import draw_curves
-from vima_ros.training.progress import Run, Schedule
-from vima_ros.training.runs import (
+from vima_ros.training.evaluation.learning_curves import draw_curves
+from vima_ros.training.run_directory import (
     CHECKPOINT,
     append_progress,
     read_progress,
     save_checkpoint,
     start_run,
 )
+from vima_ros.training.run_progress import Run, Schedule
 
 
 def parts(seed=0, width=100):
@@ -128,7 +128,9 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
 
 
 def test_two_processes_do_not_train_in_one_folder(tmp_path):
-    code = "import sys; from pathlib import Path; from vima_ros.training.runs import lock; "
+    code = (
+        "import sys; from pathlib import Path; from vima_ros.training.run_directory import lock; "
+    )
     code += "file = lock(Path(sys.argv[1])); print('locked', flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", code, str(tmp_path)]
     other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

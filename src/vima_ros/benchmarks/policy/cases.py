@@ -12,10 +12,10 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from vima_ros.policy.batches import collate_observations, collate_prompts
-from vima_ros.policy.benchmark.plan import OBJECTS, PICTURES, STEPS, WORDS
-from vima_ros.policy.engine import Policy
-from vima_ros.policy.network import VimaNetwork
+from vima_ros.benchmarks.policy.plan import OBJECTS, PICTURES, STEPS, WORDS
+from vima_ros.policy.model.batching import collate_observations, collate_prompts
+from vima_ros.policy.model.network import VimaNetwork
+from vima_ros.policy.policy import Policy
 from vima_ros.specs import (
     BINS,
     CROP_SIZE,

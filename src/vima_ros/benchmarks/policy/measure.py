@@ -18,19 +18,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from vima_ros.errors import VimaError
-from vima_ros.policy.benchmark.cases import (
+from vima_ros.benchmarks.policy.cases import (
     Episode,
     FullRecompute,
     Times,
     random_observation,
     random_prompt,
 )
-from vima_ros.policy.benchmark.plan import HIDDEN, OBJECTS, STEPS
-from vima_ros.policy.checkpoint import published_checkpoint
-from vima_ros.policy.engine import Policy
-from vima_ros.policy.loading import load_network, load_policy, random_network
-from vima_ros.policy.network import VimaNetwork
+from vima_ros.benchmarks.policy.plan import HIDDEN, OBJECTS, STEPS
+from vima_ros.errors import VimaError
+from vima_ros.policy.checkpoints.load import load_network, load_policy, random_network
+from vima_ros.policy.checkpoints.published import published_checkpoint
+from vima_ros.policy.model.network import VimaNetwork
+from vima_ros.policy.policy import Policy
 from vima_ros.specs import BINS, HEADS, Decision, Observation
 
 COMPARED = (1, STEPS)  # steps that are recomputed in full

@@ -125,7 +125,7 @@ def _child(plan: Plan, task: str, **arguments: Any) -> Any:
     """The task in a fresh process, which sees the modules that this one sees."""
     order = {"task": task, "threads": plan.threads, "arguments": arguments}
     done = subprocess.run(
-        [sys.executable, "-m", "vima_ros.policy.benchmark.measures", json.dumps(order)],
+        [sys.executable, "-m", "vima_ros.benchmarks.policy.measure", json.dumps(order)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stdout=subprocess.PIPE,
         check=False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from vima_ros.policy.benchmark.plan import OBJECTS, PICTURES, STEPS, WORDS, Results
+from vima_ros.benchmarks.policy.plan import OBJECTS, PICTURES, STEPS, WORDS, Results
 
 
 class Table(NamedTuple):

@@ -16,8 +16,8 @@ from typing import Any
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.environment import PROFILE_VARIABLE, keep_to_ourselves, use_fastdds_profile
+from vima_ros.client.client import Client
+from vima_ros.nodes.common.dds import PROFILE_VARIABLE, keep_to_ourselves, use_fastdds_profile
 from vima_ros.replay.report import format_table
 
 COUNT, PERIOD = 60, 1 / 30  # images, at a camera's usual pace [s]
@@ -70,7 +70,7 @@ def receive(policy: str) -> list[float]:
 def _measure(policy: str, profile: str) -> dict[str, Any]:
     """Ages [ms] of what arrived with one reliability and one profile."""
     environment = os.environ | {PROFILE_VARIABLE: profile}
-    command = [sys.executable, "-m", "vima_ros.nodes.bench_transport", policy]
+    command = [sys.executable, "-m", "vima_ros.cli.bench.dds_transport", policy]
     sender = subprocess.Popen([*command, "send"], env=environment)
     try:
         out = subprocess.run(

@@ -14,14 +14,14 @@ from trajectory_msgs.msg import JointTrajectory
 
 from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import ArmCommand, ArmState, PerceptionStatus, PolicyAction
+from vima_ros.cli.bench.scenarios import SHOWS, make_prompt
+from vima_ros.client.client import Client
+from vima_ros.client.execute_prompt import Goal
+from vima_ros.client.node_processes import NodeProcesses
+from vima_ros.client.running_suite import check_none_runs
 from vima_ros.errors import VimaError
-from vima_ros.nodes import conversions, qos
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.environment import keep_to_ourselves
-from vima_ros.nodes.goal import Goal
-from vima_ros.nodes.processes import NodeProcesses
-from vima_ros.nodes.running_suite import check_none_runs
-from vima_ros.nodes.shows import SHOWS, make_prompt
+from vima_ros.nodes.common import conversions, qos
+from vima_ros.nodes.common.dds import keep_to_ourselves
 from vima_ros.replay.report import format_table
 
 NODES = ["tabletop", "perception", "prompt", "policy", "arm", "manager"]

@@ -10,13 +10,14 @@ from typing import Any
 
 from rclpy.utilities import remove_ros_args
 
+from vima_ros.benchmarks import simulation_program
+from vima_ros.benchmarks.policy import plan as planning
+from vima_ros.benchmarks.policy.tables import describe, tables
+from vima_ros.cli.bench import dds_transport, episode_latency, perception_latency
 from vima_ros.errors import VimaError
-from vima_ros.nodes import bench_episode, bench_perception, bench_simulation, bench_transport
 from vima_ros.output import prepare_folder, write_whole
 from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.perception.detectors.registry import DETECTORS
-from vima_ros.policy.benchmark import plan as planning
-from vima_ros.policy.benchmark.tables import describe, tables
 from vima_ros.policy.config import PUBLISHED
 from vima_ros.replay.report import format_table
 
@@ -41,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument("--threads", type=int, default=plan.threads, help="0: PyTorch's own choice")
     group.add_argument("--repeat", type=int, default=plan.repeat, help="turns")
     group.add_argument("--agreement-size", default=plan.agreement_size)
-    eyes = bench_perception.PerceptionPlan()
+    eyes = perception_latency.PerceptionPlan()
     parser.add_argument("--decisions", type=int, default=200, help="of the part episode")
     group = parser.add_argument_group("perception")
     group.add_argument("--detector", default=eyes.detector, choices=sorted(DETECTORS))
@@ -73,8 +74,8 @@ def _plan(options: argparse.Namespace) -> planning.Plan:
     )
 
 
-def _eyes(options: argparse.Namespace) -> bench_perception.PerceptionPlan:
-    return bench_perception.PerceptionPlan(
+def _eyes(options: argparse.Namespace) -> perception_latency.PerceptionPlan:
+    return perception_latency.PerceptionPlan(
         detector=options.detector,
         weights=str(Path(options.weights).resolve()) if options.weights else "",
         pairs=options.pairs,
@@ -95,8 +96,8 @@ def main(args: list[str] | None = None) -> None:
         prepare_folder(options.out)
         plan = _plan(options)
         if options.part in (None, "perception"):
-            results["perception"] = bench_perception.run(_eyes(options), _progress)
-            page += ["## Perception", *bench_perception.show(results["perception"])]
+            results["perception"] = perception_latency.run(_eyes(options), _progress)
+            page += ["## Perception", *perception_latency.show(results["perception"])]
         if options.part in (None, "policy"):
             results["policy"] = planning.run(plan, _progress)
             page += ["## Policy", describe(results["policy"])]
@@ -104,15 +105,15 @@ def main(args: list[str] | None = None) -> None:
                 page += [f"### {table.title}", format_table(table.headings, table.rows)]
         if options.part in (None, "simulation"):
             _progress("simulation")
-            results["simulation"] = bench_simulation.run()
-            page += ["## Simulation", *bench_simulation.show(results["simulation"])]
+            results["simulation"] = simulation_program.run()
+            page += ["## Simulation", *simulation_program.show(results["simulation"])]
         if options.part in (None, "transport"):
             _progress("transport")
-            results["transport"] = bench_transport.run()
-            page += ["## Transport", *bench_transport.show(results["transport"])]
+            results["transport"] = dds_transport.run()
+            page += ["## Transport", *dds_transport.show(results["transport"])]
         if options.part in (None, "episode"):
-            results["episode"] = bench_episode.run(options.decisions, options.out, _progress)
-            page += ["## Episode", *bench_episode.show(results["episode"])]
+            results["episode"] = episode_latency.run(options.decisions, options.out, _progress)
+            page += ["## Episode", *episode_latency.show(results["episode"])]
         text = "\n\n".join(page) + "\n"
         print(text)
         write_whole(options.out / "bench.md", text.encode())

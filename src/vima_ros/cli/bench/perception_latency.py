@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 
-from vima_ros.errors import VimaError
-from vima_ros.nodes import bench_peer
-from vima_ros.nodes.bench_cameras import (
+from vima_ros.benchmarks import detector_baseline_process
+from vima_ros.benchmarks.detector import detector_times, network_times
+from vima_ros.cli.bench.synthetic_cameras import (
     HEIGHT,
     WIDTH,
     Answers,
@@ -27,11 +27,11 @@ from vima_ros.nodes.bench_cameras import (
     camera_pictures,
     policy_frames,
 )
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.environment import keep_to_ourselves, use_fastdds_profile
-from vima_ros.nodes.processes import NodeProcesses
-from vima_ros.nodes.running_suite import check_none_runs
-from vima_ros.perception.benchmark import detector_times, network_times
+from vima_ros.client.client import Client
+from vima_ros.client.node_processes import NodeProcesses
+from vima_ros.client.running_suite import check_none_runs
+from vima_ros.errors import VimaError
+from vima_ros.nodes.common.dds import keep_to_ourselves, use_fastdds_profile
 from vima_ros.perception.detectors.registry import DetectorSettings, make_detector
 from vima_ros.replay.report import format_table
 
@@ -72,11 +72,13 @@ def run(plan: PerceptionPlan, progress: Callable[[str], None]) -> dict[str, Any]
     pairs = camera_pictures(frames)
     with _cores(plan.cores), tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         pictures = Path(folder) / "pictures.npy"
-        bench_peer.save_pictures(pictures, pairs[0])
+        detector_baseline_process.save_pictures(pictures, pairs[0])
         peer, missing = None, ""
         try:
-            python = Path(plan.peer_python or bench_peer.default_python())
-            peer = stack.enter_context(bench_peer.Peer(python, pictures, plan.threads))
+            python = Path(plan.peer_python or detector_baseline_process.default_python())
+            peer = stack.enter_context(
+                detector_baseline_process.Peer(python, pictures, plan.threads)
+            )
             progress("the peer's first call")
             peer.detect(PEER_BOXES[0])
         except VimaError as error:
@@ -109,7 +111,7 @@ def _cores(count: int) -> Iterator[None]:
 def _node(
     plan: PerceptionPlan,
     pairs: Sequence[dict[str, np.ndarray]],
-    peer: bench_peer.Peer | None,
+    peer: detector_baseline_process.Peer | None,
     folder: Path,
     progress: Callable[[str], None],
 ) -> dict[str, Any]:
@@ -134,7 +136,7 @@ def _node(
             progress(f"perception node, turn {turn + 1} of {plan.turns}")
             cameras.one_by_one(-(-plan.pairs // plan.turns), one_by_one)
             for boxes in PEER_BOXES if peer else ():
-                progress(f"{bench_peer.NAME}, at most {boxes} boxes")
+                progress(f"{detector_baseline_process.NAME}, at most {boxes} boxes")
                 calls[str(boxes)].append(peer.detect(boxes))
         stages = _stages(diagnostics)
         progress(f"perception node, cameras at {CAMERA_RATE:g} Hz")
@@ -264,11 +266,11 @@ def _comparison(results: dict[str, Any], latencies: Sequence[float]) -> list[str
         factors.append(statistics.median(seconds) / ours)
         boxes = "+".join(str(n) for n in calls[0]["boxes"])
         median, spread = _spread([1e3 * t for t in seconds])
-        rows.append([bench_peer.NAME, boxes, median, spread, f"{factors[-1]:.1f}"])
+        rows.append([detector_baseline_process.NAME, boxes, median, spread, f"{factors[-1]:.1f}"])
     verdict = "met" if min(factors) >= PEER_FACTOR else "NOT MET"
     versions = ", ".join(f"{name} {version}" for name, version in peer["versions"].items())
     return [
-        f"Beside it in the same run, in turns: {bench_peer.NAME}, {versions}, "
+        f"Beside it in the same run, in turns: {detector_baseline_process.NAME}, {versions}, "
         f"{results['plan']['threads']} threads, the same two pictures in one call, no ROS. Its "
         "weights are random, because only its time is asked for. They decide how many boxes its "
         "mask head has to work on: random ones let it keep as many as it may, 100 a picture "

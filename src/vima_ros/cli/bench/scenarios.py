@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vima_msgs.msg import Prompt
-from vima_ros.nodes.tabletop_task import make_asset
+from vima_ros.nodes.tabletop.task_server import make_asset
 from vima_ros.sim.scene import SCENES, Scene, scatter
 from vima_ros.sim.tasks.base import Asset
 from vima_ros.specs import AssetKind

@@ -15,11 +15,11 @@ from lifecycle_msgs.srv import ChangeState
 from sensor_msgs.msg import Image
 
 from vima_msgs.msg import Observation, PerceptionStatus
+from vima_ros.client.client import Client
 from vima_ros.errors import VimaError
-from vima_ros.nodes import conversions, images, qos
-from vima_ros.nodes.client import Client
+from vima_ros.nodes.common import conversions, image_conversion, qos
 from vima_ros.specs import VIEWS
-from vima_ros.training.evaluation_frames import FIRST_EVALUATION_SEED, tabletop_frames
+from vima_ros.training.evaluation.detector_frames import FIRST_EVALUATION_SEED, tabletop_frames
 
 WIDTH, HEIGHT = 640, 480  # [px]
 SCENES, NOISY = 8, 3  # different frames, and noisy pictures of each
@@ -80,7 +80,7 @@ class Cameras:
         }
         self._messages = [
             {
-                view: images.encode(image, "rgb8", None, f"{view}_optical")
+                view: image_conversion.encode(image, "rgb8", None, f"{view}_optical")
                 for view, image in p.items()
             }
             for p in pairs

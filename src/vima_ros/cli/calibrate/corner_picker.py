@@ -14,11 +14,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from vima_ros.cli.calibrate.corner_page import PAGE
 from vima_ros.errors import VimaError
-from vima_ros.nodes.calibrate_page import PAGE
-from vima_ros.perception.calibration.advice import doubts, report
-from vima_ros.perception.calibration.values import Calibration
-from vima_ros.perception.view import ViewMap, draw_workspace
+from vima_ros.perception.calibration.calibration import Calibration
+from vima_ros.perception.calibration.report import doubts, report
+from vima_ros.perception.view_transform import ViewMap, draw_workspace
 
 MAX_BODY = 4096  # [bytes] four corners need 200
 LABELS = (

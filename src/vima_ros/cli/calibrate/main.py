@@ -14,33 +14,29 @@ from pathlib import Path
 
 import numpy as np
 
+from vima_ros.cli.calibrate.corner_picker import ClickServer, result_png
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
-from vima_ros.nodes.calibrate_click import ClickServer, result_png
-from vima_ros.nodes.eyes_views import is_rectified
-from vima_ros.nodes.namespaces import add_namespace_option
+from vima_ros.nodes.common.namespaces import add_namespace_option
 from vima_ros.output import prepare_folder
 from vima_ros.paths import path_argument, path_text_argument
-from vima_ros.perception.calibration.advice import doubts, report
 from vima_ros.perception.calibration.board_search import describe_layout, find_board
+from vima_ros.perception.calibration.board_sheet import PAPERS, largest_square, sheet_png
+from vima_ros.perception.calibration.calibration import Calibration, workspace_corners
+from vima_ros.perception.calibration.camera_model import Lens, camera_info_text, read_camera_info
 from vima_ros.perception.calibration.charuco import DICTIONARIES, Board, PlacedBoard
 from vima_ros.perception.calibration.drift import DriftMonitor
-from vima_ros.perception.calibration.files import (
-    load_calibration,
-    save_calibration,
-    write_whole,
-)
-from vima_ros.perception.calibration.fit import calibrate
+from vima_ros.perception.calibration.estimation import calibrate
 from vima_ros.perception.calibration.intrinsics import estimate_lens
-from vima_ros.perception.calibration.lens import Lens, camera_info_text, read_camera_info
-from vima_ros.perception.calibration.lens_advice import (
+from vima_ros.perception.calibration.intrinsics_report import (
     check_determined,
     lens_warnings,
     report_lens,
 )
-from vima_ros.perception.calibration.printing import PAPERS, largest_square, sheet_png
-from vima_ros.perception.calibration.values import Calibration, workspace_corners
-from vima_ros.perception.encoded_images import read_image
+from vima_ros.perception.calibration.io import load_calibration, save_calibration, write_whole
+from vima_ros.perception.calibration.report import doubts, report
+from vima_ros.perception.camera_view import is_rectified
+from vima_ros.perception.image_decoding import read_image
 from vima_ros.specs import VIEWS
 
 ORDER = (
@@ -212,7 +208,7 @@ def _look(options: argparse.Namespace) -> tuple[list[np.ndarray], Lens | None]:
         told = None
     else:
         # Here, because only a topic needs ROS 2 running.
-        from vima_ros.nodes.calibrate_camera import take_picture
+        from vima_ros.cli.grab_image import take_picture
 
         picture, told = take_picture(options.namespace, options.topic, None if is_file else info)
         pictures = [picture]

@@ -18,20 +18,20 @@ from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image
 
 from vima_msgs.msg import ArmCommand, ArmState, Observation, PolicyAction
+from vima_ros.cli.demo.html_report import Scene, Step, write_page
+from vima_ros.cli.demo.step_image import save_step
+from vima_ros.cli.demo.video import Film
+from vima_ros.client.client import Client
+from vima_ros.client.node_processes import NodeProcesses
+from vima_ros.client.task_runner import NODES, TaskEpisodes, start_nodes
 from vima_ros.errors import VimaError
-from vima_ros.nodes import conversions, qos
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.demo_page import Scene, Step, write_page
-from vima_ros.nodes.environment import keep_to_ourselves
-from vima_ros.nodes.film import Film
-from vima_ros.nodes.picture import save_step
-from vima_ros.nodes.processes import NodeProcesses
-from vima_ros.nodes.task_episodes import NODES, TaskEpisodes, start_nodes
+from vima_ros.nodes.common import conversions, qos
+from vima_ros.nodes.common.dds import keep_to_ourselves
 from vima_ros.output import prepare_folder
 from vima_ros.paths import path_argument
 from vima_ros.sim.tasks.base import Level
 from vima_ros.specs import VIEWS, Primitive
-from vima_ros.training.evaluation_frames import FIRST_EVALUATION_SEED
+from vima_ros.training.evaluation.detector_frames import FIRST_EVALUATION_SEED
 
 TOUR = (
     "visual_manipulation",

@@ -10,10 +10,10 @@ import numpy as np
 from sensor_msgs.msg import Image
 
 from vima_msgs.msg import Observation, PolicyAction
-from vima_ros.nodes import conversions, images
+from vima_ros.nodes.common import conversions, image_conversion
 from vima_ros.output import write_image
-from vima_ros.perception.overlay import draw_action, draw_objects
-from vima_ros.sim.cameras import project
+from vima_ros.perception.visualization import draw_action, draw_objects
+from vima_ros.sim.model.cameras import project
 from vima_ros.specs import VIEWS, Primitive
 
 LINE_HEIGHT = 26  # [px]
@@ -32,7 +32,7 @@ def save_step(
     canvases = []
     for view in VIEWS:
         objects = conversions.view_from_message(getattr(observation, view))
-        canvas = draw_objects(images.decode_colour(frames[view]), objects)
+        canvas = draw_objects(image_conversion.decode_colour(frames[view]), objects)
         points = [
             project(view, conversions.pose_from_message(pose).position)[::-1]  # row, col -> x, y
             for pose in (action.pose0, action.pose1)

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from sensor_msgs.msg import Image
 
+from vima_ros.client.client import Client
 from vima_ros.errors import VimaError
-from vima_ros.nodes import images, qos
-from vima_ros.nodes.client import Client
+from vima_ros.nodes.common import image_conversion, qos
 from vima_ros.specs import VIEWS
 
 OVERVIEW_SIZE = (640, 480)  # width, height [px]
@@ -58,13 +58,13 @@ class Film:
 
     def _keep(self, view: str, message: Image) -> None:
         self._views[view] = cv2.resize(
-            images.decode_colour(message), VIEW_SIZE, interpolation=cv2.INTER_NEAREST
+            image_conversion.decode_colour(message), VIEW_SIZE, interpolation=cv2.INTER_NEAREST
         )
 
     def _on_overview(self, message: Image) -> None:
         frame = self._blank.copy()
         width, _ = OVERVIEW_SIZE
-        frame[:, :width] = cv2.resize(images.decode_colour(message), OVERVIEW_SIZE)
+        frame[:, :width] = cv2.resize(image_conversion.decode_colour(message), OVERVIEW_SIZE)
         for index, (view, picture) in enumerate(sorted(self._views.items())):
             top = index * VIEW_SIZE[1]
             frame[top : top + VIEW_SIZE[1], width:] = picture

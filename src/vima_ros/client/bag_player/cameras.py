@@ -8,8 +8,8 @@ import cv2
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
-from vima_ros.nodes import images, qos
-from vima_ros.nodes.client import Client
+from vima_ros.client.client import Client
+from vima_ros.nodes.common import image_conversion, qos
 from vima_ros.replay.frames import Frame
 from vima_ros.specs import VIEWS
 
@@ -50,9 +50,9 @@ class PlayedCameras:
 def _converted(frame: Frame, recorded: type) -> Any:
     """The other of Image and CompressedImage, without loss."""
     message = deserialize_message(frame.message, recorded)
-    rgb = images.decode_colour(message)
+    rgb = image_conversion.decode_colour(message)
     if recorded is CompressedImage:
-        converted = images.encode(rgb, "rgb8")
+        converted = image_conversion.encode(rgb, "rgb8")
     else:
         _, data = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
         converted = CompressedImage(format="rgb8; png compressed bgr8", data=data.tobytes())

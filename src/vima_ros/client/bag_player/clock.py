@@ -5,9 +5,9 @@ from __future__ import annotations
 from rosgraph_msgs.msg import Clock
 
 from vima_msgs.msg import Heartbeat
+from vima_ros.client.client import Client
 from vima_ros.errors import VimaError
-from vima_ros.nodes import conversions
-from vima_ros.nodes.client import Client
+from vima_ros.nodes.common import conversions
 
 NODES = ("perception", "prompt", "policy", "arm")  # that follow it
 PERIOD = 0.05  # [s]

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vima_ros.perception.pairing import StampSynchronizer
+from vima_ros.perception.frame_sync import StampSynchronizer
 from vima_ros.replay.frames import Frame, Step
 from vima_ros.specs import VIEWS
 

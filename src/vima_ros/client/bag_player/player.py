@@ -15,14 +15,14 @@ from vima_msgs.msg import (
     Prompt,
 )
 from vima_msgs.srv import SetPrompt
+from vima_ros.client.bag_player.cameras import PlayedCameras
+from vima_ros.client.bag_player.clock import PlayedClock
+from vima_ros.client.bag_player.frame_pairs import FramePair, PairedStep
+from vima_ros.client.client import Client
 from vima_ros.errors import VimaError
 from vima_ros.geometry import yaw_from_quaternion
-from vima_ros.nodes import conversions, qos
-from vima_ros.nodes.client import Client
-from vima_ros.nodes.eyes_pairs import UNPAIRED
-from vima_ros.nodes.player_cameras import PlayedCameras
-from vima_ros.nodes.player_clock import PlayedClock
-from vima_ros.nodes.player_pairs import FramePair, PairedStep
+from vima_ros.nodes.common import conversions, qos
+from vima_ros.nodes.perception.frame_pairs import UNPAIRED
 from vima_ros.replay.frames import Frame
 from vima_ros.replay.report import StepRecord
 from vima_ros.specs import VIEWS, EndEffector, Primitive

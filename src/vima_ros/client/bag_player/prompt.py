@@ -10,9 +10,9 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from sensor_msgs.msg import CompressedImage, Image
 
 from vima_msgs.msg import Prompt, PromptAsset
+from vima_ros.cli.send_prompt import make_asset
 from vima_ros.errors import VimaError
-from vima_ros.nodes import images
-from vima_ros.nodes.send_prompt import make_asset
+from vima_ros.nodes.common import image_conversion
 from vima_ros.replay.bag import PROMPT_MESSAGE, Layout, RecordedPrompt
 from vima_ros.replay.storage import bad_bag
 
@@ -58,7 +58,9 @@ def recorded_prompt(bag: Path, recorded: RecordedPrompt | None) -> Prompt:
 def _image(data: bytes, compressed: bool) -> Image:
     if not compressed:
         return deserialize_message(data, Image)
-    return images.encode(images.decode_colour(deserialize_message(data, CompressedImage)), "rgb8")
+    return image_conversion.encode(
+        image_conversion.decode_colour(deserialize_message(data, CompressedImage)), "rgb8"
+    )
 
 
 def _check_layout(bag: Path, recorded: RecordedPrompt) -> None:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from vima_msgs.msg import ArmCommand, ArmState
-from vima_ros.arm.gate import Approved, Request
+from vima_ros.arm.safety_gate import Approved, Request
 from vima_ros.errors import VimaError
-from vima_ros.nodes import conversions, qos
+from vima_ros.nodes.common import conversions, qos
 
 
 @dataclass

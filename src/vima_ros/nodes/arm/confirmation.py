@@ -8,10 +8,10 @@ from typing import Any
 
 from vima_msgs.msg import Confirmation, ConfirmationRequest
 from vima_msgs.srv import ConfirmMotion
-from vima_ros.arm.gate import Request
-from vima_ros.arm.motion import Waypoint
+from vima_ros.arm.primitives import Waypoint
+from vima_ros.arm.safety_gate import Request
 from vima_ros.errors import GateCode, VimaError
-from vima_ros.nodes import conversions, qos
+from vima_ros.nodes.common import conversions, qos
 
 
 class Confirmer:

@@ -12,7 +12,9 @@ from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 
 from vima_msgs.msg import ArmState, ToolCommand
-from vima_ros.arm.execution import (
+from vima_ros.arm.joint_feedback import MAX_AGE, JointFeedback
+from vima_ros.arm.kinematics import ArmModel
+from vima_ros.arm.plan_execution import (
     GOAL_TOLERANCE,
     REST_SPEED,
     Execution,
@@ -20,16 +22,14 @@ from vima_ros.arm.execution import (
     Outcome,
     RobotState,
 )
-from vima_ros.arm.gate import JointRange
-from vima_ros.arm.joint_feedback import MAX_AGE, JointFeedback
-from vima_ros.arm.kinematics import ArmModel
-from vima_ros.arm.motion import Waypoint
+from vima_ros.arm.primitives import Waypoint
 from vima_ros.arm.progress import ProgressMonitor
-from vima_ros.arm.timing import JointLimits
-from vima_ros.arm.trajectory import JointPlan, plan_trajectory
+from vima_ros.arm.safety_gate import JointRange
+from vima_ros.arm.time_parameterization import JointLimits
+from vima_ros.arm.trajectory_planning import JointPlan, plan_trajectory
 from vima_ros.errors import GateCode, VimaError
-from vima_ros.nodes import conversions, qos
-from vima_ros.nodes.parameters import config_path
+from vima_ros.nodes.common import conversions, qos
+from vima_ros.nodes.common.parameters import config_path
 
 STOP_TIME = 0.2  # the robot may take so long to come to rest [s]
 WARNING_PERIOD = 5.0  # joint_states that lack a joint are logged this often [s]

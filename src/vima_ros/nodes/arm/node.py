@@ -11,18 +11,18 @@ from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from vima_msgs.msg import ArmCommand, ArmState, PolicyAction
-from vima_ros.arm.execution import Outcome
-from vima_ros.arm.gate import Approved, ArmWorld, Request, check, check_readiness
+from vima_ros.arm.plan_execution import Outcome
+from vima_ros.arm.safety_gate import Approved, ArmWorld, Request, check, check_readiness
 from vima_ros.errors import VimaError
-from vima_ros.nodes import conversions, parameter_files, qos
-from vima_ros.nodes.arm_confirm import Confirmer
-from vima_ros.nodes.arm_motion import Motion, UnderWay
-from vima_ros.nodes.arm_parameters import ArmParameters
-from vima_ros.nodes.arm_services import ArmServices
-from vima_ros.nodes.arm_watch import ArmWatch
-from vima_ros.nodes.base import VimaNode, run
-from vima_ros.nodes.frames import Frames
-from vima_ros.nodes.joint_arm import JointArm
+from vima_ros.nodes.arm.active_command import Motion, UnderWay
+from vima_ros.nodes.arm.confirmation import Confirmer
+from vima_ros.nodes.arm.joint_driver import JointArm
+from vima_ros.nodes.arm.parameters import ArmParameters
+from vima_ros.nodes.arm.stop_services import ArmServices
+from vima_ros.nodes.arm.watchdog import ArmWatch
+from vima_ros.nodes.common import conversions, parameter_files, qos
+from vima_ros.nodes.common.base_frame import Frames
+from vima_ros.nodes.common.lifecycle_node import VimaNode, run
 
 ENDED = (ArmState.SUCCEEDED, ArmState.ABORTED, ArmState.STOPPED)
 ACKNOWLEDGE_TIMEOUT = 0.1  # for subscribers to have received a hold, before the node ends [s]

@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from vima_ros.arm.gate import JointRange, Limits
-from vima_ros.arm.motion import MotionParameters
+from vima_ros.arm.primitives import MotionParameters
+from vima_ros.arm.safety_gate import JointRange, Limits
 from vima_ros.geometry import Workspace
-from vima_ros.nodes.parameters import parameter
+from vima_ros.nodes.common.parameters import parameter
 
 
 @dataclass(frozen=True)

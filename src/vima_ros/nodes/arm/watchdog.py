@@ -9,8 +9,7 @@ from typing import Any
 from geometry_msgs.msg import Pose as PoseMessage
 
 from vima_msgs.msg import ArmState
-from vima_ros.arm.execution import Outcome
-from vima_ros.arm.gate import Approved
+from vima_ros.arm.plan_execution import Outcome
 from vima_ros.arm.progress import (
     TOTAL_FACTOR,
     ProgressMonitor,
@@ -18,11 +17,12 @@ from vima_ros.arm.progress import (
     tool_points,
     total_timeout,
 )
-from vima_ros.arm.watchdog import Watchdog
+from vima_ros.arm.safety_gate import Approved
 from vima_ros.geometry import Pose
-from vima_ros.nodes import conversions
-from vima_ros.nodes.joint_arm import JointArm
-from vima_ros.nodes.supervision import Supervisor
+from vima_ros.liveness import Supervisor
+from vima_ros.liveness_silence import Watchdog
+from vima_ros.nodes.arm.joint_driver import JointArm
+from vima_ros.nodes.common import conversions
 
 STOP_CALLED = "stop was called"
 RECENT = 2.0  # the manager calls stop within this of a death [s]

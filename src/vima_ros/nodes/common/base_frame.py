@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from vima_ros.arm.motion import Waypoint
+from vima_ros.arm.primitives import Waypoint
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Transform
 

@@ -11,12 +11,12 @@ from geometry_msgs.msg import Pose as PoseMessage
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from vima_msgs import msg
-from vima_ros.arm.gate import Request
-from vima_ros.arm.motion import Waypoint
+from vima_ros.arm.primitives import Waypoint
+from vima_ros.arm.safety_gate import Request
+from vima_ros.episode.state_machine import Episode
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
-from vima_ros.nodes.frames import Frames
-from vima_ros.policy.episode import Episode
+from vima_ros.nodes.common.base_frame import Frames
 from vima_ros.specs import (
     CROP_SIZE,
     VIEWS,

@@ -13,7 +13,7 @@ from lifecycle_msgs.msg import State
 from rclpy.duration import Duration
 
 from vima_msgs.msg import Heartbeat
-from vima_ros.nodes import qos
+from vima_ros.nodes.common import qos
 
 HEARTBEAT_PERIOD = 0.2  # [s]
 DIAGNOSTICS_PERIOD = 1.0  # [s]

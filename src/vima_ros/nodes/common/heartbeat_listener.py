@@ -8,9 +8,9 @@ from typing import Any
 
 from vima_msgs.msg import Heartbeat
 from vima_ros.errors import VimaError
-from vima_ros.nodes import qos
-from vima_ros.nodes.namesakes import ACTIVE, Instance, Namesakes
-from vima_ros.nodes.signs_of_life import HEARTBEAT_PERIOD
+from vima_ros.nodes.common import qos
+from vima_ros.nodes.common.duplicate_nodes import ACTIVE, Instance, Namesakes
+from vima_ros.nodes.common.heartbeat import HEARTBEAT_PERIOD
 
 LISTENING = 3 * HEARTBEAT_PERIOD  # for another node of the same name, before configuring [s]
 

@@ -8,7 +8,7 @@ What is right, and what is refused rather than guessed at:
   of its bits carry light (10, 12, 14, 16) the message does not say.
 - Masks hold numbers, not brightness: mono8, or mono16 in the byte order ``is_bigendian`` says.
 - Alpha (rgba8, bgra8, PNG) counts: transparent pixels are blended over white.
-- Compressed: JPEG and PNG of 8 bits a channel, whole (perception/encoded_images.py); grey, colour
+- Compressed: JPEG and PNG of 8 bits a channel, whole (perception/image_decoding.py); grey, colour
   or with alpha, as the data say. ``format`` counts where it says what the data cannot: that they
   are depth, or a Bayer mosaic.
 """
@@ -23,7 +23,7 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.encoded_images import MAX_PIXELS, blend_over_white, decode_image
+from vima_ros.perception.image_decoding import MAX_PIXELS, blend_over_white, decode_image
 
 try:
     from cv_bridge import CvBridge  # ROS 2's own; the package index's is a ROS 1 relic

@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes.namespaces import VALID, absolute_namespace
+from vima_ros.nodes.common.namespaces import VALID, absolute_namespace
 from vima_ros.paths import expand_text
 
 NODES_END = 4.0  # a node that does not end in order ends itself before that [s]
@@ -93,7 +93,7 @@ def _one_of(text: str, choices: Iterable[str]) -> str:
 
 def _tabletop_parameter(name: str) -> Mapping[str, Any]:
     """Choices and range of a parameter of the tabletop node; imported for its launch file only."""
-    from vima_ros.nodes.tabletop_parameters import TabletopParameters
+    from vima_ros.nodes.tabletop.parameters import TabletopParameters
 
     return TabletopParameters.__dataclass_fields__[name].metadata
 

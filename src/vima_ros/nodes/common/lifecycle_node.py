@@ -22,13 +22,13 @@ from rclpy.node import Node
 from rclpy.task import Future
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes import parameter_files, parameters
-from vima_ros.nodes.environment import prepare_ros
-from vima_ros.nodes.heartbeat_listener import HeartbeatListener
-from vima_ros.nodes.meter import Meter
-from vima_ros.nodes.namesakes import new_instance_id
-from vima_ros.nodes.namespaces import NAMESPACE
-from vima_ros.nodes.signs_of_life import SignsOfLife
+from vima_ros.nodes.common import parameter_files, parameters
+from vima_ros.nodes.common.dds import prepare_ros
+from vima_ros.nodes.common.diagnostics import Meter
+from vima_ros.nodes.common.duplicate_nodes import new_instance_id
+from vima_ros.nodes.common.heartbeat import SignsOfLife
+from vima_ros.nodes.common.heartbeat_listener import HeartbeatListener
+from vima_ros.nodes.common.namespaces import NAMESPACE
 from vima_ros.program import watch_signals
 
 

@@ -23,7 +23,7 @@ import yaml
 from rclpy.signals import SignalHandlerOptions
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes.parameters import config_path, default_values
+from vima_ros.nodes.common.parameters import config_path, default_values
 from vima_ros.paths import expand_text
 
 COMMON = ("use_sim_time", "start_type_description_service", "qos_overrides.")  # of every node

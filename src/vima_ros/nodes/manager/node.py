@@ -12,10 +12,10 @@ from lifecycle_msgs.srv import ChangeState
 from std_srvs.srv import Trigger
 
 from vima_msgs.msg import ArmCommand
-from vima_ros.nodes import qos
-from vima_ros.nodes.base import VimaNode, run
-from vima_ros.nodes.parameters import parameter
-from vima_ros.nodes.supervision import FINALIZED, INACTIVE, Supervisor
+from vima_ros.liveness import FINALIZED, INACTIVE, Supervisor
+from vima_ros.nodes.common import qos
+from vima_ros.nodes.common.lifecycle_node import VimaNode, run
+from vima_ros.nodes.common.parameters import parameter
 
 TRANSITIONS = {
     "configure": Transition.TRANSITION_CONFIGURE,

@@ -11,9 +11,9 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes import conversions, images
+from vima_ros.nodes.common import conversions, image_conversion
 from vima_ros.perception.detectors.instances import naming
-from vima_ros.perception.pairing import StampSynchronizer
+from vima_ros.perception.frame_sync import StampSynchronizer
 from vima_ros.specs import VIEWS
 
 SILENCE = 1.0  # without frames, pairs or a stamp that advances [s]
@@ -52,11 +52,11 @@ class Pair:
 
     def pictures(self) -> dict[str, np.ndarray]:
         """RGB as the cameras give it, by view. Raises VimaError (BAD_IMAGE) naming the view."""
-        return self._decoded("image", images.decode_colour)
+        return self._decoded("image", image_conversion.decode_colour)
 
     def masks(self) -> dict[str, np.ndarray]:
         """Instance ids by view. Raises VimaError (BAD_IMAGE) naming the view."""
-        return self._decoded("mask", images.decode_mask)
+        return self._decoded("mask", image_conversion.decode_mask)
 
     def _decoded(self, kind: str, decode: Callable) -> dict[str, np.ndarray]:
         decoded = {}

@@ -17,19 +17,19 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from vima_msgs.msg import Observation as ObservationMessage
 from vima_msgs.msg import PerceptionStatus
-from vima_ros.nodes import conversions, qos
-from vima_ros.nodes.base import VimaNode, run
-from vima_ros.nodes.eyes_drift import DriftWatch
-from vima_ros.nodes.eyes_look import look_at
-from vima_ros.nodes.eyes_pairs import CameraNames, Pair, Pairs, camera_topics
-from vima_ros.nodes.eyes_scene import SceneServer
-from vima_ros.nodes.eyes_status import debug_image, status_message
-from vima_ros.nodes.eyes_views import camera_views, load_calibrations, view_warnings
-from vima_ros.nodes.eyes_worker import NewestOnly
-from vima_ros.nodes.perception_parameters import PerceptionParameters
+from vima_ros.nodes.common import conversions, qos
+from vima_ros.nodes.common.latest_only_worker import NewestOnly
+from vima_ros.nodes.common.lifecycle_node import VimaNode, run
+from vima_ros.nodes.perception.frame_pairs import CameraNames, Pair, Pairs, camera_topics
+from vima_ros.nodes.perception.pair_processing import look_at
+from vima_ros.nodes.perception.parameters import PerceptionParameters
+from vima_ros.nodes.perception.scene_service import SceneServer
+from vima_ros.nodes.perception.status import debug_image, status_message
+from vima_ros.perception.calibration.drift_monitor import DriftWatch
+from vima_ros.perception.camera_view import camera_views, load_calibrations, view_warnings
 from vima_ros.perception.detectors.registry import make_detector
-from vima_ros.perception.identity.tracking import Tracker, TrackerSettings
 from vima_ros.perception.pipeline import Eyes, Seen
+from vima_ros.perception.tracking.tracker import Tracker, TrackerSettings
 from vima_ros.specs import VIEWS
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes.eyes_pairs import Pair
+from vima_ros.nodes.perception.frame_pairs import Pair
 from vima_ros.perception.pipeline import Eyes, Seen
 
 

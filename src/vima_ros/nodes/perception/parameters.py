@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes.parameters import parameter
+from vima_ros.nodes.common.parameters import parameter
 from vima_ros.perception.detectors.registry import DETECTORS, DetectorSettings
 from vima_ros.perception.pipeline import Rules
 

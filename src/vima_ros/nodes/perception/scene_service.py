@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from vima_msgs.srv import GetScene
-from vima_ros.nodes import conversions, images
+from vima_ros.nodes.common import conversions, image_conversion
 from vima_ros.perception.pipeline import Seen
 from vima_ros.specs import VIEWS
 
@@ -39,11 +39,11 @@ class SceneServer:
         response.success = True
         response.observation = conversions.observation_to_message(seen.observation, self._headers)
         for view in VIEWS:
-            setattr(response, view, images.encode(seen.frames[view], "rgb8"))
+            setattr(response, view, image_conversion.encode(seen.frames[view], "rgb8"))
             tracks = getattr(seen.observation, view).track_ids
             owners = seen.labels(view)
             places = np.zeros(owners.shape, np.uint16)
             for place, track in enumerate(tracks.tolist(), 1):
                 places[owners == track] = place
-            setattr(response, f"{view}_labels", images.encode(places, "mono16"))
+            setattr(response, f"{view}_labels", image_conversion.encode(places, "mono16"))
         return response

@@ -8,10 +8,10 @@ from typing import Any
 from sensor_msgs.msg import Image
 
 from vima_msgs.msg import PerceptionStatus
-from vima_ros.nodes import images
-from vima_ros.nodes.conversions import ns_to_stamp
-from vima_ros.perception.overlay import draw_objects
+from vima_ros.nodes.common import image_conversion
+from vima_ros.nodes.common.conversions import ns_to_stamp
 from vima_ros.perception.pipeline import Seen
+from vima_ros.perception.visualization import draw_objects
 from vima_ros.specs import VIEWS
 
 STAGES = {  # field: stage of Seen.times
@@ -54,4 +54,4 @@ def debug_image(seen: Seen, view: str, header: Any) -> Image:
         ages_s=seen.ages,
         title=f"{seen.code}  {view}  {1e3 * seen.times['detect']:.0f} ms",
     )
-    return images.encode(picture, "rgb8", header.stamp, header.frame_id)
+    return image_conversion.encode(picture, "rgb8", header.stamp, header.frame_id)

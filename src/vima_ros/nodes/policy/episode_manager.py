@@ -9,13 +9,13 @@ from typing import Any
 
 from vima_msgs.msg import EpisodeHistory, EpisodeStatus, PolicyAction, PromptTokens
 from vima_msgs.srv import CancelMotion
+from vima_ros.episode.state_machine import Episode, State
+from vima_ros.episode.timeouts import Patience
 from vima_ros.errors import VimaError
-from vima_ros.nodes import conversions, qos
-from vima_ros.nodes.policy_goal import GoalServer
-from vima_ros.nodes.policy_step import StepServer
-from vima_ros.nodes.supervision import Supervisor, Watched
-from vima_ros.policy.episode import Episode, State
-from vima_ros.policy.patience import Patience
+from vima_ros.liveness import Supervisor, Watched
+from vima_ros.nodes.common import conversions, qos
+from vima_ros.nodes.policy.execute_prompt_server import GoalServer
+from vima_ros.nodes.policy.step_service import StepServer
 
 SEND_AGAIN = 1.0  # what the arm says nothing of: a restarted one may not have been connected [s]
 HISTORY_LENGTH = 20  # of episode_history [changes]

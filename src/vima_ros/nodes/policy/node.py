@@ -15,15 +15,15 @@ from vima_msgs.msg import (
     PromptTokens,
     TaskStatus,
 )
+from vima_ros.episode.history_rule import take_arm_report
+from vima_ros.episode.state_machine import ArmReport, State, Verdict
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
-from vima_ros.nodes import conversions, qos
-from vima_ros.nodes.base import VimaNode, run
-from vima_ros.nodes.policy_episode import EpisodeDesk
-from vima_ros.nodes.policy_parameters import PolicyParameters
+from vima_ros.nodes.common import conversions, qos
+from vima_ros.nodes.common.lifecycle_node import VimaNode, run
+from vima_ros.nodes.policy.episode_manager import EpisodeDesk
+from vima_ros.nodes.policy.parameters import PolicyParameters
 from vima_ros.policy import load_policy
-from vima_ros.policy.episode import ArmReport, State, Verdict
-from vima_ros.policy.memory import take_arm_report
 from vima_ros.specs import EndEffector
 
 UNTRAINED = "UNTRAINED policy: fixed random weights, its actions mean nothing"

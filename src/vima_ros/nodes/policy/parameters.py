@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vima_ros.nodes.parameters import parameter
+from vima_ros.nodes.common.parameters import parameter
 from vima_ros.policy.config import DTYPES
 from vima_ros.specs import EndEffector
 

@@ -9,8 +9,8 @@ from std_srvs.srv import Trigger
 
 from vima_msgs.msg import EpisodeStatus
 from vima_msgs.srv import StepPolicy
+from vima_ros.episode.state_machine import Episode, State
 from vima_ros.errors import VimaError
-from vima_ros.policy.episode import Episode, State
 
 PATIENCE = 60.0  # a person may have to confirm; other waits end sooner [s]
 

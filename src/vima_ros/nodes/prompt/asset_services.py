@@ -10,8 +10,8 @@ from vima_msgs.msg import Asset, PromptStatus
 from vima_msgs.msg import Observation as ObservationMessage
 from vima_msgs.srv import CaptureAsset, DeleteAsset, GetScene, ListAssets
 from vima_ros.errors import VimaError
-from vima_ros.nodes import conversions, images
-from vima_ros.prompt.library import AssetLibrary, StoredAsset, check_name
+from vima_ros.nodes.common import conversions, image_conversion
+from vima_ros.prompt.asset_library import AssetLibrary, StoredAsset, check_name
 from vima_ros.specs import VIEWS, AssetKind, ViewObjects
 
 PATIENCE = 5.0  # for perception to show what it sees [s]
@@ -93,8 +93,10 @@ def capture(request: Any, scene: Any) -> StoredAsset:
 
     Raises VimaError: BAD_VIEW, UNKNOWN_TRACK, NOTHING_THERE.
     """
-    frames = {view: images.decode_colour(getattr(scene, view)) for view in VIEWS}
-    places = {view: images.decode_mask(getattr(scene, f"{view}_labels")) for view in VIEWS}
+    frames = {view: image_conversion.decode_colour(getattr(scene, view)) for view in VIEWS}
+    places = {
+        view: image_conversion.decode_mask(getattr(scene, f"{view}_labels")) for view in VIEWS
+    }
     found = {v: conversions.view_from_message(getattr(scene.observation, v)) for v in VIEWS}
     origin: dict[str, Any] = {"observation_ns": conversions.stamp_to_ns(_stamp(scene.observation))}
     if request.kind == AssetKind.OBJECT:

@@ -14,15 +14,15 @@ from sensor_msgs.msg import Image
 from vima_msgs.msg import EpisodeStatus, Prompt, PromptStatus, PromptTokens
 from vima_msgs.srv import SetPrompt
 from vima_ros.errors import VimaError
-from vima_ros.nodes import conversions, images, qos
-from vima_ros.nodes.base import VimaNode, run
-from vima_ros.nodes.parameters import parameter
-from vima_ros.nodes.prompt_library import LibraryServer
-from vima_ros.nodes.prompt_pictures import PictureReader
+from vima_ros.nodes.common import conversions, image_conversion, qos
+from vima_ros.nodes.common.lifecycle_node import VimaNode, run
+from vima_ros.nodes.common.parameters import parameter
+from vima_ros.nodes.prompt.asset_services import LibraryServer
 from vima_ros.perception.detectors.registry import DETECTORS, DetectorSettings, make_detector
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.prompt.assembly import MAX_TEXT_LENGTH, assemble, find_placeholders, match_assets
-from vima_ros.prompt.library import AssetLibrary
+from vima_ros.prompt.asset_library import AssetLibrary
+from vima_ros.prompt.image_encoding import PictureReader
 from vima_ros.prompt.preview import draw_prompt
 from vima_ros.specs import AssetKind, EncodedPrompt
 
@@ -119,7 +119,7 @@ class PromptNode(VimaNode):
             self._check_free(request)
             prompt = self._encode(request.prompt)
             drawn = draw_prompt(prompt, self._tokenizer.piece)
-            preview = images.encode(drawn, "rgb8", answer.header.stamp)
+            preview = image_conversion.encode(drawn, "rgb8", answer.header.stamp)
             self._preview.publish(preview)
             if not request.check_only:
                 answer.prompt_id = uuid.uuid4().hex[:12]

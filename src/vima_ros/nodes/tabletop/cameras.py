@@ -7,7 +7,7 @@ from typing import Any
 from sensor_msgs.msg import CameraInfo, Image
 from visualization_msgs.msg import Marker, MarkerArray
 
-from vima_ros.nodes import conversions, images, qos
+from vima_ros.nodes.common import conversions, image_conversion, qos
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH, VIEWS
 
@@ -46,11 +46,13 @@ class Cameras:
         stamp = self._node.get_clock().now().to_msg()
         for view, name, publisher, picture in rendered:
             encoding = "rgb8" if name == "image_raw" else "mono8"
-            publisher.publish(images.encode(picture, encoding, stamp, f"{view}_camera"))
+            publisher.publish(image_conversion.encode(picture, encoding, stamp, f"{view}_camera"))
         for view, publishers in self._views.items():
             publishers["camera_info"].publish(_camera_info(view, stamp, f"{view}_camera"))
         if overview is not None:
-            self._overview.publish(images.encode(overview, "rgb8", stamp, "overview_camera"))
+            self._overview.publish(
+                image_conversion.encode(overview, "rgb8", stamp, "overview_camera")
+            )
         if self._markers.get_subscription_count():
             self._markers.publish(self._true_poses(stamp))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vima_ros.nodes.parameters import parameter
+from vima_ros.nodes.common.parameters import parameter
 from vima_ros.sim.scene import SCENES
 from vima_ros.sim.tasks import TASKS
 from vima_ros.sim.tasks.base import Level

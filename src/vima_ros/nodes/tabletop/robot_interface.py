@@ -11,9 +11,9 @@ from trajectory_msgs.msg import JointTrajectory
 
 from vima_msgs.msg import ArmCommand, ArmState, ToolCommand
 from vima_ros.errors import VimaError
-from vima_ros.nodes import conversions, qos
+from vima_ros.nodes.common import conversions, qos
+from vima_ros.sim.robots.base import Phase
 from vima_ros.sim.tabletop import Tabletop
-from vima_ros.sim.tool import Phase
 
 STATE_PERIOD = 0.2  # arm_state is repeated this often [s]
 ENDS = {Phase.SUCCEEDED: ArmState.SUCCEEDED, Phase.FAILED: ArmState.ABORTED}

@@ -7,14 +7,14 @@ from typing import Any
 
 from vima_msgs.msg import ArmState, Prompt, PromptAsset, TaskStatus
 from vima_msgs.srv import GetTaskStatus
-from vima_ros.nodes import conversions, images, qos
-from vima_ros.sim.episode_run import find_level, world_state
-from vima_ros.sim.prompt_pictures import prompt_pictures
+from vima_ros.nodes.common import conversions, image_conversion, qos
+from vima_ros.sim.episode_runner import find_level, world_state
+from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
+from vima_ros.sim.robots.base import SETTLE_LIMIT
 from vima_ros.sim.scene import SCENES, Scene, random_scene, scatter
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.sim.tasks import find_task
 from vima_ros.sim.tasks.base import Asset, Episode, Judge, Outcome
-from vima_ros.sim.tool import SETTLE_LIMIT
 
 OUTCOMES = {
     Outcome.RUNNING: TaskStatus.RUNNING,
@@ -137,6 +137,6 @@ def make_asset(name: str, asset: Asset) -> PromptAsset:
     """The picture of a prompt as a message, both views with their masks."""
     message = PromptAsset(name=name, kind=int(asset.kind))
     for view, picture in prompt_pictures(asset.scene, asset.kind).items():
-        setattr(message, view, images.encode(picture.rgb, "rgb8"))
-        setattr(message, f"{view}_mask", images.encode(picture.mask, "mono8"))
+        setattr(message, view, image_conversion.encode(picture.rgb, "rgb8"))
+        setattr(message, f"{view}_mask", image_conversion.encode(picture.mask, "mono8"))
     return message

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from vima_ros.errors import VimaError
+from vima_ros.perception.calibration.calibration import project
 from vima_ros.perception.calibration.charuco import (
     DICTIONARIES,
     MIN_CORNERS,
@@ -16,7 +17,6 @@ from vima_ros.perception.calibration.charuco import (
     search_parameters,
     searched,
 )
-from vima_ros.perception.calibration.values import project
 
 Found = tuple[np.ndarray, np.ndarray]  # ids (n,), corners (n, 2) [px]
 

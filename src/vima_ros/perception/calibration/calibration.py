@@ -15,8 +15,8 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
+from vima_ros.perception.calibration.camera_model import Lens
 from vima_ros.perception.calibration.charuco import PlacedBoard
-from vima_ros.perception.calibration.lens import Lens
 from vima_ros.specs import VIEWS
 
 # Pixels per metre along x and y, and the x [m] whose row is 63; y = 0 has column 128. Measured on

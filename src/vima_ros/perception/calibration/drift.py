@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from vima_ros.errors import VimaError
+from vima_ros.perception.calibration.calibration import Calibration
 from vima_ros.perception.calibration.charuco import MIN_CORNERS
-from vima_ros.perception.calibration.values import Calibration
 
 MIN_SCORE = 0.85  # normalised cross-correlation at which a patch counts as seen
 MIN_CONTRAST = 6.0  # [levels] standard deviation; a camera's noise is below

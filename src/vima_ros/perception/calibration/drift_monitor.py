@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from vima_ros.perception.calibration.calibration import Calibration
 from vima_ros.perception.calibration.drift import DriftMonitor
-from vima_ros.perception.calibration.values import Calibration
 from vima_ros.perception.pipeline import naming
 
 MOVED_IN_A_ROW = 3  # looks: an arm that crosses the reference moves on, a knocked camera does not

@@ -11,10 +11,7 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
-from vima_ros.perception.calibration.charuco import PlacedBoard
-from vima_ros.perception.calibration.lens import Lens
-from vima_ros.perception.calibration.quadrilateral import check_quadrilateral
-from vima_ros.perception.calibration.values import (
+from vima_ros.perception.calibration.calibration import (
     MAX_PATCH,
     METHODS,
     Calibration,
@@ -23,6 +20,9 @@ from vima_ros.perception.calibration.values import (
     table_to_policy,
     workspace_corners,
 )
+from vima_ros.perception.calibration.camera_model import Lens
+from vima_ros.perception.calibration.charuco import PlacedBoard
+from vima_ros.perception.calibration.quadrilateral import check_quadrilateral
 
 CLICK_SIGMA = 0.5  # [px] how well a person hits a corner; four points leave nothing to measure it
 TRIALS = 64  # with noise, to tell what an error of the points does to the workspace's corners

@@ -10,8 +10,8 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.perception.calibration.board_search import find_board, image_name
+from vima_ros.perception.calibration.camera_model import Lens
 from vima_ros.perception.calibration.charuco import Board
-from vima_ros.perception.calibration.lens import Lens
 
 MIN_IMAGES = 5
 STARTS = (0.5, 0.8, 1.2, 2.0)  # focal lengths to start from, in image widths

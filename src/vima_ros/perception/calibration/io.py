@@ -15,9 +15,9 @@ import yaml
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.output import write_whole
+from vima_ros.perception.calibration.calibration import Calibration, Fit
+from vima_ros.perception.calibration.camera_model import Lens
 from vima_ros.perception.calibration.charuco import Board, PlacedBoard
-from vima_ros.perception.calibration.lens import Lens
-from vima_ros.perception.calibration.values import Calibration, Fit
 
 FORMAT = "vima_ros camera calibration 1"
 MAX_FILE = 1 << 20  # [bytes] of either file

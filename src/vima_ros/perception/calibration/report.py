@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
+from vima_ros.perception.calibration.calibration import Calibration, workspace_corners
 from vima_ros.perception.calibration.drift import usable_patches
-from vima_ros.perception.calibration.fit import CLICK_SIGMA, CameraPose, camera_pose
-from vima_ros.perception.calibration.values import Calibration, workspace_corners
-from vima_ros.perception.view import ViewMap
+from vima_ros.perception.calibration.estimation import CLICK_SIGMA, CameraPose, camera_pose
+from vima_ros.perception.view_transform import ViewMap
 
 MAX_CORNERS_MM = 5.0  # a bin of the policy's positions is 10 mm
 MAX_TILT = {"front": 20.0, "top": 20.0}  # [degrees] from VIMA's camera: 45 down, straight down

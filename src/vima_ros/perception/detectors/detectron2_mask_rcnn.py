@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.detectors.assemble import DOUBTFUL
 from vima_ros.perception.detectors.detectron2_config import HOLDERS, complete_config, plain_config
 from vima_ros.perception.detectors.instances import (
     DEFAULT_SETTINGS,
@@ -27,6 +26,7 @@ from vima_ros.perception.detectors.model_files import (
     first_line,
     read_weights,
 )
+from vima_ros.perception.detectors.postprocess import DOUBTFUL
 from vima_ros.weight_files import TORCH
 
 MIN_SCORE = 0.95  # as VIMA's published detector is used
@@ -49,10 +49,10 @@ class Detectron2Detector(Detector):
     def __init__(self, settings: DetectorSettings = DEFAULT_SETTINGS) -> None:
         super().__init__(settings)
         self._torch = torch = _torch()
-        from vima_ros.perception.detectors import torch_models
+        from vima_ros.perception.detectors import torch_common
 
-        self._models = torch_models
-        device = torch_models.checked_device(settings.device)
+        self._models = torch_common
+        device = torch_common.checked_device(settings.device)
         self.min_score = MIN_SCORE if settings.min_score is None else settings.min_score
         self._file = read_weights(settings.weights, None, WHAT, (TORCH,))
         torch.set_num_threads(settings.threads)
@@ -121,7 +121,7 @@ def _predictor(file: WeightsFile, device: str, min_score: float) -> tuple[Any, s
     """Detectron2's DefaultPredictor of a checkpoint, and the name of its architecture."""
     from detectron2.engine import DefaultPredictor
 
-    from vima_ros.perception.detectors.torch_models import load_state, plain_state, read_checkpoint
+    from vima_ros.perception.detectors.torch_common import load_state, plain_state, read_checkpoint
 
     content = read_checkpoint(file, HOLDERS, WHAT)
     if not isinstance(content, dict) or not {"model", "cfg"} <= set(content):

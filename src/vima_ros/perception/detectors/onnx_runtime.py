@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.detectors.assemble import instances_of
 from vima_ros.perception.detectors.instances import (
     DEFAULT_SETTINGS,
     FRAME_SHAPE,
@@ -31,6 +30,7 @@ from vima_ros.perception.detectors.model_files import (
     read_card,
     read_weights,
 )
+from vima_ros.perception.detectors.postprocess import instances_of
 from vima_ros.specs import VIEWS
 from vima_ros.weight_files import ONNX
 

@@ -19,8 +19,8 @@ DETECTORS = {
     "onnx": ("onnx_runtime", "OnnxDetector"),
     "detectron2": ("detectron2_mask_rcnn", "Detectron2Detector"),
     "torchvision": ("torchvision_mask_rcnn", "TorchvisionDetector"),
-    "masks": ("masks", "MaskDetector"),
-    "plain_background": ("plain_background", "PlainBackgroundDetector"),
+    "masks": ("ground_truth_masks", "MaskDetector"),
+    "plain_background": ("plain_background.detector", "PlainBackgroundDetector"),
 }
 
 

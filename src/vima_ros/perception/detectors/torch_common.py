@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torchvision.ops import nms
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.detectors.assemble import instances_of
 from vima_ros.perception.detectors.instances import Instances, naming
 from vima_ros.perception.detectors.model_files import WeightsFile, bad_weights, first_line
+from vima_ros.perception.detectors.postprocess import instances_of
 from vima_ros.weight_files import log_unwrapped, unwrapped, why_not_loaded
 
 SAME_OBJECT = 0.5  # intersection over union of boxes, as Mask R-CNN has it within a class

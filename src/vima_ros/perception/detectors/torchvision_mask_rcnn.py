@@ -49,10 +49,10 @@ class TorchvisionDetector(Detector):
     def __init__(self, settings: DetectorSettings = DEFAULT_SETTINGS) -> None:
         super().__init__(settings)
         self._torch = torch = _torch()
-        from vima_ros.perception.detectors import torch_models
+        from vima_ros.perception.detectors import torch_common
 
-        self._models = torch_models
-        self._device = torch_models.checked_device(settings.device)
+        self._models = torch_common
+        self._device = torch_common.checked_device(settings.device)
         self._file = read_weights(settings.weights, None, WHAT, (TORCH, SAFETENSORS))
         torch.set_num_threads(settings.threads)
         if self._file.kind == SAFETENSORS:
@@ -118,7 +118,7 @@ def _ours(file: WeightsFile) -> tuple[str, Any, Any, dict[str, Any]]:
     from safetensors.torch import load
 
     from vima_ros.perception.detectors.mask_rcnn import MaskRcnn
-    from vima_ros.perception.detectors.torch_models import load_state, plain_state
+    from vima_ros.perception.detectors.torch_common import load_state, plain_state
 
     try:
         state = load(file.data)
@@ -137,7 +137,7 @@ def _torchvisions(file: WeightsFile) -> tuple[str, Any, Any, dict[str, Any]]:
     from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
     from torchvision.ops.misc import FrozenBatchNorm2d
 
-    from vima_ros.perception.detectors.torch_models import load_state, plain_state, read_checkpoint
+    from vima_ros.perception.detectors.torch_common import load_state, plain_state, read_checkpoint
 
     content = read_checkpoint(file, HOLDERS, WHAT)
     state, sizes = content, dict(SIZES)

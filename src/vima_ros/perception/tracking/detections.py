@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vima_ros.perception.identity.appearance import Looks, join, looks_of, no_looks
-from vima_ros.perception.identity.association import corners
+from vima_ros.perception.tracking.appearance import Looks, join, looks_of, no_looks
+from vima_ros.perception.tracking.view_association import corners
 from vima_ros.specs import ViewObjects
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.perception.detectors.instances import MAX_ID, check_image, check_mask
-from vima_ros.perception.identity.appearance import colour_distances, size_distances
-from vima_ros.perception.identity.association import cheapest, distances, overlaps, pair_views
-from vima_ros.perception.identity.sightings import Sightings, in_raster_order, see, unseen
+from vima_ros.perception.tracking.appearance import colour_distances, size_distances
+from vima_ros.perception.tracking.detections import Sightings, in_raster_order, see, unseen
+from vima_ros.perception.tracking.view_association import cheapest, distances, overlaps, pair_views
 from vima_ros.specs import VIEWS, ViewObjects
 
 MAX_TRACK_ID = int(np.iinfo(np.uint32).max)  # of vima_msgs/Object.track_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from vima_ros.perception.identity.appearance import Looks, colour_distances
+from vima_ros.perception.tracking.appearance import Looks, colour_distances
 
 # Policy frames of both views are VIMA-Bench's cameras: a point of the table plane has
 #   top:   row = 63 + 251.0 (x - 0.5),   column = 128 + 251.0 y

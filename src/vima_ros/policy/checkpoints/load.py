@@ -12,14 +12,14 @@ import torch
 from vima_ros.errors import VimaError
 from vima_ros.paths import expand
 from vima_ros.policy import SHIPPED
-from vima_ros.policy.checkpoint import load_checkpoint
-from vima_ros.policy.checks import blank, sha256_of
+from vima_ros.policy.checkpoints.published import load_checkpoint
+from vima_ros.policy.checkpoints.safetensors import SUFFIX, describe, load_weights
+from vima_ros.policy.checkpoints.validation import blank, sha256_of
 from vima_ros.policy.config import VimaConfig
-from vima_ros.policy.engine import Policy
-from vima_ros.policy.network import VimaNetwork, initialise
-from vima_ros.policy.precision import check_dtype, prepare
+from vima_ros.policy.model.network import VimaNetwork, initialise
+from vima_ros.policy.policy import Policy
+from vima_ros.policy.quantization import check_dtype, prepare
 from vima_ros.policy.tokenizer import OWN_TOKENIZER, PromptTokenizer
-from vima_ros.policy.weights import SUFFIX, describe, load_weights
 
 # Of the policy with random weights: every part is there, and it is fast.
 SMALL = {

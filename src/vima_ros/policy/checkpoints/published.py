@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vima_ros.policy.checks import (
+from vima_ros.policy.checkpoints.validation import (
     bad,
     blank,
     check_finite,
@@ -28,7 +28,7 @@ from vima_ros.policy.checks import (
     unwrapped_state,
 )
 from vima_ros.policy.config import VimaConfig
-from vima_ros.policy.network import VimaNetwork
+from vima_ros.policy.model.network import VimaNetwork
 from vima_ros.specs import HEADS, MAX_HISTORY_TOKENS, MAX_PROMPT_TOKENS
 from vima_ros.weight_files import TORCH
 

@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vima_ros.errors import VimaError
-from vima_ros.policy.checks import (
+from vima_ros.policy.checkpoints.validation import (
     FIELDS,
     bad,
     blank,
@@ -37,7 +37,7 @@ from vima_ros.policy.checks import (
     unwrapped_state,
 )
 from vima_ros.policy.config import PUBLISHED
-from vima_ros.policy.network import VimaNetwork
+from vima_ros.policy.model.network import VimaNetwork
 from vima_ros.weight_files import JSON, SAFETENSORS
 
 SUFFIX = ".safetensors"

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vima_ros.errors import VimaError
 from vima_ros.policy.config import VimaConfig
-from vima_ros.policy.network import VimaNetwork
+from vima_ros.policy.model.network import VimaNetwork
 from vima_ros.weight_files import (
     ABSENT,
     SAFETENSORS,

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
 
-from vima_ros.policy.attention import KeysValues, attention, split_heads
 from vima_ros.policy.config import VimaConfig
+from vima_ros.policy.model.attention import KeysValues, attention, split_heads
 from vima_ros.specs import MAX_HISTORY_TOKENS, MAX_PROMPT_TOKENS
 
 

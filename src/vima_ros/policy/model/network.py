@@ -9,10 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vima_ros.policy.batches import ObservationBatch, PromptBatch
 from vima_ros.policy.config import VimaConfig
-from vima_ros.policy.controller import Controller, PromptMemory, causal, position_ids
-from vima_ros.policy.objects import ObjectEncoder, mlp
+from vima_ros.policy.model.batching import ObservationBatch, PromptBatch
+from vima_ros.policy.model.controller import Controller, PromptMemory, causal, position_ids
+from vima_ros.policy.model.object_encoder import ObjectEncoder, mlp
 from vima_ros.specs import HEAD_BINS, EndEffector
 
 EFFECTOR_WIDTH = 2  # VIMA_SPEC item 21

@@ -10,9 +10,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from vima_ros.policy.attention import attention, split_heads
-from vima_ros.policy.batches import Slots
 from vima_ros.policy.config import VimaConfig
+from vima_ros.policy.model.attention import attention, split_heads
+from vima_ros.policy.model.batching import Slots
 from vima_ros.specs import CROP_SIZE, POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH, VIEWS
 
 # VIMA_SPEC items 13, 14.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from vima_ros.sim.engine import mujoco
+from vima_ros.sim.model.mujoco_backend import mujoco
+from vima_ros.sim.model.shapes import Part
+from vima_ros.sim.model.textures import TEXTURES, texture_image
 from vima_ros.sim.scene import SceneObject
-from vima_ros.sim.shapes import Part
-from vima_ros.sim.textures import TEXTURES, texture_image
 
 SOLID_GROUP = 3  # of geoms that are touched, not drawn
 _PARTS = {"box": mujoco.mjtGeom.mjGEOM_BOX, "sphere": mujoco.mjtGeom.mjGEOM_SPHERE}

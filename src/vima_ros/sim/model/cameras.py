@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.sim.look import CameraError
+from vima_ros.sim.domain_randomization import CameraError
 from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH, VIEWS
 
 _DISTANCE = 3.0  # camera to table [m]; an orthographic picture does not depend on it

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from vima_ros.sim.polygons import Outline, triangulate
+from vima_ros.sim.model.polygons import Outline, triangulate
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,10 +11,10 @@ import numpy as np
 from vima_ros.arm.urdf import read_urdf
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Transform
-from vima_ros.sim.bodies import SOLID_GROUP, ghost
-from vima_ros.sim.engine import mujoco
+from vima_ros.sim.model.bodies import SOLID_GROUP, ghost
+from vima_ros.sim.model.mujoco_backend import mujoco
+from vima_ros.sim.model.scene_model import TOOL, TOOL_GROUP, add_tip, add_welds, build_table
 from vima_ros.sim.scene import Scene
-from vima_ros.sim.world import TOOL, TOOL_GROUP, add_tip, add_welds, build_table
 
 PREFIX = "robot/"  # of the arm's names in the model
 TIP = "tool_tip"  # the URDF's frame at the end of the tool, z out of it

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from vima_ros.geometry import Workspace
-from vima_ros.sim.bodies import add_object, body_name, ghost
-from vima_ros.sim.cameras import CAMERAS
-from vima_ros.sim.engine import mujoco
-from vima_ros.sim.look import Look
+from vima_ros.sim.domain_randomization import Look
+from vima_ros.sim.model.bodies import add_object, body_name, ghost
+from vima_ros.sim.model.cameras import CAMERAS
+from vima_ros.sim.model.mujoco_backend import mujoco
 from vima_ros.sim.scene import Scene, SceneObject
 from vima_ros.specs import EndEffector
 

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.sim import patterns
+from vima_ros.sim.model import texture_patterns
 
 Rgb = tuple[int, int, int]
 
@@ -118,9 +118,9 @@ def texture_image(name: str) -> np.ndarray:
     if texture.kind == "plain":
         image = np.array(texture.colours, np.uint8)[None]
     elif texture.kind == "picture":
-        image = patterns.PICTURES[name]()
+        image = texture_patterns.PICTURES[name]()
     else:
-        cover = patterns.PATTERNS[texture.kind]()[..., None]  # of the foreground, 0 to 1
+        cover = texture_patterns.PATTERNS[texture.kind]()[..., None]  # of the foreground, 0 to 1
         front, back = np.array(texture.colours, float)
         image = (cover * front + (1.0 - cover) * back).round().astype(np.uint8)
     image.setflags(write=False)

@@ -18,7 +18,7 @@ import weakref
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.sim.engine import mujoco, no_renderer
+from vima_ros.sim.model.mujoco_backend import mujoco, no_renderer
 
 _thread = threading.local()
 _contexts: weakref.WeakSet = weakref.WeakSet()

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.sim.engine import mujoco
-from vima_ros.sim.render import ViewRenderer
+from vima_ros.sim.model.mujoco_backend import mujoco
+from vima_ros.sim.model.scene_model import build_model, build_prompt_model
+from vima_ros.sim.rendering.renderers import ViewRenderer
 from vima_ros.sim.scene import Scene
-from vima_ros.sim.world import build_model, build_prompt_model
 from vima_ros.specs import VIEWS, AssetKind
 
 _PLACE, _YAW = (0.5, 0.0), math.pi / 2  # of an object alone, VIMA-Bench's

@@ -8,12 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.sim.bodies import body_name
-from vima_ros.sim.cameras import check_view
-from vima_ros.sim.canvas import Canvas
-from vima_ros.sim.engine import mujoco
+from vima_ros.sim.model.bodies import body_name
+from vima_ros.sim.model.cameras import check_view
+from vima_ros.sim.model.mujoco_backend import mujoco
+from vima_ros.sim.model.scene_model import TOOL_GROUP
+from vima_ros.sim.rendering.offscreen_context import Canvas
 from vima_ros.sim.scene import Scene
-from vima_ros.sim.world import TOOL_GROUP
 from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH
 
 OVERVIEW_LIMIT = 1920, 1080  # largest width and height [px]

@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-from vima_ros.arm.execution import Execution
 from vima_ros.arm.kinematics import ArmModel
-from vima_ros.arm.motion import Waypoint
-from vima_ros.arm.timing import JointLimits
-from vima_ros.arm.trajectory import plan_trajectory
+from vima_ros.arm.plan_execution import Execution
+from vima_ros.arm.primitives import Waypoint
+from vima_ros.arm.time_parameterization import JointLimits
+from vima_ros.arm.trajectory_planning import plan_trajectory
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Transform
-from vima_ros.sim.engine import mujoco
-from vima_ros.sim.robot import Robot
-from vima_ros.sim.robot_model import TIP, joint_names
+from vima_ros.sim.model.mujoco_backend import mujoco
+from vima_ros.sim.model.robot_model import TIP, joint_names
+from vima_ros.sim.robots.base import Tool
+from vima_ros.sim.robots.joint_controller import Robot
 from vima_ros.sim.scene import Scene
-from vima_ros.sim.tool import Tool
 
 
 class JointTool(Tool):

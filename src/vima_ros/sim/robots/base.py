@@ -9,13 +9,13 @@ from enum import Enum
 
 import numpy as np
 
-from vima_ros.arm.motion import Waypoint
+from vima_ros.arm.primitives import Waypoint
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, yaw_from_quaternion
-from vima_ros.sim.engine import mujoco
+from vima_ros.sim.model.mujoco_backend import mujoco
+from vima_ros.sim.model.scene_model import TIMESTEP, body_name
+from vima_ros.sim.robots.suction_gripper import Suction
 from vima_ros.sim.scene import Scene
-from vima_ros.sim.suction import Suction
-from vima_ros.sim.world import TIMESTEP, body_name
 from vima_ros.specs import EndEffector
 
 REST_SPEED = 0.005  # every movable body slower than this: the scene is at rest [m/s] (VIMA-Bench)

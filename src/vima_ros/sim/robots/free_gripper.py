@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from vima_ros.arm.motion import Waypoint
+from vima_ros.arm.primitives import Waypoint
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, quaternion_from_yaw, yaw_from_quaternion
-from vima_ros.sim.engine import mujoco
-from vima_ros.sim.path import StraightMove
+from vima_ros.sim.model.mujoco_backend import mujoco
+from vima_ros.sim.model.scene_model import AXES, SERVO, TIMESTEP, TOOL, TOOL_HOME
+from vima_ros.sim.robots.base import Tool
+from vima_ros.sim.robots.trapezoidal_profile import StraightMove
 from vima_ros.sim.scene import Scene
-from vima_ros.sim.tool import Tool
-from vima_ros.sim.world import AXES, SERVO, TIMESTEP, TOOL, TOOL_HOME
 
 _BLOCKED_ERROR = 0.02  # the tool this far from where it should be is blocked [m]
 

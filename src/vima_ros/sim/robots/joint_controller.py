@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from vima_ros.arm.execution import GOAL_TOLERANCE, RobotState
 from vima_ros.arm.kinematics import UR5E_HOME
+from vima_ros.arm.plan_execution import GOAL_TOLERANCE, RobotState
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose
-from vima_ros.sim.engine import mujoco
-from vima_ros.sim.robot_model import BANDWIDTH, PREFIX
-from vima_ros.sim.suction import Suction
-from vima_ros.sim.world import TIMESTEP, TOOL
+from vima_ros.sim.model.mujoco_backend import mujoco
+from vima_ros.sim.model.robot_model import BANDWIDTH, PREFIX
+from vima_ros.sim.model.scene_model import TIMESTEP, TOOL
+from vima_ros.sim.robots.suction_gripper import Suction
 
 TOLERANCE = 0.03  # a joint this far from where it should be does not follow any more [rad]
 GOAL_TIME = 1.0  # after the end of a trajectory, until each joint must be there [s]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from vima_ros.sim.engine import mujoco
+from vima_ros.sim.model.mujoco_backend import mujoco
+from vima_ros.sim.model.scene_model import TOOL, body_name, weld_name
 from vima_ros.sim.scene import Scene
-from vima_ros.sim.world import TOOL, body_name, weld_name
 from vima_ros.specs import EndEffector
 
 

@@ -11,7 +11,7 @@ from vima_ros.sim.scene import Scene, SceneObject
 from vima_ros.sim.tasks.base import Draft
 from vima_ros.sim.tasks.layout import choose, choose_different
 from vima_ros.sim.tasks.placement import Distractors, PlaceGoal, PlacementGoal, PlacementTask
-from vima_ros.sim.tasks.prompts import object_asset, scene_asset
+from vima_ros.sim.tasks.prompt_templates import object_asset, scene_asset
 from vima_ros.sim.tasks.splits import Level, Split
 
 _CENTRE, _RADIUS, _CORNERS = (0.5, 0.0), 0.19, 5  # a pentagon, its first corner on +x [m]

@@ -10,7 +10,7 @@ from vima_ros.sim.scene import Scene, SceneObject
 from vima_ros.sim.tasks.base import Draft
 from vima_ros.sim.tasks.layout import Table, choose, choose_different
 from vima_ros.sim.tasks.placement import Distractors, PlaceGoal, PlacementGoal, PlacementTask
-from vima_ros.sim.tasks.prompts import scene_asset
+from vima_ros.sim.tasks.prompt_templates import scene_asset
 from vima_ros.sim.tasks.splits import Split
 
 _PLACES = ((0.5, -0.25), (0.5, 0.0), (0.5, 0.25))

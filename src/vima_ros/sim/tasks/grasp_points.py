@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from vima_ros.geometry import Pose, Workspace
-from vima_ros.sim import polygons
-from vima_ros.sim.shapes import Shape
+from vima_ros.sim.model import polygons
+from vima_ros.sim.model.shapes import Shape
 from vima_ros.specs import Action
 
 _BINNED_MARGIN = 0.003  # a grasp point's bin, too, is this far from the edge [m]

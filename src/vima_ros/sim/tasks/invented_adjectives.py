@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vima_ros.sim.model.textures import TEXTURES
 from vima_ros.sim.scene import SceneObject
 from vima_ros.sim.tasks.base import Asset
 from vima_ros.sim.tasks.layout import Table, choose
-from vima_ros.sim.tasks.prompts import object_asset
+from vima_ros.sim.tasks.prompt_templates import object_asset
 from vima_ros.sim.tasks.splits import Split
-from vima_ros.sim.textures import TEXTURES
 
 EXAMPLES = " ".join(
     f"{{demo_blicker_obj_{k}}} is <adjective> than {{demo_less_blicker_obj_{k}}}."

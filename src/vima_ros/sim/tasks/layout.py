@@ -10,8 +10,8 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
+from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.sim.scene import SceneObject
-from vima_ros.sim.shapes import SHAPES
 
 _ATTEMPTS = 200
 _GAP = 0.015  # between the circles around two objects [m]

@@ -8,7 +8,7 @@ from vima_ros.sim.scene import Scene, SceneObject
 from vima_ros.sim.tasks.base import Draft
 from vima_ros.sim.tasks.layout import choose, choose_different, random_scale
 from vima_ros.sim.tasks.placement import PlacementGoal, PlacementTask, into
-from vima_ros.sim.tasks.prompts import fill, object_asset
+from vima_ros.sim.tasks.prompt_templates import fill, object_asset
 from vima_ros.sim.tasks.splits import Split
 
 _CELLS = tuple((x, y) for x in range(3) for y in range(2))

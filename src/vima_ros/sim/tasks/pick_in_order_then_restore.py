@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from vima_ros.sim.model.shapes import Shape
 from vima_ros.sim.scene import Scene, SceneObject
-from vima_ros.sim.shapes import Shape
 from vima_ros.sim.tasks.base import Draft
 from vima_ros.sim.tasks.layout import choose, choose_different, random_scale
 from vima_ros.sim.tasks.placement import PlacementGoal, PlacementTask, into
-from vima_ros.sim.tasks.prompts import object_asset
+from vima_ros.sim.tasks.prompt_templates import object_asset
 from vima_ros.sim.tasks.splits import Split
 
 _PLACES = tuple((x, y) for x in (0.375, 0.625) for y in (-0.25, 0.0, 0.25))  # [m]

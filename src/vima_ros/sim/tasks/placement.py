@@ -13,10 +13,10 @@ from enum import Enum
 import numpy as np
 
 from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
+from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.sim.scene import SceneObject
-from vima_ros.sim.shapes import SHAPES
 from vima_ros.sim.tasks.base import Episode, Judge, Oracle, Outcome, Task, Verdict, WorldState
-from vima_ros.sim.tasks.grasp import grasp_point, heading
+from vima_ros.sim.tasks.grasp_points import grasp_point, heading
 from vima_ros.sim.tasks.layout import XY, Table, choose
 from vima_ros.sim.tasks.splits import Split
 

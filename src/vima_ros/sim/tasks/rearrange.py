@@ -16,7 +16,7 @@ from vima_ros.sim.tasks.placement import (
     PlacementTask,
     Stage,
 )
-from vima_ros.sim.tasks.prompts import scene_asset
+from vima_ros.sim.tasks.prompt_templates import scene_asset
 from vima_ros.sim.tasks.splits import Split
 
 _COUNTS, _PROBABILITIES = (1, 2, 3), (0.4, 0.4, 0.2)  # of the objects in the picture

@@ -10,7 +10,7 @@ from vima_ros.sim.scene import Scene
 from vima_ros.sim.tasks.base import Draft
 from vima_ros.sim.tasks.layout import Table, choose, choose_different
 from vima_ros.sim.tasks.placement import YAW_TOLERANCE, PlaceGoal, PlacementGoal, PlacementTask
-from vima_ros.sim.tasks.prompts import fill, object_asset
+from vima_ros.sim.tasks.prompt_templates import fill, object_asset
 from vima_ros.sim.tasks.splits import Split
 
 ANGLES = (30, 60, 90, 120, 150)  # clockwise seen from above [degrees]

@@ -6,12 +6,12 @@ from abc import abstractmethod
 
 import numpy as np
 
+from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.sim.scene import Scene
-from vima_ros.sim.shapes import SHAPES
 from vima_ros.sim.tasks.base import Draft
 from vima_ros.sim.tasks.layout import Table, choose
 from vima_ros.sim.tasks.placement import PlacementGoal, PlacementTask, into
-from vima_ros.sim.tasks.prompts import object_asset
+from vima_ros.sim.tasks.prompt_templates import object_asset
 from vima_ros.sim.tasks.splits import Level, Split
 
 _TOLERANCE, _BOWL_TOLERANCE = 0.125, 0.0875  # [m]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from vima_ros.sim.model.textures import texture_words
 from vima_ros.sim.scene import Scene
 from vima_ros.sim.tasks.base import Draft
 from vima_ros.sim.tasks.layout import Table, choose
 from vima_ros.sim.tasks.placement import PlacementGoal, PlacementTask, base_and_dragged, into
-from vima_ros.sim.tasks.prompts import fill, scene_asset
+from vima_ros.sim.tasks.prompt_templates import fill, scene_asset
 from vima_ros.sim.tasks.splits import Split
-from vima_ros.sim.textures import texture_words
 
 
 class SceneUnderstanding(PlacementTask):

@@ -9,14 +9,14 @@ from typing import ClassVar
 import numpy as np
 
 from vima_ros.errors import VimaError
+from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.sim.scene import Scene, SceneObject
-from vima_ros.sim.shapes import SHAPES
 from vima_ros.sim.tasks.base import Draft, Episode, Judge, Oracle, Task
 from vima_ros.sim.tasks.layout import XY, choose, choose_different, random_yaw
-from vima_ros.sim.tasks.prompts import fill, object_asset
+from vima_ros.sim.tasks.prompt_templates import fill, object_asset
 from vima_ros.sim.tasks.splits import Level, Split
+from vima_ros.sim.tasks.sweep_goal import Rectangle, SweepGoal, SweepJudge
 from vima_ros.sim.tasks.sweep_oracle import SweepOracle
-from vima_ros.sim.tasks.sweep_zone import Rectangle, SweepGoal, SweepJudge
 from vima_ros.specs import EndEffector
 
 _BAR = 0.04  # width of the drawn bars [m]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from vima_ros.geometry import Pose, Workspace
-from vima_ros.sim.shapes import SHAPES
+from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.sim.tasks.base import Episode, Judge, Outcome, Verdict, WorldState
-from vima_ros.sim.tasks.grasp import heading
+from vima_ros.sim.tasks.grasp_points import heading
 
 BLOCK = SHAPES["small_block"].size[0]  # side [m]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
 from vima_ros.sim.tasks.base import Episode, Oracle, WorldState
-from vima_ros.sim.tasks.sweep_zone import BLOCK, Rectangle, SweepGoal, block_corners, in_zone
+from vima_ros.sim.tasks.sweep_goal import BLOCK, Rectangle, SweepGoal, block_corners, in_zone
 from vima_ros.specs import POSITION_BINS
 
 # The sweep primitive (VIMA-Bench's): the blade starts so far behind pose0 and stops so far before

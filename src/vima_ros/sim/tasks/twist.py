@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from vima_ros.sim.model.textures import texture_words
 from vima_ros.sim.scene import Scene
 from vima_ros.sim.tasks.base import Asset, Draft
 from vima_ros.sim.tasks.layout import Table, choose
 from vima_ros.sim.tasks.placement import YAW_TOLERANCE, PlaceGoal, PlacementGoal, PlacementTask
-from vima_ros.sim.tasks.prompts import fill, scene_asset
+from vima_ros.sim.tasks.prompt_templates import fill, scene_asset
 from vima_ros.sim.tasks.rotate import ANGLES
 from vima_ros.sim.tasks.splits import Split
-from vima_ros.sim.textures import texture_words
 
 _OBJECTS = 3
 _TOLERANCE = 0.05  # [m]

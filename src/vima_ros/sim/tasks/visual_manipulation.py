@@ -8,7 +8,7 @@ from vima_ros.sim.scene import Scene
 from vima_ros.sim.tasks.base import Draft
 from vima_ros.sim.tasks.layout import Table, choose
 from vima_ros.sim.tasks.placement import PlacementGoal, PlacementTask, base_and_dragged, into
-from vima_ros.sim.tasks.prompts import object_asset
+from vima_ros.sim.tasks.prompt_templates import object_asset
 from vima_ros.sim.tasks.splits import Split
 
 _FIXED_DISTRACTOR = 1 / 6  # how often the distractor is a second base

@@ -15,13 +15,13 @@ import cv2
 
 from vima_ros.errors import VimaError
 from vima_ros.output import prepare_folder, write_whole
-from vima_ros.sim.demonstrations import Recording, record
-from vima_ros.sim.episode_run import choose_tasks, find_level
+from vima_ros.sim.episode_runner import choose_tasks, find_level
+from vima_ros.sim.process_pool import worker_pool
+from vima_ros.sim.recording import Recording, record
 from vima_ros.sim.tasks.base import Level
-from vima_ros.sim.workers import worker_pool
-from vima_ros.training.demonstration import demonstration_of
-from vima_ros.training.packing import pack_demonstration, pack_recording
-from vima_ros.training.shards import write_shard
+from vima_ros.training.data.demonstration import demonstration_of
+from vima_ros.training.data.serialization import pack_demonstration, pack_recording
+from vima_ros.training.data.shards import write_shard
 
 FORMAT = "vima_ros demonstrations 1"
 CONTENTS = ("crops", "masks", "frames")

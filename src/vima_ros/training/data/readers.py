@@ -7,11 +7,11 @@ from pathlib import Path
 
 from vima_ros.errors import VimaError
 from vima_ros.perception.detectors.instances import Detector
-from vima_ros.sim.demonstrations import Recording
-from vima_ros.training.bench_episodes import read_bench_episode
-from vima_ros.training.demonstration import Demonstration, demonstration_of
-from vima_ros.training.packing import unpack_demonstration, unpack_recording
-from vima_ros.training.shards import read_shard
+from vima_ros.sim.recording import Recording
+from vima_ros.training.data.demonstration import Demonstration, demonstration_of
+from vima_ros.training.data.serialization import unpack_demonstration, unpack_recording
+from vima_ros.training.data.shards import read_shard
+from vima_ros.training.data.vima_bench import read_bench_episode
 from vima_ros.weight_files import file_kind
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from vima_ros.sim.demonstrations import Pictures, RecordedAsset, Recording
+from vima_ros.sim.recording import Pictures, RecordedAsset, Recording
 from vima_ros.specs import VIEWS, AssetKind, EndEffector, PromptImage, ViewObjects
-from vima_ros.training.demonstration import Demonstration, actions, observation
+from vima_ros.training.data.demonstration import Demonstration, actions, observation
 
 Arrays = dict[str, np.ndarray]
 Views = tuple[ViewObjects, ViewObjects]

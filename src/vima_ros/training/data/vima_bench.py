@@ -11,9 +11,9 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
-from vima_ros.sim.demonstrations import Pictures, RecordedAsset, Recording, numbers
+from vima_ros.sim.recording import Pictures, RecordedAsset, Recording, numbers
 from vima_ros.specs import VIEWS, Action, AssetKind, EndEffector
-from vima_ros.training.shards import DAMAGED
+from vima_ros.training.data.shards import DAMAGED
 from vima_ros.weight_files import why_not_loaded
 
 

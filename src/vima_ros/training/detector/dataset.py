@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.sim.demonstrations import Pictures
-from vima_ros.training.evaluation_frames import FIRST_EVALUATION_SEED
-from vima_ros.training.reading import read_recordings
+from vima_ros.sim.recording import Pictures
+from vima_ros.training.data.readers import read_recordings
+from vima_ros.training.evaluation.detector_frames import FIRST_EVALUATION_SEED
 
 T = TypeVar("T")
 PROMPTS_SHARE = 0.15  # most of them of one object alone

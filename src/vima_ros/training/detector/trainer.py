@@ -13,13 +13,13 @@ from torchvision.ops import box_iou
 
 from vima_ros.errors import VimaError
 from vima_ros.perception.detectors.mask_rcnn import MaskRcnn
-from vima_ros.training.detector_augmentation import augment, instance_targets
-from vima_ros.training.detector_evaluation import match
-from vima_ros.training.detector_pictures import Picture, Source, draw
-from vima_ros.training.detector_recipe import DetectorRecipe
-from vima_ros.training.detector_start import start_from
-from vima_ros.training.progress import Run, Schedule, seed_step
-from vima_ros.training.runs import CHECKPOINT, load_checkpoint
+from vima_ros.training.detector.augmentation import augment, instance_targets
+from vima_ros.training.detector.dataset import Picture, Source, draw
+from vima_ros.training.detector.recipe import DetectorRecipe
+from vima_ros.training.detector.warm_start import start_from
+from vima_ros.training.evaluation.detector_metrics import match
+from vima_ros.training.run_directory import CHECKPOINT, load_checkpoint
+from vima_ros.training.run_progress import Run, Schedule, seed_step
 
 MEASURED = 24  # pictures [each of those trained on and of the others]
 MIN_SCORE = 0.5  # of what counts as found

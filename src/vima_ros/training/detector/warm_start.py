@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vima_ros.errors import VimaError
 from vima_ros.perception.detectors.mask_rcnn import MaskRcnn
-from vima_ros.training.taken_weights import TakenWeights
+from vima_ros.training.loaded_weights import TakenWeights
 from vima_ros.weight_files import ONNX, file_kind, why_not_loaded
 
 FOLDED = "onnx::"  # so begin the names of weights that a batch normalization was folded into

@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.sim.demonstrations import Pictures, Recording, record
+from vima_ros.sim.process_pool import worker_pool
+from vima_ros.sim.recording import Pictures, Recording, record
 from vima_ros.sim.tasks import TASKS, find_task
 from vima_ros.sim.tasks.base import Level
-from vima_ros.sim.workers import worker_pool
-from vima_ros.training.bench_episodes import read_bench_episode
-from vima_ros.training.reading import demonstration_files
+from vima_ros.training.data.readers import demonstration_files
+from vima_ros.training.data.vima_bench import read_bench_episode
 
 # Detectors learn from the seeds below, and are measured with the seeds from there on.
 FIRST_EVALUATION_SEED = 2_000_000

@@ -15,8 +15,8 @@ from vima_ros.errors import VimaError
 from vima_ros.perception.crops import extract_objects
 from vima_ros.perception.detectors.instances import FRAME_SHAPE, Detector, Instances
 from vima_ros.specs import VIEWS
-from vima_ros.training.evaluation_coco import average_precision, run_lengths
-from vima_ros.training.evaluation_frames import Frame
+from vima_ros.training.evaluation.coco import average_precision, run_lengths
+from vima_ros.training.evaluation.detector_frames import Frame
 
 # An object that shows less is hidden for all purposes. Of 3,706 that show at all, in 300 frames of
 # ours and 186 of VIMA-Bench's, 15 show less; four show more but less than any small block, the

@@ -14,10 +14,11 @@ import numpy as np
 
 from vima_ros.output import write_image, write_whole
 from vima_ros.perception.detectors.instances import Instances
-from vima_ros.perception.overlay import object_colour
+from vima_ros.perception.visualization import object_colour
 from vima_ros.replay.report import format_table
 from vima_ros.specs import VIEWS
-from vima_ros.training.detector_evaluation import (
+from vima_ros.training.evaluation.detector_frames import BENCH
+from vima_ros.training.evaluation.detector_metrics import (
     DEFAULT_VISIBLE,
     Evaluation,
     PictureResult,
@@ -29,7 +30,6 @@ from vima_ros.training.detector_evaluation import (
     recalls,
     right,
 )
-from vima_ros.training.evaluation_frames import BENCH
 
 TABLETOP = "tabletop, all looks"
 BOTH = "both"  # in a column of views

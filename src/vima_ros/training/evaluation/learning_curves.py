@@ -8,7 +8,7 @@ from typing import Any
 
 from vima_ros.errors import VimaError
 from vima_ros.sim.tasks import TASKS
-from vima_ros.training.runs import CURVES, PROGRESS, read_progress
+from vima_ros.training.run_directory import CURVES, PROGRESS, read_progress
 
 SETTLED = 0.1  # share of a run whose high losses need not fit into the picture
 STYLES = ("-", "--")  # of training, of validation

@@ -13,8 +13,8 @@ import numpy as np
 
 from vima_ros.output import write_image, write_whole
 from vima_ros.replay.report import format_table
-from vima_ros.training.policy_evaluation import Attempt, rate
-from vima_ros.training.policy_transfer import NEAR
+from vima_ros.training.evaluation.policy_rollouts import Attempt, rate
+from vima_ros.training.evaluation.vima_bench_first_actions import NEAR
 
 REPORT, NUMBERS = "report.md", "report.json"
 PICTURES = 2  # of failures, of each task and detector

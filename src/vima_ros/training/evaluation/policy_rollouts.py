@@ -13,26 +13,26 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vima_ros.arm.motion import plan_waypoints
+from vima_ros.arm.primitives import plan_waypoints
+from vima_ros.episode.history_rule import take_arm_report
+from vima_ros.episode.state_machine import ArmReport, Verdict
+from vima_ros.episode.state_machine import Episode as Life
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
 from vima_ros.perception.crops import extract_objects
 from vima_ros.perception.detectors.instances import Instances, largest
 from vima_ros.perception.detectors.registry import Detector, DetectorSettings, make_detector
-from vima_ros.perception.identity.tracking import Tracker, TrackerSettings
 from vima_ros.perception.pipeline import Eyes
-from vima_ros.policy.engine import Policy
-from vima_ros.policy.episode import ArmReport, Verdict
-from vima_ros.policy.episode import Episode as Life
-from vima_ros.policy.loading import load_policy
-from vima_ros.policy.memory import take_arm_report
+from vima_ros.perception.tracking.tracker import Tracker, TrackerSettings
+from vima_ros.policy.checkpoints.load import load_policy
+from vima_ros.policy.policy import Policy
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.prompt.assembly import assemble
-from vima_ros.sim.episode_run import EpisodeRun, find_level, with_random_look
-from vima_ros.sim.prompt_pictures import prompt_pictures
+from vima_ros.sim.episode_runner import EpisodeRun, find_level, with_random_look
+from vima_ros.sim.process_pool import worker_pool
+from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
 from vima_ros.sim.tasks import find_task
 from vima_ros.sim.tasks.base import Asset, Outcome
-from vima_ros.sim.workers import worker_pool
 from vima_ros.specs import VIEWS, AssetKind, EncodedPrompt, PromptImage
 
 MOST_STEPS, MOST_FAILURES = 10, 3  # as config/policy.yaml has them; some tasks allow fewer steps

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from vima_ros.geometry import Workspace
-from vima_ros.policy.engine import Policy
+from vima_ros.policy.policy import Policy
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.specs import EndEffector
-from vima_ros.training.demonstration import Demonstration
-from vima_ros.training.policy_episodes import POSITION_COLUMNS
+from vima_ros.training.data.demonstration import Demonstration
+from vima_ros.training.policy.training_episode import POSITION_COLUMNS
 
 NEAR = 0.04  # as VIMA-Bench's judges have it for "at the same place" [m]
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
 
 from vima_ros.specs import BINS, HEAD_BINS
-from vima_ros.training.policy_batches import PolicyBatch
+from vima_ros.training.policy.batching import PolicyBatch
 
 
 def action_losses(

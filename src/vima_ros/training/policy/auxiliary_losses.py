@@ -20,19 +20,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
 
 from vima_ros.geometry import Workspace
-from vima_ros.policy.attention import split_heads
 from vima_ros.policy.config import VimaConfig
-from vima_ros.policy.controller import Block, CrossAttention, causal, position_ids
-from vima_ros.policy.network import VimaNetwork
+from vima_ros.policy.model.attention import split_heads
+from vima_ros.policy.model.controller import Block, CrossAttention, causal, position_ids
+from vima_ros.policy.model.network import VimaNetwork
 from vima_ros.specs import (
     POLICY_FRAME_HEIGHT,
     POLICY_FRAME_WIDTH,
     POSITION_BINS,
     EndEffector,
 )
-from vima_ros.training.policy_actions import action_losses
-from vima_ros.training.policy_batches import IN_SCENE, PolicyBatch
-from vima_ros.training.policy_clues import NOTHING, SHAPE_NAMES
+from vima_ros.training.policy.action_loss import action_losses
+from vima_ros.training.policy.batching import IN_SCENE, PolicyBatch
+from vima_ros.training.policy.privileged_labels import NOTHING, SHAPE_NAMES
 
 KEY_WIDTH = 64
 LEAN_BINS, LEAST_LEAN = 9, 0.005  # a centimetre each; what leans less is picked amid it [m]

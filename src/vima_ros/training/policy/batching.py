@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vima_ros.policy.batches import PromptBatch, Slots
+from vima_ros.policy.model.batching import PromptBatch, Slots
 from vima_ros.specs import BINS, CROP_SIZE, POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH
-from vima_ros.training.policy_clues import NOTHING
-from vima_ros.training.policy_episodes import Picture, Shown, TrainingEpisode
+from vima_ros.training.policy.privileged_labels import NOTHING
+from vima_ros.training.policy.training_episode import Picture, Shown, TrainingEpisode
 from vima_ros.training.recipes import check, setting
 
 FRONT, TOP = 0, 1

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from vima_ros.training.policy_batches import PolicyBatch
+from vima_ros.training.policy.batching import PolicyBatch
 
 PERMUTATIONS = torch.tensor([[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]])
 CONTRAST, BRIGHTNESS = 0.15, 0.08  # largest change of an episode's, as a share of the range

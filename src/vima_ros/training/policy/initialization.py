@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from vima_ros.policy.config import VimaConfig
-from vima_ros.policy.controller import CrossAttention
-from vima_ros.policy.network import VimaNetwork
-from vima_ros.training.taken_weights import TakenWeights
+from vima_ros.policy.model.controller import CrossAttention
+from vima_ros.policy.model.network import VimaNetwork
+from vima_ros.training.loaded_weights import TakenWeights
 
 QUIET = 0.2  # how much of its usual start the prompt encoder's layers add
 WORDS = 0.4  # standard deviation of the word table

@@ -1,7 +1,7 @@
 """Scenes that were never rendered: the objects of an episode, each somewhere else.
 
 VIMA's cameras are orthographic, so that an object looks the same wherever it stands: its crop
-stays, its box moves by as many pixels a metre as the camera has (sim/cameras.py).
+stays, its box moves by as many pixels a metre as the camera has (sim/model/cameras.py).
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vima_ros.geometry import Workspace
-from vima_ros.sim.cameras import project
+from vima_ros.sim.model.cameras import project
 from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH, VIEWS
-from vima_ros.training.policy_clues import NOTHING
-from vima_ros.training.policy_episodes import (
+from vima_ros.training.policy.privileged_labels import NOTHING
+from vima_ros.training.policy.training_episode import (
     POSITION_COLUMNS,
     SAME_PLACE,
     Picture,

@@ -17,13 +17,13 @@ import numpy as np
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose
 from vima_ros.policy.tokenizer import PromptTokenizer
-from vima_ros.sim.episode_run import find_level
+from vima_ros.sim.episode_runner import find_level
+from vima_ros.sim.model.shapes import SHAPES
+from vima_ros.sim.model.textures import TEXTURES, texture_words
 from vima_ros.sim.scene import SceneObject
-from vima_ros.sim.shapes import SHAPES
 from vima_ros.sim.tasks import find_task
-from vima_ros.sim.tasks.grasp import grasp_point, seen_middle
-from vima_ros.sim.textures import TEXTURES, texture_words
-from vima_ros.training.demonstration import Demonstration
+from vima_ros.sim.tasks.grasp_points import grasp_point, seen_middle
+from vima_ros.training.data.demonstration import Demonstration
 
 NOTHING = -1  # no object, no look
 SHAPE_NAMES = tuple(SHAPES)

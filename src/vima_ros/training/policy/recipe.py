@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from vima_ros.errors import VimaError
-from vima_ros.training.policy_batches import Spoiling
+from vima_ros.training.policy.batching import Spoiling
 from vima_ros.training.recipes import MAX_BATCH, MAX_STEPS, TaskWeights, check, setting
 
 

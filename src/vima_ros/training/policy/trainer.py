@@ -15,18 +15,18 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vima_ros.errors import VimaError
 from vima_ros.policy.config import VimaConfig
-from vima_ros.policy.network import VimaNetwork
-from vima_ros.training.policy_actions import action_losses, hits
-from vima_ros.training.policy_augmentation import recolour
-from vima_ros.training.policy_batches import PolicyBatch, Spoiling, make_batch
-from vima_ros.training.policy_clues import NOTHING
-from vima_ros.training.policy_episodes import Picture, TrainingEpisode
-from vima_ros.training.policy_losses import LEAST_LEAN, Learner
-from vima_ros.training.policy_recipe import PolicyRecipe
-from vima_ros.training.policy_scattering import scattered
-from vima_ros.training.policy_start import new_network
-from vima_ros.training.progress import Run, Schedule, seed_step
-from vima_ros.training.runs import load_checkpoint
+from vima_ros.policy.model.network import VimaNetwork
+from vima_ros.training.policy.action_loss import action_losses, hits
+from vima_ros.training.policy.auxiliary_losses import LEAST_LEAN, Learner
+from vima_ros.training.policy.batching import PolicyBatch, Spoiling, make_batch
+from vima_ros.training.policy.color_augmentation import recolour
+from vima_ros.training.policy.initialization import new_network
+from vima_ros.training.policy.layout_augmentation import scattered
+from vima_ros.training.policy.privileged_labels import NOTHING
+from vima_ros.training.policy.recipe import PolicyRecipe
+from vima_ros.training.policy.training_episode import Picture, TrainingEpisode
+from vima_ros.training.run_directory import load_checkpoint
+from vima_ros.training.run_progress import Run, Schedule, seed_step
 
 # Losses that are not the action's.
 HELPING = ("where", "goal", "lean", "who", "what", "match", "choose")

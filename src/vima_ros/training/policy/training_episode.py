@@ -12,12 +12,12 @@ import numpy as np
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.policy.tokenizer import PromptTokenizer
-from vima_ros.sim.textures import COLOURS, PICTURES
+from vima_ros.sim.model.textures import COLOURS, PICTURES
 from vima_ros.specs import POSITION_BINS, AssetKind, EndEffector, PromptImage, ViewObjects
-from vima_ros.training.demonstration import Demonstration
-from vima_ros.training.evaluation_frames import FIRST_EVALUATION_SEED
-from vima_ros.training.policy_clues import NOTHING, find_clues
-from vima_ros.training.reading import read_demonstrations
+from vima_ros.training.data.demonstration import Demonstration
+from vima_ros.training.data.readers import read_demonstrations
+from vima_ros.training.evaluation.detector_frames import FIRST_EVALUATION_SEED
+from vima_ros.training.policy.privileged_labels import NOTHING, find_clues
 
 SAME_PLACE = 0.07  # an action this near to an object is about it [m]
 SAME_GRASP = 1e-4  # what float32 makes of a place differs less [m]

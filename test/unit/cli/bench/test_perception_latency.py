@@ -8,11 +8,11 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not here")
 pytest.importorskip("vima_msgs.msg", reason="vima_msgs is not built or not sourced")
 
+from vima_ros.benchmarks.detector_baseline_process import Peer, save_pictures
+from vima_ros.cli.bench import perception_latency
+from vima_ros.cli.bench.synthetic_cameras import NOISE, NOISY, camera_pictures
 from vima_ros.errors import VimaError
-from vima_ros.nodes import bench_perception
-from vima_ros.nodes.bench_cameras import NOISE, NOISY, camera_pictures
-from vima_ros.nodes.bench_peer import Peer, save_pictures
-from vima_ros.perception.view import to_policy_frame
+from vima_ros.perception.view_transform import to_policy_frame
 
 
 def program(path, *lines):
@@ -41,7 +41,7 @@ def test_without_a_peer_it_says_what_to_do(tmp_path, there):
 
 
 def test_the_real_peer_detects_in_both_pictures(tmp_path):
-    python = bench_perception.bench_peer.default_python()
+    python = perception_latency.bench_peer.default_python()
     if not os.access(python, os.X_OK):
         pytest.skip("no torchvision: ./vima --train setup")
     pictures = tmp_path / "pictures.npy"
@@ -97,7 +97,7 @@ def results(**fields):
 
 
 def shown(**fields) -> str:
-    return "\n".join(bench_perception.show(json.loads(json.dumps(results(**fields)))))
+    return "\n".join(perception_latency.show(json.loads(json.dumps(results(**fields)))))
 
 
 def test_the_page_tells_median_bound_and_factor():

@@ -15,16 +15,16 @@ from rendered_table import PinholeCamera, paste_board, table_texture
 
 pytest.importorskip("vima_msgs")
 
+from vima_ros.cli.calibrate.corner_page import PAGE
+from vima_ros.cli.calibrate.corner_picker import ClickServer
+from vima_ros.cli.calibrate.main import main
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
-from vima_ros.nodes.calibrate import main
-from vima_ros.nodes.calibrate_click import ClickServer
-from vima_ros.nodes.calibrate_page import PAGE
+from vima_ros.perception.calibration.calibration import workspace_corners
+from vima_ros.perception.calibration.camera_model import Lens, camera_info_text
 from vima_ros.perception.calibration.charuco import Board, PlacedBoard
-from vima_ros.perception.calibration.files import load_calibration
-from vima_ros.perception.calibration.fit import calibrate
-from vima_ros.perception.calibration.lens import Lens, camera_info_text
-from vima_ros.perception.calibration.values import workspace_corners
+from vima_ros.perception.calibration.estimation import calibrate
+from vima_ros.perception.calibration.io import load_calibration
 
 needs_board = pytest.mark.skipif(
     not hasattr(getattr(cv2, "aruco", None), "CharucoDetector"), reason="OpenCV before 4.7"

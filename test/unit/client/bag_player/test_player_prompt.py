@@ -8,9 +8,9 @@ from rosbags.rosbag2 import StoragePlugin
 
 pytest.importorskip("vima_msgs", reason="vima_msgs is not built: run `make test`")
 
+from vima_ros.cli import replay
+from vima_ros.client.bag_player.prompt import given_prompt, recorded_prompt
 from vima_ros.errors import VimaError
-from vima_ros.nodes import replay
-from vima_ros.nodes.player_prompt import given_prompt, recorded_prompt
 from vima_ros.replay.bag import Bag
 
 PROMPT_TYPE, ASSET_TYPE = "vima_msgs/msg/Prompt", "vima_msgs/msg/PromptAsset"

@@ -7,12 +7,12 @@ import pytest
 pytest.importorskip("rclpy", reason="nodes need ROS 2")
 pytest.importorskip("vima_msgs.msg", reason="vima_msgs is not built")
 
-from vima_ros.arm.motion import Waypoint
+from vima_ros.arm.primitives import Waypoint
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, quaternion_from_yaw
-from vima_ros.nodes.arm_parameters import ArmParameters
-from vima_ros.nodes.frames import Frames
-from vima_ros.nodes.parameters import default_values
+from vima_ros.nodes.arm.parameters import ArmParameters
+from vima_ros.nodes.common.base_frame import Frames
+from vima_ros.nodes.common.parameters import default_values
 
 POSE = Pose((0.5, 0.2, 0.1), quaternion_from_yaw(0.3))
 

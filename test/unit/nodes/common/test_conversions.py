@@ -9,7 +9,7 @@ pytest.importorskip("vima_msgs.msg", reason="vima_msgs is not built")
 from geometry_msgs.msg import Point, Pose, Quaternion
 
 from vima_msgs.msg import ArmState
-from vima_ros.nodes.conversions import tool_pose_from_message
+from vima_ros.nodes.common.conversions import tool_pose_from_message
 
 TIP = Point(x=0.4, y=0.1, z=0.3)
 

@@ -9,8 +9,8 @@ pytest.importorskip("vima_msgs")
 
 from vima_ros import shared_memory
 from vima_ros.errors import VimaError
-from vima_ros.nodes import environment
-from vima_ros.nodes.environment import (
+from vima_ros.nodes.common import dds
+from vima_ros.nodes.common.dds import (
     NEED,
     PROCESSES,
     PROFILE_FILES,
@@ -20,7 +20,7 @@ from vima_ros.nodes.environment import (
     prepare_ros,
     use_fastdds_profile,
 )
-from vima_ros.nodes.parameters import config_path
+from vima_ros.nodes.common.parameters import config_path
 from vima_ros.shared_memory import MIB
 
 LARGE, SMALL = config_path("fastdds.xml"), config_path("fastdds_small.xml")
@@ -34,9 +34,9 @@ def plain(monkeypatch, tmp_path):
         monkeypatch.delenv(name)
     monkeypatch.setattr(shared_memory, "room", lambda: (1000 * MIB, 1000 * MIB))
     monkeypatch.chdir(tmp_path)
-    environment._fitting_profile.cache_clear()
+    dds._fitting_profile.cache_clear()
     yield
-    environment._fitting_profile.cache_clear()
+    dds._fitting_profile.cache_clear()
 
 
 def chosen() -> Path | None:

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("vima_msgs")
 
-from vima_ros.nodes.namesakes import RECENT, Instance, Namesakes, new_instance_id
+from vima_ros.nodes.common.duplicate_nodes import RECENT, Instance, Namesakes, new_instance_id
 
 UNCONFIGURED, INACTIVE, ACTIVE, FINALIZED, CONFIGURING = 1, 2, 3, 4, 10
 

@@ -5,7 +5,7 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vima_ros.nodes.eyes_worker import NewestOnly
+from vima_ros.nodes.common.latest_only_worker import NewestOnly
 
 TIMEOUT = 10.0  # [s] only reached by a failure
 

@@ -8,7 +8,7 @@ from helpers import ROOT, write_bag
 from rosbags.rosbag2 import StoragePlugin
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes.launch_arguments import CHECKS, check_names, check_values, end_launch
+from vima_ros.nodes.common.launch_arguments import CHECKS, check_names, check_values, end_launch
 
 ROBOT = str(ROOT / "config" / "robots" / "example.yaml")
 

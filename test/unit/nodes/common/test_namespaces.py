@@ -13,9 +13,9 @@ from rclpy.exceptions import InvalidNamespaceException
 from rclpy.validate_namespace import validate_namespace
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes.namespaces import absolute_namespace
+from vima_ros.nodes.common.namespaces import absolute_namespace
 
-NODES = ROOT / "src" / "vima_ros" / "nodes"
+SOURCES = ROOT / "src" / "vima_ros"
 SPELLINGS = {
     "right": "/right",
     "/right": "/right",
@@ -54,7 +54,7 @@ def test_ros_decides_what_is_valid(text):
 
 PROGRAMS = {  # a valid command line of each that has --namespace; {} is where the option may stand
     "assets": "{} list",
-    "calibrate": "check front.yaml --topic=front/image_raw {}",
+    "calibrate.main": "check front.yaml --topic=front/image_raw {}",
     "replay": "bag {}",
     "send_prompt": "prompt {}",
     "sim": "{}",
@@ -63,17 +63,20 @@ PROGRAMS = {  # a valid command line of each that has --namespace; {} is where t
 
 
 def parse(program: str, option: str = ""):
-    module = importlib.import_module(f"vima_ros.nodes.{program}")
+    module = importlib.import_module(f"vima_ros.cli.{program}")
     parse = module.parse if program == "assets" else module._arguments
     return parse(PROGRAMS[program].format(option).split())
 
 
 def test_no_program_has_an_option_of_its_own():
-    sources = {path.stem: path.read_text() for path in NODES.glob("*.py")}
-    assert [name for name, text in sources.items() if '"--namespace"' in text] == ["namespaces"]
-    assert {name for name, text in sources.items() if "add_namespace_option(parser" in text} - {
-        "namespaces"
-    } <= {*PROGRAMS}
+    sources = {
+        ".".join(path.relative_to(SOURCES / "cli").with_suffix("").parts): path.read_text()
+        for path in (SOURCES / "cli").rglob("*.py")
+    }
+    assert [name for name, text in sources.items() if '"--namespace"' in text] == []
+    assert {name for name, text in sources.items() if "add_namespace_option(parser" in text} <= {
+        *PROGRAMS
+    }
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

@@ -13,10 +13,10 @@ import rclpy
 from helpers import ROOT
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes import parameter_files
-from vima_ros.nodes.arm_parameters import ArmParameters
-from vima_ros.nodes.parameters import declare, default_values
-from vima_ros.nodes.policy_parameters import PolicyParameters
+from vima_ros.nodes.arm.parameters import ArmParameters
+from vima_ros.nodes.common import parameter_files
+from vima_ros.nodes.common.parameters import declare, default_values
+from vima_ros.nodes.policy.parameters import PolicyParameters
 
 ROBOTS = sorted((ROOT / "config" / "robots").glob("*.yaml"))
 

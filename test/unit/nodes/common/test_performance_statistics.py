@@ -1,6 +1,6 @@
 import pytest
 
-from vima_ros.nodes.meter import KEPT, Meter
+from vima_ros.nodes.common.diagnostics import KEPT, Meter
 
 
 class Clock:

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 from sensor_msgs.msg import Image
 
-from vima_ros.nodes.conversions import ns_to_stamp
-from vima_ros.nodes.eyes_pairs import Pairs
+from vima_ros.nodes.common.conversions import ns_to_stamp
+from vima_ros.nodes.perception.frame_pairs import Pairs
 
 TOPICS = {f"{view}/image": f"/vima/{view}/image_raw" for view in ("front", "top")}
 SECOND = 1_000_000_000
@@ -18,7 +18,7 @@ class Cameras:
     def __init__(self, monkeypatch):
         self.now = 100.0
         clock = SimpleNamespace(monotonic=lambda: self.now)
-        monkeypatch.setattr("vima_ros.nodes.eyes_pairs.time", clock)
+        monkeypatch.setattr("vima_ros.nodes.perception.frame_pairs.time", clock)
         self.pairs = Pairs(TOPICS, 0.02)
         self.made = 0
 

@@ -10,8 +10,8 @@ pytest.importorskip("vima_msgs", reason="vima_msgs is not built: run `make test`
 
 from vima_msgs.msg import ArmState
 from vima_ros.geometry import Transform
-from vima_ros.nodes import conversions
-from vima_ros.nodes.tabletop_robot import CartesianRobot
+from vima_ros.nodes.common import conversions
+from vima_ros.nodes.tabletop.robot_interface import CartesianRobot
 from vima_ros.sim.scene import SCENES
 from vima_ros.sim.tabletop import Tabletop
 

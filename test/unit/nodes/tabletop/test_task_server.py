@@ -9,18 +9,18 @@ pytest.importorskip("rclpy", reason="no ROS 2: run `make test`, which prepares i
 pytest.importorskip("vima_msgs", reason="vima_msgs is not built: run `make test`")
 
 from vima_msgs.msg import ArmState, TaskStatus
-from vima_ros.arm.motion import plan_waypoints
+from vima_ros.arm.primitives import plan_waypoints
+from vima_ros.episode.history_rule import take_arm_report
+from vima_ros.episode.state_machine import ArmReport, Episode, Verdict
 from vima_ros.geometry import Workspace
-from vima_ros.nodes import conversions
-from vima_ros.nodes.tabletop_task import TaskServer
+from vima_ros.nodes.common import conversions
+from vima_ros.nodes.tabletop.task_server import TaskServer
 from vima_ros.perception.detectors.registry import make_detector
-from vima_ros.policy.episode import ArmReport, Episode, Verdict
-from vima_ros.policy.memory import take_arm_report
-from vima_ros.sim.episode_run import FAST, SETTLE_TIME, primitive, world_state
+from vima_ros.sim.episode_runner import FAST, SETTLE_TIME, primitive, world_state
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.sim.tasks import find_task
 from vima_ros.specs import Action
-from vima_ros.training import policy_evaluation
+from vima_ros.training.evaluation import policy_rollouts
 
 NOWHERE = Action(np.array([49, 99, 25, 25, 25, 49] * 2))  # a corner without anything to pick
 SECOND = 1_000_000_000
@@ -156,9 +156,9 @@ def by_evaluation(task, policy, monkeypatch):
             *oracle.act(run.world_state()), Workspace(), run.primitive
         )
 
-    monkeypatch.setattr(policy_evaluation, "_tools", lambda *_: tools)
-    monkeypatch.setattr(policy_evaluation, "_prompt", noted)
-    return policy_evaluation.attempt(policy_evaluation.Job(task, "train", SEED, "", "masks"))
+    monkeypatch.setattr(policy_rollouts, "_tools", lambda *_: tools)
+    monkeypatch.setattr(policy_rollouts, "_prompt", noted)
+    return policy_rollouts.attempt(policy_rollouts.Job(task, "train", SEED, "", "masks"))
 
 
 @pytest.mark.parametrize(

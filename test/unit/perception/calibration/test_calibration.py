@@ -10,15 +10,11 @@ from rendered_table import PinholeCamera
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
-from vima_ros.perception.calibration.advice import doubts, report
-from vima_ros.perception.calibration.fit import calibrate, camera_pose, cut_patches
-from vima_ros.perception.calibration.lens import Lens
-from vima_ros.perception.calibration.values import (
-    project,
-    table_to_policy,
-    workspace_corners,
-)
-from vima_ros.sim import cameras
+from vima_ros.perception.calibration.calibration import project, table_to_policy, workspace_corners
+from vima_ros.perception.calibration.camera_model import Lens
+from vima_ros.perception.calibration.estimation import calibrate, camera_pose, cut_patches
+from vima_ros.perception.calibration.report import doubts, report
+from vima_ros.sim.model import cameras
 
 VIEWS = ("front", "top")
 BLANK = np.zeros((480, 640, 3), np.uint8)

@@ -9,11 +9,11 @@ from rendered_table import PinholeCamera, table_texture
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
+from vima_ros.perception.calibration.calibration import workspace_corners
+from vima_ros.perception.calibration.camera_model import Lens
 from vima_ros.perception.calibration.charuco import Board, PlacedBoard
-from vima_ros.perception.calibration.files import load_calibration, save_calibration
-from vima_ros.perception.calibration.fit import calibrate
-from vima_ros.perception.calibration.lens import Lens
-from vima_ros.perception.calibration.values import workspace_corners
+from vima_ros.perception.calibration.estimation import calibrate
+from vima_ros.perception.calibration.io import load_calibration, save_calibration
 
 
 def made(lens=True, board=True):

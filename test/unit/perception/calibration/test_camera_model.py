@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.calibration.lens import Lens, camera_info_text, read_camera_info
+from vima_ros.perception.calibration.camera_model import Lens, camera_info_text, read_camera_info
 
 K = np.array([[520.0, 0, 317], [0, 526, 244], [0, 0, 1]])
 SIZE = (640, 480)

@@ -13,11 +13,11 @@ from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.perception.calibration import charuco
 from vima_ros.perception.calibration.board_search import describe_layout, find_board
+from vima_ros.perception.calibration.board_sheet import PAPERS, largest_square, sheet_png
+from vima_ros.perception.calibration.calibration import project, table_to_policy, workspace_corners
+from vima_ros.perception.calibration.camera_model import Lens
 from vima_ros.perception.calibration.charuco import Board, PlacedBoard
-from vima_ros.perception.calibration.fit import calibrate
-from vima_ros.perception.calibration.lens import Lens
-from vima_ros.perception.calibration.printing import PAPERS, largest_square, sheet_png
-from vima_ros.perception.calibration.values import project, table_to_policy, workspace_corners
+from vima_ros.perception.calibration.estimation import calibrate
 
 if not hasattr(getattr(cv2, "aruco", None), "CharucoDetector"):
     pytest.skip("OpenCV is older than 4.7: no ChArUco detector", allow_module_level=True)

@@ -12,11 +12,11 @@ from rendered_table import PinholeCamera, paste_board, table_texture
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
+from vima_ros.perception.calibration.calibration import workspace_corners
+from vima_ros.perception.calibration.camera_model import Lens
 from vima_ros.perception.calibration.charuco import Board, PlacedBoard
 from vima_ros.perception.calibration.drift import DriftMonitor, usable_patches
-from vima_ros.perception.calibration.fit import calibrate
-from vima_ros.perception.calibration.lens import Lens
-from vima_ros.perception.calibration.values import workspace_corners
+from vima_ros.perception.calibration.estimation import calibrate
 
 CAMERA = PinholeCamera(d=(-0.2, 0.05, 0.001, 0, 0))
 PICTURE = CAMERA.look_at(table_texture())

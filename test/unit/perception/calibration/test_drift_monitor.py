@@ -4,9 +4,9 @@ from dataclasses import dataclass, fields
 
 import pytest
 
-from vima_ros.nodes import eyes_drift
-from vima_ros.nodes.eyes_drift import DriftWatch
+from vima_ros.perception.calibration import drift_monitor
 from vima_ros.perception.calibration.drift import Drift
+from vima_ros.perception.calibration.drift_monitor import DriftWatch
 
 
 @dataclass
@@ -33,7 +33,7 @@ def monitors(monkeypatch):
             self.shown.append(picture)
             return self.answer
 
-    monkeypatch.setattr(eyes_drift, "DriftMonitor", Monitor)
+    monkeypatch.setattr(drift_monitor, "DriftMonitor", Monitor)
     return made
 
 

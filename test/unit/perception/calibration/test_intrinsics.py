@@ -9,10 +9,10 @@ from rendered_boards import HeldBoard, random_camera, random_set, turn
 from rendered_table import PinholeCamera
 
 from vima_ros.errors import VimaError
+from vima_ros.perception.calibration.camera_model import Lens
 from vima_ros.perception.calibration.charuco import Board
 from vima_ros.perception.calibration.intrinsics import estimate_lens, fit_lens
-from vima_ros.perception.calibration.lens import Lens
-from vima_ros.perception.calibration.lens_advice import (
+from vima_ros.perception.calibration.intrinsics_report import (
     check_determined,
     lens_warnings,
     missing_images,

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.detectors.background import find_background
+from vima_ros.perception.detectors.plain_background.background import find_background
 
 colours = st.tuples(*[st.integers(0, 255)] * 3)
 

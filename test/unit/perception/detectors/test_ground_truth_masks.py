@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vima_ros.perception.detectors.masks import MaskDetector
+from vima_ros.perception.detectors.ground_truth_masks import MaskDetector
 
 IMAGE = np.zeros((128, 256, 3), np.uint8)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from synthetic_tables import exactly_found, random_scene
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.detectors.plain_background import PlainBackgroundDetector
+from vima_ros.perception.detectors.plain_background.detector import PlainBackgroundDetector
 
 DETECTOR = PlainBackgroundDetector()
 

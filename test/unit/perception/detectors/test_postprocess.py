@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.detectors.assemble import instances_of
+from vima_ros.perception.detectors.postprocess import instances_of
 
 ONES = np.ones((4, 4))
 

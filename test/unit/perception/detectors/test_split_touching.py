@@ -2,7 +2,11 @@ import cv2
 import numpy as np
 import pytest
 
-from vima_ros.perception.detectors.touching import chroma, fill_holes, split_touching
+from vima_ros.perception.detectors.plain_background.split_touching import (
+    chroma,
+    fill_holes,
+    split_touching,
+)
 
 RED, BLUE, GREEN, YELLOW = (220, 40, 40), (60, 90, 200), (80, 170, 70), (237, 201, 72)
 

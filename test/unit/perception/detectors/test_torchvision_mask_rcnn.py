@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from torch_checkpoints import picture, write_hostile
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.detectors.assemble import instances_of
 from vima_ros.perception.detectors.mask_rcnn import MaskRcnn
+from vima_ros.perception.detectors.postprocess import instances_of
 from vima_ros.perception.detectors.registry import DetectorSettings, make_detector
 
 IMAGE = picture()

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.identity.appearance import (
+from vima_ros.perception.tracking.appearance import (
     colour_distances,
     join,
     looks_of,

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from tracked_scenes import BLUE, FRAME_TIME, GREEN, RED, YELLOW, Block, follow, look
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.identity import tracking
-from vima_ros.perception.identity.tracking import Tracker, TrackerSettings
+from vima_ros.perception.tracking import tracker as tracking
+from vima_ros.perception.tracking.tracker import Tracker, TrackerSettings
 from vima_ros.specs import VIEWS, ViewObjects
 
 FOUR = (

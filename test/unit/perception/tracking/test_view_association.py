@@ -7,16 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tracked_scenes import BLUE, GREEN, RED, Block, follow, look
 
-from vima_ros.perception.identity import association
-from vima_ros.perception.identity.appearance import no_looks
-from vima_ros.perception.identity.association import (
+from vima_ros.perception.tracking import view_association
+from vima_ros.perception.tracking.appearance import no_looks
+from vima_ros.perception.tracking.view_association import (
     cheapest,
     corners,
     distances,
     overlaps,
     pair_views,
 )
-from vima_ros.sim.cameras import project
+from vima_ros.sim.model.cameras import project
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 4), st.integers(0, 4))
@@ -51,7 +51,7 @@ def test_overlaps_and_distances():
 @given(st.floats(0.25, 0.75))
 def test_a_point_of_the_table_has_its_row_in_front(x):
     top, front = (project(view, [x, 0.0, 0.0])[0] for view in ("top", "front"))
-    row = association._ROW_OFFSET + association._ROW_RATIO * top
+    row = view_association._ROW_OFFSET + view_association._ROW_RATIO * top
     assert row == pytest.approx(front, abs=0.02)
 
 

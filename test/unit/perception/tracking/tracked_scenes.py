@@ -6,8 +6,8 @@ import numpy as np
 
 from vima_ros.perception.crops import extract_objects
 from vima_ros.perception.detectors.instances import Instances
-from vima_ros.perception.identity.tracking import Tracker
-from vima_ros.sim.cameras import project
+from vima_ros.perception.tracking.tracker import Tracker
+from vima_ros.sim.model.cameras import project
 from vima_ros.specs import VIEWS
 
 RED, GREEN, BLUE, YELLOW = (220, 40, 40), (40, 200, 60), (40, 80, 220), (230, 210, 40)

@@ -13,17 +13,17 @@ import torch
 
 from vima_ros.errors import VimaError
 from vima_ros.policy import load_policy
-from vima_ros.policy.checkpoint import (
+from vima_ros.policy.checkpoints.load import random_network
+from vima_ros.policy.checkpoints.published import (
     T5_WORD_TABLES,
     _expected,
     load_checkpoint,
     published_checkpoint,
 )
+from vima_ros.policy.checkpoints.safetensors import describe
 from vima_ros.policy.config import VimaConfig
-from vima_ros.policy.loading import random_network
-from vima_ros.policy.network import VimaNetwork
+from vima_ros.policy.model.network import VimaNetwork
 from vima_ros.policy.tokenizer import PromptTokenizer
-from vima_ros.policy.weights import describe
 
 # VIMA_SPEC, the seven published sizes: embed_dim, layers, heads; parameters and keys.
 PUBLISHED = {
@@ -414,7 +414,7 @@ def test_importing_the_package_loads_neither_torch_nor_transformers():
         capture_output=True,
         text=True,
         check=True,
-        env={"PYTHONPATH": str(Path(__file__).parents[3] / "src")},
+        env={"PYTHONPATH": str(Path(__file__).parents[4] / "src")},
     )
     assert done.stdout == "set()\n"
 

@@ -22,15 +22,21 @@ from safetensors.torch import load_file
 
 from vima_ros.errors import VimaError
 from vima_ros.policy import SHIPPED, load_policy
-from vima_ros.policy.checkpoint import (
+from vima_ros.policy.checkpoints.load import load_network, random_network
+from vima_ros.policy.checkpoints.published import (
     T5_WORD_TABLES,
     load_checkpoint,
     published_checkpoint,
     save_checkpoint,
 )
-from vima_ros.policy.checks import MAX_SIZE, replacing
-from vima_ros.policy.loading import load_network, random_network
-from vima_ros.policy.weights import FORMAT, MAX_TEXT, describe, load_weights, save_weights
+from vima_ros.policy.checkpoints.safetensors import (
+    FORMAT,
+    MAX_TEXT,
+    describe,
+    load_weights,
+    save_weights,
+)
+from vima_ros.policy.checkpoints.validation import MAX_SIZE, replacing
 from vima_ros.specs import HEADS
 
 

@@ -21,11 +21,11 @@ from policy_weights import (
 
 from vima_ros.errors import VimaError
 from vima_ros.policy import load_policy
-from vima_ros.policy.checkpoint import save_checkpoint
-from vima_ros.policy.checks import MAX_SIZE, check_tensors, config_of
+from vima_ros.policy.checkpoints.load import random_network
+from vima_ros.policy.checkpoints.published import save_checkpoint
+from vima_ros.policy.checkpoints.safetensors import MAX_TEXT, save_weights
+from vima_ros.policy.checkpoints.validation import MAX_SIZE, check_tensors, config_of
 from vima_ros.policy.config import VimaConfig
-from vima_ros.policy.loading import random_network
-from vima_ros.policy.weights import MAX_TEXT, save_weights
 
 KEYS = (
     "word_table.weight",

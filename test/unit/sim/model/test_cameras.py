@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vima_ros.errors import VimaError
-from vima_ros.sim.cameras import project
-from vima_ros.sim.engine import mujoco
-from vima_ros.sim.render import ViewRenderer
+from vima_ros.sim.model.cameras import project
+from vima_ros.sim.model.mujoco_backend import mujoco
+from vima_ros.sim.model.scene_model import build_model
+from vima_ros.sim.rendering.renderers import ViewRenderer
 from vima_ros.sim.scene import Scene, SceneObject
 from vima_ros.sim.tabletop import Tabletop
-from vima_ros.sim.world import build_model
 
 COUNT = 10
 metres = st.floats(-1, 1)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vima_ros.sim.polygons import convex_parts, depth, triangulate
+from vima_ros.sim.model.polygons import convex_parts, depth, triangulate
 
 SQUARE = ((0.0, 0.0), (4.0, 0.0), (4.0, 4.0), (0.0, 4.0))
 HOLES = (((1.0, 1.0), (1.0, 3.0), (1.5, 3.0), (1.5, 1.0)), ((2.0, 1.0), (2.5, 3.0), (3.0, 1.0)))

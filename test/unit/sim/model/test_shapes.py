@@ -3,13 +3,13 @@ import math
 import numpy as np
 import pytest
 
-from vima_ros.sim.engine import mujoco
-from vima_ros.sim.meshes import box, extrude, revolve
-from vima_ros.sim.polygons import depth
-from vima_ros.sim.prompt_pictures import prompt_pictures
+from vima_ros.sim.model.meshes import box, extrude, revolve
+from vima_ros.sim.model.mujoco_backend import mujoco
+from vima_ros.sim.model.polygons import depth
+from vima_ros.sim.model.scene_model import build_model
+from vima_ros.sim.model.shapes import SHAPES
+from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
 from vima_ros.sim.scene import Scene, SceneObject
-from vima_ros.sim.shapes import SHAPES
-from vima_ros.sim.world import build_model
 from vima_ros.specs import AssetKind
 
 MOVABLE = [name for name, shape in SHAPES.items() if shape.movable]

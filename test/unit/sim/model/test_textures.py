@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from vima_ros.errors import VimaError
-from vima_ros.sim.textures import (
+from vima_ros.sim.model.textures import (
     BASE_TEXTURES,
     COLOURS,
     DARK_TEXTURES,

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from vima_ros.errors import VimaError
-from vima_ros.sim import canvas
-from vima_ros.sim.cameras import project
-from vima_ros.sim.prompt_pictures import prompt_pictures
+from vima_ros.sim.model.cameras import project
+from vima_ros.sim.model.textures import COLOURS
+from vima_ros.sim.rendering import offscreen_context
+from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
 from vima_ros.sim.scene import SCENES, Scene, SceneObject, random_scene
 from vima_ros.sim.tabletop import Tabletop
-from vima_ros.sim.textures import COLOURS
 from vima_ros.specs import AssetKind
 
-SRC = Path(__file__).parents[3] / "src"
+SRC = Path(__file__).parents[4] / "src"
 VIEWS = ("front", "top")
 
 
@@ -159,15 +159,15 @@ def test_a_renderer_that_cannot_start_says_what_to_install(monkeypatch):
     def broken(*_, **__):
         raise ImportError("no GL")
 
-    monkeypatch.setattr(canvas.mujoco, "GLContext", broken)
-    monkeypatch.setattr(canvas, "_thread", threading.local())
+    monkeypatch.setattr(offscreen_context.mujoco, "GLContext", broken)
+    monkeypatch.setattr(offscreen_context, "_thread", threading.local())
     with pytest.raises(VimaError, match="libegl1") as caught:
         Tabletop(SCENES["put"]).render("top")
     assert caught.value.code == "NO_RENDERER"
 
 
 def test_egl_is_chosen_unless_the_user_chose():
-    program = "import os, vima_ros.sim.engine; print(os.environ['MUJOCO_GL'])"
+    program = "import os, vima_ros.sim.model.mujoco_backend; print(os.environ['MUJOCO_GL'])"
     for given, want in (({}, "egl"), ({"MUJOCO_GL": "disable"}, "disable")):
         environment = {k: v for k, v in os.environ.items() if k != "MUJOCO_GL"} | given
         environment["PYTHONPATH"] = str(SRC)

@@ -7,15 +7,15 @@ import pytest
 from helpers import ROOT
 
 from vima_ros.arm.kinematics import UR5E_HOME
-from vima_ros.arm.motion import plan_waypoints
+from vima_ros.arm.primitives import plan_waypoints
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Transform, Workspace, quaternion_from_yaw
-from vima_ros.sim.engine import mujoco
-from vima_ros.sim.robot_model import build_robot_model
+from vima_ros.sim.model.mujoco_backend import mujoco
+from vima_ros.sim.model.robot_model import build_robot_model
+from vima_ros.sim.model.scene_model import TIMESTEP
+from vima_ros.sim.robots.base import Phase
 from vima_ros.sim.scene import SCENES, Scene, SceneObject
 from vima_ros.sim.tabletop import Tabletop
-from vima_ros.sim.tool import Phase
-from vima_ros.sim.world import TIMESTEP
 from vima_ros.specs import VIEWS, EndEffector, Primitive
 
 UR5E = ROOT / "config" / "robots" / "ur5e.urdf"

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from helpers import ROOT
 
-from vima_ros.arm.motion import Waypoint, plan_waypoints
+from vima_ros.arm.primitives import Waypoint, plan_waypoints
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Transform, Workspace, quaternion_from_yaw, yaw_from_quaternion
+from vima_ros.sim.robots.base import Phase
 from vima_ros.sim.scene import SCENES, Scene, SceneObject
 from vima_ros.sim.tabletop import Tabletop
-from vima_ros.sim.tool import Phase
 from vima_ros.specs import EndEffector, Primitive
 
 UR5E = ROOT / "config" / "robots" / "ur5e.urdf"

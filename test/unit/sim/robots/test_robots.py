@@ -3,14 +3,14 @@ import math
 import numpy as np
 import pytest
 
-from vima_ros.arm.motion import Waypoint, plan_waypoints
+from vima_ros.arm.primitives import Waypoint, plan_waypoints
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw, yaw_from_quaternion
-from vima_ros.sim.path import StraightMove
+from vima_ros.sim.model.scene_model import TOOL_HOME
+from vima_ros.sim.robots.base import Phase
+from vima_ros.sim.robots.trapezoidal_profile import StraightMove
 from vima_ros.sim.scene import SCENES, Scene, SceneObject, random_scene
 from vima_ros.sim.tabletop import Tabletop
-from vima_ros.sim.tool import Phase
-from vima_ros.sim.world import TOOL_HOME
 from vima_ros.specs import EndEffector, Primitive
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from vima_ros.sim.path import ACCELERATION, TURN_RADIUS, StraightMove
+from vima_ros.sim.robots.trapezoidal_profile import ACCELERATION, TURN_RADIUS, StraightMove
 
 coordinate = st.floats(-1, 1)
 places = st.tuples(coordinate, coordinate, coordinate, st.floats(-10, 10)).map(np.array)

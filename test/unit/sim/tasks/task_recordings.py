@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from vima_ros.geometry import Pose
+from vima_ros.sim.model.shapes import SHAPES
+from vima_ros.sim.model.textures import TEXTURES
 from vima_ros.sim.scene import Scene, SceneObject
-from vima_ros.sim.shapes import SHAPES
 from vima_ros.sim.tasks import TASKS
 from vima_ros.sim.tasks.base import WorldState
-from vima_ros.sim.tasks.grasp import heading
+from vima_ros.sim.tasks.grasp_points import heading
 from vima_ros.sim.tasks.placement import PlaceGoal
-from vima_ros.sim.tasks.sweep_zone import SweepGoal
-from vima_ros.sim.textures import TEXTURES
+from vima_ros.sim.tasks.sweep_goal import SweepGoal
 
 STEPS_IN_ORDER = (
     "follow_motion",

@@ -5,9 +5,9 @@ import pytest
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
-from vima_ros.sim import episode_run
-from vima_ros.sim.episode_run import act, primitive, world_state
-from vima_ros.sim.rollout import EpisodeResult, measure, run_episode, score
+from vima_ros.sim import episode_runner
+from vima_ros.sim.episode_runner import act, primitive, world_state
+from vima_ros.sim.oracle_rollouts import EpisodeResult, measure, run_episode, score
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.sim.tasks import TASKS
 from vima_ros.sim.tasks.base import Level, Outcome
@@ -32,7 +32,7 @@ def test_the_oracle_solves_the_task(name, binned):
 @pytest.mark.parametrize("binned", [True, False], ids=["binned", "exact"])
 def test_binned_actions_are_exactly_what_bins_say(monkeypatch, binned):
     done = []
-    monkeypatch.setattr(episode_run, "act", lambda *arguments: done.append(arguments[2]))
+    monkeypatch.setattr(episode_runner, "act", lambda *arguments: done.append(arguments[2]))
     run_episode("rotate", seed=0, binned=binned)
     pick, place = done[0]
     workspace = Workspace()

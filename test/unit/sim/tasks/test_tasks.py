@@ -12,11 +12,12 @@ from task_samples import colour, pictured, samples
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
-from vima_ros.sim.shapes import SHAPES
+from vima_ros.sim.model.shapes import SHAPES
+from vima_ros.sim.model.textures import BASE_TEXTURES
 from vima_ros.sim.tasks import TASKS, find_task
 from vima_ros.sim.tasks.base import Level, Outcome, WorldState
 from vima_ros.sim.tasks.layout import Table
-from vima_ros.sim.tasks.prompts import fill, pattern
+from vima_ros.sim.tasks.prompt_templates import fill, pattern
 from vima_ros.sim.tasks.splits import (
     ALL_TEXTURES,
     NOVEL_BASES,
@@ -27,7 +28,6 @@ from vima_ros.sim.tasks.splits import (
     TRAIN_SHAPES,
     split,
 )
-from vima_ros.sim.textures import BASE_TEXTURES
 from vima_ros.specs import AssetKind, EndEffector
 
 PLACED_FREELY = (

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from task_samples import colour, pictured, samples
 
+from vima_ros.sim.model.shapes import SHAPES
+from vima_ros.sim.model.textures import TEXTURES
 from vima_ros.sim.scene import SceneObject
-from vima_ros.sim.shapes import SHAPES
 from vima_ros.sim.tasks import TASKS
 from vima_ros.sim.tasks.base import Level
 from vima_ros.sim.tasks.pick_in_order_then_restore import floor_height
-from vima_ros.sim.tasks.prompts import pattern
+from vima_ros.sim.tasks.prompt_templates import pattern
 from vima_ros.sim.tasks.splits import (
     NOVEL_BASES,
     TRAIN_BASES,
 )
-from vima_ros.sim.textures import TEXTURES
 
 
 @pytest.mark.parametrize("name", ["novel_noun", "novel_adj", "novel_adj_and_noun"])

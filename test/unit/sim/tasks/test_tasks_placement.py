@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
-from vima_ros.sim import polygons
+from vima_ros.sim.model import polygons
+from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.sim.scene import Scene, SceneObject
-from vima_ros.sim.shapes import SHAPES
 from vima_ros.sim.tasks import TASKS
 from vima_ros.sim.tasks.base import Episode, Level, Outcome, WorldState
-from vima_ros.sim.tasks.grasp import binned, grasp_point, heading
+from vima_ros.sim.tasks.grasp_points import binned, grasp_point, heading
 from vima_ros.sim.tasks.placement import (
     Distractors,
     PlaceGoal,

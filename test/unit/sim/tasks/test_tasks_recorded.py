@@ -9,7 +9,7 @@ from task_recordings import recordings
 
 from vima_ros.sim.tasks import TASKS
 from vima_ros.sim.tasks.base import Outcome
-from vima_ros.sim.tasks.prompts import pattern, placeholders
+from vima_ros.sim.tasks.prompt_templates import pattern, placeholders
 from vima_ros.specs import AssetKind
 
 TRAIN = 25  # episodes of each training task, of 150: all of them take a minute

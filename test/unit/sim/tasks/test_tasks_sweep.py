@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
-from vima_ros.sim.shapes import SHAPES
+from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.sim.tasks import TASKS
 from vima_ros.sim.tasks.base import Outcome, WorldState
+from vima_ros.sim.tasks.sweep_goal import Rectangle, SweepJudge, block_corners, in_zone
 from vima_ros.sim.tasks.sweep_oracle import SweepOracle
-from vima_ros.sim.tasks.sweep_zone import Rectangle, SweepJudge, block_corners, in_zone
 from vima_ros.specs import Action, Primitive
 
 RUNNING, SUCCESS, FAILURE = Outcome

@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vima_ros.errors import VimaError
-from vima_ros.sim.demonstrations import record
+from vima_ros.sim.recording import record
 from vima_ros.sim.tasks.base import Outcome, Verdict
-from vima_ros.training import collecting
-from vima_ros.training.collecting import Plan, collect
-from vima_ros.training.demonstration import demonstration_of
-from vima_ros.training.reading import demonstration_files, read_demonstrations
-from vima_ros.training.shards import read_shard, write_shard
+from vima_ros.training.data import collect
+from vima_ros.training.data.collect import Plan
+from vima_ros.training.data.demonstration import demonstration_of
+from vima_ros.training.data.readers import demonstration_files, read_demonstrations
+from vima_ros.training.data.shards import read_shard, write_shard
 
 
 def digests(out):
@@ -35,35 +35,35 @@ def seeds_read(out):
 
 
 def test_interrupted_and_resumed_is_the_same_as_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(collecting, "SHARD", 2)
+    monkeypatch.setattr(collect, "SHARD", 2)
     tasks = ("visual_manipulation", "rotate")
     at_once = Plan(tmp_path / "once", tasks, 5, 3, workers=2)
-    *_, last = collect(at_once)
+    *_, last = collect.collect(at_once)
     assert (last.there, last.total, last.done, last.failed) == (0, 10, 10, 0)
     assert seeds_read(at_once.out) == sorted((t, s) for t in tasks for s in range(3, 8))
 
     resumed = Plan(tmp_path / "resumed", tasks, 5, 3, workers=1)
-    for progress in collect(resumed):
+    for progress in collect.collect(resumed):
         if progress.done:
             break
     done = len(digests(resumed.out))
     assert 0 < done < len(digests(at_once.out))
-    first, *_, last = collect(resumed)
+    first, *_, last = collect.collect(resumed)
     assert first.there > 0
     assert first.there + last.done == 10
     assert digests(resumed.out) == digests(at_once.out)
-    assert [p.total for p in collect(resumed)] == [0]
+    assert [p.total for p in collect.collect(resumed)] == [0]
 
 
 KILLED = """
 import sys
 from pathlib import Path
-from vima_ros.training import collecting
+from vima_ros.training.data import collect
 
 if __name__ == "__main__":
-    collecting.SHARD = 1
-    plan = collecting.Plan(Path(sys.argv[1]), ("rearrange",), 500, workers=2, content="masks")
-    for progress in collecting.collect(plan):
+    collect.SHARD = 1
+    plan = collect.Plan(Path(sys.argv[1]), ("rearrange",), 500, workers=2, content="masks")
+    for progress in collect.collect(plan):
         print(progress.done, flush=True)
 """
 
@@ -71,7 +71,7 @@ if __name__ == "__main__":
 def test_killed_and_resumed_nothing_is_lost_or_half(tmp_path):
     script, out = tmp_path / "killed.py", tmp_path / "out"
     script.write_text(KILLED)
-    surroundings = os.environ | {"PYTHONPATH": str(Path(collecting.__file__).parents[2])}
+    surroundings = os.environ | {"PYTHONPATH": str(Path(collect.__file__).parents[3])}
     command = [sys.executable, str(script), str(out)]
     with subprocess.Popen(
         command, env=surroundings, stdout=subprocess.PIPE, text=True, start_new_session=True
@@ -83,7 +83,7 @@ def test_killed_and_resumed_nothing_is_lost_or_half(tmp_path):
     assert 3 <= len(there) < 500
     assert seeds_read(out) == [("rearrange", seed) for seed in sorted(there)]
     count = max(there) + 2
-    first, *_, last = collect(Plan(out, ("rearrange",), count, workers=1, content="masks"))
+    first, *_, last = collect.collect(Plan(out, ("rearrange",), count, workers=1, content="masks"))
     assert first.there == len(there)
     assert last.done == count - len(there)
     assert seeds_read(out) == [("rearrange", seed) for seed in range(count)]
@@ -92,7 +92,7 @@ def test_killed_and_resumed_nothing_is_lost_or_half(tmp_path):
 def test_workers_end_with_their_parent(tmp_path):
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
-    surroundings = os.environ | {"PYTHONPATH": str(Path(collecting.__file__).parents[2])}
+    surroundings = os.environ | {"PYTHONPATH": str(Path(collect.__file__).parents[3])}
     with subprocess.Popen(
         [sys.executable, str(script)], env=surroundings, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -125,21 +125,21 @@ def test_failed_seeds_are_counted_and_not_tried_again(tmp_path, monkeypatch):
             raise VimaError("NO_ROOM", "too full")
         return record(task, level, seed, **options)
 
-    monkeypatch.setattr(collecting, "record", failing)
+    monkeypatch.setattr(collect, "record", failing)
     plan = Plan(tmp_path, ("rotate",), 4)
-    (job,) = collecting._missing(plan, "rotate")
-    assert collecting._write(job) == ["rotate 1: dropped it", "rotate 2: too full"]
+    (job,) = collect._missing(plan, "rotate")
+    assert collect._write(job) == ["rotate 1: dropped it", "rotate 2: too full"]
     header, episodes = read_shard(job.path)
     assert [failure["seed"] for failure in header["failed"]] == [1, 2]
     assert [facts["seed"] for facts in header["episodes"]] == [0, 3]
     assert len(episodes) == 2
-    assert list(collecting._missing(plan, "rotate")) == []
+    assert list(collect._missing(plan, "rotate")) == []
 
 
 def test_a_look_belongs_to_its_seed(tmp_path):
     plan = Plan(tmp_path, ("rotate",), 1, 4, look=0.7)
-    (job,) = collecting._missing(plan, "rotate")
-    collecting._write(job)
+    (job,) = collect._missing(plan, "rotate")
+    collect._write(job)
     (read,) = read_demonstrations(tmp_path)
     expected = demonstration_of(record("rotate", None, 4, look=0.7))
     plain = demonstration_of(record("rotate", None, 4))
@@ -165,21 +165,21 @@ def test_what_is_missing_is_done_once_and_never_across_a_shard(
     for low, high in there:
         (folder / f"{low:09d}-{high:09d}.npz").touch()
         (folder / f"{high + 1:09d}-{high + 9:09d}.npz.part").touch()  # unfinished
-    jobs = list(collecting._missing(plan, "rotate"))
+    jobs = list(collect._missing(plan, "rotate"))
     seeds = [seed for job in jobs for seed in job.seeds]
     known = {seed for low, high in there for seed in range(low, high + 1)}
     assert seeds == [seed for seed in range(first, first + count) if seed not in known]
     for job in jobs:
-        assert job.seeds[0] // collecting.SHARD == job.seeds[-1] // collecting.SHARD
+        assert job.seeds[0] // collect.SHARD == job.seeds[-1] // collect.SHARD
         assert re.fullmatch(r"\d{9}-\d{9}\.npz", job.path.name)
 
 
 def test_a_folder_keeps_to_one_content_and_look(tmp_path):
-    collecting._claim(Plan(tmp_path, ("rotate",), 1))
-    collecting._claim(Plan(tmp_path, ("twist",), 9, 7))
+    collect._claim(Plan(tmp_path, ("rotate",), 1))
+    collect._claim(Plan(tmp_path, ("twist",), 9, 7))
     for other in ({"content": "masks"}, {"look": 0.5}, {"steady": True}):
         with pytest.raises(VimaError) as error:
-            next(collect(Plan(tmp_path, ("rotate",), 1, **other)))
+            next(collect.collect(Plan(tmp_path, ("rotate",), 1, **other)))
         assert error.value.code == "OTHER_DEMONSTRATIONS"
 
 

@@ -13,21 +13,25 @@ from vima_ros.geometry import Workspace
 from vima_ros.perception.crops import extract_objects
 from vima_ros.perception.detectors.instances import Detector, Instances
 from vima_ros.policy.tokenizer import PromptTokenizer
-from vima_ros.sim.demonstrations import Recording, record
-from vima_ros.sim.episode_run import EpisodeRun
+from vima_ros.sim.episode_runner import EpisodeRun
+from vima_ros.sim.recording import Recording, record
 from vima_ros.sim.tasks import TASKS, find_task
 from vima_ros.sim.tasks.base import Outcome
 from vima_ros.specs import VIEWS, EndEffector, Primitive, ViewObjects
-from vima_ros.training.bench_episodes import read_bench_episode
-from vima_ros.training.demonstration import demonstration_of, shuffled
-from vima_ros.training.packing import (
+from vima_ros.training.data.demonstration import demonstration_of, shuffled
+from vima_ros.training.data.readers import (
+    demonstration_files,
+    read_demonstrations,
+    read_recordings,
+)
+from vima_ros.training.data.serialization import (
     pack_demonstration,
     pack_recording,
     unpack_demonstration,
     unpack_recording,
 )
-from vima_ros.training.reading import demonstration_files, read_demonstrations, read_recordings
-from vima_ros.training.shards import write_shard
+from vima_ros.training.data.shards import write_shard
+from vima_ros.training.data.vima_bench import read_bench_episode
 
 SOME = ("visual_manipulation", "follow_order", "sweep_without_exceeding")
 

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vima_ros.errors import VimaError
-from vima_ros.training.collecting import Plan, collect
-from vima_ros.training.detector_augmentation import MIN_PIXELS, augment, instance_targets
-from vima_ros.training.detector_pictures import Source, draw, is_crowded, read_source
-from vima_ros.training.evaluation_frames import FIRST_EVALUATION_SEED
-from vima_ros.training.reading import read_recordings
+from vima_ros.training.data.collect import Plan, collect
+from vima_ros.training.data.readers import read_recordings
+from vima_ros.training.detector.augmentation import MIN_PIXELS, augment, instance_targets
+from vima_ros.training.detector.dataset import Source, draw, is_crowded, read_source
+from vima_ros.training.evaluation.detector_frames import FIRST_EVALUATION_SEED
 
 
 @pytest.fixture(scope="module")

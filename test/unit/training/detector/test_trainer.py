@@ -13,12 +13,12 @@ from safetensors import safe_open
 
 from vima_ros.errors import VimaError
 from vima_ros.perception.detectors.mask_rcnn import MaskRcnn, MaskRcnnConfig
-from vima_ros.training.collecting import Plan, collect
-from vima_ros.training.detector_export import export_detector, save_weights
-from vima_ros.training.detector_pictures import Source, read_source
-from vima_ros.training.detector_start import start_from
-from vima_ros.training.detector_training import DetectorRecipe, load_averaged, train_detector
-from vima_ros.training.progress import Schedule
+from vima_ros.training.data.collect import Plan, collect
+from vima_ros.training.detector.dataset import Source, read_source
+from vima_ros.training.detector.onnx_export import export_detector, save_weights
+from vima_ros.training.detector.trainer import DetectorRecipe, load_averaged, train_detector
+from vima_ros.training.detector.warm_start import start_from
+from vima_ros.training.run_progress import Schedule
 
 
 @pytest.fixture(scope="module")

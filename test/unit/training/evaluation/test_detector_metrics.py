@@ -13,8 +13,15 @@ from vima_ros.errors import VimaError
 from vima_ros.perception.detectors.instances import FRAME_SHAPE, Detector, Instances
 from vima_ros.perception.detectors.registry import make_detector
 from vima_ros.specs import VIEWS
-from vima_ros.training import evaluation_coco
-from vima_ros.training.detector_evaluation import (
+from vima_ros.training.evaluation import coco
+from vima_ros.training.evaluation.detector_frames import (
+    FIRST_EVALUATION_SEED,
+    Frame,
+    bench_frames,
+    check_seed,
+    tabletop_frames,
+)
+from vima_ros.training.evaluation.detector_metrics import (
     compare,
     evaluate,
     match,
@@ -23,14 +30,7 @@ from vima_ros.training.detector_evaluation import (
     recalls,
     right,
 )
-from vima_ros.training.evaluation_frames import (
-    FIRST_EVALUATION_SEED,
-    Frame,
-    bench_frames,
-    check_seed,
-    tabletop_frames,
-)
-from vima_ros.training.evaluation_report import draw_seen, make_report, write
+from vima_ros.training.evaluation.detector_report import draw_seen, make_report, write
 
 SIDE = 20  # [px] of the objects below
 
@@ -160,7 +160,7 @@ def test_overlaps_are_those_of_coco(seed):
         )
         for _ in range(2)
     )
-    codes = [evaluation_coco.run_lengths(item) for item in (one, other)]
+    codes = [coco.run_lengths(item) for item in (one, other)]
     mask = pytest.importorskip("pycocotools.mask")
     assert overlap(one, other) == pytest.approx(mask.iou(*codes, [0] * 5), abs=1e-6)
 

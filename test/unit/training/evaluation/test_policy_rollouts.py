@@ -14,15 +14,17 @@ from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.perception.detectors.registry import make_detector
 from vima_ros.policy import SHIPPED
-from vima_ros.policy.loading import load_policy, random_network
+from vima_ros.policy.checkpoints.load import load_policy, random_network
+from vima_ros.policy.checkpoints.safetensors import save_weights
 from vima_ros.policy.tokenizer import PromptTokenizer
-from vima_ros.policy.weights import save_weights
-from vima_ros.sim.episode_run import find_level
-from vima_ros.sim.prompt_pictures import prompt_pictures
+from vima_ros.sim.episode_runner import find_level
+from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
 from vima_ros.sim.tasks import find_task
 from vima_ros.specs import Action, AssetKind
-from vima_ros.training import policy_evaluation
-from vima_ros.training.policy_evaluation import (
+from vima_ros.training.data.readers import read_demonstrations
+from vima_ros.training.evaluation import policy_rollouts
+from vima_ros.training.evaluation.policy_report import shares_by_task, write_report
+from vima_ros.training.evaluation.policy_rollouts import (
     Attempt,
     Job,
     Rate,
@@ -31,9 +33,7 @@ from vima_ros.training.policy_evaluation import (
     attempt_all,
     rate,
 )
-from vima_ros.training.policy_report import shares_by_task, write_report
-from vima_ros.training.policy_transfer import first_actions
-from vima_ros.training.reading import read_demonstrations
+from vima_ros.training.evaluation.vima_bench_first_actions import first_actions
 
 
 @pytest.fixture(scope="module")
@@ -69,18 +69,18 @@ class OraclePolicy:
 
 @pytest.fixture
 def oracle(monkeypatch):
-    policy, prompt = OraclePolicy(), policy_evaluation._prompt
+    policy, prompt = OraclePolicy(), policy_rollouts._prompt
     detectors = {name: make_detector(name) for name in ("masks", "plain_background")}
     encode = PromptTokenizer().encode
     monkeypatch.setattr(
-        policy_evaluation, "_tools", lambda _, detector: (policy, encode, detectors[detector])
+        policy_rollouts, "_tools", lambda _, detector: (policy, encode, detectors[detector])
     )
 
     def noted(run, *args, **options):
         policy.run = run
         return prompt(run, *args, **options)
 
-    monkeypatch.setattr(policy_evaluation, "_prompt", noted)
+    monkeypatch.setattr(policy_rollouts, "_prompt", noted)
     return policy
 
 
@@ -100,7 +100,7 @@ def test_pictures_of_prompts_are_read_as_the_prompt_node_does():
     configured = yaml.safe_load(file.read_text())["/**/prompt"]["ros__parameters"]
     for kind, key in ((AssetKind.OBJECT, "detector"), (AssetKind.SCENE, "scene_detector")):
         expected = make_detector(configured[key])
-        assert type(policy_evaluation._finder(kind)) is type(expected)
+        assert type(policy_rollouts._finder(kind)) is type(expected)
 
 
 def test_what_touches_in_a_prompts_scene_is_found_apart():

@@ -8,32 +8,32 @@ import torch
 from helpers import shared
 
 from vima_ros.errors import VimaError
-from vima_ros.policy.engine import Policy
-from vima_ros.policy.loading import SMALL, load_policy
+from vima_ros.policy.checkpoints.load import SMALL, load_policy
+from vima_ros.policy.checkpoints.safetensors import save_weights
+from vima_ros.policy.policy import Policy
 from vima_ros.policy.tokenizer import PromptTokenizer
-from vima_ros.policy.weights import save_weights
-from vima_ros.sim.cameras import project
-from vima_ros.sim.shapes import SHAPES
+from vima_ros.sim.model.cameras import project
+from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.specs import HEADS, POSITION_BINS, Observation
-from vima_ros.training.bench_episodes import read_bench_episode
-from vima_ros.training.collecting import Plan, collect
-from vima_ros.training.demonstration import demonstration_of
-from vima_ros.training.policy_augmentation import recolour
-from vima_ros.training.policy_batches import Spoiling, make_batch
-from vima_ros.training.policy_clues import NOTHING, SHAPE_NAMES
-from vima_ros.training.policy_episodes import read_training_episodes, training_episode
-from vima_ros.training.policy_losses import Learner
-from vima_ros.training.policy_scattering import scattered
-from vima_ros.training.policy_start import taken_over
-from vima_ros.training.policy_training import (
+from vima_ros.training.data.collect import Plan, collect
+from vima_ros.training.data.demonstration import demonstration_of
+from vima_ros.training.data.readers import read_demonstrations
+from vima_ros.training.data.vima_bench import read_bench_episode
+from vima_ros.training.policy.auxiliary_losses import Learner
+from vima_ros.training.policy.batching import Spoiling, make_batch
+from vima_ros.training.policy.color_augmentation import recolour
+from vima_ros.training.policy.initialization import taken_over
+from vima_ros.training.policy.layout_augmentation import scattered
+from vima_ros.training.policy.privileged_labels import NOTHING, SHAPE_NAMES
+from vima_ros.training.policy.trainer import (
     PolicyRecipe,
     VimaConfig,
     load_averaged,
     new_network,
     train_policy,
 )
-from vima_ros.training.progress import Schedule
-from vima_ros.training.reading import read_demonstrations
+from vima_ros.training.policy.training_episode import read_training_episodes, training_episode
+from vima_ros.training.run_progress import Schedule
 
 TASKS = ("rearrange_then_restore", "scene_understanding", "sweep_without_exceeding")
 TASKS += ("visual_manipulation",)
@@ -322,7 +322,7 @@ def test_scattered_objects_stand_where_their_boxes_and_the_actions_say(episodes)
 
 
 def check_boxes(before, after, moved):
-    pixels = {"front": (251.4, 177.8), "top": (251.0, 251.0)}  # sim/cameras.py
+    pixels = {"front": (251.4, 177.8), "top": (251.0, 251.0)}  # sim/model/cameras.py
     for one, other, view in zip(before, after, pixels, strict=True):
         assert other.crops == one.crops
         expected = moved[list(one.ids)][:, ::-1] * pixels[view]

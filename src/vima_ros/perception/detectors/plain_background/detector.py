@@ -5,9 +5,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from vima_ros.perception.detectors.background import RIM, find_background
 from vima_ros.perception.detectors.instances import FRAME_SHAPE, Detector, Instances
-from vima_ros.perception.detectors.touching import chroma, fill_holes, split_touching
+from vima_ros.perception.detectors.plain_background.background import RIM, find_background
+from vima_ros.perception.detectors.plain_background.split_touching import (
+    chroma,
+    fill_holes,
+    split_touching,
+)
 
 MIN_AREA = 12  # [px] smaller is speckle; VIMA's smallest block covers about 57
 MAX_GAP_AREA = 8  # [px] pixels of background colour inside a texture, not a hole

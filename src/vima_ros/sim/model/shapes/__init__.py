@@ -1,9 +1,9 @@
 """The registry of shapes."""
 
-from vima_ros.sim.shapes.bases import BASES
-from vima_ros.sim.shapes.shape import Part, Shape
-from vima_ros.sim.shapes.sweeping import SWEEPING
-from vima_ros.sim.shapes.toys import TOYS
+from vima_ros.sim.model.shapes.containers import BASES
+from vima_ros.sim.model.shapes.movable import TOYS
+from vima_ros.sim.model.shapes.shape import Part, Shape
+from vima_ros.sim.model.shapes.sweep_markers import SWEEPING
 
 SHAPES: dict[str, Shape] = {**TOYS, **BASES, **SWEEPING}
 

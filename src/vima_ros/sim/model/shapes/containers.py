@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from vima_ros.sim.meshes import Mesh, box, extrude, revolve
-from vima_ros.sim.polygons import Polygon
-from vima_ros.sim.shapes.shape import Part, Shape, arc, bar, circle, rectangle
+from vima_ros.sim.model.meshes import Mesh, box, extrude, revolve
+from vima_ros.sim.model.polygons import Polygon
+from vima_ros.sim.model.shapes.shape import Part, Shape, arc, bar, circle, rectangle
 
 _TURN = 2 * math.pi
 _TILE = 0.14  # width of a texture's picture on what is round [m]

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from vima_ros.sim import polygons
-from vima_ros.sim.meshes import box, extrude
-from vima_ros.sim.polygons import Corner, Outline, Polygon
-from vima_ros.sim.shapes.shape import Part, Role, Shape, arc, bar, circle, rectangle
+from vima_ros.sim.model import polygons
+from vima_ros.sim.model.meshes import box, extrude
+from vima_ros.sim.model.polygons import Corner, Outline, Polygon
+from vima_ros.sim.model.shapes.shape import Part, Role, Shape, arc, bar, circle, rectangle
 
 _TURN = 2 * math.pi
 _LOW, _MIDDLE, _HIGH = 0.028, 0.029, 0.030  # of letters and flat shapes [m]

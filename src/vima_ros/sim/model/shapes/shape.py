@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from vima_ros.sim import polygons
-from vima_ros.sim.meshes import Mesh
-from vima_ros.sim.polygons import Outline, Polygon
+from vima_ros.sim.model import polygons
+from vima_ros.sim.model.meshes import Mesh
+from vima_ros.sim.model.polygons import Outline, Polygon
 
 Vector = tuple[float, float, float]
 Role = Literal["movable", "base", "sweep"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from vima_ros.sim.meshes import box
-from vima_ros.sim.shapes.shape import Shape, rectangle
-from vima_ros.sim.shapes.toys import block
+from vima_ros.sim.model.meshes import box
+from vima_ros.sim.model.shapes.movable import block
+from vima_ros.sim.model.shapes.shape import Shape, rectangle
 
 _BAR = 0.04  # width of what is drawn [m]
 

@@ -1,0 +1,1 @@
+"""Benchmarks: what is measured, and how; ``cli/bench`` runs them and writes the page."""

@@ -1,0 +1,1 @@
+"""The programs: one module or package each, with a ``main``. Imported by nothing."""

@@ -1,0 +1,1 @@
+"""Program ``bench``: latency and throughput, beside baselines, on one page."""

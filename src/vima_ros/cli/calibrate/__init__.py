@@ -1,0 +1,1 @@
+"""Program ``calibrate``: a camera's table calibration and intrinsics, from image files."""

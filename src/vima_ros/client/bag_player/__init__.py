@@ -1,0 +1,1 @@
+"""Plays recorded camera frames and prompts into a running suite, as a robot would."""

@@ -1,0 +1,1 @@
+"""States and timeouts of an episode, without ROS and torch."""

@@ -1,0 +1,1 @@
+"""The manager node: lifecycle transitions and supervision."""

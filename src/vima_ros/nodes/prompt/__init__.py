@@ -1,0 +1,1 @@
+"""The prompt node: prompts and the asset library."""

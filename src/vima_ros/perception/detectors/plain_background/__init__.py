@@ -1,0 +1,1 @@
+"""Detector without weights: objects on a plain background, by colour."""

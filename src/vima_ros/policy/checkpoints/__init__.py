@@ -1,0 +1,1 @@
+"""Checkpoint files: the published .ckpt form, our safetensors form, their validation."""

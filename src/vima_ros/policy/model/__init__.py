@@ -1,0 +1,1 @@
+"""The network: object encoder, prompt encoder, controller, action heads."""

@@ -1,0 +1,1 @@
+"""The MuJoCo model of the scene: bodies, shapes, textures, cameras."""

@@ -1,0 +1,1 @@
+"""Offscreen rendering of camera images and of prompt images."""

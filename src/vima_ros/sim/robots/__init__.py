@@ -1,0 +1,1 @@
+"""Simulated robots: a free gripper and an arm with a joint controller."""

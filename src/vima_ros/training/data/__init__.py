@@ -1,0 +1,1 @@
+"""Demonstrations: collecting, files, readers."""

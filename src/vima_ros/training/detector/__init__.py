@@ -1,0 +1,1 @@
+"""Training of the detector, and its export to ONNX."""
