@@ -159,7 +159,7 @@ def test_a_full_disk_is_told_and_the_old_asset_stays(suite):
     assert (answer.success, answer.code) == (False, "LIBRARY_ERROR")
     listed = suite.call(ListAssets, "list_assets")
     assert [a.name for a in listed.assets] == ["all"]
-    assert list(listed.damaged) == []
+    assert list(listed.unreadable) == []
     assert suite.set_prompt(check_only=True).success
     assert suite.call(CaptureAsset, "capture_asset", request).success
 

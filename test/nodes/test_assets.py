@@ -109,11 +109,11 @@ def test_the_scene_is_captured_with_all_that_is_in_it(library):
         ({"select": 9, "view": "top"}, "BAD_KIND", "select 9"),
         ({"track_id": 4_000_000_000}, "UNKNOWN_TRACK", "valid: ["),
         ({"select": Request.BY_PIXEL, "view": "side"}, "BAD_VIEW", "front, top"),
-        ({"select": Request.BY_PIXEL, "view": "top", "pixel": [0, 0]}, "NOTHING_THERE", "nearest"),
-        ({"select": Request.BY_PIXEL, "view": "top", "pixel": [999, 0]}, "NOTHING_THERE", "256"),
+        ({"select": Request.BY_PIXEL, "view": "top", "pixel": [0, 0]}, "NO_OBJECT_AT_SELECTION", "nearest"),
+        ({"select": Request.BY_PIXEL, "view": "top", "pixel": [999, 0]}, "NO_OBJECT_AT_SELECTION", "256"),
         (
             {"select": Request.BY_BOX, "view": "front", "bbox": [1, 1, 1, 1]},
-            "NOTHING_THERE",
+            "NO_OBJECT_AT_SELECTION",
             "box",
         ),
     ],
@@ -172,7 +172,7 @@ def test_damaged_files_are_listed_and_the_node_lives(library):
     for text in ("kind: object\nstamp_ns: " + "9" * 30, "[" * 9_000):
         facts.write_text(text)
         answer = library.client.call(ListAssets, "list_assets", ListAssets.Request())
-        assert (answer.success, list(answer.damaged)) == (True, ["bad"])
+        assert (answer.success, list(answer.unreadable)) == (True, ["bad"])
         assert library.send("Look at {bad}.", check_only=True).code == "LIBRARY_ERROR"
     request = DeleteAsset.Request(name="bad")
     assert library.client.call(DeleteAsset, "delete_asset", request).success

@@ -119,12 +119,12 @@ def test_the_status_tells_what_entered_the_policy_and_how_long_it_took(cameras):
     assert status.front_stamp == seen.front.header.stamp == stamp
     assert status.top_stamp == seen.top.header.stamp != stamp
     assert seen.front.header.frame_id == "front_optical"
-    assert [status.front_count, status.top_count, status.doubtful_count] == [2, 1, 0]
+    assert [status.front_count, status.top_count, status.low_score_count] == [2, 1, 0]
     objects = [*seen.front.objects, *seen.top.objects]
-    assert status.lowest_score == min(item.score for item in objects) > 0
+    assert status.min_accepted_score == min(item.score for item in objects) > 0
     parts = [getattr(status, f"{part}_time") for part in ("decode", "view", "detector", "crop")]
     assert all(seconds > 0 for seconds in parts)
-    assert status.detection_time == pytest.approx(sum(parts) + status.track_time, rel=1e-3)
+    assert status.detection_time == pytest.approx(sum(parts) + status.tracking_time, rel=1e-3)
 
 
 def test_an_object_keeps_its_id_and_has_it_in_both_views(cameras):

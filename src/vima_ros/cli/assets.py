@@ -143,9 +143,9 @@ def _list(client: Client) -> int:
     for a in answer.assets:
         kind = "scene" if a.kind == PromptAsset.KIND_SCENE else "object"
         print(f"{{{a.name}}}  {kind}, objects: {a.front_count} in front, {a.top_count} in top")
-    for name in answer.damaged:
+    for name in answer.unreadable:
         print(f"{{{name}}}  damaged: the prompt node's log says why")
-    if not (answer.assets or answer.damaged):
+    if not (answer.assets or answer.unreadable):
         print("the library is empty; `assets capture` puts something in")
     return 0
 

@@ -37,7 +37,7 @@ EXIT = {  # what became of a prompt that was watched
     Result.NO_OBSERVATION: 7,
     Result.POLICY_FAILED: 8,
     Result.NODE_DIED: 9,
-    Result.JUDGED_FAILED: 10,
+    Result.TASK_FAILED: 10,
     Result.RESET: 11,
     Result.STOPPED: 12,
     Result.NOT_ACTIVE: 13,

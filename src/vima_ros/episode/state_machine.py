@@ -108,7 +108,7 @@ class Episode:
         return self.state in RUNNING
 
     @property
-    def waiting(self) -> bool:
+    def waiting_for_step(self) -> bool:
         """Whether nothing goes on until somebody asks for a step."""
         return self.state == State.OBSERVING and self.by_hand and not self.granted
 
@@ -156,7 +156,7 @@ class Episode:
         older than ``max_age`` [s]; and what the judge has to say about that motion must be said.
         """
         young = (now - observation_stamp) / 1e9 <= max_age
-        free = self.state == State.OBSERVING and not self.waiting and not self.verdict_due
+        free = self.state == State.OBSERVING and not self.waiting_for_step and not self.verdict_due
         return free and young and observation_stamp > self.newest_used
 
     def decided(self, command_id: str, observation_stamp: int) -> None:
@@ -233,7 +233,7 @@ class Episode:
         if verdict == Verdict.RUNNING:
             self.verdict_came()
         else:
-            self.end("SUCCESS" if verdict == Verdict.SUCCESS else "JUDGED_FAILED", reason)
+            self.end("SUCCESS" if verdict == Verdict.SUCCESS else "TASK_FAILED", reason)
 
     def _motion_ended(self, report: ArmReport, code: str, message: str, stamp: int) -> bool:
         ours, self.with_arm, self.with_arm_is_ours = self.with_arm_is_ours, "", False

@@ -29,14 +29,14 @@ class Patience:
         To be called a few times a second. ``seen``: why perception hands nothing on.
         """
         e = episode
-        is_now = (e.prompt_id, e.stage, e.step, e.waiting, e.verdict_due, e.newest_used)
+        is_now = (e.prompt_id, e.stage, e.step, e.waiting_for_step, e.verdict_due, e.newest_used)
         if is_now != self._was:
             self._was, self._since = is_now, now
         waited = now - self._since
         if e.verdict_due:
             if waited > self.verdict:
                 e.verdict_came()
-        elif e.state == State.OBSERVING and not e.waiting and 0 < self.observation < waited:
+        elif e.state == State.OBSERVING and not e.waiting_for_step and 0 < self.observation < waited:
             why = f"; perception says {seen}" if seen else ""
             e.end("NO_OBSERVATION", f"nothing to decide on for {self.observation:g} s{why}")
         elif e.state == State.EXECUTING and e.stage == "checking" and waited > self.answer:

@@ -81,7 +81,7 @@ class Seen:
         return min(self.stamps.values())
 
     @property
-    def lowest_score(self) -> float:
+    def min_accepted_score(self) -> float:
         """Of the sure objects; 0 if there are none."""
         return min((float(o.scores.min()) for o in self.objects.values() if len(o)), default=0.0)
 

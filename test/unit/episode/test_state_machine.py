@@ -78,7 +78,7 @@ class Life(RuleBasedStateMachine):
         if self.known and not by_hand:
             self.finish("STOPPED")
 
-    @precondition(lambda self: self.episode.waiting)
+    @precondition(lambda self: self.episode.waiting_for_step)
     @rule()
     def ask_for_a_step(self):
         self.episode.grant()
@@ -111,7 +111,7 @@ class Life(RuleBasedStateMachine):
     def take(self, verdict):
         self.latest, self.early = "", None
         if verdict != Verdict.RUNNING:
-            self.finish("SUCCESS" if verdict == Verdict.SUCCESS else "JUDGED_FAILED")
+            self.finish("SUCCESS" if verdict == Verdict.SUCCESS else "TASK_FAILED")
         elif self.verdict_due:
             self.verdict_due = False
             self.reach_limits()
@@ -429,7 +429,7 @@ def test_a_prompt_sent_while_stopped_ends_at_once_and_says_why_since_when_and_wh
     assert "stopped for 3.0 s (because); call resume" in episode.message
     assert not wants(episode, 24 * SECOND)
     by_hand = episode.begin("r", "again", 1, by_hand=True, now=24 * SECOND)
-    assert by_hand.waiting
+    assert by_hand.waiting_for_step
     resume(by_hand, 25 * SECOND)
     assert by_hand.begin("s", "again", 1, now=26 * SECOND).running
 
@@ -523,13 +523,13 @@ def test_a_persons_no_ends_the_episode_at_once():
 
 def test_by_hand_each_step_is_asked_for():
     episode = Episode().begin("p", "x", 3, by_hand=True)
-    assert episode.waiting
+    assert episode.waiting_for_step
     assert not wants(episode, 10)
     episode.grant()
     assert wants(episode, 10)
     episode.decided("c", 10)
     assert tell(episode, SUCCEEDED, 20, "c")
-    assert episode.waiting
+    assert episode.waiting_for_step
     assert not wants(episode, 30)
 
 
@@ -585,7 +585,7 @@ def test_the_result_is_the_same_in_whichever_order_the_words_of_arm_and_judge_co
     codes = {
         Verdict.RUNNING: running,
         Verdict.SUCCESS: ("SUCCESS", State.FINISHED),
-        Verdict.FAILURE: ("JUDGED_FAILED", State.FAILED),
+        Verdict.FAILURE: ("TASK_FAILED", State.FAILED),
     }
     assert ends == {(*codes[verdict], 1, 1, 1)}
 

@@ -67,7 +67,7 @@ def test_a_good_pair_becomes_an_observation_that_can_be_traced():
     assert (seen.code, seen.message, seen.view) == ("OK", "", "")
     assert seen.observation.stamp == seen.stamp == 3 * SECOND
     assert seen.stamps == {"front": 3 * SECOND, "top": 3 * SECOND + 5}
-    assert seen.lowest_score == pytest.approx(0.7)
+    assert seen.min_accepted_score == pytest.approx(0.7)
     for view in VIEWS:
         objects = getattr(seen.observation, view)
         assert objects is seen.objects[view]

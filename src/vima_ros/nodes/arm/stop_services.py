@@ -69,7 +69,7 @@ class ArmServices:
         response.success = True
         with self._node.motion.lock:
             self._node.motion.cancelled.append(request.prompt_id)
-            response.message = self._cancel(request.prompt_id, request.finish)
+            response.message = self._cancel(request.prompt_id, request.finish_motion)
         return response
 
     def _cancel(self, prompt_id: str, finish: bool) -> str:

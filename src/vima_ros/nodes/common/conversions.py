@@ -221,7 +221,7 @@ def episode_to_message(episode: Episode, stamp: int) -> msg.EpisodeStatus:
         code=episode.code,
         message=episode.message,
         by_goal=episode.by_goal,
-        waiting=episode.waiting,
+        waiting_for_step=episode.waiting_for_step,
     )
     status.header.stamp = ns_to_stamp(stamp)
     return status

@@ -195,7 +195,7 @@ class PerceptionNode(VimaNode):
             "card": self._card,
             "objects in front": s.front_count,
             "objects in top": s.top_count,
-            "doubtful": s.doubtful_count,
+            "doubtful": s.low_score_count,
             "dropped frames": s.dropped_frames,
             "calibration": self._calibrated,
             "camera moved [px]": self._drift.moved,

@@ -16,10 +16,10 @@ from vima_ros.specs import VIEWS
 
 STAGES = {  # field: stage of Seen.times
     "decode_time": "decode",
-    "view_time": "view",
+    "transform_time": "view",
     "detector_time": "detect",
     "crop_time": "crops",
-    "track_time": "track",
+    "tracking_time": "track",
 }
 LARGEST_COUNT = 65535  # uint16
 
@@ -32,8 +32,8 @@ def status_message(seen: Seen, backend: str, card: Mapping[str, Any]) -> Percept
         view=seen.view,
         backend=backend,
         weights=str(card.get("sha256", "")),
-        doubtful_count=min(seen.doubtful, LARGEST_COUNT),
-        lowest_score=seen.lowest_score,
+        low_score_count=min(seen.doubtful, LARGEST_COUNT),
+        min_accepted_score=seen.min_accepted_score,
         detection_time=sum(seen.times.get(stage, 0.0) for stage in STAGES.values()),
         **{name: seen.times.get(stage, 0.0) for name, stage in STAGES.items()},
     )

@@ -125,7 +125,7 @@ class EpisodeDesk:
     def _end_motion(self, finish: bool) -> None:
         self._arm_answer = None
         if self._canceller.service_is_ready() and not self._watched.nodes["arm"].dead:
-            request = CancelMotion.Request(prompt_id=self.episode.prompt_id, finish=finish)
+            request = CancelMotion.Request(prompt_id=self.episode.prompt_id, finish_motion=finish)
             self._arm_answer = self._canceller.call_async(request)
 
     async def motion_ended(self) -> None:
@@ -176,7 +176,7 @@ class EpisodeDesk:
     def changed(self) -> None:
         """Tell of what is new, if anything is."""
         e = self.episode
-        now = (e.prompt_id, e.stage, e.step, e.executed, e.code, e.message, e.waiting)
+        now = (e.prompt_id, e.stage, e.step, e.executed, e.code, e.message, e.waiting_for_step)
         if now == self._told:
             return
         self._told = now

@@ -23,7 +23,7 @@ ERRORS = {  # of an episode's code; any other is the policy's failure
     EpisodeStatus.NO_OBSERVATION: Result.NO_OBSERVATION,
     EpisodeStatus.CANCELLED: Result.CANCELLED,
     EpisodeStatus.NODE_DIED: Result.NODE_DIED,
-    EpisodeStatus.JUDGED_FAILED: Result.JUDGED_FAILED,
+    EpisodeStatus.TASK_FAILED: Result.TASK_FAILED,
     EpisodeStatus.RESET: Result.RESET,
 }
 NEVER_HEARD = 0
@@ -102,7 +102,7 @@ class GoalServer:
             told = f"NOT_ACTIVE: {', '.join(asleep)}; send it again once all nodes are active"
             return Result.NOT_ACTIVE, told
         episode = self._desk.episode
-        runs = episode.running and not episode.waiting  # who waits for step gives way
+        runs = episode.running and not episode.waiting_for_step  # who waits for step gives way
         if self.busy or runs:
             what = f"prompt {episode.prompt_id}: {episode.text}" if runs else "a goal"
             return Result.BUSY, f"{what} runs; cancel it, or call reset_episode, first"

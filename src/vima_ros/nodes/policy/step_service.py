@@ -46,7 +46,7 @@ class StepServer:
         if not self._desk.begin_again():
             raise _ended(self._desk.episode)
         episode = self._desk.episode
-        if not episode.waiting:
+        if not episode.waiting_for_step:
             how = f"is {episode.stage}" if episode.by_hand else "decides by itself"
             raise VimaError("BUSY", f"episode {episode.prompt_id} {how}")
         self._desk.action = None

@@ -51,9 +51,9 @@ class LibraryServer:
         try:
             seen = await self._node.answer(self._scenes.call_async(GetScene.Request()), PATIENCE)
         except VimaError as error:
-            raise VimaError("NOTHING_SEEN", "the perception node does not answer") from error
+            raise VimaError("NO_OBSERVATION", "the perception node does not answer") from error
         if not seen.success:
-            raise VimaError("NOTHING_SEEN", f"{seen.code}: {seen.message}")
+            raise VimaError("NO_OBSERVATION", f"{seen.code}: {seen.message}")
         return seen
 
     def _on_list(self, request: Any, response: Any) -> Any:
@@ -68,7 +68,7 @@ class LibraryServer:
                 response.assets.append(_told(self._library.load(name)))
             except VimaError as error:
                 self._node.get_logger().error(str(error))
-                response.damaged.append(name)
+                response.unreadable.append(name)
         return response
 
     def _on_delete(self, request: Any, response: Any) -> Any:
@@ -91,7 +91,7 @@ def _told(asset: StoredAsset) -> Asset:
 def capture(request: Any, scene: Any) -> StoredAsset:
     """What ``request`` (CaptureAsset) means in ``scene`` (GetScene's answer).
 
-    Raises VimaError: BAD_VIEW, UNKNOWN_TRACK, NOTHING_THERE.
+    Raises VimaError: BAD_VIEW, UNKNOWN_TRACK, NO_OBJECT_AT_SELECTION.
     """
     frames = {view: image_conversion.decode_colour(getattr(scene, view)) for view in VIEWS}
     places = {
@@ -135,14 +135,14 @@ def _choose(request: Any, found: dict[str, ViewObjects], places: dict[str, np.nd
         rows, columns = places[request.view].shape
         if not (x < columns and y < rows):
             raise VimaError(
-                "NOTHING_THERE",
+                "NO_OBJECT_AT_SELECTION",
                 f"pixel {x}, {y}; valid: below {columns}, {rows} in {request.view}",
             )
         place = int(places[request.view][y, x])
         if place:
             return int(objects.track_ids[place - 1])
         near = _nearest(objects, x, y)
-        raise VimaError("NOTHING_THERE", f"no object at {x}, {y} in the {request.view} view{near}")
+        raise VimaError("NO_OBJECT_AT_SELECTION", f"no object at {x}, {y} in the {request.view} view{near}")
     if request.select != CaptureAsset.Request.BY_BOX:
         raise VimaError("BAD_KIND", f"select {request.select}; valid: 0 id, 1 pixel, 2 box")
     overlaps = [_overlap(request.bbox, box) for box in objects.boxes]
@@ -151,7 +151,7 @@ def _choose(request: Any, found: dict[str, ViewObjects], places: dict[str, np.nd
         box = [int(value) for value in request.bbox]
         near = _nearest(objects, box[0], box[1])
         raise VimaError(
-            "NOTHING_THERE", f"no object in box {box} of the {request.view} view{near}"
+            "NO_OBJECT_AT_SELECTION", f"no object in box {box} of the {request.view} view{near}"
         )
     return int(objects.track_ids[best])
 

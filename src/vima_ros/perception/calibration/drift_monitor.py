@@ -51,5 +51,5 @@ class DriftWatch:
             if self._in_a_row[view] >= MOVED_IN_A_ROW:
                 said.append(f"CALIBRATION_MOVED: {view} view: {drift.message}")
             elif now - self._last_seen.setdefault(view, now) > UNSEEN_AFTER:
-                said.append(f"CALIBRATION_UNSEEN: {view} view: {drift.message}")
+                said.append(f"CALIBRATION_UNVERIFIED: {view} view: {drift.message}")
         self.warnings = tuple(said)

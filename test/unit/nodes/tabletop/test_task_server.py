@@ -164,9 +164,9 @@ def by_evaluation(task, policy, monkeypatch):
 @pytest.mark.parametrize(
     ("task", "misses", "code"),
     [
-        ("rearrange_then_restore", 99, "JUDGED_FAILED"),  # 8 steps, more than max_failures
+        ("rearrange_then_restore", 99, "TASK_FAILED"),  # 8 steps, more than max_failures
         ("sweep_without_exceeding", 0, "SUCCESS"),
-        ("twist", 4, "JUDGED_FAILED"),  # four picks at nothing, then one step is left
+        ("twist", 4, "TASK_FAILED"),  # four picks at nothing, then one step is left
         ("visual_manipulation", 2, "SUCCESS"),
     ],
 )

@@ -73,7 +73,7 @@ def test_a_reference_out_of_sight_is_told_only_when_it_lasts(monitors):
     watch.check(PICTURES, 29.0)
     assert watch.warnings == ()
     watch.check(PICTURES, 31.0)
-    assert watch.warnings == ("CALIBRATION_UNSEEN: front view: 0 of 4 corners",)
+    assert watch.warnings == ("CALIBRATION_UNVERIFIED: front view: 0 of 4 corners",)
 
 
 def test_it_can_be_switched_off(monitors):

@@ -117,7 +117,7 @@ def test_what_was_not_carried_out_is_not_remembered(oracle, monkeypatch):
     nowhere = Action(np.array([49, 99, 25, 25, 25, 49] * 2))
     monkeypatch.setattr(oracle, "infer", lambda seen: SimpleNamespace(action=nowhere))
     done = attempt(Job("visual_manipulation", "train", 2_000_001, "", "masks"))
-    assert (done.code, done.steps) == ("JUDGED_FAILED", 3)
+    assert (done.code, done.steps) == ("TASK_FAILED", 3)
     assert "not solved in 3 steps" in done.reason
     assert done.picture.shape == (256, 256, 3)
     assert oracle.recorded == []
