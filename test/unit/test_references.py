@@ -1,4 +1,4 @@
-"""References to docs/vima_architecture.md name sections that exist."""
+"""References in code and documents lead to what they name."""
 
 import re
 import subprocess
@@ -11,9 +11,17 @@ GONE = "VIMA" + "_SPEC"  # a document that this repository has never held
 # The document's name, then its sections' titles in quotes, also across lines of a comment.
 REFERENCE = re.compile(r'docs/vima_architecture\.md((?:,[\s#]+"[^"]+")+)')
 
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)")
+
 
 def sections(markdown: str) -> set[str]:
     return set(re.findall(r"^## (.+)$", markdown, re.MULTILINE))
+
+
+def anchors(markdown: str) -> set[str]:
+    """The anchors that GitHub gives to headings."""
+    titles = re.findall(r"^#+ (.+)$", markdown, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def unknown_sections(text: str, known: set[str]) -> list[str]:
@@ -47,10 +55,14 @@ def test_references_name_sections_that_exist(texts):
     assert len([name for name in cited if name.startswith("src/")]) > 10
 
 
-def test_links_within_the_document_have_a_section():
-    markdown = DOCUMENT.read_text()
-    anchors = {title.lower().replace(" ", "-") for title in sections(markdown)}
-    assert set(re.findall(r"\]\(#([^)]+)\)", markdown)) <= anchors
+def test_relative_links_between_documents_lead_somewhere(texts):
+    dead = []
+    for name in [name for name in texts if name.endswith(".md")]:
+        for target, anchor in LINK.findall(texts[name]):
+            path = ROOT / name if not target else (ROOT / name).parent / target
+            if not path.exists() or (anchor and anchor not in anchors(path.read_text())):
+                dead.append(f"{name}: {target}#{anchor}")
+    assert dead == []
 
 
 def test_nothing_refers_to_a_document_outside_the_repository(texts):
