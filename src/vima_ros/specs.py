@@ -267,7 +267,10 @@ class Action:
 
     @staticmethod
     def from_fractions(fractions: Any, primitive: int = Primitive.PICK_PLACE) -> Action:
-        """The action whose bins hold ``fractions`` (12,) in [0, 1] (VIMA_SPEC item 32)."""
+        """The action whose bins hold ``fractions`` (12,) in [0, 1].
+
+        docs/vima_architecture.md, "Action discretization".
+        """
         values = _check_array("Action", "fractions", fractions, np.float32, (12,))
         if not ((values >= 0) & (values <= 1)).all():
             raise _invalid(f"Action fractions {values.tolist()}; valid: 0 to 1")

@@ -1,4 +1,4 @@
-"""Crops and boxes: what the policy sees of each object (VIMA_SPEC items 7 to 12)."""
+"""The policy's view of each object (docs/vima_architecture.md, "Crops and boxes")."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from vima_ros.perception.detectors.instances import Instances, check_image
 from vima_ros.specs import CROP_SIZE, ViewObjects
 
-MIN_VISIBLE = 2  # [px] an object with fewer counts as hidden (VIMA_SPEC item 8)
+MIN_VISIBLE = 2  # [px] an object with fewer counts as hidden
 
 
 def extract_objects(image_rgb: np.ndarray, instances: Instances) -> ViewObjects:
@@ -35,12 +35,12 @@ def extract_objects(image_rgb: np.ndarray, instances: Instances) -> ViewObjects:
 
 
 def _box(left: int, top: int, columns: int, rows: int) -> tuple[int, int, int, int]:
-    """Box x centre, y centre, height, width [px], the latter max − min (VIMA_SPEC item 8)."""
+    """Box x centre, y centre, height, width [px], the latter max − min."""
     return left + (columns - 1) // 2, top + (rows - 1) // 2, rows - 1, columns - 1
 
 
 def _crop(patch_rgb: np.ndarray) -> np.ndarray:
-    """``patch_rgb`` (h, w, 3) padded to a square and resized, (3, 32, 32) (VIMA_SPEC item 9)."""
+    """``patch_rgb`` (h, w, 3) padded to a square and resized, (3, 32, 32)."""
     rows, columns = patch_rgb.shape[:2]
     size = max(rows, columns)
     above, before = (size - rows) // 2, (size - columns) // 2

@@ -1,4 +1,4 @@
-"""Sizes of the VIMA network."""
+"""Sizes of the VIMA network (docs/vima_architecture.md, "Network sizes")."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _size(default: int, description: str, high: int = MAX_WIDTH) -> Any:
 
 @dataclass(frozen=True)
 class VimaConfig:
-    """Every size of the network; the defaults are the published 200M model (VIMA_SPEC, sizes).
+    """Every size of the network; the defaults are the published 200M model.
 
     The first four are what a published checkpoint's ``cfg`` says, under the same names. Raises
     VimaError (BAD_CONFIG) for a size that is not a positive int or heads that do not divide.
@@ -87,7 +87,7 @@ class VimaConfig:
             )
 
 
-# The seven published sizes (VIMA_SPEC); the rest is the same for all.
+# The seven published sizes; the rest is the same for all.
 PUBLISHED = {
     "2M": VimaConfig(256, 1, 8, 8),
     "4M": VimaConfig(256, 2, 8, 8),

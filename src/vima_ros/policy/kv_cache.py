@@ -1,8 +1,9 @@
 """What the controller keeps of an episode, and how the newest steps of several join in one batch.
 
 Only the newest step is computed: keys and values of the valid history tokens are kept. Masked
-tokens are never attended to, so they need not be kept (VIMA_SPEC item 29). Episodes of a batch may
-differ in everything; what is shorter is padded on the right and masked.
+tokens are never attended to, so they need not be kept (docs/vima_architecture.md,
+"Cached decoding"). Episodes of a batch may differ in everything; what is shorter is padded on the
+right and masked.
 """
 
 from __future__ import annotations
@@ -42,14 +43,14 @@ class NextStep:
 
     observation: Observation  # without the padded slots that nothing reads
     widest: int  # object slots that every step is padded to, this one included
-    zero_pad: bool  # the action is read at a zero vector: an earlier step was wider (item 22)
+    zero_pad: bool  # the action is read at a zero vector: an earlier step was wider
 
 
 def next_step(history: History, observation: Observation) -> NextStep:
     """The step that ``observation`` begins.
 
     Raises VimaError: NO_OBJECT for an observation without slots, or a first one without objects;
-    HISTORY_FULL beyond 512 tokens, padded slots included (item 30).
+    HISTORY_FULL beyond 512 tokens, padded slots included.
     """
     slots, seen = observation.slot_counts, (len(observation.front), len(observation.top))
     if sum(slots) == 0 or (history.steps == 0 and sum(seen) == 0):

@@ -51,8 +51,8 @@ class PromptTokenizer:
 
         ``{name}`` in ``text`` is a placeholder if ``placeholders`` has ``name``, and text like any
         other if not; a control token's name, such as ``</s>``, is text, too. Raises VimaError:
-        BAD_PLACEHOLDER where one is glued to a letter, digit or underscore (VIMA_SPEC, Prompt);
-        BAD_TEXT for half a surrogate pair.
+        BAD_PLACEHOLDER where one is glued to a letter, digit or underscore
+        (docs/vima_architecture.md, "Prompt tokenization"); BAD_TEXT for half a surrogate pair.
         """
         names = tuple(dict.fromkeys(placeholders))
         tokenizer = self._with_placeholders(names)

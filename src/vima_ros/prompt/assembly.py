@@ -83,7 +83,8 @@ def assemble(text: str, images: Mapping[str, PromptImage], encode: Encode) -> En
     ``encode(text, names)`` is the tokenizer's: word ids and, for placeholders, their names.
 
     Raises VimaError (PROMPT_TOO_LONG) beyond MAX_PROMPT_TOKENS, where a picture counts as many
-    tokens as the fullest picture has objects, front and top (VIMA_SPEC items 10, 16, 30).
+    tokens as the fullest picture has objects, front and top
+    (docs/vima_architecture.md, "Sequence limits").
     """
     tokens = tuple(
         images[token] if isinstance(token, str) else token for token in encode(text, list(images))

@@ -23,7 +23,7 @@ def arrays() -> dict[str, np.ndarray]:
 
 
 def view_objects(crops, boxes, mask) -> ViewObjects:
-    """One view's slots, whose objects come first (VIMA_SPEC item 10)."""
+    """One view's slots, whose objects come first (docs/vima_architecture.md, "Object slots")."""
     count = int(mask.sum())
     assert mask[:count].all()
     return ViewObjects(boxes[:count], crops[:count], np.ones(count), np.arange(count))

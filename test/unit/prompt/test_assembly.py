@@ -152,7 +152,7 @@ def test_the_tokenizer_is_given_the_text_and_the_names():
     st.integers(1, 30),
 )
 def test_a_picture_counts_as_the_fullest_one_in_each_view(words, counts, pictures):
-    """VIMA_SPEC items 10 and 16: pictures are padded to the largest count of each view."""
+    """Pictures are padded to the largest count of each view."""
     images = {str(i): image(str(i), *count) for i, count in enumerate(counts)}
     tokens = [5] * words + [str(i % len(counts)) for i in range(pictures)]
     fullest = max(front for front, _ in counts) + max(top for _, top in counts)

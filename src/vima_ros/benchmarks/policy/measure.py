@@ -89,8 +89,9 @@ def describe(device: str) -> dict[str, Any]:
 def random_weights(config: Mapping[str, int]) -> VimaNetwork:
     """``random_network``, with T5's queries scaled down as T5 starts them.
 
-    T5 does not scale its attention scores (VIMA_SPEC item 18). Without this they are so large on
-    random weights that the least rounding changes which words are read.
+    T5 does not scale its attention scores (docs/vima_architecture.md, "Prompt encoding").
+    Without this they are so large on random weights that the least rounding changes which words
+    are read.
     """
     network = random_network(config)
     with torch.no_grad():

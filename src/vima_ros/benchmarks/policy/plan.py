@@ -110,7 +110,7 @@ def run(plan: Plan, progress: Callable[[str], None]) -> Results:
 
 @contextmanager
 def _weights(plan: Plan, size: str, progress: Callable[[str], None]) -> Iterator[str]:
-    """The weights that come along, or a file of random ones, as long as it is needed."""
+    """The bundled weights, or a file of random ones, as long as it is needed."""
     if size == SHIPPED_SIZE:
         yield str(SHIPPED)
         return

@@ -1,4 +1,4 @@
-"""The prompts of the demo, with pictures taken in simulation."""
+"""Scenes and prompts of the latency benchmark, with pictures taken in simulation."""
 
 from __future__ import annotations
 

@@ -165,6 +165,6 @@ def _board(entry: Mapping[str, Any] | None) -> PlacedBoard | None:
         entry["squares"],
         float(entry["marker"]),
         entry["dictionary"],
-        bool(entry.get("legacy", False)),  # files of before it was known have none
+        bool(entry.get("legacy", False)),  # absent: OpenCV's layout since 4.6
     )
     return PlacedBoard(board, float(entry["x"]), float(entry["y"]), float(entry["yaw"]))

@@ -1,7 +1,7 @@
 """Published checkpoints: every key and shape accounted for, nothing half-loaded.
 
 A checkpoint is a torch file ``{"state_dict": {"policy.<name>": tensor}, "cfg": {name: int}}``
-(VIMA_SPEC items 1 to 6).
+(docs/vima_architecture.md, "Published checkpoints").
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ for _head in HEADS:
 
 VIT_IN_PROJ = (".attn.in_proj_", ".attn.in_proj.")  # published, ours
 
-# Stored (in, out) where torch's linear layers have (out, in) (item 5).
+# Stored (in, out) where torch's linear layers have (out, in).
 TRANSPOSED = re.compile(r"controller\.h\.\d+\.(attn|mlp)\.c_(attn|proj|fc)\.weight")
 
-# T5's own word tables, which nothing reads (item 4).
+# T5's own word tables, which nothing reads.
 T5_WORD_TABLES = (
     "t5_prompt_encoder.t5.shared.weight",
     "t5_prompt_encoder.t5.encoder.embed_tokens.weight",
@@ -189,7 +189,7 @@ def _expected(network: VimaNetwork) -> dict[str, Tensor]:
 
 
 def _buffers(config: VimaConfig) -> dict[str, Tensor]:
-    """Stored, but no weights: index ranges and causal masks (item 3)."""
+    """Stored, but no weights: index ranges and causal masks."""
     prompt, history = torch.arange(MAX_PROMPT_TOKENS), torch.arange(MAX_HISTORY_TOKENS)
     lower = torch.ones(1, 1, MAX_HISTORY_TOKENS, MAX_HISTORY_TOKENS).tril()
     buffers = {"xattn_gpt.position_ids": history, "xattn_gpt.xattn_position_ids": prompt}

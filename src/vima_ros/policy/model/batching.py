@@ -78,10 +78,10 @@ class ObservationBatch:
 
 
 def collate_prompts(prompts: Sequence[EncodedPrompt]) -> PromptBatch:
-    """Prompts padded on the right to the longest (VIMA_SPEC items 10, 16, 19).
+    """Prompts padded on the right to the longest (docs/vima_architecture.md, "Prompt encoding").
 
     Each picture takes as many slots a view as the fullest picture of the batch has objects there.
-    Raises VimaError (PROMPT_TOO_LONG) for more than 256 tokens, padded slots included (item 30).
+    Raises VimaError (PROMPT_TOO_LONG) for more than 256 tokens, padded slots included.
     """
     images = [image for prompt in prompts for image in prompt.images]
     front = max((len(image.front) for image in images), default=0)
@@ -116,7 +116,10 @@ def collate_prompts(prompts: Sequence[EncodedPrompt]) -> PromptBatch:
 
 
 def collate_observations(episodes: Sequence[Sequence[Observation]]) -> ObservationBatch:
-    """Steps padded to the most slots, episodes to the most steps (VIMA_SPEC items 10, 21, 22)."""
+    """Steps padded to the most slots, episodes to the most steps.
+
+    docs/vima_architecture.md, "Object slots", "Observation encoding".
+    """
     flat = [observation for episode in episodes for observation in episode]
     slots, slot_rows = _pack(flat, [observation.slot_counts for observation in flat])
     end_effectors = torch.zeros(len(slots.mask), dtype=torch.int64)

@@ -1,4 +1,7 @@
-"""The controller: a causal transformer with cross-attention to the prompt (paper, section 4).
+"""The controller: a causal transformer with cross-attention to the prompt.
+
+Specification: docs/vima_architecture.md, "Controller layers", "Attention masks",
+"Token positions".
 
 B batch, T new tokens of the history, S past and new ones together, P prompt tokens, H heads,
 E ``embed_dim``. One forward serves both the whole history at once and its newest part alone.
@@ -26,7 +29,7 @@ class PromptMemory:
 
 
 def position_ids(mask: Tensor) -> Tensor:
-    """(..., T) bool to int64: a masked token repeats the index before it (items 20, 24).
+    """(..., T) bool to int64: a masked token repeats the index before it.
 
     Masked tokens before the first valid one get 0: nothing reads them.
     """
@@ -41,7 +44,7 @@ def causal(mask: Tensor) -> Tensor:
 
 
 class CrossAttention(nn.Module):
-    """From the history to the prompt, then a gated feed-forward (item 26)."""
+    """From the history to the prompt, then a gated feed-forward."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -56,7 +59,7 @@ class CrossAttention(nn.Module):
         self.linear2 = nn.Linear(4 * width, width, bias=False)
 
     def keys_values(self, prompt: Tensor) -> KeysValues:
-        """Of the prompt (B, P, E), which is not normalised here (item 25)."""
+        """Of the prompt (B, P, E), which is not normalised here."""
         keys, values = self.key_value(prompt).chunk(2, dim=-1)
         return split_heads(keys, self.heads), split_heads(values, self.heads)
 
@@ -91,7 +94,7 @@ class SelfAttention(nn.Module):
 
 
 class GatedMlp(nn.Module):
-    """Feed-forward with a gate, GEGLU (item 27)."""
+    """Feed-forward with a gate, GEGLU."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -105,7 +108,7 @@ class GatedMlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Self-attention over the history, each norm after its sum (item 27)."""
+    """Self-attention over the history, each norm after its sum."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -124,7 +127,7 @@ class Block(nn.Module):
 
 
 class Controller(nn.Module):
-    """Layers of cross-attention to the prompt, then self-attention (items 23 to 30)."""
+    """Layers of cross-attention to the prompt, then self-attention."""
 
     def __init__(self, config: VimaConfig) -> None:
         super().__init__()

@@ -2,6 +2,9 @@
 
 B batch, P prompt tokens, L time steps, Q object slots of a step, T tokens of the history,
 N object slots of the whole batch, E ``embed_dim``, D T5's width, C bins of a head.
+
+Specification: docs/vima_architecture.md, "Prompt encoding", "Observation encoding",
+"Action encoding", "History sequence", "Action decoder".
 """
 
 from __future__ import annotations
@@ -15,11 +18,11 @@ from vima_ros.policy.model.controller import Controller, PromptMemory, causal, p
 from vima_ros.policy.model.object_encoder import ObjectEncoder, mlp
 from vima_ros.specs import HEAD_BINS, EndEffector
 
-EFFECTOR_WIDTH = 2  # VIMA_SPEC item 21
+EFFECTOR_WIDTH = 2  # docs/vima_architecture.md, "Observation encoding"
 
 
 def t5_encoder(config: VimaConfig) -> nn.Module:
-    """T5's encoder without a word table: it is fed vectors (VIMA_SPEC items 4, 18)."""
+    """T5's encoder without a word table: it is fed vectors."""
     # Here, because importing transformers takes seconds.
     from transformers.models.t5.configuration_t5 import T5Config
     from transformers.models.t5.modeling_t5 import T5EncoderModel
@@ -44,7 +47,7 @@ def t5_encoder(config: VimaConfig) -> nn.Module:
 
 
 class ActionEncoder(nn.Module):
-    """An action as one token: each head through its own MLP, then joined (item 33)."""
+    """An action as one token: each head through its own MLP, then joined."""
 
     def __init__(self, config: VimaConfig) -> None:
         super().__init__()
@@ -65,7 +68,7 @@ class ActionEncoder(nn.Module):
 
 
 class ActionDecoder(nn.Module):
-    """Twelve categorical distributions, each from its own MLP (items 31, 32)."""
+    """Twelve categorical distributions, each from its own MLP."""
 
     def __init__(self, config: VimaConfig) -> None:
         super().__init__()
@@ -116,13 +119,13 @@ class VimaNetwork(nn.Module):
         return _pick(words, mask, batch.rows)
 
     def encode_prompt(self, batch: PromptBatch) -> tuple[Tensor, Tensor]:
-        """Prompt tokens (B, P, E) and their mask (B, P) bool (items 16 to 19)."""
+        """Prompt tokens (B, P, E) and their mask (B, P) bool."""
         assembled, mask = self.assemble_prompt(batch)
         encoded = self.t5(inputs_embeds=assembled, attention_mask=mask).last_hidden_state
         return self.prompt_projection(encoded), mask
 
     def encode_observations(self, batch: ObservationBatch) -> tuple[Tensor, Tensor]:
-        """Observation tokens (B, L, Q, E) and their mask (B, L, Q) bool (items 21, 22)."""
+        """Observation tokens (B, L, Q, E) and their mask (B, L, Q) bool."""
         objects = self.object_encoder(batch.slots)  # (N, E)
         effectors = self.end_effector_embedding(batch.end_effectors)  # (N, 2)
         tokens = self.observation_fusion(torch.cat([objects, effectors], dim=-1))  # (N, E)
@@ -131,7 +134,7 @@ class VimaNetwork(nn.Module):
     def predict(
         self, observations: Tensor, mask: Tensor, actions: Tensor, prompt: PromptMemory
     ) -> Tensor:
-        """The controller's output at the last slot of every step, (B, L, E) (items 23 to 29).
+        """The controller's output at the last slot of every step, (B, L, E).
 
         ``observations`` (B, L, Q, E), ``mask`` (B, L, Q), ``actions`` (B, L - 1 or L, E); the
         action of the last step changes nothing.
@@ -155,7 +158,7 @@ class VimaNetwork(nn.Module):
 
 
 def interleave(observations: Tensor, mask: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-    """The history obs0 act0 obs1 act1 ... obsN as tokens (B, T, E) and mask (B, T) (item 23).
+    """The history obs0 act0 obs1 act1 ... obsN as tokens (B, T, E) and mask (B, T).
 
     ``observations`` (B, L, Q, E), ``mask`` (B, L, Q), ``actions`` (B, L - 1, E).
     """

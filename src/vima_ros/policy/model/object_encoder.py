@@ -1,4 +1,6 @@
-"""Object tokens: a small vision transformer for the crop, an MLP for the box (paper, section 4).
+"""Object tokens: a small vision transformer for the crop, an MLP for the box.
+
+Specification: docs/vima_architecture.md, "Object encoder".
 
 N is the number of object slots, W the width of the vision transformer, E ``embed_dim``.
 """
@@ -15,7 +17,7 @@ from vima_ros.policy.model.attention import attention, split_heads
 from vima_ros.policy.model.batching import Slots
 from vima_ros.specs import CROP_SIZE, POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH, VIEWS
 
-# VIMA_SPEC items 13, 14.
+# docs/vima_architecture.md, "Object encoder".
 PIXEL_MEAN = (0.3471, 0.3429, 0.3383)
 PIXEL_STD = (0.3011, 0.2961, 0.2956)
 BOX_SCALE = (
@@ -27,7 +29,7 @@ BOX_SCALE = (
 
 
 def mlp(*widths: int) -> nn.Sequential:
-    """Linear layers with ReLU between; the linears sit at 0, 3, 6 as published (item 6)."""
+    """Linear layers with ReLU between; the linears sit at 0, 3, 6 as published."""
     layers: list[nn.Module] = [nn.Linear(widths[0], widths[1])]
     for into, out in pairwise(widths[1:]):
         layers += [nn.Identity(), nn.ReLU(), nn.Linear(into, out)]
@@ -35,7 +37,7 @@ def mlp(*widths: int) -> nn.Sequential:
 
 
 class ViTMlp(nn.Module):
-    """Feed-forward part with the sigmoid approximation of GELU (item 15)."""
+    """Feed-forward part with the sigmoid approximation of GELU."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -81,7 +83,7 @@ class ViTBlock(nn.Module):
 
 
 class ViT(nn.Module):
-    """Crop to feature: patches and a class token, whose output is the feature (item 15)."""
+    """Crop to feature: patches and a class token, whose output is the feature."""
 
     def __init__(self, config: VimaConfig) -> None:
         super().__init__()
@@ -109,7 +111,7 @@ class ViT(nn.Module):
 
 
 class ObjectEncoder(nn.Module):
-    """Crop and box to one token (items 13, 14). One vision transformer, a box MLP per view.
+    """Crop and box to one token. One vision transformer, a box MLP per view.
 
     Dark crops are ordinary input here. The mask is not looked at: a padded slot has a token too.
     A crop that several slots share is encoded once.

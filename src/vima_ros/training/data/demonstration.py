@@ -34,7 +34,7 @@ class Demonstration:
     ``unrounded`` (T, 12) float32 and ``object_poses`` (T + 1, K, 7) float32 as in ``Recording``,
     ``shown``: what each image ``shows``, as in ``RecordedAsset``.
     A track id is an object's place in ``objects`` + 1; every observation has K slots in both views
-    (VIMA_SPEC item 10).
+    (docs/vima_architecture.md, "Object slots").
     """
 
     task: str

@@ -65,7 +65,7 @@ def train_detector(
     if not any(source.scenes for source in sources):
         raise VimaError("NO_DEMONSTRATIONS", "no pictures to train on")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    # A processor without AVX-512 imitates bfloat16: a step took 18 s instead of 2.4 s.
+    # A processor without AVX-512 emulates bfloat16, several times slower than float32.
     short = device.type == "cuda" or torch.backends.cpu.get_cpu_capability() == "AVX512"
     torch.manual_seed(recipe.seed)
     model = MaskRcnn()

@@ -127,8 +127,8 @@ def make_batch(
 ) -> PolicyBatch:
     """Of ``episodes``, the objects of each view in a random order and ``spoiling`` done to them.
 
-    Each is laid out as if alone: padded within itself as VIMA_SPEC items 10, 16, 22 say, and then
-    to the longest of the batch.
+    Each is laid out as if alone: padded within itself (docs/vima_architecture.md, "Object slots"),
+    and then to the longest of the batch.
     """
     slots = _Slots()
     words: list[int] = []

@@ -15,7 +15,7 @@ DETECTOR = PlainBackgroundDetector()
 
 
 def true_masks(segmentation, ids):
-    """Bool masks of the objects that show at least 2 pixels (VIMA_SPEC item 8)."""
+    """Bool masks of the visible objects (docs/vima_architecture.md, "Crops and boxes")."""
     masks = [segmentation == k for k in ids]
     return [mask for mask in masks if mask.sum() >= 2]
 

@@ -25,7 +25,7 @@ from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.model.network import VimaNetwork
 from vima_ros.policy.tokenizer import PromptTokenizer
 
-# VIMA_SPEC, the seven published sizes: embed_dim, layers, heads; parameters and keys.
+# docs/vima_architecture.md, "Network sizes": embed_dim, layers, heads; parameters and keys.
 PUBLISHED = {
     "2M": (256, 1, 8, 2_298_112, 176_557_888, 302),
     "4M": (256, 2, 8, 4_399_616, 178_659_392, 327),
@@ -130,7 +130,7 @@ def test_description():
 
 
 def test_a_saved_network_loads_as_it_was(saved):
-    """Also with the layers that do not exist where two widths are equal (items 2, 33)."""
+    """Also with the layers that do not exist where two widths are equal."""
     config = {"embed_dim": 48, "action_width": 12, "vit_heads": 6, "t5_max_distance": 64}
     network = random_network(config)
     content = published_checkpoint(network)

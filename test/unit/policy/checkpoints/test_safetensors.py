@@ -63,7 +63,7 @@ def equal(one, other):
 
 @pytest.mark.parametrize("more", [{}, {"embed_dim": 48, "action_width": 12}])
 def test_a_saved_network_loads_as_it_was(tmp_path, more):
-    """Also with the layers that do not exist where two widths are equal (items 2, 33)."""
+    """Also with the layers that do not exist where two widths are equal."""
     network = random_network(SIZES | more)
     path = tmp_path / "tiny.safetensors"
     returned = save_weights(network, path, {})
@@ -98,7 +98,7 @@ def test_the_files_hold_what_they_should(path, network):
 
 
 def test_weights_are_stored_out_in(tmp_path, path, network):
-    """Also those that a published file has the other way round (item 5)."""
+    """Also those that a published file has the other way round."""
     save_as_published(network, tmp_path / "tiny.ckpt")
     turned = load_checkpoint(tmp_path / "tiny.ckpt", {})
     assert not all(t.is_contiguous() for t in turned.state_dict().values())

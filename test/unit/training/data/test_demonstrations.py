@@ -183,7 +183,7 @@ def test_bins_are_those_of_the_unrounded_actions():
 
 
 def assert_half_a_bin_apart(demonstration):
-    """At most a bin: they are rounded down (VIMA_SPEC item 32)."""
+    """At most a bin: they are rounded (docs/vima_architecture.md, "Action discretization")."""
     bins = np.array([0.5 / 50, 1.0 / 100, *[2 / 50] * 4] * 2)  # [m], quaternion
     for action, numbers in zip(demonstration.actions, demonstration.unrounded, strict=True):
         poses = action.poses(Workspace())
