@@ -50,14 +50,16 @@ def outcome(way: str) -> tuple[int, str]:
 
 def make():
     import gymnasium
-    import vima_ros.sim.environment  # noqa: F401 (registers it)
+
+    import vima_ros.sim.gym_env  # noqa: F401 (registers it)
 
     return gymnasium.make(ENVIRONMENT, **TASK)
 
 
 def make_vec(pictures="rgb", **vector_kwargs):
     import gymnasium
-    import vima_ros.sim.environment  # noqa: F401 (registers it)
+
+    import vima_ros.sim.gym_env  # noqa: F401 (registers it)
 
     return gymnasium.make_vec(
         ENVIRONMENT,

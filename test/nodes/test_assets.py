@@ -109,8 +109,16 @@ def test_the_scene_is_captured_with_all_that_is_in_it(library):
         ({"select": 9, "view": "top"}, "BAD_KIND", "select 9"),
         ({"track_id": 4_000_000_000}, "UNKNOWN_TRACK", "valid: ["),
         ({"select": Request.BY_PIXEL, "view": "side"}, "BAD_VIEW", "front, top"),
-        ({"select": Request.BY_PIXEL, "view": "top", "pixel": [0, 0]}, "NO_OBJECT_AT_SELECTION", "nearest"),
-        ({"select": Request.BY_PIXEL, "view": "top", "pixel": [999, 0]}, "NO_OBJECT_AT_SELECTION", "256"),
+        (
+            {"select": Request.BY_PIXEL, "view": "top", "pixel": [0, 0]},
+            "NO_OBJECT_AT_SELECTION",
+            "nearest",
+        ),
+        (
+            {"select": Request.BY_PIXEL, "view": "top", "pixel": [999, 0]},
+            "NO_OBJECT_AT_SELECTION",
+            "256",
+        ),
         (
             {"select": Request.BY_BOX, "view": "front", "bbox": [1, 1, 1, 1]},
             "NO_OBJECT_AT_SELECTION",

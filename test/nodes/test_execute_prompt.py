@@ -57,7 +57,9 @@ class Robot:
         answer = self.client.call(SetPrompt, "set_prompt", request)
         assert answer.success, answer.message
         self.episodes.wait(
-            lambda m: m.prompt_id == answer.prompt_id and m.waiting_for_step, 15, "a waiting episode"
+            lambda m: m.prompt_id == answer.prompt_id and m.waiting_for_step,
+            15,
+            "a waiting episode",
         )
         return answer.prompt_id
 
@@ -252,7 +254,9 @@ def test_the_judges_success_ends_the_episode(arm):
     prompt = prompts.wait(lambda m: m.text == episode.prompt, 15, "the task's prompt")
     answer = arm.client.call(SetPrompt, "set_prompt", SetPrompt.Request(prompt=prompt, hold=True))
     assert answer.success, answer.message
-    arm.episodes.wait(lambda m: m.prompt_id == answer.prompt_id and m.waiting_for_step, 15, "it waits")
+    arm.episodes.wait(
+        lambda m: m.prompt_id == answer.prompt_id and m.waiting_for_step, 15, "it waits"
+    )
     while status.outcome == TaskStatus.RUNNING:
         status = driver.act(task, oracle.act(driver.world_state(episode, status)), status)
     assert status.outcome == TaskStatus.SUCCESS

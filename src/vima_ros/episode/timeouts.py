@@ -36,7 +36,9 @@ class Patience:
         if e.verdict_due:
             if waited > self.verdict:
                 e.verdict_came()
-        elif e.state == State.OBSERVING and not e.waiting_for_step and 0 < self.observation < waited:
+        elif (
+            e.state == State.OBSERVING and not e.waiting_for_step and 0 < self.observation < waited
+        ):
             why = f"; perception says {seen}" if seen else ""
             e.end("NO_OBSERVATION", f"nothing to decide on for {self.observation:g} s{why}")
         elif e.state == State.EXECUTING and e.stage == "checking" and waited > self.answer:

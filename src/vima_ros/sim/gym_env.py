@@ -1,7 +1,7 @@
 """The tabletop as a gymnasium environment, "vima_ros/Tabletop-v0".
 
     import gymnasium
-    import vima_ros.sim.environment
+    import vima_ros.sim.gym_env
 
     env = gymnasium.make("vima_ros/Tabletop-v0", task="rotate")
     observation, info = env.reset(seed=7)  # the episode that seed 7 always is

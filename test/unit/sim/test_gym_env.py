@@ -140,7 +140,7 @@ def test_a_random_look_changes_the_pictures_and_not_the_episode():
 DIGEST = """
 import hashlib, json, sys
 import numpy as np
-from vima_ros.sim.environment import TabletopEnv
+from vima_ros.sim.gym_env import TabletopEnv
 
 def digest(value):
     if isinstance(value, dict):

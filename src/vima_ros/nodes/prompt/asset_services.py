@@ -142,7 +142,9 @@ def _choose(request: Any, found: dict[str, ViewObjects], places: dict[str, np.nd
         if place:
             return int(objects.track_ids[place - 1])
         near = _nearest(objects, x, y)
-        raise VimaError("NO_OBJECT_AT_SELECTION", f"no object at {x}, {y} in the {request.view} view{near}")
+        raise VimaError(
+            "NO_OBJECT_AT_SELECTION", f"no object at {x}, {y} in the {request.view} view{near}"
+        )
     if request.select != CaptureAsset.Request.BY_BOX:
         raise VimaError("BAD_KIND", f"select {request.select}; valid: 0 id, 1 pixel, 2 box")
     overlaps = [_overlap(request.bbox, box) for box in objects.boxes]

@@ -41,7 +41,7 @@ def test_without_a_peer_it_says_what_to_do(tmp_path, there):
 
 
 def test_the_real_peer_detects_in_both_pictures(tmp_path):
-    python = perception_latency.bench_peer.default_python()
+    python = perception_latency.detector_baseline_process.default_python()
     if not os.access(python, os.X_OK):
         pytest.skip("no torchvision: ./vima --train setup")
     pictures = tmp_path / "pictures.npy"

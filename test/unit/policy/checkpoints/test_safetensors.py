@@ -249,8 +249,10 @@ def test_a_write_that_fails_changes_nothing(tmp_path, network, monkeypatch, erro
     def fail(*_):
         raise error("disk full\nstack")
 
-    module = "weights" if form == "own" else "checkpoint"
-    monkeypatch.setattr(f"vima_ros.policy.{module}.sha256_of", fail)  # all is written by then
+    module = "safetensors" if form == "own" else "published"
+    monkeypatch.setattr(
+        f"vima_ros.policy.checkpoints.{module}.sha256_of", fail
+    )  # all is written by then
     expected = error if error is KeyboardInterrupt else VimaError
     with pytest.raises(expected, match="disk full") as raised:
         save(random_network(SIZES), path)

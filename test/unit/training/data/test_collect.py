@@ -108,7 +108,7 @@ def test_workers_end_with_their_parent(tmp_path):
 
 PARENT = """
 import os, time
-from vima_ros.sim.workers import worker_pool
+from vima_ros.sim.process_pool import worker_pool
 
 if __name__ == "__main__":
     with worker_pool(1) as pool:
