@@ -123,9 +123,9 @@ def test_the_test_finds_the_paths_that_it_should(monkeypatch):
 
 def test_pictures_of_a_prompt(home):
     cv2, np = pytest.importorskip("cv2"), pytest.importorskip("numpy")
-    make_asset = pytest.importorskip("vima_ros.cli.send_prompt").make_asset
+    prompt_conversions = pytest.importorskip("vima_ros.nodes.common.prompt_conversions")
     cv2.imwrite(str(home / "a.png"), np.zeros((128, 256, 3), np.uint8))
-    asset = make_asset("a=~/a.png,~/a.png", 0)
+    asset = prompt_conversions.asset_from_files("a=~/a.png,~/a.png", 0)
     assert asset.front.width == asset.top.width == 256
 
 

@@ -20,10 +20,9 @@ from vima_ros.client.execute_prompt import Goal
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common import image_conversion, qos
 from vima_ros.nodes.common.namespaces import add_namespace_option
+from vima_ros.nodes.common.prompt_conversions import asset_from_files
 from vima_ros.output import write_image
-from vima_ros.paths import expand, path_argument
-from vima_ros.perception.image_decoding import read_image
-from vima_ros.specs import VIEWS
+from vima_ros.paths import path_argument
 
 Result = ExecutePrompt.Result
 BEGIN_TIMEOUT = 10.0  # until the policy node has taken an accepted prompt [s]
@@ -79,22 +78,6 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     return parser.parse_args(args)
 
 
-def make_asset(argument: str, kind: int) -> PromptAsset:
-    """The asset of NAME=FRONT[,TOP]. Raises VimaError (BAD_IMAGE) for files that are no images."""
-    name, equals, files = argument.partition("=")
-    paths = files.split(",")
-    if not (name and equals and any(paths)) or len(paths) > len(VIEWS):
-        raise VimaError("BAD_IMAGE", f"{argument!r}; valid: NAME=FRONT.png[,TOP.png]")
-    asset = PromptAsset(name=name, kind=kind)
-    for view, path in zip(VIEWS, paths, strict=False):
-        if not path:
-            continue
-        setattr(
-            asset, view, image_conversion.encode(read_image(expand(path), oriented=True), "rgb8")
-        )
-    return asset
-
-
 def make_capture(argument: str) -> CaptureAsset.Request:
     """The request of NAME=ID, NAME=VIEW:X,Y or NAME=scene; VimaError (BAD_CAPTURE) for others."""
     name, _, what = argument.partition("=")
@@ -119,8 +102,8 @@ def make_capture(argument: str) -> CaptureAsset.Request:
 def send(options: argparse.Namespace) -> int:
     """The exit code; raises VimaError where it does not come to an answer."""
     prompt = PromptMessage(text=options.text)
-    prompt.assets = [make_asset(a, PromptAsset.KIND_OBJECT) for a in options.image]
-    prompt.assets += [make_asset(a, PromptAsset.KIND_SCENE) for a in options.scene]
+    prompt.assets = [asset_from_files(a, PromptAsset.KIND_OBJECT) for a in options.image]
+    prompt.assets += [asset_from_files(a, PromptAsset.KIND_SCENE) for a in options.scene]
     captures = [make_capture(argument) for argument in options.capture]
     with Client("send_prompt", options.namespace) as client:
         prompt.header.stamp = client.node.get_clock().now().to_msg()

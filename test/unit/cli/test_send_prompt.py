@@ -5,16 +5,16 @@ import pytest
 from encoded_pictures import END, jpeg, png
 
 from vima_msgs.msg import PromptAsset
-from vima_ros.cli.send_prompt import make_asset
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common.image_conversion import decode_colour
+from vima_ros.nodes.common.prompt_conversions import asset_from_files
 
 
 def test_transparent_pixels_of_a_file_are_white(tmp_path):
     rgba = np.uint8([[9, 9, 9, 0, 200, 10, 20, 255]])
     path = tmp_path / "block.png"
     path.write_bytes(png(rgba, 8, 6))
-    asset = make_asset(f"block={path}", PromptAsset.KIND_OBJECT)
+    asset = asset_from_files(f"block={path}", PromptAsset.KIND_OBJECT)
     assert decode_colour(asset.front).tolist() == [[[255] * 3, [200, 10, 20]]]
 
 
@@ -22,5 +22,5 @@ def test_a_file_that_lost_data_is_refused_by_name(tmp_path):
     path = tmp_path / "block.jpg"
     path.write_bytes(jpeg()[:9000] + END)
     with pytest.raises(VimaError, match=r"block\.jpg") as caught:
-        make_asset(f"block={path}", PromptAsset.KIND_OBJECT)
+        asset_from_files(f"block={path}", PromptAsset.KIND_OBJECT)
     assert caught.value.code == "BAD_IMAGE"

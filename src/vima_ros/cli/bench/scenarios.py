@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vima_msgs.msg import Prompt
-from vima_ros.nodes.tabletop.task_server import make_asset
+from vima_ros.nodes.common.prompt_conversions import asset_to_message
+from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
 from vima_ros.sim.scene import SCENES, Scene, scatter
-from vima_ros.sim.tasks.base import Asset
 from vima_ros.specs import AssetKind
 
 
@@ -49,5 +49,5 @@ def make_prompt(show: Show, seed: int) -> Prompt:
             kind, pictured = AssetKind.OBJECT, Scene((scene.object(shown),))
         else:
             kind, pictured = AssetKind.SCENE, scatter(scene, seed)
-        prompt.assets.append(make_asset(name, Asset(kind, pictured)))
+        prompt.assets.append(asset_to_message(name, kind, prompt_pictures(pictured, kind)))
     return prompt

@@ -10,9 +10,9 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from sensor_msgs.msg import CompressedImage, Image
 
 from vima_msgs.msg import Prompt, PromptAsset
-from vima_ros.cli.send_prompt import make_asset
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common import image_conversion
+from vima_ros.nodes.common.prompt_conversions import asset_from_files
 from vima_ros.replay.bag import PROMPT_MESSAGE, Layout, RecordedPrompt
 from vima_ros.replay.storage import bad_bag
 
@@ -25,8 +25,8 @@ def given_prompt(text: str, objects: list[str], scenes: list[str]) -> Prompt:
     Raises VimaError (BAD_IMAGE) for files that are no images.
     """
     prompt = Prompt(text=text)
-    prompt.assets = [make_asset(argument, PromptAsset.KIND_OBJECT) for argument in objects]
-    prompt.assets += [make_asset(argument, PromptAsset.KIND_SCENE) for argument in scenes]
+    prompt.assets = [asset_from_files(argument, PromptAsset.KIND_OBJECT) for argument in objects]
+    prompt.assets += [asset_from_files(argument, PromptAsset.KIND_SCENE) for argument in scenes]
     return prompt
 
 

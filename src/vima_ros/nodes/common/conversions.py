@@ -21,10 +21,8 @@ from vima_ros.specs import (
     CROP_SIZE,
     VIEWS,
     Decision,
-    EncodedPrompt,
     Observation,
     Primitive,
-    PromptImage,
     ViewObjects,
 )
 
@@ -93,48 +91,6 @@ def observation_from_message(message: msg.Observation, end_effector: int) -> Obs
         end_effector=end_effector,
         stamp=stamp_to_ns(message.header.stamp),
     )
-
-
-def prompt_to_message(prompt: EncodedPrompt, prompt_id: str, stamp: Time) -> msg.PromptTokens:
-    """Each picture once, however often the text names it."""
-    message = msg.PromptTokens(prompt_id=prompt_id, text=prompt.text)
-    message.header.stamp = stamp
-    index_of: dict[str, int] = {}
-    for token in prompt.tokens:
-        if not isinstance(token, PromptImage):
-            message.tokens.append(msg.PromptToken(kind=msg.PromptToken.KIND_WORD, value=token))
-            continue
-        if token.name not in index_of:
-            index_of[token.name] = len(message.images)
-            views = {
-                view: view_to_message(getattr(token, view), view, message.header) for view in VIEWS
-            }
-            message.images.append(msg.PromptImage(name=token.name, kind=int(token.kind), **views))
-        message.tokens.append(
-            msg.PromptToken(kind=msg.PromptToken.KIND_IMAGE, value=index_of[token.name])
-        )
-    return message
-
-
-def prompt_from_message(message: msg.PromptTokens) -> EncodedPrompt:
-    """Raises VimaError (INVALID_VALUE) for an image index that is not there, too."""
-    images = [
-        PromptImage(i.name, i.kind, view_from_message(i.front), view_from_message(i.top))
-        for i in message.images
-    ]
-    tokens: list[int | PromptImage] = []
-    for token in message.tokens:
-        if token.kind == msg.PromptToken.KIND_WORD:
-            tokens.append(token.value)
-        elif token.kind == msg.PromptToken.KIND_IMAGE and token.value < len(images):
-            tokens.append(images[token.value])
-        else:
-            raise VimaError(
-                "INVALID_VALUE",
-                f"prompt token kind {token.kind}, value {token.value}; valid: a word (0), or a "
-                f"picture (1) below {len(images)}",
-            )
-    return EncodedPrompt(tuple(tokens), message.text)
 
 
 def pose_to_message(pose: Pose) -> PoseMessage:

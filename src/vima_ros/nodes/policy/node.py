@@ -21,6 +21,7 @@ from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.nodes.common import conversions, qos
 from vima_ros.nodes.common.lifecycle_node import VimaNode, run
+from vima_ros.nodes.common.prompt_conversions import prompt_from_message
 from vima_ros.nodes.policy.episode_manager import EpisodeDesk
 from vima_ros.nodes.policy.parameters import PolicyParameters
 from vima_ros.policy import load_policy
@@ -70,7 +71,7 @@ class PolicyNode(VimaNode):
                 f"{rows}; valid: the prompt node's parameter tokenizer set to the checkpoint's "
                 "own",
             )
-        self._policy.reset(conversions.prompt_from_message(message))
+        self._policy.reset(prompt_from_message(message))
 
     def _on_observation(self, message: Observation) -> None:
         stamp = conversions.stamp_to_ns(message.header.stamp)

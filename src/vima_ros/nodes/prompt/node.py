@@ -14,9 +14,10 @@ from sensor_msgs.msg import Image
 from vima_msgs.msg import EpisodeStatus, Prompt, PromptStatus, PromptTokens
 from vima_msgs.srv import SetPrompt
 from vima_ros.errors import VimaError
-from vima_ros.nodes.common import conversions, image_conversion, qos
+from vima_ros.nodes.common import image_conversion, qos
 from vima_ros.nodes.common.lifecycle_node import VimaNode, run
 from vima_ros.nodes.common.parameters import parameter
+from vima_ros.nodes.common.prompt_conversions import prompt_to_message
 from vima_ros.nodes.prompt.asset_services import LibraryServer
 from vima_ros.perception.detectors.registry import DETECTORS, DetectorSettings, make_detector
 from vima_ros.policy.tokenizer import PromptTokenizer
@@ -161,7 +162,7 @@ class PromptNode(VimaNode):
         return prompt
 
     def _publish(self, prompt: EncodedPrompt, answer: PromptStatus, hold: bool) -> None:
-        tokens = conversions.prompt_to_message(prompt, answer.prompt_id, answer.header.stamp)
+        tokens = prompt_to_message(prompt, answer.prompt_id, answer.header.stamp)
         tokens.vocabulary_size, tokens.hold = self._tokenizer.vocab_size, hold
         self._tokens.publish(tokens)
         self.get_logger().info(f"accepted {answer.prompt_id}: {prompt.text}")

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from vima_msgs.msg import ArmState, Prompt, PromptAsset, TaskStatus
+from vima_msgs.msg import ArmState, Prompt, TaskStatus
 from vima_msgs.srv import GetTaskStatus
-from vima_ros.nodes.common import conversions, image_conversion, qos
+from vima_ros.nodes.common import conversions, qos
+from vima_ros.nodes.common.prompt_conversions import asset_to_message
 from vima_ros.sim.episode_runner import find_level, world_state
 from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
 from vima_ros.sim.robots.base import SETTLE_LIMIT
 from vima_ros.sim.scene import SCENES, Scene, random_scene, scatter
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.sim.tasks import find_task
-from vima_ros.sim.tasks.base import Asset, Episode, Judge, Outcome
+from vima_ros.sim.tasks.base import Episode, Judge, Outcome
 
 OUTCOMES = {
     Outcome.RUNNING: TaskStatus.RUNNING,
@@ -77,7 +78,10 @@ class TaskServer:
             self.status.task, self.status.level = episode.task, episode.level.value
             self.status.seed, self.status.step_limit = episode.seed, episode.step_limit
             self.status.prompt = self._prompt.text = episode.prompt
-            self._prompt.assets = [make_asset(n, asset) for n, asset in episode.assets.items()]
+            self._prompt.assets = [
+                asset_to_message(name, asset.kind, prompt_pictures(asset.scene, asset.kind))
+                for name, asset in episode.assets.items()
+            ]
         self._prompt_owed = episode is not None
         self._prompts.publish(self._prompt)
         self._publish()
@@ -131,12 +135,3 @@ class TaskServer:
         response.success, response.status = self._episode is not None, self.status
         response.message = "" if response.success else "no task is served; call load_task"
         return response
-
-
-def make_asset(name: str, asset: Asset) -> PromptAsset:
-    """The picture of a prompt as a message, both views with their masks."""
-    message = PromptAsset(name=name, kind=int(asset.kind))
-    for view, picture in prompt_pictures(asset.scene, asset.kind).items():
-        setattr(message, view, image_conversion.encode(picture.rgb, "rgb8"))
-        setattr(message, f"{view}_mask", image_conversion.encode(picture.mask, "mono8"))
-    return message

@@ -1,0 +1,92 @@
+"""Conversions between prompts and their messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from builtin_interfaces.msg import Time
+
+from vima_msgs import msg
+from vima_ros.errors import VimaError
+from vima_ros.nodes.common import image_conversion
+from vima_ros.nodes.common.conversions import view_from_message, view_to_message
+from vima_ros.paths import expand
+from vima_ros.perception.image_decoding import read_image
+from vima_ros.specs import VIEWS, AssetKind, EncodedPrompt, PromptImage
+
+
+def prompt_to_message(prompt: EncodedPrompt, prompt_id: str, stamp: Time) -> msg.PromptTokens:
+    """Each picture once, however often the text names it."""
+    message = msg.PromptTokens(prompt_id=prompt_id, text=prompt.text)
+    message.header.stamp = stamp
+    index_of: dict[str, int] = {}
+    for token in prompt.tokens:
+        if not isinstance(token, PromptImage):
+            message.tokens.append(msg.PromptToken(kind=msg.PromptToken.KIND_WORD, value=token))
+            continue
+        if token.name not in index_of:
+            index_of[token.name] = len(message.images)
+            views = {
+                view: view_to_message(getattr(token, view), view, message.header)
+                for view in VIEWS
+            }
+            message.images.append(msg.PromptImage(name=token.name, kind=int(token.kind), **views))
+        message.tokens.append(
+            msg.PromptToken(kind=msg.PromptToken.KIND_IMAGE, value=index_of[token.name])
+        )
+    return message
+
+
+def prompt_from_message(message: msg.PromptTokens) -> EncodedPrompt:
+    """Raises VimaError (INVALID_VALUE) for an image index that is not there, too."""
+    images = [
+        PromptImage(
+            i.name,
+            i.kind,
+            view_from_message(i.front),
+            view_from_message(i.top),
+        )
+        for i in message.images
+    ]
+    tokens: list[int | PromptImage] = []
+    for token in message.tokens:
+        if token.kind == msg.PromptToken.KIND_WORD:
+            tokens.append(token.value)
+        elif token.kind == msg.PromptToken.KIND_IMAGE and token.value < len(images):
+            tokens.append(images[token.value])
+        else:
+            raise VimaError(
+                "INVALID_VALUE",
+                f"prompt token kind {token.kind}, value {token.value}; valid: a word (0), or a "
+                f"picture (1) below {len(images)}",
+            )
+    return EncodedPrompt(tuple(tokens), message.text)
+
+
+def asset_to_message(
+    name: str, kind: AssetKind, views: Mapping[str, tuple[np.ndarray, np.ndarray]]
+) -> msg.PromptAsset:
+    """Convert the RGB image and the instance mask (uint8) of each view to a prompt asset."""
+    message = msg.PromptAsset(name=name, kind=int(kind))
+    for view, (rgb, mask) in views.items():
+        setattr(message, view, image_conversion.encode(rgb, "rgb8"))
+        setattr(message, f"{view}_mask", image_conversion.encode(mask, "mono8"))
+    return message
+
+
+def asset_from_files(argument: str, kind: int) -> msg.PromptAsset:
+    """Read the images of an argument NAME=FRONT[,TOP] into a prompt asset.
+
+    Raises VimaError (BAD_IMAGE) for another spelling, and for files that are no images.
+    """
+    name, equals, files = argument.partition("=")
+    paths = files.split(",")
+    if not (name and equals and any(paths)) or len(paths) > len(VIEWS):
+        raise VimaError("BAD_IMAGE", f"{argument!r}; valid: NAME=FRONT.png[,TOP.png]")
+    asset = msg.PromptAsset(name=name, kind=kind)
+    for view, path in zip(VIEWS, paths, strict=False):
+        if path:
+            image = read_image(expand(path), oriented=True)
+            setattr(asset, view, image_conversion.encode(image, "rgb8"))
+    return asset
