@@ -28,8 +28,7 @@ def prompt_to_message(prompt: EncodedPrompt, prompt_id: str, stamp: Time) -> msg
         if token.name not in index_of:
             index_of[token.name] = len(message.images)
             views = {
-                view: view_to_message(getattr(token, view), view, message.header)
-                for view in VIEWS
+                view: view_to_message(getattr(token, view), view, message.header) for view in VIEWS
             }
             message.images.append(msg.PromptImage(name=token.name, kind=int(token.kind), **views))
         message.tokens.append(
