@@ -1,14 +1,40 @@
-"""Paths as people write them: where ``~`` leads. Every path from outside goes through here.
+"""Paths: a leading ``~`` in those that users give, and the folder of our configuration files.
 
 A shell expands ``~`` in few places: not in ``robot:=~/x.yaml``, not in a YAML file, not in quotes.
+Every path from outside goes through here.
 """
 
 from __future__ import annotations
 
 import argparse
+from functools import cache
 from pathlib import Path
 
 from vima_ros.errors import VimaError
+
+
+def config_path(name: str) -> Path:
+    """Return the path of a file in our ``config/``, of the installation or of the source tree.
+
+    Raises VimaError (NOT_INSTALLED).
+    """
+    return _config_folder(Path(__file__).resolve()) / name
+
+
+@cache
+def _config_folder(module: Path) -> Path:
+    """Folder ``config`` of the installation or source tree that holds the file ``module``."""
+    for parent in module.parents:
+        installed = parent / "share" / "vima_ros" / "config"
+        if installed.is_dir():
+            return installed
+        if (parent / "package.xml").is_file() and (parent / "config").is_dir():
+            return parent / "config"
+    raise VimaError(
+        "NOT_INSTALLED",
+        f"no configuration files above {module.parent}; valid: a folder above it with "
+        "share/vima_ros/config, as an installation has, or with package.xml and config/",
+    )
 
 
 def expand(path: Path | str) -> Path:

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import table
 
-from vima_ros.nodes.common.parameters import config_path
+from vima_ros.paths import config_path
 
 PROGRAM = Path(get_package_prefix("vima_ros")) / "lib" / "vima_ros" / "train_policy"
 SMALL = config_path("training/policy_small.yaml").read_text()

@@ -15,7 +15,7 @@ from vima_msgs.msg import Heartbeat
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.nodes.common.dds import PROFILE_VARIABLES
-from vima_ros.nodes.common.parameters import config_path
+from vima_ros.paths import config_path
 
 PROGRAMS = Path(get_package_prefix("vima_ros")) / "lib" / "vima_ros"
 # Words with which a program would begin to talk to ROS.

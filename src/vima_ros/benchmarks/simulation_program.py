@@ -11,7 +11,8 @@ import yaml
 from vima_ros.benchmarks.arm_planning import planning_times
 from vima_ros.benchmarks.simulation import episode_rates, render_rate
 from vima_ros.geometry import Transform
-from vima_ros.nodes.common.parameters import config_path, default_values
+from vima_ros.nodes.common.parameters import default_values
+from vima_ros.paths import config_path
 from vima_ros.replay.report import format_table
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 
-from rclpy.utilities import remove_ros_args
-
 from vima_ros.errors import VimaError
 from vima_ros.paths import path_argument
 
@@ -63,7 +61,7 @@ def convert(options: argparse.Namespace) -> None:
 
 def main(args: list[str] | None = None) -> None:
     """``ros2 run vima_ros convert_checkpoint``."""
-    options = _arguments(remove_ros_args(args or sys.argv)[1:])
+    options = _arguments((args or sys.argv)[1:])
     try:
         convert(options)
     except VimaError as error:

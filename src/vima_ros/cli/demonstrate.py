@@ -6,8 +6,6 @@ import argparse
 import os
 import sys
 
-from rclpy.utilities import remove_ros_args
-
 from vima_ros.errors import VimaError
 from vima_ros.paths import path_argument
 from vima_ros.sim.episode_runner import choose_tasks, find_level
@@ -70,7 +68,7 @@ def show(progress: Progress) -> str:
 
 def main(args: list[str] | None = None) -> None:
     """``ros2 run vima_ros demonstrate``: exit code 2 on an error."""
-    options = _arguments(remove_ros_args(args or sys.argv)[1:])
+    options = _arguments((args or sys.argv)[1:])
     end = "\r" if sys.stderr.isatty() else "\n"
     try:
         for progress in collect(_plan(options)):

@@ -10,8 +10,6 @@ from datetime import datetime, timezone
 from itertools import chain
 from typing import Any
 
-from rclpy.utilities import remove_ros_args
-
 from vima_ros.errors import VimaError
 from vima_ros.output import prepare_folder
 from vima_ros.paths import path_argument, path_text_argument
@@ -82,7 +80,7 @@ def _facts(options: argparse.Namespace, card: dict[str, Any]) -> dict[str, Any]:
 
 def main(args: list[str] | None = None) -> None:
     """``ros2 run vima_ros evaluate_detector``: exit code 2 on an error."""
-    options = _arguments(remove_ros_args(args or sys.argv)[1:])
+    options = _arguments((args or sys.argv)[1:])
     try:
         prepare_folder(options.out)
         detector, sensitive = (

@@ -8,8 +8,6 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from rclpy.utilities import remove_ros_args
-
 from vima_ros.errors import VimaError
 from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.policy import SHIPPED
@@ -103,7 +101,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def main(args: list[str] | None = None) -> None:
     """``ros2 run vima_ros evaluate_policy``: exit code 2 on an error."""
-    options = _arguments(remove_ros_args(args or sys.argv)[1:])
+    options = _arguments((args or sys.argv)[1:])
     try:
         _evaluate(options)
     except VimaError as error:

@@ -11,8 +11,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rclpy.utilities import remove_ros_args
-
 from vima_ros.cli.training_options import (
     add_run_options,
     describe_progress,
@@ -159,7 +157,7 @@ def _quality(report: Path) -> dict[str, Any]:
 
 def main(args: list[str] | None = None) -> None:
     """``ros2 run vima_ros train_detector``."""
-    options = _arguments(remove_ros_args(args or sys.argv)[1:])
+    options = _arguments((args or sys.argv)[1:])
     try:
         recipe = _recipe(options)
         if options.print_config:

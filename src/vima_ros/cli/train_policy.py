@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from rclpy.utilities import remove_ros_args
-
 from vima_ros.cli.training_options import (
     add_run_options,
     describe_progress,
@@ -148,7 +146,7 @@ def _configuration(options: argparse.Namespace) -> tuple[Any, Any]:
 
 def main(args: list[str] | None = None) -> None:
     """``ros2 run vima_ros train_policy``."""
-    options = _arguments(remove_ros_args(args or sys.argv)[1:])
+    options = _arguments((args or sys.argv)[1:])
     try:
         config, recipe = _configuration(options)
         if options.print_config:

@@ -14,8 +14,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes.common.parameters import config_path
-from vima_ros.paths import expand, path_argument, path_text_argument
+from vima_ros.paths import config_path, expand, path_argument, path_text_argument
 from vima_ros.program import handled_signals
 
 DEFAULT_RECIPE = "small"

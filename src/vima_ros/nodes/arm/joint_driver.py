@@ -29,7 +29,7 @@ from vima_ros.arm.time_parameterization import JointLimits
 from vima_ros.arm.trajectory_planning import JointPlan, plan_trajectory
 from vima_ros.errors import GateCode, VimaError
 from vima_ros.nodes.common import conversions, qos
-from vima_ros.nodes.common.parameters import config_path
+from vima_ros.paths import config_path
 
 STOP_TIME = 0.2  # the robot may take so long to come to rest [s]
 WARNING_PERIOD = 5.0  # joint_states that lack a joint are logged this often [s]

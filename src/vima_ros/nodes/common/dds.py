@@ -13,7 +13,7 @@ from xml.parsers import expat
 
 from vima_ros import shared_memory
 from vima_ros.errors import VimaError
-from vima_ros.nodes.common.parameters import config_path
+from vima_ros.paths import config_path
 from vima_ros.program import at_exit
 from vima_ros.shared_memory import MIB, REMEDY
 

@@ -23,8 +23,8 @@ import yaml
 from rclpy.signals import SignalHandlerOptions
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes.common.parameters import config_path, default_values
-from vima_ros.paths import expand_text
+from vima_ros.nodes.common.parameters import default_values
+from vima_ros.paths import config_path, expand_text
 
 COMMON = ("use_sim_time", "start_type_description_service", "qos_overrides.")  # of every node
 LAYOUT = "/**/NODE: with ros__parameters: under it, and NAME: VALUE under that"

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 import yaml
-from ament_index_python.packages import get_package_share_directory
 from rcl_interfaces.msg import (
     FloatingPointRange,
     IntegerRange,
@@ -25,7 +23,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from vima_ros.errors import VimaError
-from vima_ros.paths import expand_text
+from vima_ros.paths import config_path, expand_text
 
 T = TypeVar("T")
 TYPES = {
@@ -66,11 +64,6 @@ def parameter(
     metadata["path"] = path
     metadata["range"] = None if low is None else (low, high)
     return dataclasses.field(metadata=metadata)
-
-
-def config_path(name: str) -> Path:
-    """A file of the installed config/ folder."""
-    return Path(get_package_share_directory("vima_ros")) / "config" / name
 
 
 def default_values(node_name: str) -> dict[str, Any]:

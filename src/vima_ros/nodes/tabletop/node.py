@@ -15,11 +15,11 @@ from vima_msgs.srv import LoadTask
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common.base_frame import Frames
 from vima_ros.nodes.common.lifecycle_node import VimaNode, run
-from vima_ros.nodes.common.parameters import config_path
 from vima_ros.nodes.tabletop.cameras import Cameras
 from vima_ros.nodes.tabletop.parameters import LARGEST_SEED, TabletopParameters
 from vima_ros.nodes.tabletop.robot_interface import CartesianRobot, JointRobot
 from vima_ros.nodes.tabletop.task_server import Start, TaskServer
+from vima_ros.paths import config_path
 from vima_ros.sim.episode_runner import SETTLE_TIME
 from vima_ros.sim.tabletop import WATCH_TIME, Tabletop
 from vima_ros.sim.tasks import find_task

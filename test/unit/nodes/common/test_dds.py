@@ -20,7 +20,7 @@ from vima_ros.nodes.common.dds import (
     prepare_ros,
     use_fastdds_profile,
 )
-from vima_ros.nodes.common.parameters import config_path
+from vima_ros.paths import config_path
 from vima_ros.shared_memory import MIB
 
 LARGE, SMALL = config_path("fastdds.xml"), config_path("fastdds_small.xml")

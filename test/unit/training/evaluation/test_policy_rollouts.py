@@ -1,17 +1,16 @@
 """Episodes by a policy, what is counted of them and what is written."""
 
 import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
-from ament_index_python.packages import get_package_share_directory
 from helpers import shared
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
+from vima_ros.paths import config_path
 from vima_ros.perception.detectors.registry import make_detector
 from vima_ros.policy import SHIPPED
 from vima_ros.policy.checkpoints.load import load_policy, random_network
@@ -96,7 +95,7 @@ def test_who_knows_the_answer_succeeds(oracle, task, detector):
 
 
 def test_pictures_of_prompts_are_read_as_the_prompt_node_does():
-    file = Path(get_package_share_directory("vima_ros")) / "config" / "prompt.yaml"
+    file = config_path("prompt.yaml")
     configured = yaml.safe_load(file.read_text())["/**/prompt"]["ros__parameters"]
     for kind, key in ((AssetKind.OBJECT, "detector"), (AssetKind.SCENE, "scene_detector")):
         expected = make_detector(configured[key])
