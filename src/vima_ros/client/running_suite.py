@@ -7,7 +7,7 @@ from lifecycle_msgs.msg import State
 from vima_msgs.msg import Heartbeat
 from vima_ros.client.client import Client
 from vima_ros.errors import VimaError
-from vima_ros.nodes.common.duplicate_nodes import Instance
+from vima_ros.liveness import NodeInstance
 from vima_ros.nodes.common.heartbeat_listener import LISTENING
 
 DISCOVERY = 3.0  # within which the first heartbeat of a running suite arrives [s]
@@ -34,7 +34,7 @@ def check_none_runs(client: Client) -> None:
         pass
     last = {(beat.node, beat.instance_id): beat for beat in beats.messages}
     running = sorted(
-        f"{beat.node} ({Instance(beat.instance_id, beat.state, beat.host, beat.process_id)})"
+        f"{beat.node} ({NodeInstance(beat.instance_id, beat.state, beat.host, beat.process_id)})"
         for beat in last.values()
         if lives(beat)
     )

@@ -19,8 +19,7 @@ from vima_ros.arm.progress import (
 )
 from vima_ros.arm.safety_gate import Approved
 from vima_ros.geometry import Pose
-from vima_ros.liveness import Supervisor
-from vima_ros.liveness_silence import Watchdog
+from vima_ros.liveness import SilenceDetector, Supervisor
 from vima_ros.nodes.arm.joint_driver import JointArm
 from vima_ros.nodes.common import conversions
 
@@ -46,24 +45,21 @@ class ArmWatch:
         self._manager = Supervisor(("manager",), timeout, timeout)
         self._others = Supervisor(("policy", "perception", "prompt", "tabletop"), timeout, timeout)
         self._deaths: list[tuple[float, str]] = []  # of those, with the time of each [s]
-        limits = {"arm_state": p.state_timeout}
-        if joints:
-            limits["joint_states"] = p.state_timeout
-        self._robot = Watchdog(limits)
+        self._robot = SilenceDetector(["arm_state", *(["joint_states"] if joints else [])])
         self._other_frames: set[str] = set()  # of tool poses; each is logged once
         node.follow_heartbeats(self._on_beat)
         node.every(PERIOD, self._look, clock=node.steady_clock)
 
     def begin(self, approved: Approved) -> None:
         """A motion begins."""
-        self._robot.begin(time.monotonic())
+        self._robot.restart(time.monotonic())
         self._progress.begin()
         self._dwell = max(waypoint.dwell for waypoint in approved.waypoints)
         self._total = total_timeout(planned_duration(approved.waypoints, approved.plan))
 
     def heard(self, source: str) -> None:
         """The robot has said something usable: arm_state or joint_states."""
-        self._robot.heard(source, time.monotonic())
+        self._robot.receive(source, time.monotonic())
 
     def in_base_frame(self, message: ArmState) -> bool:
         """Whether the robot's tool pose is in base_frame, or in a frame left empty."""
@@ -119,7 +115,7 @@ class ArmWatch:
 
     def _on_beat(self, name: str, state: int, instance: str) -> None:
         for watched in (self._manager, self._others):
-            watched.heard(name, state, time.monotonic(), instance)
+            watched.on_heartbeat(name, state, time.monotonic(), instance)
 
     def _overdue(self, under_way: Any, now: float) -> Outcome | None:
         """Return how a motion ends that does not begin, makes no progress or takes too long."""
@@ -152,7 +148,7 @@ class ArmWatch:
 
     def _silence(self, now: float) -> str:
         """Return a sentence where the robot has been silent too long, else nothing."""
-        silent = self._robot.silent(now)
+        silent = self._robot.find_silent(now, self._node.parameters.state_timeout)
         if silent is None:
             return ""
         source, seconds = silent

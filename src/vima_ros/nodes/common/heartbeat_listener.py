@@ -8,8 +8,9 @@ from typing import Any
 
 from vima_msgs.msg import Heartbeat
 from vima_ros.errors import VimaError
+from vima_ros.liveness import ACTIVE, NodeInstance
 from vima_ros.nodes.common import qos
-from vima_ros.nodes.common.duplicate_nodes import ACTIVE, Instance, Namesakes
+from vima_ros.nodes.common.duplicate_nodes import Namesakes
 from vima_ros.nodes.common.heartbeat import HEARTBEAT_PERIOD
 
 LISTENING = 3 * HEARTBEAT_PERIOD  # for another node of the same name, before configuring [s]
@@ -59,10 +60,10 @@ class HeartbeatListener:
             raise self._refusal(rival)
 
     @property
-    def _own(self) -> Instance:
-        return Instance(self._node.instance_id, self._state())
+    def _own(self) -> NodeInstance:
+        return NodeInstance(self._node.instance_id, self._state())
 
-    def _refusal(self, rival: Instance) -> VimaError:
+    def _refusal(self, rival: NodeInstance) -> VimaError:
         return VimaError(
             "DUPLICATE_NODE",
             f"{rival} runs another {self._node.get_fully_qualified_name()}; valid: one node of a "
@@ -75,12 +76,12 @@ class HeartbeatListener:
             return
         if name == self._node.get_name() and message.instance_id != self._node.instance_id:
             self._meet(
-                Instance(message.instance_id, message.state, message.host, message.process_id)
+                NodeInstance(message.instance_id, message.state, message.host, message.process_id)
             )
         for heard in self._followers:
             heard(name, message.state, message.instance_id)
 
-    def _meet(self, other: Instance) -> None:
+    def _meet(self, other: NodeInstance) -> None:
         """Log another node of this name once; where both are active, the later one withdraws."""
         log = self._node.get_logger()
         if self._namesakes.heard(other, time.monotonic()):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from lifecycle_msgs.msg import Transition
@@ -15,28 +14,12 @@ from vima_msgs.msg import ArmCommand
 from vima_ros.liveness import FINALIZED, INACTIVE, Supervisor
 from vima_ros.nodes.common import qos
 from vima_ros.nodes.common.lifecycle_node import VimaNode, run
-from vima_ros.nodes.common.parameters import parameter
+from vima_ros.nodes.manager.parameters import ManagerParameters
 
 TRANSITIONS = {
     "configure": Transition.TRANSITION_CONFIGURE,
     "activate": Transition.TRANSITION_ACTIVATE,
 }
-
-
-@dataclass(frozen=True)
-class ManagerParameters:
-    """Read from config/manager.yaml."""
-
-    nodes: list[str] = parameter("brought up in this order", read_only=True)
-    heartbeat_timeout: float = parameter(
-        "silence that means death [s]", low=0.3, high=60, read_only=True
-    )
-    transition_timeout: float = parameter(
-        "silence that means death while a node configures or activates [s]",
-        low=1,
-        high=600,
-        read_only=True,
-    )
 
 
 class ManagerNode(VimaNode):
@@ -58,7 +41,9 @@ class ManagerNode(VimaNode):
         self._stopper = self.create_client(Trigger, "stop")
         self._commands = self.create_publisher(ArmCommand, "arm_command", qos.RELIABLE)
         self.follow_heartbeats(
-            lambda name, state, run: self._supervisor.heard(name, state, time.monotonic(), run)
+            lambda name, state, run: self._supervisor.on_heartbeat(
+                name, state, time.monotonic(), run
+            )
         )
         self.every(0.1, self._watch, clock=self.steady_clock)
 
@@ -102,15 +87,15 @@ class ManagerNode(VimaNode):
 
     def _on_answer(self, name: str, transition: str, future: Any) -> None:
         success = future.exception() is None and future.result().success
-        if self._supervisor.answered(name, success):
+        if self._supervisor.on_response(name, success):
             self._news = f"{name} refused to {transition}: its log says why"
             self.get_logger().error(f"{self._news}; it is asked again, less and less often")
 
     def _on_deaths(self, sentence: str) -> None:
         """Stop the robot itself at once, and the arm node for good, until someone resumes."""
         self._news = sentence
-        if self._supervisor.stop_due:
-            self._supervisor.stop_due = False
+        if self._supervisor.stop_required:
+            self._supervisor.stop_required = False
             command = ArmCommand()  # no waypoints: stop now
             command.header.stamp = self.get_clock().now().to_msg()
             self._commands.publish(command)

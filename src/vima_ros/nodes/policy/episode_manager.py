@@ -12,7 +12,7 @@ from vima_msgs.srv import CancelMotion
 from vima_ros.episode.state_machine import Episode, State
 from vima_ros.episode.timeouts import Patience
 from vima_ros.errors import VimaError
-from vima_ros.liveness import Supervisor, Watched
+from vima_ros.liveness import NodeStatus, Supervisor
 from vima_ros.nodes.common import conversions, qos
 from vima_ros.nodes.policy.execute_prompt_server import GoalServer
 from vima_ros.nodes.policy.step_service import StepServer
@@ -99,7 +99,7 @@ class EpisodeDesk:
         self.changed()
 
     @property
-    def nodes(self) -> Mapping[str, Watched]:
+    def nodes(self) -> Mapping[str, NodeStatus]:
         """What is known of the nodes without which no episode goes on, by name."""
         return self._watched.nodes
 
@@ -138,7 +138,7 @@ class EpisodeDesk:
             self._node.get_logger().error(f"cancel_motion: {error}")
 
     def _on_beat(self, name: str, state: int, instance: str) -> None:
-        self._watched.heard(name, state, time.monotonic(), instance)
+        self._watched.on_heartbeat(name, state, time.monotonic(), instance)
 
     def _mourn(self, deaths: list[str]) -> None:
         if any(sentence.startswith("arm ") for sentence in deaths):

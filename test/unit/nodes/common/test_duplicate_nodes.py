@@ -6,7 +6,8 @@ import pytest
 
 pytest.importorskip("vima_msgs")
 
-from vima_ros.nodes.common.duplicate_nodes import RECENT, Instance, Namesakes, new_instance_id
+from vima_ros.liveness import NodeInstance
+from vima_ros.nodes.common.duplicate_nodes import RECENT, Namesakes, new_instance_id
 
 UNCONFIGURED, INACTIVE, ACTIVE, FINALIZED, CONFIGURING = 1, 2, 3, 4, 10
 
@@ -20,7 +21,7 @@ def test_ids_differ_and_a_later_one_is_larger():
 
 @pytest.mark.parametrize("state", [UNCONFIGURED, CONFIGURING, INACTIVE, ACTIVE])
 def test_of_two_alike_the_first_started_has_precedence(state):
-    first, second = Instance("1", state), Instance("2", state)
+    first, second = NodeInstance("1", state), NodeInstance("2", state)
     assert first.outranks(second)
     assert not second.outranks(first)
 
@@ -30,23 +31,23 @@ def test_one_that_is_further_up_has_precedence_whenever_it_was_started():
     for higher, lower in (
         (a, b) for a, b in permutations(levels, 2) if a in levels[: levels.index(b)]
     ):
-        assert Instance("2", higher).outranks(Instance("1", lower))
-        assert not Instance("1", lower).outranks(Instance("2", higher))
+        assert NodeInstance("2", higher).outranks(NodeInstance("1", lower))
+        assert not NodeInstance("1", lower).outranks(NodeInstance("2", higher))
 
 
 def test_a_rival_is_named_until_it_ends_or_falls_silent():
-    namesakes, own = Namesakes(), Instance("2", UNCONFIGURED)
+    namesakes, own = Namesakes(), NodeInstance("2", UNCONFIGURED)
     assert namesakes.rival(own, 0.0) is None
-    other = Instance("1", ACTIVE, "robot", 4711)
+    other = NodeInstance("1", ACTIVE, "robot", 4711)
     assert namesakes.heard(other, 0.0)
     assert not namesakes.heard(other, 0.2)  # told once
     assert namesakes.rival(own, 0.2 + RECENT) == other
     assert str(other) == "process 4711 on robot"
     assert namesakes.rival(own, 0.3 + RECENT) is None
     namesakes.heard(other, 5.0)
-    namesakes.heard(Instance("1", FINALIZED, "robot", 4711), 5.1)
+    namesakes.heard(NodeInstance("1", FINALIZED, "robot", 4711), 5.1)
     assert namesakes.rival(own, 5.1) is None
 
 
 def test_the_last_word_of_one_that_ends_is_no_news():
-    assert not Namesakes().heard(Instance("1", FINALIZED), 0.0)
+    assert not Namesakes().heard(NodeInstance("1", FINALIZED), 0.0)
