@@ -14,9 +14,8 @@ from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.running_suite import check_none_runs
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common.namespaces import add_namespace_option
-from vima_ros.nodes.tabletop.parameters import LARGEST_SEED
 from vima_ros.paths import path_argument, path_text_argument
-from vima_ros.sim.scene import SCENES
+from vima_ros.sim.scene import MAX_SEED, SCENES
 
 NODES = ["tabletop", "perception", "prompt", "policy", "arm", "manager"]
 LOOK = 0.5  # between two looks at whether all still live [s]
@@ -32,7 +31,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--scene", default="put", choices=sorted(SCENES), help="without a task")
     parser.add_argument("--task", default="", help="of VIMA-Bench; its prompt is sent")
     parser.add_argument("--level", default="", help="of the task; default: its first")
-    parser.add_argument("--seed", type=int, default=0, help=f"0 to {LARGEST_SEED}")
+    parser.add_argument("--seed", type=int, default=0, help=f"0 to {MAX_SEED}")
     parser.add_argument(
         "--robot",
         type=path_text_argument,

@@ -48,6 +48,7 @@ from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
 from vima_ros.sim.episode_runner import EpisodeRun, choose_tasks, find_level, with_random_look
 from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
+from vima_ros.sim.scene import MAX_SEED
 from vima_ros.sim.tasks.base import Asset, Oracle, Outcome
 from vima_ros.specs import (
     BINS,
@@ -65,7 +66,6 @@ except ModuleNotFoundError as error:
 
 ENVIRONMENT = "vima_ros/Tabletop-v0"
 PICTURES = ("rgb", "masks", "none")
-_SEEDS = 2**31  # a drawn seed is below
 
 
 class TabletopEnv(gymnasium.Env):
@@ -121,7 +121,7 @@ class TabletopEnv(gymnasium.Env):
         level = find_level(wanted["level"])
         tasks = choose_tasks(wanted["task"], level)
         task = tasks[self.np_random.integers(len(tasks))]
-        drawn = int(self.np_random.integers(_SEEDS))
+        drawn = int(self.np_random.integers(MAX_SEED + 1))
         episode = task.sample(drawn if seed is None else seed, level)
         self.close()
         self._now, self._oracle = EpisodeRun(with_random_look(episode, self._look)), None

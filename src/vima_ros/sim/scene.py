@@ -16,6 +16,7 @@ from vima_ros.sim.model.shapes import SHAPES, Shape
 from vima_ros.sim.model.textures import COLOURS, TEXTURES
 from vima_ros.specs import EndEffector
 
+MAX_SEED = 2**31 - 1  # of scenes and episodes
 MAX_OBJECTS = 254  # ids of a mask are uint8, 0 is the background
 _ATTEMPTS = 1000
 _GAP = 0.015  # between the circles around two objects [m]
@@ -215,3 +216,5 @@ SCENES: dict[str, Scene] = {
         EndEffector.SPATULA,
     ),
 }
+RANDOM_SCENE = "random"  # the name of ``random_scene``
+SCENE_NAMES = (*SCENES, RANDOM_SCENE)

@@ -91,21 +91,32 @@ def _one_of(text: str, choices: Iterable[str]) -> str:
     return "" if text in choices else _wrong(", ".join(c or "nothing" for c in choices))
 
 
-def _tabletop_parameter(name: str) -> Mapping[str, Any]:
-    """Choices and range of a parameter of the tabletop node; imported for its launch file only."""
-    from vima_ros.nodes.tabletop.parameters import TabletopParameters
-
-    return TabletopParameters.__dataclass_fields__[name].metadata
+# The simulator is imported where its launch file is used, not for every launch.
 
 
-def _choice(name: str) -> Callable[[str], str]:
-    return lambda text: _one_of(text, _tabletop_parameter(name)["choices"])
+def _task(text: str) -> str:
+    from vima_ros.sim.tasks import TASKS
+
+    return _one_of(text, ("", *TASKS))
+
+
+def _level(text: str) -> str:
+    from vima_ros.sim.tasks.base import Level
+
+    return _one_of(text, ("", *(level.value for level in Level)))
+
+
+def _scene(text: str) -> str:
+    from vima_ros.sim.scene import SCENE_NAMES
+
+    return _one_of(text, SCENE_NAMES)
 
 
 def _seed(text: str) -> str:
-    low, high = _tabletop_parameter("seed")["range"]
-    fits = re.fullmatch(r"0|[1-9][0-9]{0,19}", text) and low <= int(text) <= high
-    return "" if fits else _wrong(f"a whole number from {low} to {high}")
+    from vima_ros.sim.scene import MAX_SEED
+
+    fits = re.fullmatch(r"0|[1-9][0-9]{0,19}", text) and int(text) <= MAX_SEED
+    return "" if fits else _wrong(f"a whole number from 0 to {MAX_SEED}")
 
 
 def _level_of_task(task: str, level: str) -> str:
@@ -121,9 +132,9 @@ CHECKS: dict[str, Callable[[str], str]] = {
     "checkpoint": _checkpoint,
     "device": _device,
     "use_sim_time": lambda text: _one_of(text, ("true", "false", "True", "False")),
-    "task": _choice("task"),
-    "level": _choice("level"),
-    "scene": _choice("scene"),
+    "task": _task,
+    "level": _level,
+    "scene": _scene,
     "seed": _seed,
     "bag": _bag,
     "out": _out,

@@ -16,11 +16,12 @@ from vima_ros.errors import VimaError
 from vima_ros.nodes.common.base_frame import Frames
 from vima_ros.nodes.common.lifecycle_node import VimaNode, run
 from vima_ros.nodes.tabletop.cameras import Cameras
-from vima_ros.nodes.tabletop.parameters import LARGEST_SEED, TabletopParameters
+from vima_ros.nodes.tabletop.parameters import TabletopParameters
 from vima_ros.nodes.tabletop.robot_interface import CartesianRobot, JointRobot
 from vima_ros.nodes.tabletop.task_server import Start, TaskServer
 from vima_ros.paths import config_path
 from vima_ros.sim.episode_runner import SETTLE_TIME
+from vima_ros.sim.scene import MAX_SEED
 from vima_ros.sim.tabletop import WATCH_TIME, Tabletop
 from vima_ros.sim.tasks import find_task
 from vima_ros.sim.viewer import check_display
@@ -74,8 +75,8 @@ class TabletopNode(VimaNode):
     def _on_load_task(self, request: Any, response: Any) -> Any:
         try:
             find_task(request.task)
-            if request.seed > LARGEST_SEED:
-                raise VimaError("INVALID_VALUE", f"seed {request.seed}; valid: to {LARGEST_SEED}")
+            if request.seed > MAX_SEED:
+                raise VimaError("INVALID_VALUE", f"seed {request.seed}; valid: to {MAX_SEED}")
             values = {"task": request.task, "level": request.level, "seed": request.seed}
             wanted = replace(self._wanted(), **values)
             self._load(wanted)

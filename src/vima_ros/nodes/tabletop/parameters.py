@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vima_ros.nodes.common.parameters import parameter
-from vima_ros.sim.scene import SCENES
+from vima_ros.sim.scene import MAX_SEED, SCENE_NAMES
 from vima_ros.sim.tasks import TASKS
 from vima_ros.sim.tasks.base import Level
-
-LARGEST_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -33,13 +31,13 @@ class TabletopParameters:
     )
     scene: str = parameter(
         "what stands on the table without a task; a change resets the world",
-        choices=(*SCENES, "random"),
+        choices=SCENE_NAMES,
     )
     seed: int = parameter(
         "of the task's episode. Without a task 0: places as the scene states them; else scattered "
         "by this seed. A change resets the world",
         low=0,
-        high=LARGEST_SEED,
+        high=MAX_SEED,
     )
     send_prompt: bool = parameter("give the task's prompt to the prompt node when it is set up")
     rate: float = parameter("pictures of both cameras [Hz]", low=0.1, high=30, read_only=True)

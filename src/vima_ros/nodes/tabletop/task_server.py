@@ -12,7 +12,7 @@ from vima_ros.nodes.common.prompt_conversions import asset_to_message
 from vima_ros.sim.episode_runner import find_level, world_state
 from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
 from vima_ros.sim.robots.base import SETTLE_LIMIT
-from vima_ros.sim.scene import SCENES, Scene, random_scene, scatter
+from vima_ros.sim.scene import RANDOM_SCENE, SCENES, Scene, random_scene, scatter
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.sim.tasks import find_task
 from vima_ros.sim.tasks.base import Episode, Judge, Outcome
@@ -44,7 +44,7 @@ class Start:
         if self.task:
             episode = find_task(self.task).sample(self.seed, find_level(self.level or None))
             return episode.scene, episode
-        if self.scene == "random":
+        if self.scene == RANDOM_SCENE:
             return random_scene(self.seed), None
         scene = SCENES[self.scene]
         return scatter(scene, self.seed) if self.seed else scene, None

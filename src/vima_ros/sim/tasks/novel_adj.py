@@ -9,9 +9,8 @@ from vima_ros.sim.tasks.base import Draft
 from vima_ros.sim.tasks.invented_adjectives import EXAMPLES, Property, adjective_shapes
 from vima_ros.sim.tasks.layout import Table, choose
 from vima_ros.sim.tasks.placement import PlacementGoal, PlacementTask, into
-from vima_ros.sim.tasks.prompt_templates import fill, shape_asset
+from vima_ros.sim.tasks.prompt_templates import ADJECTIVES, fill, shape_asset
 from vima_ros.sim.tasks.splits import Split
-from vima_ros.sim.tasks.words import ADJECTIVES
 
 
 class NovelAdj(PlacementTask):

@@ -9,9 +9,14 @@ from vima_ros.sim.tasks.base import Draft
 from vima_ros.sim.tasks.invented_adjectives import EXAMPLES, Property, adjective_shapes
 from vima_ros.sim.tasks.layout import Table, choose, choose_different
 from vima_ros.sim.tasks.placement import PlacementGoal, PlacementTask, into
-from vima_ros.sim.tasks.prompt_templates import fill, placeholders, shape_asset
+from vima_ros.sim.tasks.prompt_templates import (
+    ADJECTIVES,
+    NOUNS,
+    fill,
+    placeholders,
+    shape_asset,
+)
 from vima_ros.sim.tasks.splits import Level, Split
-from vima_ros.sim.tasks.words import ADJECTIVES, NOUNS
 
 _DRAGGED, _BASE = "This is a <noun> {dragged_obj}.", "This is a <base_noun> {base_obj}."
 _MORE = "Put the <adjective> <noun> into the <base_noun>."

@@ -8,9 +8,8 @@ from vima_ros.sim.scene import Scene
 from vima_ros.sim.tasks.base import Draft
 from vima_ros.sim.tasks.layout import Table, choose, choose_different
 from vima_ros.sim.tasks.placement import PlacementGoal, PlacementTask, base_and_dragged, into
-from vima_ros.sim.tasks.prompt_templates import fill, placeholders, shape_asset
+from vima_ros.sim.tasks.prompt_templates import NOUNS, fill, placeholders, shape_asset
 from vima_ros.sim.tasks.splits import Split
-from vima_ros.sim.tasks.words import NOUNS
 
 _FIXED_DISTRACTOR = 1 / 6
 

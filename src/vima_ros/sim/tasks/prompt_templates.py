@@ -8,6 +8,10 @@ from vima_ros.sim.scene import Scene, SceneObject
 from vima_ros.sim.tasks.base import Asset
 from vima_ros.specs import AssetKind
 
+# Invented words of VIMA-Bench.
+NOUNS = ("dax", "blicket", "wug", "zup")
+ADJECTIVES = ("daxer", "blicker", "modier", "kobar")
+
 _WORD = re.compile(r"<(\w+)>")
 
 

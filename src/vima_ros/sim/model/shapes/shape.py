@@ -117,10 +117,6 @@ class Shape:
         firm = depth >= min(_FIRM, _FIRM_SHARE * depth[0])
         return tuple(point for point, keep in zip(self.grasp_points, firm, strict=True) if keep)
 
-    def solid_at(self, x: float, y: float, margin: float = 0.0) -> bool:
-        """Whether (x, y) [m] of its frame is inside the outline, ``margin`` [m] from the edges."""
-        return bool(polygons.depth(np.array([[x, y]]), self.outline)[0] >= margin)
-
     def scaled(self, scale: float, height_factor: float = 1.0) -> Shape:
         """The same shape ``scale`` times larger, and ``height_factor`` times higher besides."""
         if scale == height_factor == 1.0:
