@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from typing import Any
 
@@ -24,6 +26,15 @@ class VimaError(ValueError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.code, str(self))
+
+
+@contextmanager
+def add_view_to_errors(view: str) -> Iterator[None]:
+    """Prefix the message of a VimaError with the view, as in "front view: ..."."""
+    try:
+        yield
+    except VimaError as error:
+        raise VimaError(error.code, f"{view} view: {error}") from error
 
 
 class GateCode(str, Enum):

@@ -25,7 +25,7 @@ from ament_index_python.packages import get_package_prefix
 from odd_files import LOADER_TEXT, ODD_FILES, ODD_TORCH
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.detectors.instances import DetectorSettings
+from vima_ros.perception.detectors.base import DetectorSettings
 from vima_ros.perception.detectors.onnx_runtime import OnnxDetector
 from vima_ros.policy import load_policy
 from vima_ros.policy.checkpoints.load import random_network

@@ -17,7 +17,8 @@ from vima_msgs.msg import PerceptionStatus
 from vima_ros.client.client import Client
 from vima_ros.nodes.common.dds import use_fastdds_profile
 from vima_ros.nodes.perception import node
-from vima_ros.perception.detectors.instances import Detector, Instances
+from vima_ros.perception.detectors.base import Detector
+from vima_ros.perception.detectors.instances import Instances
 
 TIMEOUT = 20.0  # [s] only reached by a failure
 SMALL = {"width": 256, "height": 128}

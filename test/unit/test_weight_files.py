@@ -10,7 +10,7 @@ from helpers import ROOT
 from odd_files import LOADER_TEXT, ODD_FILES, ODD_TORCH, SAFE, TENSORS
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.detectors.instances import DetectorSettings
+from vima_ros.perception.detectors.base import DetectorSettings
 from vima_ros.perception.detectors.model_files import read_weights
 from vima_ros.perception.detectors.onnx_runtime import OnnxDetector
 from vima_ros.policy import load_policy

@@ -9,7 +9,7 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.perception.crops import extract_objects
-from vima_ros.perception.detectors.instances import Detector
+from vima_ros.perception.detectors.base import Detector
 
 Pair = Mapping[str, np.ndarray]  # by view, uint8 RGB (128, 256, 3)
 WARM_UP = 3  # calls

@@ -65,10 +65,6 @@ class StampSynchronizer:
             del waiting[min(waiting)]
         return self._take()
 
-    def unmatched(self) -> dict[str, int | None]:
-        """The newest stamp that waits for partners, per key [ns]; None if nothing waits."""
-        return {key: max(waiting, default=None) for key, waiting in self._waiting.items()}
-
     def _take(self) -> dict[str, tuple[int, Any]] | None:
         """Remove and return the newest complete set, None if there is none."""
         every = {stamp for waiting in self._waiting.values() for stamp in waiting}

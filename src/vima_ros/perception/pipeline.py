@@ -20,9 +20,10 @@ from typing import Protocol
 
 import numpy as np
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import VimaError, add_view_to_errors
 from vima_ros.perception.crops import extract_objects
-from vima_ros.perception.detectors.instances import MAX_ID, Detector, Instances, naming
+from vima_ros.perception.detectors.base import Detector
+from vima_ros.perception.detectors.instances import MAX_ID, Instances
 from vima_ros.perception.staleness import Freshness
 from vima_ros.perception.tracking.tracker import Tracker
 from vima_ros.specs import VIEWS, Observation, ViewObjects
@@ -173,7 +174,7 @@ class Eyes:
         ids: dict[str, np.ndarray] = {}
         with seen.timed("view"):
             for view in VIEWS:
-                with naming(view):
+                with add_view_to_errors(view):
                     seen.frames[view] = self._views[view].apply(images[view])
                     if masks is not None:
                         ids[view] = self._views[view].apply(masks[view], is_mask=True)

@@ -8,7 +8,8 @@ from helpers import ROOT
 
 from vima_ros.benchmarks import detector_baseline
 from vima_ros.benchmarks.detector import WARM_UP, detector_times, network_times
-from vima_ros.perception.detectors.instances import FRAME_SHAPE, Detector, Instances
+from vima_ros.perception.detectors.base import Detector
+from vima_ros.perception.detectors.instances import FRAME_SHAPE, Instances
 
 
 class Counting(Detector):

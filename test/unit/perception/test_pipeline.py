@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from vima_ros.errors import VimaError
+from vima_ros.perception.detectors.base import Detector
 from vima_ros.perception.detectors.ground_truth_masks import MaskDetector
-from vima_ros.perception.detectors.instances import Detector, Instances
+from vima_ros.perception.detectors.instances import Instances
 from vima_ros.perception.pipeline import Eyes, Rules, Seen
 from vima_ros.perception.tracking.tracker import Tracker
 from vima_ros.perception.view_transform import to_policy_frame

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from vima_ros.errors import VimaError
+from vima_ros.policy_frame import project_to_view
 from vima_ros.sim.domain_randomization import CameraError, Look, Sticker, random_look
-from vima_ros.sim.model.cameras import project
 from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
 from vima_ros.sim.scene import SCENES, Scene, SceneObject
 from vima_ros.sim.tabletop import Tabletop
@@ -64,7 +64,7 @@ def test_masks_and_truth_stay_right_under_any_look(seed):
 def test_a_camera_error_moves_the_picture_as_it_says(view):
     straight = middle(Look(), view)
     shifted = middle(Look(**{view: CameraError(shift=(0.02, -0.04))}), view)
-    want = project(view, [0.5 - 0.02, 0.04, 0.0]) - project(view, [0.5, 0.0, 0.0])
+    want = project_to_view(view, [0.5 - 0.02, 0.04, 0.0]) - project_to_view(view, [0.5, 0.0, 0.0])
     assert shifted - straight == pytest.approx(want, abs=0.6)
     place = (0.5, 0.3)
     larger = middle(Look(**{view: CameraError(zoom=1.1)}), view, place)

@@ -25,7 +25,7 @@ from vima_ros.perception.calibration.board_sheet import PAPERS, largest_square, 
 from vima_ros.perception.calibration.calibration import Calibration, workspace_corners
 from vima_ros.perception.calibration.camera_model import Lens, camera_info_text, read_camera_info
 from vima_ros.perception.calibration.charuco import DICTIONARIES, Board, PlacedBoard
-from vima_ros.perception.calibration.drift import DriftMonitor
+from vima_ros.perception.calibration.drift import DriftDetector
 from vima_ros.perception.calibration.estimation import calibrate
 from vima_ros.perception.calibration.intrinsics import estimate_lens
 from vima_ros.perception.calibration.intrinsics_report import (
@@ -276,7 +276,7 @@ def check(options: argparse.Namespace) -> int:
     """Say whether the camera has moved."""
     calibration = load_calibration(options.calibration)
     pictures, _ = _look(options)
-    drift = DriftMonitor(calibration, options.limit).check(pictures[-1])
+    drift = DriftDetector(calibration, options.limit).check(pictures[-1])
     print(drift.message)
     return 1 if drift.moved else CANNOT_TELL if drift.by == "nothing" else 0
 

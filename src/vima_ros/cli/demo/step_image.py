@@ -13,7 +13,7 @@ from vima_msgs.msg import Observation, PolicyAction
 from vima_ros.nodes.common import conversions, image_conversion
 from vima_ros.output import write_image
 from vima_ros.perception.visualization import draw_action, draw_objects
-from vima_ros.sim.model.cameras import project
+from vima_ros.policy_frame import project_to_view
 from vima_ros.specs import VIEWS, Primitive
 
 LINE_HEIGHT = 26  # [px]
@@ -34,7 +34,9 @@ def save_step(
         objects = conversions.view_from_message(getattr(observation, view))
         canvas = draw_objects(image_conversion.decode_colour(frames[view]), objects)
         points = [
-            project(view, conversions.pose_from_message(pose).position)[::-1]  # row, col -> x, y
+            project_to_view(view, conversions.pose_from_message(pose).position)[
+                ::-1
+            ]  # row, col -> x, y
             for pose in (action.pose0, action.pose1)
         ]
         canvas = draw_action(canvas, *points, labels=LABELS[Primitive(action.primitive)])

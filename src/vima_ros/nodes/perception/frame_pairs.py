@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import VimaError, add_view_to_errors
 from vima_ros.nodes.common import conversions, image_conversion
-from vima_ros.perception.detectors.instances import naming
 from vima_ros.perception.frame_sync import StampSynchronizer
 from vima_ros.specs import VIEWS
 
@@ -61,7 +60,7 @@ class Pair:
     def _decoded(self, kind: str, decode: Callable) -> dict[str, np.ndarray]:
         decoded = {}
         for view in VIEWS:
-            with naming(view):
+            with add_view_to_errors(view):
                 decoded[view] = decode(self.messages[f"{view}/{kind}"])
         return decoded
 

@@ -25,7 +25,7 @@ from vima_ros.nodes.perception.pair_processing import look_at
 from vima_ros.nodes.perception.parameters import PerceptionParameters
 from vima_ros.nodes.perception.scene_service import SceneServer
 from vima_ros.nodes.perception.status import debug_image, status_message
-from vima_ros.perception.calibration.drift_monitor import DriftWatch
+from vima_ros.perception.calibration.drift import DriftMonitor
 from vima_ros.perception.camera_view import camera_views, load_calibrations, view_warnings
 from vima_ros.perception.detectors.registry import make_detector
 from vima_ros.perception.pipeline import Eyes, Seen
@@ -58,7 +58,7 @@ class PerceptionNode(VimaNode):
         tracker = Tracker(TrackerSettings()) if p.track and not self._detector.identifies else None
         self._eyes = Eyes(self._detector, self._views, tracker, p.rules)
         self._calibrated = {view: made.describe() for view, made in calibrations.items()}
-        self._drift = DriftWatch(calibrations, p.drift_period, p.drift_limit)
+        self._drift = DriftMonitor(calibrations, p.drift_period, p.drift_limit)
         self._said, self._warned = PerceptionStatus(), ""
         self.meter.clear()
         self._observations = self.create_publisher(ObservationMessage, "observation", qos.RELIABLE)

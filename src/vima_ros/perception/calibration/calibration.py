@@ -7,7 +7,6 @@ integers are pixel centres.
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,11 +16,9 @@ from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.perception.calibration.camera_model import Lens
 from vima_ros.perception.calibration.charuco import PlacedBoard
+from vima_ros.policy_frame import CAMERAS, ORIGIN_COLUMN, ORIGIN_ROW, check_view
 from vima_ros.specs import VIEWS
 
-# Pixels per metre along x and y, and the x [m] whose row is 63; y = 0 has column 128. Measured on
-# VIMA-Bench's own pictures of the plane z = 0; the front camera looks 45 degrees down.
-_VIMA = {"top": (251.0, 251.0, 0.5), "front": (251.4 / math.sqrt(2.0), 251.4, 0.41)}
 _VIMA_WORKSPACE = Workspace()
 METHODS = ("corners", "charuco")
 MAX_PATCH = 257  # [px]
@@ -43,10 +40,11 @@ def table_to_policy(view: str, workspace: Workspace) -> np.ndarray:
     A workspace other than VIMA's takes the place of VIMA's: the policy's positions are fractions.
     Raises VimaError (INVALID_VALUE) for a view that does not exist.
     """
-    if view not in VIEWS:
-        raise VimaError("INVALID_VALUE", f"view {view!r}; valid: {', '.join(VIEWS)}")
-    per_x, per_y, centre = _VIMA[view]
-    to_policy = np.array([[0.0, per_y, 128.0], [per_x, 0.0, 63.0 - per_x * centre], [0, 0, 1.0]])
+    camera = CAMERAS[check_view(view)]
+    row = ORIGIN_ROW - camera.rows_per_metre * camera.center_x  # of x = 0
+    to_policy = np.array(
+        [[0.0, camera.scale, ORIGIN_COLUMN], [camera.rows_per_metre, 0.0, row], [0, 0, 1.0]]
+    )
     low, high = np.array(workspace.low), np.array(workspace.high)
     vima_low, vima_high = np.array(_VIMA_WORKSPACE.low), np.array(_VIMA_WORKSPACE.high)
     scale = (vima_high - vima_low) / (high - low)
@@ -138,10 +136,6 @@ class Calibration:
             value.setflags(write=False)
             object.__setattr__(self, name, value)
         object.__setattr__(self, "size", size)
-
-    def camera_to_policy(self, points: np.ndarray) -> np.ndarray:
-        """Policy frame px (n, 2) of camera px (n, 2)."""
-        return project(self.homography, self._undistort(points))
 
     def camera_to_table(self, points: np.ndarray) -> np.ndarray:
         """Table x, y [m] (n, 2) of camera px (n, 2)."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import VimaError, add_view_to_errors
 from vima_ros.perception.calibration.calibration import Calibration
 from vima_ros.perception.calibration.charuco import MIN_CORNERS
 
@@ -21,6 +22,8 @@ SEARCH_SHARE = 1 / 8  # of the picture's width, in which a patch is looked for o
 PERSPECTIVE = 0.25  # of the longest shift, by which shifts differ when a camera moves
 MAX_TURN = 0.05  # [rad], and part by which distances may grow, for what moved together
 MIN_SEEN = 2  # reference corners; one alone may be something that looks like it
+MOVED_IN_A_ROW = 3  # looks: an arm that crosses the reference moves on, a knocked camera does not
+UNSEEN_AFTER = 30.0  # [s] of seeing nothing to go by, until that is said
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Drift:
     message: str
 
 
-class DriftMonitor:
+class DriftDetector:
     """Compares camera pictures with how things were at calibration; keeps nothing in between.
 
     The board, where one was used and is seen, else patches around the four reference corners are
@@ -127,6 +130,46 @@ class DriftMonitor:
         if moved:
             message += "; calibrate the camera again, or put it back"
         return Drift(moved, px, mm, len(found), of, by, message)
+
+
+class DriftMonitor:
+    """``warnings``: what to tell, "CODE: sentence" each, by the latest look; may be read anywhere.
+
+    ``calibrations`` by view; ``period`` [s], 0 = never; ``limit`` [px of the camera].
+    """
+
+    def __init__(
+        self, calibrations: Mapping[str, Calibration], period: float, limit: float
+    ) -> None:
+        self.warnings: tuple[str, ...] = ()
+        self.moved: dict[str, float] = {}  # [px], by view; nan: nothing seen
+        self._monitors = {
+            view: DriftDetector(calibration, limit_px=limit)
+            for view, calibration in calibrations.items()
+            if period
+        }
+        self._period, self._due = period, -math.inf
+        self._last_seen: dict[str, float] = {}
+        self._in_a_row: dict[str, int] = {}  # looks that found it moved
+
+    def check(self, pictures: Mapping[str, np.ndarray], now: float) -> None:
+        """Look at the cameras' pictures if it is time; ``now`` [s], steady. Tens of ms."""
+        if not self._monitors or now < self._due:
+            return
+        self._due = now + self._period
+        said = []
+        for view, monitor in self._monitors.items():
+            with add_view_to_errors(view):
+                drift = monitor.check(pictures[view])
+            self.moved[view] = round(drift.moved_px, 2)
+            if drift.by != "nothing":
+                self._last_seen[view] = now
+            self._in_a_row[view] = self._in_a_row.get(view, 0) + 1 if drift.moved else 0
+            if self._in_a_row[view] >= MOVED_IN_A_ROW:
+                said.append(f"CALIBRATION_MOVED: {view} view: {drift.message}")
+            elif now - self._last_seen.setdefault(view, now) > UNSEEN_AFTER:
+                said.append(f"CALIBRATION_UNVERIFIED: {view} view: {drift.message}")
+        self.warnings = tuple(said)
 
 
 def usable_patches(patches: np.ndarray) -> np.ndarray:

@@ -22,9 +22,10 @@ from vima_ros.perception.calibration.calibration import (
 )
 from vima_ros.perception.calibration.camera_model import Lens
 from vima_ros.perception.calibration.charuco import PlacedBoard
-from vima_ros.perception.calibration.quadrilateral import check_quadrilateral
 
 CLICK_SIGMA = 0.5  # [px] how well a person hits a corner; four points leave nothing to measure it
+MIN_HEIGHT = 0.05  # of a triangle of three corners, in parts of its longest side
+ORDER = "clockwise as the picture shows them, from the upper left one of the policy's view"
 TRIALS = 64  # with noise, to tell what an error of the points does to the workspace's corners
 
 
@@ -172,6 +173,40 @@ def _check_points(
             )
         if spread[1] < 0.02 * spread[0]:
             raise VimaError("COLLINEAR", "the points lie on a line; valid: all over the board")
+
+
+def check_quadrilateral(corners: np.ndarray, smallest: float, where: str) -> None:
+    """Raises VimaError unless ``corners`` (4, 2), x right and y down, go clockwise around an area.
+
+    Codes: TOO_SMALL (two corners nearer than ``smallest``), COLLINEAR (three on a line),
+    WRONG_ORDER (the sides cross, or a corner lies between the others), MIRRORED (anticlockwise).
+    """
+    told = f"corners {where} {np.round(corners, 3).tolist()}"
+    apart = np.linalg.norm(corners[:, None] - corners[None], axis=-1)[np.triu_indices(4, 1)]
+    if apart.min() < smallest:
+        raise VimaError(
+            "TOO_SMALL", f"{told} are {apart.min():.3g} apart; valid: {smallest:.3g} or more"
+        )
+    for left_out in range(4):
+        a, b, c = np.delete(corners, left_out, 0)
+        longest = max(np.linalg.norm(b - a), np.linalg.norm(c - b), np.linalg.norm(a - c))
+        if abs(_cross(b - a, c - a)) < MIN_HEIGHT * longest**2:
+            raise VimaError("COLLINEAR", f"{told}: three are on a line; valid: none")
+    sides = np.roll(corners, -1, 0) - corners
+    turns = np.array(
+        [
+            _cross(side, following)
+            for side, following in zip(sides, np.roll(sides, -1, 0), strict=True)
+        ]
+    )
+    if (turns < 0).all():
+        raise VimaError("MIRRORED", f"{told} go anticlockwise; valid: {ORDER}")
+    if not (turns > 0).all():
+        raise VimaError("WRONG_ORDER", f"{told} cross over; valid: {ORDER}")
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> float:
+    return float(a[0] * b[1] - a[1] * b[0])
 
 
 def _check_horizon(to_camera: np.ndarray, points_m: np.ndarray, workspace: Workspace) -> None:

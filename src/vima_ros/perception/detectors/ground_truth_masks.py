@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from vima_ros.perception.detectors.instances import Detector, Instances
+from vima_ros.perception.detectors.base import Detector
+from vima_ros.perception.detectors.instances import Instances
 
 
 class MaskDetector(Detector):

@@ -14,15 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from vima_ros.errors import VimaError
-from vima_ros.perception.detectors.instances import (
-    DEFAULT_SETTINGS,
-    FRAME_SHAPE,
-    Detector,
-    DetectorSettings,
-    Instances,
-    naming,
-)
+from vima_ros.errors import VimaError, add_view_to_errors
+from vima_ros.perception.detectors.base import DEFAULT_SETTINGS, Detector, DetectorSettings
+from vima_ros.perception.detectors.instances import FRAME_SHAPE, Instances
 from vima_ros.perception.detectors.model_files import (
     WeightsFile,
     bad_weights,
@@ -93,7 +87,7 @@ class OnnxDetector(Detector):
         instances = {}
         for view in images_rgb:
             values = [found[f"{kind}_{view}"] for kind in ("boxes", "scores", "masks")]
-            with naming(view):
+            with add_view_to_errors(view):
                 instances[view] = instances_of(*values, min_score=self.min_score)
         return instances
 

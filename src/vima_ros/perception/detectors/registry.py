@@ -5,12 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.detectors.instances import (
-    DEFAULT_SETTINGS,
-    Detector,
-    DetectorSettings,
-    Instances,
-)
+from vima_ros.perception.detectors.base import DEFAULT_SETTINGS, Detector, DetectorSettings
+from vima_ros.perception.detectors.instances import Instances
 
 __all__ = ["DETECTORS", "Detector", "DetectorSettings", "Instances", "make_detector"]
 

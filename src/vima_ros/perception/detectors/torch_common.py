@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import nms
 
-from vima_ros.errors import VimaError
-from vima_ros.perception.detectors.instances import Instances, naming
+from vima_ros.errors import VimaError, add_view_to_errors
+from vima_ros.perception.detectors.instances import Instances
 from vima_ros.perception.detectors.model_files import WeightsFile, bad_weights, first_line
 from vima_ros.perception.detectors.postprocess import instances_of
 from vima_ros.weight_files import log_unwrapped, unwrapped, why_not_loaded
@@ -99,6 +99,6 @@ def assemble_views(
     for view, (boxes, scores, masks) in found.items():
         kept = nms(boxes, scores, SAME_OBJECT)
         arrays: list[np.ndarray] = [a[kept].cpu().numpy() for a in (boxes, scores, masks)]
-        with naming(view):
+        with add_view_to_errors(view):
             instances[view] = instances_of(*arrays, min_score=min_score)
     return instances

@@ -9,13 +9,8 @@ from typing import Any
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.detectors.instances import (
-    DEFAULT_SETTINGS,
-    FRAME_SHAPE,
-    Detector,
-    DetectorSettings,
-    Instances,
-)
+from vima_ros.perception.detectors.base import DEFAULT_SETTINGS, Detector, DetectorSettings
+from vima_ros.perception.detectors.instances import FRAME_SHAPE, Instances
 from vima_ros.perception.detectors.model_files import (
     WeightsFile,
     bad_weights,

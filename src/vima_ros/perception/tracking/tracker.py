@@ -101,29 +101,8 @@ class Tracker:
         ids = self._identify(sighted, stamp_ns)
         return {view: self._relabelled(view, objects[view], places[view], ids) for view in VIEWS}
 
-    def relabel(self, view: str, mask: np.ndarray) -> np.ndarray:
-        """``mask`` uint8 or uint16 of the detector's ids of the last update, as track ids int64.
-
-        What was not handed to that update becomes 0. Raises VimaError (INVALID_VALUE) for another
-        array.
-        """
-        check_mask(mask)
-        table = np.zeros(MAX_ID + 1, np.int64)
-        for detected, track_id in self.relabelling[view].items():
-            table[detected] = track_id
-        return table[mask]
-
-    def age(self, track_id: int, stamp_ns: int) -> float:
-        """Time since the object was first seen [s]; VimaError (UNKNOWN_TRACK) if it is none."""
-        ages = self.ages(stamp_ns)
-        if track_id not in ages:
-            raise VimaError(
-                "UNKNOWN_TRACK", f"no track {track_id}; valid: {sorted(ages) or 'none so far'}"
-            )
-        return ages[track_id]
-
     def ages(self, stamp_ns: int) -> dict[int, float]:
-        """``age`` of every object that is remembered, by track id."""
+        """Return the time since each remembered object was first seen [s], by track id."""
         seconds = (stamp_ns - self._first) / 1e9
         return dict(zip(self._ids.tolist(), seconds.tolist(), strict=True))
 

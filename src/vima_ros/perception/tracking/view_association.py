@@ -6,14 +6,18 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from vima_ros.perception.tracking.appearance import Looks, colour_distances
+from vima_ros.policy_frame import CAMERAS, ORIGIN_ROW
 
-# Policy frames of both views are VIMA-Bench's cameras: a point of the table plane has
-#   top:   row = 63 + 251.0 (x - 0.5),   column = 128 + 251.0 y
-#   front: row = 63 + 177.8 (x - 0.41),  column = 128 + 251.4 y
-# and a point z [m] above it appears 177.8 z rows higher in front, at the same place in top.
-_FRONT_ROWS_PER_METRE = 177.8
-_ROW_RATIO = _FRONT_ROWS_PER_METRE / 251.0
-_ROW_OFFSET = 63.0 + _FRONT_ROWS_PER_METRE * (0.5 - 0.41) - _ROW_RATIO * 63.0
+# A point of the table in row r of the top view is in row _ROW_OFFSET + _ROW_RATIO r of the front
+# view; what lies above the table appears higher in the front view, at the same place in the top.
+_FRONT, _TOP = CAMERAS["front"], CAMERAS["top"]
+_FRONT_ROWS_PER_METRE = round(_FRONT.rows_per_metre, 1)  # to the precision of the measurement
+_ROW_RATIO = _FRONT_ROWS_PER_METRE / _TOP.scale
+_ROW_OFFSET = (
+    ORIGIN_ROW
+    + _FRONT_ROWS_PER_METRE * (_TOP.center_x - _FRONT.center_x)
+    - _ROW_RATIO * ORIGIN_ROW
+)
 
 _LIFT = 20.0  # [rows] of front; what lies on or behind something is seen higher by up to that
 _SINK = 4.0  # [rows] lower than on the table nothing can be; errors of the boxes are smaller

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from vima_ros.geometry import Workspace
+from vima_ros.policy_frame import CAMERAS
 from vima_ros.sim.domain_randomization import Look
 from vima_ros.sim.model.bodies import add_object, body_name, ghost
-from vima_ros.sim.model.cameras import CAMERAS
+from vima_ros.sim.model.cameras import camera_pose
 from vima_ros.sim.model.mujoco_backend import mujoco
 from vima_ros.sim.scene import Scene, SceneObject
 from vima_ros.specs import EndEffector
@@ -103,7 +104,7 @@ def _empty(look: Look) -> mujoco.MjSpec:
         specular=[0.0] * 3,
     )
     for name, camera in CAMERAS.items():
-        position, axes = camera.pose(getattr(look, name))
+        position, axes = camera_pose(camera, getattr(look, name))
         quaternion = np.zeros(4)
         mujoco.mju_mat2Quat(quaternion, axes.ravel())
         orthographic = mujoco.mjtProjection.mjPROJ_ORTHOGRAPHIC

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from vima_ros.errors import VimaError
+from vima_ros.policy_frame import check_view
 from vima_ros.sim.model.bodies import body_name
-from vima_ros.sim.model.cameras import check_view
 from vima_ros.sim.model.mujoco_backend import mujoco
 from vima_ros.sim.model.scene_model import TOOL_GROUP
 from vima_ros.sim.rendering.offscreen_context import Canvas

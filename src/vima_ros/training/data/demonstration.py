@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from vima_ros.perception.crops import extract_objects
+from vima_ros.perception.detectors.base import Detector
 from vima_ros.perception.detectors.ground_truth_masks import MaskDetector
-from vima_ros.perception.detectors.instances import Detector, Instances
+from vima_ros.perception.detectors.instances import Instances
 from vima_ros.prompt.assembly import Encode, assemble
 from vima_ros.sim.recording import Pictures, Recording
 from vima_ros.specs import (

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.detectors.instances import Detector
+from vima_ros.perception.detectors.base import Detector
 from vima_ros.sim.recording import Recording
 from vima_ros.training.data.demonstration import Demonstration, demonstration_of
 from vima_ros.training.data.serialization import unpack_demonstration, unpack_recording

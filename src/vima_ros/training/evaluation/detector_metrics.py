@@ -13,7 +13,8 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.perception.crops import extract_objects
-from vima_ros.perception.detectors.instances import FRAME_SHAPE, Detector, Instances
+from vima_ros.perception.detectors.base import Detector
+from vima_ros.perception.detectors.instances import FRAME_SHAPE, Instances
 from vima_ros.specs import VIEWS
 from vima_ros.training.evaluation.coco import average_precision, run_lengths
 from vima_ros.training.evaluation.detector_frames import Frame

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vima_ros.geometry import Workspace
-from vima_ros.sim.model.cameras import project
+from vima_ros.policy_frame import project_to_view
 from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH, VIEWS
 from vima_ros.training.policy.privileged_labels import NOTHING
 from vima_ros.training.policy.training_episode import (
@@ -174,7 +174,7 @@ def _radius(moment: Picture, count: int) -> np.ndarray:
 def _pixels(view: str, moved: np.ndarray) -> np.ndarray:
     """(n, 2) [m] to columns and rows (n, 2) [px]."""
     points = np.concatenate([moved, np.zeros((len(moved), 1))], axis=1)
-    return (project(view, points) - project(view, np.zeros(3)))[:, ::-1]
+    return (project_to_view(view, points) - project_to_view(view, np.zeros(3)))[:, ::-1]
 
 
 def _shifted(picture: Picture, moved: np.ndarray) -> Picture | None:

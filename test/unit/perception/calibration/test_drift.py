@@ -15,14 +15,14 @@ from vima_ros.geometry import Workspace
 from vima_ros.perception.calibration.calibration import workspace_corners
 from vima_ros.perception.calibration.camera_model import Lens
 from vima_ros.perception.calibration.charuco import Board, PlacedBoard
-from vima_ros.perception.calibration.drift import DriftMonitor, usable_patches
+from vima_ros.perception.calibration.drift import DriftDetector, usable_patches
 from vima_ros.perception.calibration.estimation import calibrate
 
 CAMERA = PinholeCamera(d=(-0.2, 0.05, 0.001, 0, 0))
 PICTURE = CAMERA.look_at(table_texture())
 CORNERS = CAMERA.show(workspace_corners(Workspace()))
 MADE = calibrate("front", PICTURE, CORNERS, lens=Lens(CAMERA.k, CAMERA.d))
-MONITOR = DriftMonitor(MADE)
+MONITOR = DriftDetector(MADE)
 
 
 def shifted(image, x, y):
@@ -169,7 +169,7 @@ def test_a_plain_table_or_an_edge_has_nothing_to_recognise():
     for image in (plain, edge):
         made = calibrate("top", image, across)
         assert not usable_patches(made.patches).any()
-        assert DriftMonitor(made).check(image).by == "nothing"
+        assert DriftDetector(made).check(image).by == "nothing"
     assert usable_patches(MADE.patches).all()
 
 
@@ -184,7 +184,7 @@ def board_monitor():
     ids, pixels = placed.board.find(image)
     metres = placed.points[ids]
     lens = Lens(CAMERA.k, CAMERA.d)
-    return DriftMonitor(calibrate("front", image, pixels, metres, lens=lens, board=placed)), image
+    return DriftDetector(calibrate("front", image, pixels, metres, lens=lens, board=placed)), image
 
 
 def test_a_board_in_view_decides(board_monitor):
@@ -211,11 +211,11 @@ def test_without_the_board_in_view_the_corners_decide(board_monitor):
 
 def test_a_limit_is_what_counts_as_moved():
     image = shifted(PICTURE, 4, 0)
-    assert DriftMonitor(MADE, 3.0).check(image).moved
-    assert not DriftMonitor(MADE, 5.0).check(image).moved
+    assert DriftDetector(MADE, 3.0).check(image).moved
+    assert not DriftDetector(MADE, 5.0).check(image).moved
     for limit in (0.0, -1.0, math.nan):
         with pytest.raises(VimaError, match="limit"):
-            DriftMonitor(MADE, limit)
+            DriftDetector(MADE, limit)
 
 
 @pytest.mark.parametrize("image", [np.zeros((240, 320, 3), np.uint8), np.zeros((480, 640, 3))])

@@ -4,9 +4,8 @@ from dataclasses import dataclass, fields
 
 import pytest
 
-from vima_ros.perception.calibration import drift_monitor
-from vima_ros.perception.calibration.drift import Drift
-from vima_ros.perception.calibration.drift_monitor import DriftWatch
+from vima_ros.perception.calibration import drift
+from vima_ros.perception.calibration.drift import Drift, DriftMonitor
 
 
 @dataclass
@@ -33,12 +32,12 @@ def monitors(monkeypatch):
             self.shown.append(picture)
             return self.answer
 
-    monkeypatch.setattr(drift_monitor, "DriftMonitor", Monitor)
+    monkeypatch.setattr(drift, "DriftDetector", Monitor)
     return made
 
 
 def watch_of(period=2.0):
-    return DriftWatch({"front": "f", "top": "t"}, period, 1.5)
+    return DriftMonitor({"front": "f", "top": "t"}, period, 1.5)
 
 
 PICTURES = {"front": "front picture", "top": "top picture"}
@@ -80,7 +79,7 @@ def test_it_can_be_switched_off(monitors):
     watch = watch_of(period=0.0)
     watch.check(PICTURES, 100.0)
     assert monitors == {}
-    DriftWatch({}, 2.0, 1.5).check(PICTURES, 100.0)
+    DriftMonitor({}, 2.0, 1.5).check(PICTURES, 100.0)
 
 
 def test_the_monitor_answers_with_what_is_asked_of_it():

@@ -5,7 +5,7 @@ from collections import OrderedDict
 import pytest
 import yaml
 
-from vima_ros.perception.detectors.detectron2_config import plain_config
+from vima_ros.perception.detectors.detectron2_mask_rcnn import plain_config
 
 CFG = {"MODEL": {"DEVICE": "cuda", "STEPS": (1, 2), "LR": 0.1, "ON": True, "X": None}, "N": [[1]]}
 

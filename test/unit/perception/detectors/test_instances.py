@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.detectors.instances import Detector, Instances
+from vima_ros.perception.detectors.base import Detector
+from vima_ros.perception.detectors.instances import Instances
 
 IMAGE = np.zeros((128, 256, 3), np.uint8)
 MASK = np.zeros((128, 256), np.uint16)

@@ -16,7 +16,7 @@ from vima_ros.perception.tracking.view_association import (
     overlaps,
     pair_views,
 )
-from vima_ros.sim.model.cameras import project
+from vima_ros.policy_frame import project_to_view
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 4), st.integers(0, 4))
@@ -50,7 +50,7 @@ def test_overlaps_and_distances():
 
 @given(st.floats(0.25, 0.75))
 def test_a_point_of_the_table_has_its_row_in_front(x):
-    top, front = (project(view, [x, 0.0, 0.0])[0] for view in ("top", "front"))
+    top, front = (project_to_view(view, [x, 0.0, 0.0])[0] for view in ("top", "front"))
     row = view_association._ROW_OFFSET + view_association._ROW_RATIO * top
     assert row == pytest.approx(front, abs=0.02)
 

@@ -7,7 +7,7 @@ import numpy as np
 from vima_ros.perception.crops import extract_objects
 from vima_ros.perception.detectors.instances import Instances
 from vima_ros.perception.tracking.tracker import Tracker
-from vima_ros.sim.model.cameras import project
+from vima_ros.policy_frame import project_to_view
 from vima_ros.specs import VIEWS
 
 RED, GREEN, BLUE, YELLOW = (220, 40, 40), (40, 200, 60), (40, 80, 220), (230, 210, 40)
@@ -59,7 +59,7 @@ def look(blocks, hidden=(), order=None):
                 for dy in (-half, half)
                 for dz in (0.0, block.height)
             ]
-            seen = np.round(project(view, corners)).astype(int)
+            seen = np.round(project_to_view(view, corners)).astype(int)
             (top, left), (bottom, right) = seen.min(0).clip(0), seen.max(0)
             mask[top : bottom + 1, left : right + 1] = i + 1
             shade = 1.0 if view == "top" else 0.8

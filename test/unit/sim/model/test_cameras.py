@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vima_ros.errors import VimaError
-from vima_ros.sim.model.cameras import project
+from vima_ros.policy_frame import project_to_view
 from vima_ros.sim.model.mujoco_backend import mujoco
 from vima_ros.sim.model.scene_model import build_model
 from vima_ros.sim.rendering.renderers import ViewRenderer
@@ -26,17 +26,19 @@ def measured(view, x, y, z):
 
 @given(metres, metres, metres, st.sampled_from(["front", "top"]))
 def test_project_is_the_measured_formula(x, y, z, view):
-    assert project(view, [x, y, z]) == pytest.approx(np.array(measured(view, x, y, z)), abs=0.1)
+    assert project_to_view(view, [x, y, z]) == pytest.approx(
+        np.array(measured(view, x, y, z)), abs=0.1
+    )
 
 
 def test_project_keeps_leading_axes():
     points = np.zeros((4, 5, 3))
-    assert project("top", points).shape == (4, 5, 2)
+    assert project_to_view("top", points).shape == (4, 5, 2)
 
 
 def test_an_unknown_view_is_refused():
     with pytest.raises(VimaError, match="front, top") as caught:
-        project("side", [0, 0, 0])
+        project_to_view("side", [0, 0, 0])
     assert caught.value.code == "INVALID_VALUE"
 
 
@@ -88,7 +90,9 @@ def test_the_sheet_is_the_workspace_and_looks_as_in_vima_bench():
 
 def test_up_in_the_image_is_towards_the_robot():
     for view in ("front", "top"):
-        near, far = project(view, [0.3, 0, 0]), project(view, [0.6, 0, 0])
+        near, far = project_to_view(view, [0.3, 0, 0]), project_to_view(view, [0.6, 0, 0])
         assert near[0] < far[0]
-        assert project(view, [0.5, 0.2, 0])[1] > project(view, [0.5, -0.2, 0])[1]
-    assert math.isclose(project("top", [0.5, 0, 0.3])[0], project("top", [0.5, 0, 0])[0])
+        assert project_to_view(view, [0.5, 0.2, 0])[1] > project_to_view(view, [0.5, -0.2, 0])[1]
+    assert math.isclose(
+        project_to_view("top", [0.5, 0, 0.3])[0], project_to_view("top", [0.5, 0, 0])[0]
+    )

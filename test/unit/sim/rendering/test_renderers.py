@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vima_ros.errors import VimaError
-from vima_ros.sim.model.cameras import project
+from vima_ros.policy_frame import project_to_view
 from vima_ros.sim.model.textures import COLOURS
 from vima_ros.sim.rendering import offscreen_context
 from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
@@ -47,7 +47,7 @@ def test_mask_ids_follow_the_scene_and_agree_with_the_colours(seed):
                 assert here.any()
                 want = np.array(COLOURS[item.texture], float)
                 assert np.abs(hue(image[here]) - want / want.max()).max() < 0.03
-                row, column = project(view, [*item.position_xy, 0.0])
+                row, column = project_to_view(view, [*item.position_xy, 0.0])
                 first, last, left, right = box(here)
                 assert left - 1 < column < right + 1
                 assert first - 1 < row < last + 1

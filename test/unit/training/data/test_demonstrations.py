@@ -11,7 +11,8 @@ from helpers import shared
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.perception.crops import extract_objects
-from vima_ros.perception.detectors.instances import Detector, Instances
+from vima_ros.perception.detectors.base import Detector
+from vima_ros.perception.detectors.instances import Instances
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.sim.episode_runner import EpisodeRun
 from vima_ros.sim.recording import Recording, record

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 pytest.importorskip("pycocotools", reason="pip install pycocotools (requirements/train.txt)")
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.detectors.instances import FRAME_SHAPE, Detector, Instances
+from vima_ros.perception.detectors.base import Detector
+from vima_ros.perception.detectors.instances import FRAME_SHAPE, Instances
 from vima_ros.perception.detectors.registry import make_detector
 from vima_ros.specs import VIEWS
 from vima_ros.training.evaluation import coco

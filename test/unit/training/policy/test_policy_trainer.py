@@ -12,7 +12,7 @@ from vima_ros.policy.checkpoints.load import SMALL, load_policy
 from vima_ros.policy.checkpoints.safetensors import save_weights
 from vima_ros.policy.policy import Policy
 from vima_ros.policy.tokenizer import PromptTokenizer
-from vima_ros.sim.model.cameras import project
+from vima_ros.policy_frame import project_to_view
 from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.specs import HEADS, POSITION_BINS, Observation
 from vima_ros.training.data.collect import Plan, collect
@@ -322,7 +322,7 @@ def test_scattered_objects_stand_where_their_boxes_and_the_actions_say(episodes)
 
 
 def check_boxes(before, after, moved):
-    pixels = {"front": (251.4, 177.8), "top": (251.0, 251.0)}  # sim/model/cameras.py
+    pixels = {"front": (251.4, 177.8), "top": (251.0, 251.0)}  # policy_frame.py
     for one, other, view in zip(before, after, pixels, strict=True):
         assert other.crops == one.crops
         expected = moved[list(one.ids)][:, ::-1] * pixels[view]
@@ -362,7 +362,7 @@ def test_it_is_known_where_a_steady_oracle_would_pick_each_object(tmp_path):
             lean = episode.leans[0, which]
             if np.isfinite(lean).all():
                 middle = np.append(episode.grasps[0, which] - lean, 0.0)
-                row, column = project("top", middle)
+                row, column = project_to_view("top", middle)
                 assert box[:2] == pytest.approx([column, row], abs=1.5)
 
 
@@ -379,7 +379,9 @@ def test_recordings_of_the_original_tell_what_they_show_and_pick_where_a_steady_
             continue
         masks = recording.pictures.masks[0, 1]
         which = int(episode.picked[0])
-        row, column = np.rint(project("top", np.append(episode.grasps[0, which], 0.0))).astype(int)
+        row, column = np.rint(
+            project_to_view("top", np.append(episode.grasps[0, which], 0.0))
+        ).astype(int)
         assert masks[row, column] == which + 1
         assert episode.targets[0, 0] == pytest.approx(episode.grasps[0, which], abs=1e-6)
         # What the object does is what it did: its frame's origin comes to the same place.
