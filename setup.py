@@ -5,6 +5,7 @@ from setuptools import find_packages, setup
 NODES = ["perception", "prompt", "policy", "arm", "manager", "tabletop"]
 TOOLS = ["send_prompt", "stop", "resume", "assets", "sim", "replay", "oracle", "calibrate", "demo"]
 TOOLS += [
+    "grab_image",
     "bench",
     "convert_checkpoint",
     "demonstrate",
@@ -20,7 +21,12 @@ setup(
     package_dir={"": "src"},
     packages=find_packages("src", include=["vima_ros", "vima_ros.*"]),
     package_data={
-        "vima_ros": ["policy/tokenizer.json", "policy/weights/*", "perception/detectors/weights/*"]
+        "vima_ros": [
+            "cli/calibrate/corner_picker.html",
+            "policy/tokenizer.json",
+            "policy/weights/*",
+            "perception/detectors/weights/*",
+        ]
     },
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/vima_ros"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -32,6 +32,17 @@ def prepare_folder(path: Path) -> Path:
             "room that this user can write to, or the path of a new one",
         ) from error
     return path
+
+
+def check_overwrite(paths: Sequence[Path], force: bool) -> None:
+    """Check that none of the files exists, unless ``force``, and that their folder is writable.
+
+    Raises VimaError: FILE_EXISTS, BAD_FOLDER.
+    """
+    if there := [path.name for path in paths if path.exists() and not force]:
+        raise VimaError("FILE_EXISTS", f"{', '.join(there)} would be overwritten; valid: --force")
+    for folder in {path.absolute().parent for path in paths}:
+        prepare_folder(folder)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ WITH_ROS = {
     "oracle": ["--tasks", "rotate"],
     "demo": ["--tasks", "rotate"],
     "bench": ["episode"],
-    "calibrate": ["view", "front", "--topic", "front/image_raw", "--click", "--out", "view.yaml"],
+    "grab_image": ["front/image_raw", "--out", "front.png"],
 }
 WITHOUT_HOME = {name: value for name, value in os.environ.items() if name not in ("HOME", "USER")}
 

@@ -9,6 +9,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from ament_index_python.packages import get_package_prefix
 from conftest import ALL_NODES
@@ -23,11 +25,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # What a program needs to run for longer than the test takes.
 ARGUMENTS = {
     "assets": ["seen"],
+    "grab_image": ["front/image_raw", "--out", "{out}/front.png"],
     "calibrate": [
         "view",
         "front",
-        "--topic",
-        "front/image_raw",
+        "--image",
+        "{out}/image.png",
         "--click",
         "--out",
         "{out}/v.yaml",
@@ -65,6 +68,7 @@ def end(
     Also what it left in /dev/shm.
     """
     out.mkdir()
+    cv2.imwrite(str(out / "image.png"), np.zeros((480, 640, 3), np.uint8))
     arguments = [a.replace("{out}", str(out)) for a in ARGUMENTS.get(name, [])]
     process = subprocess.Popen(
         [PROGRAMS / name, *arguments],

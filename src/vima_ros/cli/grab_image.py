@@ -1,29 +1,108 @@
-"""One picture of a running camera, for `calibrate`."""
+"""`grab_image`: one image of a running camera, and its camera_info, as files for `calibrate`.
+
+Exit codes: 0 done, 2 nothing received, or wrong arguments.
+"""
 
 from __future__ import annotations
 
+import argparse
+import sys
 from typing import Any
 
 import numpy as np
+from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from vima_ros.client.client import Client
+from vima_ros.errors import VimaError
 from vima_ros.nodes.common import image_conversion, qos
+from vima_ros.nodes.common.namespaces import add_namespace_option
+from vima_ros.output import check_overwrite, write_image, write_whole
+from vima_ros.paths import path_argument
+from vima_ros.perception.calibration.camera_model import Lens, camera_info_text
+from vima_ros.perception.camera_view import is_rectified
 
-TIMEOUT = 20.0  # [s] for the first picture, discovery included
+TIMEOUT = 20.0  # for the first message, discovery included [s]
 
 
-def take_picture(
-    namespace: str, topic: str, info_topic: str | None
+def _arguments(args: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="grab_image", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "topic", help="Image topic, such as front/image_raw; compressed where it ends so"
+    )
+    parser.add_argument(
+        "--out", type=path_argument, required=True, metavar="FILE", help="PNG file to write"
+    )
+    parser.add_argument(
+        "--camera-info",
+        type=path_argument,
+        metavar="FILE",
+        help="YAML file to write the camera_info beside the topic to",
+    )
+    parser.add_argument("--force", action="store_true", help="Permission to overwrite files")
+    add_namespace_option(parser, "Namespace of the topics")
+    return parser.parse_args(args)
+
+
+def camera_info_topic(topic: str) -> str:
+    """Return the camera_info topic that belongs to an image topic, by image_transport's rule."""
+    folder = topic.removesuffix("/compressed").rpartition("/")[0]
+    return f"{folder}/camera_info" if folder or topic.startswith("/") else "camera_info"
+
+
+def receive_image(
+    namespace: str, topic: str, *, with_camera_info: bool = False
 ) -> tuple[np.ndarray, Any | None]:
-    """The next picture, RGB uint8 (h, w, 3), and the next CameraInfo, where a topic is given.
+    """Receive the next image, RGB uint8 (h, w, 3), and the next CameraInfo beside it.
 
-    A topic that ends in ``compressed`` has CompressedImages. Raises VimaError: TIMEOUT, BAD_IMAGE.
+    A topic that ends in ``compressed`` carries CompressedImage messages.
+
+    Raises VimaError: TIMEOUT, BAD_IMAGE.
     """
     kind = CompressedImage if topic.endswith("compressed") else Image
-    with Client("calibrate", namespace) as client:
-        pictures = client.listen(kind, topic, qos.CAMERA)
-        infos = client.listen(CameraInfo, info_topic, qos.CAMERA) if info_topic else None
-        picture = pictures.wait(lambda _: True, TIMEOUT, f"picture on {topic}")
-        info = infos and infos.wait(lambda _: True, TIMEOUT, f"camera_info on {info_topic}")
-    return image_conversion.decode_colour(picture), info
+    with Client("grab_image", namespace) as client:
+        images = client.listen(kind, topic, qos.CAMERA)
+        info = None
+        if with_camera_info:
+            info_topic = camera_info_topic(topic)
+            infos = client.listen(CameraInfo, info_topic, qos.CAMERA)
+            info = infos.wait(lambda _: True, TIMEOUT, f"camera_info on {info_topic}")
+        image = images.wait(lambda _: True, TIMEOUT, f"image on {topic}")
+    return image_conversion.decode_colour(image), info
+
+
+def grab(options: argparse.Namespace) -> None:
+    """Write the image, and the camera_info of that image where it is asked for.
+
+    Raises VimaError: FILE_EXISTS, TIMEOUT, BAD_IMAGE, BAD_CAMERA_INFO.
+    """
+    check_overwrite([p for p in (options.out, options.camera_info) if p], options.force)
+    image, info = receive_image(
+        options.namespace, options.topic, with_camera_info=options.camera_info is not None
+    )
+    size = image.shape[1::-1]
+    lens = info and Lens.from_camera_info(info, size, rectified=is_rectified(options.topic))
+    if info is not None and lens is None:
+        raise VimaError(
+            "BAD_CAMERA_INFO",
+            f"{camera_info_topic(options.topic)} describes a camera that is not calibrated (k is "
+            "0); valid: a calibrated one, or no --camera-info",
+        )
+    write_image(options.out, image)
+    print(f"written: {options.out}")
+    if lens is not None:
+        text = camera_info_text(lens, size, options.camera_info.stem)
+        write_whole(options.camera_info, text.encode())
+        print(f"written: {options.camera_info}")
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the program ``grab_image``."""
+    options = _arguments(remove_ros_args(args or sys.argv)[1:])
+    try:
+        grab(options)
+    except VimaError as error:
+        print(f"grab_image: {error.code}: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -9,17 +9,18 @@ import threading
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from vima_ros.cli.calibrate.corner_page import PAGE
 from vima_ros.errors import VimaError
 from vima_ros.perception.calibration.calibration import Calibration
 from vima_ros.perception.calibration.report import doubts, report
 from vima_ros.perception.view_transform import ViewMap, draw_workspace
 
+PAGE = Path(__file__).with_name("corner_picker.html")
 MAX_BODY = 4096  # [bytes] four corners need 200
 LABELS = (
     "nearest the robot, on its right (upper left in the policy's view)",
@@ -90,7 +91,7 @@ class ClickServer:
     def get(self, path: str) -> tuple[str, bytes] | None:
         """Type and content of a GET; None: not found."""
         if path == f"/{self._token}/":
-            text = PAGE.replace("@LABELS@", json.dumps(LABELS))
+            text = PAGE.read_text().replace("@LABELS@", json.dumps(LABELS))
             return "text/html; charset=utf-8", text.encode()
         if path == f"/{self._token}/image.png":
             return "image/png", png(self._image)

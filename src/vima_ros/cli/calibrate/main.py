@@ -9,17 +9,14 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from vima_ros.cli.calibrate.corner_picker import ClickServer, result_png
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
-from vima_ros.nodes.common.namespaces import add_namespace_option
-from vima_ros.output import prepare_folder
-from vima_ros.paths import path_argument, path_text_argument
+from vima_ros.output import check_overwrite
+from vima_ros.paths import path_argument
 from vima_ros.perception.calibration.board_search import describe_layout, find_board
 from vima_ros.perception.calibration.board_sheet import PAPERS, largest_square, sheet_png
 from vima_ros.perception.calibration.calibration import Calibration, workspace_corners
@@ -35,7 +32,6 @@ from vima_ros.perception.calibration.intrinsics_report import (
 )
 from vima_ros.perception.calibration.io import load_calibration, save_calibration, write_whole
 from vima_ros.perception.calibration.report import doubts, report
-from vima_ros.perception.camera_view import is_rectified
 from vima_ros.perception.image_decoding import read_image
 from vima_ros.specs import VIEWS
 
@@ -76,13 +72,14 @@ def _add_board(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_source(parser: argparse.ArgumentParser, several: bool) -> None:
-    source = parser.add_mutually_exclusive_group(required=True)
     more = "; may be repeated with --at" if several else ""
-    source.add_argument(
-        "--image", action="append", type=path_argument, help=f"a camera picture{more}"
+    parser.add_argument(
+        "--image",
+        action="append",
+        type=path_argument,
+        required=True,
+        help=f"Image of the camera, such as `grab_image` writes{more}",
     )
-    source.add_argument("--topic", help="take one from it, such as front/image_raw")
-    add_namespace_option(parser, "namespace of the topics")
 
 
 def _arguments(args: list[str]) -> argparse.Namespace:
@@ -110,9 +107,9 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     _add_source(view, several=True)
     view.add_argument(
         "--camera-info",
-        type=path_text_argument,
-        metavar="WHAT",
-        help="YAML file, or topic with --topic",
+        type=path_argument,
+        metavar="FILE",
+        help="camera_info YAML file, such as `grab_image` writes",
     )
     view.add_argument("--square", type=float, metavar="M", help="board: side as printed [m]")
     view.add_argument(
@@ -152,7 +149,7 @@ def _check_view(parser: argparse.ArgumentParser, options: argparse.Namespace) ->
         parser.error("one way is needed: --square with --at, --corners, or --click")
     if board and (options.square is None or options.at is None):
         parser.error("a board needs --square and --at")
-    pictures = len(options.image or [options.topic])
+    pictures = len(options.image)
     if pictures != len(options.at or [None]):
         parser.error(f"{pictures} pictures and {len(options.at or [])} --at; one each is needed")
     if options.corners_at and board:
@@ -161,15 +158,9 @@ def _check_view(parser: argparse.ArgumentParser, options: argparse.Namespace) ->
         parser.error(f"{options.out} does not end in .yaml")
 
 
-def _free(paths: Sequence[Path], force: bool) -> None:
-    if there := [path.name for path in paths if path.exists() and not force]:
-        raise VimaError("FILE_EXISTS", f"{', '.join(there)} would be overwritten; valid: --force")
-    prepare_folder(paths[0].absolute().parent)
-
-
 def make_board(options: argparse.Namespace) -> int:
     """Write the sheet to print."""
-    _free([options.out], options.force)
+    check_overwrite([options.out], options.force)
     square = options.square or largest_square(options.squares, options.paper)
     board = Board(square, options.squares, dictionary=options.dictionary)
     write_whole(options.out, sheet_png(board, options.paper, options.dpi))
@@ -181,7 +172,7 @@ def make_board(options: argparse.Namespace) -> int:
 
 def make_lens(options: argparse.Namespace) -> int:
     """Write the camera_info file, unless the images do not determine it; say how good it is."""
-    _free([options.out], options.force)
+    check_overwrite([options.out], options.force)
     board = Board(options.square, options.squares, dictionary=options.dictionary)
     images = [read_image(path) for path in options.images]
     board, fit = estimate_lens(board, images, [str(path) for path in options.images])
@@ -197,39 +188,27 @@ def make_lens(options: argparse.Namespace) -> int:
     return 0
 
 
-def _look(options: argparse.Namespace) -> tuple[list[np.ndarray], Lens | None]:
-    """The camera's pictures and its lens."""
-    info = getattr(options, "camera_info", None)
-    is_file = info is not None and Path(info).suffix in (".yaml", ".yml")
-    if options.topic is None:
-        pictures = [read_image(path) for path in options.image]
-        if info is not None and not is_file:
-            raise VimaError("BAD_CAMERA_INFO", f"{info!r}; valid with --image: a YAML file")
-        told = None
-    else:
-        # Here, because only a topic needs ROS 2 running.
-        from vima_ros.cli.grab_image import take_picture
-
-        picture, told = take_picture(options.namespace, options.topic, None if is_file else info)
-        pictures = [picture]
-    sizes = {picture.shape[1::-1] for picture in pictures}
+def _read_inputs(options: argparse.Namespace) -> tuple[list[np.ndarray], Lens | None]:
+    """Read the camera's images, and the camera model where a camera_info file is given."""
+    images = [read_image(path) for path in options.image]
+    sizes = {image.shape[1::-1] for image in images}
     if len(sizes) != 1:
-        raise VimaError("BAD_IMAGE", f"pictures of {sorted(sizes)} px; valid: one size")
-    if is_file:
-        told = read_camera_info(Path(info))
-    rectified = options.topic is not None and is_rectified(options.topic)
-    lens = told and Lens.from_camera_info(told, sizes.pop(), rectified=rectified)
-    if told is not None and lens is None:
+        raise VimaError("BAD_IMAGE", f"images of {sorted(sizes)} px; valid: one size")
+    info = getattr(options, "camera_info", None)
+    if info is None:
+        return images, None
+    lens = Lens.from_camera_info(read_camera_info(info), sizes.pop())
+    if lens is None:
         print("note: camera_info says that the camera is not calibrated: no lens is used")
-    return pictures, lens
+    return images, lens
 
 
 def make_view(options: argparse.Namespace) -> int:
     """Write the calibration, its patches and a picture of the result."""
     result = options.out.with_name(f"{options.out.stem}_result.png")
     patches = options.out.with_name(f"{options.out.stem}_patches.png")
-    _free([options.out, patches, result], options.force)
-    pictures, lens = _look(options)
+    check_overwrite([options.out, patches, result], options.force)
+    pictures, lens = _read_inputs(options)
     calibration = _solve(options, pictures, lens)
     if calibration is None:
         print("cancelled; nothing is written", file=sys.stderr)
@@ -275,7 +254,7 @@ def _solve(
 def check(options: argparse.Namespace) -> int:
     """Say whether the camera has moved."""
     calibration = load_calibration(options.calibration)
-    pictures, _ = _look(options)
+    pictures, _ = _read_inputs(options)
     drift = DriftDetector(calibration, options.limit).check(pictures[-1])
     print(drift.message)
     return 1 if drift.moved else CANNOT_TELL if drift.by == "nothing" else 0
@@ -285,13 +264,8 @@ COMMANDS = {"board": make_board, "lens": make_lens, "view": make_view, "check": 
 
 
 def main(args: list[str] | None = None) -> None:
-    """``ros2 run vima_ros calibrate``."""
-    words = list(args or sys.argv)
-    if "--ros-args" in words:
-        from rclpy.utilities import remove_ros_args
-
-        words = remove_ros_args(words)
-    options = _arguments(words[1:])
+    """Run the program ``calibrate``."""
+    options = _arguments((args or sys.argv)[1:])
     try:
         sys.exit(COMMANDS[options.command](options))
     except VimaError as error:

@@ -54,7 +54,7 @@ def test_ros_decides_what_is_valid(text):
 
 PROGRAMS = {  # a valid command line of each that has --namespace; {} is where the option may stand
     "assets": "{} list",
-    "calibrate.main": "check front.yaml --topic=front/image_raw {}",
+    "grab_image": "front/image_raw --out=front.png {}",
     "replay": "bag {}",
     "send_prompt": "prompt {}",
     "sim": "{}",
