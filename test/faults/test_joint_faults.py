@@ -22,7 +22,7 @@ class PlayedArm:
 
     def __init__(self, client):
         self.client = client
-        self.home = [float(angle) for angle in default_values("arm")["home_joints"]]
+        self.home = [float(angle) for angle in default_values("arm")["home_joint_positions"]]
         self.positions = list(self.home)
         self.joints = client.publisher(JointState, "joint_states")
         self.says = client.publisher(ArmState, "arm_state")

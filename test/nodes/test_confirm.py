@@ -23,11 +23,15 @@ Result = ExecutePrompt.Result
 
 
 class Careful:
-    """The suite with confirm: true."""
+    """The suite with require_confirmation: true."""
 
     def __init__(self, folder):
         self.processes = NodeProcesses(folder, robot="flying_tool", namespace="/careful")
-        parameters = {"real_time_factor": 10.0, "confirm": True, "confirm_timeout": 4.0}
+        parameters = {
+            "real_time_factor": 10.0,
+            "require_confirmation": True,
+            "confirmation_timeout": 4.0,
+        }
         self.processes.start(ALL_NODES, {**parameters, "library": str(folder / "assets")})
         self.client = Client("person", "/careful")
         self.requests = self.client.listen(

@@ -49,7 +49,7 @@ def client(tmp_path_factory):
         NodeProcesses(tmp_path_factory.mktemp("logs"), robot="tabletop") as processes,
         Client("test") as client,
     ):
-        processes.start([*NODES, "manager"], values | {"workspace_high": [1.0, 0.5]})
+        processes.start([*NODES, "manager"], values | {"workspace_max": [1.0, 0.5]})
         client.wait_for_active(NODES, 120, processes.check_alive)
         yield client
 

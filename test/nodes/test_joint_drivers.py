@@ -26,7 +26,7 @@ PARAMETERS = {
     "max_speed": 2.0,
     "travel_speed": 2.0,
     "approach_speed": 1.0,
-    "joint_acceleration": 30.0,
+    "max_joint_acceleration": 30.0,
     "progress_timeout": 1.0,
     "start_timeout": 1.0,
 }

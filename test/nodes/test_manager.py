@@ -93,7 +93,7 @@ def test_the_limits_in_force_are_logged(suite):
     (line,) = (x for x in suite.processes.log("arm").splitlines() if "limits in force" in x)
     assert "flying_tool.yaml, -p): " in line
     assert "workspace x 0.25 to 0.75, y -0.5 to 0.5 m" in line
-    for words in ("max_speed 1 m/s", "dry_run false", "confirm false", "max_age 5 s"):
+    for words in ("max_speed 1 m/s", "dry_run false", "require_confirmation false", "max_age 5 s"):
         assert words in line
 
 

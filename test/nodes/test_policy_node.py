@@ -96,7 +96,7 @@ def node(tmp_path_factory):
                 "vit_heads": 4,
                 "dtype": "bfloat16",
                 "default_end_effector": "suction",
-                "verdict_timeout": 60.0,
+                "task_status_timeout": 60.0,
             },
         )
         yield PolicyOnly(processes, client)

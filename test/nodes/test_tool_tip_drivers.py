@@ -20,7 +20,7 @@ PARAMETERS = {
     "start_timeout": 1.0,
     "progress_timeout": 0.5,
     "state_timeout": 1.0,
-    "grip_time": 0.0,
+    "suction_dwell": 0.0,
 }
 
 

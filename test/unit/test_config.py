@@ -112,7 +112,7 @@ def test_a_robot_names_only_declared_parameters_with_valid_values(robot):
 def test_policy_and_arm_agree_on_the_workspace(robot):
     values = with_robot(robot) if robot else defaults()
     policy, arm = (
-        Workspace(values[node]["workspace_low"], values[node]["workspace_high"])
+        Workspace(values[node]["workspace_min"], values[node]["workspace_max"])
         for node in ("policy", "arm")
     )
     assert policy == arm

@@ -42,12 +42,12 @@ class MotionParameters:
     contact_height: float = 0.002
     sweep_travel_height: float = 0.31
     sweep_height: float = 0.005
-    sweep_run_up: float = 0.02
-    sweep_stop_short: float = 0.05
+    sweep_start_offset: float = 0.02
+    sweep_end_offset: float = 0.05
     travel_speed: float = 0.5
     approach_speed: float = 0.15
     sweep_speed: float = 0.1
-    grip_time: float = 0.2
+    suction_dwell: float = 0.2
 
 
 def plan_waypoints(
@@ -78,7 +78,7 @@ def _pick_place(pose0: Pose, pose1: Pose, p: MotionParameters) -> tuple[Waypoint
         above, low = _at(xy, p.travel_height, yaw), _at(xy, p.contact_height, yaw)
         waypoints += [
             Waypoint(above, carrying_before, p.travel_speed),
-            Waypoint(low, carrying_after, p.approach_speed, p.grip_time, until_contact=True),
+            Waypoint(low, carrying_after, p.approach_speed, p.suction_dwell, until_contact=True),
             Waypoint(above, carrying_after, p.travel_speed),
         ]
     return tuple(waypoints)
@@ -87,7 +87,7 @@ def _pick_place(pose0: Pose, pose1: Pose, p: MotionParameters) -> tuple[Waypoint
 def _sweep(
     pose0: Pose, pose1: Pose, workspace: Workspace, p: MotionParameters
 ) -> tuple[Waypoint, ...]:
-    """Push from ``sweep_run_up`` behind pose0 to ``sweep_stop_short`` before pose1.
+    """Push from ``sweep_start_offset`` behind pose0 to ``sweep_end_offset`` before pose1.
 
     The blade lies across the push (its yaw is that of the push) and the run-up is shortened where
     the workspace ends, so that no waypoint leaves it.
@@ -102,8 +102,8 @@ def _sweep(
         )
     direction = (end - start) / length
     yaw = math.atan2(direction[1], direction[0])
-    behind = start - _room_behind(start, direction, workspace, p.sweep_run_up) * direction
-    stop = start + max(length - p.sweep_stop_short, 0.0) * direction
+    behind = start - _room_behind(start, direction, workspace, p.sweep_start_offset) * direction
+    stop = start + max(length - p.sweep_end_offset, 0.0) * direction
     return (
         Waypoint(_at(behind, p.sweep_travel_height, yaw), False, p.travel_speed),
         Waypoint(_at(behind, p.sweep_height, yaw), False, p.approach_speed),

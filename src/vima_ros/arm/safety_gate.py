@@ -1,4 +1,4 @@
-"""The safety gate: one function of (request, state, limits) to motion or a coded refusal."""
+"""Safety gate: one function from (request, context, limits) to motion or a coded refusal."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from vima_ros.errors import GateCode, VimaError
 from vima_ros.geometry import Pose, Workspace
 from vima_ros.specs import Primitive
 
-AHEAD = 0.5  # an observation stamped so far ahead of the clock is nobody's rounding [s]
-ROUNDING = 1e-6  # of speeds and heights, which messages carry in single precision
+MAX_CLOCK_LEAD = 0.5  # of an observation's stamp before the clock [s]
+ROUNDING = 1e-6  # tolerance of speeds and heights, which messages carry in single precision
 
 
 @dataclass(frozen=True)
 class Request:
-    """An action that wants to become motion; its poses are in the table frame.
+    """Request to execute an action; its poses are in the table frame.
 
-    ``prompt_id``: of the episode. ``observation_stamp``: when the cameras took what it was decided
-    on; ``view_stamps``: of its front and its top view, both 0 where no cameras were asked (an
-    oracle, a person) [ns]. ``confidence``: of each chosen bin, 0 to 1.
+    ``prompt_id``: that of the episode. ``observation_stamp``: capture time of the observation that
+    the action was decided on; ``view_stamps``: those of its front and top view, both 0 where no
+    cameras were involved (an oracle, a person) [ns]. ``confidence``: of each chosen bin, 0 to 1.
     """
 
     command_id: str
@@ -38,41 +38,42 @@ class Request:
 
 
 @dataclass(frozen=True)
-class ArmWorld:
-    """What the gate knows of the moment. Times [ns] on the clock that stamps the observations.
+class ArmContext:
+    """State of the arm when a request arrives. Times [ns] on the clock that stamps observations.
 
-    ``stopped`` is why the arm is stopped, empty where it is not; ``busy_with`` the command under
-    way; ``seen`` the commands asked for before; ``cancelled`` the prompts that may move no more;
-    ``no_controller`` why no motion would arrive at the robot, empty where it would.
+    ``stop_reason``: why the arm is stopped, empty if it is not; ``busy_with``: id of the active
+    command; ``used_command_ids``: those requested before; ``cancelled_prompt_ids``: the prompts
+    that may move the arm no more; ``no_controller``: why no motion would reach the robot, empty if
+    it would.
     """
 
     now: int
     active: bool = True
-    stopped: str = ""
+    stop_reason: str = ""
     busy_with: str = ""
     last_motion_end: int = 0
-    seen: Collection[str] = ()
-    cancelled: Collection[str] = ()
+    used_command_ids: Collection[str] = ()
+    cancelled_prompt_ids: Collection[str] = ()
     no_controller: str = ""
 
 
 @dataclass(frozen=True, eq=False)
-class JointRange:
-    """What the joints may do: ``lower``, ``upper`` (n,) [rad], ``speed`` (n,) [rad/s]."""
+class JointBounds:
+    """Limits of the joints: ``lower``, ``upper`` (n,) [rad], ``max_velocity`` (n,) [rad/s]."""
 
     lower: np.ndarray
     upper: np.ndarray
-    speed: np.ndarray
-    acceleration: float  # [rad/s^2]
+    max_velocity: np.ndarray
+    max_acceleration: float  # [rad/s^2]
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the gate allows. All places are in the table frame.
+    """Limits of the gate. All positions are in the table frame.
 
     ``max_age`` of the observation and ``sync_slop`` between its views [s]; ``min_confidence`` of
-    every bin, 0 to 1; ``max_speed`` of the tool [m/s]; ``lowest`` and ``highest`` the tool tip may
-    be, in z [m]; ``max_reach`` of the tool tip from ``base_position`` [m], 0: not checked, where
+    every bin, 0 to 1; ``max_speed`` of the tool tip [m/s], ``min_tool_z`` and ``max_tool_z`` of
+    its z [m]; ``max_reach`` of the tool tip from ``base_position`` [m], 0: not checked, where
     ``base_position`` is the origin of base_link [m].
     """
 
@@ -82,14 +83,14 @@ class Limits:
     sync_slop: float = 0.05
     min_confidence: float = 0.0
     max_speed: float = 0.5
-    lowest: float = 0.0
-    highest: float = 0.6
+    min_tool_z: float = 0.0
+    max_tool_z: float = 0.6
     max_reach: float = 0.0
     base_position: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    joints: JointRange | None = None
+    joints: JointBounds | None = None
 
-    def told(self) -> dict[str, object]:
-        """For people; the joints' are in the URDF."""
+    def to_dict(self) -> dict[str, object]:
+        """Return all limits but those of the joints, which are in the URDF."""
         return {
             name: getattr(self, name) for name in self.__dataclass_fields__ if name != "joints"
         }
@@ -100,7 +101,7 @@ Planner = Callable[[Sequence[Waypoint]], JointPlan]
 
 @dataclass(frozen=True)
 class Approved:
-    """Motion that may be: all waypoints inside the workspace; ``plan`` where one was asked for."""
+    """Motion that passed the gate; ``plan`` of the joints where a planner was given."""
 
     waypoints: tuple[Waypoint, ...]
     plan: JointPlan | None = None
@@ -108,24 +109,24 @@ class Approved:
 
 def check(
     request: Request,
-    world: ArmWorld,
+    context: ArmContext,
     limits: Limits,
     motion: MotionParameters,
     planner: Planner | None = None,
 ) -> Approved:
-    """The motion that carries ``request`` out.
+    """Return the motion that executes ``request``, or refuse it.
 
-    ``planner``: how the joints follow the waypoints (``trajectory.plan_trajectory`` from where the
-    arm stands), where the arm is known; it refuses what is UNREACHABLE. A waypoint's speed that
-    the joints cannot have is not refused: they go slower.
+    ``planner``: plans how the joints follow the waypoints (``plan_trajectory`` from the current
+    joint positions), where the arm is known; it refuses what is UNREACHABLE. A waypoint's speed
+    that the joints cannot reach is not refused: they move slower.
 
-    Raises VimaError with a code of GateCode for whatever speaks against it; nothing else in the
-    suite may command motion.
+    Raises VimaError with a code of GateCode if any check fails; nothing else in the suite may
+    command motion.
     """
-    check_readiness(request, world)
+    check_readiness(request, context)
     _check_poses(request, limits.workspace)
     _check_confidence(request, limits.min_confidence)
-    _check_age(request, world, limits)
+    _check_age(request, context, limits)
     waypoints = plan_waypoints(
         request.primitive, request.pose0, request.pose1, limits.workspace, motion
     )
@@ -139,27 +140,27 @@ def check(
             GateCode.DRY_RUN,
             f"{len(waypoints)} waypoints planned and not sent: dry_run is true",
         )
-    if world.no_controller:
-        raise _refusal(GateCode.NO_CONTROLLER, world.no_controller)
+    if context.no_controller:
+        raise _refusal(GateCode.NO_CONTROLLER, context.no_controller)
     return Approved(waypoints, plan)
 
 
-def check_readiness(request: Request, world: ArmWorld) -> None:
-    """Whether any motion of ``request``'s may begin now; raises VimaError as ``check`` does."""
-    if not world.active:
+def check_readiness(request: Request, context: ArmContext) -> None:
+    """Raise VimaError as ``check`` does if no motion of ``request`` may begin now."""
+    if not context.active:
         raise _refusal(GateCode.NOT_ACTIVE, "the arm node is not active")
-    if world.stopped:
+    if context.stop_reason:
         raise _refusal(
-            GateCode.STOPPED, f"the arm is stopped ({world.stopped}); call resume to go on"
+            GateCode.STOPPED, f"the arm is stopped ({context.stop_reason}); call resume to go on"
         )
-    if request.prompt_id in world.cancelled:
+    if request.prompt_id in context.cancelled_prompt_ids:
         raise _refusal(
-            GateCode.CANCELLED, f"episode {request.prompt_id} has ended: it moves nothing any more"
+            GateCode.CANCELLED, f"episode {request.prompt_id} has ended and may not move the arm"
         )
-    if request.command_id in world.seen:
-        raise _refusal(GateCode.DUPLICATE, f"decision {request.command_id} was used before")
-    if world.busy_with:
-        raise _refusal(GateCode.BUSY, f"command {world.busy_with} is under way")
+    if request.command_id in context.used_command_ids:
+        raise _refusal(GateCode.DUPLICATE, f"command {request.command_id} was requested before")
+    if context.busy_with:
+        raise _refusal(GateCode.BUSY, f"command {context.busy_with} is active")
 
 
 def _refusal(code: GateCode, message: str) -> VimaError:
@@ -172,7 +173,7 @@ def _check_poses(request: Request, workspace: Workspace) -> None:
             raise _refusal(
                 GateCode.NOT_FINITE,
                 f"{name} is {pose.position.tolist()} m, {pose.quaternion.tolist()}; "
-                "valid: finite numbers and a quaternion that is not all zero",
+                "valid: finite numbers and a quaternion other than zero",
             )
         _check_inside(pose, name, workspace)
 
@@ -187,35 +188,36 @@ def _check_inside(pose: Pose, name: str, workspace: Workspace) -> None:
         )
 
 
-def _check_confidence(request: Request, least: float) -> None:
-    if not all(math.isfinite(share) for share in request.confidence):
+def _check_confidence(request: Request, min_confidence: float) -> None:
+    if not all(math.isfinite(value) for value in request.confidence):
         raise _refusal(
             GateCode.NOT_FINITE, f"confidence is {list(request.confidence)}; valid: 0 to 1 each"
         )
-    lowest = min(request.confidence, default=1.0)
-    if lowest < least:
+    confidence = min(request.confidence, default=1.0)
+    if confidence < min_confidence:
         raise _refusal(
             GateCode.LOW_CONFIDENCE,
-            f"the least sure of the bins has probability {lowest:.3f}; valid: {least:g} or more",
+            f"the least confident bin has probability {confidence:.3f}; valid: {min_confidence:g} "
+            "or more",
         )
 
 
-def _check_age(request: Request, world: ArmWorld, limits: Limits) -> None:
-    age = (world.now - request.observation_stamp) / 1e9
-    if not -AHEAD <= age <= limits.max_age:
-        told = f"{age:.2f} s old" if age > 0 else f"stamped {-age:.2f} s ahead of the clock"
+def _check_age(request: Request, context: ArmContext, limits: Limits) -> None:
+    age = (context.now - request.observation_stamp) / 1e9
+    if not -MAX_CLOCK_LEAD <= age <= limits.max_age:
+        how_old = f"{age:.2f} s old" if age > 0 else f"stamped {-age:.2f} s ahead of the clock"
         raise _refusal(
-            GateCode.STALE, f"the observation is {told}; valid: up to {limits.max_age} s old"
+            GateCode.STALE, f"the observation is {how_old}; valid: up to {limits.max_age} s old"
         )
-    if request.observation_stamp <= world.last_motion_end:
+    if request.observation_stamp <= context.last_motion_end:
         raise _refusal(
-            GateCode.STALE, "the observation was taken before the last motion had ended"
+            GateCode.STALE, "the observation was captured before the last motion had ended"
         )
     front, top = request.view_stamps
     if abs(front - top) / 1e9 > limits.sync_slop:
         raise _refusal(
             GateCode.STALE,
-            f"front and top view were taken {abs(front - top) / 1e9:.3f} s apart; valid: up to "
+            f"front and top view were captured {abs(front - top) / 1e9:.3f} s apart; valid: up to "
             f"{limits.sync_slop} s",
         )
 
@@ -224,11 +226,11 @@ def _check_waypoint(waypoint: Waypoint, limits: Limits) -> None:
     _check_inside(waypoint.pose, "a waypoint", limits.workspace)
     position = waypoint.pose.position
     z, reach = float(position[2]), math.dist(position, limits.base_position)
-    if not limits.lowest - ROUNDING <= z <= limits.highest + ROUNDING:
+    if not limits.min_tool_z - ROUNDING <= z <= limits.max_tool_z + ROUNDING:
         raise _refusal(
             GateCode.OUTSIDE_WORKSPACE,
-            f"a waypoint at z = {z:.3f} m in the table frame; valid: from {limits.lowest} to "
-            f"{limits.highest} m",
+            f"a waypoint at z = {z:.3f} m in the table frame; valid: from {limits.min_tool_z} to "
+            f"{limits.max_tool_z} m",
         )
     if 0 < limits.max_reach < reach:
         raise _refusal(
@@ -242,15 +244,18 @@ def _check_waypoint(waypoint: Waypoint, limits: Limits) -> None:
         )
 
 
-def _check_plan(plan: JointPlan, joints: JointRange) -> None:
-    """The planner keeps to these limits by itself; here nothing is taken on trust."""
+def _check_plan(plan: JointPlan, joints: JointBounds) -> None:
+    """Check a plan independently of the planner, which keeps to these limits by itself."""
     for segment in plan.segments:
-        at, speeds = segment.positions, segment.velocities
-        if not (np.isfinite(at).all() and np.isfinite(speeds).all()):
-            raise _refusal(GateCode.NOT_FINITE, "the plan has numbers that are not finite")
-        if (at < joints.lower - ROUNDING).any() or (at > joints.upper + ROUNDING).any():
-            raise _refusal(GateCode.UNREACHABLE, "the plan leads a joint beyond its limits")
-        gains = np.abs(np.diff(speeds, axis=0)) / np.diff(segment.times)[:, None]
-        too_fast = (np.abs(speeds) > joints.speed + ROUNDING).any()
-        if too_fast or gains.max(initial=0.0) > joints.acceleration + ROUNDING:
-            raise _refusal(GateCode.TOO_FAST, "the plan moves a joint faster than it may")
+        positions, velocities = segment.positions, segment.velocities
+        if not (np.isfinite(positions).all() and np.isfinite(velocities).all()):
+            raise _refusal(GateCode.NOT_FINITE, "the plan has values that are not finite")
+        too_low = positions < joints.lower - ROUNDING
+        if (too_low | (positions > joints.upper + ROUNDING)).any():
+            raise _refusal(GateCode.UNREACHABLE, "the plan moves a joint beyond its limits")
+        accelerations = np.abs(np.diff(velocities, axis=0)) / np.diff(segment.times)[:, None]
+        too_fast = (np.abs(velocities) > joints.max_velocity + ROUNDING).any()
+        if too_fast or accelerations.max(initial=0.0) > joints.max_acceleration + ROUNDING:
+            raise _refusal(
+                GateCode.TOO_FAST, "the plan exceeds a joint's velocity or acceleration limit"
+            )

@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> None:
         "level": options.level,
         "seed": options.seed,
         "real_time_factor": options.speed,
-        "confirm": options.confirm,
+        "require_confirmation": options.confirm,
         "checkpoint": options.checkpoint,
     }
     logs = options.out / "logs"

@@ -33,7 +33,7 @@ FAST = MotionParameters(
     travel_speed=2.0,
     approach_speed=0.2,
     sweep_speed=0.3,
-    grip_time=0.04,
+    suction_dwell=0.04,
 )
 SETTLE_TIME = 0.3  # what was set down a few millimetres too high falls [s]
 _LOOK_STREAM = 1  # of random numbers, apart from those of the episode itself

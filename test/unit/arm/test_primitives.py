@@ -81,7 +81,7 @@ def test_pick_and_place_goes_down_and_up_at_both_poses(scene):
     speeds = [p.travel_speed, p.approach_speed, p.travel_speed] * 2
     assert [w.max_speed for w in waypoints] == speeds
     assert [w.until_contact for w in waypoints] == [False, True, False] * 2
-    assert [w.dwell for w in waypoints] == [0, p.grip_time, 0] * 2
+    assert [w.dwell for w in waypoints] == [0, p.suction_dwell, 0] * 2
 
 
 @given(scenes())
@@ -148,7 +148,7 @@ def test_a_push_ends_short_of_pose1_but_never_before_pose0(scene):
     workspace, pose0, pose1, p = scene
     stop = places(plan_waypoints(SWEEP, pose0, pose1, workspace, p))[2, :2]
     start, end = pose0.position[:2], pose1.position[:2]
-    short = min(p.sweep_stop_short, math.dist(start, end))
+    short = min(p.sweep_end_offset, math.dist(start, end))
     assert math.dist(stop, end) == pytest.approx(short, abs=1e-9)
     assert math.dist(start, stop) + math.dist(stop, end) == pytest.approx(math.dist(start, end))
 
@@ -162,10 +162,10 @@ def test_the_run_up_leads_straight_through_pose0(scene):
     direction = (end - start) / math.dist(start, end)
     run_up = (start - behind) @ direction
     across = direction[0] * (start - behind)[1] - direction[1] * (start - behind)[0]
-    assert -1e-9 <= run_up <= p.sweep_run_up + 1e-9
+    assert -1e-9 <= run_up <= p.sweep_start_offset + 1e-9
     assert across == pytest.approx(0, abs=1e-9)
-    if workspace.contains(*(start - p.sweep_run_up * direction), tolerance=0):
-        assert run_up == pytest.approx(p.sweep_run_up)
+    if workspace.contains(*(start - p.sweep_start_offset * direction), tolerance=0):
+        assert run_up == pytest.approx(p.sweep_start_offset)
     else:
         assert not workspace.contains(*(start - (run_up + 1e-6) * direction), tolerance=0)
 
@@ -178,7 +178,7 @@ def test_the_run_up_along_an_edge_is_not_shortened():
 
 
 def test_the_run_up_is_shortened_where_the_workspace_ends():
-    p = MotionParameters(sweep_run_up=0.1)
+    p = MotionParameters(sweep_start_offset=0.1)
     waypoints = plan_waypoints(SWEEP, flat(0.29, 0), flat(0.7, 0), Workspace(), p)
     np.testing.assert_allclose(places(waypoints)[0, :2], [0.25, 0], atol=1e-12)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vima_ros.arm.kinematics import ArmModel
 from vima_ros.arm.primitives import MotionParameters, plan_waypoints
-from vima_ros.arm.safety_gate import ArmWorld, JointRange, Limits, Request, check
+from vima_ros.arm.safety_gate import ArmContext, JointBounds, Limits, Request, check
 from vima_ros.arm.trajectory_planning import JointPlan, Segment, plan_trajectory
 from vima_ros.errors import GateCode, VimaError
 from vima_ros.geometry import Pose, Transform, Workspace, quaternion_from_yaw
@@ -24,7 +24,7 @@ REQUEST = Request(
     Pose((0.6, 0.2, 0.0), quaternion_from_yaw(-0.3)),
     observation_stamp=100 * SECOND,
 )
-WORLD = ArmWorld(now=101 * SECOND, last_motion_end=99 * SECOND, seen=("7/0/99",))
+CONTEXT = ArmContext(now=101 * SECOND, last_motion_end=99 * SECOND, used_command_ids=("7/0/99",))
 LIMITS = Limits(dry_run=False)
 TOOL = np.eye(4)  # from the flange
 TOOL[2, 3] = ur5e.TOOL
@@ -38,12 +38,12 @@ def turned(pose, *quaternion):
     return replace(pose, quaternion=quaternion)
 
 
-# What speaks against a request: (changes of request, of world, of limits), code, what is named.
+# Faults: changes of request, of context, of limits; code; text of the message.
 P0, P1 = REQUEST.pose0, REQUEST.pose1
 FAULTS = {
     "inactive": ({}, {"active": False}, {}, "NOT_ACTIVE", "not active"),
-    "stopped": ({}, {"stopped": "policy died"}, {}, "STOPPED", "policy died"),
-    "used before": ({}, {"seen": ["7/0/100"]}, {}, "DUPLICATE", "7/0/100"),
+    "stopped": ({}, {"stop_reason": "policy died"}, {}, "STOPPED", "policy died"),
+    "used before": ({}, {"used_command_ids": ["7/0/100"]}, {}, "DUPLICATE", "7/0/100"),
     "busy": ({}, {"busy_with": "7/0/98"}, {}, "BUSY", "7/0/98"),
     "no number": ({"pose0": at(P0, math.nan, 0, 0)}, {}, {}, "NOT_FINITE", "pose0 is [nan"),
     "endless": ({"pose1": at(P1, 0.4, 0, math.inf)}, {}, {}, "NOT_FINITE", "pose1 is [0.4, 0.0"),
@@ -85,10 +85,16 @@ FAULTS = {
         "0.200; valid: 0.3",
     ),
     "confidence that is none": ({"confidence": (math.nan,)}, {}, {}, "NOT_FINITE", "confidence"),
-    "cancelled": ({"prompt_id": "7"}, {"cancelled": ["6", "7"]}, {}, "CANCELLED", "episode 7"),
+    "cancelled": (
+        {"prompt_id": "7"},
+        {"cancelled_prompt_ids": ["6", "7"]},
+        {},
+        "CANCELLED",
+        "episode 7",
+    ),
     "fast": ({}, {}, {"max_speed": 0.4}, "TOO_FAST", "0.5 m/s; valid: up to 0.4"),
-    "high": ({}, {}, {"highest": 0.3}, "OUTSIDE_WORKSPACE", "z = 0.320 m in the table frame"),
-    "low": ({}, {}, {"lowest": 0.01}, "OUTSIDE_WORKSPACE", "z = 0.002 m"),
+    "high": ({}, {}, {"max_tool_z": 0.3}, "OUTSIDE_WORKSPACE", "z = 0.320 m in the table frame"),
+    "low": ({}, {}, {"min_tool_z": 0.01}, "OUTSIDE_WORKSPACE", "z = 0.002 m"),
     "beyond reach": ({}, {}, {"max_reach": 0.6}, "UNREACHABLE", "from the base; valid: up to 0.6"),
     "beyond reach of a base elsewhere": (
         {},
@@ -101,18 +107,18 @@ FAULTS = {
 }
 
 
-def outcome(request, world, limits, motion=MOTION):
+def outcome(request, context, limits, motion=MOTION):
     """The waypoints, or the error; anything but VimaError is a failure."""
     try:
-        return check(request, world, limits, motion).waypoints
+        return check(request, context, limits, motion).waypoints
     except VimaError as error:
         return error
 
 
-def test_what_nothing_speaks_against_becomes_motion():
+def test_a_valid_request_becomes_motion():
     for primitive in Primitive:
         request = replace(REQUEST, primitive=primitive)
-        approved = check(request, WORLD, LIMITS, MOTION)
+        approved = check(request, CONTEXT, LIMITS, MOTION)
         assert approved.plan is None
         waypoints = approved.waypoints
         want = plan_waypoints(primitive, request.pose0, request.pose1, LIMITS.workspace, MOTION)
@@ -121,24 +127,24 @@ def test_what_nothing_speaks_against_becomes_motion():
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_each_fault_has_its_code_and_names_itself(name):
-    of_request, of_world, of_limits, code, named = FAULTS[name]
-    request, world = replace(REQUEST, **of_request), replace(WORLD, **of_world)
+def test_each_fault_has_its_code_and_names_its_cause(name):
+    of_request, of_context, of_limits, code, text = FAULTS[name]
+    request, context = replace(REQUEST, **of_request), replace(CONTEXT, **of_context)
     with pytest.raises(VimaError) as caught:
-        check(request, world, replace(LIMITS, **of_limits), MOTION)
+        check(request, context, replace(LIMITS, **of_limits), MOTION)
     assert caught.value.code == code
     assert GateCode(code)
-    assert named in str(caught.value)
+    assert text in str(caught.value)
 
 
 @given(st.lists(st.sampled_from(sorted(FAULTS)), min_size=1, max_size=5, unique=True))
-def test_faults_together_give_the_code_of_one_and_a_dry_run_only_where_all_else_is_well(names):
-    request, world, limits = REQUEST, WORLD, LIMITS
+def test_several_faults_give_the_code_of_one_and_a_dry_run_only_without_other_faults(names):
+    request, context, limits = REQUEST, CONTEXT, LIMITS
     for name in names:
-        of_request, of_world, of_limits, _, _ = FAULTS[name]
-        request, world = replace(request, **of_request), replace(world, **of_world)
+        of_request, of_context, of_limits, _, _ = FAULTS[name]
+        request, context = replace(request, **of_request), replace(context, **of_context)
         limits = replace(limits, **of_limits)
-    refusal = outcome(request, world, limits)
+    refusal = outcome(request, context, limits)
     assert isinstance(refusal, VimaError)
     codes = {FAULTS[name][3] for name in names}
     assert refusal.code in codes
@@ -162,14 +168,14 @@ requests = st.builds(
     poses,
     st.integers(0, 20) | st.integers(0, 20 * SECOND),
 )
-worlds = st.builds(
-    ArmWorld,
+contexts = st.builds(
+    ArmContext,
     now=st.integers(0, 20 * SECOND),
     active=st.sampled_from([True, True, True, False]),
-    stopped=st.sampled_from(["", "", "", "fault"]),
+    stop_reason=st.sampled_from(["", "", "", "fault"]),
     busy_with=st.sampled_from(["", "", "", "c"]),
     last_motion_end=st.integers(0, 10) | st.integers(0, 20 * SECOND),
-    seen=st.lists(st.sampled_from(["b", "c"])),
+    used_command_ids=st.lists(st.sampled_from(["b", "c"])),
 )
 limits = st.builds(
     Limits,
@@ -179,19 +185,19 @@ limits = st.builds(
 )
 
 
-@given(requests, worlds, limits)
-def test_motion_only_when_all_is_well_and_only_inside(request, world, limits):
-    result = outcome(request, world, limits)
+@given(requests, contexts, limits)
+def test_motion_only_without_faults_and_only_inside_the_workspace(request, context, limits):
+    result = outcome(request, context, limits)
     if isinstance(result, VimaError):
         assert GateCode(result.code) is not GateCode.OK
         return
-    assert world.active
-    assert not world.stopped
-    assert not world.busy_with
+    assert context.active
+    assert not context.stop_reason
+    assert not context.busy_with
     assert not limits.dry_run
-    assert request.command_id not in world.seen
-    assert world.now - request.observation_stamp <= limits.max_age * SECOND
-    assert request.observation_stamp > world.last_motion_end
+    assert request.command_id not in context.used_command_ids
+    assert context.now - request.observation_stamp <= limits.max_age * SECOND
+    assert request.observation_stamp > context.last_motion_end
     assert result
     for waypoint in result:
         assert waypoint.pose.is_finite
@@ -199,47 +205,47 @@ def test_motion_only_when_all_is_well_and_only_inside(request, world, limits):
 
 
 def test_limits_are_inclusive_to_the_nanosecond():
-    oldest = replace(WORLD, now=REQUEST.observation_stamp + 5 * SECOND)
+    oldest = replace(CONTEXT, now=REQUEST.observation_stamp + 5 * SECOND)
     assert check(REQUEST, oldest, LIMITS, MOTION)
     assert outcome(REQUEST, replace(oldest, now=oldest.now + 1), LIMITS).code == "STALE"
-    after = replace(WORLD, last_motion_end=REQUEST.observation_stamp - 1)
+    after = replace(CONTEXT, last_motion_end=REQUEST.observation_stamp - 1)
     assert check(REQUEST, after, LIMITS, MOTION)
 
 
 def test_poses_on_the_edge_are_inside():
     corners = replace(REQUEST, pose0=at(P0, 0.25, -0.5, 0), pose1=at(P1, 0.75, 0.5, 0))
     for primitive in Primitive:
-        assert check(replace(corners, primitive=primitive), WORLD, LIMITS, MOTION)
+        assert check(replace(corners, primitive=primitive), CONTEXT, LIMITS, MOTION)
 
 
-def test_nothing_moves_unless_told():
+def test_dry_run_is_the_default():
     assert Limits().dry_run
 
 
 # --- with an arm of known joints
 
 
-def test_the_planner_sees_the_waypoints_and_its_plan_is_handed_on():
-    seen = []
+def test_the_planner_gets_the_waypoints_and_its_plan_is_returned():
+    planned = []
 
     def plan(waypoints):
-        seen.append(waypoints)
+        planned.append(waypoints)
         return JointPlan(("a",), ())
 
-    approved = check(REQUEST, WORLD, LIMITS, MOTION, plan)
-    assert seen == [approved.waypoints]
+    approved = check(REQUEST, CONTEXT, LIMITS, MOTION, plan)
+    assert planned == [approved.waypoints]
     assert approved.plan.joint_names == ("a",)
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_what_the_arm_cannot_reach_is_refused_before_any_motion(dry_run):
+def test_unreachable_waypoints_are_refused_before_any_motion(dry_run):
     """In a dry run too."""
     model, high = ur5e.load(), MotionParameters(travel_height=0.7)
     with pytest.raises(VimaError) as caught:
         check(
             replace(REQUEST, pose1=at(P1, 0.75, 0.5, 0)),
-            WORLD,
-            Limits(dry_run=dry_run, highest=5.0),
+            CONTEXT,
+            Limits(dry_run=dry_run, max_tool_z=5.0),
             high,
             lambda waypoints: plan_trajectory(waypoints, model.home, model),
         )
@@ -247,15 +253,15 @@ def test_what_the_arm_cannot_reach_is_refused_before_any_motion(dry_run):
     assert "waypoint 4 of 6 at (0.750, 0.500, 0.700) m in the table frame" in str(caught.value)
 
 
-def test_on_a_table_that_leans_and_is_turned_the_plan_follows_the_table():
+def test_on_a_tilted_and_rotated_table_the_plan_follows_the_table():
     """Gate and plan in the table frame; where the joints lead, computed from the DH table."""
     table = Transform.from_xyz_rpy((0.05, -0.04, -0.25), (0.12, -0.15, 0.5))
     arm = ArmModel.from_urdf(ur5e.URDF, table=table)
     request = replace(REQUEST, pose0=at(P0, 0.45, -0.1, 0), pose1=at(P1, 0.55, 0.1, 0))
     approved = check(
         request,
-        WORLD,
-        replace(LIMITS, joints=JointRange(arm.lower, arm.upper, arm.max_velocity, 4.0)),
+        CONTEXT,
+        replace(LIMITS, joints=JointBounds(arm.lower, arm.upper, arm.max_velocity, 4.0)),
         MOTION,
         lambda waypoints: plan_trajectory(waypoints, arm.home, arm),
     )
@@ -276,12 +282,12 @@ def test_on_a_table_that_leans_and_is_turned_the_plan_follows_the_table():
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_nothing_is_planned_for_what_is_refused_anyway(name):
-    of_request, of_world, of_limits, code, _ = FAULTS[name]
-    request, world = replace(REQUEST, **of_request), replace(WORLD, **of_world)
+def test_nothing_is_planned_for_a_request_that_is_refused_anyway(name):
+    of_request, of_context, of_limits, code, _ = FAULTS[name]
+    request, context = replace(REQUEST, **of_request), replace(CONTEXT, **of_context)
     planned = []
     with pytest.raises(VimaError) as caught:
-        check(request, world, replace(LIMITS, **of_limits), MOTION, planned.append)
+        check(request, context, replace(LIMITS, **of_limits), MOTION, planned.append)
     assert caught.value.code == code
     assert bool(planned) == (code == "DRY_RUN")
 
@@ -294,7 +300,7 @@ def plan_of(positions, velocities=None, times=None):
     return JointPlan(("a", "b"), (Segment(times, at, speeds, None),))
 
 
-JOINTS = JointRange(np.array([-1.0, -2.0]), np.array([1.0, 2.0]), np.array([0.5, 0.5]), 0.4)
+JOINTS = JointBounds(np.array([-1.0, -2.0]), np.array([1.0, 2.0]), np.array([0.5, 0.5]), 0.4)
 
 
 @pytest.mark.parametrize(
@@ -310,13 +316,13 @@ JOINTS = JointRange(np.array([-1.0, -2.0]), np.array([1.0, 2.0]), np.array([0.5,
     ],
     ids=["good", "high", "low", "nan", "at speed", "too fast", "accelerates too much"],
 )
-def test_a_plan_is_not_taken_on_trust(plan, code):
+def test_a_plan_is_checked_independently(plan, code):
     limits = replace(LIMITS, joints=JOINTS)
     if code is None:
-        assert check(REQUEST, WORLD, limits, MOTION, lambda _: plan).plan is plan
+        assert check(REQUEST, CONTEXT, limits, MOTION, lambda _: plan).plan is plan
         return
     with pytest.raises(VimaError) as caught:
-        check(REQUEST, WORLD, limits, MOTION, lambda _: plan)
+        check(REQUEST, CONTEXT, limits, MOTION, lambda _: plan)
     assert caught.value.code == code
 
 
@@ -344,13 +350,13 @@ poses = st.builds(Pose, st.tuples(near, near, near), st.tuples(near, near, near,
         MotionParameters, *(st.floats(-1, 2, allow_nan=False) for _ in MotionParameters().__dict__)
     ),
     max_speed=st.floats(0.01, 2),
-    highest=st.floats(0, 1),
+    max_tool_z=st.floats(0, 1),
 )
-def test_whatever_is_asked_passes_within_the_limits_or_is_refused(
-    request, now, motion, max_speed, highest
+def test_any_request_passes_within_the_limits_or_is_refused(
+    request, now, motion, max_speed, max_tool_z
 ):
-    limits = Limits(dry_run=False, max_speed=max_speed, highest=highest)
-    done = outcome(request, ArmWorld(now=now), limits, motion)
+    limits = Limits(dry_run=False, max_speed=max_speed, max_tool_z=max_tool_z)
+    done = outcome(request, ArmContext(now=now), limits, motion)
     if isinstance(done, VimaError):
         assert done.code in {code.value for code in GateCode}
         assert len(str(done)) > 15
@@ -358,15 +364,15 @@ def test_whatever_is_asked_passes_within_the_limits_or_is_refused(
     for waypoint in done:
         x, y, z = waypoint.pose.position
         assert limits.workspace.contains(x, y)
-        assert -1e-5 <= z <= highest + 1e-5
+        assert -1e-5 <= z <= max_tool_z + 1e-5
         assert 0 < waypoint.max_speed <= max_speed + 1e-5
 
 
 def test_a_plan_that_no_controller_would_receive_is_refused_with_its_reason():
-    world = replace(WORLD, no_controller="nothing subscribes to /joint_trajectory")
+    context = replace(CONTEXT, no_controller="nothing subscribes to /joint_trajectory")
     with pytest.raises(VimaError, match="nothing subscribes to /joint_trajectory") as caught:
-        check(REQUEST, world, LIMITS, MOTION)
+        check(REQUEST, context, LIMITS, MOTION)
     assert caught.value.code == GateCode.NO_CONTROLLER
     with pytest.raises(VimaError) as caught:
-        check(REQUEST, world, replace(LIMITS, dry_run=True), MOTION)
+        check(REQUEST, context, replace(LIMITS, dry_run=True), MOTION)
     assert caught.value.code == GateCode.DRY_RUN, "what would be done can be looked at without it"

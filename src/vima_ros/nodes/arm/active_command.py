@@ -49,7 +49,7 @@ class Motion:
         self.lock = threading.RLock()
         self.stop_reason = stop_reason
         self.under_way: UnderWay | None = None
-        self.cancelled: deque[str] = deque(maxlen=1000)  # prompts that may move no more
+        self.cancelled_prompt_ids: deque[str] = deque(maxlen=1000)
         self.last_end = 0  # of a motion [ns]
         self.said = "nothing asked yet"
         self.publisher = node.create_publisher(ArmCommand, "arm_command", qos.RELIABLE)

@@ -24,7 +24,7 @@ from vima_ros.arm.plan_execution import (
 )
 from vima_ros.arm.primitives import Waypoint
 from vima_ros.arm.progress import ProgressMonitor
-from vima_ros.arm.safety_gate import JointRange
+from vima_ros.arm.safety_gate import JointBounds
 from vima_ros.arm.time_parameterization import JointLimits
 from vima_ros.arm.trajectory_planning import JointPlan, plan_trajectory
 from vima_ros.errors import GateCode, VimaError
@@ -57,14 +57,14 @@ class JointArm:
         self._model = ArmModel.from_urdf(
             path,
             p.tip_frame,
-            p.home_joints,
+            p.home_joint_positions,
             p.tool_length,
             node.frames.base_from_table,
             node.frames.base,
         )
         for warning in self._model.warnings:
             node.get_logger().warning(warning)
-        self._limits, self._node, self._ended = JointLimits(p.joint_acceleration), node, ended
+        self._limits, self._node, self._ended = JointLimits(p.max_joint_acceleration), node, ended
         self._watch_joints = heard
         self._execution: Execution | None = None
         self._robot: RobotState | None = None
@@ -80,10 +80,10 @@ class JointArm:
         node.listen(JointState, "joint_states", self._on_joints, qos.CAMERA)
 
     @property
-    def range(self) -> JointRange:
+    def range(self) -> JointBounds:
         """What the joints may do."""
         m = self._model
-        return JointRange(m.lower, m.upper, m.max_velocity, self._limits.acceleration)
+        return JointBounds(m.lower, m.upper, m.max_velocity, self._limits.acceleration)
 
     def plan(self, waypoints: Sequence[Waypoint]) -> JointPlan:
         """From where the arm stands.

@@ -12,7 +12,7 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from vima_msgs.msg import ArmCommand, ArmState, PolicyAction
 from vima_ros.arm.plan_execution import Outcome
-from vima_ros.arm.safety_gate import Approved, ArmWorld, Request, check, check_readiness
+from vima_ros.arm.safety_gate import Approved, ArmContext, Request, check, check_readiness
 from vima_ros.errors import VimaError
 from vima_ros.nodes.arm.active_command import Motion, UnderWay
 from vima_ros.nodes.arm.confirmation import Confirmer
@@ -44,7 +44,7 @@ class ArmNode(VimaNode):
 
     def configure(self) -> None:
         """Create the handles."""
-        self._seen: deque[str] = deque(maxlen=1000)
+        self._used_command_ids: deque[str] = deque(maxlen=1000)
         p = self.parameters
         self.frames = Frames(p)
         stopped = self.motion.stop_reason if self.motion else ""  # a cleanup is no resume
@@ -57,7 +57,9 @@ class ArmNode(VimaNode):
         self._limits = p.limits(
             self._joints.range if self._joints else None, self.frames.table_from_base.translation
         )
-        self._confirmer = Confirmer(self, p.confirm_timeout) if p.confirm else None
+        self._confirmer = (
+            Confirmer(self, p.confirmation_timeout) if p.require_confirmation else None
+        )
         self._watch = ArmWatch(self, self._joints)
         self.listen(PolicyAction, "action", self._on_action, qos.RELIABLE)
         self.listen(ArmState, "arm_state", self._on_arm_state, qos.RELIABLE)
@@ -71,15 +73,15 @@ class ArmNode(VimaNode):
 
     # --- from an action to motion
 
-    def _world(self) -> ArmWorld:
-        return ArmWorld(
+    def _context(self) -> ArmContext:
+        return ArmContext(
             now=self.now_ns(),
             active=self.active and not self.ending,
-            stopped=self.motion.stop_reason,
+            stop_reason=self.motion.stop_reason,
             busy_with=self.motion.command_id,
             last_motion_end=self.motion.last_end,
-            seen=self._seen,
-            cancelled=self.motion.cancelled,
+            used_command_ids=self._used_command_ids,
+            cancelled_prompt_ids=self.motion.cancelled_prompt_ids,
             no_controller=self._joints.no_controller() if self._joints else "",
         )
 
@@ -87,12 +89,12 @@ class ArmNode(VimaNode):
         command_id, began = conversions.action_id(message), time.perf_counter()
         try:
             request = conversions.request_from_message(message, self.frames)
-            approved = self._judge(request, self._world(), self._limits)
+            approved = self._judge(request, self._context(), self._limits)
         except VimaError as error:
             self.motion.refuse(error, command_id)
             return
         finally:
-            self._seen.append(command_id)
+            self._used_command_ids.append(command_id)
         planning = time.perf_counter() - began
         age = (self.now_ns() - request.observation_stamp) / 1e9
         self.meter.worked({"age of observation": age, "gate": planning})
@@ -104,16 +106,16 @@ class ArmNode(VimaNode):
             else:
                 self._send(under_way)
 
-    def _judge(self, request: Request, world: ArmWorld, limits: Any) -> Approved:
+    def _judge(self, request: Request, context: ArmContext, limits: Any) -> Approved:
         planner = self._joints.plan if self._joints else None
-        return check(request, world, limits, self.parameters.motion(), planner)
+        return check(request, context, limits, self.parameters.motion_parameters(), planner)
 
     def confirmed(self, under_way: UnderWay) -> None:
         """A person said yes: judge again, but for the observation's age, and send it."""
-        world = replace(self._world(), busy_with="", seen=())
+        context = replace(self._context(), busy_with="", used_command_ids=())
         try:
             limits = replace(self._limits, max_age=float("inf"))
-            approved = self._judge(under_way.request, world, limits)
+            approved = self._judge(under_way.request, context, limits)
         except VimaError as error:
             self.motion.drop(error)
             return
@@ -126,7 +128,7 @@ class ArmNode(VimaNode):
         """Let it leave, unless it was stopped or cancelled since it was judged; under the lock."""
         request, approved = under_way.request, under_way.approved
         try:
-            check_readiness(request, replace(self._world(), busy_with="", seen=()))
+            check_readiness(request, replace(self._context(), busy_with="", used_command_ids=()))
         except VimaError as error:
             self.motion.drop(error)
             return
@@ -250,7 +252,11 @@ class ArmNode(VimaNode):
     def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
         """The stop, what was last done, and who else could move the arm."""
         p, others = self.parameters, self._watch.other_publishers()
-        values = {"dry_run": p.dry_run, "confirm": p.confirm, "limits": self._limits.told()}
+        values = {
+            "dry_run": p.dry_run,
+            "require_confirmation": p.require_confirmation,
+            "limits": self._limits.to_dict(),
+        }
         values["busy_with"] = self.motion.command_id
         if self._joints:
             values["joints"] = self._joints.progress

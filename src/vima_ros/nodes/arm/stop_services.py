@@ -68,7 +68,7 @@ class ArmServices:
             return response
         response.success = True
         with self._node.motion.lock:
-            self._node.motion.cancelled.append(request.prompt_id)
+            self._node.motion.cancelled_prompt_ids.append(request.prompt_id)
             response.message = self._cancel(request.prompt_id, request.finish_motion)
         return response
 

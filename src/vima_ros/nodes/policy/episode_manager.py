@@ -133,7 +133,7 @@ class EpisodeDesk:
         if self._arm_answer is None:
             return
         try:
-            await self._node.answer(self._arm_answer, self._node.parameters.answer_timeout)
+            await self._node.answer(self._arm_answer, self._node.parameters.response_timeout)
         except VimaError as error:
             self._node.get_logger().error(f"cancel_motion: {error}")
 
@@ -151,7 +151,7 @@ class EpisodeDesk:
         self._mourn(self._watched.find_dead(now))
         limits = self._patience
         limits.observation, limits.pause = p.observation_timeout, p.pause_timeout
-        limits.answer, limits.verdict = p.answer_timeout, p.verdict_timeout
+        limits.answer, limits.verdict = p.response_timeout, p.task_status_timeout
         if self.episode.unheard and now - self._sent > SEND_AGAIN:
             self._send()
         was_running = self.episode.running

@@ -129,7 +129,7 @@ class GoalServer:
 
     async def _submit(self, prompt: Any) -> PromptTokens:
         """What the prompt node makes of it; raises VimaError with its code, or TIMEOUT."""
-        patience = self._node.parameters.answer_timeout
+        patience = self._node.parameters.response_timeout
         request = SetPrompt.Request(prompt=prompt, hold=True)
         answer = await self._node.answer(self._setter.call_async(request), patience)
         if not answer.success:

@@ -39,7 +39,7 @@ class PolicyNode(VimaNode):
     def configure(self) -> None:
         """Load the weights (seconds), then create the handles."""
         p = self.parameters
-        self._workspace = Workspace(tuple(p.workspace_low), tuple(p.workspace_high))
+        self._workspace = Workspace(tuple(p.workspace_min), tuple(p.workspace_max))
         told = {"vit_heads": p.vit_heads} if p.vit_heads else {}
         self._policy = load_policy(
             p.checkpoint or None, device=p.device, dtype=p.dtype, config=told, threads=p.threads

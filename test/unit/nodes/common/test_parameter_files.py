@@ -173,7 +173,7 @@ def test_a_renamed_node_is_meant_by_its_own_name(check):
         ("/**/arm: {\n", "line 2"),
         ("*/arm:\n  ros__parameters: {max_speed: 0.1}\n", "line 1"),
         (section(max_speed=""), "line 3: max_speed has no value"),
-        (section(home_joints="[]"), "line 3: home_joints has no value"),
+        (section(home_joint_positions="[]"), "line 3: home_joint_positions has no value"),
         ("/**/arm:\n  ros__parameters: 3\n", "line 2: ros__parameters of /**/arm holds no NAME"),
         (b"/**/arm: # \xe9\n", "is not UTF-8 text"),
         ("[" * 3000, "recursion depth"),
@@ -219,8 +219,10 @@ WAYS = {
 def test_numbers_are_read_however_they_are_written(tmp_path, way):
     """By a real node: whole numbers where floats are meant, also among floats."""
     path = tmp_path / "robot.yaml"
-    text = section(max_speed=1, workspace_low="[0, -0.5]", home_joints="[0, 1, -1.5, 1e-3, +2, 3]")
-    path.write_bytes(WAYS[way](text + "    workspace_high:\n      - 1\n      - 1\n"))
+    text = section(
+        max_speed=1, workspace_min="[0, -0.5]", home_joint_positions="[0, 1, -1.5, 1e-3, +2, 3]"
+    )
+    path.write_bytes(WAYS[way](text + "    workspace_max:\n      - 1\n      - 1\n"))
     words = ["arm", "--ros-args", "-p", "travel_speed:=1", "-r", "__ns:=/vima"]
     try:
         given = parameter_files.init([*words, "--params-file", str(path)])
@@ -230,8 +232,8 @@ def test_numbers_are_read_however_they_are_written(tmp_path, way):
         p = made.parameters
         assert (p.max_speed, p.travel_speed) == (1.0, 1.0)
         assert type(p.max_speed) is float
-        assert [list(p.workspace_low), list(p.workspace_high)] == [[0.0, -0.5], [1.0, 1.0]]
-        assert list(p.home_joints) == [0.0, 1.0, -1.5, 0.001, 2.0, 3.0]
+        assert [list(p.workspace_min), list(p.workspace_max)] == [[0.0, -0.5], [1.0, 1.0]]
+        assert list(p.home_joint_positions) == [0.0, 1.0, -1.5, 0.001, 2.0, 3.0]
         parameter_files.check(made)
         assert parameter_files.sources(made) == [str(path), "-p"]
     finally:
@@ -242,7 +244,7 @@ def test_a_copy_that_was_mended_does_not_stay(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
     path = tmp_path / "robot.yaml"
-    path.write_text(section(workspace_low="[0, -0.5]"))
+    path.write_text(section(workspace_min="[0, -0.5]"))
     try:
         parameter_files.init(["arm", "--ros-args", "--params-file", str(path)])
     finally:
