@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 
 from vima_ros.errors import VimaError
+from vima_ros.files import write_image
 from vima_ros.geometry import yaw_from_quaternion
-from vima_ros.output import write_image
 from vima_ros.paths import path_argument
 from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
 from vima_ros.sim.scene import Scene, SceneObject

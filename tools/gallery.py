@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.output import write_image
+from vima_ros.files import write_image
 from vima_ros.sim.episode_runner import EpisodeRun
 from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
 from vima_ros.sim.tasks import TASKS

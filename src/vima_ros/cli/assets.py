@@ -15,9 +15,9 @@ from vima_msgs.msg import PromptAsset
 from vima_msgs.srv import CaptureAsset, DeleteAsset, GetScene, ListAssets
 from vima_ros.client.client import Client
 from vima_ros.errors import VimaError
+from vima_ros.files import prepare_folder, write_image
 from vima_ros.nodes.common import conversions, image_conversion
 from vima_ros.nodes.common.namespaces import add_namespace_option
-from vima_ros.output import prepare_folder, write_image
 from vima_ros.paths import path_argument
 from vima_ros.perception.visualization import draw_objects
 from vima_ros.specs import VIEWS

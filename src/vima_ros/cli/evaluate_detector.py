@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any
 
 from vima_ros.errors import VimaError
-from vima_ros.output import prepare_folder
+from vima_ros.files import prepare_folder
 from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.perception.detectors.registry import DETECTORS, DetectorSettings, make_detector
 from vima_ros.training.evaluation.detector_frames import (

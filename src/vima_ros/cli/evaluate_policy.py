@@ -57,7 +57,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
 
 def _evaluate(options: argparse.Namespace) -> None:
     from vima_ros.cli.evaluate_robot import attempt_by_ros
-    from vima_ros.output import prepare_folder
+    from vima_ros.files import prepare_folder
     from vima_ros.policy.checkpoints.load import load_policy
     from vima_ros.policy.checkpoints.safetensors import load_weights, save_weights
     from vima_ros.training.data.readers import read_demonstrations

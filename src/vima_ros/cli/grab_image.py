@@ -15,9 +15,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from vima_ros.client.client import Client
 from vima_ros.errors import VimaError
+from vima_ros.files import check_overwrite, write_image, write_atomic
 from vima_ros.nodes.common import image_conversion, qos
 from vima_ros.nodes.common.namespaces import add_namespace_option
-from vima_ros.output import check_overwrite, write_image, write_whole
 from vima_ros.paths import path_argument
 from vima_ros.perception.calibration.camera_model import Lens, camera_info_text
 from vima_ros.perception.camera_view import is_rectified
@@ -94,7 +94,7 @@ def grab(options: argparse.Namespace) -> None:
     print(f"written: {options.out}")
     if lens is not None:
         text = camera_info_text(lens, size, options.camera_info.stem)
-        write_whole(options.camera_info, text.encode())
+        write_atomic(options.camera_info, text.encode())
         print(f"written: {options.camera_info}")
 
 

@@ -17,9 +17,9 @@ from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.running_suite import check_none_runs
 from vima_ros.errors import VimaError
+from vima_ros.files import prepare_folder
 from vima_ros.nodes.common.dds import keep_to_ourselves
 from vima_ros.nodes.common.namespaces import add_namespace_option
-from vima_ros.output import prepare_folder
 from vima_ros.paths import path_argument
 from vima_ros.replay.bag import Bag
 from vima_ros.replay.frames import Step

@@ -18,10 +18,10 @@ from vima_ros.cli.assets import whole_numbers
 from vima_ros.client.client import Client, Inbox
 from vima_ros.client.execute_prompt import Goal
 from vima_ros.errors import VimaError
+from vima_ros.files import write_image
 from vima_ros.nodes.common import image_conversion, qos
 from vima_ros.nodes.common.namespaces import add_namespace_option
 from vima_ros.nodes.common.prompt_conversions import asset_from_files
-from vima_ros.output import write_image
 from vima_ros.paths import path_argument
 
 Result = ExecutePrompt.Result

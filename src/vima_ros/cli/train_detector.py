@@ -20,7 +20,7 @@ from vima_ros.cli.training_options import (
     with_overrides,
 )
 from vima_ros.errors import VimaError
-from vima_ros.output import prepare_folder
+from vima_ros.files import prepare_folder, sha256_of
 from vima_ros.paths import path_argument
 
 QUALITY = ("ap", "ap50", "recall", "edge_median", "right")  # as in evaluation_report.py
@@ -121,8 +121,7 @@ def _origin(path: Path | None) -> dict[str, Any] | None:
 
     told = {p.key: p.value for p in onnx.load(path).metadata_props}
     card = json.loads(told.get("card", "{}"))
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {"sha256": digest, "step": card.get("step"), "run": card.get("run")}
+    return {"sha256": sha256_of(path), "step": card.get("step"), "run": card.get("run")}
 
 
 def _card(folder: Path, model: Any, step: int, options: argparse.Namespace) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from vima_ros.cli.training_options import (
     with_overrides,
 )
 from vima_ros.errors import VimaError
-from vima_ros.output import prepare_folder
+from vima_ros.files import prepare_folder
 from vima_ros.paths import path_argument
 
 WEIGHTS = "policy.safetensors"

@@ -17,8 +17,8 @@ from typing import Any
 from ament_index_python.packages import get_package_prefix
 
 from vima_ros.errors import VimaError
+from vima_ros.files import prepare_folder
 from vima_ros.nodes.common.namespaces import NAMESPACE, absolute_namespace
-from vima_ros.output import prepare_folder
 from vima_ros.paths import config_path, expand
 from vima_ros.program import END_WITH
 

@@ -28,7 +28,7 @@ import numpy as np
 import yaml
 
 from vima_ros.errors import VimaError
-from vima_ros.output import sync_folder
+from vima_ros.files import sync_folder
 from vima_ros.prompt.assembly import NAME
 from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH, VIEWS, AssetKind
 

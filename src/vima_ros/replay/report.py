@@ -8,7 +8,7 @@ from math import degrees
 from pathlib import Path
 from typing import Any
 
-from vima_ros.output import write_whole
+from vima_ros.files import write_atomic
 
 
 @dataclass
@@ -86,4 +86,4 @@ def write_report(path: Path, bag: str, prompt: dict[str, Any], steps: list[StepR
     Raises VimaError (CANNOT_WRITE).
     """
     content = {"bag": bag, "prompt": prompt, "steps": [asdict(step) for step in steps]}
-    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+    write_atomic(path, (json.dumps(content, indent=1) + "\n").encode())

@@ -20,7 +20,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 
 from vima_ros.errors import VimaError
-from vima_ros.output import cannot_write, prepare_folder, whole_file, write_whole
+from vima_ros.files import cannot_write, open_atomic, prepare_folder, write_atomic
 from vima_ros.weight_files import TORCH, file_kind, why_not_loaded
 
 PROGRESS, CONFIGURATION, CURVES = "progress.jsonl", "run.json", "curves.png"
@@ -48,7 +48,7 @@ def start_run(folder: Path, configuration: Mapping[str, Any]) -> None:
             )
         return
     facts = {"configuration": configuration, "revision": revision(), "machine": machine()}
-    write_whole(path, (json.dumps(facts, indent=2) + "\n").encode())
+    write_atomic(path, (json.dumps(facts, indent=2) + "\n").encode())
 
 
 def _configuration(path: Path) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def cut_progress(folder: Path, step: int) -> None:
     if path.exists():
         records = [record for record in read_progress(folder) if record["step"] <= step]
         text = "".join(json.dumps(record) + "\n" for record in records)
-        write_whole(path, text.encode())
+        write_atomic(path, text.encode())
 
 
 # --- checkpoint
@@ -185,12 +185,8 @@ def save_checkpoint(
         "optimizer": optimizer.state_dict(),
         "sums": dict(sums),
     }
-    path = folder / CHECKPOINT
-    try:
-        with whole_file(path) as file:
-            torch.save(state, file)
-    except RuntimeError as error:  # torch's for a disk that is full
-        raise cannot_write(path, error) from error
+    with open_atomic(folder / CHECKPOINT) as file:
+        torch.save(state, file)
 
 
 def load_checkpoint(

@@ -15,7 +15,7 @@ from vima_ros.benchmarks.policy import plan as planning
 from vima_ros.benchmarks.policy.tables import describe, tables
 from vima_ros.cli.bench import dds_transport, episode_latency, perception_latency
 from vima_ros.errors import VimaError
-from vima_ros.output import prepare_folder, write_whole
+from vima_ros.files import prepare_folder, write_atomic
 from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.perception.detectors.registry import DETECTORS
 from vima_ros.policy.config import PUBLISHED
@@ -116,8 +116,8 @@ def main(args: list[str] | None = None) -> None:
             page += ["## Episode", *episode_latency.show(results["episode"])]
         text = "\n\n".join(page) + "\n"
         print(text)
-        write_whole(options.out / "bench.md", text.encode())
-        write_whole(options.out / "bench.json", (json.dumps(results, indent=1) + "\n").encode())
+        write_atomic(options.out / "bench.md", text.encode())
+        write_atomic(options.out / "bench.json", (json.dumps(results, indent=1) + "\n").encode())
     except VimaError as error:
         print(f"bench: {error.code}: {error}", file=sys.stderr)
         sys.exit(2)

@@ -14,8 +14,8 @@ import numpy as np
 
 from vima_ros.cli.calibrate.corner_picker import ClickServer, result_png
 from vima_ros.errors import VimaError
+from vima_ros.files import check_overwrite
 from vima_ros.geometry import Workspace
-from vima_ros.output import check_overwrite
 from vima_ros.paths import path_argument
 from vima_ros.perception.calibration.board_search import describe_layout, find_board
 from vima_ros.perception.calibration.board_sheet import PAPERS, largest_square, sheet_png
@@ -30,7 +30,7 @@ from vima_ros.perception.calibration.intrinsics_report import (
     lens_warnings,
     report_lens,
 )
-from vima_ros.perception.calibration.io import load_calibration, save_calibration, write_whole
+from vima_ros.perception.calibration.io import load_calibration, save_calibration, write_atomic
 from vima_ros.perception.calibration.report import doubts, report
 from vima_ros.perception.image_decoding import read_image
 from vima_ros.specs import VIEWS
@@ -163,7 +163,7 @@ def make_board(options: argparse.Namespace) -> int:
     check_overwrite([options.out], options.force)
     square = options.square or largest_square(options.squares, options.paper)
     board = Board(square, options.squares, dictionary=options.dictionary)
-    write_whole(options.out, sheet_png(board, options.paper, options.dpi))
+    write_atomic(options.out, sheet_png(board, options.paper, options.dpi))
     print(f"written: {options.out}: {options.paper}, landscape; print it at 100 %, not fitted")
     row = f"{board.squares[0]} squares in a row: {1e3 * board.size[0]:g} mm"
     print(f"then measure {row}? --square {square:g}, else as measured for one [m]")
@@ -181,7 +181,7 @@ def make_lens(options: argparse.Namespace) -> int:
         print(f"{path}: {error:.2f} px")
     print("\n".join(report_lens(fit)))
     check_determined(fit)
-    write_whole(options.out, camera_info_text(fit.lens, fit.size, options.out.stem).encode())
+    write_atomic(options.out, camera_info_text(fit.lens, fit.size, options.out.stem).encode())
     for warning in lens_warnings(fit):
         print(f"warning: {warning}")
     print(f"written: {options.out}")
@@ -214,7 +214,7 @@ def make_view(options: argparse.Namespace) -> int:
         print("cancelled; nothing is written", file=sys.stderr)
         return 1
     save_calibration(options.out, calibration)
-    write_whole(result, result_png(pictures[-1], calibration))
+    write_atomic(result, result_png(pictures[-1], calibration))
     print("\n".join(report(calibration)))
     for doubt in doubts(calibration):
         print(f"note: {doubt}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cv2
 
-from vima_ros.output import write_whole
+from vima_ros.files import write_atomic
 
 PAGE = "index.html"
 WIDTH, QUALITY = 1000, 85  # of a picture on the page [px], and of its JPEG
@@ -66,7 +66,7 @@ checked by the gate, carried out by the simulated UR5e. The film is in <code>dem
 </html>
 """
     path = out / PAGE
-    write_whole(path, page.encode())
+    write_atomic(path, page.encode())
     return path
 
 

@@ -25,9 +25,9 @@ from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.task_runner import NODES, TaskEpisodes, start_nodes
 from vima_ros.errors import VimaError
+from vima_ros.files import prepare_folder
 from vima_ros.nodes.common import conversions, qos
 from vima_ros.nodes.common.dds import keep_to_ourselves
-from vima_ros.output import prepare_folder
 from vima_ros.paths import path_argument
 from vima_ros.sim.tasks.base import Level
 from vima_ros.specs import VIEWS, Primitive

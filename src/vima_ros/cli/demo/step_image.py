@@ -10,8 +10,8 @@ import numpy as np
 from sensor_msgs.msg import Image
 
 from vima_msgs.msg import Observation, PolicyAction
+from vima_ros.files import write_image
 from vima_ros.nodes.common import conversions, image_conversion
-from vima_ros.output import write_image
 from vima_ros.perception.visualization import draw_action, draw_objects
 from vima_ros.policy_frame import project_to_view
 from vima_ros.specs import VIEWS, Primitive

@@ -13,8 +13,8 @@ import numpy as np
 import yaml
 
 from vima_ros.errors import VimaError
+from vima_ros.files import write_atomic
 from vima_ros.geometry import Workspace
-from vima_ros.output import write_whole
 from vima_ros.perception.calibration.calibration import Calibration, Fit
 from vima_ros.perception.calibration.camera_model import Lens
 from vima_ros.perception.calibration.charuco import Board, PlacedBoard
@@ -41,8 +41,8 @@ def save_calibration(path: Path, calibration: Calibration) -> None:
         _content(calibration, patches.name, png), sort_keys=False, default_flow_style=None
     )
     # The patches first: a reader in between sees by the checksum that the two do not fit.
-    write_whole(patches, png)
-    write_whole(path, text.encode())
+    write_atomic(patches, png)
+    write_atomic(path, text.encode())
 
 
 def load_calibration(path: Path | str) -> Calibration:

@@ -13,12 +13,12 @@ import numpy as np
 import yaml
 
 from vima_ros.errors import VimaError
+from vima_ros.files import first_line
 from vima_ros.perception.detectors.base import DEFAULT_SETTINGS, Detector, DetectorSettings
 from vima_ros.perception.detectors.instances import FRAME_SHAPE, Instances
 from vima_ros.perception.detectors.model_files import (
     WeightsFile,
     bad_weights,
-    first_line,
     read_weights,
 )
 from vima_ros.perception.detectors.postprocess import DOUBTFUL

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vima_ros.errors import VimaError
+from vima_ros.files import first_line
 from vima_ros.paths import expand
 from vima_ros.weight_files import ABSENT, file_kind
 
@@ -59,12 +60,6 @@ def read_weights(
 def bad_weights(name: str, why: str, valid: str) -> VimaError:
     """The error for a file that is not what it should be."""
     return VimaError("BAD_WEIGHTS", f"{name}: {why}; valid: {valid}")
-
-
-def first_line(error: Exception) -> str:
-    """What an exception says, short enough for a status message."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300]
 
 
 def read_card(name: str, metadata: Mapping[str, str]) -> dict[str, Any]:

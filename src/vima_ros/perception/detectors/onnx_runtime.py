@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from vima_ros.errors import VimaError, add_view_to_errors
+from vima_ros.files import first_line
 from vima_ros.perception.detectors.base import DEFAULT_SETTINGS, Detector, DetectorSettings
 from vima_ros.perception.detectors.instances import FRAME_SHAPE, Instances
 from vima_ros.perception.detectors.model_files import (
     WeightsFile,
     bad_weights,
-    first_line,
     read_card,
     read_weights,
 )

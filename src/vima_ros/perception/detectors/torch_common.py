@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torchvision.ops import nms
 
 from vima_ros.errors import VimaError, add_view_to_errors
+from vima_ros.files import first_line
 from vima_ros.perception.detectors.instances import Instances
-from vima_ros.perception.detectors.model_files import WeightsFile, bad_weights, first_line
+from vima_ros.perception.detectors.model_files import WeightsFile, bad_weights
 from vima_ros.perception.detectors.postprocess import instances_of
 from vima_ros.weight_files import log_unwrapped, unwrapped, why_not_loaded
 

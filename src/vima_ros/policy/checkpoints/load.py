@@ -10,11 +10,12 @@ from typing import Any
 import torch
 
 from vima_ros.errors import VimaError
+from vima_ros.files import sha256_of
 from vima_ros.paths import expand
 from vima_ros.policy import SHIPPED
 from vima_ros.policy.checkpoints.published import load_checkpoint
 from vima_ros.policy.checkpoints.safetensors import SUFFIX, describe, load_weights
-from vima_ros.policy.checkpoints.validation import blank, sha256_of
+from vima_ros.policy.checkpoints.validation import blank
 from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.model.network import VimaNetwork, initialise
 from vima_ros.policy.policy import Policy

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vima_ros.files import atomic_path, sha256_of
 from vima_ros.policy.checkpoints.validation import (
     bad,
     blank,
@@ -22,8 +23,6 @@ from vima_ros.policy.checkpoints.validation import (
     check_kind,
     check_tensors,
     config_of,
-    replacing,
-    sha256_of,
     unreadable,
     unwrapped_state,
 )
@@ -95,7 +94,7 @@ def save_checkpoint(network: VimaNetwork, path: Path) -> str:
 
     Raises VimaError (CANNOT_WRITE), and then nothing is written.
     """
-    with replacing(path) as temporary:
+    with atomic_path(path) as temporary:
         with temporary.open("wb") as file:  # a path would have its name stored in the file
             torch.save(published_checkpoint(network), file)
         return sha256_of(temporary)

@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vima_ros.errors import VimaError
+from vima_ros.files import atomic_path, sha256_of
 from vima_ros.policy.checkpoints.validation import (
     FIELDS,
     bad,
@@ -31,8 +32,6 @@ from vima_ros.policy.checkpoints.validation import (
     check_kind,
     check_tensors,
     config_of,
-    replacing,
-    sha256_of,
     unreadable,
     unwrapped_state,
 )
@@ -80,7 +79,7 @@ def save_weights(network: VimaNetwork, path: Path, card: Mapping[str, Any]) -> s
     }
     # The tensors take their place first: a reader in between sees that the two do not belong
     # together.
-    with replacing(path.with_suffix(".json")) as text, replacing(path) as tensors:
+    with atomic_path(path.with_suffix(".json")) as text, atomic_path(path) as tensors:
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
         try:
             save_file(plain, tensors)

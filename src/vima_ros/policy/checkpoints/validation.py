@@ -6,11 +6,8 @@ called in the file, for messages.
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -107,11 +104,6 @@ def unwrapped_state(path: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor
     return {names[name]: tensor for name, tensor in state.items()}
 
 
-def _first_line(error: Exception) -> str:
-    """PyTorch's errors go on with a stack."""
-    return str(error).strip().split("\n")[0]
-
-
 def config_of(
     state: Mapping[str, Tensor],
     stated: Mapping[str, Any],
@@ -202,30 +194,3 @@ def check_finite(weights: Mapping[str, Tensor], spelled: Callable[[str], str] = 
     for name, tensor in weights.items():
         if not torch.stack(tensor.aminmax()).isfinite().all():  # needs no room, and tells NaN too
             raise bad(f"{spelled(name)} holds numbers that are not finite")
-
-
-def sha256_of(path: Path) -> str:
-    """Of the file's bytes, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A path beside ``path`` to write to; it takes its place at the end, if nothing is raised.
-
-    Raises VimaError (CANNOT_WRITE) where the file system, or who writes to it, fails.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    except (OSError, RuntimeError) as error:  # the latter from torch.save
-        reason = f"{path}: {_first_line(error)}"
-        raise VimaError("CANNOT_WRITE", f"{reason}; valid: a writable folder") from error
-    finally:
-        if temporary.exists():
-            temporary.unlink()

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 
 from vima_ros.errors import VimaError
-from vima_ros.output import prepare_folder, write_whole
+from vima_ros.files import prepare_folder, write_atomic
 from vima_ros.sim.episode_runner import choose_tasks, find_level
 from vima_ros.sim.process_pool import worker_pool
 from vima_ros.sim.recording import Recording, record
@@ -121,7 +121,7 @@ def _claim(plan: Plan) -> None:
     wanted |= {"steady": True} if plan.steady else {}
     prepare_folder(plan.out)
     if not path.exists():
-        write_whole(path, (json.dumps(wanted) + "\n").encode())
+        write_atomic(path, (json.dumps(wanted) + "\n").encode())
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError) as error:

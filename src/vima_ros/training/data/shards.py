@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.output import whole_file
+from vima_ros.files import open_atomic
 from vima_ros.weight_files import why_not_loaded
 
 Arrays = Mapping[str, np.ndarray]
@@ -38,7 +38,7 @@ def write_shard(path: Path, header: Mapping[str, Any], episodes: Sequence[Arrays
         parts = [episode[name] for episode in episodes]
         arrays[name] = np.concatenate(parts)
         arrays[_LENGTH + name] = np.array([len(part) for part in parts], np.int64)
-    with whole_file(path) as file, zipfile.ZipFile(file, "w") as archive:
+    with open_atomic(path) as file, zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays.items():
             member = io.BytesIO()
             np.lib.format.write_array(member, array, allow_pickle=False)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from vima_ros.files import atomic_path, write_atomic
 from vima_ros.perception.detectors.mask_rcnn import FRAME_SIZE, MaskRcnn
 from vima_ros.specs import VIEWS
 
@@ -47,31 +48,28 @@ def export_detector(model: MaskRcnn, path: Path, card: Mapping[str, Any]) -> Non
     (n, M, M), probabilities inside the box.
     """
     names = [f"{kind}_{view}" for view in VIEWS for kind in ("boxes", "scores", "masks")]
-    part = path.with_name(f"{path.name}.part")
-    images = torch.zeros((len(VIEWS), *FRAME_SIZE, 3), dtype=torch.uint8)
+    images, exported = torch.zeros((len(VIEWS), *FRAME_SIZE, 3), dtype=torch.uint8), io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing fixes the frame's size, as it should
         torch.onnx.export(
             _TwoViews(model).eval(),
             (images,),
-            str(part),
+            exported,
             input_names=["images"],
             output_names=names,
             dynamic_axes={name: {0: f"n_{name.split('_')[1]}"} for name in names},
             opset_version=OPSET,
             dynamo=False,
         )
-    graph = onnx.load(part)
+    graph = onnx.load_model_from_string(exported.getvalue())
     onnx.helper.set_model_props(graph, {"card": json.dumps(card)})
     onnx.checker.check_model(graph)
-    onnx.save(graph, part)
-    os.replace(part, path)
+    write_atomic(path, graph.SerializeToString())
 
 
 def save_weights(model: MaskRcnn, path: Path, card: Mapping[str, Any]) -> None:
     """Write ``model``'s weights to ``path``, a .safetensors that holds sizes and ``card``."""
-    part = path.with_name(f"{path.name}.part")
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
     facts = {"config": json.dumps(asdict(model.config)), "card": json.dumps(card)}
-    save_file(state, part, facts)
-    os.replace(part, path)
+    with atomic_path(path) as unfinished:
+        save_file(state, unfinished, facts)

@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vima_ros.output import write_image, write_whole
+from vima_ros.files import write_atomic, write_image
 from vima_ros.perception.detectors.instances import Instances
 from vima_ros.perception.visualization import object_colour
 from vima_ros.replay.report import format_table
@@ -283,6 +283,6 @@ def write(report: Report, evaluation: Evaluation, out: Path) -> str:
         for place, (*_, seen) in enumerate(sorted(worst, reverse=True), 1):
             write_image(out / "worst" / f"{name}_{place}.png", draw_seen(seen))
     page = to_markdown(report)
-    write_whole(out / "detector.md", page.encode())
-    write_whole(out / "detector.json", to_json(report).encode())
+    write_atomic(out / "detector.md", page.encode())
+    write_atomic(out / "detector.json", to_json(report).encode())
     return page

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vima_ros.output import write_image, write_whole
+from vima_ros.files import write_atomic, write_image
 from vima_ros.replay.report import format_table
 from vima_ros.training.evaluation.policy_rollouts import Attempt, rate
 from vima_ros.training.evaluation.vima_bench_first_actions import NEAR
@@ -38,7 +38,7 @@ def write_report(
     if firsts:
         parts += ["## First actions on recorded VIMA-Bench episodes", _firsts(firsts)]
     text = "\n\n".join(parts) + "\n"
-    write_whole(out / REPORT, text.encode())
+    write_atomic(out / REPORT, text.encode())
     numbers = {
         "facts": {key: str(value) for key, value in facts.items()},
         "episodes": [
@@ -48,7 +48,7 @@ def write_report(
         ],
         "first_actions": list(firsts),
     }
-    write_whole(out / NUMBERS, (json.dumps(numbers, indent=1) + "\n").encode())
+    write_atomic(out / NUMBERS, (json.dumps(numbers, indent=1) + "\n").encode())
     return text
 
 

@@ -36,7 +36,7 @@ from vima_ros.policy.checkpoints.safetensors import (
     load_weights,
     save_weights,
 )
-from vima_ros.policy.checkpoints.validation import MAX_SIZE, replacing
+from vima_ros.policy.checkpoints.validation import MAX_SIZE
 from vima_ros.specs import HEADS
 
 
@@ -284,17 +284,6 @@ def test_a_folder_that_cannot_be_written(tmp_path, network, name):
     with pytest.raises(VimaError, match=r"none|file") as error:
         save(network, path)
     assert error.value.code == "CANNOT_WRITE"
-
-
-def test_while_written_the_old_file_is_whole(tmp_path):
-    path = tmp_path / "file"
-    path.write_text("old")
-    with replacing(path) as other:
-        other.write_text("ne")
-        assert path.read_text() == "old"
-        other.write_text("new")
-    assert path.read_text() == "new"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_whoever_may_read_the_text_may_read_the_tensors(path):

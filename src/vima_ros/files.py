@@ -1,7 +1,8 @@
-"""Files that programs leave: each whole or not at all, in a folder tried before the work."""
+"""Atomic writes, checks of output folders, and hashes of files."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -13,11 +14,11 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 
-_PROBE = bytes(4096)  # what a disk must have room for at the start
+_PROBE = bytes(4096)  # a disk needs room for this much at the start
 
 
 def prepare_folder(path: Path) -> Path:
-    """Create the folder, unless it exists, and check that files can be written to it.
+    """Create a folder unless it exists, and check that files can be written to it.
 
     Raises VimaError (BAD_FOLDER).
     """
@@ -46,19 +47,17 @@ def check_overwrite(paths: Sequence[Path], force: bool) -> None:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to that gets its name at the end, once it is on the disk.
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a path beside ``path`` to write to; the file gets its name at the end, once on disk.
 
     If anything is raised, nothing is left of it, and what had the name before stays.
-    Raises VimaError (CANNOT_WRITE), such as for a full disk.
+    Raises VimaError (CANNOT_WRITE), such as for a full disk; PyTorch has RuntimeErrors for these.
     """
     unfinished = path.with_name(f"{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with unfinished.open("wb") as file:
-                yield file
-                file.flush()
+            yield unfinished
+            with unfinished.open("rb+") as file:
                 os.fsync(file.fileno())
             unfinished.replace(path)
             sync_folder(path.parent)
@@ -66,12 +65,32 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             with suppress(OSError):
                 unfinished.unlink(missing_ok=True)
             raise
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         raise cannot_write(path, error) from error
 
 
+@contextmanager
+def open_atomic(path: Path) -> Iterator[BinaryIO]:
+    """Yield an open file that gets its name at the end, as by ``atomic_path``; make its folder.
+
+    Raises VimaError (CANNOT_WRITE).
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    with atomic_path(path) as unfinished, unfinished.open("wb") as file:
+        yield file
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all. Raises VimaError (CANNOT_WRITE)."""
+    with open_atomic(path) as file:
+        file.write(data)
+
+
 def sync_folder(folder: Path) -> None:
-    """Bring the names in ``folder`` onto the disk."""
+    """Flush the names of files in ``folder`` to disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -80,24 +99,33 @@ def sync_folder(folder: Path) -> None:
 
 
 def cannot_write(path: Path, error: Exception) -> VimaError:
-    """The VimaError (CANNOT_WRITE) for what was raised while ``path`` was written."""
+    """Return the VimaError (CANNOT_WRITE) for an error raised while ``path`` was written."""
     hidden = error.__context__  # torch.save raises an error of its own over the system's
     if isinstance(hidden, OSError) and not isinstance(error, OSError):
         error = hidden
-    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    reason = getattr(error, "strerror", None) or first_line(error)
     return VimaError("CANNOT_WRITE", f"{path}: {reason}; valid: a writable folder with room")
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write ``whole_file`` in one go. Raises VimaError (CANNOT_WRITE)."""
-    with whole_file(path) as file:
-        file.write(data)
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, short enough for a status message."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:300]
 
 
 def write_image(path: Path, rgb: np.ndarray) -> None:
-    """Write an image (h, w, 3) uint8 RGB; the name's ending says how.
+    """Write an RGB image (h, w, 3) uint8 in the format of the path's suffix.
 
-    Raises VimaError (CANNOT_WRITE), also for an ending that OpenCV does not know.
+    Raises VimaError (CANNOT_WRITE), also for a suffix that OpenCV does not know.
     """
     import cv2  # here, because most of the package does without
 
@@ -107,4 +135,4 @@ def write_image(path: Path, rgb: np.ndarray) -> None:
         raise VimaError(
             "CANNOT_WRITE", f"{path}: no image has this ending; valid: a name ending in .png"
         ) from error
-    write_whole(path, data.tobytes())
+    write_atomic(path, data.tobytes())
