@@ -15,7 +15,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from vima_ros.client.client import Client
 from vima_ros.errors import VimaError
-from vima_ros.files import check_overwrite, write_image, write_atomic
+from vima_ros.files import check_overwrite, write_atomic, write_image
 from vima_ros.nodes.common import image_conversion, qos
 from vima_ros.nodes.common.namespaces import add_namespace_option
 from vima_ros.paths import path_argument

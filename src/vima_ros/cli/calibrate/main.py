@@ -14,7 +14,7 @@ import numpy as np
 
 from vima_ros.cli.calibrate.corner_picker import ClickServer, result_png
 from vima_ros.errors import VimaError
-from vima_ros.files import check_overwrite
+from vima_ros.files import check_overwrite, write_atomic
 from vima_ros.geometry import Workspace
 from vima_ros.paths import path_argument
 from vima_ros.perception.calibration.board_search import describe_layout, find_board
@@ -30,7 +30,7 @@ from vima_ros.perception.calibration.intrinsics_report import (
     lens_warnings,
     report_lens,
 )
-from vima_ros.perception.calibration.io import load_calibration, save_calibration, write_atomic
+from vima_ros.perception.calibration.io import load_calibration, save_calibration
 from vima_ros.perception.calibration.report import doubts, report
 from vima_ros.perception.image_decoding import read_image
 from vima_ros.specs import VIEWS
