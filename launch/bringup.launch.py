@@ -1,6 +1,6 @@
 """The suite on a robot: perception, prompt, policy, arm and the manager that brings them up.
 
-ros2 launch vima_ros bringup.launch.py robot:=/path/to/my_robot.yaml checkpoint:=/path/to/20M.ckpt
+ros2 launch vima_ros bringup.launch.py params_file:=/path/to/my_robot.yaml checkpoint:=20M.ckpt
 """
 
 import os
@@ -26,7 +26,7 @@ def node(name, *parameters):
         output="screen",
         additional_env=END_WITH,
         parameters=[
-            LaunchConfiguration("robot"),
+            LaunchConfiguration("params_file"),
             {"use_sim_time": LaunchConfiguration("use_sim_time")},
             *parameters,
         ],
@@ -40,14 +40,14 @@ def generate_launch_description():
                 "namespace", default_value="vima", description="Namespace of all nodes"
             ),
             DeclareLaunchArgument(
-                "robot",
+                "params_file",
                 default_value=PathJoinSubstitution([SHARE, "config", "robots", "example.yaml"]),
-                description="YAML file with what differs for this robot",
+                description="Parameter file of this robot: what differs from the defaults",
             ),
             DeclareLaunchArgument(
                 "checkpoint",
                 default_value="",
-                description="File of weights; empty: the bundled ones; random: untrained ones",
+                description="Checkpoint of the policy; empty: the bundled one; random: untrained",
             ),
             DeclareLaunchArgument(
                 "device",
@@ -57,9 +57,9 @@ def generate_launch_description():
             DeclareLaunchArgument(
                 "use_sim_time",
                 default_value="false",
-                description="Whether the nodes follow /clock: true or false",
+                description="Use of /clock as the time of the nodes: true or false",
             ),
-            check_arguments("namespace", "robot", "checkpoint", "device", "use_sim_time"),
+            check_arguments("namespace", "params_file", "checkpoint", "device", "use_sim_time"),
             stop_nodes(),
             node("perception"),
             node("prompt"),

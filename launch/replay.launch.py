@@ -21,19 +21,23 @@ END_WITH = {"VIMA_ROS_END_WITH": str(os.getpid())}  # nodes end when the launch 
 def generate_launch_description():
     return LaunchDescription(
         [
-            DeclareLaunchArgument("bag", description="rosbag2 folder, MCAP or SQLite"),
-            DeclareLaunchArgument("out", default_value="out", description="for replay.json"),
+            DeclareLaunchArgument("bag", description="Recorded rosbag2 folder, MCAP or SQLite"),
+            DeclareLaunchArgument(
+                "out", default_value="out", description="Folder for replay.json"
+            ),
             DeclareLaunchArgument(
                 "namespace", default_value="vima", description="Namespace of all nodes"
             ),
             DeclareLaunchArgument(
-                "robot",
+                "params_file",
                 default_value=PathJoinSubstitution([SHARE, "config", "robots", "recording.yaml"]),
-                description="YAML file with what differs from the defaults",
+                description="Parameter file: what differs from the defaults",
             ),
-            DeclareLaunchArgument("use_sim_time", default_value="true"),
+            DeclareLaunchArgument(
+                "use_sim_time", default_value="true", description="Use of /clock: true or false"
+            ),
             check_arguments(
-                *("bag", "out", "namespace", "robot", "use_sim_time"),
+                *("bag", "out", "namespace", "params_file", "use_sim_time"),
                 *("checkpoint", "device"),  # declared by bringup
             ),
             IncludeLaunchDescription(

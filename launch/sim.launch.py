@@ -30,20 +30,26 @@ def generate_launch_description():
             DeclareLaunchArgument(
                 "namespace", default_value="vima", description="Namespace of all nodes"
             ),
-            DeclareLaunchArgument("task", default_value="", description="of VIMA-Bench, or none"),
             DeclareLaunchArgument(
-                "level", default_value="", description="of the task, or its first"
+                "task", default_value="", description="Task of VIMA-Bench; empty: none"
             ),
-            DeclareLaunchArgument("scene", default_value="put", description="without a task"),
-            DeclareLaunchArgument("seed", default_value="0", description="of task or scene"),
             DeclareLaunchArgument(
-                "robot",
+                "level", default_value="", description="Level of the task; empty: its first"
+            ),
+            DeclareLaunchArgument(
+                "scene", default_value="put", description="Scene where no task is given"
+            ),
+            DeclareLaunchArgument(
+                "seed", default_value="0", description="Seed of the task or scene"
+            ),
+            DeclareLaunchArgument(
+                "params_file",
                 default_value=PathJoinSubstitution([SHARE, "config", "robots", "tabletop.yaml"]),
-                description="YAML file with what differs from the defaults; the one that is there "
-                "has the UR5e, flying_tool.yaml beside it a tool without an arm",
+                description="Parameter file: what differs from the defaults. tabletop.yaml has "
+                "the UR5e, flying_tool.yaml beside it a free gripper",
             ),
             check_arguments(
-                *("namespace", "task", "level", "scene", "seed", "robot"),
+                *("namespace", "task", "level", "scene", "seed", "params_file"),
                 *("checkpoint", "device", "use_sim_time"),  # declared by bringup
             ),
             IncludeLaunchDescription(
@@ -58,7 +64,7 @@ def generate_launch_description():
                 output="screen",
                 additional_env=END_WITH,
                 parameters=[
-                    LaunchConfiguration("robot"),
+                    LaunchConfiguration("params_file"),
                     {
                         "use_sim_time": LaunchConfiguration("use_sim_time"),
                         "task": text("task"),

@@ -1,6 +1,6 @@
 """Paths: a leading ``~`` in those that users give, and the folder of our configuration files.
 
-A shell expands ``~`` in few places: not in ``robot:=~/x.yaml``, not in a YAML file, not in quotes.
+A shell expands ``~`` in few places: not in ``params_file:=~/x.yaml``, a YAML file, or quotes.
 Every path from outside goes through here.
 """
 

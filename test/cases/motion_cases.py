@@ -144,7 +144,7 @@ def differences(
 def run(name: str, folder: Path) -> tuple[str, list[str]]:
     """What was seen of a case, and what of it is wrong."""
     case = CASES[name]
-    with NodeProcesses(folder, robot="example") as processes:
+    with NodeProcesses(folder, params_file="example") as processes:
         processes.start(["arm", "manager"], PARAMETERS)
         with Client("cases") as client, Ros2ControlRobot(**case.robot) as robot:
             client.wait_for_active(["arm"], 120, processes.check_alive)

@@ -160,7 +160,7 @@ def nodes() -> NodeProcesses:
     stack = contextlib.ExitStack()
     atexit.register(stack.close)
     folder = stack.enter_context(tempfile.TemporaryDirectory())
-    started = NodeProcesses(Path(folder), robot="recording", use_sim_time=True)
+    started = NodeProcesses(Path(folder), params_file="recording", use_sim_time=True)
     processes = stack.enter_context(started)
     processes.start(NODES)
     with Client("cases") as client:

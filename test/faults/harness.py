@@ -41,7 +41,7 @@ TEXT = "Put the {all} aside."
 class FaultySuite:
     def __init__(self, folder):
         self.parameters = {**PARAMETERS, "library": str(folder / "assets")}
-        self.processes = NodeProcesses(folder, robot="flying_tool")
+        self.processes = NodeProcesses(folder, params_file="flying_tool")
         for name in NODES:
             self.start(name)
         self.client = Client("faults")

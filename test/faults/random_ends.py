@@ -1,6 +1,6 @@
 """The suite ended by signals at random moments of its motions, and what the robot then did.
 
-    ./vima exec python test/faults/random_ends.py --ends 50 --robot tabletop --seed 1
+    ./vima exec python test/faults/random_ends.py --ends 50 --params-file tabletop --seed 1
 
 prints a table; exit code 1 where the robot went on. The simulated robot runs in a process that is
 not part of the suite. ``--command`` brings the suite up in another way, such as by `ros2 launch`.
@@ -53,9 +53,9 @@ TRANSITIONS = {
 }
 
 
-def bring_up(folder: Path, robot: str) -> None:
+def bring_up(folder: Path, params_file: str) -> None:
     """The suite's nodes by a program, until it is ended as all programs are."""
-    with NodeProcesses(folder, robot=robot) as processes:
+    with NodeProcesses(folder, params_file=params_file) as processes:
         processes.start(NODES, {"nodes": NODES[:1]})
         threading.Event().wait()
 
@@ -87,11 +87,11 @@ class Ends:
     def __init__(self, options: argparse.Namespace, folder: Path) -> None:
         self.options, self.folder = options, folder
         self.random = random.Random(options.seed)
-        self.joints = options.robot == "tabletop"
+        self.joints = options.params_file == "tabletop"
         self.rows, self.faults = [], []
 
     def run(self) -> None:
-        robot = NodeProcesses(self.folder / "robot", robot=self.options.robot)
+        robot = NodeProcesses(self.folder / "robot", params_file=self.options.params_file)
         with robot, Client("ends") as client:
             values = {"send_prompt": False, "rate": 2.0, "nodes": ["tabletop"]}
             robot.start(["tabletop"], values)
@@ -110,7 +110,14 @@ class Ends:
         way = self.options.ways[index % len(self.options.ways)]
         logs = self.folder / f"suite{index}"
         logs.mkdir(exist_ok=True)
-        own = [sys.executable, __file__, "--suite", str(logs), "--robot", self.options.robot]
+        own = [
+            sys.executable,
+            __file__,
+            "--suite",
+            str(logs),
+            "--params-file",
+            self.options.params_file,
+        ]
         command = shlex.split(self.options.command) or own
         assert self.client.call(Trigger, "reset", Trigger.Request()).success
         before = self.beats.count
@@ -255,7 +262,7 @@ class Ends:
         for way, values in groups.items():
             holds, rests = zip(*values, strict=True)
             lines.append(
-                f"| {self.options.robot} | {way} | {len(values)} | "
+                f"| {self.options.params_file} | {way} | {len(values)} | "
                 f"{statistics.median(holds):.1f} / {max(holds):.1f} | {max(rests):.0f} |"
             )
         return "\n".join([*lines, "", f"faults: {len(self.faults)}", *self.faults])
@@ -281,7 +288,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ends", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--robot", default="tabletop", choices=["tabletop", "flying_tool"])
+    parser.add_argument("--params-file", default="tabletop", choices=["tabletop", "flying_tool"])
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="default: all")
     parser.add_argument("--command", default="", help="brings the suite up instead")
     parser.add_argument("--exit-codes", type=int, nargs="*", help="that the command may end with")
@@ -290,7 +297,7 @@ def main() -> None:
     parser.add_argument("--suite", type=Path, help="only bring the suite up, with logs here")
     options = parser.parse_args()
     if options.suite:
-        run_program(lambda: lambda: bring_up(options.suite, options.robot))
+        run_program(lambda: lambda: bring_up(options.suite, options.params_file))
     keep_to_ourselves()
     with tempfile.TemporaryDirectory(prefix="vima_ends_") as folder:
         ends = Ends(options, Path(folder))

@@ -55,7 +55,7 @@ class PlayedArm:
 @pytest.fixture
 def arm(tmp_path):
     with (
-        NodeProcesses(tmp_path, robot="example", namespace="/played") as processes,
+        NodeProcesses(tmp_path, params_file="example", namespace="/played") as processes,
         Client("robot", "/played") as client,
     ):
         values = {"urdf": "ur5e.urdf", "dry_run": False, "manager_timeout": 0.0}

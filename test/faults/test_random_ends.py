@@ -6,9 +6,9 @@ import pytest
 from random_ends import WAYS, Ends
 
 
-@pytest.mark.parametrize("robot", ["tabletop", "flying_tool"])
-def test_the_robot_holds_before_the_suite_ends(robot, tmp_path):
-    options = argparse.Namespace(ends=len(WAYS), seed=1, robot=robot, ways=WAYS)
+@pytest.mark.parametrize("params_file", ["tabletop", "flying_tool"])
+def test_the_robot_holds_before_the_suite_ends(params_file, tmp_path):
+    options = argparse.Namespace(ends=len(WAYS), seed=1, params_file=params_file, ways=WAYS)
     options.command, options.exit_codes = "", None
     # Long before a motion would have ended by itself; random_ends.py measures the times.
     options.hold_within = options.rest_within = 1.0

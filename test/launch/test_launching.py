@@ -57,7 +57,11 @@ def launch(name: str, *words: str, folder=ROOT / "launch") -> subprocess.Complet
         ("sim", "task:=rotat", "launch argument task is 'rotat'; valid: nothing, visual"),
         ("sim", "device:=gpu", "launch argument device is 'gpu'; valid: cpu, cuda, or cuda:N"),
         ("sim", "sede:=3", "no launch argument 'sede'; did you mean seed?"),
-        ("bringup", "robot:=/no/such.yaml", "launch argument robot is '/no/such.yaml': no file"),
+        (
+            "bringup",
+            "params_file:=/no/such.yaml",
+            "launch argument params_file is '/no/such.yaml': no file",
+        ),
         ("bringup", "use_sim_time:=2", "launch argument use_sim_time is '2'; valid: true, false"),
         ("bringup", "namespace:=//right", "launch argument namespace is '//right'; valid: words"),
         ("replay", "bag:=/no/bag", "launch argument bag is '/no/bag': no file"),
@@ -151,7 +155,7 @@ def test_paths_may_begin_with_the_home_folder(tmp_path, monkeypatch):
     (tmp_path / "policy.ckpt").write_text("<html>Sign in</html>")
     (tmp_path / "robot.yaml").write_text("/**/manager:\n  ros__parameters:\n    nodes: [policy]\n")
     file = ROOT / "launch" / "bringup.launch.py"
-    words = ["robot:=~/robot.yaml", "checkpoint:=~/policy.ckpt"]
+    words = ["params_file:=~/robot.yaml", "checkpoint:=~/policy.ckpt"]
     process = subprocess.Popen(
         [sys.executable, "-c", LAUNCH, str(file), *words],
         stdout=subprocess.PIPE,

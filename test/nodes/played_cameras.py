@@ -115,7 +115,7 @@ class Perception:
     """The node in a process of its own and a client of it; a context manager."""
 
     def __init__(self, folder, namespace, **parameters):
-        self.nodes = NodeProcesses(folder, robot="example", namespace=namespace)
+        self.nodes = NodeProcesses(folder, params_file="example", namespace=namespace)
         self.nodes.start(["perception"], {**PLAIN, **UNHURRIED, **parameters})
         self.client = Client("camera", namespace)
         bring_up(self.client, "perception")

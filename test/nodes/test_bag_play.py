@@ -22,7 +22,7 @@ def test_cameras_alone_lead_to_decisions_that_stay_dry(tmp_path):
     with Bag(write_bag(tmp_path / "bag", StoragePlugin.SQLITE3, steps=8)) as bag:
         frames = [frame for step in bag.steps() for frame in step.frames]
     with (
-        NodeProcesses(tmp_path / "logs", robot="example", use_sim_time=True) as processes,
+        NodeProcesses(tmp_path / "logs", params_file="example", use_sim_time=True) as processes,
         Client("player") as client,
     ):
         processes.start(NODES)

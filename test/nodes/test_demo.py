@@ -19,7 +19,7 @@ from vima_ros.training.evaluation.policy_rollouts import Job
 def client(tmp_path_factory):
     values = {"real_time_factor": 10.0, "max_steps": 3}
     with (
-        NodeProcesses(tmp_path_factory.mktemp("logs"), robot="tabletop") as processes,
+        NodeProcesses(tmp_path_factory.mktemp("logs"), params_file="tabletop") as processes,
         Client("test") as client,
     ):
         start_nodes(processes, client, "masks", values)

@@ -134,7 +134,7 @@ def test_the_users_profile_wins(name, tmp_path, monkeypatch):
         for variable in PROFILE_VARIABLES:
             monkeypatch.delenv(variable, raising=False)
         monkeypatch.setenv(name, str(profile))
-        with NodeProcesses(tmp_path, robot="example") as processes:
+        with NodeProcesses(tmp_path, params_file="example") as processes:
             processes.start(["prompt"])
             beats = client.listen(Heartbeat, "heartbeat")
             beats.wait(lambda m: m.node == "/vima/prompt", 60, "heartbeat")

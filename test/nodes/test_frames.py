@@ -67,7 +67,7 @@ class PlayedRobot:
 def robot(tmp_path_factory):
     folder = tmp_path_factory.mktemp("logs")
     with (
-        NodeProcesses(folder, robot="example") as processes,
+        NodeProcesses(folder, params_file="example") as processes,
         Client("robot") as client,
     ):
         values = {"dry_run": False, "manager_timeout": 0.0, "table_xyz": XYZ, "table_rpy": RPY}

@@ -46,7 +46,7 @@ BEYOND = (0.95, 0.45)  # inside the workspace we set, not within reach
 def client(tmp_path_factory):
     values = {"nodes": NODES, "rate": 30.0, "real_time_factor": 10.0}
     with (
-        NodeProcesses(tmp_path_factory.mktemp("logs"), robot="tabletop") as processes,
+        NodeProcesses(tmp_path_factory.mktemp("logs"), params_file="tabletop") as processes,
         Client("test") as client,
     ):
         processes.start([*NODES, "manager"], values | {"workspace_max": [1.0, 0.5]})
@@ -393,7 +393,16 @@ def test_the_viewer_needs_a_display():
 
 def test_the_oracle_program_solves_by_a_robot_without_joints_too(tmp_path):
     env = {k: v for k, v in os.environ.items() if k != "ROS_DOMAIN_ID"}  # one of its own
-    words = ["--tasks", "rotate", "--seeds", "1", "--robot", "flying_tool", "--out", str(tmp_path)]
+    words = [
+        "--tasks",
+        "rotate",
+        "--seeds",
+        "1",
+        "--params-file",
+        "flying_tool",
+        "--out",
+        str(tmp_path),
+    ]
     done = subprocess.run(
         [sys.executable, program("oracle"), *words],
         env=env,

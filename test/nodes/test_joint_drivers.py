@@ -71,7 +71,7 @@ class Cell:
 def running(folder, urdf="ur5e.urdf", namespace=NAMESPACE, **options):
     """An arm node, and a robot that it is connected to."""
     with (
-        NodeProcesses(folder, robot="example", namespace=namespace) as processes,
+        NodeProcesses(folder, params_file="example", namespace=namespace) as processes,
         Client("test", namespace) as client,
         Ros2ControlRobot(namespace, **options) as robot,
     ):

@@ -23,7 +23,7 @@ MANAGED = [*UP, "perception"]  # which is started by none but the tests
 class Suite:
     def __init__(self, folder):
         self.folder = folder
-        self.processes = NodeProcesses(folder, robot="flying_tool")
+        self.processes = NodeProcesses(folder, params_file="flying_tool")
         self.parameters = {"nodes": MANAGED, "library": str(folder / "assets"), "max_speed": 1}
         self.processes.start([*UP, "manager"], self.parameters)
         self.client = Client("test")

@@ -88,7 +88,7 @@ class PolicyOnly:
 def node(tmp_path_factory):
     checkpoint = shared("golden/vima.ckpt")
     folder = tmp_path_factory.mktemp("logs")
-    with NodeProcesses(folder, robot="example") as processes, Client("prompter") as client:
+    with NodeProcesses(folder, params_file="example") as processes, Client("prompter") as client:
         processes.start(
             ["policy"],
             {
@@ -229,7 +229,7 @@ def test_a_history_beyond_the_limit_ends_the_episode_with_it(node):
 def test_a_goal_before_activation_ends_at_once_and_names_the_nodes_and_their_states(tmp_path):
     configure, activate = [dict([step]) for step in STEPS.items()]
     with (
-        NodeProcesses(tmp_path, robot="example", namespace="/early") as processes,
+        NodeProcesses(tmp_path, params_file="example", namespace="/early") as processes,
         Client("early", "/early") as client,
     ):
         processes.start(["policy", "arm"], {"checkpoint": "random"})

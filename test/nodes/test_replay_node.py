@@ -26,7 +26,7 @@ BAGS = [
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("logs")
-    with NodeProcesses(folder, robot="recording", use_sim_time=True) as processes:
+    with NodeProcesses(folder, params_file="recording", use_sim_time=True) as processes:
         processes.start(NODES)
         with Client("test") as client:
             client.wait_for_active(NODES, 120, processes.check_alive)

@@ -168,7 +168,7 @@ def shared_memory(pid: int) -> set[str]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
 @pytest.mark.parametrize("name", ["arm", "manager"])
 def test_a_node_gives_its_shared_memory_back(name, number, tmp_path):
-    with NodeProcesses(tmp_path, robot="example") as processes, Client("test") as client:
+    with NodeProcesses(tmp_path, params_file="example") as processes, Client("test") as client:
         processes.start([name])
         beats = client.listen(Heartbeat, "heartbeat")
         beats.wait(lambda m: m.node == f"/vima/{name}", 60, "heartbeat")

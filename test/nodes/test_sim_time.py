@@ -13,7 +13,7 @@ PERIOD = 50_000_000  # [ns]
 
 def test_pictures_come_with_simulation_time_and_only_with_it(tmp_path):
     with (
-        NodeProcesses(tmp_path, robot="tabletop", use_sim_time=True) as processes,
+        NodeProcesses(tmp_path, params_file="tabletop", use_sim_time=True) as processes,
         Client("clock") as client,
     ):
         processes.start(["tabletop"], {"rate": 5.0})

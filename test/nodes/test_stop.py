@@ -17,7 +17,7 @@ from vima_ros.client.node_processes import NodeProcesses
 @pytest.fixture
 def robot(tmp_path):
     with (
-        NodeProcesses(tmp_path, robot="tabletop", namespace="/ur") as processes,
+        NodeProcesses(tmp_path, params_file="tabletop", namespace="/ur") as processes,
         Client("operator", "/ur") as client,
     ):
         parameters = {"real_time_factor": 10.0, "max_failures": 500, "rate": 10.0}

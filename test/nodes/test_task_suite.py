@@ -13,7 +13,7 @@ STEPS = 2
 
 def test_the_suite_begins_the_task_it_is_started_with(tmp_path):
     values = {"task": "rotate", "seed": 3, "max_steps": STEPS, "real_time_factor": 10.0}
-    with NodeProcesses(tmp_path, robot="tabletop") as processes, Client("test") as client:
+    with NodeProcesses(tmp_path, params_file="tabletop") as processes, Client("test") as client:
         processes.start(ALL_NODES, values)
         client.wait_for_active(ALL_NODES, 120, processes.check_alive)
         text = find_task("rotate").sample(3).prompt

@@ -66,7 +66,7 @@ class Driver:
 @pytest.fixture
 def driver(tmp_path):
     with (
-        NodeProcesses(tmp_path, robot="example", namespace="/driver") as processes,
+        NodeProcesses(tmp_path, params_file="example", namespace="/driver") as processes,
         Client("robot", "/driver") as client,
     ):
         processes.start(["arm"], PARAMETERS)

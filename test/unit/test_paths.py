@@ -117,7 +117,7 @@ def test_the_test_finds_the_paths_that_it_should(monkeypatch):
     }
     assert found == {
         *("out", "checkpoint", "policy", "bench", "image", "images", "calibration", "camera_info"),
-        *("weights", "peer_python", "robot"),
+        *("weights", "peer_python", "params_file"),
     }
 
 
@@ -199,7 +199,12 @@ def test_launch_arguments(home):
     (home / "robot.yaml").write_text("/**/arm:\n  ros__parameters:\n    max_speed: 0.1\n")
     (home / "20M.ckpt").touch()
     write_bag(home / "bag", StoragePlugin.MCAP, 1)
-    given = {"robot": "~/robot.yaml", "checkpoint": "~/20M.ckpt", "bag": "~/bag", "out": "~/out"}
+    given = {
+        "params_file": "~/robot.yaml",
+        "checkpoint": "~/20M.ckpt",
+        "bag": "~/bag",
+        "out": "~/out",
+    }
     assert set(given) == set(launching.PATHS)
     want = {name: text.replace("~", str(home)) for name, text in given.items()}
     assert launching.check_values({**given, "device": "cpu"}) == {**want, "device": "cpu"}

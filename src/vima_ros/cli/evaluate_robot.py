@@ -32,7 +32,10 @@ def attempt_by_ros(jobs: Sequence[Job], out: Path) -> Iterator[Attempt]:
     for number, ((detector, checkpoint), group) in enumerate(groups.items()):
         logs = out / "logs" / f"{number}_{detector}"
         values = {"checkpoint": checkpoint, "real_time_factor": SPEED}
-        with NodeProcesses(logs, robot="tabletop") as processes, Client("evaluate") as client:
+        with (
+            NodeProcesses(logs, params_file="tabletop") as processes,
+            Client("evaluate") as client,
+        ):
             start_nodes(processes, client, detector, values)
             episodes = TaskEpisodes(client)
             frames = {v: client.listen(Image, f"{v}/image_raw", qos.CAMERA) for v in VIEWS}

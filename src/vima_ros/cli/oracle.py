@@ -134,7 +134,7 @@ def measure(options: argparse.Namespace) -> bool:
     tasks = choose_tasks(options.tasks or None, level)
     keep_to_ourselves()
     with (
-        NodeProcesses(options.out / "logs", robot=options.robot) as processes,
+        NodeProcesses(options.out / "logs", params_file=options.params_file) as processes,
         Client("oracle") as client,
     ):
         check_none_runs(client)
@@ -168,10 +168,10 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=1, help="episodes of each task")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument(
-        "--robot",
+        "--params-file",
         type=path_text_argument,
         default="tabletop",
-        help="parameter file, or name of one in config/robots/",
+        help="Parameter file, or the name of one in config/robots/",
     )
     parser.add_argument("--speed", type=float, default=10.0, help="simulated seconds a second")
     parser.add_argument(

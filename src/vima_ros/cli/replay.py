@@ -153,7 +153,7 @@ def replay(
             processes = stack.enter_context(
                 NodeProcesses(
                     options.out / "logs",
-                    robot="recording",
+                    params_file="recording",
                     namespace=options.namespace,
                     use_sim_time=True,
                 )

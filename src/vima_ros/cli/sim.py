@@ -33,10 +33,10 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--level", default="", help="of the task; default: its first")
     parser.add_argument("--seed", type=int, default=0, help=f"0 to {MAX_SEED}")
     parser.add_argument(
-        "--robot",
+        "--params-file",
         type=path_text_argument,
         default="tabletop",
-        help="parameter file, or name of one in config/robots/",
+        help="Parameter file, or the name of one in config/robots/",
     )
     parser.add_argument("--speed", type=float, default=1.0, help="simulated seconds a second")
     parser.add_argument("--confirm", action="store_true", help="ask for a yes to each motion")
@@ -62,7 +62,9 @@ def run(options: argparse.Namespace) -> None:
         "checkpoint": options.checkpoint,
     }
     logs = options.out / "logs"
-    with NodeProcesses(logs, robot=options.robot, namespace=options.namespace) as processes:
+    with NodeProcesses(
+        logs, params_file=options.params_file, namespace=options.namespace
+    ) as processes:
         with Client("sim", options.namespace) as client:
             check_none_runs(client)
             processes.start(NODES, parameters)

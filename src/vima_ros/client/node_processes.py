@@ -28,17 +28,19 @@ CANNOT_CONFIGURE = "cannot configure: "  # as nodes/common/lifecycle_node.py log
 FIRST_TO_STOP = ("manager", "arm")  # else the manager would report the ends of others as deaths
 
 
-def robot_file(robot: str) -> Path:
-    """The parameter file ``robot``, or the one of that name in config/robots/.
+def find_params_file(params_file: str) -> Path:
+    """Return the parameter file ``params_file``, or the one of that name in config/robots/.
 
     Raises VimaError (NO_FILE) where there is none.
     """
     folder = config_path("robots")
-    by_name = "/" not in robot and not robot.endswith((".yaml", ".yml"))
-    path = folder / f"{robot}.yaml" if by_name else expand(robot)
+    by_name = "/" not in params_file and not params_file.endswith((".yaml", ".yml"))
+    path = folder / f"{params_file}.yaml" if by_name else expand(params_file)
     if not path.is_file():
         names = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
-        raise VimaError("NO_FILE", f"robot {robot!r} is no file; valid: a path, or one of {names}")
+        raise VimaError(
+            "NO_FILE", f"no parameter file {params_file!r}; valid: a path, or one of {names}"
+        )
     return path
 
 
@@ -47,7 +49,7 @@ class NodeProcesses:
 
     Where this process is killed, the nodes notice that, hold the robot and end.
 
-    ``robot``: a parameter file for all nodes, or the name of one in config/robots/;
+    ``params_file``: a parameter file for all nodes, or the name of one in config/robots/;
     ``parameters``: what differs from all files, for all nodes that have it; logs go to
     ``log_folder``/NAME.log.
     Raises VimaError: NO_FILE, BAD_FOLDER, BAD_NAMESPACE.
@@ -57,13 +59,13 @@ class NodeProcesses:
         self,
         log_folder: Path,
         *,
-        robot: str,
+        params_file: str,
         namespace: str = NAMESPACE,
         use_sim_time: bool = False,
     ) -> None:
         self._log_folder = Path(log_folder)
         prepare_folder(self._log_folder)
-        self._arguments = ["--params-file", str(robot_file(robot))]
+        self._arguments = ["--params-file", str(find_params_file(params_file))]
         self._arguments += ["-r", f"__ns:={absolute_namespace(namespace)}"]
         self._arguments += ["-p", f"use_sim_time:={json.dumps(use_sim_time)}"]
         self._processes: dict[str, subprocess.Popen] = {}

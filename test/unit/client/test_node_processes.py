@@ -1,8 +1,8 @@
-"""The robot's file, by path or by name."""
+"""The suite's nodes as child processes: their parameter file, and their ends."""
 
 import pytest
 
-from vima_ros.client.node_processes import NodeProcesses, robot_file
+from vima_ros.client.node_processes import NodeProcesses, find_params_file
 from vima_ros.errors import VimaError
 
 PROGRAM = """#!/bin/sh
@@ -18,7 +18,7 @@ def test_a_node_that_cannot_be_configured_ends_the_start_with_its_reason(tmp_pat
     program.chmod(0o755)
     monkeypatch.setattr("vima_ros.client.node_processes.get_package_prefix", lambda _: tmp_path)
     (tmp_path / "policy.log").write_text("of an earlier run: cannot configure: OLD\n")
-    with NodeProcesses(tmp_path, robot="tabletop") as processes:
+    with NodeProcesses(tmp_path, params_file="tabletop") as processes:
         processes.start(["policy"])
 
         def wait_for_the_line() -> None:
@@ -31,18 +31,20 @@ def test_a_node_that_cannot_be_configured_ends_the_start_with_its_reason(tmp_pat
     assert "OLD" not in processes.log("policy")
 
 
-def test_a_robot_is_a_file_or_a_name(tmp_path, monkeypatch):
+def test_a_params_file_is_a_path_or_a_name(tmp_path, monkeypatch):
     own = tmp_path / "mine.yaml"
     own.write_text("/**:\n  ros__parameters: {}\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     for spelling in (str(own), "mine.yaml", "./mine.yaml", "~/mine.yaml"):
-        assert robot_file(spelling).samefile(own)
-    assert robot_file("tabletop").name == "tabletop.yaml"
+        assert find_params_file(spelling).samefile(own)
+    assert find_params_file("tabletop").name == "tabletop.yaml"
 
 
-@pytest.mark.parametrize("robot", ["table top", "tabletop.yml", "/nowhere/tabletop.yaml", ""])
-def test_a_robot_that_is_not_there_is_refused_with_the_names(robot):
+@pytest.mark.parametrize(
+    "params_file", ["table top", "tabletop.yml", "/nowhere/tabletop.yaml", ""]
+)
+def test_a_params_file_that_is_not_there_is_refused_with_the_names(params_file):
     with pytest.raises(VimaError, match="tabletop") as error:
-        robot_file(robot)
+        find_params_file(params_file)
     assert error.value.code == "NO_FILE"

@@ -43,7 +43,7 @@ def run(decisions: int, out: Path, progress: Callable[[str], None]) -> dict[str,
     """Measure on the simulated UR5e, all nodes as processes. Raises VimaError."""
     keep_to_ourselves()
     with (
-        NodeProcesses(out / "logs", robot="tabletop") as processes,
+        NodeProcesses(out / "logs", params_file="tabletop") as processes,
         Client("bench_episode") as client,
     ):
         check_none_runs(client)

@@ -119,7 +119,7 @@ def _node(
     one_by_one = Answers()
     calls: dict[str, list[dict[str, Any]]] = {str(boxes): [] for boxes in PEER_BOXES}
     with (
-        NodeProcesses(folder, robot="example", namespace=NAMESPACE) as nodes,
+        NodeProcesses(folder, params_file="example", namespace=NAMESPACE) as nodes,
         Client("bench_cameras", NAMESPACE) as client,
     ):
         check_none_runs(client)

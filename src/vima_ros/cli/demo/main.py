@@ -137,7 +137,7 @@ def run(plan: Plan) -> None:
     prepare_folder(plan.out)
     keep_to_ourselves()
     out, scenes = plan.out, []
-    with NodeProcesses(out / "logs", robot="tabletop") as processes:
+    with NodeProcesses(out / "logs", params_file="tabletop") as processes:
         print(f"starting {', '.join(NODES)} (logs in {out / 'logs'}) …", flush=True)
         values: dict[str, Any] = {"real_time_factor": SPEED, "rate": PICTURES}
         with Client("demo") as client, Film(client, out / "demo.mp4", PICTURES) as film:

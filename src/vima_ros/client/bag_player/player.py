@@ -22,12 +22,16 @@ from vima_ros.client.client import Client
 from vima_ros.errors import VimaError
 from vima_ros.geometry import yaw_from_quaternion
 from vima_ros.nodes.common import conversions, qos
-from vima_ros.nodes.perception.frame_pairs import UNPAIRED
 from vima_ros.replay.frames import Frame
 from vima_ros.replay.report import StepRecord
 from vima_ros.specs import VIEWS, EndEffector, Primitive
 
 MILLISECOND = 1_000_000  # [ns]
+WITHOUT_PAIR = (  # codes of a status that concerns no pair of images
+    PerceptionStatus.NO_FRAMES,
+    PerceptionStatus.BAD_STAMPS,
+    PerceptionStatus.UNMATCHED_VIEWS,
+)
 
 
 class Player:
@@ -165,7 +169,7 @@ class Player:
             return any(stamps[frame.view] >= frame.stamp for frame in pair.frames)
 
         def concerns(status: PerceptionStatus) -> bool:
-            if status.code in UNPAIRED:
+            if status.code in WITHOUT_PAIR:
                 return False
             seen = status.code == PerceptionStatus.OK
             return reached(pairs[-1], status) or (seen and reached(pairs[0], status))

@@ -46,7 +46,7 @@ def _yaml_mapping(path: Path, valid: str) -> tuple[Mapping[str, Any], str]:
     return content, ""
 
 
-def _robot(text: str) -> str:
+def _params_file(text: str) -> str:
     valid = "a YAML file of parameters, such as a copy of config/robots/example.yaml"
     return _yaml_mapping(Path(text), valid)[1]
 
@@ -128,7 +128,7 @@ def _level_of_task(task: str, level: str) -> str:
 
 CHECKS: dict[str, Callable[[str], str]] = {
     "namespace": _namespace,
-    "robot": _robot,
+    "params_file": _params_file,
     "checkpoint": _checkpoint,
     "device": _device,
     "use_sim_time": lambda text: _one_of(text, ("true", "false", "True", "False")),
@@ -141,7 +141,7 @@ CHECKS: dict[str, Callable[[str], str]] = {
 }
 
 
-PATHS = ("robot", "checkpoint", "bag", "out")
+PATHS = ("params_file", "checkpoint", "bag", "out")
 
 
 def check_values(values: Mapping[str, str]) -> dict[str, str]:
@@ -169,7 +169,7 @@ def _expanded(name: str, text: str) -> str:
 def check_names(given: Iterable[str], known: Iterable[str]) -> None:
     """Check that each word ``NAME:=VALUE`` of ``given`` names an argument.
 
-    launch itself ignores others: a misspelt ``robot`` would mean the default limits. Raises
+    launch itself ignores others: a misspelt ``params_file`` would mean the default limits. Raises
     VimaError (BAD_ARGUMENT).
     """
     known = [*known]

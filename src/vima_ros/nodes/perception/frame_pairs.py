@@ -17,7 +17,6 @@ from vima_ros.specs import VIEWS
 
 SILENCE = 1.0  # without frames, pairs or a stamp that advances [s]
 START = 5.0  # so long cameras may take to come up before that is worth a warning [s]
-UNPAIRED = ("NO_FRAMES", "BAD_STAMPS", "UNMATCHED_VIEWS")  # codes of a status without a pair
 
 
 def camera_topics(compressed: bool, with_masks: bool) -> dict[str, tuple[type, str]]:

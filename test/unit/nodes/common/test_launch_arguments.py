@@ -10,15 +10,15 @@ from rosbags.rosbag2 import StoragePlugin
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common.launch_arguments import CHECKS, check_names, check_values, end_launch
 
-ROBOT = str(ROOT / "config" / "robots" / "example.yaml")
+PARAMS_FILE = str(ROOT / "config" / "robots" / "example.yaml")
 
 
 @pytest.mark.parametrize(
     ("name", "texts"),
     {
         "namespace": ["right", "/right", "/a/b", "right/"],
-        "robot": [ROBOT],
-        "checkpoint": ["", "random", ROBOT],
+        "params_file": [PARAMS_FILE],
+        "checkpoint": ["", "random", PARAMS_FILE],
         "device": ["cpu", "cuda", "cuda:1"],
         "use_sim_time": ["true", "false"],
         "task": ["", "rotate"],
@@ -37,14 +37,14 @@ def test_valid_values_pass(name, texts):
     ("name", "text", "valid"),
     [
         ("namespace", "//right", "such as right or /cell/right"),
-        ("robot", "/no/such.yaml", "no file /no/such.yaml; valid: a YAML file"),
-        ("robot", "", "no file"),
-        ("robot", "{tmp}", "valid: a YAML file"),
-        ("robot", "{tmp}/empty", "empty holds no values"),
-        ("robot", "{tmp}/list", "list holds no values"),
-        ("robot", "{tmp}/broken", "can't be read as YAML"),
-        ("robot", "{tmp}/binary", "can't be read as YAML"),
-        ("robot", "{tmp}/nested", "can't be read as YAML"),
+        ("params_file", "/no/such.yaml", "no file /no/such.yaml; valid: a YAML file"),
+        ("params_file", "", "no file"),
+        ("params_file", "{tmp}", "valid: a YAML file"),
+        ("params_file", "{tmp}/empty", "empty holds no values"),
+        ("params_file", "{tmp}/list", "list holds no values"),
+        ("params_file", "{tmp}/broken", "can't be read as YAML"),
+        ("params_file", "{tmp}/binary", "can't be read as YAML"),
+        ("params_file", "{tmp}/nested", "can't be read as YAML"),
         ("checkpoint", "20M.ckpt", "valid: a file of weights, nothing for the bundled ones"),
         ("device", "gpu", "valid: cpu, cuda, or cuda:N"),
         ("device", "cuda:", "valid: cpu, cuda, or cuda:N"),
@@ -91,8 +91,10 @@ def test_a_level_belongs_to_its_task():
 
 def test_misspelt_names_are_refused():
     check_names(["ros2", "launch", "x", "seed:=3", "launch-prefix:=nice"], CHECKS)
-    with pytest.raises(VimaError, match=r"no launch argument 'robt'; did you mean robot\?; valid"):
-        check_names(["robt:=my.yaml"], CHECKS)
+    with pytest.raises(
+        VimaError, match=r"no launch argument 'prams_file'; did you mean params_file\?; valid"
+    ):
+        check_names(["prams_file:=my.yaml"], CHECKS)
 
 
 @pytest.fixture
