@@ -13,6 +13,7 @@ TOOLS += [
     "evaluate_detector",
     "train_policy",
     "evaluate_policy",
+    "evaluate_robot",
 ]
 
 setup(

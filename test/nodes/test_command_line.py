@@ -143,7 +143,7 @@ def test_who_stops_the_arm_is_told_to_whoever_prompts_it_and_resume_lifts_the_st
         ["demo", "--tasks", "rotate"],
         ["bench", "episode"],
         ["replay", "{bag}", "--bringup"],
-        ["evaluate_policy", "--through", "ros", "--seeds", "1", "--tasks", "rotate"],
+        ["evaluate_robot", "--seeds", "1", "--tasks", "rotate"],
     ],
     ids=lambda words: words[0],
 )

@@ -26,6 +26,7 @@ WITH_ROS = {
     "oracle": ["--tasks", "rotate"],
     "demo": ["--tasks", "rotate"],
     "bench": ["episode"],
+    "evaluate_robot": ["--tasks", "rotate", "--out", "out"],
     "grab_image": ["front/image_raw", "--out", "front.png"],
 }
 WITHOUT_HOME = {name: value for name, value in os.environ.items() if name not in ("HOME", "USER")}
@@ -82,7 +83,7 @@ def test_nothing_can_be_written(tmp_path):
     out = str(tmp_path / "file" / "out")
     programs = {
         name: [*WITH_ROS.get(name, []), "--out", out]
-        for name in ("sim", "oracle", "demo", "bench")
+        for name in ("sim", "oracle", "demo", "bench", "evaluate_robot")
     }
     programs["replay"] = [str(tmp_path), "--out", out]
     programs["evaluate_policy"] = ["--tasks", "rotate", "--out", out]

@@ -40,6 +40,7 @@ ARGUMENTS = {
     "bench": ["episode", "--out", "{out}"],
     "demonstrate": ["--out", "{out}", "--episodes", "1000"],
     "evaluate_policy": ["--seeds", "1000", "--out", "{out}"],
+    "evaluate_robot": ["--seeds", "1000", "--out", "{out}"],
     "evaluate_detector": ["--frames", "1000", "--out", "{out}"],
     "oracle": ["--out", "{out}"],
     "replay": ["{out}"],

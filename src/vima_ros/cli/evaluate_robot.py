@@ -1,29 +1,40 @@
-"""Evaluation by cameras, nodes and the simulated UR5e, as a robot would be used."""
+"""`evaluate_robot`: success rates of a policy through cameras, all nodes and simulated UR5e."""
 
 from __future__ import annotations
 
+import argparse
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image
 
+from vima_ros.cli.evaluation_options import (
+    add_evaluation_options,
+    collect_attempts,
+    make_jobs,
+    report,
+)
 from vima_ros.client.client import Client, Inbox
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.task_runner import TaskEpisodes, start_nodes
+from vima_ros.errors import VimaError
+from vima_ros.files import prepare_folder
 from vima_ros.nodes.common import image_conversion, qos
 from vima_ros.nodes.common.dds import keep_to_ourselves
 from vima_ros.specs import VIEWS
 from vima_ros.training.evaluation.policy_rollouts import Attempt, Job
 
-SPEED = 10.0  # simulated seconds a second
+SPEED = 10.0  # simulated seconds per second
 
 
-def attempt_by_ros(jobs: Sequence[Job], out: Path) -> Iterator[Attempt]:
-    """Each by cameras, nodes and the simulated UR5e. Raises VimaError where nodes do not come up.
+def attempt_all(jobs: Sequence[Job], out: Path) -> Iterator[Attempt]:
+    """Run each job through cameras, nodes and the simulated UR5e.
 
-    All of one detector and one policy are done by the same processes.
+    Jobs of one detector share their processes. Raises VimaError where nodes do not come up.
     """
     groups: dict[tuple[str, str], list[Job]] = {}
     for job in jobs:
@@ -45,7 +56,7 @@ def attempt_by_ros(jobs: Sequence[Job], out: Path) -> Iterator[Attempt]:
 
 
 def attempt(job: Job, episodes: TaskEpisodes, frames: Mapping[str, Inbox]) -> Attempt:
-    """One episode; ``frames``: what the cameras publish. Raises VimaError (TIMEOUT)."""
+    """Run one episode; ``frames``: what the cameras publish. Raises VimaError (TIMEOUT)."""
     began = time.perf_counter()
     ended = episodes.end(episodes.begin(job.task, job.level, job.seed))
     seconds = time.perf_counter() - began
@@ -56,3 +67,29 @@ def attempt(job: Job, episodes: TaskEpisodes, frames: Mapping[str, Inbox]) -> At
     for inbox in frames.values():
         inbox.messages.clear()
     return Attempt(job, ended.code, ended.reason, ended.steps, seconds, picture)
+
+
+def main(args: list[str] | None = None) -> None:
+    """``ros2 run vima_ros evaluate_robot``: exit code 2 on an error."""
+    from vima_ros.policy.checkpoints.load import load_policy
+
+    parser = argparse.ArgumentParser(
+        prog="evaluate_robot",
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add_evaluation_options(parser)
+    options = parser.parse_args(remove_ros_args(args or sys.argv)[1:])
+    try:
+        prepare_folder(options.out)
+        policy = load_policy(Path(options.policy))
+        jobs = make_jobs(options)
+        attempts = collect_attempts("evaluate_robot", attempt_all(jobs, options.out), len(jobs))
+        report(options, policy, attempts)
+    except VimaError as error:
+        print(f"evaluate_robot: {error.code}: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

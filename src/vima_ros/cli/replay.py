@@ -23,9 +23,10 @@ from vima_ros.nodes.common.namespaces import add_namespace_option
 from vima_ros.paths import path_argument
 from vima_ros.replay.bag import Bag
 from vima_ros.replay.frames import Step
-from vima_ros.replay.report import HEADINGS, StepRecord, format_table, write_report
+from vima_ros.replay.report import HEADINGS, StepRecord, write_report
 from vima_ros.replay.storage import bad_bag
 from vima_ros.specs import VIEWS, EndEffector
+from vima_ros.tables import format_table
 
 OTHER_CLOCK = 10_000_000_000  # a gap between views above it is no latency [ns]
 EFFECTORS = [each.name.lower() for each in EndEffector]

@@ -68,18 +68,6 @@ class StepRecord:
 HEADINGS = ["step", "front/top", "primitive", "pose0 [m]", "pose1 [m]", "gate", "decision [ms]"]
 
 
-def format_table(headings: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table with aligned columns."""
-    table = [headings, *rows]
-    widths = [max(len(row[i]) for row in table) for i in range(len(headings))]
-    lines = [
-        "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
-        for row in table
-    ]
-    rule = "|" + "|".join("-" * (w + 2) for w in widths) + "|"
-    return "\n".join([lines[0], rule, *lines[1:]])
-
-
 def write_report(path: Path, bag: str, prompt: dict[str, Any], steps: list[StepRecord]) -> None:
     """``replay.json``: the bag's name, the prompt and its answer, and the steps.
 

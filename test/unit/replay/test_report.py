@@ -1,12 +1,9 @@
-import itertools
 import json
 import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from vima_ros.replay.report import HEADINGS, StepRecord, format_table, write_report
+from vima_ros.replay.report import HEADINGS, StepRecord, write_report
 
 FULL = StepRecord(
     step=3,
@@ -21,10 +18,6 @@ FULL = StepRecord(
     waypoints=[{"x": 0.4, "y": 0.1, "z": 0.3, "yaw": 0.0, "tool_on": False}],
     code="OK",
     times={"detection": 0.01, "decision": 0.0456, "command": 0.05},
-)
-cells = st.text(st.characters(categories=["L", "N", "P"]), max_size=12)
-tables = st.integers(1, 6).flatmap(
-    lambda n: st.lists(st.lists(cells, min_size=n, max_size=n), min_size=1, max_size=6)
 )
 
 
@@ -57,23 +50,6 @@ def test_a_row_without_a_decision_says_so():
 )
 def test_decided_is_what_has_bins_and_an_answer(bins, code, decided):
     assert StepRecord(0, 1, bins=bins, code=code).decided is decided
-
-
-@given(tables)
-def test_a_table_is_aligned_and_holds_every_cell(table):
-    lines = format_table(table[0], table[1:]).split("\n")
-    assert len(lines) == len(table) + 1
-    assert len({len(line) for line in lines}) == 1
-    assert set(lines[1]) == {"|", "-"}
-    bars = [place for place, letter in enumerate(lines[1]) if letter == "|"]
-    for row, line in zip(table, [lines[0], *lines[2:]], strict=True):
-        starts_ends = itertools.pairwise(bars)
-        assert [line[a + 2 : b].rstrip() for a, b in starts_ends] == [c.rstrip() for c in row]
-        assert all(line[bar] == "|" for bar in bars)
-
-
-def test_a_table_of_nothing_has_headings():
-    assert format_table(["a", "bcd"], []) == "| a | bcd |\n|---|-----|"
 
 
 def test_the_report_holds_all_fields_and_makes_its_folder(tmp_path):

@@ -18,7 +18,7 @@ from sensor_msgs.msg import Image
 
 from vima_ros.client.client import Client
 from vima_ros.nodes.common.dds import PROFILE_VARIABLE, keep_to_ourselves, use_fastdds_profile
-from vima_ros.replay.report import format_table
+from vima_ros.tables import format_table
 
 COUNT, PERIOD = 60, 1 / 30  # images, at a camera's usual pace [s]
 WIDTH, HEIGHT = 640, 480  # [px]

@@ -13,8 +13,7 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from vima_msgs.action import ExecutePrompt
-from vima_msgs.msg import ArmCommand, ArmState, PerceptionStatus, PolicyAction
-from vima_ros.cli.bench.scenarios import SHOWS, make_prompt
+from vima_msgs.msg import ArmCommand, ArmState, PerceptionStatus, PolicyAction, Prompt
 from vima_ros.client.client import Client
 from vima_ros.client.execute_prompt import Goal
 from vima_ros.client.node_processes import NodeProcesses
@@ -22,11 +21,16 @@ from vima_ros.client.running_suite import check_none_runs
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common import conversions, qos
 from vima_ros.nodes.common.dds import keep_to_ourselves
-from vima_ros.replay.report import format_table
+from vima_ros.nodes.common.prompt_conversions import asset_to_message
+from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
+from vima_ros.sim.scene import SCENES, Scene
+from vima_ros.specs import AssetKind
+from vima_ros.tables import format_table
 
 NODES = ["tabletop", "perception", "prompt", "policy", "arm", "manager"]
 PARAMETERS = {"detector": "onnx", "real_time_factor": 10.0, "rate": 5.0, "max_failures": 500}
 STOPS = 40
+SCENE, OBJECTS = "put", ("red_block", "blue_bowl")  # the tabletop node's default scene
 STAGES = {  # of a decision [s]
     "shutter to observation": "perception: transport, decoding, detector, crops, identities",
     "observation to decision": "transport, encoding, the policy",
@@ -55,6 +59,17 @@ def run(decisions: int, out: Path, progress: Callable[[str], None]) -> dict[str,
         return {"stages": stages, "stops": _stops(client)}
 
 
+def _prompt() -> Prompt:
+    """Prompt about two objects of the scene, each alone on white as in VIMA-Bench."""
+    block, bowl = OBJECTS
+    prompt = Prompt(text=f"Put the {{{block}}} into the {{{bowl}}}.")
+    for name in OBJECTS:
+        alone = Scene((SCENES[SCENE].object(name),))
+        views = prompt_pictures(alone, AssetKind.OBJECT)
+        prompt.assets.append(asset_to_message(name, AssetKind.OBJECT, views))
+    return prompt
+
+
 def _decisions(client: Client, count: int) -> dict[str, list[float]]:
     seen = client.listen(PerceptionStatus, "perception_status")
     actions = client.listen(PolicyAction, "action")
@@ -62,7 +77,7 @@ def _decisions(client: Client, count: int) -> dict[str, list[float]]:
     # An episode's first decision waits for its prompt to be read; it is left out.
     while sum(m.step > 0 for m in actions.messages) < count:
         left = count - sum(m.step > 0 for m in actions.messages)
-        result = Goal(client, make_prompt(SHOWS[0], 0), min(left + 1, 12)).wait(600)
+        result = Goal(client, _prompt(), min(left + 1, 12)).wait(600)
         if result.error_code != ExecutePrompt.Result.STEP_LIMIT:
             raise VimaError("NOT_MEASURED", f"an episode ended early: {result.error_msg}")
     looked = {conversions.stamp_to_ns(m.header.stamp): m for m in seen.messages}
@@ -104,7 +119,7 @@ def _stops(client: Client) -> list[float]:
     pick = random.Random(0)  # noqa: S311  # moments, not secrets
     latencies = []
     client.meet(Trigger, "stop")
-    goal = Goal(client, make_prompt(SHOWS[0], 0), 500)
+    goal = Goal(client, _prompt(), 500)
     for _ in range(STOPS):
         before = len(moving)
         client.wait_until(lambda before=before: len(moving) > before, "motion", 60)

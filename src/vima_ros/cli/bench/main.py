@@ -10,7 +10,7 @@ from typing import Any
 
 from rclpy.utilities import remove_ros_args
 
-from vima_ros.benchmarks import simulation_program
+from vima_ros.benchmarks import simulation
 from vima_ros.benchmarks.policy import plan as planning
 from vima_ros.benchmarks.policy.tables import describe, tables
 from vima_ros.cli.bench import dds_transport, episode_latency, perception_latency
@@ -19,7 +19,7 @@ from vima_ros.files import prepare_folder, write_atomic
 from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.perception.detectors.registry import DETECTORS
 from vima_ros.policy.config import PUBLISHED
-from vima_ros.replay.report import format_table
+from vima_ros.tables import format_table
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -105,8 +105,8 @@ def main(args: list[str] | None = None) -> None:
                 page += [f"### {table.title}", format_table(table.headings, table.rows)]
         if options.part in (None, "simulation"):
             _progress("simulation")
-            results["simulation"] = simulation_program.run()
-            page += ["## Simulation", *simulation_program.show(results["simulation"])]
+            results["simulation"] = simulation.run()
+            page += ["## Simulation", *simulation.show(results["simulation"])]
         if options.part in (None, "transport"):
             _progress("transport")
             results["transport"] = dds_transport.run()

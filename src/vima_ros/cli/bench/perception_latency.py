@@ -33,7 +33,7 @@ from vima_ros.client.running_suite import check_none_runs
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common.dds import keep_to_ourselves, use_fastdds_profile
 from vima_ros.perception.detectors.registry import DetectorSettings, make_detector
-from vima_ros.replay.report import format_table
+from vima_ros.tables import format_table
 
 LATENCY_LIMIT, PEER_FACTOR = 0.1, 8.0  # wanted: [s] median, and times faster than the peer
 CAMERA_RATE, CAMERA_TIME = 30.0, 10.0  # of cameras that do not wait [1/s], [s]

@@ -15,8 +15,8 @@ import numpy as np
 from vima_ros.files import write_atomic, write_image
 from vima_ros.perception.detectors.instances import Instances
 from vima_ros.perception.visualization import object_colour
-from vima_ros.replay.report import format_table
 from vima_ros.specs import VIEWS
+from vima_ros.tables import format_table
 from vima_ros.training.evaluation.detector_frames import BENCH
 from vima_ros.training.evaluation.detector_metrics import (
     DEFAULT_VISIBLE,

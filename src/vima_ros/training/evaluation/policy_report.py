@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from vima_ros.files import write_atomic, write_image
-from vima_ros.replay.report import format_table
+from vima_ros.tables import format_table
 from vima_ros.training.evaluation.policy_rollouts import Attempt, rate
 from vima_ros.training.evaluation.vima_bench_first_actions import NEAR
 

@@ -1,0 +1,90 @@
+"""Options, episodes and report that `evaluate_policy` and `evaluate_robot` share."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vima_ros.paths import path_argument, path_text_argument
+from vima_ros.policy import SHIPPED
+from vima_ros.sim.episode_runner import choose_tasks, find_level
+from vima_ros.sim.tasks.base import Level
+from vima_ros.training.evaluation.detector_frames import FIRST_EVALUATION_SEED
+
+if TYPE_CHECKING:  # importing torch takes seconds
+    from vima_ros.policy.policy import Policy
+    from vima_ros.training.evaluation.policy_rollouts import Attempt, Job
+
+
+def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that both programs have."""
+    parser.add_argument(
+        "--policy",
+        type=path_text_argument,
+        default=str(SHIPPED),
+        help="checkpoint file, .safetensors or published",
+    )
+    parser.add_argument("--tasks", nargs="*", default=[], help="names; none: all of the level")
+    parser.add_argument(
+        "--level", default=Level.TRAIN.value, help=", ".join(v.value for v in Level)
+    )
+    parser.add_argument("--seeds", type=int, default=100, help="episodes per task; 0: none")
+    parser.add_argument(
+        "--first-seed", type=int, default=FIRST_EVALUATION_SEED, help="seed of the first episode"
+    )
+    parser.add_argument(
+        "--detector",
+        nargs="+",
+        choices=("masks", "onnx"),
+        default=["masks", "onnx"],
+        help="detectors to evaluate with; masks: the true ones of the simulation",
+    )
+    parser.add_argument("--card", metavar="NAME", help="entry of the model card for the results")
+    parser.add_argument(
+        "--out", type=path_argument, required=True, help="folder for the report and images"
+    )
+
+
+def make_jobs(options: argparse.Namespace, look: float = 0.0) -> list[Job]:
+    """Return a job per detector, task and seed. Raises VimaError for an unknown task or level."""
+    from vima_ros.training.evaluation.policy_rollouts import Job
+
+    tasks = choose_tasks(options.tasks or None, find_level(options.level))
+    return [
+        Job(task.name, options.level, seed, options.policy, detector, look)
+        for detector in options.detector
+        for task in tasks
+        for seed in range(options.first_seed, options.first_seed + options.seeds)
+    ]
+
+
+def collect_attempts(program: str, attempts: Iterable[Attempt], total: int) -> list[Attempt]:
+    """Collect attempts as they end and print the progress to stderr."""
+    ended: list[Attempt] = []
+    for attempt in attempts:
+        ended.append(attempt)
+        if len(ended) % 20 == 0 or len(ended) == total:
+            successes = sum(a.success for a in ended)
+            print(f"{program}: {len(ended)} of {total}, {successes} solved", file=sys.stderr)
+    return ended
+
+
+def report(
+    options: argparse.Namespace,
+    policy: Policy,
+    attempts: Sequence[Attempt],
+    first_actions: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Write and print the report; note the success rates in the model card where asked to."""
+    from vima_ros.policy.checkpoints.safetensors import load_weights, save_weights
+    from vima_ros.training.evaluation.policy_report import shares_by_task, write_report
+
+    facts = {"policy": policy.description, **vars(options)}
+    print(write_report(attempts, first_actions, facts, options.out))
+    if options.card:
+        network, card, _ = load_weights(Path(options.policy), {})
+        shares = card.get("success", {}) | {options.card: shares_by_task(attempts)}
+        save_weights(network, Path(options.policy), {**card, "success": shares})
