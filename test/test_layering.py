@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "src" / "vima_ros"
 BASE = {
     *("specs", "errors", "geometry", "files", "liveness", "paths", "program"),
-    *("shared_memory", "tables", "weight_files", "policy_frame"),
+    *("shared_memory", "state_dict_names", "tables", "weight_files", "policy_frame"),
 }
 # Of the library, by package: what it may import besides BASE and itself.
 ARROWS = {

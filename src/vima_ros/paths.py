@@ -38,7 +38,7 @@ def _config_folder(module: Path) -> Path:
 
 
 def expand(path: Path | str) -> Path:
-    """``path`` with a leading ``~`` or ``~USER`` replaced by the home folder.
+    """Replace a leading ``~`` or ``~USER`` of a path by the home folder.
 
     Raises VimaError (BAD_PATH) where there is no such user, or no home folder.
     """
@@ -54,12 +54,12 @@ def expand(path: Path | str) -> Path:
 
 
 def expand_text(path: str) -> str:
-    """As ``expand``, for a text that may be empty or something else than a path."""
+    """Expand a text as ``expand`` does; it may be empty or something other than a path."""
     return str(expand(path)) if path.startswith("~") else path
 
 
 def path_argument(text: str) -> Path:
-    """The ``type`` of an argparse argument that is a path, never an empty one."""
+    """Convert an argparse argument to a path, never an empty one (use as its ``type``)."""
     if not text.strip():  # Path takes it for the current folder
         raise argparse.ArgumentTypeError("path is empty; valid: a path, . for the current folder")
     try:
@@ -69,7 +69,7 @@ def path_argument(text: str) -> Path:
 
 
 def path_text_argument(text: str) -> str:
-    """As ``path_argument``, where the text may be empty or something else than a path."""
+    """Convert an argument as ``path_argument`` does; it may be empty or other than a path."""
     try:
         return expand_text(text)
     except VimaError as error:

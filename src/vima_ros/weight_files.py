@@ -1,21 +1,19 @@
-"""What a file is that should hold weights, in words for the person who named it.
+"""Detection of the kind of a weights file, with a description for the person who named it.
 
 Downloads go wrong in few ways, and each loader reports them in its own words, which name neither
-cause nor remedy; PyTorch's even advise to run what the file holds. Standard library only.
+cause nor remedy; PyTorch's even advise running the content. Standard library only.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import logging
 import lzma
 import pickletools
 import re
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -23,18 +21,7 @@ from typing import BinaryIO
 TORCH, SAFETENSORS, ONNX, NPZ, JSON = "torch", "safetensors", "onnx", "npz", "json"
 ABSENT = "absent"
 
-# Parts of a tensor's name that DataParallel, DDP, torch.compile, FSDP and Lightning put into it.
-WRAPPERS = frozenset(
-    [
-        "module",
-        "_orig_mod",
-        "_fsdp_wrapped_module",
-        "_checkpoint_wrapped_module",
-        "_forward_module",
-    ]
-)
-
-_HEAD = 1 << 16  # bytes that are looked at, but for archives and headers
+_HEAD = 1 << 16  # bytes that are read, except of archives and headers
 _MAX_HEADER = 100_000_000  # of safetensors, as its own reader has it [bytes]
 _MAX_RATIO, _SMALL = 20, 1 << 26  # of a PyTorch archive unpacked: times its size, or bytes
 _DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)  # raised by zipfile
@@ -62,10 +49,10 @@ _ONNX_GRAPH = 7
 
 @dataclass(frozen=True)
 class FileKind:
-    """What a file is. ``words`` complete "it is …".
+    """Kind of a file; ``words`` complete "it is …".
 
     ``name``: TORCH, SAFETENSORS, ONNX, NPZ or JSON for a file that looks whole, ABSENT for none,
-    empty for any other. Of a PyTorch archive all checksums are right.
+    empty for any other. All checksums of a PyTorch archive are right.
     """
 
     name: str
@@ -73,7 +60,7 @@ class FileKind:
 
 
 def file_kind(source: Path | bytes) -> FileKind:
-    """What the file at a path, or of these bytes, is; never raises for what is in it."""
+    """Determine the kind of a file, or of its bytes; never raises for its content."""
     if isinstance(source, bytes):
         return _kind_of(io.BytesIO(source), len(source))
     try:
@@ -92,7 +79,7 @@ def file_kind(source: Path | bytes) -> FileKind:
 
 
 def why_not_loaded(source: Path | bytes, error: Exception) -> str:
-    """A sentence on why a loader refused a file, without the loader's words.
+    """Explain in a sentence why a loader refused a file, without the loader's words.
 
     ``error``: what ``torch.load(…, weights_only=True)`` or a reader of another form raised.
     """
@@ -113,25 +100,6 @@ def why_not_loaded(source: Path | bytes, error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"it is not readable: {error.strerror}"
     return f"it is {kind.words}, but damaged: {_INTERRUPTED}"
-
-
-def unwrapped(names: Iterable[str]) -> dict[str, str]:
-    """Each tensor's name, and that without what wrappers have put into it."""
-    return {
-        name: ".".join(p for p in name.split(".") if p not in WRAPPERS) or name for name in names
-    }
-
-
-def log_unwrapped(file: str, names: dict[str, str]) -> None:
-    """Say which prefixes were taken off, if any were."""
-    taken = {p for old, new in names.items() if old != new for p in old.split(".")} & WRAPPERS
-    if taken:
-        prefixes = " and ".join(f"{part}." for part in sorted(taken))
-        logging.getLogger(__name__).warning(
-            "%s: %s taken off the names of its tensors (saved from DataParallel or torch.compile)",
-            file,
-            prefixes,
-        )
 
 
 def _folder(path: Path) -> str:
@@ -185,7 +153,7 @@ def _zip(file: BinaryIO, size: int) -> FileKind:
 
 
 def _torch_fault(archive: zipfile.ZipFile, size: int) -> str:
-    """What is wrong with an archive of torch.save, which is read once; empty if nothing is.
+    """Describe the fault of an archive of torch.save, which is read once; empty if it has none.
 
     PyTorch itself does not compare the checksums, and unpacks entries of any size. It compresses
     none, yet archives that were packed again are about.
@@ -279,7 +247,7 @@ def _text(head: bytes, size: int) -> FileKind | None:
 
 
 def _is_pickle(data: bytes) -> bool:
-    """Whether it is one of protocol 0, which is text."""
+    """Return whether the data is a pickle of protocol 0, which is text."""
     try:
         return len(list(pickletools.genops(data))) > 2
     except Exception:  # pickletools raises as it pleases
@@ -287,7 +255,7 @@ def _is_pickle(data: bytes) -> bool:
 
 
 def _protobuf(file: BinaryIO, size: int) -> FileKind:
-    """An ONNX file, by the fields of its outermost message; or whatever else it is."""
+    """Recognize an ONNX file by the fields of its outermost message, or another binary file."""
     file.seek(0)
     head = file.read(64)
     if head[4:8] == b"ORTM":
@@ -312,7 +280,7 @@ def _protobuf(file: BinaryIO, size: int) -> FileKind:
 
 
 def _varint(file: BinaryIO) -> int | None:
-    """The next number, None where there is none."""
+    """Read the next number of a Protobuf message; None at the end."""
     value = 0
     for shift in range(0, 70, 7):
         byte = file.read(1)

@@ -15,9 +15,10 @@ from vima_ros.perception.detectors.model_files import read_weights
 from vima_ros.perception.detectors.onnx_runtime import OnnxDetector
 from vima_ros.policy import load_policy
 from vima_ros.policy.tokenizer import OWN_TOKENIZER, PromptTokenizer
+from vima_ros.state_dict_names import strip_wrappers
 from vima_ros.training.data.readers import read_demonstrations
 from vima_ros.training.run_directory import CHECKPOINT, load_checkpoint
-from vima_ros.weight_files import JSON, NPZ, ONNX, SAFETENSORS, TORCH, file_kind, unwrapped
+from vima_ros.weight_files import JSON, NPZ, ONNX, SAFETENSORS, TORCH, file_kind
 
 ONNX_FILE = ROOT / "test" / "data" / "onnx" / "good.onnx"
 
@@ -127,7 +128,7 @@ def test_whole_files_are_known(tmp_path):
 
 def test_wrappers_are_taken_off_names_wherever_they_stand():
     names = ["module.a.b", "_orig_mod.module.a", "a._orig_mod.b", "modules.a", "module"]
-    assert list(unwrapped(names).values()) == ["a.b", "a", "a.b", "modules.a", "module"]
+    assert list(strip_wrappers(names).values()) == ["a.b", "a", "a.b", "modules.a", "module"]
 
 
 def torch_bytes():

@@ -17,7 +17,8 @@ from vima_ros.files import first_line
 from vima_ros.perception.detectors.instances import Instances
 from vima_ros.perception.detectors.model_files import WeightsFile, bad_weights
 from vima_ros.perception.detectors.postprocess import instances_of
-from vima_ros.weight_files import log_unwrapped, unwrapped, why_not_loaded
+from vima_ros.state_dict_names import log_stripped, strip_wrappers
+from vima_ros.weight_files import why_not_loaded
 
 SAME_OBJECT = 0.5  # intersection over union of boxes, as Mask R-CNN has it within a class
 
@@ -59,10 +60,10 @@ def plain_state(state: Any, file: WeightsFile, valid: str) -> dict[str, Tensor]:
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
     ):
         raise bad_weights(file.name, "its model is no dict of tensors", valid)
-    names = unwrapped(state)
+    names = strip_wrappers(state)
     if len(set(names.values())) < len(names):
         raise bad_weights(file.name, "two names are the same once their prefixes are gone", valid)
-    log_unwrapped(file.name, names)
+    log_stripped(file.name, names)
     return {names[name]: tensor for name, tensor in state.items()}
 
 

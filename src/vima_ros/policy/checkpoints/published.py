@@ -24,7 +24,7 @@ from vima_ros.policy.checkpoints.validation import (
     check_tensors,
     config_of,
     unreadable,
-    unwrapped_state,
+    without_wrappers,
 )
 from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.model.network import VimaNetwork
@@ -155,7 +155,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             raise bad(f"state_dict has a key {name!r}, not a text")
         if not isinstance(value, Tensor) or not _is_dense(value):
             raise bad(f"state_dict[{name!r}] is {type(value).__name__}, not a dense tensor")
-    state = unwrapped_state(path, state)
+    state = without_wrappers(path, state)
     plain = {name.replace(PREFIX, ""): value for name, value in state.items()}
     if len(plain) != len(state):
         raise bad("two keys are the same once the prefix is gone")

@@ -33,7 +33,7 @@ from vima_ros.policy.checkpoints.validation import (
     check_tensors,
     config_of,
     unreadable,
-    unwrapped_state,
+    without_wrappers,
 )
 from vima_ros.policy.config import PUBLISHED
 from vima_ros.policy.model.network import VimaNetwork
@@ -179,4 +179,4 @@ def _read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
         raise unreadable(path, error) from error
     if got != sha256:
         raise bad(f"{path.name} has sha256 {got}, its JSON says {sha256}")
-    return unwrapped_state(path, state)
+    return without_wrappers(path, state)

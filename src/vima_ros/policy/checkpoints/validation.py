@@ -18,13 +18,12 @@ from torch import Tensor
 from vima_ros.errors import VimaError
 from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.model.network import VimaNetwork
+from vima_ros.state_dict_names import log_stripped, strip_wrappers
 from vima_ros.weight_files import (
     ABSENT,
     SAFETENSORS,
     TORCH,
     file_kind,
-    log_unwrapped,
-    unwrapped,
     why_not_loaded,
 )
 
@@ -92,15 +91,15 @@ def unreadable(path: Path, error: Exception) -> VimaError:
     return bad(f"{path.name} cannot be read: {why_not_loaded(path, error)}")
 
 
-def unwrapped_state(path: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """``state`` without what DataParallel or torch.compile put into its names, which is logged.
+def without_wrappers(path: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Remove the parts that DataParallel or torch.compile put into names, and log them.
 
     Raises VimaError (BAD_CHECKPOINT) where two names are the same without it.
     """
-    names = unwrapped(state)
+    names = strip_wrappers(state)
     if len(set(names.values())) < len(names):
         raise bad("two keys are the same once their prefixes are gone")
-    log_unwrapped(path.name, names)
+    log_stripped(path.name, names)
     return {names[name]: tensor for name, tensor in state.items()}
 
 
