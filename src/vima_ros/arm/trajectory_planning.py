@@ -1,4 +1,4 @@
-"""Waypoints to joint trajectories: what a joint trajectory controller can follow."""
+"""Planning of joint trajectories through waypoints, for a joint trajectory controller."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import numpy as np
 
 from vima_ros.arm.kinematics import ArmModel, unreachable
 from vima_ros.arm.primitives import Waypoint
-from vima_ros.arm.time_parameterization import JointLimits, JointPath, time_path
+from vima_ros.arm.time_parameterization import JointLimits, JointPath, time_parameterize
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, quaternion_from_yaw, yaw_from_quaternion
 
-_KNOT_WAY = 0.025  # largest step of the tip from knot to knot of a straight move [m]
-_KNOT_TURN = 0.15  # of its turn, and of a joint in a joint move [rad]
-_MAX_TILT = 0.02  # a tool that points down: sine of half its tilt; what is left is worn off
-_ON_BRANCH = 0.1  # joints this near to those of home's branch are on it [rad]
+_MAX_KNOT_DISTANCE = 0.025  # of the tip from knot to knot of a straight move [m]
+_MAX_KNOT_ANGLE = 0.15  # of its rotation, and of a joint in a joint-space move [rad]
+_MAX_TILT = 0.02  # sine of half the tilt up to which a tool counts as pointing down
+_BRANCH_TOLERANCE = 0.1  # of joints from those of home's branch [rad]
 
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """One move, from rest to rest, that carries out ``waypoint``.
+    """Trajectory of one move, from rest to rest, to ``waypoint``.
 
     ``times`` (m,) [s] from 0 on, ``positions`` (m, n) [rad] and ``velocities`` (m, n) [rad/s] in
     the order of JointPlan.joint_names. In between, joints follow the cubic that positions and
@@ -37,20 +37,20 @@ class Segment:
 
     @property
     def duration(self) -> float:
-        """[s]."""
+        """Duration of the move [s]."""
         return float(self.times[-1])
 
 
 @dataclass(frozen=True, eq=False)
 class JointPlan:
-    """A segment for each waypoint, in order; each starts where the one before ends."""
+    """Joint trajectories for all waypoints: each segment starts where the one before ends."""
 
     joint_names: tuple[str, ...]
     segments: tuple[Segment, ...]
 
     @property
     def duration(self) -> float:
-        """Of all motion, without dwelling [s]."""
+        """Duration of all moves, without dwells [s]."""
         return sum(segment.duration for segment in self.segments)
 
 
@@ -60,36 +60,36 @@ def plan_trajectory(
     model: ArmModel,
     limits: JointLimits | None = None,
 ) -> JointPlan:
-    """Joint trajectories through all waypoints from where the arm stands, (n,) [rad].
+    """Plan joint trajectories through all waypoints from the current joints, (n,) [rad].
 
-    Every move is a straight line of the tip at up to the waypoint's max_speed, the tool turning by
-    the shorter way. Only the first move may be different: from below it rises before it goes
-    across; it turns once more around, either way, where otherwise a joint would be wound to its
-    limit, now or in a later move; and where the tool does not point down yet, the arm is folded
-    another way or the straight way is barred, it goes straight through the joints.
+    Every move is a straight line of the tip at up to the waypoint's max_speed, with the shorter
+    rotation of the tool. Only the first move may differ: from below it rises before it travels; it
+    makes one extra turn, either way, where otherwise a joint would reach its limit now or in a
+    later move; and where the tool does not point down yet, the arm is on another branch or the
+    straight line is blocked, it is a straight line in joint space.
 
-    Raises VimaError (UNREACHABLE), naming waypoint, place and reason, if any of it cannot be done.
+    Raises VimaError (UNREACHABLE), naming waypoint, position and reason, if a move is impossible.
     """
     joints = np.array(start_joints, dtype=np.float64)
     if joints.shape != model.home.shape or not np.isfinite(joints).all():
         raise unreachable(
-            f"the arm stands at {joints.tolist()} rad; valid: {len(model.home)} finite numbers"
+            f"the joints are at {joints.tolist()} rad; valid: {len(model.home)} finite numbers"
         )
     refusals = []
-    for around in (0, 1, -1, None) if _can_go_straight(joints, model) else (None,):
+    for extra_turns in (0, 1, -1, None) if _can_move_straight(joints, model) else (None,):
         try:
-            return _plan(waypoints, joints, model, limits or JointLimits(), around)
+            return _plan_moves(waypoints, joints, model, limits or JointLimits(), extra_turns)
         except VimaError as error:
             refusals.append(error)
     raise refusals[0]
 
 
-def _plan(
+def _plan_moves(
     waypoints: Sequence[Waypoint],
     joints: np.ndarray,
     model: ArmModel,
     limits: JointLimits,
-    around: int | None,
+    extra_turns: int | None,
 ) -> JointPlan:
     segments: list[Segment] = []
     for index, waypoint in enumerate(waypoints):
@@ -97,8 +97,8 @@ def _plan(
             if segments:
                 segment = plan_segment(waypoint, segments[-1].positions[-1], model, limits)
             else:
-                paths = _approach(waypoint.pose, joints, model, around)
-                segment = _join(paths, waypoint, model, limits)
+                paths = _plan_first_move(waypoint.pose, joints, model, extra_turns)
+                segment = _build_segment(paths, waypoint, model, limits)
         except VimaError as error:
             x, y, z = waypoint.pose.position
             yaw = math.degrees(yaw_from_quaternion(waypoint.pose.quaternion))
@@ -113,16 +113,16 @@ def _plan(
 def plan_segment(
     waypoint: Waypoint, start: np.ndarray, model: ArmModel, limits: JointLimits
 ) -> Segment:
-    """One straight move from joints ``start`` (n,), as one of ``plan_trajectory``'s."""
-    return _join([_line(waypoint.pose, start, model)], waypoint, model, limits)
+    """Plan one straight move from joints ``start`` (n,) [rad], as ``plan_trajectory`` does."""
+    return _build_segment([_straight_line(waypoint.pose, start, model)], waypoint, model, limits)
 
 
-def _join(
+def _build_segment(
     paths: Sequence[JointPath], waypoint: Waypoint, model: ArmModel, limits: JointLimits
 ) -> Segment:
-    """The paths one after the other, with a rest in between."""
+    """Build a segment of paths in sequence, with a rest between them."""
     parts = [
-        time_path(path, model.max_velocity, limits.acceleration, waypoint.max_speed)
+        time_parameterize(path, model.max_velocity, limits.max_acceleration, waypoint.max_speed)
         for path in paths
     ]
     times, positions, velocities = parts[0]
@@ -133,75 +133,82 @@ def _join(
     return Segment(times, positions, velocities, waypoint)
 
 
-def _can_go_straight(joints: np.ndarray, model: ArmModel) -> bool:
-    """Whether the tool points down and the arm is folded as at home."""
+def _can_move_straight(joints: np.ndarray, model: ArmModel) -> bool:
+    """Return True if the tool points down and the arm is on the branch of home."""
     here = model.tip_pose(joints)
     if np.linalg.norm(here.quaternion[:2]) > _MAX_TILT:
         return False
     try:
-        return bool(np.abs(model.inverse(here, joints) - joints).max() < _ON_BRANCH)
+        return bool(np.abs(model.solve_ik(here, joints) - joints).max() < _BRANCH_TOLERANCE)
     except VimaError:
         return False
 
 
-def _approach(
-    pose: Pose, start: np.ndarray, model: ArmModel, around: int | None
+def _plan_first_move(
+    pose: Pose, start: np.ndarray, model: ArmModel, extra_turns: int | None
 ) -> list[JointPath]:
-    """To the first waypoint: up, then straight across, or through the joints (``around`` None)."""
-    if around is None:
-        return [_joint_line(start, model.inverse(pose, start), model)]
+    """Plan the move to the first waypoint.
+
+    It goes up, then straight to the waypoint, or in joint space where ``extra_turns`` is None.
+    """
+    if extra_turns is None:
+        return [_straight_joint_path(start, model.solve_ik(pose, start), model)]
     here = model.tip_pose(start)
     if here.position[2] > pose.position[2] - 1e-3:
-        return [_line(pose, start, model, around)]
+        return [_straight_line(pose, start, model, extra_turns)]
     above = Pose(np.append(here.position[:2], pose.position[2]), here.quaternion)
-    rise = _line(above, start, model)
-    return [rise, _line(pose, rise.knots[-1], model, around)]
+    rise = _straight_line(above, start, model)
+    return [rise, _straight_line(pose, rise.knots[-1], model, extra_turns)]
 
 
-def _line(pose: Pose, start: np.ndarray, model: ArmModel, around: int = 0) -> JointPath:
-    """Straight to ``pose``, the tool turning by the shorter way and ``around`` times more."""
+def _straight_line(
+    pose: Pose, start: np.ndarray, model: ArmModel, extra_turns: int = 0
+) -> JointPath:
+    """Plan a straight line to ``pose``: shorter rotation of the tool, plus ``extra_turns``."""
     here = model.tip_pose(start)
     yaw, length = yaw_from_quaternion(here.quaternion), math.dist(here.position, pose.position)
-    turn = math.remainder(yaw_from_quaternion(pose.quaternion) - yaw, 2 * math.pi)
-    turn += 2 * math.pi * around
-    spans = max(math.ceil(length / _KNOT_WAY), math.ceil(abs(turn) / _KNOT_TURN), 1)
-    way = pose.position - here.position
-    twist = np.array([*way, 0.0, 0.0, turn])
-    joints, rates = start, np.zeros_like(start)
+    rotation = math.remainder(yaw_from_quaternion(pose.quaternion) - yaw, 2 * math.pi)
+    rotation += 2 * math.pi * extra_turns
+    spans = max(
+        math.ceil(length / _MAX_KNOT_DISTANCE), math.ceil(abs(rotation) / _MAX_KNOT_ANGLE), 1
+    )
+    translation = pose.position - here.position
+    twist = np.array([*translation, 0.0, 0.0, rotation])
+    joints, velocities = start, np.zeros_like(start)
     knots, slopes = [], []
     for s in np.linspace(0.0, 1.0, spans + 1):
-        step = Pose(here.position + s * way, quaternion_from_yaw(yaw + s * turn))
-        with _say_where(s):
-            joints = model.follow(step, joints + rates / spans)
-            model.check(joints)
-        rates = model.rates(joints, twist)
+        step = Pose(here.position + s * translation, quaternion_from_yaw(yaw + s * rotation))
+        with _locate_refusal(s):
+            joints = model.solve_ik_local(step, joints + velocities / spans)
+            model.check_posture(joints)
+        velocities = model.joint_velocities(joints, twist)
         knots.append(joints)
-        slopes.append(rates)
-    # The arm stands a little off the line (servo error, a tilt): that wears off along the way.
-    off = start - knots[0]
-    left = np.linspace(1.0, 0.0, spans + 1)[:, None]
-    return JointPath(np.array(knots) + left * off, np.array(slopes) - off, length)
+        slopes.append(velocities)
+    # The arm starts a little off the line (servo error, a tilt): the error fades along the line.
+    error = start - knots[0]
+    remaining = np.linspace(1.0, 0.0, spans + 1)[:, None]
+    return JointPath(np.array(knots) + remaining * error, np.array(slopes) - error, length)
 
 
-def _joint_line(start: np.ndarray, goal: np.ndarray, model: ArmModel) -> JointPath:
-    """Straight in joint space, free of table and arm all the way."""
+def _straight_joint_path(start: np.ndarray, goal: np.ndarray, model: ArmModel) -> JointPath:
+    """Plan a straight line in joint space, free of collisions all along."""
     change = goal - start
-    spans = max(math.ceil(np.abs(change).max() / _KNOT_TURN), 1)
-    part = np.linspace(0.0, 1.0, spans + 1)
-    knots = start + part[:, None] * change
-    for s, joints in zip(part, knots, strict=True):
-        with _say_where(s):
-            model.check_free(joints)
-    tip_rate = max(model.tip_speed(joints, change) for joints in knots)
-    return JointPath(knots, np.tile(change, (spans + 1, 1)), 1.05 * tip_rate)
+    spans = max(math.ceil(np.abs(change).max() / _MAX_KNOT_ANGLE), 1)
+    fractions = np.linspace(0.0, 1.0, spans + 1)
+    knots = start + fractions[:, None] * change
+    for s, joints in zip(fractions, knots, strict=True):
+        with _locate_refusal(s):
+            model.check_valid(joints)
+    max_tip_rate = max(model.tip_speed(joints, change) for joints in knots)
+    return JointPath(knots, np.tile(change, (spans + 1, 1)), 1.05 * max_tip_rate)
 
 
 @contextlib.contextmanager
-def _say_where(s: float) -> Iterator[None]:
-    """Add to a refusal how far on the way it is."""
+def _locate_refusal(s: float) -> Iterator[None]:
+    """Add to a refusal the fraction of the move at which it occurs."""
     try:
         yield
     except VimaError as error:
         if s == 1.0:
             raise
-        raise unreachable(f"{100 * s:.0f} % of the way there: {error}") from error
+        raise unreachable(f"at {100 * s:.0f} % of the move: {error}") from error

@@ -114,7 +114,7 @@ def test_a_longer_tool_moves_the_tip():
 
 @given(places, yaws, st.tuples(*[st.floats(-0.2, 0.2)] * 3), st.floats(-math.pi, math.pi))
 @settings(max_examples=40)
-def test_a_table_that_is_turned_and_tilted_is_reached_as_a_level_one(place, yaw, lean, turn):
+def test_a_rotated_and_tilted_table_is_reached_like_a_level_one(place, yaw, lean, turn):
     """The same joints, whatever frame the same place is stated in."""
     level = np.eye(4)
     level[:3, 3] = 0.0, 0.0, -ur5e.PEDESTAL
@@ -122,14 +122,14 @@ def test_a_table_that_is_turned_and_tilted_is_reached_as_a_level_one(place, yaw,
     arm = ArmModel.from_urdf(ur5e.URDF, table=tilted)
     base = level @ matrix(down(place, yaw))
     there = tilted.inverse().apply_to_pose(ur5e.TABLE.apply_to_pose(down(place, yaw)))
-    joints = arm.follow(there, MODEL.inverse(down(place, yaw), MODEL.home))
+    joints = arm.solve_ik_local(there, MODEL.solve_ik(down(place, yaw), MODEL.home))
     tip = ur5e.tip(joints)
     tip[2, 3] -= ur5e.PEDESTAL
     np.testing.assert_allclose(tip, base, atol=1e-8)
     np.testing.assert_allclose(matrix(arm.tip_pose(joints)), matrix(there), atol=1e-8)
 
 
-def test_where_the_urdf_is_rooted_does_not_matter(tmp_path):
+def test_the_root_of_the_urdf_does_not_matter(tmp_path):
     """As ur_description's, which hangs base_link into a world."""
     world = """<link name="world"/><joint name="base_joint" type="fixed"><parent link="world"/>
       <child link="base_link"/><origin xyz="0.3 -2 0.7" rpy="0 0 1.5"/></joint></robot>"""
@@ -137,13 +137,15 @@ def test_where_the_urdf_is_rooted_does_not_matter(tmp_path):
     rooted.write_text(ur5e.URDF.read_text().replace("</robot>", world))
     arm = ArmModel.from_urdf(rooted, table=ur5e.TABLE)
     goal = down((0.5, 0.2, 0.1), 0.4)
-    joints = arm.inverse(goal, arm.home)
-    np.testing.assert_allclose(joints, MODEL.inverse(goal, MODEL.home), atol=1e-8)
+    joints = arm.solve_ik(goal, arm.home)
+    np.testing.assert_allclose(joints, MODEL.solve_ik(goal, MODEL.home), atol=1e-8)
     np.testing.assert_allclose(matrix(arm.tip_pose(joints)), ur5e.tip(joints), atol=1e-9)
-    assert "below the table" in refusal(arm.check, np.array([0, 0.3, 0.5, -2.37, -1.57, 0]))
+    assert "below the table" in refusal(
+        arm.check_posture, np.array([0, 0.3, 0.5, -2.37, -1.57, 0])
+    )
 
 
-def test_a_table_that_the_arm_stands_in_at_home_is_refused():
+def test_a_table_that_collides_with_the_arm_at_home_is_refused():
     with pytest.raises(VimaError, match=r"home: .*table") as caught:
         ArmModel.from_urdf(ur5e.URDF, table=Transform((0.0, 0.0, 0.45)))
     assert caught.value.code == "BAD_ROBOT"
@@ -156,36 +158,38 @@ def test_a_table_that_the_arm_stands_in_at_home_is_refused():
 @example((0.26, 0.22, 0.01), 1.62, np.zeros(6))  # far to turn from home
 @example((0.25, -0.5, 0.17), 1.33, np.zeros(6))
 @example((0.31, -0.4, 0.2), 1.57, np.zeros(6))
-def test_all_of_the_workspace_is_reached_with_the_elbow_up(place, yaw, near):
+def test_all_of_the_workspace_is_reached_with_the_elbow_up(place, yaw, seed):
     """And the same way, but for whole turns, wherever the arm was."""
-    joints = MODEL.inverse(down(place, yaw), near)
+    joints = MODEL.solve_ik(down(place, yaw), seed)
     assert apart(joints, ur5e.elbow_up(*place, yaw)) < 1e-6
     assert (np.abs(joints) <= MODEL.upper).all()
     np.testing.assert_allclose(matrix(MODEL.tip_pose(joints)), matrix(down(place, yaw)), atol=1e-8)
-    for joint, was, high in zip(joints, near, MODEL.upper, strict=True):
+    for joint, was, high in zip(joints, seed, MODEL.upper, strict=True):
         nearer = was + math.remainder(joint - was, 2 * math.pi)
         assert joint == pytest.approx(nearer) or abs(nearer) > high
 
 
 @given(places, yaws, st.lists(st.floats(-0.05, 0.05), min_size=6, max_size=6))
-def test_following_stays_where_it_starts(place, yaw, off):
+def test_local_ik_stays_on_the_branch_of_its_seed(place, yaw, off):
     """Forward and back from any start nearby."""
     joints = ur5e.elbow_up(*place, yaw)
-    found = MODEL.follow(MODEL.tip_pose(joints), joints + off)
+    found = MODEL.solve_ik_local(MODEL.tip_pose(joints), joints + off)
     np.testing.assert_allclose(found, joints, atol=1e-6)
 
 
 @given(places, yaws, st.lists(st.floats(-1, 1), min_size=6, max_size=6))
-def test_rates_move_the_tip_as_asked(place, yaw, twist):
+def test_joint_velocities_give_the_twist_of_the_tip(place, yaw, twist):
     joints = ur5e.elbow_up(*place, yaw)
-    rates, step = MODEL.rates(joints, np.array(twist)), 1e-6
-    before, after = (ur5e.tip(joints + sign * step * rates) for sign in (-1, 1))
+    velocities, step = MODEL.joint_velocities(joints, np.array(twist)), 1e-6
+    before, after = (ur5e.tip(joints + sign * step * velocities) for sign in (-1, 1))
     moved = (after - before) / (2 * step)
     np.testing.assert_allclose(moved[:3, 3], twist[:3], atol=1e-4)
     x, y, z = twist[3:]
     turned = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ ur5e.tip(joints)[:3, :3]
     np.testing.assert_allclose(moved[:3, :3], turned, atol=1e-4)
-    assert MODEL.tip_speed(joints, rates) == pytest.approx(np.linalg.norm(twist[:3]), abs=1e-6)
+    assert MODEL.tip_speed(joints, velocities) == pytest.approx(
+        np.linalg.norm(twist[:3]), abs=1e-6
+    )
 
 
 # --- refusals
@@ -204,16 +208,16 @@ def refusal(call, *args):
 )
 def test_beyond_the_reach_of_the_links_is_refused(place, yaw):
     assume(math.hypot(*place[:2]) > 0.95 or math.hypot(*place[:2]) < 0.13)
-    assert refusal(MODEL.inverse, down(place, yaw), MODEL.home)
+    assert refusal(MODEL.solve_ik, down(place, yaw), MODEL.home)
 
 
-def test_a_refusal_names_the_nearest_place_found():
-    message = refusal(MODEL.inverse, down((1.0, 0.0, 0.1)), MODEL.home)
-    assert message.startswith("out of reach; the nearest found is (0.9")
+def test_a_refusal_names_the_nearest_pose_found():
+    message = refusal(MODEL.solve_ik, down((1.0, 0.0, 0.1)), MODEL.home)
+    assert message.startswith("out of reach; the nearest pose found is (0.9")
 
 
 def test_too_high_in_the_corner_is_refused():
-    refusal(MODEL.inverse, down((0.75, 0.5, 0.40)), MODEL.home)
+    refusal(MODEL.solve_ik, down((0.75, 0.5, 0.40)), MODEL.home)
 
 
 @pytest.mark.parametrize(
@@ -224,12 +228,15 @@ def test_too_high_in_the_corner_is_refused():
         ((6.3, *HOME[1:]), "shoulder_pan_joint at 6.300 rad; valid: -6.283 to 6.283"),
         ((*HOME[:5], -6.3), "wrist_3_joint"),
         ((0, 0.3, 0.5, -math.pi / 2 - 0.8, -math.pi / 2, 0), "below the table"),
-        ((0, 1.0, -2.2, 1.2, math.pi / 2, 0), "upper_arm_link would touch the table"),
-        ((0, -math.pi / 2, 2.9, -math.pi / 2, -math.pi / 2, 0), "would touch shoulder_link"),
+        ((0, 1.0, -2.2, 1.2, math.pi / 2, 0), "upper_arm_link would collide with the table"),
+        (
+            (0, -math.pi / 2, 2.9, -math.pi / 2, -math.pi / 2, 0),
+            "would collide with shoulder_link",
+        ),
     ],
 )
-def test_where_the_arm_must_not_be_has_a_reason(joints, reason):
-    assert reason in refusal(MODEL.check, np.array(joints, float))
+def test_an_invalid_posture_is_refused_with_a_reason(joints, reason):
+    assert reason in refusal(MODEL.check_posture, np.array(joints, float))
 
 
 @pytest.mark.parametrize(
@@ -243,14 +250,14 @@ def test_where_the_arm_must_not_be_has_a_reason(joints, reason):
         ({"home": (0.0,) * 6}, "home: "),  # stretched out
     ],
 )
-def test_a_robot_that_cannot_be_read_is_refused_with_what_is_valid(change, named):
+def test_a_robot_that_cannot_be_loaded_is_refused_with_what_is_valid(change, named):
     with pytest.raises(VimaError) as caught:
         ArmModel.from_urdf(**({"path": ur5e.URDF, "table": ur5e.TABLE} | change))
     assert caught.value.code == "BAD_ROBOT"
     assert named in str(caught.value)
 
 
-def test_without_pinocchio_it_says_what_to_install(monkeypatch):
+def test_without_pinocchio_the_error_names_the_package_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pinocchio", None)
     with pytest.raises(VimaError) as caught:
         ArmModel.from_urdf("ur5e.urdf")

@@ -5,7 +5,7 @@ import pytest
 import ur5e
 from controller import at
 
-from vima_ros.arm.plan_execution import Execution, RobotState
+from vima_ros.arm.plan_execution import MeasuredState, PlanExecution
 from vima_ros.arm.primitives import Waypoint, plan_waypoints
 from vima_ros.arm.progress import (
     ProgressMonitor,
@@ -31,7 +31,7 @@ def carry_out(scale=1.0, error=0.0, flicker=0.0, seconds=600.0):
     pose0 = Pose((0.5, -0.1, 0), quaternion_from_yaw(0))
     pose1 = Pose((0.45, 0.2, 0), quaternion_from_yaw(0.5))
     plan = plan_trajectory(plan_waypoints(0, pose0, pose1, Workspace()), model.home, model)
-    execution, monitor = Execution(plan, model, LIMITS), ProgressMonitor()
+    execution, monitor = PlanExecution(plan, model, LIMITS), ProgressMonitor()
     joints, speeds, move, began, holding, longest = model.home, np.zeros(6), None, 0.0, False, 0.0
     for tick in range(round(seconds / PERIOD)):
         now = tick * PERIOD
@@ -40,15 +40,15 @@ def carry_out(scale=1.0, error=0.0, flicker=0.0, seconds=600.0):
             joints, speeds = at(time, move.times, move.positions, move.velocities)
             speeds = speeds * scale
         reported = joints + [0, error, 0, 0, 0, 0] + flicker * rng.integers(0, 2, 6)
-        state = RobotState(reported, speeds, holding=holding)
+        state = MeasuredState(reported, speeds, holding=holding)
         monitor.update(reported, now)
-        order = execution.update(now, state)
-        if order is not None:
-            holding = order.suction
-            if order.segment is not None:
-                move, began = order.segment, now
+        command = execution.update(now, state)
+        if command is not None:
+            holding = command.suction
+            if command.segment is not None:
+                move, began = command.segment, now
                 monitor.begin()
-        if execution.outcome is not None:
+        if execution.result is not None:
             break
         if execution.goal is not None:
             longest = max(longest, monitor.idle_time)
@@ -59,15 +59,15 @@ def carry_out(scale=1.0, error=0.0, flicker=0.0, seconds=600.0):
 
 def test_a_robot_at_a_tenth_of_the_velocity_is_given_time():
     execution, _, longest, took, limit = carry_out(scale=0.1)
-    assert execution.outcome is not None
-    assert execution.outcome.code == "OK"
+    assert execution.result is not None
+    assert execution.result.code == "OK"
     assert longest < 2.0
     assert 60 < took < limit
 
 
 def test_dwells_do_not_count_for_a_robot_in_time():
     execution, _, longest, took, _ = carry_out()
-    assert execution.outcome.code == "OK"
+    assert execution.result.code == "OK"
     assert longest < 0.5
     assert took < 15
 
@@ -76,10 +76,10 @@ def test_dwells_do_not_count_for_a_robot_in_time():
 def test_a_steady_error_is_named_by_joint_and_distance(flicker):
     """Encoders of 4096 steps per turn flicker by 1.5 mrad."""
     execution, state, _, took, _ = carry_out(error=0.012, flicker=flicker)
-    assert execution.outcome is None
+    assert execution.result is None
     assert took < 15
     told = execution.describe(state)
-    assert told.startswith("shoulder_lift_joint stands 1")
+    assert told.startswith("shoulder_lift_joint is 1")
     assert "move 1 of 6" in told
     if not flicker:
         assert "12.0 mrad" in told
@@ -87,7 +87,7 @@ def test_a_steady_error_is_named_by_joint_and_distance(flicker):
 
 def test_a_joint_that_does_not_come_to_rest_is_named():
     execution, state, _, _, _ = carry_out(seconds=0.5)
-    near = RobotState(execution.goal, np.array([0, 0, 0, 0, -0.3, 0]))
+    near = MeasuredState(execution.goal, np.array([0, 0, 0, 0, -0.3, 0]))
     assert "wrist_2_joint still moves at 0.300 rad/s in move 1 of 6" in execution.describe(near)
     assert "mrad from the goal" in execution.describe(state)
 

@@ -108,7 +108,7 @@ class Watch:
     def check_between(self, segment, positions, velocities, accelerations, straight):
         assert (np.abs(positions).max(axis=(0, 1)) <= self.arm.upperPositionLimit).all()
         assert np.abs(velocities).max() <= math.pi
-        assert np.abs(accelerations).max() <= LIMITS.acceleration
+        assert np.abs(accelerations).max() <= LIMITS.max_acceleration
         fine = positions[:, ::5].reshape(-1, 6)
         tips = np.array([ur5e.tip(joints) for joints in fine])
         assert tips[:, 2, 3].min() >= -1e-6
@@ -129,7 +129,7 @@ def watch():
     return Watch()
 
 
-def test_random_actions_keep_every_limit_and_leave_the_table_alone(watch):
+def test_random_actions_keep_every_limit_and_stay_above_the_table(watch):
     """One after the other, as in an episode; all of the workspace is reachable."""
     rng, joints = np.random.default_rng(7), MODEL.home
     for _ in range(RANDOM_ACTIONS):
@@ -139,7 +139,7 @@ def test_random_actions_keep_every_limit_and_leave_the_table_alone(watch):
         joints = plan.segments[-1].positions[-1]
 
 
-def test_random_actions_beyond_the_workspace_are_carried_out_or_refused_with_a_reason(watch):
+def test_random_actions_beyond_the_workspace_are_planned_or_refused_with_a_reason(watch):
     rng, refused = np.random.default_rng(8), 0
     for _ in range(30):
         waypoints = random_action(rng, (-0.2, -0.9), (1.0, 0.9))
@@ -234,7 +234,7 @@ def test_no_winding_of_the_wrist_ends_in_a_dead_end(wound, yaw0, yaw1):
         (0.2, -1.5, 1.5, -1.2, -1.3, 2.0),  # the tool leans
     ],
 )
-def test_from_an_odd_posture_the_joints_find_the_way(watch, joints):
+def test_from_an_odd_posture_the_first_move_is_in_joint_space(watch, joints):
     joints = np.array(joints, float)
     waypoints = plan_waypoints(0, down((0.5, 0.2, 0)), down((0.6, -0.3, 0)), Workspace())
     plan = plan_trajectory(waypoints, joints, MODEL)
@@ -247,7 +247,7 @@ def test_from_an_odd_posture_the_joints_find_the_way(watch, joints):
     assert np.abs(np.sin(plan.segments[-1].positions[-1] - end)).max() < 1e-6
 
 
-def test_the_elbow_comes_up_even_where_it_need_not():
+def test_the_elbow_comes_up_even_where_another_branch_would_do():
     """So what the arm does next does not depend on how it was found."""
     elbow_down = np.array([0.088, 0.0533, -0.9637, -0.6604, -1.5708, -1.4828])
     high = Waypoint(down((0.7, 0.1, 0.5)), False, 0.5)
@@ -258,14 +258,14 @@ def test_the_elbow_comes_up_even_where_it_need_not():
 @pytest.mark.parametrize(
     "start", [np.zeros(5), np.full(6, math.nan), np.array([7.0, *np.zeros(5)])]
 )
-def test_an_arm_that_stands_nowhere_is_refused(start):
+def test_joints_that_are_no_numbers_are_refused(start):
     waypoints = plan_waypoints(0, down((0.5, 0.2, 0)), down((0.6, -0.3, 0)), Workspace())
     with pytest.raises(VimaError) as caught:
         plan_trajectory(waypoints, start, MODEL)
     assert caught.value.code == "UNREACHABLE"
 
 
-def test_a_small_error_of_the_arm_wears_off(watch):
+def test_a_small_error_of_the_start_fades(watch):
     """Servo errors and a slight tilt neither jump nor stay."""
     off = np.array([0.004, -0.005, 0.006, 0.002, -0.004, 0.005])
     joints = ur5e.elbow_up(0.5, 0.1, 0.32, 0.4) + off
@@ -275,7 +275,7 @@ def test_a_small_error_of_the_arm_wears_off(watch):
     assert plan.duration < plan_trajectory(waypoints, MODEL.home, MODEL).duration + 1
 
 
-def test_the_refusal_names_waypoint_place_and_reason():
+def test_the_refusal_names_waypoint_position_and_reason():
     high = MotionParameters(travel_height=0.6)
     waypoints = plan_waypoints(0, down((0.5, 0, 0)), down((0.75, 0.5, 0)), Workspace(), high)
     with pytest.raises(VimaError) as caught:

@@ -186,10 +186,10 @@ def test_continuous_joints_have_no_ends_and_take_the_nearest_turn(tmp_path):
     assert arm.continuous == set(ALL_JOINTS)
     assert np.isinf(arm.upper).all()
     goal = Pose((0.5, 0.1, 0.1), quaternion_from_yaw(0.0))
-    joints = MODEL.inverse(goal, MODEL.home)
+    joints = MODEL.solve_ik(goal, MODEL.home)
     for turns in (-7, 3):
         near = joints + 2 * math.pi * turns + 0.3
-        np.testing.assert_allclose(arm.inverse(goal, near), near - 0.3, atol=1e-6)
+        np.testing.assert_allclose(arm.solve_ik(goal, near), near - 0.3, atol=1e-6)
 
 
 def test_a_plan_goes_on_through_pi(tmp_path):

@@ -16,11 +16,11 @@ from vima_ros.arm.joint_feedback import MAX_AGE, JointFeedback
 from vima_ros.arm.kinematics import ArmModel
 from vima_ros.arm.plan_execution import (
     GOAL_TOLERANCE,
-    REST_SPEED,
-    Execution,
-    Order,
-    Outcome,
-    RobotState,
+    REST_VELOCITY,
+    ControllerCommand,
+    ExecutionResult,
+    MeasuredState,
+    PlanExecution,
 )
 from vima_ros.arm.primitives import Waypoint
 from vima_ros.arm.progress import ProgressMonitor
@@ -43,7 +43,7 @@ class JointArm:
     """
 
     def __init__(
-        self, node: Any, ended: Callable[[Outcome], None], heard: Callable[[], None]
+        self, node: Any, ended: Callable[[ExecutionResult], None], heard: Callable[[], None]
     ) -> None:
         """Handles on ``node``; raises VimaError (NOT_INSTALLED, BAD_ROBOT)."""
         p = node.parameters
@@ -66,8 +66,8 @@ class JointArm:
             node.get_logger().warning(warning)
         self._limits, self._node, self._ended = JointLimits(p.max_joint_acceleration), node, ended
         self._watch_joints = heard
-        self._execution: Execution | None = None
-        self._robot: RobotState | None = None
+        self._execution: PlanExecution | None = None
+        self._robot: MeasuredState | None = None
         self._feedback = JointFeedback(self._model.joint_names, self._model.continuous)
         self._progress = ProgressMonitor()
         self._heard = self._warned = time.monotonic()
@@ -83,7 +83,7 @@ class JointArm:
     def range(self) -> JointBounds:
         """What the joints may do."""
         m = self._model
-        return JointBounds(m.lower, m.upper, m.max_velocity, self._limits.acceleration)
+        return JointBounds(m.lower, m.upper, m.max_velocity, self._limits.max_acceleration)
 
     def plan(self, waypoints: Sequence[Waypoint]) -> JointPlan:
         """From where the arm stands.
@@ -97,20 +97,20 @@ class JointArm:
                 f"where the arm stands is not known from joint_states: {lacking}",
             )
         joint, speed = self._feedback.moving
-        if speed > REST_SPEED:
+        if speed > REST_VELOCITY:
             raise VimaError(
                 GateCode.BUSY.value,
                 f"the arm has not come to rest yet: {joint} moves at {speed:.3f} rad/s; at rest: "
-                f"up to {REST_SPEED:g} rad/s",
+                f"up to {REST_VELOCITY:g} rad/s",
             )
         # From where it was sent, not from where it sagged to: so errors do not add up.
-        as_commanded = np.abs(self._robot.joints - self._commanded).max() < AS_COMMANDED
-        start = self._commanded if as_commanded else self._robot.joints
+        as_commanded = np.abs(self._robot.positions - self._commanded).max() < AS_COMMANDED
+        start = self._commanded if as_commanded else self._robot.positions
         return plan_trajectory(waypoints, start, self._model, self._limits)
 
     def begin(self, plan: JointPlan) -> None:
         """Carry out ``plan``; returns at once."""
-        self._execution = Execution(plan, self._model, self._limits)
+        self._execution = PlanExecution(plan, self._model, self._limits)
         self._begun = self._node.now_ns()
 
     def stop(self) -> None:
@@ -124,7 +124,7 @@ class JointArm:
         age = time.monotonic() - self._heard
         if self._robot is None or (execution is None and age > MAX_AGE):
             return
-        joints = execution.joints_after(self._robot, age) if execution else self._robot.joints
+        joints = execution.extrapolate(self._robot, age) if execution else self._robot.positions
         self._send(np.array([max(STOP_TIME, age)]), joints[None], 0.0 * joints[None])
 
     def on_state(self, state: ArmState) -> None:
@@ -138,7 +138,7 @@ class JointArm:
             self._node.motion.stop(f"the robot has stopped: {state.message}")
         elif state.state == ArmState.ABORTED:
             code = state.code if state.code not in ("", ArmState.OK) else "ABORTED"
-            self._end(Outcome(code, state.message))
+            self._end(ExecutionResult(code, state.message))
 
     def no_controller(self) -> str:
         """Return why no trajectory would arrive at a controller; empty: one subscribes to it."""
@@ -155,7 +155,7 @@ class JointArm:
         """Return which joints joint_states lacks or told ``max_age`` [s] ago, and why."""
         return self._feedback.lacking(time.monotonic(), max_age)
 
-    def overdue(self) -> Outcome | None:
+    def overdue(self) -> ExecutionResult | None:
         """Return how the motion under way ends if it does not begin or stopped; else None.
 
         NOT_STARTED after start_timeout, TIMEOUT after progress_timeout.
@@ -165,14 +165,14 @@ class JointArm:
             return None
         code = self._progress.overdue(p.start_timeout, p.progress_timeout)
         if code == ArmState.NOT_STARTED:
-            return Outcome(
+            return ExecutionResult(
                 code,
                 f"no joint has moved within {p.start_timeout:g} s of {execution.progress} on "
                 f"{self.publisher.topic_name}: the controller may be inactive (see `ros2 "
                 f"control list_controllers`); {self.describe()}",
             )
         why = f"no progress for {p.progress_timeout:g} s: {self.describe()}"
-        return Outcome(code, why) if code else None
+        return ExecutionResult(code, why) if code else None
 
     def describe(self) -> str:
         """Return what keeps the motion under way from its end: for people."""
@@ -196,7 +196,7 @@ class JointArm:
             self._node.get_logger().info(
                 "joint_states has no velocities, or none that are finite: derived from positions"
             )
-        self._robot = RobotState(
+        self._robot = MeasuredState(
             feedback.positions, feedback.velocities, self._contact, self._holding
         )
         self._heard = now
@@ -204,24 +204,24 @@ class JointArm:
         execution = self._execution
         if execution is None:
             return
-        self._progress.update(self._robot.joints, now)
+        self._progress.update(self._robot.positions, now)
         order = execution.update(feedback.time, self._robot)
         with self._node.motion.lock:
             if self._execution is execution:  # else it was stopped meanwhile
                 self._obey(order, execution)
 
-    def _obey(self, order: Order | None, execution: Execution) -> None:
+    def _obey(self, order: ControllerCommand | None, execution: PlanExecution) -> None:
         if order is not None:
             tool = ToolCommand(suction=order.suction, stop_on_contact=order.stop_on_contact)
             tool.header.stamp = self._node.get_clock().now().to_msg()
             self._tools.publish(tool)
             if order.segment is not None:
                 segment = order.segment
-                way = np.abs(segment.positions - self._robot.joints)
+                way = np.abs(segment.positions - self._robot.positions)
                 self._progress.begin(bool(way.max() > GOAL_TOLERANCE))
                 self._send(segment.times, segment.positions, segment.velocities)
-        if execution.outcome is not None:
-            self._end(execution.outcome)
+        if execution.result is not None:
+            self._end(execution.result)
 
     def _send(self, times: np.ndarray, positions: np.ndarray, velocities: np.ndarray) -> None:
         self._commanded = positions[-1]
@@ -230,7 +230,7 @@ class JointArm:
             conversions.trajectory_to_message(names, times, positions, velocities)
         )
 
-    def _end(self, outcome: Outcome) -> None:
+    def _end(self, outcome: ExecutionResult) -> None:
         self._execution = None
         self._ended(outcome)
 

@@ -11,7 +11,7 @@ from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from vima_msgs.msg import ArmCommand, ArmState, PolicyAction
-from vima_ros.arm.plan_execution import Outcome
+from vima_ros.arm.plan_execution import ExecutionResult
 from vima_ros.arm.safety_gate import Approved, ArmContext, Request, check, check_readiness
 from vima_ros.errors import VimaError
 from vima_ros.nodes.arm.active_command import Motion, UnderWay
@@ -160,7 +160,7 @@ class ArmNode(VimaNode):
 
     # --- what the robot says
 
-    def _on_outcome(self, outcome: Outcome) -> None:
+    def _on_outcome(self, outcome: ExecutionResult) -> None:
         """The joints have done what they were told, or cannot."""
         state = ArmState.SUCCEEDED if outcome.code == ArmState.OK else ArmState.ABORTED
         self.motion.end(state, outcome.code, outcome.message or "carried out")

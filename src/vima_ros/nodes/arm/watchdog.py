@@ -9,7 +9,7 @@ from typing import Any
 from geometry_msgs.msg import Pose as PoseMessage
 
 from vima_msgs.msg import ArmState
-from vima_ros.arm.plan_execution import Outcome
+from vima_ros.arm.plan_execution import ExecutionResult
 from vima_ros.arm.progress import (
     TOTAL_FACTOR,
     ProgressMonitor,
@@ -117,12 +117,12 @@ class ArmWatch:
         for watched in (self._manager, self._others):
             watched.on_heartbeat(name, state, time.monotonic(), instance)
 
-    def _overdue(self, under_way: Any, now: float) -> Outcome | None:
+    def _overdue(self, under_way: Any, now: float) -> ExecutionResult | None:
         """Return how a motion ends that does not begin, makes no progress or takes too long."""
         p, command_id = self._node.parameters, under_way.request.command_id
         if now - under_way.since > self._total:
             told = f"; {self._joints.describe()}" if self._joints else ""
-            return Outcome(
+            return ExecutionResult(
                 ArmState.TIMEOUT,
                 f"the robot did not end {command_id} within {self._total:.0f} s, {TOTAL_FACTOR:g} "
                 f"times its planned duration{told}",
@@ -133,13 +133,13 @@ class ArmWatch:
             if not 0 < p.start_timeout < now - under_way.since:
                 return None
             topic = self._node.resolve_topic_name("arm_command")
-            return Outcome(
+            return ExecutionResult(
                 ArmState.NOT_STARTED,
                 f"the robot did not report {command_id} as EXECUTING within {p.start_timeout:g} s "
                 f"of its command on {topic} (subscribers: {self._node.count_subscribers(topic)})",
             )
         if 0 < p.progress_timeout < self._progress.idle_time - self._dwell:
-            return Outcome(
+            return ExecutionResult(
                 ArmState.TIMEOUT,
                 f"no progress: by its tool_pose the tool has not moved by 1 mm for "
                 f"{self._progress.idle_time:.1f} s, and the robot did not end {command_id}",

@@ -139,8 +139,8 @@ class JointRobot(SimulatedRobot):
         robot = self._world.robot
         message = JointState(name=list(robot.joint_names))
         message.header.stamp = self._node.get_clock().now().to_msg()
-        message.position = robot.state.joints.tolist()
-        message.velocity = robot.state.speeds.tolist()
+        message.position = robot.state.positions.tolist()
+        message.velocity = robot.state.velocities.tolist()
         self._joint_states.publish(message)
 
     def _tell(self, state: int, code: str, message: str) -> None:

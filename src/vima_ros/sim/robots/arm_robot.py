@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from vima_ros.arm.kinematics import ArmModel
-from vima_ros.arm.plan_execution import Execution
+from vima_ros.arm.plan_execution import PlanExecution
 from vima_ros.arm.primitives import Waypoint
 from vima_ros.arm.time_parameterization import JointLimits
 from vima_ros.arm.trajectory_planning import plan_trajectory
@@ -46,25 +46,25 @@ class JointTool(Tool):
         return ArmModel.from_urdf(self._urdf, TIP, table=self._table)
 
     def _plan(self, waypoints: tuple[Waypoint, ...]) -> Iterator[None]:
-        plan = plan_trajectory(waypoints, self.robot.state.joints, self._arm, self._limits)
-        return self._run(Execution(plan, self._arm, self._limits))
+        plan = plan_trajectory(waypoints, self.robot.state.positions, self._arm, self._limits)
+        return self._run(PlanExecution(plan, self._arm, self._limits))
 
-    def _run(self, execution: Execution) -> Iterator[None]:
+    def _run(self, execution: PlanExecution) -> Iterator[None]:
         robot = self.robot
-        while execution.outcome is None:
-            order = execution.update(self._data.time, robot.state)
-            if order is not None:
-                robot.guard(order.stop_on_contact)
-                robot.suction(order.suction)
-                if order.segment is not None:
-                    segment = order.segment
+        while execution.result is None:
+            command = execution.update(self._data.time, robot.state)
+            if command is not None:
+                robot.guard(command.stop_on_contact)
+                robot.suction(command.suction)
+                if command.segment is not None:
+                    segment = command.segment
                     robot.follow(segment.times, segment.positions, segment.velocities)
             yield
             if robot.fault:
                 raise VimaError("BLOCKED", robot.fault)
         yield from self._settle()
-        if execution.outcome.code != "OK":
-            raise VimaError(execution.outcome.code, execution.outcome.message)
+        if execution.result.code != "OK":
+            raise VimaError(execution.result.code, execution.result.message)
 
     def _hold(self) -> None:
         self.robot.hold()

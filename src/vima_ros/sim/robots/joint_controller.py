@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from vima_ros.arm.kinematics import UR5E_HOME
-from vima_ros.arm.plan_execution import GOAL_TOLERANCE, RobotState
+from vima_ros.arm.plan_execution import GOAL_TOLERANCE, MeasuredState
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose
 from vima_ros.sim.model.mujoco_backend import mujoco
@@ -53,10 +53,10 @@ class Robot:
         self.fault = ""
 
     @property
-    def state(self) -> RobotState:
+    def state(self) -> MeasuredState:
         """As it is now; ``contact`` is latched until the next trajectory."""
         joints, speeds = self._data.qpos[self._qpos], self._data.qvel[self._qvel]
-        return RobotState(joints, speeds, self._contact, self._suction.holding is not None)
+        return MeasuredState(joints, speeds, self._contact, self._suction.holding is not None)
 
     @property
     def pose(self) -> Pose:
@@ -93,7 +93,7 @@ class Robot:
     def hold(self) -> None:
         """Stay where the arm is, at once, with what it carries."""
         self._ahead, self._moves, self.fault = iter(()), False, ""
-        self._target, self._speed = self.state.joints, np.zeros(len(self.joint_names))
+        self._target, self._speed = self.state.positions, np.zeros(len(self.joint_names))
 
     def suction(self, on: bool) -> None:
         """Carry what the cup touches, now or later; or let go of it."""

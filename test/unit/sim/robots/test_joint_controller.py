@@ -50,15 +50,15 @@ def turned(joint, by):
 
 def move(robot, goal, seconds=1.0):
     """From rest to rest by one cubic."""
-    robot.follow([0.0, seconds], [robot.state.joints, goal], np.zeros((2, 6)))
+    robot.follow([0.0, seconds], [robot.state.positions, goal], np.zeros((2, 6)))
 
 
 def descend(tabletop, model, to=0.05):
     """Stand ABOVE the block, then begin to go down to a height below its top, 1 s long."""
-    near = model.inverse(pose(0.5, 0.2, z=ABOVE), HOME)
+    near = model.solve_ik(pose(0.5, 0.2, z=ABOVE), HOME)
     move(tabletop.robot, near, 2.0)
     tabletop.advance(2.5)
-    move(tabletop.robot, model.follow(pose(0.5, 0.2, z=to), near))
+    move(tabletop.robot, model.solve_ik_local(pose(0.5, 0.2, z=to), near))
 
 
 # --- as the URDF has it
@@ -100,7 +100,7 @@ def test_holding_against_gravity_costs_the_motors_torque(tabletop):
     # Masses of all links but the first, at about half the reach of 0.82 m.
     torque = tabletop._data.qfrc_actuator[tabletop.robot._qvel]
     assert abs(torque[1]) == pytest.approx(14 * 9.8 * 0.41, rel=0.3)
-    assert np.abs(tabletop.robot.state.joints).max() < 1e-4
+    assert np.abs(tabletop.robot.state.positions).max() < 1e-4
 
 
 def test_it_may_pass_through_itself(tabletop):
@@ -108,7 +108,7 @@ def test_it_may_pass_through_itself(tabletop):
     move(tabletop.robot, turned(2, math.pi / 2), 2.0)
     tabletop.advance(2.5)
     assert tabletop.robot.fault == ""
-    assert tabletop.robot.state.joints[2] == pytest.approx(math.pi, abs=1e-3)
+    assert tabletop.robot.state.positions[2] == pytest.approx(math.pi, abs=1e-3)
 
 
 def test_the_policy_does_not_see_it_and_people_do():
@@ -153,7 +153,7 @@ def test_planned_trajectories_are_followed_within_torque_and_never_enter_the_tab
         while tabletop.tool_state.phase == Phase.EXECUTING:
             tabletop.advance(TIMESTEP)
             robot = tabletop.robot
-            target, joints = robot._target, robot.state.joints
+            target, joints = robot._target, robot.state.positions
             off = math.dist(model.tip_pose(joints).position, model.tip_pose(target).position)
             worst["joint"] = max(worst["joint"], np.abs(joints - target).max())
             worst["tip"] = max(worst["tip"], off)
@@ -183,19 +183,19 @@ def test_between_its_points_a_trajectory_is_the_cubic(tabletop):
     for t in np.arange(1, 26) * 0.04:
         tabletop.advance(0.04)
         joints, speeds = at(t)
-        assert tabletop.robot.state.joints == pytest.approx(joints, abs=1e-3)
-        assert tabletop.robot.state.speeds == pytest.approx(speeds, abs=2e-2)
+        assert tabletop.robot.state.positions == pytest.approx(joints, abs=1e-3)
+        assert tabletop.robot.state.velocities == pytest.approx(speeds, abs=2e-2)
 
 
 def test_after_the_last_point_it_holds_however_fast_it_came(tabletop):
     speeds = np.array([np.zeros(6), np.full(6, 0.4)])
     tabletop.robot.follow([0.0, 0.5], [HOME, HOME + 0.2], speeds)
     tabletop.advance(1.5)
-    assert tabletop.robot.state.joints == pytest.approx(HOME + 0.2, abs=2e-4)
-    assert np.abs(tabletop.robot.state.speeds).max() < 1e-3
-    held = tabletop.robot.state.joints
+    assert tabletop.robot.state.positions == pytest.approx(HOME + 0.2, abs=2e-4)
+    assert np.abs(tabletop.robot.state.velocities).max() < 1e-3
+    held = tabletop.robot.state.positions
     tabletop.advance(5.0)
-    assert tabletop.robot.state.joints == pytest.approx(held, abs=1e-4)
+    assert tabletop.robot.state.positions == pytest.approx(held, abs=1e-4)
 
 
 def test_a_first_point_later_is_reached_from_where_it_is_and_as_fast(tabletop):
@@ -203,13 +203,13 @@ def test_a_first_point_later_is_reached_from_where_it_is_and_as_fast(tabletop):
     move(tabletop.robot, turned(0, 0.8))
     tabletop.advance(0.5)
     before = tabletop.robot.state
-    assert before.speeds[0] == pytest.approx(1.2, abs=0.02)
-    tabletop.robot.follow([0.2], before.joints[None], np.zeros((1, 6)))
+    assert before.velocities[0] == pytest.approx(1.2, abs=0.02)
+    tabletop.robot.follow([0.2], before.positions[None], np.zeros((1, 6)))
     tabletop.advance(0.02)
-    assert tabletop.robot.state.speeds[0] > 0.6  # no jerk
+    assert tabletop.robot.state.velocities[0] > 0.6  # no jerk
     tabletop.advance(0.3)
-    assert tabletop.robot.state.joints == pytest.approx(before.joints, abs=2e-3)
-    assert np.abs(tabletop.robot.state.speeds).max() < 0.01
+    assert tabletop.robot.state.positions == pytest.approx(before.positions, abs=2e-3)
+    assert np.abs(tabletop.robot.state.velocities).max() < 0.01
     assert tabletop.robot.fault == ""
 
 
@@ -217,14 +217,14 @@ def test_a_first_point_later_is_reached_from_where_it_is_and_as_fast(tabletop):
 def test_hold_and_an_empty_trajectory_end_it_at_once(tabletop, how):
     move(tabletop.robot, turned(0, 0.8))
     tabletop.advance(0.5)
-    where = tabletop.robot.state.joints
+    where = tabletop.robot.state.positions
     if how == "hold":
         tabletop.robot.hold()
     else:
         tabletop.robot.follow(np.zeros(0), np.zeros((0, 6)), np.zeros((0, 6)))
     tabletop.advance(0.5)
-    assert tabletop.robot.state.joints == pytest.approx(where, abs=2e-3)
-    assert np.abs(tabletop.robot.state.speeds).max() < 1e-3
+    assert tabletop.robot.state.positions == pytest.approx(where, abs=2e-3)
+    assert np.abs(tabletop.robot.state.velocities).max() < 1e-3
     assert tabletop.robot.fault == ""
 
 
@@ -254,7 +254,7 @@ def test_what_cannot_be_followed_changes_nothing(tabletop, times, positions, vel
         tabletop.robot.follow(times, positions, velocities)
     assert caught.value.code == code
     tabletop.advance(0.8)
-    assert tabletop.robot.state.joints == pytest.approx(HOME + 0.2, abs=2e-4)
+    assert tabletop.robot.state.positions == pytest.approx(HOME + 0.2, abs=2e-4)
 
 
 def test_what_it_cannot_follow_is_a_fault_until_told_otherwise(tabletop):
@@ -263,10 +263,10 @@ def test_what_it_cannot_follow_is_a_fault_until_told_otherwise(tabletop):
     tabletop.advance(0.2)
     assert "shoulder_pan_joint" in robot.fault
     assert "valid" in robot.fault
-    assert robot.state.joints[0] < 1.0
+    assert robot.state.positions[0] < 1.0
     tabletop.advance(1.0)
-    assert np.abs(robot.state.speeds).max() < 1e-3
-    move(robot, robot.state.joints + 0.1)
+    assert np.abs(robot.state.velocities).max() < 1e-3
+    move(robot, robot.state.positions + 0.1)
     assert robot.fault == ""
 
 
@@ -298,7 +298,7 @@ def test_a_guarded_robot_holds_at_the_touch_and_says_so_until_the_next_trajector
     assert tabletop.robot.pose.position[2] == pytest.approx(TOP, abs=1e-3)
     assert tabletop.robot.fault == ""
     tabletop.robot.follow(
-        [1.0], model.follow(pose(0.5, 0.2, z=ABOVE), HOME)[None], np.zeros((1, 6))
+        [1.0], model.solve_ik_local(pose(0.5, 0.2, z=ABOVE), HOME)[None], np.zeros((1, 6))
     )
     assert not tabletop.robot.state.contact
     tabletop.advance(1.5)
@@ -312,7 +312,7 @@ def test_it_may_leave_what_it_touches_though_guarded(tabletop, model):
     tabletop.robot.guard(True)
     tabletop.advance(1.5)
     assert tabletop.robot.state.contact
-    move(tabletop.robot, model.follow(pose(0.5, 0.2, z=ABOVE), HOME))
+    move(tabletop.robot, model.solve_ik_local(pose(0.5, 0.2, z=ABOVE), HOME))
     tabletop.advance(1.5)
     assert not tabletop.robot.state.contact
     descend(tabletop, model)
@@ -324,8 +324,8 @@ def test_a_touch_that_comes_again_is_a_new_one(tabletop, model):
     descend(tabletop, model)
     tabletop.robot.guard(True)
     tabletop.advance(1.5)
-    touching = tabletop.robot.state.joints
-    above = model.follow(pose(0.5, 0.2, z=ABOVE), HOME)
+    touching = tabletop.robot.state.positions
+    above = model.solve_ik_local(pose(0.5, 0.2, z=ABOVE), HOME)
     tabletop.robot.follow([0.0, 1.0, 2.0], [touching, above, touching], np.zeros((3, 6)))
     tabletop.advance(1.0)
     assert not tabletop.robot.state.contact
@@ -341,11 +341,13 @@ def test_without_guard_it_pushes_on_until_it_is_a_fault(tabletop, model):
 
 
 def test_an_end_that_is_never_reached_is_a_fault_too(tabletop, model):
-    above = model.inverse(pose(0.6, -0.3, z=0.05), HOME)
+    above = model.solve_ik(pose(0.6, -0.3, z=0.05), HOME)
     move(tabletop.robot, above, 2.0)
     tabletop.advance(3.5)
     assert tabletop.robot.fault == ""
-    move(tabletop.robot, model.follow(pose(0.6, -0.3, z=-0.01), above))  # a little into the table
+    move(
+        tabletop.robot, model.solve_ik_local(pose(0.6, -0.3, z=-0.01), above)
+    )  # a little into the table
     tabletop.advance(1.9)
     assert tabletop.robot.fault == ""
     tabletop.advance(0.2)
@@ -364,7 +366,7 @@ def test_suction_carries_what_the_cup_touches_whenever_that_is(tabletop, model, 
     tabletop.advance(0.1)
     assert tabletop.robot.state.holding
     tabletop.robot.guard(False)
-    move(tabletop.robot, model.follow(pose(0.5, 0.2, z=0.2), HOME))
+    move(tabletop.robot, model.solve_ik_local(pose(0.5, 0.2, z=0.2), HOME))
     tabletop.advance(1.5)
     assert tabletop.object_pose("block").position[2] > 0.15
     tabletop.robot.suction(False)
@@ -379,7 +381,7 @@ def test_what_it_carries_feels_too(tabletop, model):
     tabletop.robot.guard(True)
     tabletop.advance(1.5)
     tabletop.robot.guard(False)
-    high, low = (model.follow(pose(0.5, 0.2, z=z), HOME) for z in (0.2, 0.03))
+    high, low = (model.solve_ik_local(pose(0.5, 0.2, z=z), HOME) for z in (0.2, 0.03))
     move(tabletop.robot, high)
     tabletop.advance(1.5)
     tabletop.robot.guard(True)
@@ -397,7 +399,7 @@ def test_unreachable_places_are_refused_before_any_motion(tabletop, model):
     assert caught.value.code == "UNREACHABLE"
     assert tabletop.tool_state.phase == Phase.IDLE
     tabletop.advance(0.5)
-    assert tabletop.robot.state.joints == pytest.approx(HOME, abs=1e-6)
+    assert tabletop.robot.state.positions == pytest.approx(HOME, abs=1e-6)
 
 
 def test_a_tabletop_without_an_arm_says_so():
