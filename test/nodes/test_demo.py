@@ -22,7 +22,7 @@ def client(tmp_path_factory):
         NodeProcesses(tmp_path_factory.mktemp("logs"), params_file="tabletop") as processes,
         Client("test") as client,
     ):
-        start_nodes(processes, client, "masks", values)
+        start_nodes(processes, client, "ground_truth_masks", values)
         yield client
 
 
@@ -34,7 +34,7 @@ def test_a_task_is_shown_to_its_end(client, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert f"prompt: {scene.text}" in printed
     assert f"judge: {scene.verdict}" in printed
-    page = write_page([scene], "masks", tmp_path).read_text()
+    page = write_page([scene], "ground_truth_masks", tmp_path).read_text()
     assert page.count("data:image/jpeg;base64,") == len(scene.steps)
     assert "http" not in page  # nothing is fetched
     assert scene.text in page
@@ -43,7 +43,7 @@ def test_a_task_is_shown_to_its_end(client, tmp_path, capsys):
 
 def test_an_episode_counts_as_its_judge_says(client):
     frames = {view: client.listen(Image, f"{view}/image_raw", qos.CAMERA) for view in VIEWS}
-    job = Job("rotate", "train", 2_000_001, "", "masks")
+    job = Job("rotate", "train", 2_000_001, "", "ground_truth_masks")
     done = attempt(job, TaskEpisodes(client), frames)
     assert 1 <= done.steps <= 3
     assert done.success == (done.picture is None)

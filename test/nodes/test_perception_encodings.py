@@ -30,7 +30,9 @@ def compressed_cameras(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def masked_cameras(tmp_path_factory):
-    with Perception(tmp_path_factory.mktemp("logs"), "/masked", detector="masks") as running:
+    with Perception(
+        tmp_path_factory.mktemp("logs"), "/masked", detector="ground_truth_masks"
+    ) as running:
         playing = Cameras(running.client, with_masks=True)
         playing.wait_for_perception(image(), image())
         yield playing

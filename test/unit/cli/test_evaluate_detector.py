@@ -18,7 +18,17 @@ def call(out, *arguments):
 
 def test_it_measures_frames_of_both_kinds_and_says_so(tmp_path, capsys):
     bench = shared("bench/episodes/rotate")
-    call(tmp_path, "--detector", "masks", "--frames", 2, "--look", 0.5, "--bench", bench)
+    call(
+        tmp_path,
+        "--detector",
+        "ground_truth_masks",
+        "--frames",
+        2,
+        "--look",
+        0.5,
+        "--bench",
+        bench,
+    )
     report = json.loads((tmp_path / "detector.json").read_text())
     assert report["frames"]["tabletop, look 0.5"] == report["frames"]["tabletop prompts"] == 2
     assert report["frames"]["VIMA-Bench"] > 4
@@ -38,6 +48,6 @@ def test_it_measures_frames_of_both_kinds_and_says_so(tmp_path, capsys):
 )
 def test_a_mistake_ends_with_its_code(tmp_path, capsys, wrong, code):
     with pytest.raises(SystemExit) as end:
-        call(tmp_path, "--detector", "masks", *wrong)
+        call(tmp_path, "--detector", "ground_truth_masks", *wrong)
     assert end.value.code == 2
     assert code in capsys.readouterr().err

@@ -7,7 +7,7 @@ import pytest
 
 from vima_ros.errors import VimaError
 from vima_ros.perception.detectors.base import Detector
-from vima_ros.perception.detectors.ground_truth_masks import MaskDetector
+from vima_ros.perception.detectors.ground_truth_masks import GroundTruthMaskDetector
 from vima_ros.perception.detectors.instances import Instances
 from vima_ros.perception.pipeline import Eyes, Rules, Seen
 from vima_ros.perception.tracking.tracker import Tracker
@@ -139,9 +139,9 @@ def test_a_bad_picture_names_its_view():
 def test_masks_take_the_same_way_as_pictures():
     ids = np.zeros((480, 640), np.uint16)
     ids[200:250, 100:160] = 300
-    seen = look(eyes_of(MaskDetector()), masks=dict.fromkeys(VIEWS, ids))
+    seen = look(eyes_of(GroundTruthMaskDetector()), masks=dict.fromkeys(VIEWS, ids))
     assert seen.objects["front"].track_ids.tolist() == [300]
-    seen = look(eyes_of(MaskDetector()))
+    seen = look(eyes_of(GroundTruthMaskDetector()))
     assert (seen.code, seen.view) == ("NO_MASK", "front")
 
 

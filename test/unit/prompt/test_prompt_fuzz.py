@@ -12,14 +12,15 @@ from sensor_msgs.msg import Image
 from vima_msgs.msg import PromptAsset
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common import image_conversion
+from vima_ros.nodes.common.prompt_conversions import asset_images_from_message
 from vima_ros.perception.detectors.registry import make_detector
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.prompt.assembly import assemble, find_placeholders, match_assets
-from vima_ros.prompt.image_encoding import PictureReader
+from vima_ros.prompt.image_encoding import PromptImageEncoder
 from vima_ros.specs import MAX_PROMPT_TOKENS, AssetKind, PromptImage, ViewObjects
 
 TOKENIZER = PromptTokenizer()
-READER = PictureReader(dict.fromkeys(AssetKind, make_detector("plain_background")))
+ENCODER = PromptImageEncoder(dict.fromkeys(AssetKind, make_detector("plain_background")))
 BLOCK = ViewObjects(
     np.array([[20, 20, 10, 10]]),
     np.zeros((1, 3, 32, 32), np.uint8),
@@ -98,7 +99,8 @@ def good_image():
 )
 def test_any_picture_is_read_or_refused(asset):
     try:
-        image = READER.read_sent(asset)
+        views = asset_images_from_message(asset)
+        image = ENCODER.encode(asset.name, AssetKind(asset.kind), views)
     except VimaError as error:
         assert error.code.isupper()  # noqa: PT017
         return

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
 
 from vima_msgs import msg
-from vima_ros.errors import VimaError
+from vima_ros.errors import VimaError, add_view_to_errors
 from vima_ros.nodes.common import image_conversion
 from vima_ros.nodes.common.conversions import view_from_message, view_to_message
 from vima_ros.paths import expand
 from vima_ros.perception.image_decoding import read_image
-from vima_ros.specs import VIEWS, AssetKind, EncodedPrompt, PromptImage
+from vima_ros.specs import (
+    POLICY_FRAME_HEIGHT,
+    POLICY_FRAME_WIDTH,
+    VIEWS,
+    AssetKind,
+    EncodedPrompt,
+    PromptImage,
+)
 
 
 def prompt_to_message(prompt: EncodedPrompt, prompt_id: str, stamp: Time) -> msg.PromptTokens:
@@ -72,6 +80,44 @@ def asset_to_message(
         setattr(message, view, image_conversion.encode(rgb, "rgb8"))
         setattr(message, f"{view}_mask", image_conversion.encode(mask, "mono8"))
     return message
+
+
+def asset_images_from_message(
+    asset: msg.PromptAsset,
+) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
+    """Decode the attached images: {view: (RGB, instance mask or None)}, without absent views.
+
+    Raises VimaError naming the asset, the view and what is wrong: BAD_KIND, BAD_IMAGE, WRONG_SIZE.
+    """
+    if asset.kind not in list(AssetKind):
+        raise VimaError(
+            "BAD_KIND", f"{{{asset.name}}} has kind {asset.kind}; valid: 0 object, 1 scene"
+        )
+    images = {}
+    for view in VIEWS:
+        image, mask = getattr(asset, view), getattr(asset, f"{view}_mask")
+        try:
+            with add_view_to_errors(view):
+                if image.data:
+                    images[view] = _decode(image, mask)
+                elif mask.data:
+                    raise VimaError("BAD_IMAGE", "a mask without an image")
+        except VimaError as error:
+            raise VimaError(error.code, f"image {{{asset.name}}}, {error}") from error
+    return images
+
+
+def _decode(image: Any, mask: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    rgb = image_conversion.decode_colour(image)
+    ids = image_conversion.decode_mask(mask) if mask.data else None
+    for name, array in (("image", rgb), ("mask", ids)):
+        if array is not None and array.shape[:2] != (POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH):
+            raise VimaError(
+                "WRONG_SIZE",
+                f"the {name} is {array.shape[1]}x{array.shape[0]} px; "
+                f"valid: {POLICY_FRAME_WIDTH}x{POLICY_FRAME_HEIGHT} px",
+            )
+    return rgb, ids
 
 
 def asset_from_files(argument: str, kind: int) -> msg.PromptAsset:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import uuid
 from collections import deque
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,53 +13,21 @@ from sensor_msgs.msg import Image
 from vima_msgs.msg import EpisodeStatus, Prompt, PromptStatus, PromptTokens
 from vima_msgs.srv import SetPrompt
 from vima_ros.errors import VimaError
-from vima_ros.nodes.common import image_conversion, qos
+from vima_ros.nodes.common import image_conversion, prompt_conversions, qos
 from vima_ros.nodes.common.lifecycle_node import VimaNode, run
-from vima_ros.nodes.common.parameters import parameter
 from vima_ros.nodes.common.prompt_conversions import prompt_to_message
-from vima_ros.nodes.prompt.asset_services import LibraryServer
-from vima_ros.perception.detectors.registry import DETECTORS, DetectorSettings, make_detector
+from vima_ros.nodes.prompt.asset_services import AssetServices
+from vima_ros.nodes.prompt.parameters import PromptParameters
+from vima_ros.perception.detectors.base import DetectorSettings
+from vima_ros.perception.detectors.registry import make_detector
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.prompt.assembly import MAX_TEXT_LENGTH, assemble, find_placeholders, match_assets
 from vima_ros.prompt.asset_library import AssetLibrary
-from vima_ros.prompt.image_encoding import PictureReader
+from vima_ros.prompt.image_encoding import PromptImageEncoder
 from vima_ros.prompt.preview import draw_prompt
 from vima_ros.specs import AssetKind, EncodedPrompt
 
-CHOICES = tuple(sorted(set(DETECTORS) - {"masks"}))
 ENDED = (EpisodeStatus.IDLE, EpisodeStatus.FINISHED, EpisodeStatus.FAILED)
-
-
-@dataclass(frozen=True)
-class PromptParameters:
-    """Read from config/prompt.yaml."""
-
-    tokenizer: str = parameter(
-        "tokenizer.json, or a name on a hub; empty: ours", read_only=True, path=True
-    )
-    detector: str = parameter(
-        "finds the object of a picture of one, sent without masks",
-        choices=CHOICES,
-        read_only=True,
-    )
-    weights: str = parameter(
-        "the detector's file; empty: the shipped one, where it has one", read_only=True, path=True
-    )
-    scene_detector: str = parameter(
-        "finds the objects of a picture of a scene, sent without masks",
-        choices=CHOICES,
-        read_only=True,
-    )
-    scene_weights: str = parameter(
-        "file as weights, for the scene_detector", read_only=True, path=True
-    )
-    library: str = parameter("folder of the asset library", read_only=True, path=True)
-    library_max_assets: int = parameter(
-        "the asset library may hold", low=1, high=10000, read_only=True
-    )
-    library_max_bytes: int = parameter(
-        "the asset library may hold [bytes]", low=100_000, high=10**12, read_only=True
-    )
 
 
 class PromptNode(VimaNode):
@@ -79,9 +46,9 @@ class PromptNode(VimaNode):
                 p.scene_detector, DetectorSettings(weights=p.scene_weights)
             ),
         }
-        self._pictures = PictureReader(self._detectors)
+        self._image_encoder = PromptImageEncoder(self._detectors)
         self._library = AssetLibrary(Path(p.library), p.library_max_assets, p.library_max_bytes)
-        self._served = LibraryServer(self, self._library)
+        self._asset_services = AssetServices(self, self._library)
         self._answer, self._episode = PromptStatus(), EpisodeStatus()
         self._tokens = self.create_publisher(PromptTokens, "prompt_tokens", qos.LATCHED)
         self._status = self.create_publisher(PromptStatus, "prompt_status", qos.LATCHED)
@@ -153,12 +120,20 @@ class PromptNode(VimaNode):
         placeholders = find_placeholders(message.text)
         sent = [asset.name for asset in message.assets]
         stored = match_assets(placeholders, sent, self._library.names())
-        pictures = {asset.name: self._pictures.read_sent(asset) for asset in message.assets}
+        images = {
+            asset.name: self._image_encoder.encode(
+                asset.name,
+                AssetKind(asset.kind),
+                prompt_conversions.asset_images_from_message(asset),
+            )
+            for asset in message.assets
+        }
         for name in stored:
-            pictures[name] = self._pictures.read_stored(self._library.load(name))
-        read = time.perf_counter()
-        prompt = assemble(message.text, pictures, self._tokenizer.encode)
-        self.meter.worked({"pictures": read - began, "assemble": time.perf_counter() - read})
+            asset = self._library.load(name)
+            images[name] = self._image_encoder.encode(name, asset.kind, asset.views)
+        encoded = time.perf_counter()
+        prompt = assemble(message.text, images, self._tokenizer.encode)
+        self.meter.worked({"images": encoded - began, "assemble": time.perf_counter() - encoded})
         return prompt
 
     def _publish(self, prompt: EncodedPrompt, answer: PromptStatus, hold: bool) -> None:

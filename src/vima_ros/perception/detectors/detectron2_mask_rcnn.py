@@ -117,7 +117,7 @@ def _torch() -> Any:
             "NOT_INSTALLED",
             f"detector detectron2 needs Detectron2 ({first_line(error)}): install a torch and the "
             f"torchvision built for it, then pip install --no-build-isolation '{SOURCE}', which "
-            "compiles it; detectors without it: onnx, plain_background, masks",
+            "compiles it; detectors without it: onnx, plain_background, ground_truth_masks",
         ) from error
     return torch
 

@@ -8,7 +8,7 @@ from vima_ros.perception.detectors.base import Detector
 from vima_ros.perception.detectors.instances import Instances
 
 
-class MaskDetector(Detector):
+class GroundTruthMaskDetector(Detector):
     """Takes the instance mask as it is, for instance a simulator's.
 
     Object order is ascending id; every score is 1. The ids are taken to be the same in both views

@@ -76,8 +76,8 @@ class Instances:
         return len(self.ids)
 
 
-def largest(instances: Instances) -> Instances:
-    """Only the instance with the most pixels."""
+def keep_largest(instances: Instances) -> Instances:
+    """Return only the instance with the most pixels."""
     if len(instances.ids) < 2:
         return instances
     sizes = [np.count_nonzero(instances.mask == i) for i in instances.ids]

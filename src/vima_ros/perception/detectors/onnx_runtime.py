@@ -100,7 +100,8 @@ def _runtime(provider: str) -> Any:
         raise VimaError(
             "NOT_INSTALLED",
             f"detector onnx needs ONNX Runtime ({first_line(error)}): pip install onnxruntime, "
-            "for NVIDIA GPUs onnxruntime-gpu; detectors without it: plain_background, masks",
+            "for NVIDIA GPUs onnxruntime-gpu; detectors without it: plain_background, "
+            "ground_truth_masks",
         ) from error
     there = onnxruntime.get_available_providers()
     if provider not in there:

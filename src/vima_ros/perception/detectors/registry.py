@@ -15,7 +15,7 @@ DETECTORS = {
     "onnx": ("onnx_runtime", "OnnxDetector"),
     "detectron2": ("detectron2_mask_rcnn", "Detectron2Detector"),
     "torchvision": ("torchvision_mask_rcnn", "TorchvisionDetector"),
-    "masks": ("ground_truth_masks", "MaskDetector"),
+    "ground_truth_masks": ("ground_truth_masks", "GroundTruthMaskDetector"),
     "plain_background": ("plain_background.detector", "PlainBackgroundDetector"),
 }
 

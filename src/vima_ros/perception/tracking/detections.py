@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vima_ros.perception.boxes import box_edges
 from vima_ros.perception.tracking.appearance import Looks, join, looks_of, no_looks
-from vima_ros.perception.tracking.view_association import corners
 from vima_ros.specs import ViewObjects
 
 
 @dataclass(frozen=True, eq=False)
 class Sightings:
-    """Of n things in one view: ``boxes`` (n, 4) as ``corners``, and looks.
+    """Of n things in one view: ``boxes`` (n, 4) as ``box_edges``, and looks.
 
     A box is NaN, and the looks mean nothing, where the thing is not visible in that view.
     """
@@ -63,7 +63,7 @@ def unseen(count: int) -> Sightings:
 
 def see(objects: ViewObjects, image_rgb: np.ndarray, mask: np.ndarray) -> Sightings:
     """``objects`` in ``image_rgb``, whose ids are in ``mask``; as ``looks_of``."""
-    return Sightings(corners(objects.boxes), looks_of(image_rgb, mask, objects.track_ids))
+    return Sightings(box_edges(objects.boxes), looks_of(image_rgb, mask, objects.track_ids))
 
 
 def in_raster_order(objects: ViewObjects) -> ViewObjects:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from vima_ros.errors import VimaError
+from vima_ros.perception.boxes import center_distances, iou
 from vima_ros.perception.detectors.instances import MAX_ID, check_image, check_mask
 from vima_ros.perception.tracking.appearance import colour_distances, size_distances
 from vima_ros.perception.tracking.detections import Sightings, in_raster_order, see, unseen
-from vima_ros.perception.tracking.view_association import cheapest, distances, overlaps, pair_views
+from vima_ros.perception.tracking.view_association import associate_views, linear_assignment
 from vima_ros.specs import VIEWS, ViewObjects
 
 MAX_TRACK_ID = int(np.iinfo(np.uint32).max)  # of vima_msgs/Object.track_id
@@ -147,7 +148,7 @@ class Tracker:
         """
         front, top = (seen[view] for view in VIEWS)
         known = self._known(seen)
-        pairs = pair_views(front.boxes, top.boxes, front.looks, top.looks, known)
+        pairs = associate_views(front.boxes, top.boxes, front.looks, top.looks, known)
         partner = {j: i for i, j in pairs}
         alone = sorted(set(range(len(front.boxes))) - set(partner.values()))
         places = [(partner.get(j, -1), j) for j in range(len(top.boxes))]
@@ -160,13 +161,13 @@ class Tracker:
         both = self._missed == 0
         for view in VIEWS:
             both = both & self._tracks[view].visible
-        front, top = (overlaps(self._tracks[v].boxes[both], seen[v].boxes) for v in VIEWS)
+        front, top = (iou(self._tracks[v].boxes[both], seen[v].boxes) for v in VIEWS)
         return (front[:, :, None] * top[:, None, :]).max(0, initial=0.0)
 
     def _identify(self, sighted: dict[str, Sightings], stamp_ns: int) -> np.ndarray:
         """The track id (n,) of each sighting; brings the tracks up to date."""
         count = len(sighted[VIEWS[0]].boxes)
-        pairs = cheapest(self._cost(sighted), self.settings.limit)
+        pairs = linear_assignment(self._cost(sighted), self.settings.limit)
         tracks, matched = np.array(pairs, np.int64).reshape(-1, 2).T
         new = np.setdiff1d(np.arange(count), matched)
         if self._next_id + len(new) - 1 > MAX_TRACK_ID:
@@ -201,8 +202,8 @@ class Tracker:
             colour = colour_distances(was.looks, now.looks)
             cost = (
                 1.0
-                - overlaps(was.boxes, now.boxes)
-                + s.distance * _far(distances(was.boxes, now.boxes))
+                - iou(was.boxes, now.boxes)
+                + s.distance * _far(center_distances(was.boxes, now.boxes))
                 + s.colour * colour
                 + s.size * size_distances(was.looks, now.looks)
             )

@@ -26,28 +26,7 @@ _LIMIT = 2.2  # of cost; dearer pairs are two objects
 _NEVER = 1e6
 
 
-def corners(boxes: np.ndarray) -> np.ndarray:
-    """(n, 4) left, top, right, bottom, edges of pixels, of policy ``boxes`` (n, 4)."""
-    x, y, height, width = boxes.T
-    left, top = x - width // 2, y - height // 2
-    return np.stack([left, top, left + width + 1, top + height + 1], axis=1).astype(np.float64)
-
-
-def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Intersection over union (len(a), len(b)) of boxes by their ``corners``."""
-    low = np.maximum(a[:, None, :2], b[:, :2])
-    high = np.minimum(a[:, None, 2:], b[:, 2:])
-    both = np.clip(high - low, 0.0, None).prod(-1)
-    return both / (_areas(a)[:, None] + _areas(b) - both)
-
-
-def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Between the middles of boxes by their ``corners``, (len(a), len(b)) [px]."""
-    move = (a[:, None, :2] + a[:, None, 2:] - b[:, :2] - b[:, 2:]) / 2
-    return np.hypot(move[..., 0], move[..., 1])
-
-
-def cheapest(cost: np.ndarray, limit: float) -> list[tuple[int, int]]:
+def linear_assignment(cost: np.ndarray, limit: float) -> list[tuple[int, int]]:
     """Pairs (row, column) of the least total ``cost`` (n, m), by Hungarian assignment.
 
     Two that are left apart cost ``limit``, so no pair is at or above it.
@@ -58,12 +37,12 @@ def cheapest(cost: np.ndarray, limit: float) -> list[tuple[int, int]]:
     ]
 
 
-def pair_views(
+def associate_views(
     front: np.ndarray, top: np.ndarray, front_looks: Looks, top_looks: Looks, known: np.ndarray
 ) -> list[tuple[int, int]]:
     """Pairs (index in front, index in top) of one object each; each index at most once.
 
-    ``front`` (n, 4) and ``top`` (m, 4) are ``corners`` in the policy frames. ``known`` (n, m):
+    ``front`` (n, 4) and ``top`` (m, 4) are ``box_edges`` in the policy frames. ``known`` (n, m):
     how much is known of the two from before, 0 (nothing) to 1 (they were a pair, just here).
     """
     cost = (
@@ -72,7 +51,7 @@ def pair_views(
         + _COLOUR_WEIGHT * colour_distances(front_looks, top_looks)
         - _KNOWN_WEIGHT * known
     )
-    return cheapest(cost, _LIMIT)
+    return linear_assignment(cost, _LIMIT)
 
 
 def _column_cost(front: np.ndarray, top: np.ndarray) -> np.ndarray:
@@ -86,7 +65,3 @@ def _row_cost(front: np.ndarray, top: np.ndarray) -> np.ndarray:
     """0 = the near edges meet on the table, 1 = as far apart as they can be."""
     higher = _ROW_OFFSET + _ROW_RATIO * top[:, 3] - front[:, None, 3]
     return np.minimum(np.where(higher > 0, higher / _LIFT, -higher / _SINK), 1.0)
-
-
-def _areas(boxes: np.ndarray) -> np.ndarray:
-    return (boxes[:, 2:] - boxes[:, :2]).prod(-1)

@@ -10,7 +10,7 @@ import numpy as np
 
 from vima_ros.perception.crops import extract_objects
 from vima_ros.perception.detectors.base import Detector
-from vima_ros.perception.detectors.ground_truth_masks import MaskDetector
+from vima_ros.perception.detectors.ground_truth_masks import GroundTruthMaskDetector
 from vima_ros.perception.detectors.instances import Instances
 from vima_ros.prompt.assembly import Encode, assemble
 from vima_ros.sim.recording import Pictures, Recording
@@ -132,7 +132,7 @@ def _objects(
         for index, rgb in enumerate(frames):
             mask = None if pictures.masks is None else pictures.masks[moment, index]
             if detector is not None or mask is None:
-                instances = (detector or MaskDetector()).detect(rgb, VIEWS[index], mask)
+                instances = (detector or GroundTruthMaskDetector()).detect(rgb, VIEWS[index], mask)
             else:
                 instances = Instances(mask, ids, np.ones(count, np.float32))
             views.append(extract_objects(rgb, instances))

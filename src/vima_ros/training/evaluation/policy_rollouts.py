@@ -19,15 +19,15 @@ from vima_ros.episode.state_machine import ArmReport, Verdict
 from vima_ros.episode.state_machine import Episode as Life
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
-from vima_ros.perception.crops import extract_objects
-from vima_ros.perception.detectors.instances import Instances, largest
-from vima_ros.perception.detectors.registry import Detector, DetectorSettings, make_detector
+from vima_ros.perception.detectors.base import DetectorSettings
+from vima_ros.perception.detectors.registry import make_detector
 from vima_ros.perception.pipeline import Eyes
 from vima_ros.perception.tracking.tracker import Tracker, TrackerSettings
 from vima_ros.policy.checkpoints.load import load_policy
 from vima_ros.policy.policy import Policy
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.prompt.assembly import assemble
+from vima_ros.prompt.image_encoding import PromptImageEncoder
 from vima_ros.sim.episode_runner import EpisodeRun, find_level, with_random_look
 from vima_ros.sim.process_pool import worker_pool
 from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
@@ -46,7 +46,7 @@ CONFIDENCE = 1.96  # standard deviations: of the 95 % interval
 
 @dataclass(frozen=True)
 class Job:
-    """One episode. ``detector``: of the cameras; "masks" also sees the prompt's true masks."""
+    """One episode. ``detector``: of the cameras; ground_truth_masks also reads the prompt's."""
 
     task: str
     level: str
@@ -130,7 +130,7 @@ def attempt(job: Job) -> Attempt:
         life.judged(episode.prompt, VERDICTS[run.verdict.outcome], "")
         life = life.begin("evaluation", episode.prompt, MOST_STEPS, MOST_FAILURES)
         try:
-            policy.reset(_prompt(run, encode, true_masks=job.detector == "masks"))
+            policy.reset(_prompt(run, encode, true_masks=job.detector == "ground_truth_masks"))
             _follow(life, run, policy, eyes, detector.needs_mask)
         except VimaError as error:
             life.end(error.code, str(error))
@@ -195,28 +195,24 @@ def _carry_out(run: EpisodeRun, pose0: Pose, pose1: Pose) -> tuple[ArmReport, st
 
 
 def _prompt(run: EpisodeRun, encode: object, true_masks: bool) -> EncodedPrompt:
-    """The pictures' objects by their masks, or as the prompt node finds them."""
+    """Encode the episode's prompt, its images by their masks or as the prompt node does."""
     images = {
-        name: _picture(name, asset, true_masks) for name, asset in run.episode.assets.items()
+        name: _encode_asset(name, asset, true_masks) for name, asset in run.episode.assets.items()
     }
     return assemble(run.episode.prompt, images, encode)  # type: ignore[arg-type]
 
 
-def _picture(name: str, asset: Asset, true_masks: bool) -> PromptImage:
-    views = {}
-    for view, picture in prompt_pictures(asset.scene, asset.kind).items():
-        if true_masks:
-            ids = np.arange(1, len(asset.scene.objects) + 1)
-            found = Instances(picture.mask, ids, np.ones(len(ids), np.float32))
-        else:
-            found = _finder(asset.kind).detect(picture.rgb, view, None)
-            found = largest(found) if asset.kind == AssetKind.OBJECT else found
-        views[view] = extract_objects(picture.rgb, found)
-    return PromptImage(name, asset.kind, **views)
+def _encode_asset(name: str, asset: Asset, true_masks: bool) -> PromptImage:
+    views = {
+        view: (image.rgb, image.mask if true_masks else None)
+        for view, image in prompt_pictures(asset.scene, asset.kind).items()
+    }
+    return _image_encoder().encode(name, asset.kind, views)
 
 
 @lru_cache
-def _finder(kind: AssetKind) -> Detector:
-    """As config/prompt.yaml has it."""
-    name = "onnx" if kind == AssetKind.SCENE else "plain_background"
-    return make_detector(name, DetectorSettings(threads=1))
+def _image_encoder() -> PromptImageEncoder:
+    """Make the encoder with the detectors of config/prompt.yaml."""
+    names = {AssetKind.OBJECT: "plain_background", AssetKind.SCENE: "onnx"}
+    settings = DetectorSettings(threads=1)
+    return PromptImageEncoder({kind: make_detector(n, settings) for kind, n in names.items()})

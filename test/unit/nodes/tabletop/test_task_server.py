@@ -148,7 +148,7 @@ def through_the_nodes(task, policy, first):
 
 def by_evaluation(task, policy, monkeypatch):
     """The same as `evaluate` has it."""
-    tools = policy, lambda text: [1], make_detector("masks")
+    tools = policy, lambda text: [1], make_detector("ground_truth_masks")
 
     def noted(run, encode, true_masks):
         oracle = run.task.oracle(run.episode)
@@ -158,7 +158,9 @@ def by_evaluation(task, policy, monkeypatch):
 
     monkeypatch.setattr(policy_rollouts, "_tools", lambda *_: tools)
     monkeypatch.setattr(policy_rollouts, "_prompt", noted)
-    return policy_rollouts.attempt(policy_rollouts.Job(task, "train", SEED, "", "masks"))
+    return policy_rollouts.attempt(
+        policy_rollouts.Job(task, "train", SEED, "", "ground_truth_masks")
+    )
 
 
 @pytest.mark.parametrize(

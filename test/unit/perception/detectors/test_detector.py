@@ -14,7 +14,10 @@ from vima_ros.perception.detectors.registry import (
     make_detector,
 )
 
-WITHOUT_WEIGHTS = ("masks", "plain_background")  # the others' own tests hold them to the contract
+WITHOUT_WEIGHTS = (
+    "ground_truth_masks",
+    "plain_background",
+)  # the others' own tests hold them to the contract
 PACKAGES = {"onnx": "onnxruntime", "torchvision": "torchvision", "detectron2": "detectron2"}
 
 
@@ -33,7 +36,9 @@ def test_every_backend_keeps_the_contract(name):
 
 
 def test_an_unknown_name_lists_the_valid_ones():
-    with pytest.raises(VimaError, match=r"'yolo'.*masks, onnx, plain_background") as error:
+    with pytest.raises(
+        VimaError, match=r"'yolo'.*ground_truth_masks, onnx, plain_background"
+    ) as error:
         make_detector("yolo")
     assert error.value.code == "UNKNOWN_DETECTOR"
 
@@ -41,7 +46,7 @@ def test_an_unknown_name_lists_the_valid_ones():
 def test_only_the_backend_that_is_made_is_imported():
     says = (
         "import sys; from vima_ros.perception.detectors.registry import make_detector\n"
-        "make_detector('masks')\n"
+        "make_detector('ground_truth_masks')\n"
         "print({'onnxruntime', 'torch', 'torchvision', 'detectron2', 'scipy'} & set(sys.modules))"
     )
     done = subprocess.run(

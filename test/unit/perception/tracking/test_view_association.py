@@ -7,14 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tracked_scenes import BLUE, GREEN, RED, Block, follow, look
 
+from vima_ros.perception.boxes import box_edges
 from vima_ros.perception.tracking import view_association
 from vima_ros.perception.tracking.appearance import no_looks
 from vima_ros.perception.tracking.view_association import (
-    cheapest,
-    corners,
-    distances,
-    overlaps,
-    pair_views,
+    associate_views,
+    linear_assignment,
 )
 from vima_ros.policy_frame import project_to_view
 
@@ -22,7 +20,7 @@ from vima_ros.policy_frame import project_to_view
 @given(st.integers(0, 2**32 - 1), st.integers(0, 4), st.integers(0, 4))
 def test_the_cheapest_pairs_are_the_cheapest_of_all(seed, rows, columns):
     cost = np.random.default_rng(seed).uniform(0, 2, (rows, columns))
-    pairs = cheapest(cost, 1.0)
+    pairs = linear_assignment(cost, 1.0)
     assert all(cost[pair] < 1.0 for pair in pairs)
     assert len({i for i, _ in pairs}) == len({j for _, j in pairs}) == len(pairs)
     count = min(rows, columns)
@@ -33,19 +31,6 @@ def test_the_cheapest_pairs_are_the_cheapest_of_all(seed, rows, columns):
     )
     total = sum(cost[pair] for pair in pairs) + count - len(pairs)
     assert total == pytest.approx(best)
-
-
-def test_corners_are_the_edges_of_the_pixels():
-    boxes = np.array([[100, 60, 11, 20], [3, 5, 0, 0]])
-    assert corners(boxes).tolist() == [[90, 55, 111, 67], [3, 5, 4, 6]]
-    assert corners(np.zeros((0, 4), np.int64)).shape == (0, 4)
-
-
-def test_overlaps_and_distances():
-    a = np.array([[0.0, 0, 10, 10]])
-    b = np.array([[0.0, 0, 10, 10], [5, 0, 15, 10], [10, 0, 20, 10], [30, 40, 40, 50]])
-    np.testing.assert_allclose(overlaps(a, b), [[1, 1 / 3, 0, 0]])
-    np.testing.assert_allclose(distances(a, b), [[0, 5, 10, 50]])
 
 
 @given(st.floats(0.25, 0.75))
@@ -86,14 +71,14 @@ def test_different_objects_in_different_places_are_no_pair():
 
 def test_what_was_a_pair_stays_one_when_another_could_be_too():
     front, top = (look([Block(0.5, 0.0)]).objects[view] for view in ("front", "top"))
-    front, top = corners(front.boxes), corners(top.boxes)
+    front, top = box_edges(front.boxes), box_edges(top.boxes)
     to_the_right = np.array([1.0, 0.0, 1.0, 0.0])  # [px]
     both = np.concatenate([top, top + 3 * to_the_right])
     looks = no_looks(2)
     right = front + 2 * to_the_right
     known = np.array([[1.0, 0.0]])
-    assert pair_views(right, both, looks[:1], looks, np.zeros((1, 2))) == [(0, 1)]
-    assert pair_views(right, both, looks[:1], looks, known) == [(0, 0)]
+    assert associate_views(right, both, looks[:1], looks, np.zeros((1, 2))) == [(0, 1)]
+    assert associate_views(right, both, looks[:1], looks, known) == [(0, 0)]
 
 
 def test_a_pair_that_is_known_stays_one_when_one_is_put_on_the_other():

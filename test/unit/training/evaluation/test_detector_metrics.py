@@ -257,7 +257,7 @@ def test_frames_of_the_tabletop_are_the_same_again_and_of_known_objects(tabletop
 
 
 def test_masks_are_perfect_and_a_plain_background_is_good_on_the_plain_table(tabletop):
-    truth, plain = make_detector("masks"), make_detector("plain_background")
+    truth, plain = make_detector("ground_truth_masks"), make_detector("plain_background")
     perfect = measure(evaluate(tabletop, truth, truth).results)
     good = measure(evaluate(tabletop, plain, plain).results)
     assert (perfect.ap, perfect.right, perfect.edge_p95) == pytest.approx((1.0, 1.0, 0.0))
@@ -267,7 +267,7 @@ def test_masks_are_perfect_and_a_plain_background_is_good_on_the_plain_table(tab
 def test_recorded_episodes_are_measured_in_both_views():
     frames = list(bench_frames(Path(shared("bench/episodes/rotate/1000.npz"))))
     assert {f.source for f in frames} == {"VIMA-Bench", "VIMA-Bench prompts"}
-    truth = make_detector("masks")
+    truth = make_detector("ground_truth_masks")
     evaluation = evaluate(frames, truth, truth)
     assert [r.view for r in evaluation.results] == list(VIEWS) * len(frames)
     assert measure(evaluation.results).ap == pytest.approx(1.0)

@@ -27,7 +27,7 @@ from vima_ros.training.evaluation.policy_rollouts import (
     Attempt,
     Job,
     Rate,
-    _picture,
+    _encode_asset,
     attempt,
     attempt_all,
     rate,
@@ -69,7 +69,7 @@ class OraclePolicy:
 @pytest.fixture
 def oracle(monkeypatch):
     policy, prompt = OraclePolicy(), policy_rollouts._prompt
-    detectors = {name: make_detector(name) for name in ("masks", "plain_background")}
+    detectors = {name: make_detector(name) for name in ("ground_truth_masks", "plain_background")}
     encode = PromptTokenizer().encode
     monkeypatch.setattr(
         policy_rollouts, "_tools", lambda _, detector: (policy, encode, detectors[detector])
@@ -83,7 +83,7 @@ def oracle(monkeypatch):
     return policy
 
 
-@pytest.mark.parametrize("detector", ["masks", "plain_background"])
+@pytest.mark.parametrize("detector", ["ground_truth_masks", "plain_background"])
 @pytest.mark.parametrize("task", ["visual_manipulation", "rotate", "sweep_without_exceeding"])
 def test_who_knows_the_answer_succeeds(oracle, task, detector):
     done = attempt(Job(task, "train", 2_000_001, "", detector))
@@ -99,7 +99,7 @@ def test_pictures_of_prompts_are_read_as_the_prompt_node_does():
     configured = yaml.safe_load(file.read_text())["/**/prompt"]["ros__parameters"]
     for kind, key in ((AssetKind.OBJECT, "detector"), (AssetKind.SCENE, "scene_detector")):
         expected = make_detector(configured[key])
-        assert type(policy_rollouts._finder(kind)) is type(expected)
+        assert type(policy_rollouts._image_encoder().detectors[kind]) is type(expected)
 
 
 def test_what_touches_in_a_prompts_scene_is_found_apart():
@@ -107,7 +107,7 @@ def test_what_touches_in_a_prompts_scene_is_found_apart():
     for seed in range(2_000_000, 2_000_010):  # blocks on each other
         for asset in find_task("follow_order").sample(seed, find_level("train")).assets.values():
             shown = len(np.unique(prompt_pictures(asset.scene, asset.kind)["front"].mask)) - 1
-            right += len(_picture("frame", asset, true_masks=False).front) == shown
+            right += len(_encode_asset("frame", asset, true_masks=False).front) == shown
             total += 1
     assert right > 0.7 * total
 
@@ -115,7 +115,7 @@ def test_what_touches_in_a_prompts_scene_is_found_apart():
 def test_what_was_not_carried_out_is_not_remembered(oracle, monkeypatch):
     nowhere = Action(np.array([49, 99, 25, 25, 25, 49] * 2))
     monkeypatch.setattr(oracle, "infer", lambda seen: SimpleNamespace(action=nowhere))
-    done = attempt(Job("visual_manipulation", "train", 2_000_001, "", "masks"))
+    done = attempt(Job("visual_manipulation", "train", 2_000_001, "", "ground_truth_masks"))
     assert (done.code, done.steps) == ("TASK_FAILED", 3)
     assert "not solved in 3 steps" in done.reason
     assert done.picture.shape == (256, 256, 3)
@@ -128,7 +128,7 @@ def test_what_the_policy_refuses_ends_the_episode_with_its_code(oracle, monkeypa
         raise VimaError("HISTORY_FULL", "too long")
 
     monkeypatch.setattr(oracle, "infer", refuse)
-    done = attempt(Job("rotate", "train", 2_000_001, "", "masks"))
+    done = attempt(Job("rotate", "train", 2_000_001, "", "ground_truth_masks"))
     assert (done.success, done.code, done.reason, done.steps) == (
         False,
         "HISTORY_FULL",
@@ -145,7 +145,10 @@ def test_wilson_intervals():
 
 
 def test_in_processes_it_is_the_same_and_all_of_it_is_reported(checkpoint, tmp_path):
-    jobs = [Job("rotate", "train", seed, checkpoint, "masks") for seed in (2_000_001, 2_000_002)]
+    jobs = [
+        Job("rotate", "train", seed, checkpoint, "ground_truth_masks")
+        for seed in (2_000_001, 2_000_002)
+    ]
     attempts = sorted(attempt_all(jobs, workers=2), key=lambda a: a.job.seed)
     here = attempt(jobs[0])
     assert (attempts[0].code, attempts[0].steps) == (here.code, here.steps)
@@ -156,7 +159,7 @@ def test_in_processes_it_is_the_same_and_all_of_it_is_reported(checkpoint, tmp_p
     assert "| rotate" in text
     read = json.loads((tmp_path / "report.json").read_text())
     assert [e["code"] for e in read["episodes"]].count("SUCCESS") == 1
-    assert list(tmp_path.glob("rotate_masks_*.png"))
+    assert list(tmp_path.glob("rotate_ground_truth_masks_*.png"))
     assert rate(attempts).episodes == 3
 
 
@@ -171,11 +174,15 @@ def test_first_actions_beside_the_recorded_ones(checkpoint):
 @pytest.mark.parametrize("task", ["visual_manipulation", "rotate"])
 def test_the_policy_that_comes_along_does_what_the_prompt_says(task):
     """On seeds that nothing was trained on; how often exactly, docs/POLICY.md tells."""
-    jobs = [Job(task, "train", 2_000_000 + i, str(SHIPPED), "masks") for i in range(10)]
+    jobs = [
+        Job(task, "train", 2_000_000 + i, str(SHIPPED), "ground_truth_masks") for i in range(10)
+    ]
     assert rate([attempt(job) for job in jobs]).successes >= 7
 
 
 def test_shares_are_told_by_detector_and_task():
-    job = Job("rotate", "train", 1, "", "masks")
+    job = Job("rotate", "train", 1, "", "ground_truth_masks")
     attempts = [Attempt(job, code, "", 1, 0.0) for code in ("SUCCESS", "SUCCESS", "FAILURE")]
-    assert shares_by_task(attempts) == {"masks": {"rotate": "2 of 3, 95 %: 21 to 94 %"}}
+    assert shares_by_task(attempts) == {
+        "ground_truth_masks": {"rotate": "2 of 3, 95 %: 21 to 94 %"}
+    }
