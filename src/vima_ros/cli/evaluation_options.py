@@ -38,9 +38,9 @@ def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--detector",
         nargs="+",
-        choices=("masks", "onnx"),
-        default=["masks", "onnx"],
-        help="detectors to evaluate with; masks: the true ones of the simulation",
+        choices=("ground_truth_masks", "onnx"),
+        default=["ground_truth_masks", "onnx"],
+        help="detectors to evaluate with",
     )
     parser.add_argument("--card", metavar="NAME", help="entry of the model card for the results")
     parser.add_argument(

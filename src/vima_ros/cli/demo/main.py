@@ -160,7 +160,7 @@ def main(args: list[str] | None = None) -> None:
     )
     parser.add_argument("--tasks", nargs="+", default=TOUR, help="names")
     parser.add_argument("--seed", type=int, help="of the first task; default: drawn")
-    parser.add_argument("--detector", default="onnx", help="onnx: by pixels; masks: the truth")
+    parser.add_argument("--detector", default="onnx", help="onnx, or ground_truth_masks")
     options = parser.parse_args(remove_ros_args(args or sys.argv)[1:])
     first = options.seed
     if first is None:  # nothing was ever trained on seeds from here on
