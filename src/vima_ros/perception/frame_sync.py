@@ -7,10 +7,6 @@ from typing import Any
 
 from vima_ros.errors import VimaError
 
-    "NO_FRAMES",
-    "BAD_STAMPS",
-    "UNMATCHED_VIEWS",
-)  # of a PerceptionStatus without pair
 RESET_NS = 2_000_000_000  # [ns] late arrival is milliseconds; further back, the clock was set
 
 
