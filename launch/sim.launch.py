@@ -46,7 +46,7 @@ def generate_launch_description():
                 "params_file",
                 default_value=PathJoinSubstitution([SHARE, "config", "robots", "tabletop.yaml"]),
                 description="Parameter file: what differs from the defaults. tabletop.yaml has "
-                "the UR5e, flying_tool.yaml beside it a free gripper",
+                "the UR5e, free_gripper.yaml beside it a free gripper",
             ),
             check_arguments(
                 *("namespace", "task", "level", "scene", "seed", "params_file"),

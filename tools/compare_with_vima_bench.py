@@ -21,7 +21,7 @@ from vima_ros.errors import VimaError
 from vima_ros.files import write_image
 from vima_ros.geometry import yaw_from_quaternion
 from vima_ros.paths import path_argument
-from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
+from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.scene import Scene, SceneObject
 from vima_ros.specs import VIEWS, AssetKind, EndEffector
 
@@ -73,7 +73,7 @@ def _object(task: str, id_: int, pose: np.ndarray, info: dict[str, Any]) -> Scen
 
 def draw(episode: Path) -> np.ndarray:
     """VIMA-Bench's first frames (left) and ours: front, then top; (128, 1024, 3) uint8 RGB."""
-    pictures = prompt_pictures(read_scene(episode)[0], AssetKind.SCENE)
+    pictures = render_prompt_images(read_scene(episode)[0], AssetKind.SCENE)
     with np.load(episode) as arrays:
         theirs = {v: arrays[f"obs_rgb_{v}"][0].transpose(1, 2, 0) for v in VIEWS}
     return np.hstack([image for v in VIEWS for image in (theirs[v], pictures[v].rgb)])
@@ -86,7 +86,7 @@ def compare_sizes(
     found = defaultdict(list)
     for episode in episodes:
         scene, our_id = read_scene(episode)
-        pictures = prompt_pictures(scene, AssetKind.SCENE)
+        pictures = render_prompt_images(scene, AssetKind.SCENE)
         with np.load(episode) as arrays:
             for view in VIEWS:
                 mask = arrays[f"obs_segm_{view}"][0]

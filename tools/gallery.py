@@ -16,7 +16,7 @@ import numpy as np
 from vima_ros.errors import VimaError
 from vima_ros.files import write_image
 from vima_ros.sim.episode_runner import EpisodeRun
-from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
+from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.tasks import TASKS
 from vima_ros.sim.tasks.base import Asset, Episode
 from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH, VIEWS, AssetKind
@@ -74,7 +74,7 @@ def _words(episode: Episode) -> Iterator[str | np.ndarray]:
 
 def _thumbnail(asset: Asset) -> np.ndarray:
     """(38, w, 3): the top view, of an object what is around it."""
-    picture = prompt_pictures(asset.scene, asset.kind)["top"]
+    picture = render_prompt_images(asset.scene, asset.kind)["top"]
     if asset.kind == AssetKind.SCENE:
         return _small(picture.rgb, (_LINE - 6) * POLICY_FRAME_WIDTH // POLICY_FRAME_HEIGHT)
     x, y, width, height = cv2.boundingRect(picture.mask)

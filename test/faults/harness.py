@@ -41,7 +41,7 @@ TEXT = "Put the {all} aside."
 class FaultySuite:
     def __init__(self, folder):
         self.parameters = {**PARAMETERS, "library": str(folder / "assets")}
-        self.processes = NodeProcesses(folder, params_file="flying_tool")
+        self.processes = NodeProcesses(folder, params_file="free_gripper")
         for name in NODES:
             self.start(name)
         self.client = Client("faults")

@@ -288,7 +288,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ends", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--params-file", default="tabletop", choices=["tabletop", "flying_tool"])
+    parser.add_argument("--params-file", default="tabletop", choices=["tabletop", "free_gripper"])
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="default: all")
     parser.add_argument("--command", default="", help="brings the suite up instead")
     parser.add_argument("--exit-codes", type=int, nargs="*", help="that the command may end with")

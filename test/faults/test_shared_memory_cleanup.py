@@ -5,7 +5,7 @@ from shared_memory import FOLDER, run
 
 def test_nothing_is_left_behind(tmp_path):
     ways = ("SIGINT", "SIGTERM", "SIGKILL", "SIGKILL all", "SIGINT")
-    arguments = ["--params-file", "flying_tool", "--checkpoint", "random"]
+    arguments = ["--params-file", "free_gripper", "--checkpoint", "random"]
     rounds = list(run(len(ways), ways, arguments, tmp_path, seed=1))
     for way, done in zip(ways, rounds, strict=True):
         assert done.held, way

@@ -36,7 +36,7 @@ class Suite:
             "checkpoint": "random",
             "library": str(folder / "assets"),
         }
-        self.processes = NodeProcesses(folder, params_file="flying_tool")
+        self.processes = NodeProcesses(folder, params_file="free_gripper")
         self.processes.start(ALL_NODES, self.parameters)
         self.client = Client("test")
 

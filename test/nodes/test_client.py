@@ -101,7 +101,7 @@ def test_a_program_beside_no_suite_reports_what_it_waits_for():
 )
 def test_processes_and_clients_meet_in_a_namespace(tmp_path, nodes, beside):
     with (
-        NodeProcesses(tmp_path, params_file="flying_tool", namespace=nodes) as processes,
+        NodeProcesses(tmp_path, params_file="free_gripper", namespace=nodes) as processes,
         Client("test", beside) as client,
     ):
         processes.start(["manager"])
@@ -111,7 +111,7 @@ def test_processes_and_clients_meet_in_a_namespace(tmp_path, nodes, beside):
 @pytest.mark.parametrize(
     "start",
     [
-        lambda folder: NodeProcesses(folder, params_file="flying_tool", namespace="a-b"),
+        lambda folder: NodeProcesses(folder, params_file="free_gripper", namespace="a-b"),
         lambda folder: Client("test", "a-b"),
     ],
     ids=["processes", "client"],

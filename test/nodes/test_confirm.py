@@ -26,7 +26,7 @@ class Careful:
     """The suite with require_confirmation: true."""
 
     def __init__(self, folder):
-        self.processes = NodeProcesses(folder, params_file="flying_tool", namespace="/careful")
+        self.processes = NodeProcesses(folder, params_file="free_gripper", namespace="/careful")
         parameters = {
             "real_time_factor": 10.0,
             "require_confirmation": True,

@@ -399,7 +399,7 @@ def test_the_oracle_program_solves_by_a_robot_without_joints_too(tmp_path):
         "--seeds",
         "1",
         "--params-file",
-        "flying_tool",
+        "free_gripper",
         "--out",
         str(tmp_path),
     ]

@@ -23,7 +23,7 @@ MANAGED = [*UP, "perception"]  # which is started by none but the tests
 class Suite:
     def __init__(self, folder):
         self.folder = folder
-        self.processes = NodeProcesses(folder, params_file="flying_tool")
+        self.processes = NodeProcesses(folder, params_file="free_gripper")
         self.parameters = {"nodes": MANAGED, "library": str(folder / "assets"), "max_speed": 1}
         self.processes.start([*UP, "manager"], self.parameters)
         self.client = Client("test")
@@ -91,7 +91,7 @@ def suite(tmp_path_factory):
 def test_the_limits_in_force_are_logged(suite):
     suite.wait_for_log("arm", "limits in force (from ")
     (line,) = (x for x in suite.processes.log("arm").splitlines() if "limits in force" in x)
-    assert "flying_tool.yaml, -p): " in line
+    assert "free_gripper.yaml, -p): " in line
     assert "workspace x 0.25 to 0.75, y -0.5 to 0.5 m" in line
     for words in ("max_speed 1 m/s", "dry_run false", "require_confirmation false", "max_age 5 s"):
         assert words in line

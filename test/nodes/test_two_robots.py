@@ -17,7 +17,7 @@ SIDES = {"left": "put", "right": "rotate"}
 class Side:
     def __init__(self, side, folder):
         self.side = side
-        self.processes = NodeProcesses(folder, params_file="flying_tool", namespace=f"/{side}")
+        self.processes = NodeProcesses(folder, params_file="free_gripper", namespace=f"/{side}")
         parameters = {"scene": SIDES[side], "real_time_factor": 10.0, "max_failures": 50}
         self.processes.start(ALL_NODES, {**parameters, "library": str(folder / "assets")})
         self.client = Client("user", f"/{side}")

@@ -1,1 +1,1 @@
-"""A simulated tabletop: VIMA-Bench's world and cameras, a few plain objects and a flying tool."""
+"""Simulated tabletop in MuJoCo: VIMA-Bench's tasks, objects and cameras, and two robots."""

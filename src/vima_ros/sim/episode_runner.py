@@ -71,7 +71,7 @@ class EpisodeRun:
     """One episode, from its start. A context manager; one thread, as ``Tabletop``.
 
     ``code`` and ``message`` say why the last action was not carried out to its end: as
-    ``ToolState``'s, or NOT_FINITE for one that means no motion; empty when it was.
+    ``SimulatedRobotState``'s, or NOT_FINITE for one that means no motion; empty when it was.
     """
 
     def __init__(self, episode: Episode, motion: MotionParameters = FAST) -> None:
@@ -127,7 +127,7 @@ class EpisodeRun:
         self.steps += 1
         try:
             act(self.tabletop, self._judge, (pose0, pose1), self.primitive, self._motion)
-            state = self.tabletop.tool_state
+            state = self.tabletop.robot_state
             self.code, self.message = state.code, state.message
         except VimaError as error:
             self.code, self.message = error.code, str(error)

@@ -47,7 +47,7 @@ import numpy as np
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
 from vima_ros.sim.episode_runner import EpisodeRun, choose_tasks, find_level, with_random_look
-from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
+from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.scene import MAX_SEED
 from vima_ros.sim.tasks.base import Asset, Oracle, Outcome
 from vima_ros.specs import (
@@ -238,7 +238,7 @@ def _poses(fractions: np.ndarray) -> tuple[Pose, Pose]:
 
 
 def _asset(asset: Asset) -> dict[str, Any]:
-    pictures = prompt_pictures(asset.scene, asset.kind)
+    pictures = render_prompt_images(asset.scene, asset.kind)
     return {
         "kind": asset.kind.name.lower(),
         "rgb": {view: picture.rgb for view, picture in pictures.items()},

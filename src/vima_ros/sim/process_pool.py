@@ -1,4 +1,4 @@
-"""Processes that simulate: as many as there are cores, one thread each."""
+"""Pool of simulating processes, one thread each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 
 class _Worker(SpawnProcess):
     def start(self) -> None:
-        # Inherited: a Ctrl-C while it is still importing would end it with a traceback.
+        # The child inherits it: a Ctrl-C during its imports would end it with a traceback.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
             super().start()
@@ -20,22 +20,22 @@ class _Worker(SpawnProcess):
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-class _Context(SpawnContext):  # OpenGL survives no fork
+class _Context(SpawnContext):  # OpenGL does not survive a fork
     Process = _Worker
 
 
 def worker_pool(count: int) -> ProcessPoolExecutor:
-    """A pool of ``count`` processes. They ignore Ctrl-C and end when their parent does."""
+    """Return a pool of ``count`` processes, which ignore SIGINT and end with their parent."""
     return ProcessPoolExecutor(count, _Context(), _start)
 
 
 def _start() -> None:
-    os.environ.setdefault("LP_NUM_THREADS", "0")  # Mesa's software renderer: draw in this thread
+    os.environ.setdefault("LP_NUM_THREADS", "0")  # Mesa's software renderer: no threads of its own
     parent = parent_process()
     assert parent is not None
 
-    def follow() -> None:
+    def end_with_parent() -> None:
         connection.wait([parent.sentinel])
         os._exit(1)
 
-    threading.Thread(target=follow, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()

@@ -8,7 +8,7 @@ import numpy as np
 
 from vima_ros.geometry import Pose, Workspace
 from vima_ros.sim.episode_runner import EpisodeRun, with_random_look
-from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
+from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.sim.tasks import find_task
 from vima_ros.sim.tasks.base import Asset, Level, Outcome, Verdict
@@ -138,7 +138,7 @@ def _joined(moments: list[Pictures]) -> Pictures:
 
 
 def _asset(name: str, asset: Asset, masks: bool) -> RecordedAsset:
-    views = prompt_pictures(asset.scene, asset.kind)
+    views = render_prompt_images(asset.scene, asset.kind)
     rgb = np.stack([views[view].rgb for view in VIEWS])[None]
     ids = np.stack([views[view].mask for view in VIEWS])[None] if masks else None
     return RecordedAsset(name, asset.kind, len(asset.scene.objects), Pictures(rgb, ids))

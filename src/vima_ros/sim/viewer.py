@@ -1,4 +1,4 @@
-"""MuJoCo's viewer: a window in which a person sees the tabletop at work."""
+"""MuJoCo's viewer: a window that shows the simulation."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import warnings
 from vima_ros.errors import VimaError
 from vima_ros.sim.model.mujoco_backend import mujoco
 
-_CLOSING_TIME = 5.0  # until a window must be gone [s]
+_CLOSE_TIMEOUT = 5.0  # of the viewer's threads [s]
 
 
 def check_display() -> None:
-    """Raise VimaError (NO_DISPLAY) where no window can be opened.
+    """Raise VimaError (NO_DISPLAY) if no window can be opened.
 
     MuJoCo itself would wait forever.
     """
@@ -23,25 +23,25 @@ def check_display() -> None:
     import glfw
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # GLFW's errors come as warnings
+        warnings.simplefilter("ignore")  # GLFW reports errors as warnings
         if not glfw.init():
             names = ("DISPLAY", "WAYLAND_DISPLAY")
             raise _no_display(" ".join(f"{n}={os.environ[n]}" for n in names if n in os.environ))
 
 
-def _no_display(why: str) -> VimaError:
+def _no_display(reason: str) -> VimaError:
     return VimaError(
         "NO_DISPLAY",
-        f"no window can be opened: {why}; valid: a desktop, or ssh -X. Without one, the topics "
+        f"no window can be opened: {reason}; valid: a desktop, or ssh -X. Without one, the topics "
         "front/image_raw and top/image_raw show the tabletop too",
     )
 
 
 class Viewer:
-    """A window on a model, beside whatever else draws it. It has a thread of its own."""
+    """Window that shows a model, with a thread of its own."""
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:
-        """Raises VimaError (NO_DISPLAY)."""
+        """Open the window. Raises VimaError (NO_DISPLAY)."""
         check_display()
         import mujoco.viewer  # it loads GLFW
 
@@ -56,12 +56,12 @@ class Viewer:
             camera.azimuth, camera.elevation = -145.0, -30.0
 
     def sync(self) -> None:
-        """Show how it stands now; nothing once a person has closed the window."""
+        """Show the current state, unless the user has closed the window."""
         if self._handle.is_running():
             self._handle.sync()
 
     def close(self) -> None:
-        """Close the window and wait until it is gone: it must not outlive the model."""
+        """Close the window and wait for its threads: they must not outlive the model."""
         self._handle.close()
         for thread in self._threads:
-            thread.join(_CLOSING_TIME)
+            thread.join(_CLOSE_TIMEOUT)

@@ -7,7 +7,7 @@ import pytest
 from vima_ros.errors import VimaError
 from vima_ros.policy_frame import project_to_view
 from vima_ros.sim.domain_randomization import CameraError, Look, Sticker, random_look
-from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
+from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.scene import SCENES, Scene, SceneObject
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.specs import VIEWS, AssetKind
@@ -18,7 +18,7 @@ RED = SceneObject("a", "small_block", "red", (0.5, 0.0))
 def middle(look, view="top", place=(0.5, 0.0)):
     """Row and column of a small block's middle."""
     scene = Scene((replace(RED, position_xy=place),), look=look)
-    return np.argwhere(prompt_pictures(scene, AssetKind.SCENE)[view].mask).mean(axis=0)
+    return np.argwhere(render_prompt_images(scene, AssetKind.SCENE)[view].mask).mean(axis=0)
 
 
 def test_strength_0_is_vima_benchs_look_and_1_is_another():
@@ -82,7 +82,7 @@ def test_colours_and_clutter_are_seen_and_clutter_is_background():
     sticker = Sticker((0.45, 0.2), (0.05, 0.03), 0.0, (0.0, 1.0, 0.0))
     look = Look(sheet=(0.5, 0.0, 0.0), ground=(0.0, 0.0, 0.5), clutter=(sticker, sticker))
     scene = Scene((replace(RED, position_xy=(0.45, 0.2)),), look=look)
-    picture = prompt_pictures(scene, AssetKind.SCENE)["top"]
+    picture = render_prompt_images(scene, AssetKind.SCENE)["top"]
     colours = np.unique(picture.rgb[picture.mask == 0], axis=0)
     assert colours == pytest.approx(np.array([[0, 0, 120], [0, 239, 0], [120, 0, 0]]), abs=1)
     assert (picture.mask == 1).sum() == pytest.approx(57, abs=8)  # over the stickers
@@ -91,7 +91,7 @@ def test_colours_and_clutter_are_seen_and_clutter_is_background():
 def test_shadows_are_drawn_only_when_asked_for():
     light = (0.8, 0.5, -1.0)
     scenes = [Scene((RED,), look=Look(light, shadows=shadows)) for shadows in (False, True)]
-    plain, shaded = (prompt_pictures(scene, AssetKind.SCENE)["top"] for scene in scenes)
+    plain, shaded = (render_prompt_images(scene, AssetKind.SCENE)["top"] for scene in scenes)
     assert np.array_equal(plain.mask, shaded.mask)
     darker = (shaded.rgb < plain.rgb).any(axis=2) & (plain.mask == 0)
     assert 20 < darker.sum() < 500

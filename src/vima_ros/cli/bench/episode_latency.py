@@ -22,7 +22,7 @@ from vima_ros.errors import VimaError
 from vima_ros.nodes.common import conversions, qos
 from vima_ros.nodes.common.dds import keep_to_ourselves
 from vima_ros.nodes.common.prompt_conversions import asset_to_message
-from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
+from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.scene import SCENES, Scene
 from vima_ros.specs import AssetKind
 from vima_ros.tables import format_table
@@ -65,7 +65,7 @@ def _prompt() -> Prompt:
     prompt = Prompt(text=f"Put the {{{block}}} into the {{{bowl}}}.")
     for name in OBJECTS:
         alone = Scene((SCENES[SCENE].object(name),))
-        views = prompt_pictures(alone, AssetKind.OBJECT)
+        views = render_prompt_images(alone, AssetKind.OBJECT)
         prompt.assets.append(asset_to_message(name, AssetKind.OBJECT, views))
     return prompt
 

@@ -17,12 +17,12 @@ from vima_ros.nodes.common.base_frame import Frames
 from vima_ros.nodes.common.lifecycle_node import VimaNode, run
 from vima_ros.nodes.tabletop.cameras import Cameras
 from vima_ros.nodes.tabletop.parameters import TabletopParameters
-from vima_ros.nodes.tabletop.robot_interface import CartesianRobot, JointRobot
+from vima_ros.nodes.tabletop.robot_interface import CartesianRobotInterface, JointRobotInterface
 from vima_ros.nodes.tabletop.task_server import Start, TaskServer
 from vima_ros.paths import config_path
 from vima_ros.sim.episode_runner import SETTLE_TIME
 from vima_ros.sim.scene import MAX_SEED
-from vima_ros.sim.tabletop import WATCH_TIME, Tabletop
+from vima_ros.sim.tabletop import MONITOR_PERIOD, Tabletop
 from vima_ros.sim.tasks import find_task
 from vima_ros.sim.viewer import check_display
 
@@ -39,7 +39,7 @@ class TabletopNode(VimaNode):
 
     def configure(self) -> None:
         """Build the world and create the handles."""
-        arm = self.parameters.robot != "tool"
+        arm = self.parameters.robot != "free_gripper"
         urdf = config_path(f"robots/{self.parameters.robot}.urdf") if arm else None
         self._loaded = self._wanted()
         scene, episode = self._loaded.make()
@@ -48,7 +48,7 @@ class TabletopNode(VimaNode):
         self._world = Tabletop(scene, robot=urdf, viewer=self.viewer, table=table)
         self._world.advance(SETTLE_TIME)
         self._advanced_at = self.now_ns()
-        self._robot = (JointRobot if arm else CartesianRobot)(self, self._world)
+        self._robot = (JointRobotInterface if arm else CartesianRobotInterface)(self, self._world)
         self._robot.was_reset(str(self._loaded))
         self._task = TaskServer(self, self._world)
         self._task.begin(episode)
@@ -102,8 +102,8 @@ class TabletopNode(VimaNode):
         self._follow_parameters()
         left = elapsed * self.parameters.real_time_factor
         while left > 0.0:
-            self._world.advance(min(left, WATCH_TIME))
-            left -= WATCH_TIME
+            self._world.advance(min(left, MONITOR_PERIOD))
+            left -= MONITOR_PERIOD
             self._task.advanced()
         self._robot.advanced()
 

@@ -17,7 +17,7 @@ class TabletopParameters:
     robot: str = parameter(
         "tool: a flying one that obeys arm_command; ur5e: an arm that obeys joint_trajectory "
         "(the arm node's urdf must say so too)",
-        choices=("tool", "ur5e"),
+        choices=("free_gripper", "ur5e"),
         read_only=True,
     )
     task: str = parameter(

@@ -19,7 +19,7 @@ STATE_PERIOD = 0.2  # arm_state is repeated this often [s]
 ENDS = {Phase.SUCCEEDED: ArmState.SUCCEEDED, Phase.FAILED: ArmState.ABORTED}
 
 
-class SimulatedRobot(ABC):
+class RobotInterface(ABC):
     """Publishes ``arm_state`` on every change and a few times a second."""
 
     def __init__(self, node: Any, world: Tabletop) -> None:
@@ -52,7 +52,7 @@ class SimulatedRobot(ABC):
         if not self._node.active:
             return
         self.report.header.stamp = self._node.get_clock().now().to_msg()
-        tool = self._world.tool_state
+        tool = self._world.robot_state
         pose = self._node.frames.base_from_table.apply_to_pose(tool.pose)
         self.report.tool_pose = conversions.pose_to_message(pose)
         self.report.holding = tool.holding is not None
@@ -60,12 +60,12 @@ class SimulatedRobot(ABC):
         self._states.publish(self.report)
 
 
-class CartesianRobot(SimulatedRobot):
+class CartesianRobotInterface(RobotInterface):
     """Carries out ``arm_command`` and reports under its ``command_id``."""
 
     def advanced(self) -> None:
         """Tell of a motion's end."""
-        tool = self._world.tool_state
+        tool = self._world.robot_state
         if self.report.state == ArmState.EXECUTING and tool.phase in ENDS:
             code = tool.code or ArmState.OK
             self.change(ENDS[tool.phase], code, tool.message, self.report.command_id)
@@ -99,7 +99,7 @@ class CartesianRobot(SimulatedRobot):
         self.change(ArmState.EXECUTING, ArmState.OK, "", message.command_id)
 
 
-class JointRobot(SimulatedRobot):
+class JointRobotInterface(RobotInterface):
     """Follows ``joint_trajectory``, obeys ``tool_command`` and publishes ``joint_states``.
 
     It knows no commands: ``arm_state`` is IDLE but for one message at each stop or trouble.
@@ -113,7 +113,7 @@ class JointRobot(SimulatedRobot):
 
     def advanced(self) -> None:
         """Where the joints are; what was touched, picked or in the way."""
-        robot = self._world.robot
+        robot = self._world.joint_controller
         state = robot.state
         if (state.contact, state.holding) != (self.report.contact, self.report.holding):
             self.publish()
@@ -130,13 +130,13 @@ class JointRobot(SimulatedRobot):
 
     def publish(self) -> None:
         """With what was touched."""
-        self.report.contact = self._world.robot.state.contact
+        self.report.contact = self._world.joint_controller.state.contact
         super().publish()
 
     def _publish_joints(self) -> None:
         if not self._node.active:
             return
-        robot = self._world.robot
+        robot = self._world.joint_controller
         message = JointState(name=list(robot.joint_names))
         message.header.stamp = self._node.get_clock().now().to_msg()
         message.position = robot.state.positions.tolist()
@@ -152,19 +152,19 @@ class JointRobot(SimulatedRobot):
 
     def _on_command(self, message: ArmCommand) -> None:
         if not message.waypoints:  # any other is for information
-            self._world.robot.hold()
+            self._world.joint_controller.hold()
             self._tell(ArmState.STOPPED, "STOPPED", "told to stop")
 
     def _on_tool(self, message: ToolCommand) -> None:
         if self._node.active:
-            self._world.robot.guard(message.stop_on_contact)
-            self._world.robot.suction(message.suction)
+            self._world.joint_controller.stop_on_contact(message.stop_on_contact)
+            self._world.joint_controller.set_suction(message.suction)
 
     def _on_trajectory(self, message: JointTrajectory) -> None:
         try:
             if not self._node.active:
                 raise VimaError("NOT_ACTIVE", "the robot is not active")
-            self._world.robot.follow(*self._values(message))
+            self._world.joint_controller.follow_trajectory(*self._values(message))
         except VimaError as error:
             why = f"{error.code}: {error}"
             self._node.get_logger().error(f"trajectory refused: {why}")
@@ -175,7 +175,7 @@ class JointRobot(SimulatedRobot):
 
     def _values(self, message: JointTrajectory) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Times, positions and velocities, joints in the robot's order; VimaError if some lack."""
-        names = self._world.robot.joint_names
+        names = self._world.joint_controller.joint_names
         try:
             index = [message.joint_names.index(name) for name in names]
             positions = [[point.positions[i] for i in index] for point in message.points]

@@ -10,8 +10,8 @@ from vima_msgs.srv import GetTaskStatus
 from vima_ros.nodes.common import conversions, qos
 from vima_ros.nodes.common.prompt_conversions import asset_to_message
 from vima_ros.sim.episode_runner import find_level, world_state
-from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
-from vima_ros.sim.robots.base import SETTLE_LIMIT
+from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
+from vima_ros.sim.robots.base import MAX_SETTLE_TIME
 from vima_ros.sim.scene import RANDOM_SCENE, SCENES, Scene, random_scene, scatter
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.sim.tasks import find_task
@@ -79,7 +79,7 @@ class TaskServer:
             self.status.seed, self.status.step_limit = episode.seed, episode.step_limit
             self.status.prompt = self._prompt.text = episode.prompt
             self._prompt.assets = [
-                asset_to_message(name, asset.kind, prompt_pictures(asset.scene, asset.kind))
+                asset_to_message(name, asset.kind, render_prompt_images(asset.scene, asset.kind))
                 for name, asset in episode.assets.items()
             ]
         self._prompt_owed = episode is not None
@@ -94,7 +94,7 @@ class TaskServer:
         self._judge.watch(world)
         if self._world.time < self._ended_at:
             return
-        if not (self._world.at_rest or self._world.time > self._ended_at + SETTLE_LIMIT):
+        if not (self._world.at_rest or self._world.time > self._ended_at + MAX_SETTLE_TIME):
             return
         self._ended_at = float("inf")
         status = self.status

@@ -9,7 +9,7 @@ from vima_ros.sim.model.shapes import Part
 from vima_ros.sim.model.textures import TEXTURES, texture_image
 from vima_ros.sim.scene import SceneObject
 
-SOLID_GROUP = 3  # of geoms that are touched, not drawn
+COLLISION_GROUP = 3  # of geoms that are touched, not drawn
 _PARTS = {"box": mujoco.mjtGeom.mjGEOM_BOX, "sphere": mujoco.mjtGeom.mjGEOM_SPHERE}
 
 
@@ -34,13 +34,13 @@ def add_object(spec: mujoco.MjSpec, item: SceneObject, z: float, enlarged: float
     mesh.usernormal = shape.mesh.normals.ravel()
     mesh.usertexcoord = shape.mesh.uv.ravel()
     mesh.userface = np.arange(shape.mesh.corners.size // 3)
-    seen = body.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname=mesh.name, **ghost())
+    seen = body.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname=mesh.name, **no_collision())
     _paint(spec, seen, item.texture)
     for index, part in enumerate(shape.parts):
         _add_part(spec, body, part, f"{item.name}/{index}")
 
 
-def ghost() -> dict[str, float]:
+def no_collision() -> dict[str, float]:
     """Of a geom that is drawn, never touched."""
     return {"contype": 0, "conaffinity": 0, "mass": 0.0}
 
@@ -63,7 +63,7 @@ def _paint(spec: mujoco.MjSpec, geom: mujoco.MjsGeom, texture: str) -> None:
 
 
 def _add_part(spec: mujoco.MjSpec, body: mujoco.MjsBody, part: Part, name: str) -> None:
-    geom = body.add_geom(pos=part.position, group=SOLID_GROUP)
+    geom = body.add_geom(pos=part.position, group=COLLISION_GROUP)
     geom.alt.euler = part.euler
     if not part.weighs:
         geom.mass = 0.0

@@ -11,7 +11,7 @@ import numpy as np
 from vima_ros.arm.urdf import read_urdf
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Transform
-from vima_ros.sim.model.bodies import SOLID_GROUP, ghost
+from vima_ros.sim.model.bodies import COLLISION_GROUP, no_collision
 from vima_ros.sim.model.mujoco_backend import mujoco
 from vima_ros.sim.model.scene_model import TOOL, TOOL_GROUP, add_tip, add_welds, build_table
 from vima_ros.sim.scene import Scene
@@ -99,11 +99,11 @@ def _assign(geom: mujoco.MjsGeom, touches: bool) -> None:
     if geom.group == _DRAWN:
         geom.group = TOOL_GROUP
         return
-    geom.group = SOLID_GROUP
+    geom.group = COLLISION_GROUP
     if touches:
         geom.contype, geom.conaffinity = 0, 1
     else:  # around the tool, for planning; of the tool only the end touches
-        for name, value in ghost().items():
+        for name, value in no_collision().items():
             setattr(geom, name, value)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from vima_ros.geometry import Workspace
 from vima_ros.policy_frame import CAMERAS
 from vima_ros.sim.domain_randomization import Look
-from vima_ros.sim.model.bodies import add_object, body_name, ghost
+from vima_ros.sim.model.bodies import add_object, body_name, no_collision
 from vima_ros.sim.model.cameras import camera_pose
 from vima_ros.sim.model.mujoco_backend import mujoco
 from vima_ros.sim.scene import Scene, SceneObject
@@ -138,7 +138,7 @@ def _add_patch(
         pos=[*centre, height / 2],
         quat=[np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)],
         rgba=[*colour, 1.0],
-        **ghost(),
+        **no_collision(),
     )
 
 
@@ -158,7 +158,7 @@ def _add_tool(spec: mujoco.MjSpec, end_effector: EndEffector) -> None:
     add_tip(body, end_effector)
     half = 0.0825 if end_effector == EndEffector.SUCTION else 0.06
     rod = {"size": [0.006, half, 0], "pos": [0, 0, 0.18 - half], "rgba": _STEEL}
-    body.add_geom(type=_CYLINDER, group=TOOL_GROUP, **rod, **ghost())
+    body.add_geom(type=_CYLINDER, group=TOOL_GROUP, **rod, **no_collision())
 
 
 def add_tip(body: mujoco.MjsBody, end_effector: EndEffector) -> None:
@@ -172,7 +172,7 @@ _CUP = (
     # Only the tip touches: VIMA-Bench's contact is 1 mm in radius, ours 2 mm and round.
     {"type": _SPHERE, "size": [0.002, 0, 0], "pos": [0, 0, 0.002], "rgba": _RUBBER},
     {"type": _CYLINDER, "size": [0.012, 0.006, 0], "pos": [0, 0, 0.009], "rgba": _RUBBER}
-    | ghost(),
+    | no_collision(),
 )
 _BLADE = (
     # 5 cm wide across the push (its y) and 0.5 cm thick, as VIMA-Bench's.

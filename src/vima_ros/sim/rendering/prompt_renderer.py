@@ -1,4 +1,4 @@
-"""Pictures of a prompt: an object alone on white, or a scene; still, without physics."""
+"""Images of a prompt: one object on a white background, or a scene."""
 
 from __future__ import annotations
 
@@ -15,30 +15,33 @@ from vima_ros.sim.rendering.renderers import ViewRenderer
 from vima_ros.sim.scene import Scene
 from vima_ros.specs import VIEWS, AssetKind
 
-_PLACE, _YAW = (0.5, 0.0), math.pi / 2  # of an object alone, VIMA-Bench's
+_POSITION_XY, _YAW = (0.5, 0.0), math.pi / 2  # of a single object in VIMA-Bench [m, rad]
 
 
-class Picture(NamedTuple):
-    """``rgb`` (128, 256, 3) uint8 and ``mask`` (128, 256) uint8: 0, or 1 for the first object."""
+class RenderedView(NamedTuple):
+    """Image and mask of one view.
+
+    ``rgb`` (128, 256, 3) uint8, ``mask`` (128, 256) uint8: 0, or the index of the object + 1.
+    """
 
     rgb: np.ndarray
     mask: np.ndarray
 
 
-def prompt_pictures(scene: Scene, kind: AssetKind) -> dict[str, Picture]:
-    """What a prompt shows of ``scene``, by view.
+def render_prompt_images(scene: Scene, kind: AssetKind) -> dict[str, RenderedView]:
+    """Render the images of a prompt asset, by view, as in VIMA-Bench.
 
-    OBJECT: its only object on white, at (0.5, 0, 0) m with yaw +90 degrees wherever it stands, a
-    small block 7 times larger. SCENE: all as it stands, with table and sheet; mask ids follow the
-    order of the objects. The tool is in neither. (All as in VIMA-Bench.)
+    OBJECT: the only object of ``scene`` on white, moved to (0.5, 0, 0) m and yaw +90 degrees, a
+    small block enlarged 7 times. SCENE: all objects at their poses on the table; mask ids follow
+    their order. Neither shows the tool.
 
-    Raises VimaError: INVALID_VALUE when an OBJECT scene has not one object, NO_RENDERER.
+    Raises VimaError: INVALID_VALUE unless an OBJECT scene has exactly one object, NO_RENDERER.
     """
     if kind == AssetKind.OBJECT:
         if len(scene.objects) != 1:
             names = [item.name for item in scene.objects]
-            raise VimaError("INVALID_VALUE", f"picture of the objects {names}; valid: exactly one")
-        item = replace(scene.objects[0], position_xy=_PLACE, yaw=_YAW, base_height=0.0)
+            raise VimaError("INVALID_VALUE", f"image of the objects {names}; valid: exactly one")
+        item = replace(scene.objects[0], position_xy=_POSITION_XY, yaw=_YAW, base_height=0.0)
         scene = replace(scene, objects=(item,))
         model = build_prompt_model(item)
     else:
@@ -47,6 +50,6 @@ def prompt_pictures(scene: Scene, kind: AssetKind) -> dict[str, Picture]:
     mujoco.mj_forward(model, data)
     renderer = ViewRenderer(model, scene)
     try:
-        return {v: Picture(renderer.rgb(data, v), renderer.mask(data, v)) for v in VIEWS}
+        return {v: RenderedView(renderer.rgb(data, v), renderer.mask(data, v)) for v in VIEWS}
     finally:
         renderer.close()

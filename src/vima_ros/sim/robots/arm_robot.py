@@ -1,4 +1,4 @@
-"""Waypoints on the joint-level arm: planned, followed and sequenced as the arm node does it."""
+"""Waypoint motions of the simulated arm, planned and executed as by the arm node."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Transform
 from vima_ros.sim.model.mujoco_backend import mujoco
 from vima_ros.sim.model.robot_model import TIP, joint_names
-from vima_ros.sim.robots.base import Tool
-from vima_ros.sim.robots.joint_controller import Robot
+from vima_ros.sim.robots.base import SimulatedRobot
+from vima_ros.sim.robots.joint_controller import SimulatedJointController
 from vima_ros.sim.scene import Scene
 
 
-class JointTool(Tool):
-    """The arm of a URDF. Driven through ``robot``, or by waypoints as any ``Tool``; not both."""
+class ArmRobot(SimulatedRobot):
+    """Arm of a URDF, commanded either through ``joint_controller`` or by waypoints, not both."""
 
     def __init__(
         self,
@@ -32,42 +32,48 @@ class JointTool(Tool):
         table: Transform,
     ) -> None:
         super().__init__(model, data, scene)
-        self.robot = Robot(model, data, self._suction, joint_names(urdf))
+        self.joint_controller = SimulatedJointController(
+            model, data, self._suction, joint_names(urdf)
+        )
         self._urdf, self._table, self._limits = urdf, table, JointLimits()
 
     @property
     def pose(self) -> Pose:
-        """Of the tip."""
-        return self.robot.pose
+        """Pose of the tool tip in the table frame."""
+        return self.joint_controller.pose
 
     @cached_property
     def _arm(self) -> ArmModel:
-        """Only planning needs Pinocchio."""
+        """Kinematic model for planning, created at the first use: it needs Pinocchio."""
         return ArmModel.from_urdf(self._urdf, TIP, table=self._table)
 
     def _plan(self, waypoints: tuple[Waypoint, ...]) -> Iterator[None]:
-        plan = plan_trajectory(waypoints, self.robot.state.positions, self._arm, self._limits)
+        plan = plan_trajectory(
+            waypoints, self.joint_controller.state.positions, self._arm, self._limits
+        )
         return self._run(PlanExecution(plan, self._arm, self._limits))
 
     def _run(self, execution: PlanExecution) -> Iterator[None]:
-        robot = self.robot
+        controller = self.joint_controller
         while execution.result is None:
-            command = execution.update(self._data.time, robot.state)
+            command = execution.update(self._data.time, controller.state)
             if command is not None:
-                robot.guard(command.stop_on_contact)
-                robot.suction(command.suction)
+                controller.stop_on_contact(command.stop_on_contact)
+                controller.set_suction(command.suction)
                 if command.segment is not None:
                     segment = command.segment
-                    robot.follow(segment.times, segment.positions, segment.velocities)
+                    controller.follow_trajectory(
+                        segment.times, segment.positions, segment.velocities
+                    )
             yield
-            if robot.fault:
-                raise VimaError("BLOCKED", robot.fault)
+            if controller.fault:
+                raise VimaError("BLOCKED", controller.fault)
         yield from self._settle()
         if execution.result.code != "OK":
             raise VimaError(execution.result.code, execution.result.message)
 
     def _hold(self) -> None:
-        self.robot.hold()
+        self.joint_controller.hold()
 
     def _step(self) -> None:
-        self.robot.step()
+        self.joint_controller.step()

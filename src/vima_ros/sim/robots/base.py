@@ -1,4 +1,4 @@
-"""What a simulated robot does with waypoints, one physics step at a time, however it moves."""
+"""Base class of the simulated robots: motions along waypoints, one physics step at a time."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, yaw_from_quaternion
 from vima_ros.sim.model.mujoco_backend import mujoco
 from vima_ros.sim.model.scene_model import TIMESTEP, body_name
-from vima_ros.sim.robots.suction_gripper import Suction
+from vima_ros.sim.robots.suction_gripper import SuctionGripper
 from vima_ros.sim.scene import Scene
 from vima_ros.specs import EndEffector
 
-REST_SPEED = 0.005  # every movable body slower than this: the scene is at rest [m/s] (VIMA-Bench)
-SETTLE_LIMIT = 4.0  # a scene that never rests is left alone after this time [s]
-_SETTLE_LEAST = 0.1  # a body that is let go needs a moment to gather speed [s]
-_MAX_TILT = 0.02  # of a waypoint's quaternion, |(qx, qy)| of the unit quaternion
+REST_SPEED = 0.005  # a scene whose movable objects are all slower is at rest [m/s] (VIMA-Bench)
+MAX_SETTLE_TIME = 4.0  # a motion ends after this even if the scene is not at rest [s]
+_MIN_SETTLE_TIME = 0.1  # a released object needs this long to exceed REST_SPEED [s]
+_MAX_TILT = 0.02  # |(qx, qy)| of a waypoint's unit quaternion
 
 
 class Phase(str, Enum):
-    """What the tool is doing, as in vima_msgs/ArmState."""
+    """Phase of a motion, as in vima_msgs/ArmState."""
 
     IDLE = "IDLE"
     EXECUTING = "EXECUTING"
@@ -35,13 +35,13 @@ class Phase(str, Enum):
 
 
 @dataclass(frozen=True)
-class ToolState:
-    """The tool now.
+class SimulatedRobotState:
+    """State of the motion and of the tool.
 
-    ``pose``: of the tip, table frame. ``holding``: name of the carried object. ``code`` and
-    ``message`` say why a motion FAILED: NOT_PICKED (suction was switched on with nothing movable
-    under the cup), BLOCKED (the tool could not follow its path) or, of an arm that a touch ended
-    short of its plan, UNREACHABLE; else they are empty.
+    ``pose``: pose of the tool tip in the table frame. ``holding``: name of the carried object.
+    ``code`` and ``message``: reason why a motion FAILED, else empty. The code is NOT_PICKED
+    (suction was switched on with no movable object under the cup), BLOCKED (the tool could not
+    follow its path) or UNREACHABLE (a contact stopped the arm short of its plan).
     """
 
     phase: Phase
@@ -51,48 +51,51 @@ class ToolState:
     message: str = ""
 
 
-class Tool(ABC):
-    """Moves the tool of a model along waypoints; a motion is a generator, one yield a step."""
+class SimulatedRobot(ABC):
+    """Robot of a model that moves its tool along waypoints.
+
+    A motion is a generator that yields once per physics step.
+    """
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, scene: Scene) -> None:
         self._model, self._data = model, data
-        self._suction = Suction(model, data, scene)
+        self._suction = SuctionGripper(model, data, scene)
         self._end_effector = scene.end_effector
         bodies = [model.body(body_name(o.name)).id for o in scene.objects if o.built.movable]
-        self._dofs = model.body_dofadr[bodies][:, None] + np.arange(3)  # linear speed, (n, 3)
+        self._dofs = model.body_dofadr[bodies][:, None] + np.arange(3)  # linear velocities, (n, 3)
         self._motion: Iterator[None] | None = None
         self._phase, self._code, self._message = Phase.IDLE, "", ""
 
     @property
-    def state(self) -> ToolState:
-        """As it is now."""
+    def state(self) -> SimulatedRobotState:
+        """Current state."""
         holding = self._suction.holding
-        return ToolState(self._phase, self.pose, holding, self._code, self._message)
+        return SimulatedRobotState(self._phase, self.pose, holding, self._code, self._message)
 
     @property
     @abstractmethod
     def pose(self) -> Pose:
-        """Of the tip, table frame; the quaternion as ``arm.motion.Waypoint`` has it."""
+        """Pose of the tool tip in the table frame, in the convention of ``Waypoint.pose``."""
 
     @property
     def executing(self) -> bool:
-        """Whether a motion is under way."""
+        """True during a motion."""
         return self._motion is not None
 
     @property
     def at_rest(self) -> bool:
-        """Whether no object moves, but for what the tool carries with it."""
+        """True if no movable object is faster than REST_SPEED."""
         speeds = np.linalg.norm(self._data.qvel[self._dofs], axis=1)
         return bool((speeds < REST_SPEED).all())
 
     def start(self, waypoints: Sequence[Waypoint]) -> None:
-        """Begin a motion.
+        """Start a motion along ``waypoints``.
 
-        Raises VimaError: BUSY during another, NOT_FINITE or INVALID_VALUE for a waypoint that
-        cannot be followed, UNREACHABLE for one that the joints cannot reach.
+        Raises VimaError: BUSY during another motion, NOT_FINITE or INVALID_VALUE for an invalid
+        waypoint, UNREACHABLE for one that the joints cannot reach.
         """
         if self.executing:
-            raise VimaError("BUSY", "a motion is under way; valid: after its end, or after stop")
+            raise VimaError("BUSY", "a motion is in progress; valid: after its end, or after stop")
         if not waypoints:
             raise VimaError("INVALID_VALUE", "no waypoints; valid: one or more")
         for index, waypoint in enumerate(waypoints):
@@ -101,28 +104,28 @@ class Tool(ABC):
         self._phase, self._code, self._message = Phase.EXECUTING, "", ""
 
     def stop(self) -> None:
-        """End the motion, if there is one: the tool holds where it is, and what it carries."""
+        """Stop the motion, if any: the robot holds its position and what it carries."""
         if self.executing:
             self._hold()
             self._motion, self._phase = None, Phase.STOPPED
 
     def step(self) -> None:
-        """One physics step."""
+        """Simulate one physics step."""
         if self._motion is not None:
             self._advance(self._motion)
         self._step()
 
     @abstractmethod
     def _plan(self, waypoints: tuple[Waypoint, ...]) -> Iterator[None]:
-        """The motion, as a generator; VimaError raised in it ends it as FAILED."""
+        """Return the motion as a generator; a VimaError raised by it ends it as FAILED."""
 
     @abstractmethod
     def _hold(self) -> None:
-        """Stay where the tool is."""
+        """Hold the current position."""
 
     @abstractmethod
     def _step(self) -> None:
-        """One physics step towards where the tool should be."""
+        """Simulate one physics step towards the current set point."""
 
     def _advance(self, motion: Iterator[None]) -> None:
         try:
@@ -139,8 +142,8 @@ class Tool(ABC):
             yield
 
     def _settle(self) -> Iterator[None]:
-        yield from self._wait(_SETTLE_LEAST)
-        for _ in range(round(SETTLE_LIMIT / TIMESTEP)):
+        yield from self._wait(_MIN_SETTLE_TIME)
+        for _ in range(round(MAX_SETTLE_TIME / TIMESTEP)):
             if self.at_rest:
                 return
             yield
@@ -162,7 +165,7 @@ class Tool(ABC):
             raise VimaError(
                 "INVALID_VALUE",
                 f"{where}: max_speed {waypoint.max_speed} m/s, dwell {waypoint.dwell} s; "
-                "valid: a speed above 0, a time of 0 or more",
+                "valid: a positive speed, a dwell time of 0 or more",
             )
         if waypoint.tool_on and self._end_effector != EndEffector.SUCTION:
             raise VimaError(

@@ -1,4 +1,4 @@
-"""The flying tool: no arm, only a tool on servos along x, y, z and yaw; fast to simulate."""
+"""Free gripper: a tool without an arm, on servos along x, y, z and yaw; fast to simulate."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, quaternion_from_yaw, yaw_from_quaternion
 from vima_ros.sim.model.mujoco_backend import mujoco
 from vima_ros.sim.model.scene_model import AXES, SERVO, TIMESTEP, TOOL, TOOL_HOME
-from vima_ros.sim.robots.base import Tool
-from vima_ros.sim.robots.trapezoidal_profile import StraightMove
+from vima_ros.sim.robots.base import SimulatedRobot
+from vima_ros.sim.robots.trapezoidal_profile import TrapezoidalProfile
 from vima_ros.sim.scene import Scene
 
-_BLOCKED_ERROR = 0.02  # the tool this far from where it should be is blocked [m]
+_MAX_PATH_ERROR = 0.02  # a tool farther from its set point is blocked [m]
 
 
-class FlyingTool(Tool):
-    """Flies straight from waypoint to waypoint."""
+class FreeGripper(SimulatedRobot):
+    """Moves its tool in straight lines from waypoint to waypoint."""
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, scene: Scene) -> None:
         super().__init__(model, data, scene)
@@ -32,7 +32,7 @@ class FlyingTool(Tool):
 
     @property
     def pose(self) -> Pose:
-        """Of the tip."""
+        """Pose of the tool tip in the table frame."""
         *position, yaw = self._data.qpos[self._qpos]
         return Pose(np.array(position), quaternion_from_yaw(yaw))
 
@@ -41,50 +41,50 @@ class FlyingTool(Tool):
             height = self._target[2]
             yield from self._follow(waypoint)
             if not waypoint.tool_on:
-                self._suction.drop()
-            elif self._suction.pick() is None:
-                yield from self._give_up(waypoint, height)
+                self._suction.release()
+            elif self._suction.grasp() is None:
+                yield from self._fail_pick(waypoint, height)
             yield from self._wait(waypoint.dwell)
         yield from self._settle()
 
     def _follow(self, waypoint: Waypoint) -> Iterator[None]:
-        move = StraightMove(self._target, _goal(waypoint.pose), waypoint.max_speed)
+        move = TrapezoidalProfile(self._target, _goal(waypoint.pose), waypoint.max_speed)
         steps = max(math.ceil(move.duration / TIMESTEP), 1)
         for step in range(1, steps + 1):
             self._target, self._velocity = move.at(step * TIMESTEP)
             yield
             error = math.dist(self._target[:3], self._data.qpos[self._qpos[:3]])
-            if error > _BLOCKED_ERROR:
+            if error > _MAX_PATH_ERROR:
                 raise VimaError(
                     "BLOCKED",
-                    f"the tool is {error:.3f} m off its path to {waypoint.pose.position} m in "
-                    f"the table frame; valid: a path free of obstacles, within {_BLOCKED_ERROR} m",
+                    f"the tool is {error:.3f} m off its path to {waypoint.pose.position} m in the "
+                    f"table frame; valid: a path free of obstacles, within {_MAX_PATH_ERROR} m",
                 )
-            if waypoint.until_contact and len(self._suction.touched):
+            if waypoint.until_contact and len(self._suction.contact_bodies):
                 self._hold()
                 return
 
-    def _give_up(self, waypoint: Waypoint, height: float) -> Iterator[None]:
-        """Rise to where the move came from, let the scene rest, and fail."""
+    def _fail_pick(self, waypoint: Waypoint, height: float) -> Iterator[None]:
+        """Return to ``height`` [m], let the scene settle and fail with NOT_PICKED."""
         x, y, z = self._target[:3]
         back = Pose(np.array([x, y, max(height, z)]), waypoint.pose.quaternion)
         yield from self._follow(Waypoint(back, False, waypoint.max_speed))
         yield from self._settle()
         raise VimaError(
             "NOT_PICKED",
-            f"suction at x {x:.3f}, y {y:.3f}, z {z:.3f} m in the table frame found nothing to "
-            "pick; valid: the tip on a movable object",
+            f"no object to pick at x {x:.3f}, y {y:.3f}, z {z:.3f} m in the table frame; "
+            "valid: the tool tip on a movable object",
         )
 
     def _hold(self) -> None:
         self._target, self._velocity = self._data.qpos[self._qpos].copy(), np.zeros(4)
 
     def _step(self) -> None:
-        # The servo damps against standing still; the lead makes it damp against the set speed.
+        # The servo damps the absolute velocity; the lead makes it damp the error of velocity.
         self._data.ctrl[:] = self._target + self._lead * self._velocity
         mujoco.mj_step(self._model, self._data)
 
 
 def _goal(pose: Pose) -> np.ndarray:
-    """(4,) x, y, z [m] and yaw [rad]."""
+    """Return x, y, z [m] and yaw [rad] of a pose, (4,)."""
     return np.append(pose.position, yaw_from_quaternion(pose.quaternion))

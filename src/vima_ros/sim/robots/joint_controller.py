@@ -1,7 +1,7 @@
-"""The joint-level arm: follows joint trajectories, feels touch, sucks; it knows nothing of tasks.
+"""Joint controller of the simulated arm: trajectories, stop on contact and the suction gripper.
 
-What ``ros2_control`` offers on a real arm: a position controller for each joint, the speed fed
-forward and gravity compensated, and a few lines for the tool.
+It corresponds to what ``ros2_control`` offers on a real arm: a position controller per joint with
+velocity feed-forward and gravity compensation, and control of the tool.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from vima_ros.geometry import Pose
 from vima_ros.sim.model.mujoco_backend import mujoco
 from vima_ros.sim.model.robot_model import BANDWIDTH, PREFIX
 from vima_ros.sim.model.scene_model import TIMESTEP, TOOL
-from vima_ros.sim.robots.suction_gripper import Suction
+from vima_ros.sim.robots.suction_gripper import SuctionGripper
 
-TOLERANCE = 0.03  # a joint this far from where it should be does not follow any more [rad]
-GOAL_TIME = 1.0  # after the end of a trajectory, until each joint must be there [s]
-LONGEST = 600.0  # a longer trajectory is not taken [s]
-# Damping / stiffness of the servos, less the step at whose start they see the joints [s].
+PATH_TOLERANCE = 0.03  # maximum error of a joint along a trajectory [rad]
+GOAL_TIME_TOLERANCE = 1.0  # from the end of a trajectory until all joints are at the goal [s]
+MAX_DURATION = 600.0  # of a trajectory [s]
+# Damping / stiffness of the servos, minus the step at whose start they measure the joints [s].
 _LEAD = 2.0 / BANDWIDTH - TIMESTEP
 
 
-class Robot:
-    """The arm of a model (``robot_model``). Joints are in the order of ``joint_names`` [rad]."""
+class SimulatedJointController:
+    """Controller of the arm of a ``robot_model``; joints in the order of ``joint_names`` [rad]."""
 
     def __init__(
         self,
         model: mujoco.MjModel,
         data: mujoco.MjData,
-        suction: Suction,
+        suction: SuctionGripper,
         joint_names: Sequence[str],
     ) -> None:
         self.joint_names = tuple(joint_names)
@@ -44,35 +44,37 @@ class Robot:
         self._qvel = np.array([joint.dofadr[0] for joint in joints])
         self._servos = [model.actuator(PREFIX + name).id for name in joint_names]
         self.lower, self.upper = np.array([joint.range for joint in joints]).T
-        self._target, self._speed = np.array(UR5E_HOME), np.zeros(len(joints))
+        self._target, self._velocity = np.array(UR5E_HOME), np.zeros(len(joints))
         data.qpos[self._qpos] = self._target
-        self._ahead: Iterator[tuple[np.ndarray, np.ndarray]] = iter(())  # of the steps to come
-        self._moves = self._sucks = self._guards = self._contact = False
-        self._ended = 0.0  # since the end of the trajectory [s]
-        self._known_touch: set[int] = set()
+        self._set_points: Iterator[tuple[np.ndarray, np.ndarray]] = iter(())  # of the next steps
+        self._moving = self._suction_on = self._stop_on_contact = self._contact = False
+        self._time_after_end = 0.0  # since the end of the trajectory [s]
+        self._known_contacts: set[int] = set()
         self.fault = ""
 
     @property
     def state(self) -> MeasuredState:
-        """As it is now; ``contact`` is latched until the next trajectory."""
-        joints, speeds = self._data.qpos[self._qpos], self._data.qvel[self._qvel]
-        return MeasuredState(joints, speeds, self._contact, self._suction.holding is not None)
+        """Measured state; ``contact`` is latched until the next trajectory."""
+        joints, velocities = self._data.qpos[self._qpos], self._data.qvel[self._qvel]
+        return MeasuredState(joints, velocities, self._contact, self._suction.holding is not None)
 
     @property
     def pose(self) -> Pose:
-        """Of the tool's tip; its quaternion as ``arm.motion.Waypoint`` has it."""
+        """Pose of the tool tip in the table frame, in the convention of ``Waypoint.pose``."""
         w, x, y, z = self._data.body(TOOL).xquat
         return Pose(self._data.body(TOOL).xpos, np.array([x, y, z, w]))
 
-    def follow(self, times: np.ndarray, positions: np.ndarray, velocities: np.ndarray) -> None:
-        """Follow a trajectory from now on, in place of what was followed; then hold its end.
+    def follow_trajectory(
+        self, times: np.ndarray, positions: np.ndarray, velocities: np.ndarray
+    ) -> None:
+        """Follow a trajectory in place of the current one, then hold its end.
 
         ``times`` (m,) [s] from now, increasing; ``positions`` (m, n) [rad], ``velocities`` (m, n)
-        [rad/s]; the cubic in between. Where the first time is not 0, it leads there from where the
-        arm is told to be now, and at that speed. Without any point: ``hold``.
+        [rad/s]; cubic interpolation in between. If the first time is not 0, the trajectory starts
+        at the current set point and its velocity. Without any point: ``hold``.
 
-        Raises VimaError (NOT_FINITE, INVALID_VALUE) for what cannot be followed; then nothing
-        changes.
+        Raises VimaError (NOT_FINITE, INVALID_VALUE) for an invalid trajectory, which changes
+        nothing.
         """
         times, positions, velocities = (
             np.asarray(values, dtype=np.float64) for values in (times, positions, velocities)
@@ -82,76 +84,76 @@ class Robot:
             if times[0] > 0.0:
                 times = np.concatenate([[0.0], times])
                 positions = np.concatenate([self._target[None], positions])
-                velocities = np.concatenate([self._speed[None], velocities])
+                velocities = np.concatenate([self._velocity[None], velocities])
             steps = _sample(times, positions, velocities)
-            self._ahead, self._ended = zip(*steps, strict=True), 0.0
-            self._moves, self.fault = True, ""
+            self._set_points, self._time_after_end = zip(*steps, strict=True), 0.0
+            self._moving, self.fault = True, ""
         else:
             self.hold()
-        self._contact, self._known_touch = False, self._touched()
+        self._contact, self._known_contacts = False, self._contacts()
 
     def hold(self) -> None:
-        """Stay where the arm is, at once, with what it carries."""
-        self._ahead, self._moves, self.fault = iter(()), False, ""
-        self._target, self._speed = self.state.positions, np.zeros(len(self.joint_names))
+        """Hold the current position immediately, and what is carried."""
+        self._set_points, self._moving, self.fault = iter(()), False, ""
+        self._target, self._velocity = self.state.positions, np.zeros(len(self.joint_names))
 
-    def suction(self, on: bool) -> None:
-        """Carry what the cup touches, now or later; or let go of it."""
-        self._sucks = on
-        if not on:
-            self._suction.drop()
+    def set_suction(self, enabled: bool) -> None:
+        """Carry the object that the cup touches, now or later; or release it."""
+        self._suction_on = enabled
+        if not enabled:
+            self._suction.release()
 
-    def guard(self, on: bool) -> None:
-        """Hold at the first new touch of the tool, or of what it carries, with anything."""
-        if on and not self._guards:
-            self._known_touch = self._touched()
-        self._guards = on
+    def stop_on_contact(self, enabled: bool) -> None:
+        """Hold at the first new contact of the tool or of the carried object."""
+        if enabled and not self._stop_on_contact:
+            self._known_contacts = self._contacts()
+        self._stop_on_contact = enabled
 
     def step(self) -> None:
-        """One physics step."""
-        if self._moves:
+        """Simulate one physics step."""
+        if self._moving:
             self._advance()
-        # The servo damps against standing still; the lead makes it damp against the set speed.
-        self._data.ctrl[self._servos] = self._target + _LEAD * self._speed
+        # The servo damps the absolute velocity; the lead makes it damp the error of velocity.
+        self._data.ctrl[self._servos] = self._target + _LEAD * self._velocity
         mujoco.mj_step(self._model, self._data)
-        if self._sucks and self._suction.holding is None:
-            self._suction.pick()
-        if self._guards and not self._contact:
-            self._feel()
-        if self._moves:
-            self._check_following()
+        if self._suction_on and self._suction.holding is None:
+            self._suction.grasp()
+        if self._stop_on_contact and not self._contact:
+            self._check_contact()
+        if self._moving:
+            self._check_path_error()
 
     def _advance(self) -> None:
-        """The next target; the last one stays."""
-        ahead = next(self._ahead, None)
-        if ahead is not None:
-            self._target, self._speed = ahead
+        """Take the next set point; the last one stays."""
+        set_point = next(self._set_points, None)
+        if set_point is not None:
+            self._target, self._velocity = set_point
         else:
-            self._speed = np.zeros_like(self._speed)
-            self._ended += TIMESTEP
+            self._velocity = np.zeros_like(self._velocity)
+            self._time_after_end += TIMESTEP
 
-    def _touched(self) -> set[int]:
-        return set(self._suction.touched.tolist())
+    def _contacts(self) -> set[int]:
+        return set(self._suction.contact_bodies.tolist())
 
-    def _feel(self) -> None:
-        touched = self._touched()
-        if touched - self._known_touch:
+    def _check_contact(self) -> None:
+        contacts = self._contacts()
+        if contacts - self._known_contacts:
             self.hold()
             self._contact = True
-        self._known_touch &= touched
+        self._known_contacts &= contacts
 
-    def _check_following(self) -> None:
-        off = np.abs(self._data.qpos[self._qpos] - self._target)
-        over = self._ended > GOAL_TIME
-        allowed = GOAL_TOLERANCE if over else TOLERANCE
-        if off.max() > allowed:
+    def _check_path_error(self) -> None:
+        error = np.abs(self._data.qpos[self._qpos] - self._target)
+        over = self._time_after_end > GOAL_TIME_TOLERANCE
+        allowed = GOAL_TOLERANCE if over else PATH_TOLERANCE
+        if error.max() > allowed:
             self.hold()
             self.fault = (
-                f"{self.joint_names[off.argmax()]} is {off.max():.3f} rad off its trajectory; "
-                f"valid: a way free of obstacles, within {allowed} rad"
+                f"{self.joint_names[error.argmax()]} is {error.max():.3f} rad off its trajectory; "
+                f"valid: a path free of obstacles, within {allowed} rad"
             )
         elif over:
-            self._moves = False
+            self._moving = False
 
     def _check(self, times: np.ndarray, positions: np.ndarray, velocities: np.ndarray) -> None:
         shape = (len(times), len(self.joint_names))
@@ -161,10 +163,12 @@ class Robot:
                 f"valid: {shape} of both"
             )
         if not all(np.isfinite(values).all() for values in (times, positions, velocities)):
-            raise VimaError("NOT_FINITE", "not all of it is finite; valid: finite numbers")
-        if times[0] < 0.0 or times[-1] > LONGEST or (np.diff(times) <= 0.0).any():
+            raise VimaError(
+                "NOT_FINITE", "trajectory with a number that is not finite; valid: finite numbers"
+            )
+        if times[0] < 0.0 or times[-1] > MAX_DURATION or (np.diff(times) <= 0.0).any():
             raise _invalid(
-                f"times from {times[0]} to {times[-1]} s; valid: increasing, 0 to {LONGEST:g} s"
+                f"times {times[0]} to {times[-1]} s; valid: increasing, 0 to {MAX_DURATION:g} s"
             )
         for name, low, high, lower, upper in zip(
             self.joint_names,
@@ -179,16 +183,16 @@ class Robot:
                     f"{name} from {low:.3f} to {high:.3f} rad; valid: {lower:.3f} to {upper:.3f}"
                 )
         jump = np.abs(positions[0] - self._target).max()
-        if times[0] == 0.0 and jump > TOLERANCE:
+        if times[0] == 0.0 and jump > PATH_TOLERANCE:
             raise _invalid(
-                f"begins {jump:.3f} rad from where the arm is told to be; valid: up to {TOLERANCE}"
+                f"starts {jump:.3f} rad from the current set point; valid: up to {PATH_TOLERANCE}"
             )
 
 
 def _sample(
     times: np.ndarray, positions: np.ndarray, velocities: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Positions and speeds (steps, n) after each step; the cubic between points, then its end."""
+    """Return positions and velocities (steps, n) after each step, by cubic interpolation."""
     steps = max(math.ceil(times[-1] / TIMESTEP), 1)
     at = np.minimum(np.arange(1, steps + 1) * TIMESTEP, times[-1])
     if len(times) == 1:

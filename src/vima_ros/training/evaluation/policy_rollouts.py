@@ -30,7 +30,7 @@ from vima_ros.prompt.assembly import assemble
 from vima_ros.prompt.image_encoding import PromptImageEncoder
 from vima_ros.sim.episode_runner import EpisodeRun, find_level, with_random_look
 from vima_ros.sim.process_pool import worker_pool
-from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
+from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.tasks import find_task
 from vima_ros.sim.tasks.base import Asset, Outcome
 from vima_ros.specs import VIEWS, AssetKind, EncodedPrompt, PromptImage
@@ -205,7 +205,7 @@ def _prompt(run: EpisodeRun, encode: object, true_masks: bool) -> EncodedPrompt:
 def _encode_asset(name: str, asset: Asset, true_masks: bool) -> PromptImage:
     views = {
         view: (image.rgb, image.mask if true_masks else None)
-        for view, image in prompt_pictures(asset.scene, asset.kind).items()
+        for view, image in render_prompt_images(asset.scene, asset.kind).items()
     }
     return _image_encoder().encode(name, asset.kind, views)
 

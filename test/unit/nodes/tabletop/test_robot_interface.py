@@ -11,7 +11,7 @@ pytest.importorskip("vima_msgs", reason="vima_msgs is not built: run `make test`
 from vima_msgs.msg import ArmState
 from vima_ros.geometry import Transform
 from vima_ros.nodes.common import conversions
-from vima_ros.nodes.tabletop.robot_interface import CartesianRobot
+from vima_ros.nodes.tabletop.robot_interface import CartesianRobotInterface
 from vima_ros.sim.scene import SCENES
 from vima_ros.sim.tabletop import Tabletop
 
@@ -43,7 +43,7 @@ class PlayedNode:
 def test_a_repeated_report_has_a_new_stamp_for_its_pose_and_the_same_since():
     node = PlayedNode()
     with Tabletop(SCENES["put"]) as world:
-        robot = CartesianRobot(node, world)
+        robot = CartesianRobotInterface(node, world)
         robot.change(ArmState.SUCCEEDED, ArmState.OK, "", "a/0")
         (repeat,) = node.timers
         for _ in range(3):

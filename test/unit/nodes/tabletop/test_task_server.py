@@ -81,7 +81,7 @@ class Cell:
         """The arm's word; what the judge says of it is then the last status."""
         kind = primitive(self.task)
         self.world.execute(plan_waypoints(kind, *poses, Workspace(), FAST), self.server.advanced)
-        tool = self.world.tool_state
+        tool = self.world.robot_state
         state = ArmState.ABORTED if tool.code else ArmState.SUCCEEDED
         word = ArmState(state=state, code=tool.code or "OK", command_id=command_id, judged=True)
         word.header.stamp = conversions.ns_to_stamp(self.node.now_ns())

@@ -8,7 +8,7 @@ from vima_ros.sim.model.mujoco_backend import mujoco
 from vima_ros.sim.model.polygons import depth
 from vima_ros.sim.model.scene_model import build_model
 from vima_ros.sim.model.shapes import SHAPES
-from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
+from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.scene import Scene, SceneObject
 from vima_ros.specs import AssetKind
 
@@ -128,7 +128,7 @@ def test_what_is_fixed_cannot_be_grasped(name):
 def test_the_outline_is_what_is_seen_from_above(name):
     shape = SHAPES[name]
     item = SceneObject("a", name, "red", (0.5, 0.0), 0.3)
-    mask = prompt_pictures(Scene((item,)), AssetKind.SCENE)["top"].mask
+    mask = render_prompt_images(Scene((item,)), AssetKind.SCENE)["top"].mask
     seen = mask.sum() / 251.0**2
     want = area(shape.outline[0]) + sum(area(hole) for hole in shape.outline[1:])
     if name == "pallet":  # between its boards the table is seen

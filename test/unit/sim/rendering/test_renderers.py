@@ -11,7 +11,7 @@ from vima_ros.errors import VimaError
 from vima_ros.policy_frame import project_to_view
 from vima_ros.sim.model.textures import COLOURS
 from vima_ros.sim.rendering import offscreen_context
-from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
+from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.scene import SCENES, Scene, SceneObject, random_scene
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.specs import AssetKind
@@ -101,7 +101,7 @@ PROMPTS = {
 def test_prompt_pictures_are_as_large_as_vima_benchs(shape):
     """Wherever it stands in the scene; within 2 px."""
     scene = Scene((SceneObject("a", shape, "green", (0.6, 0.2), 0.7),))
-    pictures = prompt_pictures(scene, AssetKind.OBJECT)
+    pictures = render_prompt_images(scene, AssetKind.OBJECT)
     for view, want in zip(("top", "front"), PROMPTS[shape], strict=True):
         image, mask = pictures[view]
         assert set(np.unique(mask)) == {0, 1}
@@ -112,8 +112,8 @@ def test_prompt_pictures_are_as_large_as_vima_benchs(shape):
 
 def test_a_prompt_shows_one_object_or_the_whole_scene():
     with pytest.raises(VimaError, match="exactly one"):
-        prompt_pictures(SCENES["put"], AssetKind.OBJECT)
-    pictures = prompt_pictures(SCENES["put"], AssetKind.SCENE)
+        render_prompt_images(SCENES["put"], AssetKind.OBJECT)
+    pictures = render_prompt_images(SCENES["put"], AssetKind.SCENE)
     with Tabletop(SCENES["put"]) as tabletop:
         for view in VIEWS:
             assert np.array_equal(pictures[view].rgb, tabletop.render(view))
@@ -181,7 +181,7 @@ def test_textures_are_upright_in_prompt_pictures():
     faces = {}
     for texture in ("red_and_blue_stripe", "rainbow"):
         scene = Scene((SceneObject("a", "block", texture, (0.5, 0.0)),))
-        image, mask = prompt_pictures(scene, AssetKind.OBJECT)["top"]
+        image, mask = render_prompt_images(scene, AssetKind.OBJECT)["top"]
         top, bottom, left, right = box(mask)
         faces[texture] = image[top : bottom + 1, left : right + 1].astype(float)
     stripes = faces["red_and_blue_stripe"][..., 0]

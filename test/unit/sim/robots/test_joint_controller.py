@@ -50,15 +50,15 @@ def turned(joint, by):
 
 def move(robot, goal, seconds=1.0):
     """From rest to rest by one cubic."""
-    robot.follow([0.0, seconds], [robot.state.positions, goal], np.zeros((2, 6)))
+    robot.follow_trajectory([0.0, seconds], [robot.state.positions, goal], np.zeros((2, 6)))
 
 
 def descend(tabletop, model, to=0.05):
     """Stand ABOVE the block, then begin to go down to a height below its top, 1 s long."""
     near = model.solve_ik(pose(0.5, 0.2, z=ABOVE), HOME)
-    move(tabletop.robot, near, 2.0)
+    move(tabletop.joint_controller, near, 2.0)
     tabletop.advance(2.5)
-    move(tabletop.robot, model.solve_ik_local(pose(0.5, 0.2, z=to), near))
+    move(tabletop.joint_controller, model.solve_ik_local(pose(0.5, 0.2, z=to), near))
 
 
 # --- as the URDF has it
@@ -67,9 +67,9 @@ def descend(tabletop, model, to=0.05):
 def test_the_tip_is_where_the_kinematics_say(tabletop, model):
     random = np.random.default_rng(0)
     for joints in random.uniform(-3.0, 3.0, (50, 6)):
-        tabletop._data.qpos[tabletop.robot._qpos] = joints
+        tabletop._data.qpos[tabletop.joint_controller._qpos] = joints
         mujoco.mj_kinematics(tabletop._model, tabletop._data)
-        want, got = model.tip_pose(joints), tabletop.robot.pose
+        want, got = model.tip_pose(joints), tabletop.joint_controller.pose
         assert got.position == pytest.approx(want.position, abs=1e-6)
         assert abs(got.quaternion @ want.quaternion) == pytest.approx(1.0, abs=1e-9)
 
@@ -95,20 +95,20 @@ def test_a_urdf_that_cannot_be_used_is_refused(tmp_path, change):
 
 
 def test_holding_against_gravity_costs_the_motors_torque(tabletop):
-    move(tabletop.robot, np.zeros(6), 3.0)  # stretched out
+    move(tabletop.joint_controller, np.zeros(6), 3.0)  # stretched out
     tabletop.advance(3.5)
     # Masses of all links but the first, at about half the reach of 0.82 m.
-    torque = tabletop._data.qfrc_actuator[tabletop.robot._qvel]
+    torque = tabletop._data.qfrc_actuator[tabletop.joint_controller._qvel]
     assert abs(torque[1]) == pytest.approx(14 * 9.8 * 0.41, rel=0.3)
-    assert np.abs(tabletop.robot.state.positions).max() < 1e-4
+    assert np.abs(tabletop.joint_controller.state.positions).max() < 1e-4
 
 
 def test_it_may_pass_through_itself(tabletop):
     """What must not be, planning refuses; two models of touch would only disagree."""
-    move(tabletop.robot, turned(2, math.pi / 2), 2.0)
+    move(tabletop.joint_controller, turned(2, math.pi / 2), 2.0)
     tabletop.advance(2.5)
-    assert tabletop.robot.fault == ""
-    assert tabletop.robot.state.positions[2] == pytest.approx(math.pi, abs=1e-3)
+    assert tabletop.joint_controller.fault == ""
+    assert tabletop.joint_controller.state.positions[2] == pytest.approx(math.pi, abs=1e-3)
 
 
 def test_the_policy_does_not_see_it_and_people_do():
@@ -120,7 +120,7 @@ def test_the_policy_does_not_see_it_and_people_do():
             assert np.array_equal(without.render(view), with_arm.render(view))
             assert np.array_equal(without.render_mask(view), with_arm.render_mask(view))
         before = with_arm.render_overview(160, 120).astype(int)
-        move(with_arm.robot, turned(0, 1.0))
+        move(with_arm.joint_controller, turned(0, 1.0))
         with_arm.advance(1.1)
         moved = np.abs(with_arm.render_overview(160, 120) - before).max(axis=-1) > 30
         assert moved.mean() > 0.02
@@ -150,9 +150,9 @@ def test_planned_trajectories_are_followed_within_torque_and_never_enter_the_tab
         except VimaError:  # test_arm_trajectory says when
             refused += 1
             continue
-        while tabletop.tool_state.phase == Phase.EXECUTING:
+        while tabletop.robot_state.phase == Phase.EXECUTING:
             tabletop.advance(TIMESTEP)
-            robot = tabletop.robot
+            robot = tabletop.joint_controller
             target, joints = robot._target, robot.state.positions
             off = math.dist(model.tip_pose(joints).position, model.tip_pose(target).position)
             worst["joint"] = max(worst["joint"], np.abs(joints - target).max())
@@ -163,7 +163,7 @@ def test_planned_trajectories_are_followed_within_torque_and_never_enter_the_tab
             bodies = tabletop._model.geom_bodyid[tabletop._data.contact.geom]
             arms = [tabletop._model.body(int(i)).name for i in bodies.ravel()]
             assert not any(name.startswith("robot/") for name in arms)
-        assert tabletop.tool_state.code in ("", "NOT_PICKED")
+        assert tabletop.robot_state.code in ("", "NOT_PICKED")
     assert refused <= 1
     assert worst["joint"] < 0.005
     assert worst["tip"] < 0.001
@@ -179,53 +179,57 @@ def test_between_its_points_a_trajectory_is_the_cubic(tabletop):
         return HOME + a * t**2 + b * t**3, 2 * a * t + 3 * b * t**2
 
     times = np.array([0.0, 0.03, 0.4, 0.41, 1.0])
-    tabletop.robot.follow(times, *(np.array(v) for v in zip(*map(at, times), strict=True)))
+    tabletop.joint_controller.follow_trajectory(
+        times, *(np.array(v) for v in zip(*map(at, times), strict=True))
+    )
     for t in np.arange(1, 26) * 0.04:
         tabletop.advance(0.04)
         joints, speeds = at(t)
-        assert tabletop.robot.state.positions == pytest.approx(joints, abs=1e-3)
-        assert tabletop.robot.state.velocities == pytest.approx(speeds, abs=2e-2)
+        assert tabletop.joint_controller.state.positions == pytest.approx(joints, abs=1e-3)
+        assert tabletop.joint_controller.state.velocities == pytest.approx(speeds, abs=2e-2)
 
 
 def test_after_the_last_point_it_holds_however_fast_it_came(tabletop):
     speeds = np.array([np.zeros(6), np.full(6, 0.4)])
-    tabletop.robot.follow([0.0, 0.5], [HOME, HOME + 0.2], speeds)
+    tabletop.joint_controller.follow_trajectory([0.0, 0.5], [HOME, HOME + 0.2], speeds)
     tabletop.advance(1.5)
-    assert tabletop.robot.state.positions == pytest.approx(HOME + 0.2, abs=2e-4)
-    assert np.abs(tabletop.robot.state.velocities).max() < 1e-3
-    held = tabletop.robot.state.positions
+    assert tabletop.joint_controller.state.positions == pytest.approx(HOME + 0.2, abs=2e-4)
+    assert np.abs(tabletop.joint_controller.state.velocities).max() < 1e-3
+    held = tabletop.joint_controller.state.positions
     tabletop.advance(5.0)
-    assert tabletop.robot.state.positions == pytest.approx(held, abs=1e-4)
+    assert tabletop.joint_controller.state.positions == pytest.approx(held, abs=1e-4)
 
 
 def test_a_first_point_later_is_reached_from_where_it_is_and_as_fast(tabletop):
     """So a single point, speed 0, is a stop."""
-    move(tabletop.robot, turned(0, 0.8))
+    move(tabletop.joint_controller, turned(0, 0.8))
     tabletop.advance(0.5)
-    before = tabletop.robot.state
+    before = tabletop.joint_controller.state
     assert before.velocities[0] == pytest.approx(1.2, abs=0.02)
-    tabletop.robot.follow([0.2], before.positions[None], np.zeros((1, 6)))
+    tabletop.joint_controller.follow_trajectory([0.2], before.positions[None], np.zeros((1, 6)))
     tabletop.advance(0.02)
-    assert tabletop.robot.state.velocities[0] > 0.6  # no jerk
+    assert tabletop.joint_controller.state.velocities[0] > 0.6  # no jerk
     tabletop.advance(0.3)
-    assert tabletop.robot.state.positions == pytest.approx(before.positions, abs=2e-3)
-    assert np.abs(tabletop.robot.state.velocities).max() < 0.01
-    assert tabletop.robot.fault == ""
+    assert tabletop.joint_controller.state.positions == pytest.approx(before.positions, abs=2e-3)
+    assert np.abs(tabletop.joint_controller.state.velocities).max() < 0.01
+    assert tabletop.joint_controller.fault == ""
 
 
 @pytest.mark.parametrize("how", ["hold", "empty"])
 def test_hold_and_an_empty_trajectory_end_it_at_once(tabletop, how):
-    move(tabletop.robot, turned(0, 0.8))
+    move(tabletop.joint_controller, turned(0, 0.8))
     tabletop.advance(0.5)
-    where = tabletop.robot.state.positions
+    where = tabletop.joint_controller.state.positions
     if how == "hold":
-        tabletop.robot.hold()
+        tabletop.joint_controller.hold()
     else:
-        tabletop.robot.follow(np.zeros(0), np.zeros((0, 6)), np.zeros((0, 6)))
+        tabletop.joint_controller.follow_trajectory(
+            np.zeros(0), np.zeros((0, 6)), np.zeros((0, 6))
+        )
     tabletop.advance(0.5)
-    assert tabletop.robot.state.positions == pytest.approx(where, abs=2e-3)
-    assert np.abs(tabletop.robot.state.velocities).max() < 1e-3
-    assert tabletop.robot.fault == ""
+    assert tabletop.joint_controller.state.positions == pytest.approx(where, abs=2e-3)
+    assert np.abs(tabletop.joint_controller.state.velocities).max() < 1e-3
+    assert tabletop.joint_controller.fault == ""
 
 
 BAD = {
@@ -248,18 +252,18 @@ BAD = {
 
 @pytest.mark.parametrize(("times", "positions", "velocities", "code"), BAD.values(), ids=BAD)
 def test_what_cannot_be_followed_changes_nothing(tabletop, times, positions, velocities, code):
-    move(tabletop.robot, HOME + 0.2)
+    move(tabletop.joint_controller, HOME + 0.2)
     tabletop.advance(0.3)
     with pytest.raises(VimaError, match="valid") as caught:
-        tabletop.robot.follow(times, positions, velocities)
+        tabletop.joint_controller.follow_trajectory(times, positions, velocities)
     assert caught.value.code == code
     tabletop.advance(0.8)
-    assert tabletop.robot.state.positions == pytest.approx(HOME + 0.2, abs=2e-4)
+    assert tabletop.joint_controller.state.positions == pytest.approx(HOME + 0.2, abs=2e-4)
 
 
 def test_what_it_cannot_follow_is_a_fault_until_told_otherwise(tabletop):
-    robot = tabletop.robot
-    robot.follow([0.0, 0.1], [HOME, turned(0, 2.0)], np.zeros((2, 6)))
+    robot = tabletop.joint_controller
+    robot.follow_trajectory([0.0, 0.1], [HOME, turned(0, 2.0)], np.zeros((2, 6)))
     tabletop.advance(0.2)
     assert "shoulder_pan_joint" in robot.fault
     assert "valid" in robot.fault
@@ -272,11 +276,11 @@ def test_what_it_cannot_follow_is_a_fault_until_told_otherwise(tabletop):
 
 def test_the_table_stops_the_links_too(tabletop):
     tool_up = turned(3, 1.8)
-    move(tabletop.robot, tool_up)
+    move(tabletop.joint_controller, tool_up)
     tabletop.advance(1.5)
-    move(tabletop.robot, tool_up + turned(1, 1.9) - HOME, 2.0)
+    move(tabletop.joint_controller, tool_up + turned(1, 1.9) - HOME, 2.0)
     touching = set()
-    while not tabletop.robot.fault:
+    while not tabletop.joint_controller.fault:
         tabletop.advance(TIMESTEP)
         pairs = tabletop._model.geom_bodyid[tabletop._data.contact.geom]
         touching |= {
@@ -291,104 +295,106 @@ def test_the_table_stops_the_links_too(tabletop):
 
 def test_a_guarded_robot_holds_at_the_touch_and_says_so_until_the_next_trajectory(tabletop, model):
     descend(tabletop, model)
-    tabletop.robot.guard(True)
-    assert not tabletop.robot.state.contact
+    tabletop.joint_controller.stop_on_contact(True)
+    assert not tabletop.joint_controller.state.contact
     tabletop.advance(1.5)
-    assert tabletop.robot.state.contact
-    assert tabletop.robot.pose.position[2] == pytest.approx(TOP, abs=1e-3)
-    assert tabletop.robot.fault == ""
-    tabletop.robot.follow(
+    assert tabletop.joint_controller.state.contact
+    assert tabletop.joint_controller.pose.position[2] == pytest.approx(TOP, abs=1e-3)
+    assert tabletop.joint_controller.fault == ""
+    tabletop.joint_controller.follow_trajectory(
         [1.0], model.solve_ik_local(pose(0.5, 0.2, z=ABOVE), HOME)[None], np.zeros((1, 6))
     )
-    assert not tabletop.robot.state.contact
+    assert not tabletop.joint_controller.state.contact
     tabletop.advance(1.5)
-    assert tabletop.robot.pose.position[2] == pytest.approx(ABOVE, abs=5e-4)
-    assert not tabletop.robot.state.contact
+    assert tabletop.joint_controller.pose.position[2] == pytest.approx(ABOVE, abs=5e-4)
+    assert not tabletop.joint_controller.state.contact
 
 
 def test_it_may_leave_what_it_touches_though_guarded(tabletop, model):
-    """tool_command and joint_trajectory come in either order: the guard may be lifted late."""
+    """tool_command and joint_trajectory come in any order: stop on contact may end late."""
     descend(tabletop, model)
-    tabletop.robot.guard(True)
+    tabletop.joint_controller.stop_on_contact(True)
     tabletop.advance(1.5)
-    assert tabletop.robot.state.contact
-    move(tabletop.robot, model.solve_ik_local(pose(0.5, 0.2, z=ABOVE), HOME))
+    assert tabletop.joint_controller.state.contact
+    move(tabletop.joint_controller, model.solve_ik_local(pose(0.5, 0.2, z=ABOVE), HOME))
     tabletop.advance(1.5)
-    assert not tabletop.robot.state.contact
+    assert not tabletop.joint_controller.state.contact
     descend(tabletop, model)
     tabletop.advance(1.5)
-    assert tabletop.robot.state.contact
+    assert tabletop.joint_controller.state.contact
 
 
 def test_a_touch_that_comes_again_is_a_new_one(tabletop, model):
     descend(tabletop, model)
-    tabletop.robot.guard(True)
+    tabletop.joint_controller.stop_on_contact(True)
     tabletop.advance(1.5)
-    touching = tabletop.robot.state.positions
+    touching = tabletop.joint_controller.state.positions
     above = model.solve_ik_local(pose(0.5, 0.2, z=ABOVE), HOME)
-    tabletop.robot.follow([0.0, 1.0, 2.0], [touching, above, touching], np.zeros((3, 6)))
+    tabletop.joint_controller.follow_trajectory(
+        [0.0, 1.0, 2.0], [touching, above, touching], np.zeros((3, 6))
+    )
     tabletop.advance(1.0)
-    assert not tabletop.robot.state.contact
+    assert not tabletop.joint_controller.state.contact
     tabletop.advance(1.5)
-    assert tabletop.robot.state.contact
+    assert tabletop.joint_controller.state.contact
 
 
 def test_without_guard_it_pushes_on_until_it_is_a_fault(tabletop, model):
     descend(tabletop, model, to=-0.03)
     tabletop.advance(1.5)
-    assert not tabletop.robot.state.contact
-    assert tabletop.robot.fault
+    assert not tabletop.joint_controller.state.contact
+    assert tabletop.joint_controller.fault
 
 
 def test_an_end_that_is_never_reached_is_a_fault_too(tabletop, model):
     above = model.solve_ik(pose(0.6, -0.3, z=0.05), HOME)
-    move(tabletop.robot, above, 2.0)
+    move(tabletop.joint_controller, above, 2.0)
     tabletop.advance(3.5)
-    assert tabletop.robot.fault == ""
+    assert tabletop.joint_controller.fault == ""
     move(
-        tabletop.robot, model.solve_ik_local(pose(0.6, -0.3, z=-0.01), above)
+        tabletop.joint_controller, model.solve_ik_local(pose(0.6, -0.3, z=-0.01), above)
     )  # a little into the table
     tabletop.advance(1.9)
-    assert tabletop.robot.fault == ""
+    assert tabletop.joint_controller.fault == ""
     tabletop.advance(0.2)
-    assert "within 0.01 rad" in tabletop.robot.fault
+    assert "within 0.01 rad" in tabletop.joint_controller.fault
 
 
 @pytest.mark.parametrize("early", [True, False], ids=["before the touch", "after it"])
 def test_suction_carries_what_the_cup_touches_whenever_that_is(tabletop, model, early):
     if early:
-        tabletop.robot.suction(True)
+        tabletop.joint_controller.set_suction(True)
     descend(tabletop, model)
-    tabletop.robot.guard(True)
+    tabletop.joint_controller.stop_on_contact(True)
     tabletop.advance(1.5)
-    assert tabletop.robot.state.holding == early
-    tabletop.robot.suction(True)
+    assert tabletop.joint_controller.state.holding == early
+    tabletop.joint_controller.set_suction(True)
     tabletop.advance(0.1)
-    assert tabletop.robot.state.holding
-    tabletop.robot.guard(False)
-    move(tabletop.robot, model.solve_ik_local(pose(0.5, 0.2, z=0.2), HOME))
+    assert tabletop.joint_controller.state.holding
+    tabletop.joint_controller.stop_on_contact(False)
+    move(tabletop.joint_controller, model.solve_ik_local(pose(0.5, 0.2, z=0.2), HOME))
     tabletop.advance(1.5)
     assert tabletop.object_pose("block").position[2] > 0.15
-    tabletop.robot.suction(False)
+    tabletop.joint_controller.set_suction(False)
     tabletop.advance(1.0)
-    assert not tabletop.robot.state.holding
+    assert not tabletop.joint_controller.state.holding
     assert tabletop.object_pose("block").position[2] < 0.06
 
 
 def test_what_it_carries_feels_too(tabletop, model):
-    tabletop.robot.suction(True)
+    tabletop.joint_controller.set_suction(True)
     descend(tabletop, model)
-    tabletop.robot.guard(True)
+    tabletop.joint_controller.stop_on_contact(True)
     tabletop.advance(1.5)
-    tabletop.robot.guard(False)
+    tabletop.joint_controller.stop_on_contact(False)
     high, low = (model.solve_ik_local(pose(0.5, 0.2, z=z), HOME) for z in (0.2, 0.03))
-    move(tabletop.robot, high)
+    move(tabletop.joint_controller, high)
     tabletop.advance(1.5)
-    tabletop.robot.guard(True)
-    move(tabletop.robot, low, 2.0)
+    tabletop.joint_controller.stop_on_contact(True)
+    move(tabletop.joint_controller, low, 2.0)
     tabletop.advance(2.5)
-    assert tabletop.robot.state.contact
-    assert tabletop.robot.pose.position[2] == pytest.approx(TOP, abs=2e-3)
+    assert tabletop.joint_controller.state.contact
+    assert tabletop.joint_controller.pose.position[2] == pytest.approx(TOP, abs=2e-3)
 
 
 def test_unreachable_places_are_refused_before_any_motion(tabletop, model):
@@ -397,11 +403,11 @@ def test_unreachable_places_are_refused_before_any_motion(tabletop, model):
     with pytest.raises(VimaError, match="waypoint") as caught:
         tabletop.execute(waypoints)
     assert caught.value.code == "UNREACHABLE"
-    assert tabletop.tool_state.phase == Phase.IDLE
+    assert tabletop.robot_state.phase == Phase.IDLE
     tabletop.advance(0.5)
-    assert tabletop.robot.state.positions == pytest.approx(HOME, abs=1e-6)
+    assert tabletop.joint_controller.state.positions == pytest.approx(HOME, abs=1e-6)
 
 
 def test_a_tabletop_without_an_arm_says_so():
     with pytest.raises(VimaError, match="valid"):
-        _ = Tabletop(BLOCK).robot
+        _ = Tabletop(BLOCK).joint_controller

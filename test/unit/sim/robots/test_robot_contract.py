@@ -1,4 +1,4 @@
-"""What any simulated robot does with waypoints: the flying tool and the joint-level arm."""
+"""What any simulated robot does with waypoints: the free gripper and the joint-level arm."""
 
 import math
 
@@ -24,10 +24,10 @@ BLOCK_AND_BOWL = Scene(
 )
 
 
-@pytest.fixture(params=["tool", "ur5e"])
+@pytest.fixture(params=["free_gripper", "ur5e"])
 def robot(request):
-    """The URDF, or None for the flying tool."""
-    if request.param == "tool":
+    """The URDF, or None for the free gripper."""
+    if request.param == "free_gripper":
         return None
     pytest.importorskip("pinocchio", reason="the joint-level arm needs pip install pin")
     return UR5E
@@ -65,8 +65,8 @@ def test_it_is_carried_rigidly(tabletop):
     tabletop.start(pick_place(pose(0.59, -0.25), pose(0.65, 0.4)))
     offsets = []
     while tabletop.advance(0.02).phase == Phase.EXECUTING:
-        if tabletop.tool_state.holding == "block":
-            tip = tabletop.tool_state.pose.position
+        if tabletop.robot_state.holding == "block":
+            tip = tabletop.robot_state.pose.position
             offsets.append(tabletop.object_pose("block").position - tip)
     assert len(offsets) > 100
     assert np.ptp(offsets, axis=0).max() < 0.001
@@ -93,7 +93,7 @@ def test_after_a_failed_pick_the_next_one_works(tabletop):
 def test_stop_holds_where_it_is_and_what_it_carries(tabletop):
     waypoints = pick_place(pose(0.58, -0.25), pose(0.6, 0.4))
     tabletop.start(waypoints)
-    while tabletop.advance(0.05).holding is None or tabletop.tool_state.pose.position[2] < 0.3:
+    while tabletop.advance(0.05).holding is None or tabletop.robot_state.pose.position[2] < 0.3:
         assert tabletop.time < 10
     tabletop.advance(0.4)
     moving = tabletop.stop()
@@ -153,11 +153,11 @@ def test_the_blade_pushes_a_block_along(robot):
 def test_a_second_motion_waits_for_the_first(tabletop):
     waypoints = pick_place(pose(0.58, -0.25), pose(0.45, 0.2))
     tabletop.start(waypoints)
-    with pytest.raises(VimaError, match="under way") as caught:
+    with pytest.raises(VimaError, match="in progress") as caught:
         tabletop.start(waypoints)
     assert caught.value.code == "BUSY"
     tabletop.reset()
-    assert tabletop.tool_state.phase == Phase.IDLE
+    assert tabletop.robot_state.phase == Phase.IDLE
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_bad_waypoints_are_refused_and_nothing_moves(robot, waypoint, code):
     with pytest.raises(VimaError) as caught:
         tabletop.execute([waypoint])
     assert caught.value.code == code
-    assert tabletop.tool_state.phase == Phase.IDLE
+    assert tabletop.robot_state.phase == Phase.IDLE
 
 
 def test_the_same_motion_gives_the_same_world(robot):
@@ -183,6 +183,6 @@ def test_the_same_motion_gives_the_same_world(robot):
         tabletop.start(pick_place(pose(0.58, -0.25), pose(0.45, 0.2)))
         for _ in range(round(11.0 / step)):
             tabletop.advance(step)
-        assert tabletop.tool_state.phase == Phase.SUCCEEDED
+        assert tabletop.robot_state.phase == Phase.SUCCEEDED
         ends.append(poses(tabletop))
     assert ends[0] == pytest.approx(ends[1], abs=1e-6)

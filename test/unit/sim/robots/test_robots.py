@@ -8,7 +8,7 @@ from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw, yaw_from_quaternion
 from vima_ros.sim.model.scene_model import TOOL_HOME
 from vima_ros.sim.robots.base import Phase
-from vima_ros.sim.robots.trapezoidal_profile import StraightMove
+from vima_ros.sim.robots.trapezoidal_profile import TrapezoidalProfile
 from vima_ros.sim.scene import SCENES, Scene, SceneObject, random_scene
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.specs import EndEffector, Primitive
@@ -148,7 +148,7 @@ def test_a_carried_block_is_stacked_on_another_by_contact():
 
 def test_the_tool_follows_its_path():
     tabletop = Tabletop(Scene(()))
-    move = StraightMove(np.array([*TOOL_HOME, 0.0]), np.array([0.7, 0.3, 0.2, 1.0]), 0.5)
+    move = TrapezoidalProfile(np.array([*TOOL_HOME, 0.0]), np.array([0.7, 0.3, 0.2, 1.0]), 0.5)
     tabletop.start([Waypoint(pose(0.7, 0.3, 1.0, 0.2), False, 0.5)])
     for _ in range(10):
         now = tabletop.advance(0.1).pose
@@ -162,8 +162,8 @@ def test_the_carried_object_keeps_its_place_at_the_tool():
     tabletop.start(pick_place(pose(0.58, -0.25), pose(0.65, 0.4)))
     offsets = []
     while tabletop.advance(0.02).phase == Phase.EXECUTING:
-        if tabletop.tool_state.holding:
-            tip = tabletop.tool_state.pose.position
+        if tabletop.robot_state.holding:
+            tip = tabletop.robot_state.pose.position
             offsets.append(tabletop.object_pose("block").position - tip)
     assert len(offsets) > 100
     assert np.ptp(offsets, axis=0).max() < 0.001
@@ -172,8 +172,8 @@ def test_the_carried_object_keeps_its_place_at_the_tool():
 def test_stop_holds_where_it_is_and_what_it_carries():
     tabletop = Tabletop(block_and())
     tabletop.start(pick_place(pose(0.58, -0.25), pose(0.45, 0.2)))
-    assert tabletop.tool_state.phase == Phase.EXECUTING
-    while tabletop.advance(0.05).holding is None or tabletop.tool_state.pose.position[2] < 0.3:
+    assert tabletop.robot_state.phase == Phase.EXECUTING
+    while tabletop.advance(0.05).holding is None or tabletop.robot_state.pose.position[2] < 0.3:
         assert tabletop.time < 10
     tabletop.advance(0.3)
     moving = tabletop.stop()
@@ -259,7 +259,7 @@ def test_small_advances_add_up_to_the_same_motion():
         tabletop.start(pick_place(pose(0.58, -0.25), pose(0.45, 0.2)))
         for _ in range(round(9.1 / step)):
             tabletop.advance(step)
-        assert tabletop.tool_state.phase == Phase.SUCCEEDED
+        assert tabletop.robot_state.phase == Phase.SUCCEEDED
         ends.append(poses(tabletop))
     assert ends[0] == pytest.approx(ends[1], abs=1e-6)
 
@@ -268,11 +268,11 @@ def test_a_second_motion_waits_for_the_first():
     tabletop = Tabletop(block_and())
     waypoints = pick_place(pose(0.58, -0.25), pose(0.45, 0.2))
     tabletop.start(waypoints)
-    with pytest.raises(VimaError, match="under way") as caught:
+    with pytest.raises(VimaError, match="in progress") as caught:
         tabletop.start(waypoints)
     assert caught.value.code == "BUSY"
     tabletop.reset()
-    assert tabletop.tool_state.phase == Phase.IDLE
+    assert tabletop.robot_state.phase == Phase.IDLE
 
 
 GOOD = pose(0.5, 0.0, z=0.3)
@@ -296,7 +296,7 @@ def test_bad_waypoints_are_refused_and_nothing_moves(waypoints, code):
     with pytest.raises(VimaError) as caught:
         tabletop.execute(waypoints)
     assert caught.value.code == code
-    assert tabletop.tool_state.phase == Phase.IDLE
+    assert tabletop.robot_state.phase == Phase.IDLE
 
 
 @pytest.mark.parametrize("seconds", [-1.0, math.nan, math.inf])

@@ -4,11 +4,11 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from vima_ros.sim.robots.trapezoidal_profile import ACCELERATION, TURN_RADIUS, StraightMove
+from vima_ros.sim.robots.trapezoidal_profile import ACCELERATION, TURN_RADIUS, TrapezoidalProfile
 
 coordinate = st.floats(-1, 1)
 places = st.tuples(coordinate, coordinate, coordinate, st.floats(-10, 10)).map(np.array)
-moves = st.builds(StraightMove, places, places, st.floats(0.01, 2))
+moves = st.builds(TrapezoidalProfile, places, places, st.floats(0.01, 2))
 
 
 @given(moves)
@@ -46,4 +46,4 @@ def test_it_stays_on_the_straight_line(move, part):
 
 def test_no_way_takes_no_time():
     place = np.array([0.5, 0.0, 0.3, 1.0])
-    assert StraightMove(place, place, 0.5).duration == 0.0
+    assert TrapezoidalProfile(place, place, 0.5).duration == 0.0

@@ -17,7 +17,7 @@ from vima_ros.policy.checkpoints.load import load_policy, random_network
 from vima_ros.policy.checkpoints.safetensors import save_weights
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.sim.episode_runner import find_level
-from vima_ros.sim.rendering.prompt_renderer import prompt_pictures
+from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.tasks import find_task
 from vima_ros.specs import Action, AssetKind
 from vima_ros.training.data.readers import read_demonstrations
@@ -106,7 +106,7 @@ def test_what_touches_in_a_prompts_scene_is_found_apart():
     right = total = 0
     for seed in range(2_000_000, 2_000_010):  # blocks on each other
         for asset in find_task("follow_order").sample(seed, find_level("train")).assets.values():
-            shown = len(np.unique(prompt_pictures(asset.scene, asset.kind)["front"].mask)) - 1
+            shown = len(np.unique(render_prompt_images(asset.scene, asset.kind)["front"].mask)) - 1
             right += len(_encode_asset("frame", asset, true_masks=False).front) == shown
             total += 1
     assert right > 0.7 * total
