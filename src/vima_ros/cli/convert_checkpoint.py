@@ -67,3 +67,7 @@ def main(args: list[str] | None = None) -> None:
     except VimaError as error:
         print(f"convert_checkpoint: {error.code}: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
