@@ -144,10 +144,10 @@ def test_an_inactive_controller_has_not_started(cell):
 def test_a_joint_that_stays_short_of_its_goal_is_named_with_its_distance(cell):
     end = cell.carry_out(error=np.array([0, 0.012, 0, 0, 0, 0]))
     assert (end.state, end.code) == (ArmState.ABORTED, ArmState.TIMEOUT)
-    assert "shoulder_lift_joint stands 12.0 mrad from the goal of move 1 of 6" in end.message
+    assert "shoulder_lift_joint is 12.0 mrad from the goal of move 1 of 6" in end.message
     assert not any(tool.suction for tool in cell.robot.tools)
     stopped = cell.client.call(Trigger, "resume", Trigger.Request()).message
-    assert "shoulder_lift_joint stands 12.0 mrad" in stopped
+    assert "shoulder_lift_joint is 12.0 mrad" in stopped
 
 
 def test_a_slow_robot_makes_progress(cell):

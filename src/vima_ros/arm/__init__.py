@@ -1,1 +1,1 @@
-"""From a policy action to motion: waypoints and the safety gate."""
+"""Safety gate, waypoints, kinematics, planning and execution of motions, without ROS."""

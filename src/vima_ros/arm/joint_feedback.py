@@ -1,4 +1,4 @@
-"""Joint positions and velocities from joint_states, as drivers of many kinds report them."""
+"""Joint positions and velocities from the joint_states of drivers of many kinds."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-MAX_AGE = 1.0  # a joint reported longer ago than this is not known [s]
-MAX_STAMP_STEP = 1.0  # stamps that jump further, or back, are not believed [s]
-VELOCITY_WINDOW = 0.2  # a velocity is derived from positions over this time [s]
-SAMPLE_PERIOD = 0.02  # positions nearer in time than this count as one [s]
+MAX_AGE = 1.0  # of a joint's report; the state of an older one is unknown [s]
+MAX_STAMP_STEP = 1.0  # stamps that jump further, or back, are ignored [s]
+VELOCITY_WINDOW = 0.2  # over which a velocity is derived from positions [s]
+SAMPLE_PERIOD = 0.02  # of the positions that velocities are derived from [s]
 
 
 class ReportClock:
-    """Time [s] that passes between reports: by their stamps where those advance, else by arrival.
+    """Clock of a driver's reports [s]: by their stamps where those advance, else by arrival.
 
     A driver may leave its stamps zero, repeat them, round them, or set its clock while it runs;
-    in simulation, stamps may pass faster or slower than the steady clock. This clock never stands
-    still while reports arrive, and never goes back.
+    in simulation, stamps may pass faster or slower than the steady clock. This clock always
+    advances while reports arrive, and never goes back.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class ReportClock:
         self._arrival: float | None = None
 
     def advance(self, stamp: float, arrival: float) -> float:
-        """Take in the stamp of a report and its arrival [s, steady clock]; return the time."""
+        """Process the stamp of a report and its arrival [s, steady clock]; return the time."""
         step = stamp - self._stamp
         passed = 0.0 if self._arrival is None else max(arrival - self._arrival, 0.0)
         first, self._arrival = self._arrival is None, arrival
@@ -44,10 +44,10 @@ class ReportClock:
 
 
 class JointReport:
-    """What is known of one joint; times on its ``clock``, ``arrival`` on the steady clock [s].
+    """Reports of one joint; times on its ``clock``, ``arrival`` on the steady clock [s].
 
-    ``continuous``: it turns without end, and is reported within one turn or not: its position goes
-    on where a report wraps around.
+    ``continuous``: the joint has no limits, and its reports may wrap around after one turn: its
+    position is unwrapped.
     """
 
     def __init__(self, continuous: bool = False) -> None:
@@ -59,7 +59,7 @@ class JointReport:
         self._samples: deque[tuple[float, float]] = deque()
 
     def add(self, position: float, velocity: float, stamp: float, arrival: float) -> None:
-        """Take in a report; ``velocity`` NaN: derive it."""
+        """Process a report; a ``velocity`` of NaN is derived from positions."""
         if not math.isfinite(position):
             self.problem = f"position is {position}"
             return
@@ -80,7 +80,7 @@ class JointReport:
 
     @property
     def derived_velocity(self) -> float:
-        """Slope of the positions over the last ``VELOCITY_WINDOW`` [rad/s]; NaN: too few."""
+        """Slope of the positions over ``VELOCITY_WINDOW`` [rad/s]; NaN if they are too few."""
         samples = self._samples
         if samples[-1][0] - samples[0][0] < SAMPLE_PERIOD:
             return math.nan
@@ -90,10 +90,10 @@ class JointReport:
 
 
 class JointFeedback:
-    """The joints ``names`` of an arm; other joints in the same messages are passed over.
+    """Latest state of the joints ``names`` of an arm; other joints in the messages are ignored.
 
-    Joints may come in several messages, in any order: the newest value of each counts. A velocity
-    that is absent or not finite is derived from positions. The positions of the joints
+    Joints may arrive in several messages, in any order: the newest value of each counts. An absent
+    or not finite velocity is derived from positions. The positions of the joints
     ``continuous`` are those reported, plus whole turns.
     """
 
@@ -111,9 +111,9 @@ class JointFeedback:
         stamp: float,
         arrival: float,
     ) -> bool:
-        """Take in a message, its stamp and its arrival [s, steady clock].
+        """Process a message, its stamp and its arrival [s, steady clock].
 
-        Returns whether all joints were reported since the last time that this returned True.
+        Returns True if all joints were reported since this last returned True.
         """
         self._last_names = list(names[:8])
         for index, name in enumerate(names):
@@ -136,37 +136,37 @@ class JointFeedback:
 
     @property
     def time(self) -> float:
-        """Passes as the driver reports, see ReportClock [s]."""
+        """Time on the clock of the driver's reports, see ReportClock [s]."""
         return next(iter(self._joints.values())).clock.time
 
     @property
     def positions(self) -> np.ndarray:
-        """(n,) [rad]."""
+        """Joint positions (n,) [rad]."""
         return np.array([joint.position for joint in self._joints.values()])
 
     @property
     def velocities(self) -> np.ndarray:
-        """(n,) [rad/s], as reported, else derived."""
+        """Joint velocities (n,) [rad/s], as reported, else derived."""
         return np.array([joint.velocity for joint in self._joints.values()])
 
     @property
-    def moving(self) -> tuple[str, float]:
-        """Joint of the highest velocity, and that velocity [rad/s], once all joints are known.
+    def fastest_joint(self) -> tuple[str, float]:
+        """Name of the fastest joint and its speed [rad/s], once all joints are known.
 
         Noise is no motion: of reported and derived velocity the smaller counts.
         """
-        found = ("", 0.0)
+        fastest = ("", 0.0)
         for name, joint in self._joints.items():
             derived = abs(joint.derived_velocity)
             velocity = abs(joint.velocity)
             velocity = velocity if math.isnan(derived) else min(velocity, derived)
-            found = max(found, (name, velocity), key=lambda pair: pair[1])
-        return found
+            fastest = max(fastest, (name, velocity), key=lambda pair: pair[1])
+        return fastest
 
-    def lacking(self, now: float, max_age: float = MAX_AGE) -> str:
-        """Return each joint that is not known at ``now`` [s, steady clock] and why.
+    def describe_missing(self, now: float, max_age: float = MAX_AGE) -> str:
+        """Describe each joint whose state is unknown at ``now`` [s, steady clock] and why.
 
-        Empty: all are known, and were reported at most ``max_age`` [s] ago.
+        Empty if all are known and were reported at most ``max_age`` [s] ago.
         """
         reasons: dict[str, list[str]] = {}
         for name, joint in self._joints.items():
@@ -175,8 +175,8 @@ class JointFeedback:
                 reason = f"not reported for {age:.1f} s"
             if reason:
                 reasons.setdefault(reason, []).append(name)
-        told = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
+        text = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
         if any(reason.startswith("not reported") for reason in reasons):
             last = ", ".join(self._last_names)[:200]
-            told += f" (the last message holds {last})" if last else " (no message came)"
-        return told
+            text += f" (the last message has {last})" if last else " (no message was received)"
+        return text

@@ -1,4 +1,4 @@
-"""Primitives to Cartesian waypoints (shape of the motion: VIMA-Bench's pick-place and sweep)."""
+"""Cartesian waypoints of the primitives, shaped as VIMA-Bench's pick and place and sweep."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from vima_ros.specs import Primitive
 
 @dataclass(frozen=True)
 class Waypoint:
-    """One straight move of the tool tip, as in vima_msgs/ArmWaypoint.
+    """Goal of one straight move of the tool tip, as in vima_msgs/ArmWaypoint.
 
     ``pose``: tool tip in the table frame [m], in an ArmCommand in base_link; its quaternion is the
-    turn of the tool from pointing straight down, against that frame's z, with its x axis along
-    the frame's. ``until_contact``: the move ends early where
-    the tool, or what it carries, first touches something. ``tool_on``: suction from the end of
-    this move on. ``max_speed`` [m/s]; ``dwell``: wait at the end of the move [s].
+    rotation of the tool from pointing straight down, against that frame's z, with its x axis along
+    the frame's. ``until_contact``: the move ends at the first contact of the tool or of what it
+    carries. ``tool_on``: suction from the end of this move on. ``max_speed`` of the tip [m/s];
+    ``dwell``: time to wait at the end of the move [s].
     """
 
     pose: Pose
@@ -34,8 +34,8 @@ class Waypoint:
 class MotionParameters:
     """Heights [m] above the table plane z = 0, speeds [m/s] and times [s] of both primitives.
 
-    The defaults are VIMA-Bench's heights, run-up and stop-short; its speeds are joint speeds and
-    have no Cartesian counterpart, so ours are moderate for a table-top arm.
+    The default heights and sweep offsets are VIMA-Bench's; its speeds are joint velocities without
+    a Cartesian counterpart, so the default speeds are moderate ones for a table-top arm.
     """
 
     travel_height: float = 0.32
@@ -57,7 +57,7 @@ def plan_waypoints(
     workspace: Workspace,
     parameters: MotionParameters | None = None,
 ) -> tuple[Waypoint, ...]:
-    """The waypoints of one action; x and y of the poses count, of their rotation only the yaw.
+    """Return the waypoints of one action from x, y and yaw of its poses.
 
     Raises VimaError (NOT_FINITE) for a pose without a yaw, or a sweep without a direction.
     """
@@ -87,10 +87,11 @@ def _pick_place(pose0: Pose, pose1: Pose, p: MotionParameters) -> tuple[Waypoint
 def _sweep(
     pose0: Pose, pose1: Pose, workspace: Workspace, p: MotionParameters
 ) -> tuple[Waypoint, ...]:
-    """Push from ``sweep_start_offset`` behind pose0 to ``sweep_end_offset`` before pose1.
+    """Return the waypoints of a sweep.
 
-    The blade lies across the push (its yaw is that of the push) and the run-up is shortened where
-    the workspace ends, so that no waypoint leaves it.
+    It starts ``sweep_start_offset`` behind pose0 and ends ``sweep_end_offset`` before pose1. The
+    blade is perpendicular to the sweep (its yaw is the sweep's direction), and the start offset is
+    shortened where the workspace ends, so that no waypoint leaves it.
     """
     start, end = pose0.position[:2], pose1.position[:2]
     length = math.dist(start, end)
@@ -102,22 +103,26 @@ def _sweep(
         )
     direction = (end - start) / length
     yaw = math.atan2(direction[1], direction[0])
-    behind = start - _room_behind(start, direction, workspace, p.sweep_start_offset) * direction
+    offset = _distance_inside(start, -direction, workspace, p.sweep_start_offset)
+    begin = start - offset * direction
     stop = start + max(length - p.sweep_end_offset, 0.0) * direction
     return (
-        Waypoint(_at(behind, p.sweep_travel_height, yaw), False, p.travel_speed),
-        Waypoint(_at(behind, p.sweep_height, yaw), False, p.approach_speed),
+        Waypoint(_at(begin, p.sweep_travel_height, yaw), False, p.travel_speed),
+        Waypoint(_at(begin, p.sweep_height, yaw), False, p.approach_speed),
         Waypoint(_at(stop, p.sweep_height, yaw), False, p.sweep_speed),
         Waypoint(_at(stop, p.sweep_travel_height, yaw), False, p.travel_speed),
     )
 
 
-def _room_behind(
-    start: np.ndarray, direction: np.ndarray, workspace: Workspace, wanted: float
+def _distance_inside(
+    start: np.ndarray, direction: np.ndarray, workspace: Workspace, max_distance: float
 ) -> float:
-    """How far one can go back from ``start`` against ``direction`` inside the workspace [m]."""
-    room = wanted
+    """Return the distance from ``start`` along ``direction`` to the workspace's edge [m].
+
+    It is at most ``max_distance``.
+    """
+    distance = max_distance
     for at, along, low, high in zip(start, direction, workspace.low, workspace.high, strict=True):
         if abs(along) > 1e-9:  # along an edge, rounding must not seem to lead out over it
-            room = min(room, (at - (low if along > 0 else high)) / along)
-    return max(room, 0.0)
+            distance = min(distance, ((high if along > 0 else low) - at) / along)
+    return max(distance, 0.0)

@@ -1,4 +1,4 @@
-"""An arm's URDF, made ready for planning; what cannot be planned with is refused in a sentence."""
+"""Preparation of an arm's URDF for planning; unsupported features are refused with a reason."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _NAMES_SHOWN = 8
 
 @dataclass(frozen=True)
 class ArmDescription:
-    """A URDF in which only the joints between base and tool tip move, all of them revolute.
+    """URDF in which only the joints between base and tool tip move, all of them revolute.
 
-    ``xml``: the URDF; ``links``: names of all links; ``continuous``: names of the joints that turn
-    without end; ``warnings``: what is not checked or assumed, in sentences.
+    ``xml``: the URDF; ``links``: names of all links; ``continuous``: names of the joints without
+    limits; ``warnings``: sentences on what is assumed or not checked.
     """
 
     xml: str
@@ -41,9 +41,9 @@ class ArmDescription:
 
 
 def read_urdf(path: Path) -> ElementTree.Element:
-    """The root element of a URDF file, in any encoding that it declares.
+    """Read the root element of a URDF file, in any encoding that it declares.
 
-    Raises VimaError (BAD_ROBOT) where it is something else, such as xacro or SDF.
+    Raises VimaError (BAD_ROBOT) for any other format, such as xacro or SDF.
     """
     try:
         data = path.read_bytes()
@@ -137,7 +137,7 @@ def _link(joint: ElementTree.Element, which: str) -> str:
 
 
 def _chain(link: str, above: dict[str, ElementTree.Element]) -> Iterator[ElementTree.Element]:
-    """The joints from ``link`` up to the root."""
+    """Yield the joints from ``link`` up to the root."""
     seen = set()
     while link in above and link not in seen:
         seen.add(link)
@@ -146,11 +146,11 @@ def _chain(link: str, above: dict[str, ElementTree.Element]) -> Iterator[Element
 
 
 def _check_tree(path: Path, root: ElementTree.Element, links: tuple[str, ...]) -> None:
-    """Raise VimaError (BAD_ROBOT) where names are given twice, or links do not hang together."""
+    """Raise VimaError (BAD_ROBOT) for duplicate names, or links that form no tree."""
     joints = root.findall("joint")
     for what, names in (("link", links), ("joint", [joint.get("name") for joint in joints])):
         if twice := sorted({str(name) for name in names if names.count(name) > 1}):
-            raise _bad(path, f"two {what}s are named {twice[0]!r}; valid: names of their own")
+            raise _bad(path, f"two {what}s are named {twice[0]!r}; valid: unique names")
     children = [_link(joint, "child") for joint in joints]
     roots = [link for link in links if link not in children]
     if len(roots) != 1:
@@ -162,7 +162,10 @@ def _check_tree(path: Path, root: ElementTree.Element, links: tuple[str, ...]) -
 
 
 def _mesh(path: Path, name: str) -> str:
-    """The file of a mesh; Pinocchio looks for those of packages. Raises VimaError (BAD_ROBOT)."""
+    """Return the file of a mesh, or its package:// URI, which Pinocchio resolves.
+
+    Raises VimaError (BAD_ROBOT) if the file does not exist.
+    """
     if "://" in name and not name.startswith("file://"):
         return name
     file = path.resolve().parent / name.removeprefix("file://")
@@ -179,7 +182,7 @@ def _names(elements: list[ElementTree.Element]) -> str:
 
 
 def _check(path: Path, arm: list[ElementTree.Element]) -> None:
-    """Raise VimaError (BAD_ROBOT) where a joint of the arm cannot be planned with."""
+    """Raise VimaError (BAD_ROBOT) for a joint that cannot be planned with."""
     for joint in arm:
         kind = joint.get("type", "")
         if kind not in ("revolute", "continuous"):
@@ -192,7 +195,7 @@ def _check(path: Path, arm: list[ElementTree.Element]) -> None:
             raise _bad(
                 path,
                 f"{_names([joint])} follows another joint (mimic); valid between base and tool "
-                "tip: joints that move by themselves",
+                "tip: independent joints",
             )
         if joint.find("limit") is None:
             raise _bad(
@@ -220,7 +223,7 @@ def _check(path: Path, arm: list[ElementTree.Element]) -> None:
 
 
 def _number(path: Path, joint: ElementTree.Element, name: str) -> float:
-    """An attribute of a joint's <limit>; 0 where it is absent, as URDF's specification has it."""
+    """Return an attribute of a joint's <limit>; 0 if absent, as URDF specifies."""
     limit = joint.find("limit")
     text = "0" if limit is None else limit.get(name, "0")
     (value,) = _floats(text) or [math.nan]
@@ -244,7 +247,7 @@ def _fix(joint: ElementTree.Element) -> None:
 
 
 def _complete(joint: ElementTree.Element) -> None:
-    """Add what urdfdom insists on and nothing here needs; give a continuous joint its range."""
+    """Add the attributes that urdfdom requires; make a continuous joint revolute."""
     limit = joint.find("limit")
     if limit is None:
         return
@@ -255,7 +258,7 @@ def _complete(joint: ElementTree.Element) -> None:
 
 
 def _check_shape(path: Path, collision: ElementTree.Element) -> None:
-    """Refuse a collision shape that the parser would leave out, or whose numbers mean nothing."""
+    """Refuse a collision shape that the parser would skip, or with invalid numbers."""
     kinds = [shape.tag for shape in collision.findall("geometry/*")]
     if len(kinds) != 1 or kinds[0] not in _SHAPES:
         found = ", ".join(kinds) or "no shape"
@@ -277,7 +280,7 @@ def _check_shape(path: Path, collision: ElementTree.Element) -> None:
 
 
 def _unchecked(path: Path, moved: list[ElementTree.Element]) -> list[str]:
-    """What of the links that move is not checked for collisions, in sentences."""
+    """Return sentences on which moving links are not checked for collisions."""
     if not any(link.find("collision") is not None for link in moved):
         return [
             f"{path.name} has no collision shapes on links that move: the arm is not checked for "

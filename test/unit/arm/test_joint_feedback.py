@@ -37,7 +37,7 @@ STAMPS = {
 
 @pytest.mark.parametrize("stamp", STAMPS.values(), ids=STAMPS.keys())
 @pytest.mark.parametrize("velocities", [(), [NOTHING] * 3, [math.inf] * 3, [0.1]])
-def test_time_passes_and_velocities_are_derived_whatever_the_stamps(stamp, velocities):
+def test_time_advances_and_velocities_are_derived_for_any_stamps(stamp, velocities):
     feedback = drive(stamp, velocities=velocities)
     before = feedback.time
     drive(stamp, velocities=velocities, feedback=feedback)
@@ -45,7 +45,7 @@ def test_time_passes_and_velocities_are_derived_whatever_the_stamps(stamp, veloc
     derived = feedback.velocities[len(velocities) :]
     np.testing.assert_allclose(derived, SPEED, rtol=0.25)
     assert feedback.derives_velocities
-    assert feedback.lacking(1.98) == ""
+    assert feedback.describe_missing(1.98) == ""
 
 
 def test_stamps_of_a_slow_simulation_count():
@@ -53,7 +53,7 @@ def test_stamps_of_a_slow_simulation_count():
 
 
 @given(st.lists(st.floats(-1e4, 1e4) | st.sampled_from([0.0, 1.0, 1.5]), min_size=2))
-def test_the_clock_goes_on_and_never_back(stamps):
+def test_the_clock_never_goes_back(stamps):
     clock, last = ReportClock(), 0.0
     for index, stamp in enumerate(stamps):
         now = clock.advance(stamp, index * 0.02)
@@ -73,7 +73,7 @@ def test_slow_and_fast_drivers(rate):
     np.testing.assert_allclose(feedback.velocities, SPEED, rtol=1e-6)
 
 
-def test_reported_velocities_are_taken_as_they_are():
+def test_reported_velocities_are_used_unchanged():
     feedback = drive(lambda t: t, velocities=[0.1, -0.2, 0.3])
     assert feedback.velocities.tolist() == [0.1, -0.2, 0.3]
     assert not feedback.derives_velocities
@@ -81,11 +81,11 @@ def test_reported_velocities_are_taken_as_they_are():
 
 def test_noise_of_a_joint_at_rest_is_no_motion():
     resting = drive(lambda t: t, velocities=[0.0, 0.05, 0.0], speed=0.0)
-    assert resting.moving[1] == pytest.approx(0.0, abs=1e-9)
-    assert drive(lambda t: t, velocities=[0.0, 0.05, 0.0]).moving == ("lift", 0.05)
+    assert resting.fastest_joint[1] == pytest.approx(0.0, abs=1e-9)
+    assert drive(lambda t: t, velocities=[0.0, 0.05, 0.0]).fastest_joint == ("lift", 0.05)
 
 
-def test_joints_come_in_parts_in_any_order_with_others_in_between():
+def test_joints_may_arrive_in_several_messages_in_any_order():
     feedback = JointFeedback(NAMES)
     for tick in range(3):
         now = tick * 0.02
@@ -95,42 +95,42 @@ def test_joints_come_in_parts_in_any_order_with_others_in_between():
     np.testing.assert_allclose(feedback.positions, [0.1, 0.2, 0.34])
 
 
-def test_a_part_that_is_old_makes_no_whole():
+def test_a_stale_joint_makes_no_complete_report():
     feedback = JointFeedback(NAMES)
     assert not feedback.add(["pan", "lift"], [0.1, 0.2], [0.0, 0.0], 0.0, 0.0)
     assert not feedback.add(["elbow"], [0.3], [0.0], 5.0, 5.0)
-    told = "pan, lift: not reported for 5.0 s (the last message holds elbow)"
-    assert told in feedback.lacking(5.0)
+    told = "pan, lift: not reported for 5.0 s (the last message has elbow)"
+    assert told in feedback.describe_missing(5.0)
     assert feedback.add(["lift", "pan"], [0.2, 0.1], [0.0, 0.0], 5.1, 5.1)
-    assert feedback.lacking(5.1) == ""
+    assert feedback.describe_missing(5.1) == ""
 
 
 @pytest.mark.parametrize(
     ("names", "positions", "words"),
     [
-        ([], [], "pan, lift, elbow: not reported (no message came)"),
-        (["ur_pan", "ur_lift"], [0, 0], "not reported (the last message holds ur_pan, ur_lift)"),
-        (["pan", "lift"], [0, 0], "elbow: not reported (the last message holds pan, lift)"),
+        ([], [], "pan, lift, elbow: not reported (no message was received)"),
+        (["ur_pan", "ur_lift"], [0, 0], "not reported (the last message has ur_pan, ur_lift)"),
+        (["pan", "lift"], [0, 0], "elbow: not reported (the last message has pan, lift)"),
         (NAMES, [0, 0], "elbow: no position"),
         (NAMES, [0, math.nan, 0], "lift: position is nan"),
         (NAMES, [math.inf, 0, 0], "pan: position is inf"),
     ],
 )
-def test_what_lacks_is_named_joint_by_joint(names, positions, words):
+def test_missing_joints_are_described_joint_by_joint(names, positions, words):
     feedback = JointFeedback(NAMES)
     for tick in range(5 if names else 0):
         complete = feedback.add(names, positions, [0.0] * 3, tick * 0.1, tick * 0.1)
         assert not complete
-    assert words in feedback.lacking(0.4)
+    assert words in feedback.describe_missing(0.4)
 
 
 def test_a_position_that_is_no_number_counts_from_its_message_on():
     feedback = drive(lambda t: t, velocities=[0.0] * 3)
     assert not feedback.add(NAMES, [0.0, math.nan, 0.0], [0.0] * 3, 1.0, 1.0)
-    assert feedback.lacking(1.0) == "lift: position is nan"
+    assert feedback.describe_missing(1.0) == "lift: position is nan"
 
 
-def test_one_message_without_velocities_tells_no_motion():
+def test_one_message_without_velocities_shows_no_motion():
     feedback = JointFeedback(NAMES)
     assert not feedback.add(NAMES, [0.0] * 3, [], 1.0, 1.0)
-    assert "pan, lift, elbow: no velocity yet" in feedback.lacking(1.0)
+    assert "pan, lift, elbow: no velocity yet" in feedback.describe_missing(1.0)

@@ -92,7 +92,7 @@ def test_suction_is_on_from_the_first_contact_to_the_second(scene):
 
 
 @given(scenes())
-def test_the_tool_turns_by_the_difference_of_the_yaws(scene):
+def test_the_tool_rotates_by_the_difference_of_the_yaws(scene):
     workspace, pose0, pose1, p = scene
     got = yaws(plan_waypoints(PICK_PLACE, pose0, pose1, workspace, p))
     want = [yaw_from_quaternion(pose.quaternion) for pose in (pose0, pose1)]
@@ -122,7 +122,7 @@ def test_a_pick_without_a_yaw_is_refused_and_a_sweep_needs_none(quaternion):
 
 
 @given(scenes())
-def test_the_blade_lies_across_the_push(scene):
+def test_the_blade_is_perpendicular_to_the_sweep(scene):
     workspace, pose0, pose1, p = scene
     dx, dy = (pose1.position - pose0.position)[:2]
     for yaw in yaws(plan_waypoints(SWEEP, pose0, pose1, workspace, p)):
@@ -130,7 +130,7 @@ def test_the_blade_lies_across_the_push(scene):
 
 
 @given(scenes())
-def test_a_sweep_goes_down_pushes_and_comes_up_without_suction(scene):
+def test_a_sweep_descends_pushes_and_rises_without_suction(scene):
     workspace, pose0, pose1, p = scene
     waypoints = plan_waypoints(SWEEP, pose0, pose1, workspace, p)
     xyz = places(waypoints)
@@ -144,7 +144,7 @@ def test_a_sweep_goes_down_pushes_and_comes_up_without_suction(scene):
 
 
 @given(scenes())
-def test_a_push_ends_short_of_pose1_but_never_before_pose0(scene):
+def test_a_sweep_ends_before_pose1_but_never_before_pose0(scene):
     workspace, pose0, pose1, p = scene
     stop = places(plan_waypoints(SWEEP, pose0, pose1, workspace, p))[2, :2]
     start, end = pose0.position[:2], pose1.position[:2]
@@ -154,7 +154,7 @@ def test_a_push_ends_short_of_pose1_but_never_before_pose0(scene):
 
 
 @given(scenes())
-def test_the_run_up_leads_straight_through_pose0(scene):
+def test_the_sweep_starts_behind_pose0_and_passes_it(scene):
     """On the line of the push; as long as asked, or up to where the workspace ends."""
     workspace, pose0, pose1, p = scene
     behind = places(plan_waypoints(SWEEP, pose0, pose1, workspace, p))[0, :2]
@@ -170,14 +170,14 @@ def test_the_run_up_leads_straight_through_pose0(scene):
         assert not workspace.contains(*(start - (run_up + 1e-6) * direction), tolerance=0)
 
 
-def test_the_run_up_along_an_edge_is_not_shortened():
+def test_the_start_offset_along_an_edge_is_not_shortened():
     """Though rounding makes it lead out over the edge by less than any number counts."""
     start, end = flat(0.25, 0.5), flat(math.nextafter(0.25, 1), 0.0)
     waypoints = plan_waypoints(SWEEP, start, end, Workspace((0.25, -0.5), (0.75, 0.6)))
     np.testing.assert_allclose(places(waypoints)[0, :2], [0.25, 0.52], atol=1e-12)
 
 
-def test_the_run_up_is_shortened_where_the_workspace_ends():
+def test_the_start_offset_is_shortened_where_the_workspace_ends():
     p = MotionParameters(sweep_start_offset=0.1)
     waypoints = plan_waypoints(SWEEP, flat(0.29, 0), flat(0.7, 0), Workspace(), p)
     np.testing.assert_allclose(places(waypoints)[0, :2], [0.25, 0], atol=1e-12)

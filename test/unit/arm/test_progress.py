@@ -21,7 +21,7 @@ LIMITS = JointLimits()
 PERIOD = 0.02  # of reports [s]
 
 
-def carry_out(scale=1.0, error=0.0, flicker=0.0, seconds=600.0):
+def execute(scale=1.0, error=0.0, flicker=0.0, seconds=600.0):
     """A pick and place by a robot of ``scale`` times the planned velocity.
 
     It ends ``error`` [rad] from where it should in joint 2, and reports positions that are off by
@@ -58,7 +58,7 @@ def carry_out(scale=1.0, error=0.0, flicker=0.0, seconds=600.0):
 
 
 def test_a_robot_at_a_tenth_of_the_velocity_is_given_time():
-    execution, _, longest, took, limit = carry_out(scale=0.1)
+    execution, _, longest, took, limit = execute(scale=0.1)
     assert execution.result is not None
     assert execution.result.code == "OK"
     assert longest < 2.0
@@ -66,7 +66,7 @@ def test_a_robot_at_a_tenth_of_the_velocity_is_given_time():
 
 
 def test_dwells_do_not_count_for_a_robot_in_time():
-    execution, _, longest, took, _ = carry_out()
+    execution, _, longest, took, _ = execute()
     assert execution.result.code == "OK"
     assert longest < 0.5
     assert took < 15
@@ -75,7 +75,7 @@ def test_dwells_do_not_count_for_a_robot_in_time():
 @pytest.mark.parametrize("flicker", [0.0, 0.0015])
 def test_a_steady_error_is_named_by_joint_and_distance(flicker):
     """Encoders of 4096 steps per turn flicker by 1.5 mrad."""
-    execution, state, _, took, _ = carry_out(error=0.012, flicker=flicker)
+    execution, state, _, took, _ = execute(error=0.012, flicker=flicker)
     assert execution.result is None
     assert took < 15
     told = execution.describe(state)
@@ -86,13 +86,13 @@ def test_a_steady_error_is_named_by_joint_and_distance(flicker):
 
 
 def test_a_joint_that_does_not_come_to_rest_is_named():
-    execution, state, _, _, _ = carry_out(seconds=0.5)
+    execution, state, _, _, _ = execute(seconds=0.5)
     near = MeasuredState(execution.goal, np.array([0, 0, 0, 0, -0.3, 0]))
     assert "wrist_2_joint still moves at 0.300 rad/s in move 1 of 6" in execution.describe(near)
     assert "mrad from the goal" in execution.describe(state)
 
 
-def test_silence_counts_little():
+def test_silence_counts_up_to_a_limit():
     monitor = ProgressMonitor()
     for now in (0.0, 8.0, 16.0):
         monitor.update(np.zeros(6), now)
@@ -113,7 +113,7 @@ def test_a_move_begins_at_rest():
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_a_tool_that_turns_on_the_spot_makes_progress(sign):
+def test_a_tool_that_rotates_on_the_spot_makes_progress(sign):
     def tool(yaw):
         return tool_points(Pose((0.5, 0, 0.3), sign * quaternion_from_yaw(yaw)))
 
@@ -145,7 +145,7 @@ def test_a_motion_may_take_twenty_times_its_planned_duration():
         (False, 2.0, 0.0, "", 10.0),
     ],
 )
-def test_a_robot_that_stands_still_is_overdue(needs_motion, start, progress, code, when):
+def test_a_robot_that_does_not_move_is_overdue(needs_motion, start, progress, code, when):
     monitor = ProgressMonitor()
     monitor.begin(needs_motion)
     for tick in range(500):

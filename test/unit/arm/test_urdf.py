@@ -73,7 +73,7 @@ LATIN = '<?xml version="1.0" encoding="ISO-8859-1"?>' + TEXT.replace("light", "h
         "xmlns",
     ],
 )
-def test_what_does_not_matter_is_read(tmp_path, content):
+def test_irrelevant_features_are_ignored(tmp_path, content):
     arm = load(tmp_path, content)
     assert arm.joint_names == ALL_JOINTS
     np.testing.assert_allclose(arm.tip_pose(arm.home).position, MODEL.tip_pose(arm.home).position)
@@ -114,7 +114,7 @@ def test_what_does_not_matter_is_read(tmp_path, content):
         (with_mesh(TEXT, "file:///nowhere/a.stl"), "/nowhere/a.stl"),
     ],
 )
-def test_what_cannot_be_planned_with_is_named(tmp_path, content, says):
+def test_unsupported_features_are_refused_by_name(tmp_path, content, says):
     assert says in refusal(tmp_path, content)
 
 
@@ -157,7 +157,7 @@ def test_a_collision_shape_that_would_not_be_checked_is_refused(tmp_path, shape,
     assert words in str(refused.value)
 
 
-def test_an_arm_without_collision_shapes_is_warned_of(tmp_path):
+def test_an_arm_without_collision_shapes_gives_a_warning(tmp_path):
     (warning,) = load(tmp_path, without_collision(TEXT)).warnings
     assert "not checked for collisions" in warning
     one = TEXT.split('<link name="forearm_link">')
@@ -167,7 +167,7 @@ def test_an_arm_without_collision_shapes_is_warned_of(tmp_path):
     assert "upper_arm_link" not in warning
 
 
-def test_a_gripper_is_fixed_and_that_is_warned_of(tmp_path):
+def test_a_gripper_is_fixed_with_a_warning(tmp_path):
     arm = load(tmp_path, with_gripper(TEXT))
     assert arm.joint_names == ALL_JOINTS
     (warning,) = arm.warnings
@@ -181,7 +181,7 @@ def test_a_home_of_another_length_names_the_joints(tmp_path):
 # --- continuous joints
 
 
-def test_continuous_joints_have_no_ends_and_take_the_nearest_turn(tmp_path):
+def test_continuous_joints_have_no_limits_and_take_the_nearest_turn(tmp_path):
     arm = load(tmp_path, TEXT.replace('"revolute"', '"continuous"'))
     assert arm.continuous == set(ALL_JOINTS)
     assert np.isinf(arm.upper).all()
@@ -203,7 +203,7 @@ def test_a_plan_goes_on_through_pi(tmp_path):
     assert np.abs(last - start).max() < math.pi
 
 
-def test_reports_within_one_turn_go_on_beyond_it():
+def test_reports_within_one_turn_are_unwrapped():
     names, feedback = ("pan", "wrist"), JointFeedback(("pan", "wrist"), {"wrist"})
     for tick in range(100):
         angle = 3.0 + 0.01 * tick

@@ -96,7 +96,7 @@ class JointArm:
                 GateCode.NOT_ACTIVE.value,
                 f"where the arm stands is not known from joint_states: {lacking}",
             )
-        joint, speed = self._feedback.moving
+        joint, speed = self._feedback.fastest_joint
         if speed > REST_VELOCITY:
             raise VimaError(
                 GateCode.BUSY.value,
@@ -153,7 +153,7 @@ class JointArm:
 
     def lacking(self, max_age: float = MAX_AGE) -> str:
         """Return which joints joint_states lacks or told ``max_age`` [s] ago, and why."""
-        return self._feedback.lacking(time.monotonic(), max_age)
+        return self._feedback.describe_missing(time.monotonic(), max_age)
 
     def overdue(self) -> ExecutionResult | None:
         """Return how the motion under way ends if it does not begin or stopped; else None.

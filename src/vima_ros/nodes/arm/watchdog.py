@@ -11,7 +11,7 @@ from geometry_msgs.msg import Pose as PoseMessage
 from vima_msgs.msg import ArmState
 from vima_ros.arm.plan_execution import ExecutionResult
 from vima_ros.arm.progress import (
-    TOTAL_FACTOR,
+    TOTAL_TIMEOUT_FACTOR,
     ProgressMonitor,
     planned_duration,
     tool_points,
@@ -124,8 +124,8 @@ class ArmWatch:
             told = f"; {self._joints.describe()}" if self._joints else ""
             return ExecutionResult(
                 ArmState.TIMEOUT,
-                f"the robot did not end {command_id} within {self._total:.0f} s, {TOTAL_FACTOR:g} "
-                f"times its planned duration{told}",
+                f"the robot did not end {command_id} within {self._total:.0f} s, "
+                f"{TOTAL_TIMEOUT_FACTOR:g} times its planned duration{told}",
             )
         if self._joints:
             return self._joints.overdue()
