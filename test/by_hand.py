@@ -17,9 +17,9 @@ def bring_up(client, name, steps=STEPS):
 
     Its heartbeat tells: the answer to a first call may be lost.
     """
-    beats = client.listen(Heartbeat, "heartbeat", qos.RELIABLE)
+    beats = client.subscribe(Heartbeat, "heartbeat", qos.RELIABLE)
     for transition, state in steps.items():
-        service = client.meet(ChangeState, f"{name}/change_state")
+        service = client.wait_for_service(ChangeState, f"{name}/change_state")
         before = beats.count
         service.call_async(ChangeState.Request(transition=Transition(id=transition)))
         beats.wait(

@@ -79,15 +79,15 @@ class Ros2ControlRobot:
         self._noise = np.random.default_rng(0)
         self._lock, self._end = threading.Lock(), threading.Event()
         self.client = Client("robot", namespace)
-        self._states = self.client.publisher(JointState, "joint_states")
-        self._arm_states = self.client.publisher(ArmState, "arm_state")
+        self._states = self.client.create_publisher(JointState, "joint_states")
+        self._arm_states = self.client.create_publisher(ArmState, "arm_state")
         node = self.client.node
         if self.options.subscribe:
             node.create_subscription(
                 JointTrajectory, "joint_trajectory", self._on_trajectory, qos.RELIABLE
             )
         node.create_subscription(ToolCommand, "tool_command", self._on_tool, qos.RELIABLE)
-        self.commands = self.client.listen(ArmCommand, "arm_command")
+        self.commands = self.client.subscribe(ArmCommand, "arm_command")
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -222,7 +222,7 @@ def connect(client: Client, robot: Ros2ControlRobot) -> None:
     """Wait until the arm node, stopped or not, knows ``robot`` and no other; lift its stop."""
     o, node = robot.options, client.node
     client.wait_until(lambda: robot.connected, "the arm node", 40)
-    states = client.listen(ArmState, "arm_state")
+    states = client.subscribe(ArmState, "arm_state")
     states.wait(lambda m: not m.judged, 15, "the robot's arm_state")
     topic, expected = node.resolve_topic_name("joint_trajectory"), int(o.subscribe)
     client.wait_until(lambda: node.count_subscribers(topic) == expected, "only this robot", 40)
@@ -250,7 +250,7 @@ def at(x: float, y: float, yaw: float = 0.0) -> Pose:
 
 def send_action(client: Client, prompt_id: str, stamp: Time | None = None) -> PolicyAction:
     """Publish one pick and place, decided on an observation of ``stamp`` (None: now)."""
-    actions = client.publisher(PolicyAction, "action")
+    actions = client.create_publisher(PolicyAction, "action")
     client.wait_until(lambda: actions.get_subscription_count() > 0, "the arm node", 40)
     action = PolicyAction(prompt_id=prompt_id)
     action.observation_stamp = stamp or client.node.get_clock().now().to_msg()
@@ -261,7 +261,7 @@ def send_action(client: Client, prompt_id: str, stamp: Time | None = None) -> Po
 
 def pick_and_place(client: Client, prompt_id: str, timeout: float = 40.0) -> ArmState:
     """The arm node's last word on one; raises VimaError (TIMEOUT) where there is none."""
-    states = client.listen(ArmState, "arm_state")
+    states = client.subscribe(ArmState, "arm_state")
     send_action(client, prompt_id)
     return states.wait(
         lambda m: m.judged and m.state in ENDED and m.command_id.startswith(f"{prompt_id}/"),

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from vima_ros.nodes.common.dds import keep_to_ourselves
+from vima_ros.nodes.common.dds import isolate_ros_domain
 
 HEADINGS = "| case | expected | seen | ok |\n|---|---|---|---|"
 
@@ -53,7 +53,7 @@ def main(*modules: ModuleType) -> None:
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; valid: {', '.join(known)}")
     if "ROS_DOMAIN_ID" not in os.environ:
-        keep_to_ourselves()
+        isolate_ros_domain()
     print(HEADINGS)
     failed = 0
     for module in modules:

@@ -13,10 +13,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from harness import FaultySuite
 
-from vima_ros.nodes.common.dds import free_domain, keep_to_ourselves
+from vima_ros.nodes.common.dds import free_domain, isolate_ros_domain
 
 os.environ.pop("ROS_DOMAIN_ID", None)
-keep_to_ourselves()
+isolate_ros_domain()
 
 
 @pytest.fixture(scope="module", autouse=True)

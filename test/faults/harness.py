@@ -46,14 +46,14 @@ class FaultySuite:
             self.start(name)
         self.client = Client("faults")
         self.relay = Relay(self.client)
-        self.commands = self.client.listen(ArmCommand, "arm_command")
-        self.states = self.client.listen(ArmState, "arm_state")
-        self.actions = self.client.listen(PolicyAction, "action")
-        self.act = self.client.publisher(PolicyAction, "action")
-        self.episodes = self.client.episodes()
-        self.seen = self.client.listen(PerceptionStatus, "perception_status", qos.LATCHED)
-        self.diagnostics = self.client.listen(DiagnosticArray, "/diagnostics")
-        self.prompts = self.client.publisher(Prompt, "prompt", qos.RELIABLE)
+        self.commands = self.client.subscribe(ArmCommand, "arm_command")
+        self.states = self.client.subscribe(ArmState, "arm_state")
+        self.actions = self.client.subscribe(PolicyAction, "action")
+        self.act = self.client.create_publisher(PolicyAction, "action")
+        self.episodes = self.client.subscribe_episodes()
+        self.seen = self.client.subscribe(PerceptionStatus, "perception_status", qos.LATCHED)
+        self.diagnostics = self.client.subscribe(DiagnosticArray, "/diagnostics")
+        self.prompts = self.client.create_publisher(Prompt, "prompt", qos.RELIABLE)
 
     def start(self, name):
         remap = TABLETOP if name == "tabletop" else None

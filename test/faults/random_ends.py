@@ -35,7 +35,7 @@ from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.geometry import Workspace
 from vima_ros.nodes.common import conversions, qos
-from vima_ros.nodes.common.dds import keep_to_ourselves
+from vima_ros.nodes.common.dds import isolate_ros_domain
 from vima_ros.program import run_program
 
 ORPHAN_TIMEOUT = 5.0  # for nodes to end after the program that started them [s]
@@ -69,7 +69,7 @@ class Recorder:
             (ArmCommand, "arm_command", qos.RELIABLE),
             (JointTrajectory, "joint_trajectory", qos.RELIABLE),
             (ToolCommand, "tool_command", qos.RELIABLE),
-            (JointState, "joint_states", qos.CAMERA),
+            (JointState, "joint_states", qos.SENSOR_DATA),
             (ArmState, "arm_state", qos.RELIABLE),
         ):
             client.node.create_subscription(kind, topic, self._take(topic), profile)
@@ -99,10 +99,10 @@ class Ends:
             client.wait_for_active(["tabletop"], check=robot.check_alive)
             robot.end("manager")
             self.client, self.recorder = client, Recorder(client)
-            self.states = client.listen(ArmState, "arm_state")
-            self.beats = client.listen(Heartbeat, "heartbeat")
-            self.markers = client.listen(MarkerArray, "markers")
-            self.actions = client.publisher(PolicyAction, "action")
+            self.states = client.subscribe(ArmState, "arm_state")
+            self.beats = client.subscribe(Heartbeat, "heartbeat")
+            self.markers = client.subscribe(MarkerArray, "markers")
+            self.actions = client.create_publisher(PolicyAction, "action")
             while len(self.rows) < self.options.ends:
                 self.one_end(len(self.rows))
 
@@ -174,7 +174,7 @@ class Ends:
         self.at = time.monotonic()
         if way in TRANSITIONS:
             request = ChangeState.Request(transition=Transition(id=TRANSITIONS[way]))
-            self.client.meet(ChangeState, "arm/change_state")
+            self.client.wait_for_service(ChangeState, "arm/change_state")
             self.at = time.monotonic()
             self.client.call(ChangeState, "arm/change_state", request)
             return
@@ -298,7 +298,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.suite:
         run_program(lambda: lambda: bring_up(options.suite, options.params_file))
-    keep_to_ourselves()
+    isolate_ros_domain()
     with tempfile.TemporaryDirectory(prefix="vima_ends_") as folder:
         ends = Ends(options, Path(folder))
         ends.run()

@@ -25,7 +25,7 @@ from vima_msgs.msg import EpisodeStatus, PolicyAction, Prompt
 from vima_msgs.srv import StepPolicy
 from vima_ros.client.execute_prompt import Goal
 from vima_ros.errors import VimaError
-from vima_ros.nodes.common.dds import keep_to_ourselves
+from vima_ros.nodes.common.dds import isolate_ros_domain
 
 CAMERAS = ("frozen", "dark", "one dead", "out of step", "an hour behind", "an hour ahead")
 CAMERAS += ("truncated", "swapped")
@@ -55,7 +55,7 @@ class Chaos:
         names = ("stop", "resume", "reset_episode")
         self.callers = {name: node.create_client(Trigger, name) for name in names}
         self.stepper = node.create_client(StepPolicy, "step")
-        self.rival = suite.client.action(ExecutePrompt, "execute_prompt")
+        self.rival = suite.client.create_action_client(ExecutePrompt, "execute_prompt")
 
     # --- the faults
 
@@ -238,7 +238,7 @@ def main():
     parser.add_argument("--faults", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    keep_to_ourselves()
+    isolate_ros_domain()
     logs = Path(tempfile.mkdtemp(prefix="vima_faults_"))
     suite = FaultySuite(logs)
     try:

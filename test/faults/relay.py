@@ -27,15 +27,15 @@ class Relay:
         for view in VIEWS:
             for kind in ("image_raw", "mask"):
                 topic = f"{view}/{kind}"
-                self._publishers[topic] = client.publisher(Image, topic, qos.CAMERA)
+                self._publishers[topic] = client.create_publisher(Image, topic, qos.SENSOR_DATA)
                 client.node.create_subscription(
                     Image,
                     f"true/{topic}",
                     lambda m, view=view, kind=kind: self._image(view, kind, m),
-                    qos.CAMERA,
+                    qos.SENSOR_DATA,
                 )
-        self._states = client.publisher(ArmState, "arm_state")
-        self._to_robot = client.publisher(ArmCommand, "true/arm_command")
+        self._states = client.create_publisher(ArmState, "arm_state")
+        self._to_robot = client.create_publisher(ArmCommand, "true/arm_command")
         client.node.create_subscription(ArmCommand, "arm_command", self._command, qos.RELIABLE)
         client.node.create_subscription(ArmState, "true/arm_state", self._state, qos.RELIABLE)
 

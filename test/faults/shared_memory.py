@@ -22,7 +22,7 @@ from pathlib import Path
 
 from ament_index_python.packages import get_package_prefix
 
-from vima_ros.nodes.common.dds import keep_to_ourselves
+from vima_ros.nodes.common.dds import isolate_ros_domain
 from vima_ros.program import END_WITH
 
 FOLDER = Path("/dev/shm")
@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", default=WAYS, choices=[*WAYS, "SIGKILL all"])
     parser.add_argument("--seed", type=int, default=1)
     options, arguments = parser.parse_known_args()  # the others are sim's
-    keep_to_ourselves()
+    isolate_ros_domain()
     before, rounds = {*os.listdir(FOLDER)}, []
     print("| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|")
     with tempfile.TemporaryDirectory() as folder:

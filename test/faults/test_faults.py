@@ -201,9 +201,9 @@ def test_hostile_actions_are_refused_each_with_its_code(suite):
 
 
 def test_who_else_publishes_motion_is_told(suite):
-    diagnostics = suite.client.listen(DiagnosticArray, "/diagnostics")
+    diagnostics = suite.client.subscribe(DiagnosticArray, "/diagnostics")
     with Client("intruder") as client:
-        client.publisher(ArmCommand, "arm_command")
+        client.create_publisher(ArmCommand, "arm_command")
         text = "others publish motion: arm_command by /vima/intruder"  # its name may come later
         diagnostics.wait(
             lambda m: any(s.name == "/vima/arm" and s.message == text for s in m.status), 15, text

@@ -24,11 +24,11 @@ class PlayedArm:
         self.client = client
         self.home = [float(angle) for angle in default_values("arm")["home_joint_positions"]]
         self.positions = list(self.home)
-        self.joints = client.publisher(JointState, "joint_states")
-        self.says = client.publisher(ArmState, "arm_state")
-        self.states = client.listen(ArmState, "arm_state")
-        self.trajectories = client.listen(JointTrajectory, "joint_trajectory")
-        self.act = client.publisher(PolicyAction, "action")
+        self.joints = client.create_publisher(JointState, "joint_states")
+        self.says = client.create_publisher(ArmState, "arm_state")
+        self.states = client.subscribe(ArmState, "arm_state")
+        self.trajectories = client.subscribe(JointTrajectory, "joint_trajectory")
+        self.act = client.create_publisher(PolicyAction, "action")
         client.node.create_timer(0.02, self.report_joints)
         client.node.create_timer(0.2, self.report_state)
 

@@ -10,10 +10,10 @@ pytest.importorskip("vima_msgs", reason="vima_msgs is not built: run `make test`
 
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
-from vima_ros.nodes.common.dds import free_domain, keep_to_ourselves, prepare_ros
+from vima_ros.nodes.common.dds import free_domain, isolate_ros_domain, prepare_ros
 
 os.environ.pop("ROS_DOMAIN_ID", None)
-keep_to_ourselves()
+isolate_ros_domain()
 prepare_ros()  # Fast DDS reads its profile once per process, with the first node
 
 

@@ -61,16 +61,16 @@ class Cameras:
         self.client, self.with_masks = client, with_masks
         suffix = "/compressed" if kind is CompressedImage else ""
         self.publishers = {
-            view: client.publisher(kind, f"{view}/image_raw{suffix}", qos.CAMERA)
+            view: client.create_publisher(kind, f"{view}/image_raw{suffix}", qos.SENSOR_DATA)
             for view in ("front", "top")
         }
         self.mask_publishers = {
-            view: client.publisher(Image, f"{view}/mask", qos.CAMERA)
+            view: client.create_publisher(Image, f"{view}/mask", qos.SENSOR_DATA)
             for view in self.publishers
             if with_masks
         }
-        self.observations = client.listen(Observation, "observation")
-        self.statuses = client.listen(PerceptionStatus, "perception_status", qos.LATCHED)
+        self.observations = client.subscribe(Observation, "observation")
+        self.statuses = client.subscribe(PerceptionStatus, "perception_status", qos.LATCHED)
         self.clock = time.time_ns()
 
     def wait_for_perception(self, *pair):

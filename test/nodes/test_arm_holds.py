@@ -41,10 +41,10 @@ def test_an_error_in_a_callback_holds_what_is_under_way():
     thread.start()
     try:
         with Client("robot", "/broken") as robot:
-            commands = robot.listen(ArmCommand, "arm_command")
-            states = robot.listen(ArmState, "arm_state")
-            reports = robot.publisher(ArmState, "arm_state")
-            actions = robot.publisher(PolicyAction, "action")
+            commands = robot.subscribe(ArmCommand, "arm_command")
+            states = robot.subscribe(ArmState, "arm_state")
+            reports = robot.create_publisher(ArmState, "arm_state")
+            actions = robot.create_publisher(PolicyAction, "action")
             robot.wait_until(
                 lambda: actions.get_subscription_count() and reports.get_subscription_count() > 1,
                 "the arm node",

@@ -23,7 +23,7 @@ def library(suite):
 class Library:
     def __init__(self, suite):
         self.suite, self.client = suite, suite.client
-        seen = self.client.listen(Observation, "observation")
+        seen = self.client.subscribe(Observation, "observation")
         seen.wait(lambda m: bool(m.front.objects), 30, "objects")
 
     def scene(self):
@@ -44,7 +44,7 @@ class Library:
         )
 
     def tokens(self, text):
-        inbox = self.client.listen(PromptTokens, "prompt_tokens", qos.LATCHED)
+        inbox = self.client.subscribe(PromptTokens, "prompt_tokens", qos.LATCHED)
         return inbox.wait(lambda m: m.text == text, 15, "prompt_tokens")
 
 
@@ -159,8 +159,8 @@ def test_an_attached_picture_wins(library):
 
 def test_a_check_answers_with_a_preview_if_asked_and_begins_nothing(library):
     assert library.capture("shown", kind=SCENE).success
-    before = library.client.listen(PromptTokens, "prompt_tokens")
-    previews = library.client.listen(Image, "prompt_preview")
+    before = library.client.subscribe(PromptTokens, "prompt_tokens")
+    previews = library.client.subscribe(Image, "prompt_preview")
     answer = library.send("Look at {shown} only.", check_only=True)
     assert (answer.success, answer.prompt_id) == (True, "")
     assert (len(answer.preview.data), answer.preview.width) == (0, 0)

@@ -26,11 +26,11 @@ def test_cameras_alone_lead_to_decisions_that_stay_dry(tmp_path):
         Client("player") as client,
     ):
         processes.start(NODES)
-        clock = client.publisher(Clock, "/clock")
-        cameras = {v: client.publisher(Image, f"{v}/image_raw") for v in ("front", "top")}
-        actions = client.listen(PolicyAction, "action")
-        answers = client.listen(ArmState, "arm_state")
-        commands = client.listen(ArmCommand, "arm_command")
+        clock = client.create_publisher(Clock, "/clock")
+        cameras = {v: client.create_publisher(Image, f"{v}/image_raw") for v in ("front", "top")}
+        actions = client.subscribe(PolicyAction, "action")
+        answers = client.subscribe(ArmState, "arm_state")
+        commands = client.subscribe(ArmCommand, "arm_command")
         client.wait_for_active(NODES, 120, processes.check_alive)
         client.wait_until(
             lambda: all(c.get_subscription_count() for c in [clock, *cameras.values()]), "links"

@@ -66,7 +66,7 @@ def test_an_answer_that_does_not_come_is_reported(alone, capsys, monkeypatch):
 
 
 def test_nodes_that_are_not_active_are_named_with_their_state(alone, capsys):
-    beats = alone.publisher(Heartbeat, "heartbeat")
+    beats = alone.create_publisher(Heartbeat, "heartbeat")
     told = ""
 
     def check():

@@ -70,7 +70,7 @@ def test_a_watched_prompt_tells_its_stages_and_ends_with_its_code(all_captured):
 
 
 def test_control_c_cancels(all_captured):
-    episodes = all_captured.client.episodes()
+    episodes = all_captured.client.subscribe_episodes()
     program = subprocess.Popen(
         [PROGRAMS / "send_prompt", TEXT, "--watch", "--max-steps", "50"],
         stdout=subprocess.PIPE,
@@ -89,7 +89,7 @@ def test_control_c_cancels(all_captured):
 
 
 def test_a_preview_is_saved_and_nothing_begins(all_captured, tmp_path):
-    episodes = all_captured.client.episodes()
+    episodes = all_captured.client.subscribe_episodes()
     path = tmp_path / "preview.png"
     done = run("send_prompt", "Only show {all}.", "--preview", str(path))
     assert done.returncode == 0, done.stderr
@@ -151,7 +151,7 @@ def test_a_program_starts_no_nodes_beside_a_running_suite(suite, tmp_path, words
     if "{bag}" in words:
         write_bag(tmp_path / "bag", StoragePlugin.MCAP, steps=1)
     words = [word.replace("{bag}", str(tmp_path / "bag")) for word in words]
-    states = suite.client.listen(ArmState, "arm_state")
+    states = suite.client.subscribe(ArmState, "arm_state")
     done = run(*words, "--out", str(tmp_path / "out"))
     assert done.returncode == 2, (done.stdout, done.stderr)
     (sentence,) = [line for line in done.stderr.splitlines() if "SUITE_RUNNING" in line]

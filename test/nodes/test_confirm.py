@@ -34,13 +34,13 @@ class Careful:
         }
         self.processes.start(ALL_NODES, {**parameters, "library": str(folder / "assets")})
         self.client = Client("person", "/careful")
-        self.requests = self.client.listen(
+        self.requests = self.client.subscribe(
             ConfirmationRequest, "confirmation_request", qos.LATCHED
         )
-        self.commands = self.client.listen(ArmCommand, "arm_command")
-        self.states = self.client.listen(ArmState, "arm_state")
-        self.episodes = self.client.episodes()
-        self.answers = self.client.publisher(Confirmation, "confirmation")
+        self.commands = self.client.subscribe(ArmCommand, "arm_command")
+        self.states = self.client.subscribe(ArmState, "arm_state")
+        self.episodes = self.client.subscribe_episodes()
+        self.answers = self.client.create_publisher(Confirmation, "confirmation")
         self.client.wait_for_active(ALL_NODES, 120, self.processes.check_alive)
         request = CaptureAsset.Request(name="all", kind=PromptAsset.KIND_SCENE)
         self.client.wait_until(

@@ -11,8 +11,8 @@ ACTIVE = 3
 
 @pytest.mark.parametrize("victim", ALL_NODES)
 def test_a_death_stops_the_arm_and_is_named_and_recovers(suite, victim):
-    states = suite.client.listen(ArmState, "arm_state")
-    commands = suite.client.listen(ArmCommand, "arm_command")
+    states = suite.client.subscribe(ArmState, "arm_state")
+    commands = suite.client.subscribe(ArmCommand, "arm_command")
     states.wait(lambda m: m.end_effector == ArmState.SUCTION, 15, "arm_state")
 
     suite.processes.kill(victim)
@@ -26,7 +26,7 @@ def test_a_death_stops_the_arm_and_is_named_and_recovers(suite, victim):
     if victim != "tabletop":
         states.wait(lambda m: m.state == ArmState.STOPPED, 15, "STOPPED")
 
-    beats = suite.client.listen(Heartbeat, "heartbeat")
+    beats = suite.client.subscribe(Heartbeat, "heartbeat")
     suite.processes.start([victim], suite.parameters)
     beats.wait(
         lambda m: m.node == f"/vima/{victim}" and m.state == ACTIVE, 60, f"{victim} active again"

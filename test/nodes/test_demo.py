@@ -42,7 +42,9 @@ def test_a_task_is_shown_to_its_end(client, tmp_path, capsys):
 
 
 def test_an_episode_counts_as_its_judge_says(client):
-    frames = {view: client.listen(Image, f"{view}/image_raw", qos.CAMERA) for view in VIEWS}
+    frames = {
+        view: client.subscribe(Image, f"{view}/image_raw", qos.SENSOR_DATA) for view in VIEWS
+    }
     job = Job("rotate", "train", 2_000_001, "", "ground_truth_masks")
     done = attempt(job, TaskEpisodes(client), frames)
     assert 1 <= done.steps <= 3

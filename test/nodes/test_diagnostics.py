@@ -13,7 +13,7 @@ def latest(inbox, name):
 
 
 def test_every_node_reports_and_the_policy_says_that_it_is_untrained(suite):
-    inbox = suite.client.listen(DiagnosticArray, "/diagnostics")
+    inbox = suite.client.subscribe(DiagnosticArray, "/diagnostics")
     reports = {name: latest(inbox, name) for name in ALL_NODES}
     assert all(r.message != "not configured" for r in reports.values())
     assert all(r.level in (DiagnosticStatus.OK, DiagnosticStatus.WARN) for r in reports.values())

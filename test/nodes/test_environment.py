@@ -137,6 +137,6 @@ def test_the_users_profile_wins(name, tmp_path, monkeypatch):
         monkeypatch.setenv(name, str(profile))
         with NodeProcesses(tmp_path, params_file="example") as processes:
             processes.start(["prompt"])
-            beats = client.listen(Heartbeat, "heartbeat")
+            beats = client.subscribe(Heartbeat, "heartbeat")
             beats.wait(lambda m: m.node == "/vima/prompt", 60, "heartbeat")
             assert own < max(own_segments(processes.pid("prompt"))) < 2 * own

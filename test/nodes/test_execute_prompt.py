@@ -38,9 +38,9 @@ def arm(suite):
 class Robot:
     def __init__(self, suite):
         self.suite, self.client = suite, suite.client
-        self.states = self.client.listen(ArmState, "arm_state")
-        self.commands = self.client.listen(ArmCommand, "arm_command")
-        self.episodes = self.client.episodes()
+        self.states = self.client.subscribe(ArmState, "arm_state")
+        self.commands = self.client.subscribe(ArmCommand, "arm_command")
+        self.episodes = self.client.subscribe_episodes()
         request = CaptureAsset.Request(name="all", kind=PromptAsset.KIND_SCENE)
         self.client.wait_until(
             lambda: self.client.call(CaptureAsset, "capture_asset", request).success, "a capture"
@@ -246,7 +246,7 @@ def test_the_judges_success_ends_the_episode(arm):
         parameters=[Parameter("send_prompt", value=False).to_parameter_msg()]
     )
     arm.client.call(SetParameters, "tabletop/set_parameters", quiet)
-    prompts = arm.client.listen(Prompt, "task_prompt", qos.LATCHED)
+    prompts = arm.client.subscribe(Prompt, "task_prompt", qos.LATCHED)
     driver = OracleDriver(arm.client)
     episode = task.sample(3, None)
     oracle = task.oracle(episode)

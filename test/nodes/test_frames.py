@@ -27,9 +27,9 @@ class PlayedRobot:
     def __init__(self, client):
         self.client, self.sent = client, 0
         self.tool, self.frame, self.commands = None, "", []
-        self.states = client.listen(ArmState, "arm_state")
-        self.actions = client.publisher(PolicyAction, "action")
-        self.says = client.publisher(ArmState, "arm_state")
+        self.states = client.subscribe(ArmState, "arm_state")
+        self.actions = client.create_publisher(PolicyAction, "action")
+        self.says = client.create_publisher(ArmState, "arm_state")
         client.node.create_subscription(ArmCommand, "arm_command", self.obey, 10)
         client.node.create_timer(0.2, lambda: self.report(ArmState.IDLE, ""))
 
@@ -131,7 +131,7 @@ WARNING = "tool_pose in frame 'tool0'"
 )
 def test_where_the_robot_says_its_tool_is_counts_in_base_link(robot, tool, frame, code):
     """A pose in another frame is not used, and that is said once."""
-    robot.client.meet(Trigger, "resume")
+    robot.client.wait_for_service(Trigger, "resume")
     robot.tool, robot.frame = tool, frame
     try:
         end, _ = robot.act("table", POSES)

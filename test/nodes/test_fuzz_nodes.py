@@ -38,9 +38,9 @@ def actions(draw):
 @pytest.fixture(scope="module")
 def arm(suite):
     arm = suite.client
-    arm.states = arm.listen(ArmState, "arm_state")
-    arm.commands = arm.listen(ArmCommand, "arm_command")
-    arm.act = arm.publisher(PolicyAction, "action")
+    arm.states = arm.subscribe(ArmState, "arm_state")
+    arm.commands = arm.subscribe(ArmCommand, "arm_command")
+    arm.act = arm.create_publisher(PolicyAction, "action")
     arm.wait_until(lambda: arm.act.get_subscription_count() > 0, "the arm node")
     return arm
 

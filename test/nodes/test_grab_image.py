@@ -34,7 +34,7 @@ def camera():
         plain = image_conversion.encode(IMAGE, "rgb8")
         compressed = CompressedImage(format="jpeg", data=jpeg)
         messages = {
-            client.publisher(type(message), f"front/{topic}", qos.CAMERA): message
+            client.create_publisher(type(message), f"front/{topic}", qos.SENSOR_DATA): message
             for topic, message in {
                 "image_raw": plain,
                 "image_rect": plain,

@@ -77,15 +77,15 @@ class Cell:
 
     def __init__(self, client):
         self.client = client
-        self.states = client.listen(ArmState, "arm_state")
-        self.joints = client.listen(JointState, "joint_states")
-        self.markers = client.listen(MarkerArray, "markers")
-        self.tasks = client.listen(TaskStatus, "task_status", qos.LATCHED)
-        self.sent = client.listen(JointTrajectory, "joint_trajectory")
-        self.commands = client.listen(ArmCommand, "arm_command")
-        self.actions = client.publisher(PolicyAction, "action")
-        self.trajectories = client.publisher(JointTrajectory, "joint_trajectory")
-        self.tools = client.publisher(ToolCommand, "tool_command")
+        self.states = client.subscribe(ArmState, "arm_state")
+        self.joints = client.subscribe(JointState, "joint_states")
+        self.markers = client.subscribe(MarkerArray, "markers")
+        self.tasks = client.subscribe(TaskStatus, "task_status", qos.LATCHED)
+        self.sent = client.subscribe(JointTrajectory, "joint_trajectory")
+        self.commands = client.subscribe(ArmCommand, "arm_command")
+        self.actions = client.create_publisher(PolicyAction, "action")
+        self.trajectories = client.create_publisher(JointTrajectory, "joint_trajectory")
+        self.tools = client.create_publisher(ToolCommand, "tool_command")
         for publisher in (self.actions, self.trajectories, self.tools):
             client.wait_until(lambda p=publisher: p.get_subscription_count() > 0, "subscriber")
 
@@ -196,7 +196,7 @@ def test_the_object_is_carried_by_joint_trajectories(cell):
 
 
 def test_stop_in_mid_motion_holds_arm_and_object(cell):
-    cell.client.meet(Trigger, "stop")
+    cell.client.wait_for_service(Trigger, "stop")
     before = cell.states.count
     action = cell.action(cell.where("red_block"), (0.35, 0.35))
     cell.actions.publish(action)
@@ -277,7 +277,7 @@ def test_trouble_is_said_once_and_the_next_trajectory_is_followed(cell):
 
 def test_people_can_watch_the_arm():
     with Client("eye") as eye:
-        pictures = eye.listen(Image, "overview/image_raw", qos.CAMERA)
+        pictures = eye.subscribe(Image, "overview/image_raw", qos.SENSOR_DATA)
         picture = image_conversion.decode_colour(pictures.wait(lambda m: True, 30, "overview"))
     assert picture.shape == (480, 640, 3)
     assert picture.std() > 20
@@ -298,10 +298,12 @@ def test_an_oracle_solves_a_task_and_the_judge_says_so(client, cell, task):
 
 
 def test_a_task_comes_with_its_prompt_and_pictures(client, cell):
-    sent = client.listen(Prompt, "prompt", qos.LATCHED)
+    sent = client.subscribe(Prompt, "prompt", qos.LATCHED)
     assert cell.load("visual_manipulation", 3).success
     episode = find_task("visual_manipulation").sample(3)
-    shown = client.listen(Prompt, "task_prompt", qos.LATCHED).wait(lambda m: m.text, 15, "prompt")
+    shown = client.subscribe(Prompt, "task_prompt", qos.LATCHED).wait(
+        lambda m: m.text, 15, "prompt"
+    )
     assert shown.text == episode.prompt
     assert [asset.name for asset in shown.assets] == list(episode.assets)
     for asset in shown.assets:
@@ -312,7 +314,7 @@ def test_a_task_comes_with_its_prompt_and_pictures(client, cell):
     assert sent.wait(lambda m: m.text == episode.prompt, 15, "prompt to the prompt node") == shown
     cell.set(send_prompt=False)
     assert cell.load("rotate", 3).success
-    rotate = client.listen(Prompt, "task_prompt", qos.LATCHED)
+    rotate = client.subscribe(Prompt, "task_prompt", qos.LATCHED)
     rotate.wait(lambda m: "otate" in m.text, 15, "prompt")
     cell.markers.wait(lambda m: True, 15, "pictures", cell.markers.count + 1)
     assert "otate" not in sent.messages[-1].text

@@ -37,7 +37,7 @@ class Cell:
 
     def __init__(self, processes, client, robot):
         self.processes, self.client, self.robot = processes, client, robot
-        self.states, self.count = client.listen(ArmState, "arm_state"), 0
+        self.states, self.count = client.subscribe(ArmState, "arm_state"), 0
 
     def carry_out(self, **options):
         """The end of one pick and place by a robot of these options."""
@@ -160,7 +160,7 @@ def test_a_robot_that_has_stopped_is_stopped_until_resume(cell):
     before = cell.moving()
     report = ArmState(state=ArmState.STOPPED, message="protective stop")
     report.header.stamp = cell.client.node.get_clock().now().to_msg()
-    cell.client.publisher(ArmState, "arm_state").publish(report)
+    cell.client.create_publisher(ArmState, "arm_state").publish(report)
     stop = cell.states.wait(lambda m: m.judged and m.state == ArmState.STOPPED, 15, "stop", before)
     assert "the robot has stopped: protective stop" in stop.message
     held = lambda: len(cell.robot.trajectories[-1].points) == 1  # noqa: E731

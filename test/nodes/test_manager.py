@@ -27,9 +27,9 @@ class Suite:
         self.parameters = {"nodes": MANAGED, "library": str(folder / "assets"), "max_speed": 1}
         self.processes.start([*UP, "manager"], self.parameters)
         self.client = Client("test")
-        self.diagnostics = self.client.listen(DiagnosticArray, "/diagnostics")
-        self.beats = self.client.listen(Heartbeat, "heartbeat")
-        self.commands = self.client.listen(ArmCommand, "arm_command")
+        self.diagnostics = self.client.subscribe(DiagnosticArray, "/diagnostics")
+        self.beats = self.client.subscribe(Heartbeat, "heartbeat")
+        self.commands = self.client.subscribe(ArmCommand, "arm_command")
 
     def close(self):
         self.client.close()

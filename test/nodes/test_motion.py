@@ -25,11 +25,11 @@ class Robot:
 
     def __init__(self, suite):
         self.client = suite.client
-        self.states = self.client.listen(ArmState, "arm_state")
-        self.commands = self.client.listen(ArmCommand, "arm_command")
-        self.observations = self.client.listen(Observation, "observation")
-        self.markers = self.client.listen(MarkerArray, "markers")
-        self.actions = self.client.publisher(PolicyAction, "action")
+        self.states = self.client.subscribe(ArmState, "arm_state")
+        self.commands = self.client.subscribe(ArmCommand, "arm_command")
+        self.observations = self.client.subscribe(Observation, "observation")
+        self.markers = self.client.subscribe(MarkerArray, "markers")
+        self.actions = self.client.create_publisher(PolicyAction, "action")
         self.client.wait_until(lambda: self.actions.get_subscription_count() >= 1, "the arm node")
         self.reset(1)
         self.reset(0)
@@ -156,7 +156,7 @@ def test_an_observation_from_before_the_motion_is_stale(robot):
 
 
 def test_stop_ends_a_motion_and_nothing_moves_until_resume(robot):
-    robot.client.meet(Trigger, "stop")
+    robot.client.wait_for_service(Trigger, "stop")
     action = robot.action((0.58, -0.25), (0.35, 0.35))
     before = robot.states.count
     robot.actions.publish(action)

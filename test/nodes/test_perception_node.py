@@ -138,7 +138,7 @@ def test_an_object_keeps_its_id_and_has_it_in_both_views(cameras):
 
 def test_latency_is_told_by_stage(cameras):
     cameras.observation_of(image(), image())
-    inbox = cameras.client.listen(DiagnosticArray, "/diagnostics")
+    inbox = cameras.client.subscribe(DiagnosticArray, "/diagnostics")
 
     def ours(message):
         return message.status[0].name == "/eyes/perception"
@@ -171,7 +171,7 @@ def test_latency_is_told_by_stage(cameras):
 
 
 def test_what_was_found_is_drawn_for_who_looks(cameras):
-    drawn = cameras.client.listen(Image, "debug/top", qos.CAMERA)
+    drawn = cameras.client.subscribe(Image, "debug/top", qos.SENSOR_DATA)
 
     def is_drawn():
         cameras.show(image(), image())
@@ -257,7 +257,9 @@ def test_without_camera_info_nothing_is_undistorted_in_silence(tmp_path):
         assert "waiting for the cameras: front view: no frame" in running.nodes.log("perception")
         assert "[WARN]" not in running.nodes.log("perception"), "they may just be coming up"
         infos = {
-            view: running.client.publisher(CameraInfo, f"{view}/camera_info", qos.CAMERA)
+            view: running.client.create_publisher(
+                CameraInfo, f"{view}/camera_info", qos.SENSOR_DATA
+            )
             for view in ("front", "top")
         }
         everyone = [*playing.publishers.values(), *infos.values()]

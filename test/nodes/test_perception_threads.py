@@ -124,7 +124,7 @@ def inside(monkeypatch):
 
 
 def worker_threads():
-    return [thread for thread in threading.enumerate() if thread.name == "eyes"]
+    return [thread for thread in threading.enumerate() if thread.name == "perception"]
 
 
 def test_inference_keeps_no_callback_waiting_and_the_newest_pair_comes_next(inside):
@@ -184,7 +184,7 @@ def test_deactivation_ends_the_thread_and_hands_on_nothing_more(inside):
 
 def test_what_was_seen_before_the_clock_jumped_is_not_handed_on(inside):
     inside.show_until_begun()
-    inside.do(inside.node.clock_jumped_back)
+    inside.do(inside.node.on_clock_jump_back)
     inside.detector.go_on.release(2)
     stamp = inside.show()
     inside.cameras.observations.wait(lambda m: m.header.stamp == stamp, TIMEOUT, "observation")

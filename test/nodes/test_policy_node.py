@@ -33,13 +33,13 @@ class PolicyOnly:
 
     def __init__(self, processes, client):
         self.client = client
-        self.episodes = client.episodes()
-        self.actions = client.listen(PolicyAction, "action")
-        self.diagnostics = client.listen(DiagnosticArray, "/diagnostics")
-        self.tokens = client.publisher(PromptTokens, "prompt_tokens", qos.LATCHED)
-        self.seen = client.publisher(Observation, "observation")
-        self.arm = client.publisher(ArmState, "arm_state")
-        self.judge = client.publisher(TaskStatus, "task_status", qos.LATCHED)
+        self.episodes = client.subscribe_episodes()
+        self.actions = client.subscribe(PolicyAction, "action")
+        self.diagnostics = client.subscribe(DiagnosticArray, "/diagnostics")
+        self.tokens = client.create_publisher(PromptTokens, "prompt_tokens", qos.LATCHED)
+        self.seen = client.create_publisher(Observation, "observation")
+        self.arm = client.create_publisher(ArmState, "arm_state")
+        self.judge = client.create_publisher(TaskStatus, "task_status", qos.LATCHED)
         bring_up(client, "policy")
         client.wait_until(lambda: self.seen.get_subscription_count() > 0, "the policy node")
         assert "UNTRAINED" not in processes.log("policy")
@@ -117,9 +117,9 @@ def test_a_late_reader_gets_the_present_episode_and_in_one_message_what_led_to_i
     for turn in range(12):
         node.prompt(f"turn {turn}")
     with Client("late") as late:
-        present = late.listen(EpisodeStatus, "episode", deep)
-        history = late.listen(EpisodeHistory, "episode_history", deep)
-        changes = late.episodes()
+        present = late.subscribe(EpisodeStatus, "episode", deep)
+        history = late.subscribe(EpisodeHistory, "episode_history", deep)
+        changes = late.subscribe_episodes()
         first = present.wait(lambda m: True, 30, "episode")
         assert (first.prompt_id, first.state) == ("turn 11", EpisodeStatus.OBSERVING)
         told = history.wait(lambda m: True, 30, "history").statuses

@@ -113,8 +113,8 @@ def test_a_bad_prompt_is_refused_with_its_reason_and_the_node_lives_on(suite, ki
 
 
 def test_a_bad_prompt_by_topic_is_answered_on_prompt_status(suite):
-    status = suite.client.listen(PromptStatus, "prompt_status", qos.LATCHED)
-    publisher = suite.client.publisher(Prompt, "prompt", qos.LATCHED)
+    status = suite.client.subscribe(PromptStatus, "prompt_status", qos.LATCHED)
+    publisher = suite.client.create_publisher(Prompt, "prompt", qos.LATCHED)
     publisher.publish(good("Put the {block} into the {cup}."))
     answer = status.wait(lambda m: "{cup}" in m.text, 15, "prompt_status")
     assert answer.code == PromptStatus.UNKNOWN_PLACEHOLDER
@@ -122,7 +122,7 @@ def test_a_bad_prompt_by_topic_is_answered_on_prompt_status(suite):
 
 
 def test_a_prompt_by_service_becomes_an_episode(suite):
-    episodes = suite.client.episodes()
+    episodes = suite.client.subscribe_episodes()
     answer = suite.client.call(SetPrompt, "set_prompt", SetPrompt.Request(prompt=good()))
     assert answer.success, answer.message
     done = episodes.wait(
@@ -139,8 +139,8 @@ def test_a_prompt_by_service_becomes_an_episode(suite):
     ids=["latched", "volatile, as `ros2 topic pub`"],
 )
 def test_a_prompt_by_topic_is_taken_once(suite, profile):
-    tokens = suite.client.listen(PromptTokens, "prompt_tokens", qos.LATCHED)
-    publisher = suite.client.publisher(Prompt, "prompt", profile)
+    tokens = suite.client.subscribe(PromptTokens, "prompt_tokens", qos.LATCHED)
+    publisher = suite.client.create_publisher(Prompt, "prompt", profile)
     wanted = 1 if profile.durability == DurabilityPolicy.VOLATILE else 2
     suite.client.wait_until(
         lambda: publisher.get_subscription_count() >= wanted, "the prompt node's subscriptions"
@@ -156,7 +156,7 @@ def test_a_prompt_by_topic_is_taken_once(suite, profile):
 
 def test_a_latched_prompt_reaches_who_comes_later(suite):
     answer = suite.client.call(SetPrompt, "set_prompt", SetPrompt.Request(prompt=good()))
-    late = suite.client.listen(PromptTokens, "prompt_tokens", qos.LATCHED)
+    late = suite.client.subscribe(PromptTokens, "prompt_tokens", qos.LATCHED)
     message = late.wait(lambda m: True, 15, "latched prompt_tokens")
     assert message.prompt_id == answer.prompt_id
     kinds = [(t.kind, t.value) for t in message.tokens]

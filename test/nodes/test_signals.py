@@ -171,7 +171,7 @@ def shared_memory(pid: int) -> set[str]:
 def test_a_node_gives_its_shared_memory_back(name, number, tmp_path):
     with NodeProcesses(tmp_path, params_file="example") as processes, Client("test") as client:
         processes.start([name])
-        beats = client.listen(Heartbeat, "heartbeat")
+        beats = client.subscribe(Heartbeat, "heartbeat")
         beats.wait(lambda m: m.node == f"/vima/{name}", 60, "heartbeat")
         others = shared_memory(os.getpid())
         own = shared_memory(processes.pid(name)) - others

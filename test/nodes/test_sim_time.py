@@ -17,8 +17,8 @@ def test_pictures_come_with_simulation_time_and_only_with_it(tmp_path):
         Client("clock") as client,
     ):
         processes.start(["tabletop"], {"rate": 5.0})
-        clock = client.publisher(Clock, "/clock")
-        pictures = client.listen(Image, "top/image_raw", qos.CAMERA)
+        clock = client.create_publisher(Clock, "/clock")
+        pictures = client.subscribe(Image, "top/image_raw", qos.SENSOR_DATA)
         bring_up(client, "tabletop")
         client.wait_until(lambda: clock.get_subscription_count() > 0, "the tabletop's clock")
         assert pictures.count == 0  # time has stood still so far

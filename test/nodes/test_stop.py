@@ -35,7 +35,7 @@ def test_after_the_answer_nothing_moves_until_resume(robot):
         (ArmState, "arm_state"),
     ):
         robot.node.create_subscription(kind, topic, lambda m, t=topic: order.append((t, m)), 50)
-    states = robot.listen(ArmState, "arm_state")
+    states = robot.subscribe(ArmState, "arm_state")
     request = CaptureAsset.Request(name="all", kind=PromptAsset.KIND_SCENE)
     robot.wait_until(lambda: robot.call(CaptureAsset, "capture_asset", request).success, "it", 60)
     goal = Goal(robot, Prompt(text="Put the {all} aside."), 500)

@@ -17,14 +17,14 @@ def test_the_suite_begins_the_task_it_is_started_with(tmp_path):
         processes.start(ALL_NODES, values)
         client.wait_for_active(ALL_NODES, 120, processes.check_alive)
         text = find_task("rotate").sample(3).prompt
-        answers = client.listen(PromptStatus, "prompt_status", qos.LATCHED)
+        answers = client.subscribe(PromptStatus, "prompt_status", qos.LATCHED)
         answer = answers.wait(lambda m: m.text == text, 30, "answer to the task's prompt")
         assert (answer.code, len(answers.messages)) == (PromptStatus.OK, 1)
-        episodes = client.episodes()
+        episodes = client.subscribe_episodes()
         end = episodes.wait(lambda m: m.state == EpisodeStatus.FINISHED, 60, "the episode's end")
         assert end.prompt_id == answer.prompt_id
         assert end.code in (EpisodeStatus.STEP_LIMIT, EpisodeStatus.SUCCESS)
-        tasks = client.listen(TaskStatus, "task_status", qos.LATCHED)
+        tasks = client.subscribe(TaskStatus, "task_status", qos.LATCHED)
         status = tasks.wait(lambda m: m.steps == end.executed, 15, "task_status")
         assert (status.task, status.seed) == ("rotate", 3)
         assert status.steps <= STEPS  # what the gate refused is no step

@@ -31,9 +31,9 @@ class Driver:
         self.client, self.blocks = client, False
         self.report = ArmState(code=ArmState.OK)
         self.stamped = True
-        self.commands = client.listen(ArmCommand, "arm_command")
-        self.states = client.listen(ArmState, "arm_state")
-        self.publisher = client.publisher(ArmState, "arm_state")
+        self.commands = client.subscribe(ArmCommand, "arm_command")
+        self.states = client.subscribe(ArmState, "arm_state")
+        self.publisher = client.create_publisher(ArmState, "arm_state")
         client.node.create_timer(PERIOD, self.publish)
 
     def publish(self):

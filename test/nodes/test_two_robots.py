@@ -21,10 +21,10 @@ class Side:
         parameters = {"scene": SIDES[side], "real_time_factor": 10.0, "max_failures": 50}
         self.processes.start(ALL_NODES, {**parameters, "library": str(folder / "assets")})
         self.client = Client("user", f"/{side}")
-        self.commands = self.client.listen(ArmCommand, "arm_command")
-        self.actions = self.client.listen(PolicyAction, "action")
-        self.states = self.client.listen(ArmState, "arm_state")
-        self.episodes = self.client.episodes()
+        self.commands = self.client.subscribe(ArmCommand, "arm_command")
+        self.actions = self.client.subscribe(PolicyAction, "action")
+        self.states = self.client.subscribe(ArmState, "arm_state")
+        self.episodes = self.client.subscribe_episodes()
 
     def wait_until_up(self):
         self.client.wait_for_active(ALL_NODES, 120, self.processes.check_alive)

@@ -18,13 +18,13 @@ from vima_ros.cli.evaluation_options import (
     make_jobs,
     report,
 )
-from vima_ros.client.client import Client, Inbox
+from vima_ros.client.client import Client, MessageBuffer
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.task_runner import TaskEpisodes, start_nodes
 from vima_ros.errors import VimaError
 from vima_ros.files import prepare_folder
 from vima_ros.nodes.common import image_conversion, qos
-from vima_ros.nodes.common.dds import keep_to_ourselves
+from vima_ros.nodes.common.dds import isolate_ros_domain
 from vima_ros.specs import VIEWS
 from vima_ros.training.evaluation.policy_rollouts import Attempt, Job
 
@@ -39,7 +39,7 @@ def attempt_all(jobs: Sequence[Job], out: Path) -> Iterator[Attempt]:
     groups: dict[tuple[str, str], list[Job]] = {}
     for job in jobs:
         groups.setdefault((job.detector, job.checkpoint), []).append(job)
-    keep_to_ourselves()
+    isolate_ros_domain()
     for number, ((detector, checkpoint), group) in enumerate(groups.items()):
         logs = out / "logs" / f"{number}_{detector}"
         values = {"checkpoint": checkpoint, "real_time_factor": SPEED}
@@ -49,13 +49,13 @@ def attempt_all(jobs: Sequence[Job], out: Path) -> Iterator[Attempt]:
         ):
             start_nodes(processes, client, detector, values)
             episodes = TaskEpisodes(client)
-            frames = {v: client.listen(Image, f"{v}/image_raw", qos.CAMERA) for v in VIEWS}
+            frames = {v: client.subscribe(Image, f"{v}/image_raw", qos.SENSOR_DATA) for v in VIEWS}
             for job in group:
                 processes.check_alive()
                 yield attempt(job, episodes, frames)
 
 
-def attempt(job: Job, episodes: TaskEpisodes, frames: Mapping[str, Inbox]) -> Attempt:
+def attempt(job: Job, episodes: TaskEpisodes, frames: Mapping[str, MessageBuffer]) -> Attempt:
     """Run one episode; ``frames``: what the cameras publish. Raises VimaError (TIMEOUT)."""
     began = time.perf_counter()
     ended = episodes.end(episodes.begin(job.task, job.level, job.seed))

@@ -63,11 +63,11 @@ def receive_image(
     """
     kind = CompressedImage if topic.endswith("compressed") else Image
     with Client("grab_image", namespace) as client:
-        images = client.listen(kind, topic, qos.CAMERA)
+        images = client.subscribe(kind, topic, qos.SENSOR_DATA)
         info = None
         if with_camera_info:
             info_topic = camera_info_topic(topic)
-            infos = client.listen(CameraInfo, info_topic, qos.CAMERA)
+            infos = client.subscribe(CameraInfo, info_topic, qos.SENSOR_DATA)
             info = infos.wait(lambda _: True, TIMEOUT, f"camera_info on {info_topic}")
         image = images.wait(lambda _: True, TIMEOUT, f"image on {topic}")
     return image_conversion.decode_colour(image), info

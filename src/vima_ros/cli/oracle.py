@@ -22,7 +22,7 @@ from vima_ros.client.running_suite import check_none_runs
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
 from vima_ros.nodes.common import conversions, qos
-from vima_ros.nodes.common.dds import keep_to_ourselves
+from vima_ros.nodes.common.dds import isolate_ros_domain
 from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.sim.episode_runner import choose_tasks, find_level, primitive
 from vima_ros.sim.tasks import TASKS
@@ -39,10 +39,10 @@ class OracleDriver:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._states = client.listen(ArmState, "arm_state")
-        self._statuses = client.listen(TaskStatus, "task_status", qos.LATCHED)
-        self._markers = client.listen(MarkerArray, "markers")
-        self._actions = client.publisher(PolicyAction, "action")
+        self._states = client.subscribe(ArmState, "arm_state")
+        self._statuses = client.subscribe(TaskStatus, "task_status", qos.LATCHED)
+        self._markers = client.subscribe(MarkerArray, "markers")
+        self._actions = client.create_publisher(PolicyAction, "action")
         client.wait_until(lambda: self._actions.get_subscription_count() > 0, "arm node")
 
     def run(self, task: Task, seed: int, level: Level | None = None) -> TaskStatus:
@@ -132,7 +132,7 @@ def measure(options: argparse.Namespace) -> bool:
     """Print how each task went; whether all episodes were solved."""
     level = find_level(options.level or None)
     tasks = choose_tasks(options.tasks or None, level)
-    keep_to_ourselves()
+    isolate_ros_domain()
     with (
         NodeProcesses(options.out / "logs", params_file=options.params_file) as processes,
         Client("oracle") as client,

@@ -18,7 +18,7 @@ from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.running_suite import check_none_runs
 from vima_ros.errors import VimaError
 from vima_ros.files import prepare_folder
-from vima_ros.nodes.common.dds import keep_to_ourselves
+from vima_ros.nodes.common.dds import isolate_ros_domain
 from vima_ros.nodes.common.namespaces import add_namespace_option
 from vima_ros.paths import path_argument
 from vima_ros.replay.bag import Bag
@@ -150,7 +150,7 @@ def replay(
             raise bad_bag(options.bag, "has no step with frames of both views")
         processes = None
         if options.bringup:
-            keep_to_ourselves()
+            isolate_ros_domain()
             processes = stack.enter_context(
                 NodeProcesses(
                     options.out / "logs",

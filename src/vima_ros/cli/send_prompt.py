@@ -15,7 +15,7 @@ from vima_msgs.msg import ConfirmationRequest, EpisodeStatus, PromptAsset
 from vima_msgs.msg import Prompt as PromptMessage
 from vima_msgs.srv import CaptureAsset, ConfirmMotion, SetPrompt
 from vima_ros.cli.assets import whole_numbers
-from vima_ros.client.client import Client, Inbox
+from vima_ros.client.client import Client, MessageBuffer
 from vima_ros.client.execute_prompt import Goal
 from vima_ros.errors import VimaError
 from vima_ros.files import write_image
@@ -117,7 +117,7 @@ def send(options: argparse.Namespace) -> int:
             return _watch(client, prompt, options.max_steps)
         asks = options.preview is not None
         request = SetPrompt.Request(prompt=prompt, check_only=asks, preview=asks)
-        episodes = client.episodes()
+        episodes = client.subscribe_episodes()
         answer = client.call(SetPrompt, "set_prompt", request)
         if not answer.success:
             return _refused(f"{answer.code}: {answer.message}")
@@ -127,7 +127,7 @@ def send(options: argparse.Namespace) -> int:
         return _ended_at_once(episodes, answer.prompt_id)
 
 
-def _ended_at_once(episodes: Inbox, prompt_id: str) -> int:
+def _ended_at_once(episodes: MessageBuffer, prompt_id: str) -> int:
     """The exit code: of the episode where that cannot begin, because the arm is stopped."""
     try:
         begun = episodes.wait(
@@ -163,7 +163,7 @@ def _watch(client: Client, prompt: PromptMessage, max_steps: int) -> int:
             hint = " (the arm is stopped: resume it)" if feedback.stage == "paused" else ""
             print(f"  step {feedback.step}: {feedback.stage}{_poses(feedback)}{hint}", flush=True)
 
-    requests = client.listen(ConfirmationRequest, "confirmation_request", qos.LATCHED)
+    requests = client.subscribe(ConfirmationRequest, "confirmation_request", qos.LATCHED)
     asking = threading.Thread(target=_ask, args=(client, requests), daemon=True)
     asking.start()
     goal = Goal(client, prompt, max_steps, tell)

@@ -68,7 +68,7 @@ def wait_reporting(
     return True
 
 
-class Inbox:
+class MessageBuffer:
     """All messages of one topic, in order of arrival."""
 
     def __init__(self, condition: threading.Condition) -> None:
@@ -173,15 +173,17 @@ class Client:
         self.node.destroy_node()
         self._context.try_shutdown()
 
-    def listen(self, kind: type, topic: str, profile: QoSProfile = qos.RELIABLE) -> Inbox:
+    def subscribe(
+        self, kind: type, topic: str, profile: QoSProfile = qos.RELIABLE
+    ) -> MessageBuffer:
         """Collect what is published on ``topic`` from now on (latched: also the present value)."""
-        inbox = Inbox(self._condition)
+        inbox = MessageBuffer(self._condition)
         self.node.create_subscription(kind, topic, inbox.put, profile)
         return inbox
 
-    def episodes(self) -> Inbox:
+    def subscribe_episodes(self) -> MessageBuffer:
         """Collect the changes of the episode, none missed: the latest before now, then all new."""
-        inbox, seen = Inbox(self._condition), EpisodeChanges()
+        inbox, seen = MessageBuffer(self._condition), EpisodeChanges()
 
         def put(history: EpisodeHistory) -> None:
             for status in seen.new_in(history.statuses):
@@ -190,11 +192,11 @@ class Client:
         self.node.create_subscription(EpisodeHistory, "episode_history", put, qos.LATCHED)
         return inbox
 
-    def publisher(self, kind: type, topic: str, profile: QoSProfile = qos.RELIABLE) -> Any:
+    def create_publisher(self, kind: type, topic: str, profile: QoSProfile = qos.RELIABLE) -> Any:
         """A publisher on ``topic``."""
         return self.node.create_publisher(kind, topic, profile)
 
-    def action(self, kind: type, name: str) -> ActionClient:
+    def create_action_client(self, kind: type, name: str) -> ActionClient:
         """A client of an action.
 
         Made by the thread that spins, for rclpy's is spun before it is whole.
@@ -205,7 +207,7 @@ class Client:
         made.wait()
         return task.result()
 
-    def meet(self, kind: type, name: str) -> Any:
+    def wait_for_service(self, kind: type, name: str) -> Any:
         """The client of a service, matched with it: a call then leaves at once.
 
         Raises VimaError (TIMEOUT) when it is not there.
@@ -222,7 +224,7 @@ class Client:
 
     def call(self, kind: type[T], name: str, request: Any, timeout: float = 15.0) -> Any:
         """Call a service. Raises VimaError (TIMEOUT) when it is not there or does not answer."""
-        client = self.meet(kind, name)
+        client = self.wait_for_service(kind, name)
         done = threading.Event()
         future = client.call_async(request)
         future.add_done_callback(lambda _: done.set())
@@ -258,7 +260,7 @@ class Client:
             return f"nodes in namespace {own} to become active: {missing()}{hint}"
 
         try:
-            self.listen(Heartbeat, "heartbeat").wait(all_active, timeout, what, check=check)
+            self.subscribe(Heartbeat, "heartbeat").wait(all_active, timeout, what, check=check)
         except VimaError as error:
             if error.code != "TIMEOUT":
                 raise

@@ -39,8 +39,8 @@ class Goal:
         self._client = client
         self._done = threading.Event()
         self._result: Any = None
-        self._beats = client.listen(Heartbeat, "heartbeat")
-        self._action = client.action(ExecutePrompt, "execute_prompt")
+        self._beats = client.subscribe(Heartbeat, "heartbeat")
+        self._action = client.create_action_client(ExecutePrompt, "execute_prompt")
         name = client.node.resolve_service_name("execute_prompt")
         ready = self._action.server_is_ready
         client.wait_until(ready, f"action {name}", DISCOVERY_TIMEOUT, RUNNING)

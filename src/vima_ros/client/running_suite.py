@@ -8,7 +8,7 @@ from vima_msgs.msg import Heartbeat
 from vima_ros.client.client import Client
 from vima_ros.errors import VimaError
 from vima_ros.liveness import NodeInstance
-from vima_ros.nodes.common.heartbeat_listener import LISTENING
+from vima_ros.nodes.common.heartbeat_listener import DUPLICATE_WAIT
 
 DISCOVERY = 3.0  # within which the first heartbeat of a running suite arrives [s]
 
@@ -20,7 +20,7 @@ def check_none_runs(client: Client) -> None:
 
     Raises VimaError (SUITE_RUNNING) naming the nodes heard, their processes and hosts.
     """
-    beats = client.listen(Heartbeat, "heartbeat")
+    beats = client.subscribe(Heartbeat, "heartbeat")
     namespace = client.node.get_namespace().rstrip("/")
 
     def lives(beat: Heartbeat) -> bool:
@@ -29,7 +29,7 @@ def check_none_runs(client: Client) -> None:
 
     try:
         beats.wait(lives, DISCOVERY, "heartbeat", quiet=True)
-        beats.wait(lambda _: False, LISTENING, "all heartbeats", quiet=True)
+        beats.wait(lambda _: False, DUPLICATE_WAIT, "all heartbeats", quiet=True)
     except VimaError:  # TIMEOUT
         pass
     last = {(beat.node, beat.instance_id): beat for beat in beats.messages}

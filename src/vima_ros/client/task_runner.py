@@ -48,10 +48,10 @@ class TaskEpisodes:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._tasks = client.listen(TaskStatus, "task_status", qos.LATCHED)
-        self._episodes = client.episodes()
-        self._prompts = client.listen(PromptStatus, "prompt_status", qos.LATCHED)
-        client.meet(LoadTask, "load_task")
+        self._tasks = client.subscribe(TaskStatus, "task_status", qos.LATCHED)
+        self._episodes = client.subscribe_episodes()
+        self._prompts = client.subscribe(PromptStatus, "prompt_status", qos.LATCHED)
+        client.wait_for_service(LoadTask, "load_task")
 
     def begin(self, task: str, level: str, seed: int) -> TaskStatus:
         """Show the task; its prompt is then on its way. Raises VimaError (NOT_LOADED)."""

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from vima_ros.client import client
-from vima_ros.client.client import Inbox, wait_reporting
+from vima_ros.client.client import MessageBuffer, wait_reporting
 from vima_ros.errors import VimaError
 
 
@@ -64,7 +64,7 @@ def test_no_domain_is_domain_0(monkeypatch, capsys):
 def inbox(monkeypatch):
     """An inbox whose waits report at once."""
     monkeypatch.setattr(client, "REPORT_AFTER", 0.0)
-    return Inbox(threading.Condition())
+    return MessageBuffer(threading.Condition())
 
 
 @pytest.mark.parametrize("what", ["a frame", lambda: "a frame"], ids=["text", "source"])

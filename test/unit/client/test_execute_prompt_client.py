@@ -29,13 +29,13 @@ class PlayedClient:
         )
         self.beats, self.result = SimpleNamespace(messages=[]), Future()
 
-    def listen(self, kind, topic):
+    def subscribe(self, kind, topic):
         return self.beats
 
     def wait_until(self, condition, what, timeout, hint):
         assert condition(), what
 
-    def action(self, kind, name):
+    def create_action_client(self, kind, name):
         handle = SimpleNamespace(get_result_async=lambda: self.result)
         accepted = Future()
         accepted.set_result(handle)
@@ -118,7 +118,7 @@ def test_an_interrupt_before_the_goal_is_accepted_is_raised_where_it_can_be_canc
     handle = SimpleNamespace(
         cancel_goal_async=lambda: cancelled.append(True), get_result_async=lambda: _Later()
     )
-    client.action = lambda kind, name: SimpleNamespace(
+    client.create_action_client = lambda kind, name: SimpleNamespace(
         server_is_ready=lambda: True, send_goal_async=lambda goal, feedback: _Done(handle)
     )
 

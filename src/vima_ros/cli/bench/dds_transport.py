@@ -17,7 +17,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from vima_ros.client.client import Client
-from vima_ros.nodes.common.dds import PROFILE_VARIABLE, keep_to_ourselves, use_fastdds_profile
+from vima_ros.nodes.common.dds import PROFILE_VARIABLE, isolate_ros_domain, use_fastdds_profile
 from vima_ros.tables import format_table
 
 COUNT, PERIOD = 60, 1 / 30  # images, at a camera's usual pace [s]
@@ -36,7 +36,7 @@ def _profile(policy: str) -> QoSProfile:
 def send(policy: str) -> None:
     """Publish images stamped with the monotonic clock, which processes of a machine share."""
     with Client("bench_sender") as client:
-        publisher = client.publisher(Image, "bench/image", _profile(policy))
+        publisher = client.create_publisher(Image, "bench/image", _profile(policy))
         client.wait_until(lambda: publisher.get_subscription_count() > 0, "a receiver")
         message = Image(height=HEIGHT, width=WIDTH, encoding="rgb8", step=3 * WIDTH)
         message.data = bytes(3 * WIDTH * HEIGHT)
@@ -89,7 +89,7 @@ def _measure(policy: str, profile: str) -> dict[str, Any]:
 
 def run() -> list[dict[str, Any]]:
     """Both reliabilities with Fast DDS's own profile and with ours."""
-    keep_to_ourselves()
+    isolate_ros_domain()
     use_fastdds_profile()
     with tempfile.TemporaryDirectory() as folder:
         empty = Path(folder) / "Fast DDS default"

@@ -20,7 +20,7 @@ from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.running_suite import check_none_runs
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common import conversions, qos
-from vima_ros.nodes.common.dds import keep_to_ourselves
+from vima_ros.nodes.common.dds import isolate_ros_domain
 from vima_ros.nodes.common.prompt_conversions import asset_to_message
 from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.scene import SCENES, Scene
@@ -45,7 +45,7 @@ STAGES = {  # of a decision [s]
 
 def run(decisions: int, out: Path, progress: Callable[[str], None]) -> dict[str, Any]:
     """Measure on the simulated UR5e, all nodes as processes. Raises VimaError."""
-    keep_to_ourselves()
+    isolate_ros_domain()
     with (
         NodeProcesses(out / "logs", params_file="tabletop") as processes,
         Client("bench_episode") as client,
@@ -71,9 +71,9 @@ def _prompt() -> Prompt:
 
 
 def _decisions(client: Client, count: int) -> dict[str, list[float]]:
-    seen = client.listen(PerceptionStatus, "perception_status")
-    actions = client.listen(PolicyAction, "action")
-    commands = client.listen(ArmCommand, "arm_command")
+    seen = client.subscribe(PerceptionStatus, "perception_status")
+    actions = client.subscribe(PolicyAction, "action")
+    commands = client.subscribe(ArmCommand, "arm_command")
     # An episode's first decision waits for its prompt to be read; it is left out.
     while sum(m.step > 0 for m in actions.messages) < count:
         left = count - sum(m.step > 0 for m in actions.messages)
@@ -115,10 +115,10 @@ def _stops(client: Client) -> list[float]:
         client.node.create_subscription(
             kind, topic, lambda m, topic=topic: note(topic, m), qos.RELIABLE
         )
-    states = client.listen(ArmState, "arm_state")
+    states = client.subscribe(ArmState, "arm_state")
     pick = random.Random(0)  # noqa: S311  # moments, not secrets
     latencies = []
-    client.meet(Trigger, "stop")
+    client.wait_for_service(Trigger, "stop")
     goal = Goal(client, _prompt(), 500)
     for _ in range(STOPS):
         before = len(moving)

@@ -31,7 +31,7 @@ from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.running_suite import check_none_runs
 from vima_ros.errors import VimaError
-from vima_ros.nodes.common.dds import keep_to_ourselves, use_fastdds_profile
+from vima_ros.nodes.common.dds import isolate_ros_domain, use_fastdds_profile
 from vima_ros.perception.detectors.registry import DetectorSettings, make_detector
 from vima_ros.tables import format_table
 
@@ -60,7 +60,7 @@ class PerceptionPlan:
 
 def run(plan: PerceptionPlan, progress: Callable[[str], None]) -> dict[str, Any]:
     """Measure everything, for ``show`` and bench.json. Raises VimaError."""
-    keep_to_ourselves()
+    isolate_ros_domain()
     use_fastdds_profile()
     machine = {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -124,7 +124,7 @@ def _node(
     ):
         check_none_runs(client)
         nodes.start(["perception"], parameters)
-        diagnostics = client.listen(DiagnosticArray, "/diagnostics")
+        diagnostics = client.subscribe(DiagnosticArray, "/diagnostics")
         cameras = Cameras(client, pairs)
         try:
             cameras.start_node()

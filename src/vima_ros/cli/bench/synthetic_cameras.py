@@ -76,7 +76,8 @@ class Cameras:
     def __init__(self, client: Client, pairs: Sequence[Pictures]) -> None:
         self._client = client
         self._publishers = {
-            view: client.publisher(Image, f"{view}/image_raw", qos.CAMERA) for view in VIEWS
+            view: client.create_publisher(Image, f"{view}/image_raw", qos.SENSOR_DATA)
+            for view in VIEWS
         }
         self._messages = [
             {

@@ -27,7 +27,7 @@ from vima_ros.client.task_runner import NODES, TaskEpisodes, start_nodes
 from vima_ros.errors import VimaError
 from vima_ros.files import prepare_folder
 from vima_ros.nodes.common import conversions, qos
-from vima_ros.nodes.common.dds import keep_to_ourselves
+from vima_ros.nodes.common.dds import isolate_ros_domain
 from vima_ros.paths import path_argument
 from vima_ros.sim.tasks.base import Level
 from vima_ros.specs import VIEWS, Primitive
@@ -62,11 +62,13 @@ class Tour:
 
     def __init__(self, client: Client, out: Path, film: Film) -> None:
         self._client, self._out, self._film, self._number = client, out, film, 0
-        self._observations = client.listen(Observation, "observation")
-        self._actions = client.listen(PolicyAction, "action")
-        self._commands = client.listen(ArmCommand, "arm_command")
-        self._states = client.listen(ArmState, "arm_state")
-        self._frames = {v: client.listen(Image, f"{v}/image_raw", qos.CAMERA) for v in VIEWS}
+        self._observations = client.subscribe(Observation, "observation")
+        self._actions = client.subscribe(PolicyAction, "action")
+        self._commands = client.subscribe(ArmCommand, "arm_command")
+        self._states = client.subscribe(ArmState, "arm_state")
+        self._frames = {
+            v: client.subscribe(Image, f"{v}/image_raw", qos.SENSOR_DATA) for v in VIEWS
+        }
         self._episodes = TaskEpisodes(client)
 
     def show(self, task: str, seed: int) -> Scene:
@@ -135,7 +137,7 @@ def _describe(action: PolicyAction) -> str:
 def run(plan: Plan) -> None:
     """Raises VimaError where something did not come or did not come up."""
     prepare_folder(plan.out)
-    keep_to_ourselves()
+    isolate_ros_domain()
     out, scenes = plan.out, []
     with NodeProcesses(out / "logs", params_file="tabletop") as processes:
         print(f"starting {', '.join(NODES)} (logs in {out / 'logs'}) …", flush=True)

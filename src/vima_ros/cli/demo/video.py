@@ -42,8 +42,8 @@ class Film:
             )
         create = client.node.create_subscription
         for view in VIEWS:
-            create(Image, f"{view}/image_raw", lambda m, v=view: self._keep(v, m), qos.CAMERA)
-        self._overview = create(Image, "overview/image_raw", self._on_overview, qos.CAMERA)
+            create(Image, f"{view}/image_raw", lambda m, v=view: self._keep(v, m), qos.SENSOR_DATA)
+        self._overview = create(Image, "overview/image_raw", self._on_overview, qos.SENSOR_DATA)
 
     def __enter__(self) -> Film:
         return self

@@ -21,7 +21,7 @@ class PlayedCameras:
         topics = {Image: "image_raw", CompressedImage: "image_raw/compressed"}
         self._publishers = {
             view: {
-                kind: client.publisher(kind, f"{view}/{topic}", qos.RELIABLE)
+                kind: client.create_publisher(kind, f"{view}/{topic}", qos.RELIABLE)
                 for kind, topic in topics.items()
             }
             for view in VIEWS

@@ -20,7 +20,7 @@ class PlayedClock:
     """
 
     def __init__(self, client: Client) -> None:
-        self._client, self._publisher = client, client.publisher(Clock, "/clock")
+        self._client, self._publisher = client, client.create_publisher(Clock, "/clock")
         self.now = self.epoch = 0
         client.node.create_timer(PERIOD, self._publish)
 
@@ -47,7 +47,7 @@ class PlayedClock:
             return not missing
 
         try:
-            self._client.listen(Heartbeat, "heartbeat").wait(all_follow, 15, "heartbeat")
+            self._client.subscribe(Heartbeat, "heartbeat").wait(all_follow, 15, "heartbeat")
         except VimaError as error:
             raise VimaError(
                 "TIMEOUT", f"{sorted(missing)} do not follow /clock; valid: use_sim_time true"

@@ -48,11 +48,11 @@ class Player:
         self._clock = PlayedClock(client)
         self._pace: tuple[float, int, int] | None = None  # steady clock [s], stamp [ns], epoch
         self._cameras = PlayedCameras(client)
-        self._arm_state = client.publisher(ArmState, "arm_state")
-        self._statuses = client.listen(PerceptionStatus, "perception_status", qos.LATCHED)
-        self._actions = client.listen(PolicyAction, "action")
-        self._commands, self._carried_out = client.listen(ArmCommand, "arm_command"), 0
-        self._answers = client.listen(ArmState, "arm_state")
+        self._arm_state = client.create_publisher(ArmState, "arm_state")
+        self._statuses = client.subscribe(PerceptionStatus, "perception_status", qos.LATCHED)
+        self._actions = client.subscribe(PolicyAction, "action")
+        self._commands, self._carried_out = client.subscribe(ArmCommand, "arm_command"), 0
+        self._answers = client.subscribe(ArmState, "arm_state")
 
     def begin(self, stamp: int) -> None:
         """Wait until what we publish is received, and all nodes' clocks are at ``stamp`` [ns].

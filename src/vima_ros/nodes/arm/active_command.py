@@ -75,7 +75,7 @@ class Motion:
 
     def refuse(self, error: VimaError, command_id: str) -> None:
         """Say why an action did not become motion."""
-        self._node.meter.refused(error.code, str(error))
+        self._node.statistics.record_refusal(error.code, str(error))
         self.report(ArmState.REFUSED, error.code, str(error), command_id)
 
     def end(self, state: int, code: str, message: str, since: int = 0) -> None:

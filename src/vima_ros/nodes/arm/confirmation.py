@@ -22,9 +22,9 @@ class Confirmer:
         self._requests = node.create_publisher(
             ConfirmationRequest, "confirmation_request", qos.LATCHED
         )
-        node.serve(ConfirmMotion, "confirm", self._on_confirm)
-        node.listen(Confirmation, "confirmation", self._on_confirmation, qos.RELIABLE)
-        node.every(0.1, self._look, clock=node.steady_clock)
+        node.create_service(ConfirmMotion, "confirm", self._on_confirm)
+        node.create_subscription(Confirmation, "confirmation", self._on_confirmation, qos.RELIABLE)
+        node.create_timer(0.1, self._look, clock=node.steady_clock)
 
     def ask(self, request: Request, waypoints: Sequence[Waypoint]) -> None:
         """Show what would be done."""

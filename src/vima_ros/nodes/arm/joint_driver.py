@@ -77,7 +77,7 @@ class JointArm:
         self._begun = 0  # when the motion under way did [ns]
         self.publisher = node.create_publisher(JointTrajectory, "joint_trajectory", qos.RELIABLE)
         self._tools = node.create_publisher(ToolCommand, "tool_command", qos.RELIABLE)
-        node.listen(JointState, "joint_states", self._on_joints, qos.CAMERA)
+        node.create_subscription(JointState, "joint_states", self._on_joints, qos.SENSOR_DATA)
 
     @property
     def range(self) -> JointBounds:

@@ -22,7 +22,8 @@ from vima_ros.nodes.arm.stop_services import ArmServices
 from vima_ros.nodes.arm.watchdog import ArmWatch
 from vima_ros.nodes.common import conversions, parameter_files, qos
 from vima_ros.nodes.common.base_frame import Frames
-from vima_ros.nodes.common.lifecycle_node import VimaNode, run
+from vima_ros.nodes.common.lifecycle_node import VimaNode
+from vima_ros.nodes.common.main import run
 
 ENDED = (ArmState.SUCCEEDED, ArmState.ABORTED, ArmState.STOPPED)
 ACKNOWLEDGE_TIMEOUT = 0.1  # for subscribers to have received a hold, before the node ends [s]
@@ -61,11 +62,11 @@ class ArmNode(VimaNode):
             Confirmer(self, p.confirmation_timeout) if p.require_confirmation else None
         )
         self._watch = ArmWatch(self, self._joints)
-        self.listen(PolicyAction, "action", self._on_action, qos.RELIABLE)
-        self.listen(ArmState, "arm_state", self._on_arm_state, qos.RELIABLE)
+        self.create_subscription(PolicyAction, "action", self._on_action, qos.RELIABLE)
+        self.create_subscription(ArmState, "arm_state", self._on_arm_state, qos.RELIABLE)
         self._enders = ArmServices(self)
 
-    def activated(self) -> None:
+    def after_activate(self) -> None:
         """Log what limits motion from now on."""
         origin = ", ".join(parameter_files.sources(self)) or "config/arm.yaml alone"
         limits = self.parameters.describe_limits(self._limits)
@@ -73,7 +74,7 @@ class ArmNode(VimaNode):
 
     # --- from an action to motion
 
-    def _context(self) -> ArmContext:
+    def _arm_context(self) -> ArmContext:
         return ArmContext(
             now=self.now_ns(),
             active=self.active and not self.ending,
@@ -89,7 +90,7 @@ class ArmNode(VimaNode):
         command_id, began = conversions.action_id(message), time.perf_counter()
         try:
             request = conversions.request_from_message(message, self.frames)
-            approved = self._judge(request, self._context(), self._limits)
+            approved = self._judge(request, self._arm_context(), self._limits)
         except VimaError as error:
             self.motion.refuse(error, command_id)
             return
@@ -97,7 +98,7 @@ class ArmNode(VimaNode):
             self._used_command_ids.append(command_id)
         planning = time.perf_counter() - began
         age = (self.now_ns() - request.observation_stamp) / 1e9
-        self.meter.worked({"age of observation": age, "gate": planning})
+        self.statistics.record_result({"age of observation": age, "gate": planning})
         under_way = UnderWay(request, approved, time.monotonic(), planning)
         with self.motion.lock:
             self.motion.under_way = under_way
@@ -112,7 +113,7 @@ class ArmNode(VimaNode):
 
     def confirmed(self, under_way: UnderWay) -> None:
         """A person said yes: judge again, but for the observation's age, and send it."""
-        context = replace(self._context(), busy_with="", used_command_ids=())
+        context = replace(self._arm_context(), busy_with="", used_command_ids=())
         try:
             limits = replace(self._limits, max_age=float("inf"))
             approved = self._judge(under_way.request, context, limits)
@@ -128,7 +129,9 @@ class ArmNode(VimaNode):
         """Let it leave, unless it was stopped or cancelled since it was judged; under the lock."""
         request, approved = under_way.request, under_way.approved
         try:
-            check_readiness(request, replace(self._context(), busy_with="", used_command_ids=()))
+            check_readiness(
+                request, replace(self._arm_context(), busy_with="", used_command_ids=())
+            )
         except VimaError as error:
             self.motion.drop(error)
             return
@@ -210,7 +213,7 @@ class ArmNode(VimaNode):
         """Return why stop is called now, for whom it concerns later."""
         return self._watch.stop_call()
 
-    def callback_failed(self) -> None:
+    def on_callback_error(self) -> None:
         """Hold: what the motion under way was to be followed by is not known any more."""
         if self._configured and self.motion.under_way is not None:
             self.motion.stop("unexpected error in the arm node, see its log")
@@ -245,7 +248,7 @@ class ArmNode(VimaNode):
         if services is not None:
             services.close()
 
-    def clock_jumped_back(self) -> None:
+    def on_clock_jump_back(self) -> None:
         """The end of the last motion cannot be compared with what comes."""
         self.motion.last_end = 0
 

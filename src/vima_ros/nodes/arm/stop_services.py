@@ -33,7 +33,9 @@ class ArmServices:
             (Trigger, "resume", self._on_resume),
             (CancelMotion, "cancel_motion", self._on_cancel),
         ):
-            node.serve(kind, name, callback, on=self._side)
+            self._side.create_service(
+                kind, node.resolve_service_name(name), node.guard_service_callback(callback)
+            )
         self._executor = SingleThreadedExecutor(context=node.context)
         self._executor.add_node(self._side)
         self._thread = threading.Thread(target=self._answer, daemon=True)

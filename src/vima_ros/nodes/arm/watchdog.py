@@ -47,8 +47,8 @@ class ArmWatch:
         self._deaths: list[tuple[float, str]] = []  # of those, with the time of each [s]
         self._robot = SilenceDetector(["arm_state", *(["joint_states"] if joints else [])])
         self._other_frames: set[str] = set()  # of tool poses; each is logged once
-        node.follow_heartbeats(self._on_beat)
-        node.every(PERIOD, self._look, clock=node.steady_clock)
+        node.subscribe_heartbeats(self._on_beat)
+        node.create_timer(PERIOD, self._look, clock=node.steady_clock)
 
     def begin(self, approved: Approved) -> None:
         """A motion begins."""

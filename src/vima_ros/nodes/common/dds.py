@@ -194,7 +194,7 @@ def free_domain() -> int:
     raise VimaError("NO_DOMAIN", "all of the ROS domains 1 to 100 are in use; set ROS_DOMAIN_ID")
 
 
-def keep_to_ourselves() -> None:
+def isolate_ros_domain() -> None:
     """A domain of our own on this machine alone, unless the user chose one."""
     if "ROS_DOMAIN_ID" not in os.environ:
         os.environ["ROS_DOMAIN_ID"] = str(free_domain())

@@ -1,61 +1,69 @@
-"""The heartbeats of the nodes beside one, and what a second node of its own name means."""
+"""Subscriber to the heartbeats of a namespace, and the check for a second node of one's name."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from vima_msgs.msg import Heartbeat
 from vima_ros.errors import VimaError
 from vima_ros.liveness import ACTIVE, NodeInstance
 from vima_ros.nodes.common import qos
-from vima_ros.nodes.common.duplicate_nodes import Namesakes
+from vima_ros.nodes.common.duplicate_nodes import DuplicateNodes
 from vima_ros.nodes.common.heartbeat import HEARTBEAT_PERIOD
 
-LISTENING = 3 * HEARTBEAT_PERIOD  # for another node of the same name, before configuring [s]
+if TYPE_CHECKING:
+    from vima_ros.nodes.common.lifecycle_node import VimaNode
+
+# How long a node waits for heartbeats of another of its name before it configures [s].
+DUPLICATE_WAIT = 3 * HEARTBEAT_PERIOD
 
 
 class HeartbeatListener:
-    """Passes heartbeats of the node's namespace to followers, and looks for the node's own name.
+    """Passes heartbeats of the node's namespace to callbacks, and detects duplicates of the node.
 
-    ``state``: the node's lifecycle state; ``withdraw``: called where the node is active and
-    another of its name was so before.
+    ``state`` returns the node's lifecycle state; ``withdraw`` is called where the node is active
+    and another of its name was so before.
     """
 
-    def __init__(self, node: Any, state: Callable[[], int], withdraw: Callable[[], None]) -> None:
+    def __init__(
+        self, node: VimaNode, state: Callable[[], int], withdraw: Callable[[], None]
+    ) -> None:
         self._node, self._state, self._withdraw = node, state, withdraw
-        self._namesakes, self._created = Namesakes(), time.monotonic()
-        self._followers: list[Callable[[str, int, str], None]] = []
-        self._subscription = node.listen(Heartbeat, "heartbeat", self._take, qos.RELIABLE)
+        self._duplicates, self._created = DuplicateNodes(), time.monotonic()
+        self._callbacks: list[Callable[[str, int, str], None]] = []
+        self._subscription = node.create_subscription(
+            Heartbeat, "heartbeat", self._on_heartbeat, qos.RELIABLE
+        )
 
-    def follow(self, heard: Callable[[str, int, str], None]) -> None:
-        """Call ``heard`` with name, state and instance id at each heartbeat."""
-        self._followers.append(heard)
+    def add_callback(self, callback: Callable[[str, int, str], None]) -> None:
+        """Call ``callback`` with name, state and instance id at each heartbeat."""
+        self._callbacks.append(callback)
 
-    def forget_followers(self) -> None:
-        """Call nobody any more."""
-        self._followers.clear()
+    def clear_callbacks(self) -> None:
+        """Remove all callbacks."""
+        self._callbacks.clear()
 
-    def wait_for_namesakes(self) -> None:
+    def wait_for_duplicates(self) -> None:
         """Raise VimaError (DUPLICATE_NODE) where another node of this name has precedence.
 
-        Soon after its start a node has not heard from all others yet: it waits, and takes the
+        Soon after its start a node has not received all heartbeats yet: it waits, and takes the
         heartbeats that its executor cannot deliver meanwhile.
         """
         while True:
             handle = self._subscription.handle
             with handle:
                 while taken := handle.take_message(Heartbeat, False):
-                    self._take(taken[0])
-            if time.monotonic() - self._created >= LISTENING:
+                    self._on_heartbeat(taken[0])
+            if time.monotonic() - self._created >= DUPLICATE_WAIT:
                 break
             time.sleep(HEARTBEAT_PERIOD / 10)
-        self.check_namesakes()
+        self.check_duplicates()
 
-    def check_namesakes(self) -> None:
-        """The same by what was heard so far."""
-        rival = self._namesakes.rival(self._own, time.monotonic())
+    def check_duplicates(self) -> None:
+        """Raise VimaError (DUPLICATE_NODE) as above, from the heartbeats received so far."""
+        rival = self._duplicates.find_rival(self._own, time.monotonic())
         if rival:
             raise self._refusal(rival)
 
@@ -70,21 +78,21 @@ class HeartbeatListener:
             "name in a namespace: end one of them, or give this one another namespace",
         )
 
-    def _take(self, message: Heartbeat) -> None:
+    def _on_heartbeat(self, message: Heartbeat) -> None:
         namespace, _, name = message.node.rpartition("/")
         if namespace != self._node.get_namespace().rstrip("/"):
             return
         if name == self._node.get_name() and message.instance_id != self._node.instance_id:
-            self._meet(
+            self._on_duplicate(
                 NodeInstance(message.instance_id, message.state, message.host, message.process_id)
             )
-        for heard in self._followers:
-            heard(name, message.state, message.instance_id)
+        for callback in self._callbacks:
+            callback(name, message.state, message.instance_id)
 
-    def _meet(self, other: NodeInstance) -> None:
+    def _on_duplicate(self, other: NodeInstance) -> None:
         """Log another node of this name once; where both are active, the later one withdraws."""
         log = self._node.get_logger()
-        if self._namesakes.heard(other, time.monotonic()):
+        if self._duplicates.receive(other, time.monotonic()):
             name = self._node.get_fully_qualified_name()
             log.warning(f"{other} runs another {name}; only one of them can be configured")
         own = self._own

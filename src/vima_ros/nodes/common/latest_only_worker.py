@@ -1,4 +1,4 @@
-"""A thread that works on the newest item only."""
+"""A worker thread with a queue of depth one that drops the older item."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class NewestOnly(Generic[T]):
-    """Calls ``work`` with the newest item that was put, in one thread of its own.
+class LatestOnlyWorker(Generic[T]):
+    """Calls ``work`` with the latest item that was put, in a thread named ``name``.
 
-    There is one place to wait: an item put while another waits there replaces it, and ``dropped``
-    counts it. The last one put is always worked on, unless cleared or closed before its turn.
-    ``work`` must not raise.
+    One item waits at most: an item put while another waits replaces it, and ``dropped`` counts
+    that. The last item is always processed, unless cleared or closed before its turn. ``work``
+    must not raise.
     """
 
-    def __init__(self, work: Callable[[T], None]) -> None:
+    def __init__(self, work: Callable[[T], None], name: str) -> None:
         self.dropped = 0
         self._work = work
         self._waiting: T | None = None
         self._closed = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="eyes", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def put(self, item: T) -> None:
-        """Return at once; ``work`` has it as soon as it is done with what it is at."""
+        """Queue an item and return at once; ``work`` gets it when it is done with the present."""
         with self._changed:
             self.dropped += self._waiting is not None
             self._waiting = item
             self._changed.notify()
 
     def clear(self) -> None:
-        """Forget what waits."""
+        """Discard the item that waits."""
         with self._changed:
             self._waiting = None
 
     def close(self) -> None:
-        """Forget what waits, and return once ``work`` is done with what it is at."""
+        """Discard the item that waits, and return once ``work`` is done with the present one."""
         with self._changed:
             self._closed = True
             self._changed.notify()

@@ -32,7 +32,7 @@ _INTEGER = re.compile(r"[-+]?\d+")
 
 
 @dataclass(frozen=True)
-class Given:
+class Override:
     """A parameter as a file or the command line gives it.
 
     ``section``: the node pattern that it stands under, with a leading slash; ``source``: the file,
@@ -56,10 +56,10 @@ class Given:
         return re.fullmatch(pattern, node) is not None
 
 
-def init(args: list[str] | None = None) -> list[Given]:
+def init(args: list[str] | None = None) -> list[Override]:
     """``rclpy.init`` without its signal handlers, that reads lists of floats and integers.
 
-    Returns what the arguments give: the ``given_parameters`` of this process's nodes.
+    Returns what the arguments give: the ``parameter_overrides`` of this process's nodes.
 
     Raises VimaError: BAD_PARAMETER_FILE for a file that is absent, unreadable or holds nothing for
     any node of the suite, BAD_ARGUMENT for ROS arguments that rcl refuses.
@@ -84,7 +84,7 @@ def init(args: list[str] | None = None) -> list[Given]:
     return given
 
 
-def read(words: list[str]) -> list[Given]:
+def read(words: list[str]) -> list[Override]:
     """Each parameter that the command line ``words`` and the files named there give.
 
     Raises VimaError (BAD_PARAMETER_FILE).
@@ -103,7 +103,7 @@ def read(words: list[str]) -> list[Given]:
     for option, rule in itertools.pairwise(words):
         if option in ("-p", "--param") and ":=" in rule:
             node, _, name = rule.partition(":=")[0].rpartition(":")
-            found.append(Given(name, f"/{node.strip('/') or '**'}", "-p", f"-p {rule}"))
+            found.append(Override(name, f"/{node.strip('/') or '**'}", "-p", f"-p {rule}"))
     return found
 
 
@@ -131,12 +131,12 @@ def suite() -> dict[str, list[str]]:
 # --- what a node does not read
 
 
-def _given(node: Any) -> list[Given]:
+def _given(node: Any) -> list[Override]:
     """As ``init`` read it, with the values; without ``init`` as the files are now."""
-    return read(sys.argv) if node.given_parameters is None else node.given_parameters
+    return read(sys.argv) if node.parameter_overrides is None else node.parameter_overrides
 
 
-def _unknown(node: Any, given: list[Given]) -> Iterator[str]:
+def _unknown(node: Any, given: list[Override]) -> Iterator[str]:
     """Parameters that reach the node and that it, or under a wildcard the suite, lacks."""
     own = [field.name for field in dataclasses.fields(node.parameters)]
     every = list(dict.fromkeys([*own, *(name for names in suite().values() for name in names)]))
@@ -154,7 +154,7 @@ def _unknown(node: Any, given: list[Given]) -> Iterator[str]:
         )
 
 
-def _unread(node: Any, given: list[Given]) -> Iterator[str]:
+def _unread(node: Any, given: list[Override]) -> Iterator[str]:
     """Sections that mean the node and do not match its fully qualified name."""
     full = node.get_fully_qualified_name()
     names = node.get_name(), node.name  # they differ where __node is remapped
@@ -181,9 +181,9 @@ def _unread(node: Any, given: list[Given]) -> Iterator[str]:
         yield f"section {item.section} ({item.place}) is not read by {full}; valid: {right}"
 
 
-def _repeated(node: Any, given: list[Given]) -> Iterator[str]:
+def _repeated(node: Any, given: list[Override]) -> Iterator[str]:
     """Parameters that stand twice in one section of a file: only the last is read."""
-    first: dict[tuple, Given] = {}
+    first: dict[tuple, Override] = {}
     for item in given:
         if item.source != "-p" and item.reaches(node.get_fully_qualified_name()):
             other = first.setdefault((item.name, item.section, item.source), item)
@@ -191,7 +191,7 @@ def _repeated(node: Any, given: list[Given]) -> Iterator[str]:
                 yield f"{item.name} stands twice in {item.section}: {other.place}; {item.place}"
 
 
-def _concerns_suite(item: Given) -> bool:
+def _concerns_suite(item: Override) -> bool:
     return not item.node or any(item.node == n or _misspells(item.node, n) for n in suite())
 
 
@@ -243,11 +243,11 @@ def _documents(text: str) -> list[yaml.Node]:
     return [node for node in yaml.compose_all(text, yaml.SafeLoader) if node is not None]
 
 
-def _from_file(path: str) -> Iterator[Given]:
+def _from_file(path: str) -> Iterator[Override]:
     def bad(node: yaml.Node, why: str) -> VimaError:
         return VimaError("BAD_PARAMETER_FILE", f"{path}, line {node.start_mark.line + 1}: {why}")
 
-    def sections(node: yaml.Node, section: str) -> Iterator[Given]:
+    def sections(node: yaml.Node, section: str) -> Iterator[Override]:
         if not isinstance(node, yaml.MappingNode):
             raise bad(node, f"a value in {section or 'no section'}; valid: {LAYOUT}")
         for key, value in node.value:
@@ -256,7 +256,7 @@ def _from_file(path: str) -> Iterator[Given]:
             else:
                 yield from sections(value, f"{section}/{key.value.strip('/')}")
 
-    def parameters(node: yaml.Node, section: str, prefix: str) -> Iterator[Given]:
+    def parameters(node: yaml.Node, section: str, prefix: str) -> Iterator[Override]:
         if not isinstance(node, yaml.MappingNode):
             raise bad(node, f"ros__parameters of {section} holds no NAME: VALUE")
         for key, value in node.value:
@@ -267,7 +267,7 @@ def _from_file(path: str) -> Iterator[Given]:
                 raise bad(key, f"{name} has no value; valid: a value, or the line left out")
             else:
                 place = f"{path}, line {key.start_mark.line + 1}"
-                yield Given(name, section, str(path), place)
+                yield Override(name, section, str(path), place)
 
     try:
         for document in _documents(_text(path)):

@@ -2,11 +2,11 @@
 
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
-# Cameras: as camera drivers publish; a lost frame is replaced by the next, an old one is useless.
-CAMERA = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
-# Each message counts: actions, commands, states, heartbeats.
+# Images and joint states, as their drivers publish: a lost one is replaced by the next.
+SENSOR_DATA = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+# Actions, commands, states, heartbeats: each message counts.
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-# The present value, also for who comes later: prompts, their tokens, status.
+# Prompts, their tokens, statuses: the present value, also for late subscribers.
 LATCHED = QoSProfile(
     depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
 )

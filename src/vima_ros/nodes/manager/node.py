@@ -13,7 +13,8 @@ from std_srvs.srv import Trigger
 from vima_msgs.msg import ArmCommand
 from vima_ros.liveness import FINALIZED, INACTIVE, Supervisor
 from vima_ros.nodes.common import qos
-from vima_ros.nodes.common.lifecycle_node import VimaNode, run
+from vima_ros.nodes.common.lifecycle_node import VimaNode
+from vima_ros.nodes.common.main import run
 from vima_ros.nodes.manager.parameters import ManagerParameters
 
 TRANSITIONS = {
@@ -40,12 +41,12 @@ class ManagerNode(VimaNode):
         }
         self._stopper = self.create_client(Trigger, "stop")
         self._commands = self.create_publisher(ArmCommand, "arm_command", qos.RELIABLE)
-        self.follow_heartbeats(
+        self.subscribe_heartbeats(
             lambda name, state, run: self._supervisor.on_heartbeat(
                 name, state, time.monotonic(), run
             )
         )
-        self.every(0.1, self._watch, clock=self.steady_clock)
+        self.create_timer(0.1, self._watch, clock=self.steady_clock)
 
     def _watch(self) -> None:
         if not self.active:
@@ -119,7 +120,7 @@ class ManagerNode(VimaNode):
         if future.exception() is None and future.result().success:
             self._stop_owed = False
 
-    def withdraw(self) -> None:
+    def on_duplicate_node(self) -> None:
         """End: a second manager has nothing to do."""
         sys.exit(2)
 

@@ -18,8 +18,9 @@ from sensor_msgs.msg import CameraInfo, Image
 from vima_msgs.msg import Observation as ObservationMessage
 from vima_msgs.msg import PerceptionStatus
 from vima_ros.nodes.common import conversions, qos
-from vima_ros.nodes.common.latest_only_worker import NewestOnly
-from vima_ros.nodes.common.lifecycle_node import VimaNode, run
+from vima_ros.nodes.common.latest_only_worker import LatestOnlyWorker
+from vima_ros.nodes.common.lifecycle_node import VimaNode
+from vima_ros.nodes.common.main import run
 from vima_ros.nodes.perception.frame_pairs import CameraNames, Pair, Pairs, camera_topics
 from vima_ros.nodes.perception.pair_processing import look_at
 from vima_ros.nodes.perception.parameters import PerceptionParameters
@@ -41,9 +42,9 @@ class PerceptionNode(VimaNode):
 
     def __init__(self) -> None:
         super().__init__()
-        self._worker: NewestOnly[Pair] | None = None
+        self._worker: LatestOnlyWorker[Pair] | None = None
         self._results: deque[tuple[Pair, Seen, float]] = deque()
-        self._ready = self.create_guard_condition(self._guarded(self._hand_over))
+        self._ready = self.create_guard_condition(self.guard(self._hand_over))
 
     def configure(self) -> None:
         """Make the detector and create the handles."""
@@ -60,21 +61,23 @@ class PerceptionNode(VimaNode):
         self._calibrated = {view: made.describe() for view, made in calibrations.items()}
         self._drift = DriftMonitor(calibrations, p.drift_period, p.drift_limit)
         self._said, self._warned = PerceptionStatus(), ""
-        self.meter.clear()
+        self.statistics.clear()
         self._observations = self.create_publisher(ObservationMessage, "observation", qos.RELIABLE)
         self._status = self.create_publisher(PerceptionStatus, "perception_status", qos.LATCHED)
         self._debug = {
-            view: self.create_publisher(Image, f"debug/{view}", qos.CAMERA) for view in VIEWS
+            view: self.create_publisher(Image, f"debug/{view}", qos.SENSOR_DATA) for view in VIEWS
         }
         self._pairs = Pairs(names, p.sync_slop)
         self._names = CameraNames({"front": p.front_frame, "top": p.top_frame})
         self._scene = SceneServer(self)
         for key, (kind, topic) in topics.items():
-            self.listen(kind, topic, functools.partial(self._on_frame, key), qos.CAMERA)
+            self.create_subscription(
+                kind, topic, functools.partial(self._on_frame, key), qos.SENSOR_DATA
+            )
         for view in VIEWS if p.undistort else ():
             on_info = self._views[view].on_camera_info
-            self.listen(CameraInfo, f"{view}/camera_info", on_info, qos.CAMERA)
-        self.every(1.0, self._report_unpaired, clock=self.steady_clock)
+            self.create_subscription(CameraInfo, f"{view}/camera_info", on_info, qos.SENSOR_DATA)
+        self.create_timer(1.0, self._report_unpaired, clock=self.steady_clock)
 
     # --- in the executor's thread, which nothing here keeps waiting
 
@@ -101,7 +104,7 @@ class PerceptionNode(VimaNode):
                     conversions.observation_to_message(seen.observation, pair.headers())
                 )
             seen.times["total"] = (self.now_ns() - seen.stamp) / 1e9
-            self.meter.worked(seen.times)
+            self.statistics.record_result(seen.times)
         self._say(seen)
         for view in VIEWS if seen.objects else ():
             if self._debug[view].get_subscription_count():
@@ -121,7 +124,7 @@ class PerceptionNode(VimaNode):
         status.warnings = [*self._drift.warnings, *view_warnings(self._views)]
         status.dropped_frames = self._worker.dropped if self._worker else 0
         if seen.code != PerceptionStatus.OK:
-            self.meter.refused(seen.code, seen.message)
+            self.statistics.record_refusal(seen.code, seen.message)
         if calmly and seen.code != self._said.code:
             self.get_logger().info(f"waiting for the cameras: {seen.message}")
         elif not calmly and seen.code not in (self._warned, PerceptionStatus.OK):
@@ -145,17 +148,17 @@ class PerceptionNode(VimaNode):
         self._results.append((pair, seen, time.monotonic()))
         self._ready.trigger()
         if seen.frames:
-            self._guarded(self._drift.check)(pictures, time.monotonic())
+            self.guard(self._drift.check)(pictures, time.monotonic())
 
     # --- lifecycle
 
-    def activated(self) -> None:
+    def after_activate(self) -> None:
         """Begin to look."""
         self._names.forget()
         self._pairs.begin()
-        self._worker = NewestOnly(self._guarded(self._work))
+        self._worker = LatestOnlyWorker(self.guard(self._work), "perception")
 
-    def clock_jumped_back(self) -> None:
+    def on_clock_jump_back(self) -> None:
         """Frames stamped before cannot be paired with what comes, nor be handed on."""
         self._pairs.clear()
         self._names.forget()

@@ -18,7 +18,7 @@ class SceneServer:
     def __init__(self, node: Any) -> None:
         self._seen: Seen | None = None
         self._headers: dict[str, Any] = {}
-        node.serve(GetScene, "get_scene", self._on_get_scene)
+        node.create_service(GetScene, "get_scene", self._on_get_scene)
 
     def keep(self, seen: Seen, headers: dict[str, Any]) -> None:
         """What was seen last, or refused; ``headers`` are the cameras' own."""

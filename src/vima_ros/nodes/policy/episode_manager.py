@@ -49,8 +49,8 @@ class EpisodeDesk:
         self._canceller = node.create_client(CancelMotion, "cancel_motion")
         self.goals = GoalServer(node, self)
         self.steps = StepServer(node, self)
-        node.follow_heartbeats(self._on_beat)
-        node.every(0.1, self._watch, clock=node.steady_clock)
+        node.subscribe_heartbeats(self._on_beat)
+        node.create_timer(0.1, self._watch, clock=node.steady_clock)
         self.changed()
 
     # --- what begins it
@@ -133,7 +133,9 @@ class EpisodeDesk:
         if self._arm_answer is None:
             return
         try:
-            await self._node.answer(self._arm_answer, self._node.parameters.response_timeout)
+            await self._node.wait_for_response(
+                self._arm_answer, self._node.parameters.response_timeout
+            )
         except VimaError as error:
             self._node.get_logger().error(f"cancel_motion: {error}")
 

@@ -55,7 +55,7 @@ class GoalServer:
             "execute_prompt",
             self._execute,
             cancel_callback=self._on_cancel,
-            callback_group=node.awaiting,
+            callback_group=node.reentrant_group,
         )
 
     @property
@@ -131,14 +131,14 @@ class GoalServer:
         """What the prompt node makes of it; raises VimaError with its code, or TIMEOUT."""
         patience = self._node.parameters.response_timeout
         request = SetPrompt.Request(prompt=prompt, hold=True)
-        answer = await self._node.answer(self._setter.call_async(request), patience)
+        answer = await self._node.wait_for_response(self._setter.call_async(request), patience)
         if not answer.success:
             raise VimaError(answer.code, answer.message)
         self._prompt_id = answer.prompt_id
         held = self._desk.prompt
         if held is not None and held.prompt_id == answer.prompt_id:
             return held  # the tokens came before the answer
-        return await self._node.answer(self._tokens, patience)
+        return await self._node.wait_for_response(self._tokens, patience)
 
     def _conclude(self, goal: Any, code: int, message: str) -> Result:
         if code == Result.NONE:

@@ -20,7 +20,8 @@ from vima_ros.episode.state_machine import ArmReport, State, Verdict
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.nodes.common import conversions, qos
-from vima_ros.nodes.common.lifecycle_node import VimaNode, run
+from vima_ros.nodes.common.lifecycle_node import VimaNode
+from vima_ros.nodes.common.main import run
 from vima_ros.nodes.common.prompt_conversions import prompt_from_message
 from vima_ros.nodes.policy.episode_manager import EpisodeDesk
 from vima_ros.nodes.policy.parameters import PolicyParameters
@@ -50,14 +51,16 @@ class PolicyNode(VimaNode):
         mounted = p.default_end_effector
         self._end_effector = EndEffector[mounted.upper()] if mounted else None
         self._desk = EpisodeDesk(self, self._read_prompt)
-        self.listen(PromptTokens, "prompt_tokens", self._desk.on_prompt, qos.LATCHED)
-        self.listen(Observation, "observation", self._on_observation, qos.RELIABLE)
-        self.listen(ArmState, "arm_state", self._on_arm_state, qos.RELIABLE)
-        self.listen(TaskStatus, "task_status", self._on_task_status, qos.LATCHED)
-        self.listen(
+        self.create_subscription(PromptTokens, "prompt_tokens", self._desk.on_prompt, qos.LATCHED)
+        self.create_subscription(Observation, "observation", self._on_observation, qos.RELIABLE)
+        self.create_subscription(ArmState, "arm_state", self._on_arm_state, qos.RELIABLE)
+        self.create_subscription(TaskStatus, "task_status", self._on_task_status, qos.LATCHED)
+        self.create_subscription(
             ConfirmationRequest, "confirmation_request", self._on_confirmation, qos.LATCHED
         )
-        self.listen(PerceptionStatus, "perception_status", self._on_perception, qos.LATCHED)
+        self.create_subscription(
+            PerceptionStatus, "perception_status", self._on_perception, qos.LATCHED
+        )
 
     def _read_prompt(self, message: PromptTokens) -> None:
         """Forget the last episode and read the prompt; raises VimaError."""
@@ -97,14 +100,16 @@ class PolicyNode(VimaNode):
         action.header.stamp = self.get_clock().now().to_msg()
         self._desk.decided(action, stamp)
         times = {"wait": (now - stamp) / 1e9, **self._decision.timings}
-        self.meter.worked(times | {"observation to action": (self.now_ns() - stamp) / 1e9})
+        self.statistics.record_result(
+            times | {"observation to action": (self.now_ns() - stamp) / 1e9}
+        )
 
     def _on_arm_state(self, message: ArmState) -> None:
         if not message.judged:  # the robot's own word; what became of a command is the arm node's
             self._end_effector = EndEffector(message.end_effector)
             return
         if message.state == ArmState.REFUSED:
-            self.meter.refused(message.code, message.message)
+            self.statistics.record_refusal(message.code, message.message)
         take_arm_report(
             self._desk.episode,
             self._policy,
@@ -142,7 +147,7 @@ class PolicyNode(VimaNode):
         self._desk.destroy()
         return super().on_cleanup(state)
 
-    def clock_jumped_back(self) -> None:
+    def on_clock_jump_back(self) -> None:
         """Nothing that was stamped before can be compared with what comes."""
         self._desk.episode.forget_times()
 

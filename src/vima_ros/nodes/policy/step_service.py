@@ -21,8 +21,8 @@ class StepServer:
     def __init__(self, node: Any, desk: Any) -> None:
         self._node, self._desk = node, desk
         self._asked: tuple[str, int, Future] | None = None  # episode, its step, and the answer
-        node.serve(StepPolicy, "step", self._on_step)
-        node.serve(Trigger, "reset_episode", self._on_reset)
+        node.create_service(StepPolicy, "step", self._on_step)
+        node.create_service(Trigger, "reset_episode", self._on_reset)
 
     async def _on_step(self, request: Any, response: Any) -> Any:
         try:
@@ -53,7 +53,7 @@ class StepServer:
         self._asked = episode.prompt_id, episode.step, Future()
         episode.grant()
         try:
-            return await self._node.answer(self._asked[2], PATIENCE)
+            return await self._node.wait_for_response(self._asked[2], PATIENCE)
         finally:
             self._asked, episode.granted = None, False
 

@@ -21,9 +21,9 @@ class AssetServices:
     def __init__(self, node: Any, library: AssetLibrary) -> None:
         self._node, self._library = node, library
         self._get_scene = node.create_client(GetScene, "get_scene")
-        node.serve(CaptureAsset, "capture_asset", self._on_capture)
-        node.serve(ListAssets, "list_assets", self._on_list)
-        node.serve(DeleteAsset, "delete_asset", self._on_delete)
+        node.create_service(CaptureAsset, "capture_asset", self._on_capture)
+        node.create_service(ListAssets, "list_assets", self._on_list)
+        node.create_service(DeleteAsset, "delete_asset", self._on_delete)
 
     async def _on_capture(self, request: Any, response: Any) -> Any:
         try:
@@ -39,7 +39,7 @@ class AssetServices:
             asset = scene.to_asset(request.name, track_id)
             self._library.save(asset)
         except VimaError as error:
-            self._node.meter.refused(error.code, str(error))
+            self._node.statistics.record_refusal(error.code, str(error))
             self._node.get_logger().warning(f"capture refused: {error.code}: {error}")
             response.code, response.message = error.code, str(error)
             return response
@@ -51,7 +51,7 @@ class AssetServices:
     async def _request_scene(self) -> Any:
         future = self._get_scene.call_async(GetScene.Request())
         try:
-            response = await self._node.answer(future, GET_SCENE_TIMEOUT)
+            response = await self._node.wait_for_response(future, GET_SCENE_TIMEOUT)
         except VimaError as error:
             raise VimaError("NO_OBSERVATION", "the perception node does not respond") from error
         if not response.success:

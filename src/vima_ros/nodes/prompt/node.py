@@ -14,7 +14,8 @@ from vima_msgs.msg import EpisodeStatus, Prompt, PromptStatus, PromptTokens
 from vima_msgs.srv import SetPrompt
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common import image_conversion, prompt_conversions, qos
-from vima_ros.nodes.common.lifecycle_node import VimaNode, run
+from vima_ros.nodes.common.lifecycle_node import VimaNode
+from vima_ros.nodes.common.main import run
 from vima_ros.nodes.common.prompt_conversions import prompt_to_message
 from vima_ros.nodes.prompt.asset_services import AssetServices
 from vima_ros.nodes.prompt.parameters import PromptParameters
@@ -56,9 +57,9 @@ class PromptNode(VimaNode):
         self._taken: deque[int] = deque(maxlen=100)
         # Latched prompts, and those of a publisher that latches nothing (`ros2 topic pub`).
         for profile in (qos.LATCHED, qos.RELIABLE):
-            self.listen(Prompt, "prompt", self._on_prompt, profile)
-        self.listen(EpisodeStatus, "episode", self._on_episode, qos.LATCHED)
-        self.serve(SetPrompt, "set_prompt", self._on_set_prompt)
+            self.create_subscription(Prompt, "prompt", self._on_prompt, profile)
+        self.create_subscription(EpisodeStatus, "episode", self._on_episode, qos.LATCHED)
+        self.create_service(SetPrompt, "set_prompt", self._on_set_prompt)
 
     def _on_prompt(self, message: Prompt, info: dict[str, int]) -> None:
         sent = info["source_timestamp"]
@@ -99,7 +100,7 @@ class PromptNode(VimaNode):
             answer.code, answer.message = "BAD_IMAGE", f"{type(error).__name__}: {error}"
             self.get_logger().error(f"refused, unexpectedly: {answer.message}")
         if answer.code != PromptStatus.OK:
-            self.meter.refused(answer.code, answer.message)
+            self.statistics.record_refusal(answer.code, answer.message)
         if not request.check_only:
             self._answer = answer
             self._status.publish(answer)
@@ -133,7 +134,9 @@ class PromptNode(VimaNode):
             images[name] = self._image_encoder.encode(name, asset.kind, asset.views)
         encoded = time.perf_counter()
         prompt = assemble(message.text, images, self._tokenizer.encode)
-        self.meter.worked({"images": encoded - began, "assemble": time.perf_counter() - encoded})
+        self.statistics.record_result(
+            {"images": encoded - began, "assemble": time.perf_counter() - encoded}
+        )
         return prompt
 
     def _publish(self, prompt: EncodedPrompt, answer: PromptStatus, hold: bool) -> None:

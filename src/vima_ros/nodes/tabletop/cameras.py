@@ -23,13 +23,13 @@ class Cameras:
         self._node, self._world = node, world
         self._views = {
             view: {
-                name: node.create_publisher(kind, f"{view}/{name}", qos.CAMERA)
+                name: node.create_publisher(kind, f"{view}/{name}", qos.SENSOR_DATA)
                 for name, kind in KINDS.items()
             }
             for view in VIEWS
         }
         # For people: the robot at work.
-        self._overview = node.create_publisher(Image, "overview/image_raw", qos.CAMERA)
+        self._overview = node.create_publisher(Image, "overview/image_raw", qos.SENSOR_DATA)
         self._markers = node.create_publisher(MarkerArray, "markers", qos.RELIABLE)
 
     def take_pictures(self) -> None:

@@ -14,7 +14,8 @@ from std_srvs.srv import Trigger
 from vima_msgs.srv import LoadTask
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common.base_frame import Frames
-from vima_ros.nodes.common.lifecycle_node import VimaNode, run
+from vima_ros.nodes.common.lifecycle_node import VimaNode
+from vima_ros.nodes.common.main import run
 from vima_ros.nodes.tabletop.cameras import Cameras
 from vima_ros.nodes.tabletop.parameters import TabletopParameters
 from vima_ros.nodes.tabletop.robot_interface import CartesianRobotInterface, JointRobotInterface
@@ -53,10 +54,10 @@ class TabletopNode(VimaNode):
         self._task = TaskServer(self, self._world)
         self._task.begin(episode)
         self._cameras = Cameras(self, self._world)
-        self.serve(LoadTask, "load_task", self._on_load_task)
-        self.serve(Trigger, "reset", self._on_reset)
-        self.every(PHYSICS_PERIOD, self._advance)
-        self.every(1.0 / self.parameters.rate, self._take_pictures)
+        self.create_service(LoadTask, "load_task", self._on_load_task)
+        self.create_service(Trigger, "reset", self._on_reset)
+        self.create_timer(PHYSICS_PERIOD, self._advance)
+        self.create_timer(1.0 / self.parameters.rate, self._take_pictures)
 
     def _wanted(self) -> Start:
         p = self.parameters

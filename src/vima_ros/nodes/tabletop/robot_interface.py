@@ -26,8 +26,8 @@ class RobotInterface(ABC):
         self._node, self._world = node, world
         self.report = ArmState(state=ArmState.IDLE, code=ArmState.OK)
         self._states = node.create_publisher(ArmState, "arm_state", qos.RELIABLE)
-        node.listen(ArmCommand, "arm_command", self._on_command, qos.RELIABLE)
-        node.every(STATE_PERIOD, self.publish)
+        node.create_subscription(ArmCommand, "arm_command", self._on_command, qos.RELIABLE)
+        node.create_timer(STATE_PERIOD, self.publish)
 
     @abstractmethod
     def advanced(self) -> None:
@@ -108,8 +108,10 @@ class JointRobotInterface(RobotInterface):
     def __init__(self, node: Any, world: Tabletop) -> None:
         super().__init__(node, world)
         self._joint_states = node.create_publisher(JointState, "joint_states", qos.RELIABLE)
-        node.listen(JointTrajectory, "joint_trajectory", self._on_trajectory, qos.RELIABLE)
-        node.listen(ToolCommand, "tool_command", self._on_tool, qos.RELIABLE)
+        node.create_subscription(
+            JointTrajectory, "joint_trajectory", self._on_trajectory, qos.RELIABLE
+        )
+        node.create_subscription(ToolCommand, "tool_command", self._on_tool, qos.RELIABLE)
 
     def advanced(self) -> None:
         """Where the joints are; what was touched, picked or in the way."""

@@ -63,8 +63,8 @@ class TaskServer:
         self._statuses = node.create_publisher(TaskStatus, "task_status", qos.LATCHED)
         self._prompts = node.create_publisher(Prompt, "task_prompt", qos.LATCHED)
         self._to_prompt_node = node.create_publisher(Prompt, "prompt", qos.LATCHED)
-        node.listen(ArmState, "arm_state", self._on_arm_state, qos.RELIABLE)
-        node.serve(GetTaskStatus, "get_task_status", self._on_get_status)
+        node.create_subscription(ArmState, "arm_state", self._on_arm_state, qos.RELIABLE)
+        node.create_service(GetTaskStatus, "get_task_status", self._on_get_status)
 
     def begin(self, episode: Episode | None) -> None:
         """The world shows the start of ``episode``, or of none."""

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("vima_msgs")
 
 from vima_ros.liveness import NodeInstance
-from vima_ros.nodes.common.duplicate_nodes import RECENT, Namesakes, new_instance_id
+from vima_ros.nodes.common.duplicate_nodes import INSTANCE_TIMEOUT, DuplicateNodes, new_instance_id
 
 UNCONFIGURED, INACTIVE, ACTIVE, FINALIZED, CONFIGURING = 1, 2, 3, 4, 10
 
@@ -36,18 +36,18 @@ def test_one_that_is_further_up_has_precedence_whenever_it_was_started():
 
 
 def test_a_rival_is_named_until_it_ends_or_falls_silent():
-    namesakes, own = Namesakes(), NodeInstance("2", UNCONFIGURED)
-    assert namesakes.rival(own, 0.0) is None
+    duplicates, own = DuplicateNodes(), NodeInstance("2", UNCONFIGURED)
+    assert duplicates.find_rival(own, 0.0) is None
     other = NodeInstance("1", ACTIVE, "robot", 4711)
-    assert namesakes.heard(other, 0.0)
-    assert not namesakes.heard(other, 0.2)  # told once
-    assert namesakes.rival(own, 0.2 + RECENT) == other
+    assert duplicates.receive(other, 0.0)
+    assert not duplicates.receive(other, 0.2)  # told once
+    assert duplicates.find_rival(own, 0.2 + INSTANCE_TIMEOUT) == other
     assert str(other) == "process 4711 on robot"
-    assert namesakes.rival(own, 0.3 + RECENT) is None
-    namesakes.heard(other, 5.0)
-    namesakes.heard(NodeInstance("1", FINALIZED, "robot", 4711), 5.1)
-    assert namesakes.rival(own, 5.1) is None
+    assert duplicates.find_rival(own, 0.3 + INSTANCE_TIMEOUT) is None
+    duplicates.receive(other, 5.0)
+    duplicates.receive(NodeInstance("1", FINALIZED, "robot", 4711), 5.1)
+    assert duplicates.find_rival(own, 5.1) is None
 
 
 def test_the_last_word_of_one_that_ends_is_no_news():
-    assert not Namesakes().heard(NodeInstance("1", FINALIZED), 0.0)
+    assert not DuplicateNodes().receive(NodeInstance("1", FINALIZED), 0.0)

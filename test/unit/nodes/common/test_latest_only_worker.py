@@ -5,7 +5,7 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vima_ros.nodes.common.latest_only_worker import NewestOnly
+from vima_ros.nodes.common.latest_only_worker import LatestOnlyWorker
 
 TIMEOUT = 10.0  # [s] only reached by a failure
 
@@ -28,7 +28,7 @@ class Slow:
 
 def test_what_waits_is_replaced_by_what_is_newer_and_counted():
     slow = Slow()
-    worker = NewestOnly(slow)
+    worker = LatestOnlyWorker(slow, "test")
     worker.put("first")
     slow.wait_for_begin()
     for item in ("second", "third", "last"):
@@ -49,7 +49,7 @@ def test_the_last_item_is_always_worked_on_and_order_is_kept(items):
         if numbered[0] == len(items) - 1:
             last.set()
 
-    worker = NewestOnly(work)
+    worker = LatestOnlyWorker(work, "test")
     for numbered in enumerate(items):
         worker.put(numbered)
     assert last.wait(TIMEOUT)
@@ -60,7 +60,7 @@ def test_the_last_item_is_always_worked_on_and_order_is_kept(items):
 
 def test_closing_waits_for_the_work_and_forgets_what_waits():
     slow = Slow()
-    worker = NewestOnly(slow)
+    worker = LatestOnlyWorker(slow, "test")
     worker.put(1)
     slow.wait_for_begin()
     worker.put(2)
@@ -75,7 +75,7 @@ def test_closing_waits_for_the_work_and_forgets_what_waits():
 
 def test_what_was_cleared_is_not_worked_on():
     slow = Slow()
-    worker = NewestOnly(slow)
+    worker = LatestOnlyWorker(slow, "test")
     worker.put(1)
     slow.wait_for_begin()
     worker.put(2)

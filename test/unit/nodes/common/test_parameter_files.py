@@ -25,7 +25,7 @@ def node(name="arm", namespace="/vima", own_name=None):
     kind = {"arm": ArmParameters, "policy": PolicyParameters}[name]
     return SimpleNamespace(
         name=name,
-        given_parameters=None,
+        parameter_overrides=None,
         parameters=kind(**default_values(name)),
         get_name=lambda: own_name or name,
         get_fully_qualified_name=lambda: f"{namespace}/{own_name or name}",
@@ -227,7 +227,7 @@ def test_numbers_are_read_however_they_are_written(tmp_path, way):
     try:
         given = parameter_files.init([*words, "--params-file", str(path)])
         made = rclpy.create_node("arm", enable_rosout=False, start_parameter_services=False)
-        made.name, made.given_parameters = "arm", given
+        made.name, made.parameter_overrides = "arm", given
         made.parameters = declare(made, "arm", ArmParameters)
         p = made.parameters
         assert (p.max_speed, p.travel_speed) == (1.0, 1.0)

@@ -1,6 +1,6 @@
 import pytest
 
-from vima_ros.nodes.common.diagnostics import KEPT, Meter
+from vima_ros.nodes.common.diagnostics import MAX_SAMPLES, PerformanceStatistics
 
 
 class Clock:
@@ -11,49 +11,49 @@ class Clock:
 
 
 def test_what_never_happened_is_not_told():
-    assert Meter().values() == {}
+    assert PerformanceStatistics().values() == {}
 
 
 def test_stages_are_told_in_order_with_median_and_99th_percentile():
-    meter = Meter(Clock())
+    statistics = PerformanceStatistics(Clock())
     for i in range(101):
-        meter.worked({"wait": i / 1000, "total": 0.5})
-    told = meter.values()["latency"]
-    assert list(told) == ["wait [ms]", "total [ms]"]
-    assert told["wait [ms]"] == "median 50.0, p99 99.0"
+        statistics.record_result({"wait": i / 1000, "total": 0.5})
+    latency = statistics.values()["latency"]
+    assert list(latency) == ["wait [ms]", "total [ms]"]
+    assert latency["wait [ms]"] == "median 50.0, p99 99.0"
 
 
 def test_only_the_last_runs_count():
-    meter = Meter(Clock())
-    for seconds in [9.0] * KEPT + [0.001] * KEPT:
-        meter.worked({"total": seconds})
-    assert meter.values()["latency"]["total [ms]"] == "median 1.0, p99 1.0"
+    statistics = PerformanceStatistics(Clock())
+    for seconds in [9.0] * MAX_SAMPLES + [0.001] * MAX_SAMPLES:
+        statistics.record_result({"total": seconds})
+    assert statistics.values()["latency"]["total [ms]"] == "median 1.0, p99 1.0"
 
 
 def test_rate_counts_the_last_ten_seconds_and_age_the_last_result():
     clock = Clock()
-    meter = Meter(clock)
+    statistics = PerformanceStatistics(clock)
     for _ in range(40):
         clock.now += 0.5
-        meter.worked({})
-    assert meter.values()["rate [Hz]"] == pytest.approx(2.0, abs=0.11)
+        statistics.record_result({})
+    assert statistics.values()["rate [Hz]"] == pytest.approx(2.0, abs=0.11)
     clock.now += 7.0
-    assert meter.values()["age [s]"] == 7.0
-    assert meter.values()["rate [Hz]"] == pytest.approx(0.7, abs=0.11)
+    assert statistics.values()["age [s]"] == 7.0
+    assert statistics.values()["rate [Hz]"] == pytest.approx(0.7, abs=0.11)
 
 
 def test_the_last_refusal_stays_with_its_age():
     clock = Clock()
-    meter = Meter(clock)
-    meter.refused("STALE", "too old")
-    meter.refused("BUSY", "c1 is under way")
+    statistics = PerformanceStatistics(clock)
+    statistics.record_refusal("STALE", "too old")
+    statistics.record_refusal("BUSY", "c1 is under way")
     clock.now += 12
-    assert meter.values() == {"last refusal": "BUSY: c1 is under way (12 s ago)"}
+    assert statistics.values() == {"last refusal": "BUSY: c1 is under way (12 s ago)"}
 
 
 def test_cleared_it_tells_nothing():
-    meter = Meter(Clock())
-    meter.worked({"total": 1.0})
-    meter.refused("A", "b")
-    meter.clear()
-    assert meter.values() == {}
+    statistics = PerformanceStatistics(Clock())
+    statistics.record_result({"total": 1.0})
+    statistics.record_refusal("A", "b")
+    statistics.clear()
+    assert statistics.values() == {}

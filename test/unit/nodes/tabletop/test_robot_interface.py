@@ -28,10 +28,10 @@ class PlayedNode:
     def create_publisher(self, kind, topic, profile):
         return SimpleNamespace(publish=lambda m: self.published.append(copy.deepcopy(m)))
 
-    def listen(self, *_):
+    def create_subscription(self, *_):
         pass
 
-    def every(self, period, callback):
+    def create_timer(self, period, callback):
         self.timers.append(callback)
 
     def get_clock(self):

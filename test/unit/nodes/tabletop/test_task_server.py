@@ -43,10 +43,10 @@ class PlayedNode:
 
         return SimpleNamespace(publish=publish)
 
-    def listen(self, kind, topic, callback, profile):
+    def create_subscription(self, kind, topic, callback, profile):
         self.callbacks[topic] = callback
 
-    def serve(self, *_):
+    def create_service(self, *_):
         pass
 
     def now_ns(self):

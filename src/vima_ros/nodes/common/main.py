@@ -1,0 +1,60 @@
+"""The main function of every node: start, spin, end in order on a signal or an error."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import traceback
+
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.lifecycle import TransitionCallbackReturn
+
+from vima_ros.errors import VimaError
+from vima_ros.nodes.common import parameter_files
+from vima_ros.nodes.common.dds import prepare_ros
+from vima_ros.nodes.common.lifecycle_node import VimaNode
+from vima_ros.program import watch_signals
+
+
+def run(node_type: type[VimaNode], args: list[str] | None = None, autostart: bool = False) -> None:
+    """Spin a node until a signal ends it.
+
+    Exit code 0 after a signal, 1 on an unexpected error, 2 on a bad parameter. With ``autostart``
+    the node configures and activates itself at once instead of waiting for the manager.
+    """
+    signals = watch_signals()
+    node = None
+    try:
+        prepare_ros()
+        overrides = parameter_files.init(args)
+        node = node_type()
+        node.parameter_overrides = overrides
+        signals.on_end(node.stop_spinning)
+        if autostart:
+            configured = node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+            if not (configured or node.ending):
+                sys.exit(2)
+            node.trigger_activate()
+        rclpy.spin(node)
+    except VimaError as error:
+        print(f"{node_type.name}: {error.code}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except ExternalShutdownException:
+        pass
+    except Exception:
+        if node is None or not node.ending:
+            traceback.print_exc()
+            if node is not None:
+                node.stop_spinning("unexpected error")
+            sys.exit(1)
+    finally:
+        if node is not None:
+            node.end()
+            node.destroy_node()
+        rclpy.try_shutdown()
+        # Only with its last reference does DDS give the shared memory in /dev/shm back.
+        signals.forget()
+        del node
+        gc.unfreeze()
+        gc.collect()
