@@ -1,7 +1,7 @@
 """A person's yes before each motion: by service, by topic; a no; nobody there; cancelled."""
 
 import pytest
-from conftest import ALL_NODES
+from conftest import ALL_NODES, STALL_TOLERANT
 from std_srvs.srv import Trigger
 
 from vima_msgs.action import ExecutePrompt
@@ -28,6 +28,7 @@ class Careful:
     def __init__(self, folder):
         self.processes = NodeProcesses(folder, robot="flying_tool", namespace="/careful")
         parameters = {"real_time_factor": 10.0, "confirm": True, "confirm_timeout": 4.0}
+        parameters |= STALL_TOLERANT
         self.processes.start(ALL_NODES, {**parameters, "library": str(folder / "assets")})
         self.client = Client("person", "/careful")
         self.requests = self.client.listen(
