@@ -23,18 +23,21 @@ def domain():
     os.environ["ROS_DOMAIN_ID"] = str(free_domain())
 
 
+# A stall of the test machine takes no node for dead, which would stop the arm until a resume.
+STALL_TOLERANT = {"heartbeat_timeout": 30.0, "manager_timeout": 30.0, "node_timeout": 30.0}
 ALL_NODES = ["tabletop", "perception", "prompt", "policy", "arm", "manager"]
 
 
 class Suite:
     """All nodes up in simulation, and a client that talks to them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, liveness: dict[str, float]) -> None:
         self.parameters = {
             "real_time_factor": 10.0,
             "max_steps": 1,
             "checkpoint": "random",
             "library": str(folder / "assets"),
+            **liveness,
         }
         self.processes = NodeProcesses(folder, params_file="free_gripper")
         self.processes.start(ALL_NODES, self.parameters)
@@ -49,8 +52,10 @@ class Suite:
 
 
 @pytest.fixture(scope="module")
-def suite(tmp_path_factory):
-    running = Suite(tmp_path_factory.mktemp("logs"))
+def suite(tmp_path_factory, request):
+    """Stall-tolerant, unless the module's LIVENESS says otherwise."""
+    liveness = getattr(request.module, "LIVENESS", STALL_TOLERANT)
+    running = Suite(tmp_path_factory.mktemp("logs"), liveness)
     try:
         running.wait_until_up()
         yield running

@@ -1,7 +1,7 @@
 """A person's yes before each motion: by service, by topic; a no; nobody there; cancelled."""
 
 import pytest
-from conftest import ALL_NODES
+from conftest import ALL_NODES, STALL_TOLERANT
 from std_srvs.srv import Trigger
 
 from vima_msgs.action import ExecutePrompt
@@ -31,6 +31,7 @@ class Careful:
             "real_time_factor": 10.0,
             "require_confirmation": True,
             "confirmation_timeout": 4.0,
+            **STALL_TOLERANT,
         }
         self.processes.start(ALL_NODES, {**parameters, "library": str(folder / "assets")})
         self.client = Client("person", "/careful")

@@ -7,6 +7,7 @@ from std_srvs.srv import Trigger
 from vima_msgs.msg import ArmCommand, ArmState, Heartbeat
 
 ACTIVE = 3
+LIVENESS = {}  # as configured
 
 
 @pytest.mark.parametrize("victim", ALL_NODES)

@@ -1,6 +1,7 @@
 """The demo's tour and the evaluation through the nodes: a task is set up, done and judged."""
 
 import pytest
+from conftest import STALL_TOLERANT
 from sensor_msgs.msg import Image
 
 from vima_ros.cli.demo.html_report import write_page
@@ -17,7 +18,7 @@ from vima_ros.training.evaluation.policy_rollouts import Job
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
-    values = {"real_time_factor": 10.0, "max_steps": 3}
+    values = {"real_time_factor": 10.0, "max_steps": 3, **STALL_TOLERANT}
     with (
         NodeProcesses(tmp_path_factory.mktemp("logs"), params_file="tabletop") as processes,
         Client("test") as client,

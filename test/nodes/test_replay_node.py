@@ -6,11 +6,16 @@ from pathlib import Path
 
 import cv2
 import pytest
+from conftest import STALL_TOLERANT
 from helpers import shared, write_bag
 from recordings import MS, SECOND, Recording, alone, since, write_recording
 from rosbags.rosbag2 import StoragePlugin
+from std_srvs.srv import Trigger
 
+from vima_msgs.msg import ArmState
+from vima_ros.cli import replay as program
 from vima_ros.cli.replay import main, replay
+from vima_ros.client.bag_player.player import Player
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
 
@@ -27,7 +32,7 @@ BAGS = [
 def nodes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("logs")
     with NodeProcesses(folder, params_file="recording", use_sim_time=True) as processes:
-        processes.start(NODES)
+        processes.start(NODES, STALL_TOLERANT)
         with Client("test") as client:
             client.wait_for_active(NODES, 120, processes.check_alive)
         yield processes
@@ -132,6 +137,80 @@ def test_a_step_without_a_decision_makes_it_fail(nodes, tmp_path, capsys):
     steps = json.loads((tmp_path / "out" / "replay.json").read_text())["steps"]
     assert [s["code"] for s in steps] == ["OK", "NO_DECISION"]
     assert "NO_OBJECT" in steps[1]["message"]
+
+
+def stop_the_arm() -> None:
+    with Client("operator") as client:
+        assert client.call(Trigger, "stop", Trigger.Request()).success
+
+
+@pytest.fixture
+def resumed():
+    """Lifts the test's own stop, whatever becomes of the test."""
+    yield
+    with Client("operator") as client:
+        client.call(Trigger, "resume", Trigger.Request())
+
+
+NEVER = 1000.0  # to wait for it hangs the test [s]
+
+
+@pytest.mark.parametrize("rate", [None, 4.0], ids=["locked", "at a rate"])
+def test_a_stopped_arm_is_reported_at_once(nodes, resumed, tmp_path, capsys, rate):
+    stop_the_arm()
+    bag = write_bag(tmp_path / "bag", StoragePlugin.MCAP, steps=2)
+    records = replay(options(bag, tmp_path, rate=rate, timeout=NEVER))
+    assert [(r.code, r.episode) for r in records] == [("NO_DECISION", "STOPPED")] * 2
+    for record in records:
+        assert record.objects == {"front": 2, "top": 2}
+        assert "stop was called" in record.message
+        assert "resume" in record.message
+    assert capsys.readouterr().out.count("| NO_DECISION (STOPPED) |") == 2
+    written = json.loads((tmp_path / "replay.json").read_text())["steps"]
+    assert [step["message"] for step in written] == [record.message for record in records]
+
+
+def test_a_stop_during_a_replay_is_reported_at_once(nodes, resumed, tmp_path, monkeypatch):
+    class StoppedBeforeStep1(Player):
+        def play_locked(self, index, step):
+            if index == 1:
+                stop_the_arm()
+            return super().play_locked(index, step)
+
+    monkeypatch.setattr(program, "Player", StoppedBeforeStep1)
+    bag = write_bag(tmp_path / "bag", StoragePlugin.MCAP, steps=3)
+    first, *others = replay(options(bag, tmp_path, timeout=NEVER))
+    assert first.code == "OK"
+    for record in others:
+        assert (record.code, record.episode) == ("NO_DECISION", "STOPPED")
+        assert "the arm is stopped (stop was called); resume" in record.message
+
+
+def test_a_motion_that_a_killed_replay_has_left_keeps_no_other_waiting(
+    nodes, tmp_path, monkeypatch
+):
+    bag = write_bag(tmp_path / "bag", StoragePlugin.MCAP, steps=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(Player, "end_motion", lambda self, before=None: None)
+        check(replay(options(bag, tmp_path)), tmp_path / "replay.json", 1)
+    check(replay(options(bag, tmp_path)), tmp_path / "replay.json", 1)
+
+
+def test_an_interrupted_replay_leaves_no_motion(nodes, tmp_path, monkeypatch):
+    class Interrupted(Player):
+        def play_locked(self, index, step):
+            super().play_locked(index, step)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(program, "Player", Interrupted)
+    bag = write_bag(tmp_path / "bag", StoragePlugin.MCAP, steps=2)
+    with Client("operator") as client:
+        states = client.subscribe(ArmState, "arm_state")
+        with pytest.raises(KeyboardInterrupt):
+            replay(options(bag, tmp_path))
+        ends = (ArmState.SUCCEEDED, ArmState.ABORTED, ArmState.STOPPED)
+        end = states.wait(lambda m: m.judged and m.state in ends, 15, "end of motion")
+        assert end.state == ArmState.SUCCEEDED
 
 
 def test_what_is_no_bag_is_an_error_that_says_so(tmp_path, capsys):

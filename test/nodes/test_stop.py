@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from conftest import ALL_NODES
+from conftest import ALL_NODES, STALL_TOLERANT
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
@@ -21,6 +21,7 @@ def robot(tmp_path):
         Client("operator", "/ur") as client,
     ):
         parameters = {"real_time_factor": 10.0, "max_failures": 500, "rate": 10.0}
+        parameters |= STALL_TOLERANT
         processes.start(ALL_NODES, {**parameters, "library": str(tmp_path / "assets")})
         client.wait_for_active(ALL_NODES, 120, processes.check_alive)
         yield client

@@ -1,6 +1,6 @@
 """A task named at the start: the whole suite begins it by itself."""
 
-from conftest import ALL_NODES
+from conftest import ALL_NODES, STALL_TOLERANT
 
 from vima_msgs.msg import EpisodeStatus, PromptStatus, TaskStatus
 from vima_ros.client.client import Client
@@ -14,7 +14,7 @@ STEPS = 2
 def test_the_suite_begins_the_task_it_is_started_with(tmp_path):
     values = {"task": "rotate", "seed": 3, "max_steps": STEPS, "real_time_factor": 10.0}
     with NodeProcesses(tmp_path, params_file="tabletop") as processes, Client("test") as client:
-        processes.start(ALL_NODES, values)
+        processes.start(ALL_NODES, values | STALL_TOLERANT)
         client.wait_for_active(ALL_NODES, 120, processes.check_alive)
         text = find_task("rotate").sample(3).prompt
         answers = client.subscribe(PromptStatus, "prompt_status", qos.LATCHED)

@@ -1,7 +1,7 @@
 """Two robots in two namespaces at once: each does what its own prompt says, and nothing else."""
 
 import pytest
-from conftest import ALL_NODES
+from conftest import ALL_NODES, STALL_TOLERANT
 from std_srvs.srv import Trigger
 
 from vima_msgs.action import ExecutePrompt
@@ -19,6 +19,7 @@ class Side:
         self.side = side
         self.processes = NodeProcesses(folder, params_file="free_gripper", namespace=f"/{side}")
         parameters = {"scene": SIDES[side], "real_time_factor": 10.0, "max_failures": 50}
+        parameters |= STALL_TOLERANT
         self.processes.start(ALL_NODES, {**parameters, "library": str(folder / "assets")})
         self.client = Client("user", f"/{side}")
         self.commands = self.client.subscribe(ArmCommand, "arm_command")

@@ -98,16 +98,18 @@ def _play(
         return answer, [StepRecord(i, s.settled) for i, s in enumerate(steps)]
     slop = player.sync_slop()
     records: list[StepRecord] = []
-    for index, (frames, step) in enumerate(zip(steps, pair_steps(steps, slop), strict=True)):
-        if rate:
-            records.append(player.play_at_rate(index, step, rate))
-        else:
-            records.append(player.play_locked(index, step))
-        done = records[-1]
-        if not step.pairs:
-            done.message = unpaired(frames, step.gap, slop)
-        print(f"  step {index}: {done.code} {done.message}", flush=True)
-    player.end_motion()
+    try:
+        for index, (frames, step) in enumerate(zip(steps, pair_steps(steps, slop), strict=True)):
+            if rate:
+                records.append(player.play_at_rate(index, step, rate))
+            else:
+                records.append(player.play_locked(index, step))
+            done = records[-1]
+            if not step.pairs:
+                done.message = unpaired(frames, step.gap, slop)
+            print(f"  step {index}: {done.code} {done.message}", flush=True)
+    finally:  # also of an interrupted one: else the arm node would wait for the robot for long
+        player.end_motion()
     return answer, records
 
 

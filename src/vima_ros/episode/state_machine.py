@@ -179,7 +179,7 @@ class Episode:
     ) -> bool:
         """Take in what the arm says; whether the latest decision was carried out just now."""
         if report == ArmReport.STOPPED or code == "STOPPED":
-            if stamp > self.resumed_at:  # a robot may go on repeating a stop that is lifted
+            if stamp >= self.resumed_at:  # the clock may stand still between a resume and a stop
                 self._stopped(report, message, command_id, stamp)
         elif code == "RESUMED":
             self.resumed_at, self.stopped, self.stopped_at = stamp, "", -1

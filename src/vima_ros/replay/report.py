@@ -15,10 +15,11 @@ from vima_ros.files import write_atomic
 class StepRecord:
     """One step. ``code`` is the gate's, OK where a command left; NO_DECISION where none came.
 
-    ``objects``: count by view; ``pose0``, ``pose1``: x, y [m] and yaw [rad], None
-    where the quaternion has none; ``waypoints``, as in arm_command in base_link: x, y,
-    z [m], yaw [rad] and tool_on of each; ``times`` [s]: detection (both views), decision (frames
-    sent to action received), command (frames sent to the gate's answer received).
+    ``episode``: code by which the policy's episode had ended or paused, where that is why;
+    ``objects``: count by view; ``pose0``, ``pose1``: x, y [m] and yaw [rad], None where the
+    quaternion has none; ``waypoints``, as in arm_command in base_link: x, y, z [m], yaw [rad] and
+    tool_on of each; ``times`` [s]: detection (both views), decision (frames sent to action
+    received), command (frames sent to the gate's answer received).
     """
 
     step: int
@@ -32,6 +33,7 @@ class StepRecord:
     command_id: str = ""
     waypoints: list[dict[str, Any]] = field(default_factory=list)
     code: str = "NO_DECISION"
+    episode: str = ""
     message: str = ""
     times: dict[str, float] = field(default_factory=dict)
 
@@ -60,7 +62,7 @@ class StepRecord:
             self.primitive or "-",
             place(self.pose0),
             place(self.pose1),
-            self.code,
+            f"{self.code} ({self.episode})" if self.episode else self.code,
             milliseconds,
         ]
 

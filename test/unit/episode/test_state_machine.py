@@ -444,6 +444,14 @@ def test_a_lifted_stop_that_is_repeated_does_not_pause_again_a_new_one_does():
     assert episode.state == State.PAUSED
 
 
+def test_a_stop_at_the_very_time_of_the_resume_before_it_is_a_new_one():
+    """As where the simulation is paused, or between two recordings."""
+    episode = begun()
+    for do, stamp, why in ((stop, 8, "because"), (resume, 10, ""), (stop, 10, "because")):
+        do(episode, stamp)
+        assert episode.stopped == why
+
+
 def test_a_motion_reported_while_paused_is_waited_for_after_resume():
     episode = begun()
     stop(episode, 20)

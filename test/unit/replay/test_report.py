@@ -37,6 +37,7 @@ def test_a_row_says_what_was_seen_decided_and_answered():
 def test_a_row_without_a_decision_says_so():
     assert StepRecord(0, 1).row == ["0", "-/-", "-", "-", "-", "NO_DECISION", "-"]
     assert StepRecord(0, 1, objects={"top": 0}).row[1] == "-/0"
+    assert StepRecord(0, 1, episode="STOPPED").row[5] == "NO_DECISION (STOPPED)"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from rcl_interfaces.srv import GetParameters
 
@@ -17,6 +18,7 @@ from vima_msgs.msg import (
 from vima_msgs.srv import SetPrompt
 from vima_ros.client.bag_player.cameras import PlayedCameras
 from vima_ros.client.bag_player.clock import PlayedClock
+from vima_ros.client.bag_player.episode import PlayedEpisode
 from vima_ros.client.bag_player.frame_pairs import FramePair, PairedStep
 from vima_ros.client.client import Client
 from vima_ros.errors import VimaError
@@ -26,6 +28,7 @@ from vima_ros.replay.frames import Frame
 from vima_ros.replay.report import StepRecord
 from vima_ros.specs import VIEWS, EndEffector, Primitive
 
+T = TypeVar("T")
 MILLISECOND = 1_000_000  # [ns]
 WITHOUT_PAIR = (  # codes of a status that concerns no pair of images
     PerceptionStatus.NO_FRAMES,
@@ -53,11 +56,13 @@ class Player:
         self._actions = client.subscribe(PolicyAction, "action")
         self._commands, self._carried_out = client.subscribe(ArmCommand, "arm_command"), 0
         self._answers = client.subscribe(ArmState, "arm_state")
+        self._episode = PlayedEpisode(client)
 
     def begin(self, stamp: int) -> None:
         """Wait until what we publish is received, and all nodes' clocks are at ``stamp`` [ns].
 
-        Raises VimaError (TIMEOUT) naming the nodes that do not follow /clock.
+        A motion that a killed replay has left under way is cancelled. Raises VimaError (TIMEOUT)
+        naming the nodes that do not follow /clock.
         """
         self._client.wait_until(
             # arm, policy, us
@@ -65,6 +70,7 @@ class Player:
             "subscribers of front/image_raw, top/image_raw and arm_state",
         )
         self._clock.restart(stamp)
+        self._episode.end_earlier_motion()
 
     def sync_slop(self) -> int:
         """How far the stamps of a pair may be apart for perception and the gate [ns]."""
@@ -79,6 +85,7 @@ class Player:
         """Through the set_prompt service; what was sent and what was answered."""
         self.report(ArmState.IDLE, stamp)
         answer = self._client.call(SetPrompt, "set_prompt", SetPrompt.Request(prompt=prompt))
+        self._episode.begin(answer.prompt_id)
         return {
             "text": prompt.text,
             "assets": [asset.name for asset in prompt.assets],
@@ -117,7 +124,7 @@ class Player:
             except VimaError as error:
                 record.message = f"{error.code}: {error}"
                 continue
-            if self._follow(record, [pair], sent, *marks):
+            if self._follow(record, [pair], sent, *marks) or record.episode:
                 break
         return record
 
@@ -183,8 +190,8 @@ class Player:
             if status.code != PerceptionStatus.OK:
                 record.message = f"{status.code}: {status.message}"
                 return False
-            action = self._actions.wait(
-                lambda m: True, self._timeout, "action", actions, quiet=True
+            action = self._wait_for(
+                record, lambda: next(iter(self._actions.messages[actions:]), None), "action"
             )
             record.times["decision"] = time.monotonic() - sent
             self._take_action(record, action)
@@ -206,19 +213,42 @@ class Player:
 
     def _take_answer(self, record: StepRecord) -> None:
         """The gate either sends a command or says REFUSED; whichever comes first."""
-        mine, deadline = record.command_id, time.monotonic() + self._timeout
-        while time.monotonic() < deadline:
+
+        def find() -> ArmCommand | ArmState | None:
+            mine = record.command_id
             for command in self._commands.messages:
                 if command.command_id == mine and command.waypoints:
-                    record.code, record.message = "OK", ""
-                    record.waypoints = [_waypoint(w) for w in command.waypoints]
-                    return
+                    return command
             for answer in self._answers.messages:
                 if answer.command_id == mine and answer.state == ArmState.REFUSED:
-                    record.code, record.message = answer.code, answer.message
-                    return
+                    return answer
+            return None
+
+        answer = self._wait_for(record, find, "command or refusal")
+        if isinstance(answer, ArmCommand):
+            record.code, record.message = "OK", ""
+            record.waypoints = [_waypoint(w) for w in answer.waypoints]
+        else:
+            record.code, record.message = answer.code, answer.message
+
+    def _wait_for(self, record: StepRecord, find: Callable[[], T | None], what: str) -> T:
+        """Return what ``find`` finds, waiting for as long as the episode goes on.
+
+        Raises VimaError: the code by which the episode has ended or paused, TIMEOUT.
+        """
+        deadline = time.monotonic() + self._timeout
+        while True:
+            end = self._episode.end()  # before the search: what came before it counts
+            found = find()
+            if found is not None:
+                return found
+            if end is not None:
+                record.episode = end.code
+                raise VimaError(end.code, f"{end.code}: {end}")
+            if time.monotonic() > deadline:
+                told = f"no {what} within {self._timeout:g} s; {self._episode.describe()}"
+                raise VimaError("TIMEOUT", told)
             time.sleep(0.001)
-        raise VimaError("TIMEOUT", f"neither a command nor a refusal in {self._timeout:g} s")
 
 
 def _yaw(quaternion: Any) -> float | None:

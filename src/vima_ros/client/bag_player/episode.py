@@ -1,0 +1,66 @@
+"""The policy's episode during a replay: why it makes no decision, what an earlier one has left."""
+
+from __future__ import annotations
+
+from vima_msgs.msg import EpisodeStatus
+from vima_msgs.srv import CancelMotion
+from vima_ros.client.client import Client
+from vima_ros.errors import VimaError
+
+STATES = {
+    EpisodeStatus.IDLE: "idle",
+    EpisodeStatus.OBSERVING: "observing",
+    EpisodeStatus.DECIDING: "deciding",
+    EpisodeStatus.EXECUTING: "waiting for the arm",
+}
+
+
+class PlayedEpisode:
+    """Follows the episode of the prompt that is played.
+
+    To be made after the player's other subscriptions: what has come when the executor looks is
+    taken in that order, so that no end overtakes the decision before it.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client, self._changes, self._prompt_id = client, client.subscribe_episodes(), ""
+
+    def end_earlier_motion(self) -> None:
+        """Cancel a motion that a killed replay has left under way: no robot will end it."""
+        self._changes.wait(lambda _: True, 15, "episode_history")
+        latest = self._changes.messages[-1]
+        if latest.state == EpisodeStatus.EXECUTING and not latest.by_goal:
+            # The motion may be of an episode before the latest, which waits for its end.
+            for prompt_id in sorted(
+                {change.prompt_id for change in self._changes.messages} - {""}
+            ):
+                request = CancelMotion.Request(prompt_id=prompt_id)
+                self._client.call(CancelMotion, "cancel_motion", request)
+
+    def begin(self, prompt_id: str) -> None:
+        """Follow the episode of this prompt from now on."""
+        self._prompt_id = prompt_id
+
+    def end(self) -> VimaError | None:
+        """Return why no decision can come, by a code of EpisodeStatus; None while one can."""
+        latest = self._latest()
+        if latest is None or latest.state in STATES:
+            return None
+        message = latest.message
+        if latest.state == EpisodeStatus.PAUSED:
+            message = (
+                f"the arm is stopped ({message}); resume (a service of the arm node, and a "
+                "program) lets it go on"
+            )
+        return VimaError(latest.code, message)
+
+    def describe(self) -> str:
+        """Return a clause that says where the episode stands."""
+        latest = self._latest()
+        if latest is None:
+            return "the policy has not begun an episode of the prompt"
+        return f"the episode is {STATES.get(latest.state, latest.code)}"
+
+    def _latest(self) -> EpisodeStatus | None:
+        changes = reversed(self._changes.messages)
+        return next((each for each in changes if each.prompt_id == self._prompt_id), None)
