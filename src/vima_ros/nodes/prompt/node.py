@@ -10,7 +10,7 @@ from typing import Any
 
 from sensor_msgs.msg import Image
 
-from vima_msgs.msg import EpisodeStatus, Prompt, PromptStatus, PromptTokens
+from vima_msgs.msg import EpisodeStatus, Prompt, PromptAsset, PromptStatus, PromptTokens
 from vima_msgs.srv import SetPrompt
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common import image_conversion, prompt_conversions, qos
@@ -26,7 +26,7 @@ from vima_ros.prompt.assembly import MAX_TEXT_LENGTH, assemble, find_placeholder
 from vima_ros.prompt.asset_library import AssetLibrary
 from vima_ros.prompt.image_encoding import PromptImageEncoder
 from vima_ros.prompt.preview import draw_prompt
-from vima_ros.specs import AssetKind, EncodedPrompt
+from vima_ros.specs import AssetKind, EncodedPrompt, PromptImage
 
 ENDED = (EpisodeStatus.IDLE, EpisodeStatus.FINISHED, EpisodeStatus.FAILED)
 
@@ -121,14 +121,7 @@ class PromptNode(VimaNode):
         placeholders = find_placeholders(message.text)
         sent = [asset.name for asset in message.assets]
         stored = match_assets(placeholders, sent, self._library.names())
-        images = {
-            asset.name: self._image_encoder.encode(
-                asset.name,
-                AssetKind(asset.kind),
-                prompt_conversions.asset_images_from_message(asset),
-            )
-            for asset in message.assets
-        }
+        images = {asset.name: self._encode_attached(asset) for asset in message.assets}
         for name in stored:
             asset = self._library.load(name)
             images[name] = self._image_encoder.encode(name, asset.kind, asset.views)
@@ -138,6 +131,10 @@ class PromptNode(VimaNode):
             {"images": encoded - began, "assemble": time.perf_counter() - encoded}
         )
         return prompt
+
+    def _encode_attached(self, asset: PromptAsset) -> PromptImage:
+        views = prompt_conversions.asset_images_from_message(asset)
+        return self._image_encoder.encode(asset.name, AssetKind(asset.kind), views)
 
     def _publish(self, prompt: EncodedPrompt, answer: PromptStatus, hold: bool) -> None:
         tokens = prompt_to_message(prompt, answer.prompt_id, answer.header.stamp)
