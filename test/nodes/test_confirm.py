@@ -99,15 +99,15 @@ def test_a_no_is_a_refusal_that_ends_the_episode(careful):
     assert careful.sent(request) == []
 
 
-def test_nobody_says_yes(careful):
+def test_nobody_confirms(careful):
     goal, request = careful.ask(5)
     result = goal.wait(30)
     assert result.error_code == Result.REFUSED
-    assert "nobody said yes within 4 s" in result.error_msg
+    assert "nobody confirmed it within 4 s" in result.error_msg
     assert careful.sent(request) == []
     late = careful.answer(request.command_id, True)
     assert not late.success
-    assert "nothing does" in late.message
+    assert "no motion does" in late.message
 
 
 def test_a_yes_to_something_else_moves_nothing(careful):

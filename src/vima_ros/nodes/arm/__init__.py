@@ -1,1 +1,1 @@
-"""The arm node: the safety gate, and the driver of the robot behind it."""
+"""Arm node: the safety gate and the driver of the robot behind it."""

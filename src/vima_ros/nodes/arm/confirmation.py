@@ -1,4 +1,4 @@
-"""A person's yes before each motion."""
+"""Confirmation of each motion by a person."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from vima_ros.errors import GateCode, VimaError
 from vima_ros.nodes.common import conversions, qos
 
 
-class Confirmer:
-    """Shows what waits on ``confirmation_request``; takes the answer by service or topic."""
+class ConfirmationServer:
+    """Publisher of ``confirmation_request``; takes the response by service or topic.
+
+    ``timeout`` [s]: a motion that nobody confirmed is refused after it.
+    """
 
     def __init__(self, node: Any, timeout: float) -> None:
         self._node, self._timeout = node, timeout
@@ -24,10 +27,10 @@ class Confirmer:
         )
         node.create_service(ConfirmMotion, "confirm", self._on_confirm)
         node.create_subscription(Confirmation, "confirmation", self._on_confirmation, qos.RELIABLE)
-        node.create_timer(0.1, self._look, clock=node.steady_clock)
+        node.create_timer(0.1, self._check_timeout, clock=node.steady_clock)
 
-    def ask(self, request: Request, waypoints: Sequence[Waypoint]) -> None:
-        """Show what would be done."""
+    def request(self, request: Request, waypoints: Sequence[Waypoint]) -> None:
+        """Publish a request to confirm a motion."""
         (ax, ay), (bx, by) = request.pose0.position[:2], request.pose1.position[:2]
         text = f"{request.primitive.name.lower()} from ({ax:.2f}, {ay:+.2f}) to "
         text += f"({bx:.2f}, {by:+.2f}) m"
@@ -36,10 +39,10 @@ class Confirmer:
         )
         message.waypoints = conversions.waypoints_to_message(tuple(waypoints))
         self._publish(message)
-        self._node.get_logger().info(f"waits for a yes: {text} [{request.command_id}]")
+        self._node.get_logger().info(f"waiting for confirmation: {text} [{request.command_id}]")
 
     def clear(self) -> None:
-        """Nothing waits any more."""
+        """Publish that no motion waits for a confirmation."""
         self._publish(ConfirmationRequest())
 
     def _publish(self, message: ConfirmationRequest) -> None:
@@ -48,34 +51,37 @@ class Confirmer:
         self._requests.publish(message)
 
     def _on_confirm(self, request: Any, response: Any) -> Any:
-        response.success, response.message = self._answer(request.command_id, request.accept)
+        response.success, response.message = self._confirm(request.command_id, request.accept)
         return response
 
     def _on_confirmation(self, message: Confirmation) -> None:
-        done, why = self._answer(message.command_id, message.accept)
+        done, why = self._confirm(message.command_id, message.accept)
         if not done:
             self._node.get_logger().warning(f"confirmation: {why}")
 
-    def _answer(self, command_id: str, accept: bool) -> tuple[bool, str]:
-        waiting = self._node.motion.under_way
+    def _confirm(self, command_id: str, accept: bool) -> tuple[bool, str]:
+        """Accept or refuse the waiting motion; return success and a message."""
+        waiting = self._node.motion.active
         if waiting is None or waiting.sent or waiting.request.command_id != command_id:
-            is_it = waiting.request.command_id if waiting and not waiting.sent else "nothing"
-            return False, f"{command_id!r} does not wait for a yes; {is_it} does"
+            other = waiting.request.command_id if waiting and not waiting.sent else "no motion"
+            return False, f"{command_id!r} does not wait for a confirmation; {other} does"
         if not accept:
-            self._node.motion.drop(VimaError(GateCode.NOT_CONFIRMED.value, "a person said no"))
-            return True, "it will not be done"
+            self._node.motion.discard(
+                VimaError(GateCode.NOT_CONFIRMED.value, "refused by a person")
+            )
+            return True, "refused"
         self.clear()
-        self._node.confirmed(waiting)
+        self._node.gate.on_confirmed(waiting)
         return True, "confirmed"
 
-    def _look(self) -> None:
-        waiting = self._node.motion.under_way
+    def _check_timeout(self) -> None:
+        waiting = self._node.motion.active
         if waiting is None or waiting.sent:
             return
         if time.monotonic() - waiting.since > self._timeout:
-            told = f"nobody said yes within {self._timeout:g} s"
-            self._node.motion.drop(VimaError(GateCode.NOT_CONFIRMED.value, told))
+            reason = f"nobody confirmed it within {self._timeout:g} s"
+            self._node.motion.discard(VimaError(GateCode.NOT_CONFIRMED.value, reason))
         elif not self._node.active:
-            self._node.motion.drop(
+            self._node.motion.discard(
                 VimaError(GateCode.NOT_ACTIVE.value, "the arm node was deactivated")
             )

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, fields
-
-import numpy as np
+from dataclasses import dataclass
 
 from vima_ros.arm.primitives import MotionParameters
-from vima_ros.arm.safety_gate import JointBounds, Limits
-from vima_ros.geometry import Workspace
 from vima_ros.nodes.common.parameters import parameter
 
 
@@ -175,37 +170,6 @@ class ArmParameters:
         high=40,
         read_only=True,
     )
-
-    def limits(self, joints: JointBounds | None, base_position: np.ndarray) -> Limits:
-        """Return the limits of the gate; ``joints`` where the arm is known.
-
-        ``base_position`` (3,): origin of base_frame in table_frame [m].
-        """
-        names = set(Limits.__dataclass_fields__) - {"workspace", "base_position", "joints"}
-        return Limits(
-            workspace=Workspace(tuple(self.workspace_min), tuple(self.workspace_max)),
-            base_position=tuple(base_position.tolist()),
-            joints=joints,
-            **{name: getattr(self, name) for name in names},
-        )
-
-    def describe_limits(self, limits: Limits) -> str:
-        """Describe each limit with its unit, the arm's URDF and the pose of the table."""
-        units = {f.name: re.findall(r"\[(.*?)\]", f.metadata["description"]) for f in fields(self)}
-        space = limits.workspace
-        texts = [
-            f"workspace x {space.low[0]:g} to {space.high[0]:g}, "
-            f"y {space.low[1]:g} to {space.high[1]:g} m"
-        ]
-        values = {**limits.to_dict(), "require_confirmation": self.require_confirmation}
-        for name in set(units) & set(values):
-            value = values[name]
-            text = str(value).lower() if isinstance(value, bool) else f"{value:g}"
-            texts.append(" ".join([name, text, *units[name][-1:]]))
-        joints = f"joints as in {self.urdf}" if self.urdf else "joints unknown (no urdf)"
-        xyz, rpy = (", ".join(f"{x:g}" for x in v) for v in (self.table_xyz, self.table_rpy))
-        where = f"{self.table_frame} in {self.base_frame} at ({xyz}) m, turned by ({rpy}) rad"
-        return ", ".join([texts[0], *sorted(texts[1:]), joints, where])
 
     def motion_parameters(self) -> MotionParameters:
         """Return the current parameters of the primitives."""

@@ -1,4 +1,4 @@
-"""The arm node's services that end motion, in a thread of their own."""
+"""Services of the arm node that end motion, in a thread of their own."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from vima_msgs.srv import CancelMotion
 from vima_ros.errors import GateCode, VimaError
 
 
-class ArmServices:
-    """``stop``, ``resume`` and ``cancel_motion``: no planning keeps them waiting."""
+class StopServices:
+    """Servers of ``stop``, ``resume`` and ``cancel_motion``, which respond during planning too."""
 
     def __init__(self, node: Any) -> None:
         self._node = node
         # A node of their own, since rclpy's multi-threaded executor would take half a core.
-        self._side = Node(
+        self._service_node = Node(
             f"{node.get_name()}_stop",
             namespace=node.get_namespace(),
             context=node.context,
-            use_global_arguments=False,  # that rename the process's node
+            use_global_arguments=False,  # they rename the node of the process
             start_parameter_services=False,
         )
         for kind, name, callback in (
@@ -33,15 +33,15 @@ class ArmServices:
             (Trigger, "resume", self._on_resume),
             (CancelMotion, "cancel_motion", self._on_cancel),
         ):
-            self._side.create_service(
+            self._service_node.create_service(
                 kind, node.resolve_service_name(name), node.guard_service_callback(callback)
             )
         self._executor = SingleThreadedExecutor(context=node.context)
-        self._executor.add_node(self._side)
-        self._thread = threading.Thread(target=self._answer, daemon=True)
+        self._executor.add_node(self._service_node)
+        self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
 
-    def _answer(self) -> None:
+    def _spin(self) -> None:
         with contextlib.suppress(ExternalShutdownException):
             self._executor.spin()
 
@@ -49,18 +49,18 @@ class ArmServices:
         """End the thread and the services."""
         self._executor.shutdown()
         self._thread.join()
-        self._side.destroy_node()
+        self._service_node.destroy_node()
 
     def _on_stop(self, request: Any, response: Any) -> Any:
-        self._node.motion.stop(self._node.stop_reason())
+        self._node.motion.stop(self._node.watchdog.describe_stop_call())
         response.success, response.message = True, "stopped; call resume to go on"
         return response
 
     def _on_resume(self, request: Any, response: Any) -> Any:
-        was = self._node.motion.resume()
-        response.success, response.message = (
-            True,
-            f"resumed; had been stopped: {was or 'it was not'}",
+        reason = self._node.motion.resume()
+        response.success = True
+        response.message = (
+            f"resumed after a stop: {reason}" if reason else "resumed; was not stopped"
         )
         return response
 
@@ -75,17 +75,18 @@ class ArmServices:
         return response
 
     def _cancel(self, prompt_id: str, finish: bool) -> str:
+        """End the motion of a prompt; return a message for the response."""
         motion = self._node.motion
-        under_way = motion.under_way
-        if under_way is None or under_way.request.prompt_id != prompt_id:
-            return "nothing of it was under way"
-        command_id = under_way.request.command_id
-        if not under_way.sent:
-            why = "its episode ended before a person said yes"
-            motion.drop(VimaError(GateCode.CANCELLED.value, why))
-            return f"{command_id} is dropped"
+        command = motion.active
+        if command is None or command.request.prompt_id != prompt_id:
+            return "the prompt had no active command"
+        command_id = command.request.command_id
+        if not command.sent:
+            reason = "its episode ended before a person confirmed it"
+            motion.discard(VimaError(GateCode.CANCELLED.value, reason))
+            return f"{command_id} is discarded"
         if finish:
-            return f"{command_id} goes on to its end"
+            return f"{command_id} finishes its motion"
         motion.hold()
         motion.end(ArmState.ABORTED, ArmState.CANCELLED, "its episode has ended")
-        return f"{command_id} has ended where it was"
+        return f"{command_id} was aborted"

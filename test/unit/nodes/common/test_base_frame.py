@@ -10,6 +10,7 @@ pytest.importorskip("vima_msgs.msg", reason="vima_msgs is not built")
 from vima_ros.arm.primitives import Waypoint
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, quaternion_from_yaw
+from vima_ros.nodes.arm.configuration import build_limits, describe_limits
 from vima_ros.nodes.arm.parameters import ArmParameters
 from vima_ros.nodes.common.base_frame import Frames
 from vima_ros.nodes.common.parameters import default_values
@@ -71,9 +72,9 @@ def test_one_frame_for_both_is_fine_where_they_are_the_same():
 def test_the_pose_of_the_table_is_described_with_the_limits():
     values = default_values("arm") | {"table_xyz": [0.0, 0.1, -0.22]}
     parameters = ArmParameters(**values)
-    limits = parameters.limits(None, np.zeros(3))
-    described = parameters.describe_limits(limits)
-    assert "table in base_link at (0, 0.1, -0.22) m, turned by (0, 0, 0) rad" in described
+    limits = build_limits(parameters, None, np.zeros(3))
+    described = describe_limits(parameters, limits)
+    assert "table in base_link at (0, 0.1, -0.22) m, rotated by (0, 0, 0) rad" in described
 
 
 def test_a_table_turned_by_degrees_is_refused():
