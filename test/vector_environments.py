@@ -56,7 +56,7 @@ def make():
     return gymnasium.make(ENVIRONMENT, **TASK)
 
 
-def make_vec(pictures="rgb", **vector_kwargs):
+def make_vec(images="rgb", **vector_kwargs):
     import gymnasium
 
     import vima_ros.sim.gym_env  # noqa: F401 (registers it)
@@ -66,7 +66,7 @@ def make_vec(pictures="rgb", **vector_kwargs):
         2,
         vectorization_mode="async",
         vector_kwargs=vector_kwargs,
-        pictures=pictures,
+        images=images,
         **TASK,
     )
 
@@ -117,7 +117,7 @@ def forkserver_beside_open_one():
 
 def fork_after_plain_without_pictures():
     use()
-    run(make_vec(pictures="none", context="fork"))
+    run(make_vec(images="none", context="fork"))
 
 
 def async_after_plain():

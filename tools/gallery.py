@@ -15,10 +15,10 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.files import write_image
-from vima_ros.sim.episode_runner import EpisodeRun
+from vima_ros.sim.episode_runner import EpisodeRunner
 from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.tasks import TASKS
-from vima_ros.sim.tasks.base import Asset, Episode
+from vima_ros.sim.tasks.base import Asset, TaskEpisode
 from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH, VIEWS, AssetKind
 
 _COLUMNS, _MARGIN, _GAP = 3, 14, 6  # tiles a row; around them and between words [px]
@@ -35,16 +35,16 @@ def gallery(tasks: Sequence[str] = tuple(TASKS), seed: int = 0) -> np.ndarray:
     return np.concatenate(bands)
 
 
-def tile(episode: Episode) -> np.ndarray:
+def tile(episode: TaskEpisode) -> np.ndarray:
     """(h, 512, 3) uint8 RGB: name, front and top view, prompt."""
-    with EpisodeRun(episode) as run:
+    with EpisodeRunner(episode) as run:
         views = np.concatenate([run.tabletop.render(view) for view in VIEWS], axis=1)
     title = _white(_TITLE, _WIDTH)
     _write(title, episode.task, 0, _TITLE - 9, _GREY)
     return np.concatenate([title, views, _prompt(episode)])
 
 
-def _prompt(episode: Episode) -> np.ndarray:
+def _prompt(episode: TaskEpisode) -> np.ndarray:
     """(h, 512, 3): words and small pictures in reading order."""
     lines, x = [_white(_LINE, _WIDTH)], 0
     for word in _words(episode):
@@ -63,7 +63,7 @@ def _prompt(episode: Episode) -> np.ndarray:
     return np.concatenate(lines)
 
 
-def _words(episode: Episode) -> Iterator[str | np.ndarray]:
+def _words(episode: TaskEpisode) -> Iterator[str | np.ndarray]:
     small = {name: _thumbnail(asset) for name, asset in episode.assets.items()}
     for part in re.split(r"\{(\w+)\}", episode.prompt):
         if part in small:

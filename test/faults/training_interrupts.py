@@ -100,7 +100,9 @@ class TrainingInterrupts:
     def run(self) -> None:
         content = "crops" if self.program == "train_policy" else "masks"
         tasks = ("visual_manipulation", "rotate")
-        for _ in collect(Plan(self.folder / "data", tasks, 4, 10, content=content, steady=True)):
+        for _ in collect(
+            Plan(self.folder / "data", tasks, 4, 10, content=content, deterministic_oracle=True)
+        ):
             pass
         (self.folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPES[self.program]))
         began = time.monotonic()

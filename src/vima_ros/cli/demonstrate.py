@@ -31,9 +31,11 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--content", choices=CONTENTS, default=CONTENTS[0], help="what is kept")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
-    parser.add_argument("--look", type=float, default=0.0, help="how random: 0 not, to 1")
     parser.add_argument(
-        "--steady",
+        "--visual-randomization", type=float, default=0.0, help="how random: 0 not, to 1"
+    )
+    parser.add_argument(
+        "--deterministic-oracle",
         action="store_true",
         help="oracles that draw nothing: easier to learn from than VIMA-Bench's, which pick "
         "anywhere on an object and take objects in any order",
@@ -51,9 +53,9 @@ def _plan(options: argparse.Namespace) -> Plan:
         options.first_seed,
         options.level,
         options.content,
-        options.look,
+        options.visual_randomization,
         options.workers,
-        options.steady,
+        options.deterministic_oracle,
     )
 
 

@@ -41,7 +41,9 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=DetectorSettings().threads)
     parser.add_argument("--frames", type=int, default=500, help="of the tabletop; 0: none")
     parser.add_argument("--first-seed", type=int, default=FIRST_EVALUATION_SEED)
-    parser.add_argument("--look", type=float, nargs="+", default=LOOKS, help="in turns, 0 to 1")
+    parser.add_argument(
+        "--visual-randomization", type=float, nargs="+", default=LOOKS, help="in turns, 0 to 1"
+    )
     parser.add_argument(
         "--bench", type=path_argument, help="folder of recorded VIMA-Bench episodes"
     )
@@ -55,7 +57,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
 def _frames(options: argparse.Namespace) -> Iterator[Frame]:
     sources = []
     if options.frames:
-        looks = tuple(options.look)
+        looks = tuple(options.visual_randomization)
         sources.append(tabletop_frames(options.frames, options.first_seed, looks, options.workers))
     if options.bench:
         sources.append(bench_frames(options.bench))

@@ -26,7 +26,9 @@ def _arguments(args: list[str]) -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add_evaluation_options(parser)
-    parser.add_argument("--look", type=float, default=0.0, help="how random: 0 not, to 1")
+    parser.add_argument(
+        "--visual-randomization", type=float, default=0.0, help="how random: 0 not, to 1"
+    )
     parser.add_argument(
         "--bench", type=path_argument, help="folder of recorded VIMA-Bench episodes"
     )
@@ -42,7 +44,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     prepare_folder(options.out)
     policy = load_policy(Path(options.policy))
-    jobs = make_jobs(options, options.look)
+    jobs = make_jobs(options, options.visual_randomization)
     ended = attempt_all(jobs, options.workers) if jobs else ()
     attempts = collect_attempts("evaluate_policy", ended, len(jobs))
     firsts = first_actions(policy, read_demonstrations(options.bench)) if options.bench else ()

@@ -48,13 +48,13 @@ def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def make_jobs(options: argparse.Namespace, look: float = 0.0) -> list[Job]:
+def make_jobs(options: argparse.Namespace, visual_randomization: float = 0.0) -> list[Job]:
     """Return a job per detector, task and seed. Raises VimaError for an unknown task or level."""
     from vima_ros.training.evaluation.policy_rollouts import Job
 
     tasks = choose_tasks(options.tasks or None, find_level(options.level))
     return [
-        Job(task.name, options.level, seed, options.policy, detector, look)
+        Job(task.name, options.level, seed, options.policy, detector, visual_randomization)
         for detector in options.detector
         for task in tasks
         for seed in range(options.first_seed, options.first_seed + options.seeds)

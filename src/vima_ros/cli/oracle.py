@@ -24,9 +24,9 @@ from vima_ros.geometry import Pose, Workspace
 from vima_ros.nodes.common import conversions, qos
 from vima_ros.nodes.common.dds import isolate_ros_domain
 from vima_ros.paths import path_argument, path_text_argument
-from vima_ros.sim.episode_runner import choose_tasks, find_level, primitive
+from vima_ros.sim.episode_runner import choose_tasks, find_level, task_primitive
 from vima_ros.sim.tasks import TASKS
-from vima_ros.sim.tasks.base import Episode, Level, Task, WorldState
+from vima_ros.sim.tasks.base import Level, Task, TaskEpisode, WorldState
 from vima_ros.specs import Action
 
 NODES = ["arm", "tabletop"]  # what an oracle needs, and the manager
@@ -75,7 +75,7 @@ class OracleDriver:
             before,
         )
 
-    def world_state(self, episode: Episode, status: TaskStatus) -> WorldState:
+    def world_state(self, episode: TaskEpisode, status: TaskStatus) -> WorldState:
         """As it is after what was judged last."""
         judged = conversions.stamp_to_ns(status.header.stamp)
         self._seen = self._markers.wait(
@@ -90,7 +90,7 @@ class OracleDriver:
     def act(self, task: Task, poses: tuple[Pose, Pose], status: TaskStatus) -> TaskStatus:
         """One action by gate and arm; what the judge says of it. Raises VimaError as ``run``."""
         workspace = Workspace()
-        chosen = Action.from_poses(*poses, workspace, primitive(task))
+        chosen = Action.from_poses(*poses, workspace, task_primitive(task))
         action = PolicyAction(
             prompt_id=f"oracle/{task.name}/{status.seed}",
             step=status.steps,

@@ -29,7 +29,7 @@ class CameraError:
 
 
 @dataclass(frozen=True)
-class Sticker:
+class ClutterPatch:
     """Clutter: a small flat patch on the table that no one names.
 
     It is drawn, never touched, and background in the masks. ``size``: x, y [m].
@@ -42,7 +42,7 @@ class Sticker:
 
 
 @dataclass(frozen=True)
-class Look:
+class VisualAppearance:
     """How a scene looks; the default is VIMA-Bench's. Colours are RGB from 0 to 1.
 
     ``light_direction``: where the light goes. ``ambient``: how bright a texture is where no light
@@ -57,7 +57,7 @@ class Look:
     ground: Colour = (1.0, 1.0, 1.0)
     front: CameraError = field(default_factory=CameraError)
     top: CameraError = field(default_factory=CameraError)
-    clutter: tuple[Sticker, ...] = ()
+    clutter: tuple[ClutterPatch, ...] = ()
     shadows: bool = False
 
     def __post_init__(self) -> None:
@@ -71,14 +71,14 @@ class Look:
             )
 
 
-def random_look(rng: np.random.Generator, strength: float = 1.0) -> Look:
+def random_appearance(rng: np.random.Generator, strength: float = 1.0) -> VisualAppearance:
     """A look that differs from VIMA-Bench's by up to as much as ``strength`` (0 to 1) allows.
 
     Raises VimaError (INVALID_VALUE) for another strength.
     """
     if not 0.0 <= strength <= 1.0:
         raise VimaError("INVALID_VALUE", f"strength {strength} of a look; valid: 0 to 1")
-    plain = Look()
+    plain = VisualAppearance()
 
     def near(value: float, low: float, high: float) -> float:
         """Between the value itself (strength 0) and anything from low to high (strength 1)."""
@@ -104,15 +104,17 @@ def random_look(rng: np.random.Generator, strength: float = 1.0) -> Look:
     )
     clutter = tuple(_sticker(rng, sheet) for _ in range(rng.integers(round(5 * strength) + 1)))
     shadows = bool(rng.random() < 0.5 * strength)
-    return Look(direction, ambient, diffuse, sheet, ground, front, top, clutter, shadows)
+    return VisualAppearance(
+        direction, ambient, diffuse, sheet, ground, front, top, clutter, shadows
+    )
 
 
-def _sticker(rng: np.random.Generator, sheet: Colour) -> Sticker:
+def _sticker(rng: np.random.Generator, sheet: Colour) -> ClutterPatch:
     """Anywhere in the workspace, at most 4 cm long, not far in colour from the sheet."""
     x, y = rng.uniform(Workspace().low, Workspace().high)
     width, depth = rng.uniform([0.01, 0.005], [0.04, 0.02])
     colour = _colour(np.array(sheet) + rng.uniform(-0.2, 0.2, 3))
-    return Sticker(
+    return ClutterPatch(
         (float(x), float(y)), (float(width), float(depth)), float(rng.uniform(0, math.pi)), colour
     )
 

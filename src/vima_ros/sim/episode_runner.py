@@ -11,23 +11,23 @@ import numpy as np
 from vima_ros.arm.primitives import MotionParameters, plan_waypoints
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
-from vima_ros.sim.domain_randomization import Look, random_look
+from vima_ros.sim.domain_randomization import VisualAppearance, random_appearance
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.sim.tasks import TASKS, find_task
 from vima_ros.sim.tasks.base import (
     Asset,
-    Episode,
-    Judge,
     Level,
-    Outcome,
+    SuccessCriterion,
     Task,
-    Verdict,
+    TaskEpisode,
+    TaskOutcome,
+    TaskResult,
     WorldState,
 )
 from vima_ros.specs import EndEffector, Primitive
 
 # The flying tool is light and stiff, so it may be quicker than an arm; and nothing is in its way.
-FAST = MotionParameters(
+FAST_MOTION = MotionParameters(
     travel_height=0.25,
     sweep_travel_height=0.12,
     travel_speed=2.0,
@@ -36,10 +36,10 @@ FAST = MotionParameters(
     suction_dwell=0.04,
 )
 SETTLE_TIME = 0.3  # what was set down a few millimetres too high falls [s]
-_LOOK_STREAM = 1  # of random numbers, apart from those of the episode itself
+_APPEARANCE_STREAM = 1  # of random numbers, apart from those of the episode itself
 
 
-def primitive(task: Task) -> Primitive:
+def task_primitive(task: Task) -> Primitive:
     """What an action of this task means."""
     spatula = task.end_effector == EndEffector.SPATULA
     return Primitive.SWEEP if spatula else Primitive.PICK_PLACE
@@ -51,38 +51,38 @@ def world_state(tabletop: Tabletop) -> WorldState:
     return WorldState({name: tabletop.object_pose(name) for name in names}, tabletop.scene)
 
 
-def act(
+def execute_action(
     tabletop: Tabletop,
-    judge: Judge,
+    criterion: SuccessCriterion,
     poses: tuple[Pose, Pose],
     kind: Primitive,
-    motion: MotionParameters = FAST,
-) -> Outcome:
+    motion: MotionParameters = FAST_MOTION,
+) -> TaskOutcome:
     """Carry out an action to its end, watched and then judged.
 
     Raises VimaError (NOT_FINITE) for a pose without a yaw, or a sweep without a direction.
     """
     waypoints = plan_waypoints(kind, *poses, Workspace(), motion)
-    tabletop.execute(waypoints, lambda: judge.watch(world_state(tabletop)))
-    return judge.update(world_state(tabletop)).outcome
+    tabletop.execute(waypoints, lambda: criterion.monitor(world_state(tabletop)))
+    return criterion.update(world_state(tabletop)).outcome
 
 
-class EpisodeRun:
+class EpisodeRunner:
     """One episode, from its start. A context manager; one thread, as ``Tabletop``.
 
     ``code`` and ``message`` say why the last action was not carried out to its end: as
     ``SimulatedRobotState``'s, or NOT_FINITE for one that means no motion; empty when it was.
     """
 
-    def __init__(self, episode: Episode, motion: MotionParameters = FAST) -> None:
+    def __init__(self, episode: TaskEpisode, motion: MotionParameters = FAST_MOTION) -> None:
         self.episode, self.task = episode, find_task(episode.task)
-        self.primitive, self._motion = primitive(self.task), motion
+        self.primitive, self._motion = task_primitive(self.task), motion
         self.tabletop = Tabletop(episode.scene)
         self.tabletop.advance(SETTLE_TIME)
-        self._judge = self.task.judge(episode)
+        self._criterion = self.task.success_criterion(episode)
         self.steps, self.code, self.message = 0, "", ""
 
-    def __enter__(self) -> EpisodeRun:
+    def __enter__(self) -> EpisodeRunner:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -93,19 +93,19 @@ class EpisodeRun:
         self.tabletop.close()
 
     @property
-    def verdict(self) -> Verdict:
+    def result(self) -> TaskResult:
         """The judge's last word."""
-        return self._judge.verdict
+        return self._criterion.result
 
     @property
-    def out_of_steps(self) -> bool:
+    def truncated(self) -> bool:
         """Whether the step limit was reached without success or failure."""
-        return self.verdict.outcome == Outcome.RUNNING and self.steps >= self.episode.step_limit
+        return self.result.outcome == TaskOutcome.RUNNING and self.steps >= self.episode.step_limit
 
     @property
-    def over(self) -> bool:
+    def done(self) -> bool:
         """Whether no further action is taken."""
-        return self.verdict.outcome != Outcome.RUNNING or self.out_of_steps
+        return self.result.outcome != TaskOutcome.RUNNING or self.truncated
 
     def world_state(self) -> WorldState:
         """Where everything truly is now."""
@@ -116,41 +116,43 @@ class EpisodeRun:
         poses = self.world_state().poses.values()
         return np.array([[*pose.position, *pose.quaternion] for pose in poses])
 
-    def act(self, pose0: Pose, pose1: Pose) -> Verdict:
+    def step(self, pose0: Pose, pose1: Pose) -> TaskResult:
         """Carry out an action to its end and judge it.
 
         One that means no motion (a pose without a yaw, a sweep without a direction) moves nothing
         and costs a step, as a pick that finds nothing. Raises VimaError (EPISODE_OVER).
         """
-        if self.over:
+        if self.done:
             raise VimaError("EPISODE_OVER", "the episode has ended; valid: start another")
         self.steps += 1
         try:
-            act(self.tabletop, self._judge, (pose0, pose1), self.primitive, self._motion)
+            execute_action(
+                self.tabletop, self._criterion, (pose0, pose1), self.primitive, self._motion
+            )
             state = self.tabletop.robot_state
             self.code, self.message = state.code, state.message
         except VimaError as error:
             self.code, self.message = error.code, str(error)
-            self._judge.update(self.world_state())
-        return self.verdict
+            self._criterion.update(self.world_state())
+        return self.result
 
 
-def with_look(episode: Episode, look: Look) -> Episode:
+def with_appearance(episode: TaskEpisode, appearance: VisualAppearance) -> TaskEpisode:
     """The same episode seen in another way, its prompt too (without clutter)."""
-    plain = replace(look, clutter=())
+    plain = replace(appearance, clutter=())
     assets = {
-        name: Asset(asset.kind, replace(asset.scene, look=plain))
+        name: Asset(asset.kind, replace(asset.scene, appearance=plain))
         for name, asset in episode.assets.items()
     }
-    return replace(episode, scene=replace(episode.scene, look=look), assets=assets)
+    return replace(episode, scene=replace(episode.scene, appearance=appearance), assets=assets)
 
 
-def with_random_look(episode: Episode, strength: float) -> Episode:
+def with_random_appearance(episode: TaskEpisode, strength: float) -> TaskEpisode:
     """The look its seed draws; 0: as it is. Raises VimaError (INVALID_VALUE) beyond 0 to 1."""
     if strength == 0.0:
         return episode
-    stream = [_LOOK_STREAM, zlib.crc32(episode.task.encode()), episode.seed]
-    return with_look(episode, random_look(np.random.default_rng(stream), strength))
+    stream = [_APPEARANCE_STREAM, zlib.crc32(episode.task.encode()), episode.seed]
+    return with_appearance(episode, random_appearance(np.random.default_rng(stream), strength))
 
 
 def find_level(name: str | None) -> Level | None:

@@ -11,7 +11,7 @@ Actions, by ``binned``: MultiDiscrete (12,) as ``specs.Action.bins``, or Box (12
 ``specs.Action.fractions`` but not rounded: x and y as parts of the workspace, quaternion
 components q as (q + 1) / 2. An action that cannot be carried out costs a step; info tells.
 
-Observations, a dictionary by ``pictures``:
+Observations, a dictionary by ``images``:
 "rgb":   rgb {view: uint8 (128, 256, 3)}, segm {view: uint8 (128, 256)}, end_effector 0 or 1;
 "masks": without rgb;   "none": end_effector only, and nothing is rendered.
 A pixel of segm is 0 or an object's place in ``info["objects"]`` + 1.
@@ -19,7 +19,7 @@ A pixel of segm is 0 or an object's place in ``info["objects"]`` + 1.
 info: task, level, seed, prompt (text), step_limit, objects (names); steps, success, failure,
 reason (the judge's), code and message (why the last action was not carried out, or empty) and,
 privileged, poses (K, 7) x, y, z [m], quaternion xyzw. After reset also prompt_assets, unless
-pictures is "none": {placeholder: {kind: "object" or "scene", rgb: {view: …}, segm: {view: …}}}.
+images is "none": {placeholder: {kind: "object" or "scene", rgb: {view: …}, segm: {view: …}}}.
 
 reward is 1 on success, else 0; terminated on success or failure, truncated at the step limit.
 
@@ -33,7 +33,7 @@ Several at once, each in a process of its own:
 
 OpenGL does not survive a fork: in a process forked from one that has rendered, whatever forked it
 (AsyncVectorEnv without a context, multiprocessing, a DataLoader's workers), ``reset``, ``step``
-and ``render`` raise VimaError (FORKED). Spawned processes, forkserver, ``pictures="none"``, and a
+and ``render`` raise VimaError (FORKED). Spawned processes, forkserver, ``images="none"``, and a
 fork before anything is rendered, work.
 """
 
@@ -46,10 +46,15 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
-from vima_ros.sim.episode_runner import EpisodeRun, choose_tasks, find_level, with_random_look
+from vima_ros.sim.episode_runner import (
+    EpisodeRunner,
+    choose_tasks,
+    find_level,
+    with_random_appearance,
+)
 from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.scene import MAX_SEED
-from vima_ros.sim.tasks.base import Asset, Oracle, Outcome
+from vima_ros.sim.tasks.base import Asset, Oracle, TaskOutcome
 from vima_ros.specs import (
     BINS,
     POLICY_FRAME_HEIGHT,
@@ -65,7 +70,7 @@ except ModuleNotFoundError as error:
     raise VimaError("NOT_INSTALLED", f"{error}; pip install gymnasium==1.4.0") from error
 
 ENVIRONMENT = "vima_ros/Tabletop-v0"
-PICTURES = ("rgb", "masks", "none")
+IMAGES = ("rgb", "masks", "none")
 
 
 class TabletopEnv(gymnasium.Env):
@@ -85,22 +90,23 @@ class TabletopEnv(gymnasium.Env):
         level: str | None = None,
         *,
         binned: bool = True,
-        pictures: str = "rgb",
-        look: float = 0.0,
+        images: str = "rgb",
+        visual_randomization: float = 0.0,
         render_mode: str | None = None,
     ) -> None:
-        if pictures not in PICTURES:
-            raise VimaError("INVALID_VALUE", f"pictures {pictures!r}; valid: {PICTURES}")
+        if images not in IMAGES:
+            raise VimaError("INVALID_VALUE", f"images {images!r}; valid: {IMAGES}")
         choose_tasks(task, find_level(level))
         self._default = {"task": task, "level": level}
-        self._binned, self._pictures, self._look = binned, pictures, look
+        self._binned, self._images = binned, images
+        self._visual_randomization = visual_randomization
         self.render_mode = render_mode
-        self.action_space, self.observation_space = _spaces(binned, pictures)
-        self._now: EpisodeRun | None = None
+        self.action_space, self.observation_space = _spaces(binned, images)
+        self._now: EpisodeRunner | None = None
         self._oracle: Oracle | None = None
 
     @property
-    def run(self) -> EpisodeRun:
+    def run(self) -> EpisodeRunner:
         """The episode under way, with all that is hidden from a policy."""
         if self._now is None:
             raise VimaError("NOT_RESET", "no episode yet; valid: after reset")
@@ -124,18 +130,21 @@ class TabletopEnv(gymnasium.Env):
         drawn = int(self.np_random.integers(MAX_SEED + 1))
         episode = task.sample(drawn if seed is None else seed, level)
         self.close()
-        self._now, self._oracle = EpisodeRun(with_random_look(episode, self._look)), None
+        self._now, self._oracle = (
+            EpisodeRunner(with_random_appearance(episode, self._visual_randomization)),
+            None,
+        )
         info = self._info()
-        if self._pictures != "none":
+        if self._images != "none":
             info["prompt_assets"] = self.prompt_assets()
         return self._observation(), info
 
     def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Carry out an action. Raises VimaError: INVALID_VALUE for no such, EPISODE_OVER."""
-        verdict = self.run.act(*self._poses(action))
-        success = verdict.outcome == Outcome.SUCCESS
-        ended = verdict.outcome != Outcome.RUNNING
-        return self._observation(), float(success), ended, self.run.out_of_steps, self._info()
+        verdict = self.run.step(*self._poses(action))
+        success = verdict.outcome == TaskOutcome.SUCCESS
+        ended = verdict.outcome != TaskOutcome.RUNNING
+        return self._observation(), float(success), ended, self.run.truncated, self._info()
 
     def oracle_action(self) -> np.ndarray | None:
         """What the task's oracle would do now, an action; None when it sees nothing to do."""
@@ -151,7 +160,7 @@ class TabletopEnv(gymnasium.Env):
         return _fractions(pose0, pose1)
 
     def prompt_assets(self) -> dict[str, dict[str, Any]]:
-        """The pictures of the prompt, as in info."""
+        """The images of the prompt, as in info."""
         return {name: _asset(asset) for name, asset in self.run.episode.assets.items()}
 
     def render(self) -> np.ndarray | None:
@@ -159,7 +168,7 @@ class TabletopEnv(gymnasium.Env):
         return self.run.tabletop.render_overview() if self.render_mode == "rgb_array" else None
 
     def close(self) -> None:
-        """Free what the pictures needed; ``reset`` may follow."""
+        """Free what the images needed; ``reset`` may follow."""
         if self._now is not None:
             self._now.close()
             self._now = None
@@ -170,15 +179,15 @@ class TabletopEnv(gymnasium.Env):
     def _observation(self) -> dict[str, Any]:
         tabletop = self.run.tabletop
         seen: dict[str, Any] = {"end_effector": int(tabletop.scene.end_effector)}
-        if self._pictures != "none":
+        if self._images != "none":
             seen["segm"] = {view: tabletop.render_mask(view) for view in VIEWS}
-        if self._pictures == "rgb":
+        if self._images == "rgb":
             seen["rgb"] = {view: tabletop.render(view) for view in VIEWS}
         return seen
 
     def _info(self) -> dict[str, Any]:
         run = self.run
-        episode, verdict = run.episode, run.verdict
+        episode, verdict = run.episode, run.result
         return {
             "task": episode.task,
             "level": episode.level.value,
@@ -187,8 +196,8 @@ class TabletopEnv(gymnasium.Env):
             "step_limit": episode.step_limit,
             "objects": tuple(item.name for item in episode.scene.objects),
             "steps": run.steps,
-            "success": verdict.outcome == Outcome.SUCCESS,
-            "failure": verdict.outcome == Outcome.FAILURE,
+            "success": verdict.outcome == TaskOutcome.SUCCESS,
+            "failure": verdict.outcome == TaskOutcome.FAILURE,
             "reason": verdict.reason,
             "code": run.code,
             "message": run.message,
@@ -196,7 +205,7 @@ class TabletopEnv(gymnasium.Env):
         }
 
 
-def _spaces(binned: bool, pictures: str) -> tuple[gymnasium.Space, gymnasium.Space]:
+def _spaces(binned: bool, images: str) -> tuple[gymnasium.Space, gymnasium.Space]:
     """Of actions and observations."""
     spaces = gymnasium.spaces
     frame = (POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH)
@@ -205,9 +214,9 @@ def _spaces(binned: bool, pictures: str) -> tuple[gymnasium.Space, gymnasium.Spa
         return spaces.Dict({view: spaces.Box(0, 255, shape, np.uint8) for view in VIEWS})
 
     seen: dict[str, Any] = {"end_effector": spaces.Discrete(len(EndEffector))}
-    if pictures != "none":
+    if images != "none":
         seen["segm"] = views(*frame)
-    if pictures == "rgb":
+    if images == "rgb":
         seen["rgb"] = views(*frame, 3)
     actions = spaces.MultiDiscrete(BINS) if binned else spaces.Box(0.0, 1.0, BINS.shape)
     return actions, spaces.Dict(seen)
@@ -238,11 +247,11 @@ def _poses(fractions: np.ndarray) -> tuple[Pose, Pose]:
 
 
 def _asset(asset: Asset) -> dict[str, Any]:
-    pictures = render_prompt_images(asset.scene, asset.kind)
+    images = render_prompt_images(asset.scene, asset.kind)
     return {
         "kind": asset.kind.name.lower(),
-        "rgb": {view: picture.rgb for view, picture in pictures.items()},
-        "segm": {view: picture.mask for view, picture in pictures.items()},
+        "rgb": {view: picture.rgb for view, picture in images.items()},
+        "segm": {view: picture.mask for view, picture in images.items()},
     }
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from vima_ros.arm.primitives import MotionParameters
 from vima_ros.geometry import Workspace
-from vima_ros.sim.episode_runner import FAST, EpisodeRun
+from vima_ros.sim.episode_runner import FAST_MOTION, EpisodeRunner
 from vima_ros.sim.process_pool import worker_pool
 from vima_ros.sim.tasks import TASKS, find_task
-from vima_ros.sim.tasks.base import Level, Outcome
+from vima_ros.sim.tasks.base import Level, TaskOutcome
 from vima_ros.specs import Action
 
 
@@ -26,14 +26,14 @@ class EpisodeResult:
     level: Level
     seed: int
     binned: bool
-    outcome: Outcome
+    outcome: TaskOutcome
     reason: str
     steps: int
     seconds: float
 
 
 @dataclass(frozen=True)
-class Score:
+class OracleScore:
     """Of ``episodes`` of one task: rate of success, mean steps of those, seconds an episode."""
 
     task: str
@@ -50,7 +50,7 @@ def run_episode(
     seed: int = 0,
     *,
     binned: bool = True,
-    motion: MotionParameters = FAST,
+    motion: MotionParameters = FAST_MOTION,
 ) -> EpisodeResult:
     """One episode, the oracle acting; ``binned``: its actions rounded to bins.
 
@@ -59,28 +59,28 @@ def run_episode(
     start, found, workspace = time.perf_counter(), find_task(task), Workspace()
     episode = found.sample(seed, level)
     oracle = found.oracle(episode)
-    with EpisodeRun(episode, motion) as run:
-        while not run.over:
+    with EpisodeRunner(episode, motion) as run:
+        while not run.done:
             poses = oracle.act(run.world_state())
             if poses is None:
                 break
             if binned:
                 poses = Action.from_poses(*poses, workspace, run.primitive).poses(workspace)
-            run.act(*poses)
-    verdict, seconds = run.verdict, time.perf_counter() - start
+            run.step(*poses)
+    verdict, seconds = run.result, time.perf_counter() - start
     return EpisodeResult(
         task, episode.level, seed, binned, verdict.outcome, verdict.reason, run.steps, seconds
     )
 
 
-def measure(
+def measure_oracles(
     seeds: Iterable[int],
     tasks: Iterable[str] = tuple(TASKS),
     level: Level | None = None,
     *,
     binned: bool = True,
     processes: int = 1,
-) -> Iterator[Score]:
+) -> Iterator[OracleScore]:
     """The oracles' scores, task by task; ``level`` None is each task's first.
 
     Raises VimaError as ``run_episode``.
@@ -89,19 +89,19 @@ def measure(
     with worker_pool(processes) as pool:
         for task in tasks:
             jobs = [(task, level, seed, binned) for seed in chosen]
-            yield score(list(pool.map(_run, jobs, chunksize=5)))
+            yield summarize(list(pool.map(_run, jobs, chunksize=5)))
 
 
-def score(results: list[EpisodeResult]) -> Score:
+def summarize(results: list[EpisodeResult]) -> OracleScore:
     """Of one task's episodes, at least one."""
-    good = [result for result in results if result.outcome == Outcome.SUCCESS]
-    return Score(
+    good = [result for result in results if result.outcome == TaskOutcome.SUCCESS]
+    return OracleScore(
         results[0].task,
         len(results),
         len(good) / len(results),
         sum(result.steps for result in good) / max(len(good), 1),
         sum(result.seconds for result in results) / len(results),
-        tuple(result for result in results if result.outcome != Outcome.SUCCESS),
+        tuple(result for result in results if result.outcome != TaskOutcome.SUCCESS),
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
-from vima_ros.sim.domain_randomization import Look
+from vima_ros.sim.domain_randomization import VisualAppearance
 from vima_ros.sim.model.shapes import SHAPES, Shape
 from vima_ros.sim.model.textures import COLOURS, TEXTURES
 from vima_ros.specs import EndEffector
@@ -78,7 +78,7 @@ class Scene:
 
     objects: tuple[SceneObject, ...]
     end_effector: EndEffector = EndEffector.SUCTION
-    look: Look = field(default_factory=Look)
+    appearance: VisualAppearance = field(default_factory=VisualAppearance)
 
     def __post_init__(self) -> None:
         objects = tuple(self.objects)

@@ -28,10 +28,15 @@ def test_all_means_the_tasks_of_the_level(tmp_path):
 def test_options_reach_the_plan(tmp_path):
     plan = plan_of(
         *("--task", "rotate", "twist", "--out", str(tmp_path), "--content", "masks"),
-        *("--first-seed", "7", "--look", "0.5", "--workers", "3"),
+        *("--first-seed", "7", "--visual-randomization", "0.5", "--workers", "3"),
     )
     assert (plan.out, plan.tasks, plan.seeds) == (tmp_path, ("rotate", "twist"), 3)
-    assert (plan.first_seed, plan.content, plan.look, plan.workers) == (7, "masks", 0.5, 3)
+    assert (plan.first_seed, plan.content, plan.visual_randomization, plan.workers) == (
+        7,
+        "masks",
+        0.5,
+        3,
+    )
 
 
 def test_it_writes_and_says_so(tmp_path, capsys):

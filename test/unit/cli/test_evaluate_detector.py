@@ -24,7 +24,7 @@ def test_it_measures_frames_of_both_kinds_and_says_so(tmp_path, capsys):
         "ground_truth_masks",
         "--frames",
         2,
-        "--look",
+        "--visual-randomization",
         0.5,
         "--bench",
         bench,

@@ -29,7 +29,7 @@ DETECTOR_LOSSES = ("objectness", "rpn_box_reg", "classifier", "box_reg", "mask")
 @pytest.fixture(scope="module")
 def demonstrations(tmp_path_factory):
     out = tmp_path_factory.mktemp("demonstrations")
-    for _ in collect(Plan(out, ("rotate",), seeds=4, first_seed=10, steady=True)):
+    for _ in collect(Plan(out, ("rotate",), seeds=4, first_seed=10, deterministic_oracle=True)):
         pass
     return out
 

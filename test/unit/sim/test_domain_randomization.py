@@ -6,7 +6,12 @@ import pytest
 
 from vima_ros.errors import VimaError
 from vima_ros.policy_frame import project_to_view
-from vima_ros.sim.domain_randomization import CameraError, Look, Sticker, random_look
+from vima_ros.sim.domain_randomization import (
+    CameraError,
+    ClutterPatch,
+    VisualAppearance,
+    random_appearance,
+)
 from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.scene import SCENES, Scene, SceneObject
 from vima_ros.sim.tabletop import Tabletop
@@ -15,38 +20,38 @@ from vima_ros.specs import VIEWS, AssetKind
 RED = SceneObject("a", "small_block", "red", (0.5, 0.0))
 
 
-def middle(look, view="top", place=(0.5, 0.0)):
+def middle(appearance, view="top", place=(0.5, 0.0)):
     """Row and column of a small block's middle."""
-    scene = Scene((replace(RED, position_xy=place),), look=look)
+    scene = Scene((replace(RED, position_xy=place),), appearance=appearance)
     return np.argwhere(render_prompt_images(scene, AssetKind.SCENE)[view].mask).mean(axis=0)
 
 
 def test_strength_0_is_vima_benchs_look_and_1_is_another():
-    assert random_look(np.random.default_rng(0), 0.0) == Look()
-    looks = [random_look(np.random.default_rng(seed)) for seed in range(20)]
-    assert len(set(looks)) == 20
-    assert looks[3] == random_look(np.random.default_rng(3))
-    assert any(look.clutter for look in looks)
-    assert {look.shadows for look in looks} == {False, True}
+    assert random_appearance(np.random.default_rng(0), 0.0) == VisualAppearance()
+    appearances = [random_appearance(np.random.default_rng(seed)) for seed in range(20)]
+    assert len(set(appearances)) == 20
+    assert appearances[3] == random_appearance(np.random.default_rng(3))
+    assert any(appearance.clutter for appearance in appearances)
+    assert {appearance.shadows for appearance in appearances} == {False, True}
 
 
 @pytest.mark.parametrize("strength", [-0.1, 1.1, math.nan])
 def test_another_strength_is_refused(strength):
     with pytest.raises(VimaError, match="0 to 1"):
-        random_look(np.random.default_rng(0), strength)
+        random_appearance(np.random.default_rng(0), strength)
 
 
 @pytest.mark.parametrize("change", [{"light_direction": (0, 0, 1)}, {"ambient": math.nan}])
 def test_an_impossible_look_is_refused(change):
     with pytest.raises(VimaError, match="goes down"):
-        Look(**change)
+        VisualAppearance(**change)
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_masks_and_truth_stay_right_under_any_look(seed):
     """The camera may be off by some pixels; names, ids and poses stay."""
     scene = SCENES["put"]
-    odd = replace(scene, look=random_look(np.random.default_rng(seed)))
+    odd = replace(scene, appearance=random_appearance(np.random.default_rng(seed)))
     with Tabletop(scene) as plain, Tabletop(odd) as tabletop:
         for item in scene.objects:
             want = plain.object_pose(item.name).position
@@ -62,26 +67,30 @@ def test_masks_and_truth_stay_right_under_any_look(seed):
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_camera_error_moves_the_picture_as_it_says(view):
-    straight = middle(Look(), view)
-    shifted = middle(Look(**{view: CameraError(shift=(0.02, -0.04))}), view)
+    straight = middle(VisualAppearance(), view)
+    shifted = middle(VisualAppearance(**{view: CameraError(shift=(0.02, -0.04))}), view)
     want = project_to_view(view, [0.5 - 0.02, 0.04, 0.0]) - project_to_view(view, [0.5, 0.0, 0.0])
     assert shifted - straight == pytest.approx(want, abs=0.6)
     place = (0.5, 0.3)
-    larger = middle(Look(**{view: CameraError(zoom=1.1)}), view, place)
+    larger = middle(VisualAppearance(**{view: CameraError(zoom=1.1)}), view, place)
     centre = np.array([63.5, 127.5])
-    assert larger - centre == pytest.approx(1.1 * (middle(Look(), view, place) - centre), abs=1.0)
-    rolled = middle(Look(**{view: CameraError(roll=0.1)}), view, place)
+    assert larger - centre == pytest.approx(
+        1.1 * (middle(VisualAppearance(), view, place) - centre), abs=1.0
+    )
+    rolled = middle(VisualAppearance(**{view: CameraError(roll=0.1)}), view, place)
     offset = rolled - centre
     assert math.hypot(*offset) == pytest.approx(
-        math.hypot(*(middle(Look(), view, place) - centre)), abs=1.5
+        math.hypot(*(middle(VisualAppearance(), view, place) - centre)), abs=1.5
     )
-    assert abs(offset[0] - (middle(Look(), view, place) - centre)[0]) > 5
+    assert abs(offset[0] - (middle(VisualAppearance(), view, place) - centre)[0]) > 5
 
 
 def test_colours_and_clutter_are_seen_and_clutter_is_background():
-    sticker = Sticker((0.45, 0.2), (0.05, 0.03), 0.0, (0.0, 1.0, 0.0))
-    look = Look(sheet=(0.5, 0.0, 0.0), ground=(0.0, 0.0, 0.5), clutter=(sticker, sticker))
-    scene = Scene((replace(RED, position_xy=(0.45, 0.2)),), look=look)
+    patch = ClutterPatch((0.45, 0.2), (0.05, 0.03), 0.0, (0.0, 1.0, 0.0))
+    appearance = VisualAppearance(
+        sheet=(0.5, 0.0, 0.0), ground=(0.0, 0.0, 0.5), clutter=(patch, patch)
+    )
+    scene = Scene((replace(RED, position_xy=(0.45, 0.2)),), appearance=appearance)
     picture = render_prompt_images(scene, AssetKind.SCENE)["top"]
     colours = np.unique(picture.rgb[picture.mask == 0], axis=0)
     assert colours == pytest.approx(np.array([[0, 0, 120], [0, 239, 0], [120, 0, 0]]), abs=1)
@@ -90,7 +99,10 @@ def test_colours_and_clutter_are_seen_and_clutter_is_background():
 
 def test_shadows_are_drawn_only_when_asked_for():
     light = (0.8, 0.5, -1.0)
-    scenes = [Scene((RED,), look=Look(light, shadows=shadows)) for shadows in (False, True)]
+    scenes = [
+        Scene((RED,), appearance=VisualAppearance(light, shadows=shadows))
+        for shadows in (False, True)
+    ]
     plain, shaded = (render_prompt_images(scene, AssetKind.SCENE)["top"] for scene in scenes)
     assert np.array_equal(plain.mask, shaded.mask)
     darker = (shaded.rgb < plain.rgb).any(axis=2) & (plain.mask == 0)

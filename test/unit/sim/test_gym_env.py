@@ -26,7 +26,7 @@ NO_YAW = Action([25, 50, 25, 25, 25, 25, 25, 50, 25, 25, 25, 49]).bins  # quater
 
 @pytest.fixture
 def bare():
-    with TabletopEnv(pictures="none") as env:
+    with TabletopEnv(images="none") as env:
         yield env
 
 
@@ -59,7 +59,7 @@ def test_gymnasium_accepts_it_without_a_warning(options):
 @pytest.mark.parametrize("binned", [True, False])
 @pytest.mark.parametrize("task", ["visual_manipulation", "rearrange", "sweep_without_exceeding"])
 def test_the_oracle_gets_the_reward_at_the_end_only(task, binned):
-    with TabletopEnv(task, pictures="none", binned=binned) as env:
+    with TabletopEnv(task, images="none", binned=binned) as env:
         got = oracle_episode(env, seed=0)
     assert [reward for _, reward, _, _ in got] == [0.0] * (len(got) - 1) + [1.0]
     assert got[-1][3]["success"]
@@ -105,7 +105,7 @@ def test_an_action_without_meaning_costs_a_step_and_moves_nothing(bare):
 
 
 def test_info_says_where_the_objects_are():
-    with TabletopEnv("visual_manipulation", pictures="masks") as env:
+    with TabletopEnv("visual_manipulation", images="masks") as env:
         observation, info = env.reset(seed=3)
     for place, (x, y, *_) in enumerate(info["poses"], start=1):
         rows, columns = np.nonzero(observation["segm"]["top"] == place)
@@ -117,7 +117,7 @@ def test_info_says_where_the_objects_are():
 
 @pytest.mark.parametrize("task", ["novel_noun", "follow_motion"])
 def test_the_prompts_pictures_come_with_a_reset(task):
-    with TabletopEnv(task, pictures="masks") as env:
+    with TabletopEnv(task, images="masks") as env:
         _, info = env.reset(seed=0)
         assets = env.run.episode.assets
     assert list(info["prompt_assets"]) == list(assets)
@@ -130,7 +130,7 @@ def test_the_prompts_pictures_come_with_a_reset(task):
 
 
 def test_a_random_look_changes_the_pictures_and_not_the_episode():
-    plain, random = TabletopEnv("rotate"), TabletopEnv("rotate", look=1.0)
+    plain, random = TabletopEnv("rotate"), TabletopEnv("rotate", visual_randomization=1.0)
     (a, info_a), (b, info_b) = plain.reset(seed=2), random.reset(seed=2)
     assert (a["rgb"]["top"] != b["rgb"]["top"]).mean() > 0.2
     np.testing.assert_array_equal(info_a["poses"], info_b["poses"])
@@ -197,7 +197,7 @@ def test_wrong_calls_are_refused(bare):
         bare.step(NOWHERE)
     with pytest.raises(VimaError, match="options"):
         bare.reset(options={"tsak": "rotate"})
-    with TabletopEnv("rotate", pictures="none", binned=False) as env:
+    with TabletopEnv("rotate", images="none", binned=False) as env:
         env.reset(seed=0)
         for action in (np.full(12, 1.1), np.full(12, np.nan), np.zeros(11)):
             with pytest.raises(VimaError, match="12"):
@@ -205,7 +205,7 @@ def test_wrong_calls_are_refused(bare):
 
 
 def test_a_level_stands_for_the_tasks_that_have_it():
-    with TabletopEnv(level="novel_task_generalization", pictures="none") as env:
+    with TabletopEnv(level="novel_task_generalization", images="none") as env:
         env.reset(seed=0)
         tasks = {env.reset()[1]["task"] for _ in range(30)}
     assert tasks == {name for name, task in TASKS.items() if env._default["level"] in task.levels}
@@ -221,6 +221,6 @@ def test_without_gymnasium_it_says_what_to_install(monkeypatch):
 
 
 def test_info_is_plain_data():
-    with TabletopEnv("rotate", pictures="none") as env:
+    with TabletopEnv("rotate", images="none") as env:
         _, info = env.reset(seed=0)
     json.dumps({key: value for key, value in info.items() if key != "poses"})

@@ -6,7 +6,7 @@ from identity import identities
 
 from vima_ros.arm.primitives import MotionParameters, plan_waypoints
 from vima_ros.geometry import Workspace
-from vima_ros.sim.episode_runner import EpisodeRun
+from vima_ros.sim.episode_runner import EpisodeRunner
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.sim.tasks import find_task
 from vima_ros.specs import VIEWS
@@ -21,7 +21,7 @@ def test_identities_in_recorded_episodes_one_picture_a_step():
     counts, rng = Counter(), np.random.default_rng(0)
     for task in sorted(path for path in shared("bench/episodes").iterdir() if path.is_dir()):
         for path in sorted(task.glob("*.npz"))[:2]:
-            pictures = read_bench_episode(path).pictures
+            pictures = read_bench_episode(path).images
             counts += identities(pictures.rgb, pictures.masks, rng)
     assert counts["still"] > 200
     assert counts["moved"] > 100
@@ -35,7 +35,7 @@ def watched(task, seed):
     found = find_task(task)
     episode = found.sample(seed, None)
     motion, rgb, masks = MotionParameters(), [], []
-    with EpisodeRun(episode) as run, Tabletop(episode.scene, show_tool=True) as table:
+    with EpisodeRunner(episode) as run, Tabletop(episode.scene, show_tool=True) as table:
 
         def watch():
             rgb.append(np.stack([table.render(view) for view in VIEWS]))

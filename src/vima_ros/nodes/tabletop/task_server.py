@@ -15,12 +15,12 @@ from vima_ros.sim.robots.base import MAX_SETTLE_TIME
 from vima_ros.sim.scene import RANDOM_SCENE, SCENES, Scene, random_scene, scatter
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.sim.tasks import find_task
-from vima_ros.sim.tasks.base import Episode, Judge, Outcome
+from vima_ros.sim.tasks.base import SuccessCriterion, TaskEpisode, TaskOutcome
 
 OUTCOMES = {
-    Outcome.RUNNING: TaskStatus.RUNNING,
-    Outcome.SUCCESS: TaskStatus.SUCCESS,
-    Outcome.FAILURE: TaskStatus.FAILURE,
+    TaskOutcome.RUNNING: TaskStatus.RUNNING,
+    TaskOutcome.SUCCESS: TaskStatus.SUCCESS,
+    TaskOutcome.FAILURE: TaskStatus.FAILURE,
 }
 
 
@@ -39,7 +39,7 @@ class Start:
             return f"scene {self.scene}, seed {self.seed}"
         return f"task {self.task}, level {self.level or 'first'}, seed {self.seed}"
 
-    def make(self) -> tuple[Scene, Episode | None]:
+    def make(self) -> tuple[Scene, TaskEpisode | None]:
         """Raises VimaError (UNKNOWN_TASK, UNKNOWN_LEVEL)."""
         if self.task:
             episode = find_task(self.task).sample(self.seed, find_level(self.level or None))
@@ -55,8 +55,8 @@ class TaskServer:
 
     def __init__(self, node: Any, world: Tabletop) -> None:
         self._node, self._world = node, world
-        self._episode: Episode | None = None
-        self._judge: Judge | None = None
+        self._episode: TaskEpisode | None = None
+        self._criterion: SuccessCriterion | None = None
         self._counted, self._begun, self._ended_at = "", 0, float("inf")
         self._prompt_owed = False
         self.status = TaskStatus()
@@ -66,10 +66,10 @@ class TaskServer:
         node.create_subscription(ArmState, "arm_state", self._on_arm_state, qos.RELIABLE)
         node.create_service(GetTaskStatus, "get_task_status", self._on_get_status)
 
-    def begin(self, episode: Episode | None) -> None:
+    def begin(self, episode: TaskEpisode | None) -> None:
         """The world shows the start of ``episode``, or of none."""
         self._episode, self._ended_at = episode, float("inf")
-        self._judge = find_task(episode.task).judge(episode) if episode else None
+        self._criterion = find_task(episode.task).success_criterion(episode) if episode else None
         self._begun = self._node.now_ns()
         self.status = TaskStatus()
         self._prompt = Prompt()
@@ -88,10 +88,10 @@ class TaskServer:
 
     def advanced(self) -> None:
         """The world has moved on: look at it, and judge it once it rests after a command."""
-        if self._judge is None:
+        if self._criterion is None:
             return
         world = world_state(self._world)
-        self._judge.watch(world)
+        self._criterion.monitor(world)
         if self._world.time < self._ended_at:
             return
         if not (self._world.at_rest or self._world.time > self._ended_at + MAX_SETTLE_TIME):
@@ -100,7 +100,7 @@ class TaskServer:
         status = self.status
         status.steps += 1
         status.command_id = self._counted
-        verdict = self._judge.update(world).at_step(status.steps, status.step_limit)
+        verdict = self._criterion.update(world).at_step(status.steps, status.step_limit)
         status.outcome, status.reason = OUTCOMES[verdict.outcome], verdict.reason
         self._publish()
 

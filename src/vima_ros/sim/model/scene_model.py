@@ -6,7 +6,7 @@ import numpy as np
 
 from vima_ros.geometry import Workspace
 from vima_ros.policy_frame import CAMERAS
-from vima_ros.sim.domain_randomization import Look
+from vima_ros.sim.domain_randomization import VisualAppearance
 from vima_ros.sim.model.bodies import add_object, body_name, no_collision
 from vima_ros.sim.model.cameras import camera_pose
 from vima_ros.sim.model.mujoco_backend import mujoco
@@ -47,18 +47,23 @@ def build_model(scene: Scene) -> mujoco.MjModel:
 
 def build_table(scene: Scene) -> mujoco.MjSpec:
     """The tabletop with a scene on it, and no tool."""
-    spec = _empty(scene.look)
-    world, look = spec.worldbody, scene.look
+    spec = _empty(scene.appearance)
+    world, appearance = spec.worldbody, scene.appearance
     low, high = np.array(Workspace().low), np.array(Workspace().high)
     centre, half = (low + high) / 2, (high - low) / 2
     world.add_geom(
-        name="ground", type=_PLANE, size=[_GROUND_SIZE, _GROUND_SIZE, 1], rgba=[*look.ground, 1]
+        name="ground",
+        type=_PLANE,
+        size=[_GROUND_SIZE, _GROUND_SIZE, 1],
+        rgba=[*appearance.ground, 1],
     )
-    _add_patch(spec, centre, half, 0.0, look.sheet, _SHEET_HEIGHT, "sheet")
-    for index, sticker in enumerate(look.clutter):  # one over the other, below all that is flat
-        height = _SHEET_HEIGHT * (1.5 + index / len(look.clutter))
-        position, size = np.array(sticker.position_xy), np.array(sticker.size) / 2
-        _add_patch(spec, position, size, sticker.yaw, sticker.colour, height)
+    _add_patch(spec, centre, half, 0.0, appearance.sheet, _SHEET_HEIGHT, "sheet")
+    for index, patch in enumerate(
+        appearance.clutter
+    ):  # one over the other, below all that is flat
+        height = _SHEET_HEIGHT * (1.5 + index / len(appearance.clutter))
+        position, size = np.array(patch.position_xy), np.array(patch.size) / 2
+        _add_patch(spec, position, size, patch.yaw, patch.colour, height)
     for item in scene.objects:
         add_object(spec, item, item.base_height + item.built.rest_height)
     return spec
@@ -66,7 +71,7 @@ def build_table(scene: Scene) -> mujoco.MjSpec:
 
 def build_prompt_model(item: SceneObject) -> mujoco.MjModel:
     """An object alone on white, its frame where ``item`` says and at z = 0, for a picture."""
-    spec = _empty(Look())
+    spec = _empty(VisualAppearance())
     spec.add_material(name="white", rgba=[1.0] * 4, emission=1.0)
     # Half a metre below: the lower half of what is drawn amid z = 0 is seen too.
     size = [_GROUND_SIZE, _GROUND_SIZE, 1]
@@ -75,7 +80,7 @@ def build_prompt_model(item: SceneObject) -> mujoco.MjModel:
     return spec.compile()
 
 
-def _empty(look: Look) -> mujoco.MjSpec:
+def _empty(appearance: VisualAppearance) -> mujoco.MjSpec:
     """What every model has: settings, light and cameras."""
     spec = mujoco.MjSpec()
     spec.compiler.degree = False
@@ -89,26 +94,26 @@ def _empty(look: Look) -> mujoco.MjSpec:
     spec.stat.extent, spec.stat.center = 1.0, [0.5, 0.0, 0.0]
     visual = spec.visual
     visual.map.znear, visual.map.zfar, visual.map.shadowclip = 0.1, 20.0, 4.0
-    visual.headlight.ambient = [look.ambient] * 3
+    visual.headlight.ambient = [appearance.ambient] * 3
     visual.headlight.diffuse = visual.headlight.specular = [0.0] * 3
     spec.default.geom.density = DENSITY
     spec.default.geom.friction = [0.6, 0.005, 0.0001]
-    direction = np.array(look.light_direction) / np.linalg.norm(look.light_direction)
+    direction = np.array(appearance.light_direction) / np.linalg.norm(appearance.light_direction)
     spec.worldbody.add_light(
         name="sun",
         type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
         dir=direction,
         pos=np.array([0.5, 0.0, 0.0]) - direction,
         ambient=[0.0] * 3,
-        diffuse=[look.diffuse] * 3,
+        diffuse=[appearance.diffuse] * 3,
         specular=[0.0] * 3,
     )
     for name, camera in CAMERAS.items():
-        position, axes = camera_pose(camera, getattr(look, name))
+        position, axes = camera_pose(camera, getattr(appearance, name))
         quaternion = np.zeros(4)
         mujoco.mju_mat2Quat(quaternion, axes.ravel())
         orthographic = mujoco.mjtProjection.mjPROJ_ORTHOGRAPHIC
-        height = camera.height / getattr(look, name).zoom
+        height = camera.height / getattr(appearance, name).zoom
         spec.worldbody.add_camera(
             name=name, pos=position, quat=quaternion, proj=orthographic, fovy=height
         )

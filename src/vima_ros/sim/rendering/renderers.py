@@ -29,7 +29,7 @@ class ViewRenderer:
     def __init__(self, model: mujoco.MjModel, scene: Scene, show_tool: bool = False) -> None:
         # No anti-aliasing: each pixel shows exactly one object, that of the mask.
         size = POLICY_FRAME_WIDTH, POLICY_FRAME_HEIGHT
-        self._shadows = scene.look.shadows
+        self._shadows = scene.appearance.shadows
         self._context = OffscreenContext(
             model, *size, samples=0, shadows=_SHADOW_MAP_SIZE[self._shadows]
         )

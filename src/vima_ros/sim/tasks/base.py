@@ -23,7 +23,7 @@ from vima_ros.specs import AssetKind, EndEffector
 _ATTEMPTS = 100
 
 
-class Outcome(str, Enum):
+class TaskOutcome(str, Enum):
     """How an episode stands."""
 
     RUNNING = "running"
@@ -32,17 +32,19 @@ class Outcome(str, Enum):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class TaskResult:
     """The judge's word; ``reason`` says why it is no longer, or not yet, a success."""
 
-    outcome: Outcome
+    outcome: TaskOutcome
     reason: str = ""
 
-    def at_step(self, step: int, limit: int) -> Verdict:
+    def at_step(self, step: int, limit: int) -> TaskResult:
         """The verdict after ``step`` commands: a task not solved in ``limit`` is a FAILURE."""
-        if self.outcome != Outcome.RUNNING or step < limit:
+        if self.outcome != TaskOutcome.RUNNING or step < limit:
             return self
-        return Verdict(Outcome.FAILURE, f"not solved in {limit} steps; {self.reason}".strip("; "))
+        return TaskResult(
+            TaskOutcome.FAILURE, f"not solved in {limit} steps; {self.reason}".strip("; ")
+        )
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Asset:
 
 
 @dataclass(frozen=True)
-class Episode:
+class TaskEpisode:
     """The start of an episode, as values.
 
     ``prompt`` names its pictures as {placeholder}; ``assets`` has them by that name in the order
@@ -92,28 +94,28 @@ class WorldState:
         return WorldState(poses, scene)
 
 
-class Judge(ABC):
+class SuccessCriterion(ABC):
     """Follows one episode. Once it says SUCCESS or FAILURE it stays with that."""
 
     def __init__(self) -> None:
-        self._verdict = Verdict(Outcome.RUNNING)
+        self._result = TaskResult(TaskOutcome.RUNNING)
 
     @property
-    def verdict(self) -> Verdict:
+    def result(self) -> TaskResult:
         """What ``update`` said last."""
-        return self._verdict
+        return self._result
 
-    def update(self, world: WorldState) -> Verdict:
+    def update(self, world: WorldState) -> TaskResult:
         """To be called once after every action, when all is at rest."""
-        if self._verdict.outcome == Outcome.RUNNING:
-            self._verdict = self._judge(world)
-        return self._verdict
+        if self._result.outcome == TaskOutcome.RUNNING:
+            self._result = self._evaluate(world)
+        return self._result
 
-    def watch(self, world: WorldState) -> None:  # noqa: B027 (most judges look at the end only)
+    def monitor(self, world: WorldState) -> None:  # noqa: B027 (most judges look at the end only)
         """To be called several times a second during motions."""
 
     @abstractmethod
-    def _judge(self, world: WorldState) -> Verdict: ...
+    def _evaluate(self, world: WorldState) -> TaskResult: ...
 
 
 class Oracle(ABC):
@@ -125,7 +127,7 @@ class Oracle(ABC):
 
 
 @dataclass(frozen=True)
-class Draft:
+class EpisodeSpec:
     """What a task draws: the parts of an episode that are its own."""
 
     scene: Scene
@@ -158,7 +160,7 @@ class Task(ABC):
         """The first form of the prompt."""
         return self.templates[0]
 
-    def sample(self, seed: int, level: Level | None = None) -> Episode:
+    def sample(self, seed: int, level: Level | None = None) -> TaskEpisode:
         """The episode of a seed (0 or more); ``level`` None is the first of ``levels``.
 
         Raises VimaError: UNKNOWN_LEVEL, INVALID_VALUE (seed), NO_ROOM (does not happen with the
@@ -177,7 +179,7 @@ class Task(ABC):
                     raise
                 continue
             parts = (draft.scene, draft.prompt, draft.assets, self.step_limit, draft.goal)
-            return Episode(self.name, level, seed, *parts)
+            return TaskEpisode(self.name, level, seed, *parts)
         raise VimaError(
             "NO_ROOM",
             f"{self.name} with seed {seed} found no layout in {_ATTEMPTS} attempts; "
@@ -197,11 +199,11 @@ class Task(ABC):
         return Level(level)
 
     @abstractmethod
-    def judge(self, episode: Episode) -> Judge:
+    def success_criterion(self, episode: TaskEpisode) -> SuccessCriterion:
         """A new judge for an episode of this task."""
 
     @abstractmethod
-    def oracle(self, episode: Episode, seed: int | None = 0) -> Oracle:
+    def oracle(self, episode: TaskEpisode, seed: int | None = 0) -> Oracle:
         """A new oracle for an episode of this task.
 
         ``seed`` draws where it picks, as VIMA-Bench's do. None: it draws nothing, and does of
@@ -209,5 +211,5 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def _draw(self, random: np.random.Generator, split: Split) -> Draft:
+    def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
         """One episode; VimaError (NO_ROOM) makes ``sample`` draw again."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from vima_ros.sim.scene import Scene, SceneObject
-from vima_ros.sim.tasks.base import Draft
+from vima_ros.sim.tasks.base import EpisodeSpec
 from vima_ros.sim.tasks.layout import choose, choose_different
 from vima_ros.sim.tasks.placement import Distractors, PlaceGoal, PlacementGoal, PlacementTask
 from vima_ros.sim.tasks.prompt_templates import object_asset, scene_asset
@@ -27,7 +27,7 @@ class FollowMotion(PlacementTask):
     has_base = False
     levels = (Level.NOVEL_TASK,)
 
-    def _draw(self, random: np.random.Generator, split: Split) -> Draft:
+    def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
         shapes = choose_different(random, split.dragged_shapes, 3)
         textures = choose_different(random, split.dragged_textures, 3)
         corner = int(random.integers(_CORNERS))
@@ -46,7 +46,7 @@ class FollowMotion(PlacementTask):
         goal = PlacementGoal(
             tuple(stages), (distractor.name,), Distractors.NEVER, every_action=True
         )
-        return Draft(Scene((dragged, distractor)), self.template, assets, goal)
+        return EpisodeSpec(Scene((dragged, distractor)), self.template, assets, goal)
 
 
 def _corner(index: int) -> tuple[float, float]:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from vima_ros.sim.scene import Scene, SceneObject
-from vima_ros.sim.tasks.base import Draft
-from vima_ros.sim.tasks.layout import Table, choose, choose_different
+from vima_ros.sim.tasks.base import EpisodeSpec
+from vima_ros.sim.tasks.layout import LayoutSampler, choose, choose_different
 from vima_ros.sim.tasks.placement import Distractors, PlaceGoal, PlacementGoal, PlacementTask
 from vima_ros.sim.tasks.prompt_templates import scene_asset
 from vima_ros.sim.tasks.splits import Split
@@ -27,8 +27,8 @@ class FollowOrder(PlacementTask):
     step_limit = 4
     has_base = False
 
-    def _draw(self, random: np.random.Generator, split: Split) -> Draft:
-        table, shape = Table(random), choose(random, split.dragged_shapes)
+    def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
+        table, shape = LayoutSampler(random), choose(random, split.dragged_shapes)
         textures = choose_different(random, split.dragged_textures, len(_PLACES))
         stacks: Stacks = []
         for k, (texture, place) in enumerate(zip(textures, _PLACES, strict=True), 1):
@@ -49,7 +49,7 @@ class FollowOrder(PlacementTask):
             Distractors.NEVER,
             every_action=True,
         )
-        return Draft(Scene((*items, distractor)), self.template, assets, goal)
+        return EpisodeSpec(Scene((*items, distractor)), self.template, assets, goal)
 
 
 def _move(random: np.random.Generator, stacks: Stacks) -> tuple[str, tuple[float, float]]:

@@ -10,7 +10,7 @@ import numpy as np
 from vima_ros.sim.model.textures import TEXTURES
 from vima_ros.sim.scene import SceneObject
 from vima_ros.sim.tasks.base import Asset
-from vima_ros.sim.tasks.layout import Table, choose
+from vima_ros.sim.tasks.layout import LayoutSampler, choose
 from vima_ros.sim.tasks.prompt_templates import object_asset
 from vima_ros.sim.tasks.splits import Split
 
@@ -35,7 +35,12 @@ class Property:
         return Property(*(bool(value) for value in random.integers(2, size=2)))
 
     def pair(
-        self, random: np.random.Generator, split: Split, table: Table, shape: str, names: tuple
+        self,
+        random: np.random.Generator,
+        split: Split,
+        table: LayoutSampler,
+        shape: str,
+        names: tuple,
     ) -> tuple[SceneObject, SceneObject]:
         """Two objects alike but for the property, the one that has more of it first."""
         if self.height:
@@ -59,7 +64,7 @@ class Property:
         for k in (1, 2, 3):
             names = f"demo_blicker_obj_{k}", f"demo_less_blicker_obj_{k}"
             shape = choose(random, adjective_shapes(split))
-            for item in self.pair(random, split, Table(random), shape, names):
+            for item in self.pair(random, split, LayoutSampler(random), shape, names):
                 assets[item.name] = object_asset(item)
         return assets
 

@@ -45,7 +45,7 @@ def random_scale(random: np.random.Generator, shape: str) -> float:
     return float(random.uniform(*SHAPES[shape].scale_range))
 
 
-class Table:
+class LayoutSampler:
     """Finds free places: apart from each other, inside the workspace, at any yaw."""
 
     def __init__(self, random: np.random.Generator) -> None:

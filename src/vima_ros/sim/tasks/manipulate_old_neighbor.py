@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from vima_ros.sim.scene import Scene, SceneObject
-from vima_ros.sim.tasks.base import Draft
+from vima_ros.sim.tasks.base import EpisodeSpec
 from vima_ros.sim.tasks.layout import choose, choose_different, random_scale
 from vima_ros.sim.tasks.placement import PlacementGoal, PlacementTask, into
 from vima_ros.sim.tasks.prompt_templates import fill, object_asset
@@ -26,7 +26,7 @@ class ManipulateOldNeighbor(PlacementTask):
     )
     step_limit = 4
 
-    def _draw(self, random: np.random.Generator, split: Split) -> Draft:
+    def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
         cells = choose_different(random, _CELLS, len(_CELLS) - 1)
         looks = [(shape, t) for shape in split.dragged_shapes for t in split.dragged_textures]
         chosen = dict(zip(cells, choose_different(random, looks, len(cells)), strict=True))
@@ -42,7 +42,7 @@ class ManipulateOldNeighbor(PlacementTask):
         texture, scale = choose(random, split.base_textures), random_scale(random, shape)
         base = SceneObject("base_obj", shape, texture, _BASE, scale=scale)
         first, second = into(base, "dragged_obj"), into(base, "neighbour_obj")
-        return Draft(
+        return EpisodeSpec(
             Scene((*items.values(), base)),
             fill(self.template, direction=direction),
             {"dragged_obj": object_asset(items[dragged_cell]), "base_obj": object_asset(base)},

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from vima_ros.sim.scene import Scene
-from vima_ros.sim.tasks.base import Draft
+from vima_ros.sim.tasks.base import EpisodeSpec
 from vima_ros.sim.tasks.invented_adjectives import EXAMPLES, Property, adjective_shapes
-from vima_ros.sim.tasks.layout import Table, choose
+from vima_ros.sim.tasks.layout import LayoutSampler, choose
 from vima_ros.sim.tasks.placement import PlacementGoal, PlacementTask, into
 from vima_ros.sim.tasks.prompt_templates import ADJECTIVES, fill, shape_asset
 from vima_ros.sim.tasks.splits import Split
@@ -23,8 +23,8 @@ class NovelAdj(PlacementTask):
     )
     step_limit = 3
 
-    def _draw(self, random: np.random.Generator, split: Split) -> Draft:
-        table, less = Table(random), int(random.integers(2))
+    def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
+        table, less = LayoutSampler(random), int(random.integers(2))
         base = table.place(
             "base_obj", choose(random, split.base_shapes), choose(random, split.base_textures)
         )
@@ -38,7 +38,7 @@ class NovelAdj(PlacementTask):
             dragged.name: shape_asset(dragged),
             base.name: shape_asset(base),
         }
-        return Draft(
+        return EpisodeSpec(
             Scene((base, dragged, distractor)),
             fill(self.templates[less], adjective=choose(random, ADJECTIVES)),
             assets,

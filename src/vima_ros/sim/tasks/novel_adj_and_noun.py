@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from vima_ros.sim.scene import Scene
-from vima_ros.sim.tasks.base import Draft
+from vima_ros.sim.tasks.base import EpisodeSpec
 from vima_ros.sim.tasks.invented_adjectives import EXAMPLES, Property, adjective_shapes
-from vima_ros.sim.tasks.layout import Table, choose, choose_different
+from vima_ros.sim.tasks.layout import LayoutSampler, choose, choose_different
 from vima_ros.sim.tasks.placement import PlacementGoal, PlacementTask, into
 from vima_ros.sim.tasks.prompt_templates import (
     ADJECTIVES,
@@ -36,8 +36,8 @@ class NovelAdjAndNoun(PlacementTask):
     step_limit = 3
     levels = (Level.NOVEL_TASK,)
 
-    def _draw(self, random: np.random.Generator, split: Split) -> Draft:
-        table, form = Table(random), int(random.integers(len(self.templates)))
+    def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
+        table, form = LayoutSampler(random), int(random.integers(len(self.templates)))
         less = form >= 2
         base = table.place(
             "base_obj", choose(random, split.base_shapes), choose(random, split.base_textures)
@@ -66,7 +66,7 @@ class NovelAdjAndNoun(PlacementTask):
             base.name: shape_asset(base),
         }
         distractors = (distractor.name, *(item.name for item in more))
-        return Draft(
+        return EpisodeSpec(
             Scene((base, dragged, distractor, *more)),
             fill(template, **words),
             {name: pictures[name] for name in placeholders(template)},

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from vima_ros.sim.scene import Scene
-from vima_ros.sim.tasks.base import Draft
-from vima_ros.sim.tasks.layout import Table, choose, choose_different
+from vima_ros.sim.tasks.base import EpisodeSpec
+from vima_ros.sim.tasks.layout import LayoutSampler, choose, choose_different
 from vima_ros.sim.tasks.placement import PlacementGoal, PlacementTask, base_and_dragged, into
 from vima_ros.sim.tasks.prompt_templates import NOUNS, fill, placeholders, shape_asset
 from vima_ros.sim.tasks.splits import Split
@@ -26,8 +26,8 @@ class NovelNoun(PlacementTask):
     )
     step_limit = 3
 
-    def _draw(self, random: np.random.Generator, split: Split) -> Draft:
-        table = Table(random)
+    def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
+        table = LayoutSampler(random)
         base, dragged = base_and_dragged(table, random, split, "dragged_obj_1")
         fixed = random.random() < _FIXED_DISTRACTOR
         shapes = split.base_shapes if fixed else split.dragged_shapes
@@ -38,7 +38,7 @@ class NovelNoun(PlacementTask):
         template = choose(random, self.templates)
         noun, base_noun = choose_different(random, NOUNS, 2)
         pictures = {dragged.name: shape_asset(dragged), base.name: shape_asset(base)}
-        return Draft(
+        return EpisodeSpec(
             Scene((base, dragged, distractor)),
             fill(template, noun=noun, base_noun=base_noun),
             {name: pictures[name] for name in placeholders(template)},

@@ -6,7 +6,7 @@ import numpy as np
 
 from vima_ros.sim.model.shapes import Shape
 from vima_ros.sim.scene import Scene, SceneObject
-from vima_ros.sim.tasks.base import Draft
+from vima_ros.sim.tasks.base import EpisodeSpec
 from vima_ros.sim.tasks.layout import choose, choose_different, random_scale
 from vima_ros.sim.tasks.placement import PlacementGoal, PlacementTask, into
 from vima_ros.sim.tasks.prompt_templates import object_asset
@@ -27,7 +27,7 @@ class PickInOrderThenRestore(PlacementTask):
     )
     step_limit = 4
 
-    def _draw(self, random: np.random.Generator, split: Split) -> Draft:
+    def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
         shape = choose(random, [name for name in split.base_shapes if name != "pan"])
         textures = choose_different(random, split.base_textures, len(_PLACES))
         scale = random_scale(random, shape)
@@ -46,7 +46,7 @@ class PickInOrderThenRestore(PlacementTask):
         height = floor_height(bases[0].built) + _DROP
         dragged = SceneObject("dragged_obj", *look, places[0], base_height=height)
         order = (bases[1], bases[2], bases[0])
-        return Draft(
+        return EpisodeSpec(
             Scene((dragged, *bases)),
             self.template,
             {item.name: object_asset(item) for item in (dragged, *bases[1:3])},

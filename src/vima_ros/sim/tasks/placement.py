@@ -15,9 +15,17 @@ import numpy as np
 from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
 from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.sim.scene import SceneObject
-from vima_ros.sim.tasks.base import Episode, Judge, Oracle, Outcome, Task, Verdict, WorldState
+from vima_ros.sim.tasks.base import (
+    Oracle,
+    SuccessCriterion,
+    Task,
+    TaskEpisode,
+    TaskOutcome,
+    TaskResult,
+    WorldState,
+)
 from vima_ros.sim.tasks.grasp_points import grasp_point, heading
-from vima_ros.sim.tasks.layout import XY, Table, choose
+from vima_ros.sim.tasks.layout import XY, LayoutSampler, choose
 from vima_ros.sim.tasks.splits import Split
 
 TOLERANCE = 0.10  # between an object and its place [m]
@@ -86,7 +94,7 @@ class PlacementGoal:
 
 
 def base_and_dragged(
-    table: Table, random: np.random.Generator, split: Split, dragged_name: str
+    table: LayoutSampler, random: np.random.Generator, split: Split, dragged_name: str
 ) -> tuple[SceneObject, SceneObject]:
     """A base, and an object to put into it, placed, with shapes and textures of ``split``."""
     base = table.place(
@@ -103,28 +111,30 @@ def into(base: SceneObject, name: str, tolerance: float = TOLERANCE) -> PlaceGoa
     return PlaceGoal(name, base.position_xy, base.yaw, tolerance)
 
 
-class PlacementJudge(Judge):
+class PlacementCriterion(SuccessCriterion):
     """Judges a PlacementGoal."""
 
-    def __init__(self, episode: Episode) -> None:
+    def __init__(self, episode: TaskEpisode) -> None:
         super().__init__()
         self._goal: PlacementGoal = episode.goal
         self._stage = 0
         self._last = WorldState.at_start(episode.scene)
 
-    def _judge(self, world: WorldState) -> Verdict:
+    def _evaluate(self, world: WorldState) -> TaskResult:
         stages, stage = self._goal.stages, self._goal.stages[self._stage]
         done = all(goal.reached(world) for goal in stage)
         reason = self._failure(world, stage, done)
         self._last = world
         if reason:
-            return Verdict(Outcome.FAILURE, reason)
+            return TaskResult(TaskOutcome.FAILURE, reason)
         self._stage += done
         if self._stage == len(stages):
-            return Verdict(Outcome.SUCCESS)
+            return TaskResult(TaskOutcome.SUCCESS)
         if self._goal.every_action and not done:
-            return Verdict(Outcome.FAILURE, f"the action did not bring {stage[0].object} on")
-        return Verdict(Outcome.RUNNING, f"{self._stage} of {len(stages)} stages done")
+            return TaskResult(
+                TaskOutcome.FAILURE, f"the action did not bring {stage[0].object} on"
+            )
+        return TaskResult(TaskOutcome.RUNNING, f"{self._stage} of {len(stages)} stages done")
 
     def _failure(self, world: WorldState, stage: Stage, done: bool) -> str:
         """Why it has failed, or empty."""
@@ -171,7 +181,7 @@ class PlacementOracle(Oracle):
     and turned only where the goal asks for it.
     """
 
-    def __init__(self, episode: Episode, seed: int | None = 0) -> None:
+    def __init__(self, episode: TaskEpisode, seed: int | None = 0) -> None:
         self._goal: PlacementGoal = episode.goal
         self._random = None if seed is None else np.random.default_rng([episode.seed, seed])
         self._stage = 0
@@ -251,10 +261,10 @@ def _flat(stages: Iterable[Stage]) -> Iterable[PlaceGoal]:
 class PlacementTask(Task):
     """A task whose goal is a PlacementGoal."""
 
-    def judge(self, episode: Episode) -> PlacementJudge:
-        """A new judge."""
-        return PlacementJudge(episode)
+    def success_criterion(self, episode: TaskEpisode) -> PlacementCriterion:
+        """A new criterion."""
+        return PlacementCriterion(episode)
 
-    def oracle(self, episode: Episode, seed: int | None = 0) -> PlacementOracle:
+    def oracle(self, episode: TaskEpisode, seed: int | None = 0) -> PlacementOracle:
         """A new oracle."""
         return PlacementOracle(episode, seed)

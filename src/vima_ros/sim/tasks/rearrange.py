@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from vima_ros.sim.scene import Scene, SceneObject
-from vima_ros.sim.tasks.base import Draft
-from vima_ros.sim.tasks.layout import Table, choose, choose_different
+from vima_ros.sim.tasks.base import EpisodeSpec
+from vima_ros.sim.tasks.layout import LayoutSampler, choose, choose_different
 from vima_ros.sim.tasks.placement import (
     Distractors,
     PlaceGoal,
@@ -30,9 +30,9 @@ class Rearrange(PlacementTask):
     step_limit = 5
     has_base = False
 
-    def _draw(self, random: np.random.Generator, split: Split) -> Draft:
+    def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
         count = _COUNTS[int(random.choice(len(_COUNTS), p=_PROBABILITIES))]
-        table = Table(random)
+        table = LayoutSampler(random)
         looks = [(shape, t) for shape in split.dragged_shapes for t in split.dragged_textures]
         items = [
             table.place(f"dragged_obj_{k}", *look)
@@ -45,7 +45,7 @@ class Rearrange(PlacementTask):
         distractors = [_distractor(random, split, table, goals[0])] if count == 1 else []
         stages = self._stages(random, items, goals)
         names = tuple(item.name for item in distractors)
-        return Draft(
+        return EpisodeSpec(
             Scene((*items, *distractors)),
             self.template,
             {"scene": scene_asset(*goals)},
@@ -77,7 +77,7 @@ def _places(goals: list[SceneObject]) -> Stage:
 
 
 def _distractor(
-    random: np.random.Generator, split: Split, table: Table, goal: SceneObject
+    random: np.random.Generator, split: Split, table: LayoutSampler, goal: SceneObject
 ) -> SceneObject:
     shapes = [shape for shape in split.dragged_shapes if shape != goal.shape]
     look = choose(random, shapes), choose(random, split.textures)

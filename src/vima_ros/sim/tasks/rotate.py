@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from vima_ros.sim.scene import Scene
-from vima_ros.sim.tasks.base import Draft
-from vima_ros.sim.tasks.layout import Table, choose, choose_different
+from vima_ros.sim.tasks.base import EpisodeSpec
+from vima_ros.sim.tasks.layout import LayoutSampler, choose, choose_different
 from vima_ros.sim.tasks.placement import YAW_TOLERANCE, PlaceGoal, PlacementGoal, PlacementTask
 from vima_ros.sim.tasks.prompt_templates import fill, object_asset
 from vima_ros.sim.tasks.splits import Split
@@ -24,8 +24,8 @@ class Rotate(PlacementTask):
     step_limit = 3
     has_base = False
 
-    def _draw(self, random: np.random.Generator, split: Split) -> Draft:
-        table = Table(random)
+    def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
+        table = LayoutSampler(random)
         textures = choose_different(random, split.dragged_textures, 2)
         dragged, distractor = (
             table.place(name, choose(random, split.asymmetric_shapes), texture)
@@ -38,7 +38,7 @@ class Rotate(PlacementTask):
             dragged.yaw - math.radians(angle),
             yaw_tolerance=YAW_TOLERANCE,
         )
-        return Draft(
+        return EpisodeSpec(
             Scene((dragged, distractor)),
             fill(self.template, angle=angle),
             {"dragged_obj": object_asset(dragged)},

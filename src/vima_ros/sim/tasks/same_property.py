@@ -8,8 +8,8 @@ import numpy as np
 
 from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.sim.scene import Scene
-from vima_ros.sim.tasks.base import Draft
-from vima_ros.sim.tasks.layout import Table, choose
+from vima_ros.sim.tasks.base import EpisodeSpec
+from vima_ros.sim.tasks.layout import LayoutSampler, choose
 from vima_ros.sim.tasks.placement import PlacementGoal, PlacementTask, into
 from vima_ros.sim.tasks.prompt_templates import object_asset
 from vima_ros.sim.tasks.splits import Level, Split
@@ -23,15 +23,15 @@ class _SameProperty(PlacementTask):
 
     step_limit = 4
 
-    def _draw(self, random: np.random.Generator, split: Split) -> Draft:
+    def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
         base_look, *looks = self._looks(random, split)
-        table = Table(random)
+        table = LayoutSampler(random)
         base = table.place("base_obj", *base_look)
         names = ("dragged_obj_1", "dragged_obj_2", "distractor_obj_1")
         items = [table.place(name, *look) for name, look in zip(names, looks, strict=True)]
         tolerance = _BOWL_TOLERANCE if base.shape == "bowl" else _TOLERANCE
         stage = tuple(into(base, item.name, tolerance) for item in items[:2])
-        return Draft(
+        return EpisodeSpec(
             Scene((base, *items)),
             self.template,
             {base.name: object_asset(base)},

@@ -6,8 +6,8 @@ import numpy as np
 
 from vima_ros.sim.model.textures import texture_words
 from vima_ros.sim.scene import Scene
-from vima_ros.sim.tasks.base import Draft
-from vima_ros.sim.tasks.layout import Table, choose
+from vima_ros.sim.tasks.base import EpisodeSpec
+from vima_ros.sim.tasks.layout import LayoutSampler, choose
 from vima_ros.sim.tasks.placement import PlacementGoal, PlacementTask, base_and_dragged, into
 from vima_ros.sim.tasks.prompt_templates import fill, scene_asset
 from vima_ros.sim.tasks.splits import Split
@@ -24,8 +24,8 @@ class SceneUnderstanding(PlacementTask):
     templates = ("Put the <texture> object in {scene} into the <base_texture> object.",)
     step_limit = 3
 
-    def _draw(self, random: np.random.Generator, split: Split) -> Draft:
-        table = Table(random)
+    def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
+        table = LayoutSampler(random)
         base, dragged = base_and_dragged(table, random, split, "dragged_obj")
         named = {base.texture, dragged.texture}
         textures = [texture for texture in split.textures if texture not in named]
@@ -35,7 +35,7 @@ class SceneUnderstanding(PlacementTask):
         else:
             look = base.shape, choose(random, textures)
         distractor = table.place("distractor_obj", *look)
-        elsewhere = Table(random)
+        elsewhere = LayoutSampler(random)
         scene = (
             elsewhere.place(dragged.name, dragged.shape, dragged.texture),
             elsewhere.place("scene_obj", choose(random, others), choose(random, textures)),
@@ -47,4 +47,4 @@ class SceneUnderstanding(PlacementTask):
         )
         goal = PlacementGoal(((into(base, dragged.name),),), (distractor.name,))
         assets = {"scene": scene_asset(*scene)}
-        return Draft(Scene((base, dragged, distractor)), prompt, assets, goal)
+        return EpisodeSpec(Scene((base, dragged, distractor)), prompt, assets, goal)

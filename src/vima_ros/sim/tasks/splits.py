@@ -38,11 +38,11 @@ class Split:
 
 
 _LETTERS = ("letter_a", "letter_e", "letter_g", "letter_m", "letter_t", "letter_v")
-_TOYS = ("block", "cross", "triangle", "flower", "heart", "ring", "pentagon", "l_block")
-TRAIN_SHAPES = _LETTERS + _TOYS
+_MOVABLE = ("block", "cross", "triangle", "flower", "heart", "ring", "pentagon", "l_block")
+TRAIN_SHAPES = _LETTERS + _MOVABLE
 NOVEL_SHAPES = ("letter_r", "diamond", "hexagon", "round", "star")
-TRAIN_BASES = ("bowl", "frame", "container", "square")
-NOVEL_BASES = ("pallet", "pan")
+TRAIN_CONTAINERS = ("bowl", "frame", "container", "square")
+NOVEL_CONTAINERS = ("pallet", "pan")
 # VIMA-Bench counts all sides of its triangle as equal, though one is longer.
 _ASYMMETRIC = (*_LETTERS, "letter_r", "heart", "l_block")
 
@@ -75,19 +75,19 @@ TRAIN_BASE_TEXTURES = (
     *("purple_swirl", "blue_swirl", "blue_paisley"),
 )
 
-_TRAIN = Split(TRAIN_SHAPES, TRAIN_BASES, TRAIN_DRAGGED_TEXTURES, TRAIN_BASE_TEXTURES)
+_TRAIN = Split(TRAIN_SHAPES, TRAIN_CONTAINERS, TRAIN_DRAGGED_TEXTURES, TRAIN_BASE_TEXTURES)
 _SPLITS = {
     Level.TRAIN: _TRAIN,
     Level.PLACEMENT: _TRAIN,
     Level.COMBINATORIAL: Split(
-        TRAIN_SHAPES, TRAIN_BASES, TRAIN_BASE_TEXTURES, TRAIN_DRAGGED_TEXTURES
+        TRAIN_SHAPES, TRAIN_CONTAINERS, TRAIN_BASE_TEXTURES, TRAIN_DRAGGED_TEXTURES
     ),
     Level.NOVEL_OBJECT: Split(
-        NOVEL_SHAPES, NOVEL_BASES, ALL_TEXTURES[:_HALF], ALL_TEXTURES[_HALF:]
+        NOVEL_SHAPES, NOVEL_CONTAINERS, ALL_TEXTURES[:_HALF], ALL_TEXTURES[_HALF:]
     ),
     Level.NOVEL_TASK: Split(
         TRAIN_SHAPES + NOVEL_SHAPES,
-        TRAIN_BASES + NOVEL_BASES,
+        TRAIN_CONTAINERS + NOVEL_CONTAINERS,
         ALL_TEXTURES[:_HALF],
         ALL_TEXTURES[_HALF:],
     ),

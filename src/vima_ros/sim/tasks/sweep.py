@@ -11,11 +11,11 @@ import numpy as np
 from vima_ros.errors import VimaError
 from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.sim.scene import Scene, SceneObject
-from vima_ros.sim.tasks.base import Draft, Episode, Judge, Oracle, Task
+from vima_ros.sim.tasks.base import EpisodeSpec, Oracle, SuccessCriterion, Task, TaskEpisode
 from vima_ros.sim.tasks.layout import XY, choose, choose_different, random_yaw
 from vima_ros.sim.tasks.prompt_templates import fill, object_asset
 from vima_ros.sim.tasks.splits import Level, Split
-from vima_ros.sim.tasks.sweep_goal import Rectangle, SweepGoal, SweepJudge
+from vima_ros.sim.tasks.sweep_goal import Rectangle, SweepCriterion, SweepGoal
 from vima_ros.sim.tasks.sweep_oracle import SweepOracle
 from vima_ros.specs import EndEffector
 
@@ -46,15 +46,15 @@ class SweepTask(Task):
     _size: ClassVar[XY]
     _distractor_patch: ClassVar[float]
 
-    def judge(self, episode: Episode) -> Judge:
-        """A new judge."""
-        return SweepJudge(episode)
+    def success_criterion(self, episode: TaskEpisode) -> SuccessCriterion:
+        """A new criterion."""
+        return SweepCriterion(episode)
 
-    def oracle(self, episode: Episode, seed: int | None = 0) -> Oracle:
+    def oracle(self, episode: TaskEpisode, seed: int | None = 0) -> Oracle:
         """A new oracle; it draws nothing."""
         return SweepOracle(episode)
 
-    def _draw(self, random: np.random.Generator, split: Split) -> Draft:
+    def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
         count = _COUNTS[int(random.choice(len(_COUNTS), p=_PROBABILITIES))]
         word = choose(random, _WORDS[count])
         textures = choose_different(random, split.base_textures, 2)
@@ -81,7 +81,7 @@ class SweepTask(Task):
             "bounds": object_asset(bounds),
             "constraint": object_asset(line),
         }
-        return Draft(
+        return EpisodeSpec(
             Scene((bounds, line, *blocks), self.end_effector),
             fill(self.template, determiner=word),
             assets,

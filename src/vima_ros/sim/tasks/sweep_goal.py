@@ -9,7 +9,13 @@ import numpy as np
 
 from vima_ros.geometry import Pose, Workspace
 from vima_ros.sim.model.shapes import SHAPES
-from vima_ros.sim.tasks.base import Episode, Judge, Outcome, Verdict, WorldState
+from vima_ros.sim.tasks.base import (
+    SuccessCriterion,
+    TaskEpisode,
+    TaskOutcome,
+    TaskResult,
+    WorldState,
+)
 from vima_ros.sim.tasks.grasp_points import heading
 
 BLOCK = SHAPES["small_block"].size[0]  # side [m]
@@ -64,38 +70,41 @@ class SweepGoal:
     line: Rectangle
 
 
-class SweepJudge(Judge):
+class SweepCriterion(SuccessCriterion):
     """Judges a SweepGoal; what touched the line once has failed, so ``watch`` matters."""
 
-    def __init__(self, episode: Episode) -> None:
+    def __init__(self, episode: TaskEpisode) -> None:
         super().__init__()
         self._goal: SweepGoal = episode.goal
         self._touched = ""
 
-    def watch(self, world: WorldState) -> None:
+    def monitor(self, world: WorldState) -> None:
         """Remember the first block that touches the line."""
         for name in self._goal.swept + self._goal.distractors:
             if self._goal.line.overlaps(block_corners(world.poses[name])):
                 self._touched = self._touched or name
 
-    def _judge(self, world: WorldState) -> Verdict:
-        self.watch(world)
+    def _evaluate(self, world: WorldState) -> TaskResult:
+        self.monitor(world)
         if self._touched:
-            return Verdict(Outcome.FAILURE, f"{self._touched} touched the line")
+            return TaskResult(TaskOutcome.FAILURE, f"{self._touched} touched the line")
         workspace = Workspace()
         for name in self._goal.swept:
             x, y = world.poses[name].position[:2]
             if not workspace.contains(x, y):
-                return Verdict(Outcome.FAILURE, f"{name} has left the workspace")
+                return TaskResult(TaskOutcome.FAILURE, f"{name} has left the workspace")
         for name in self._goal.distractors:
             if self._goal.inside.overlaps(block_corners(world.poses[name])):
-                return Verdict(Outcome.FAILURE, f"{name} is in the zone")
+                return TaskResult(TaskOutcome.FAILURE, f"{name} is in the zone")
         count = len(in_zone(self._goal, world))
         if count > self._goal.count:
-            return Verdict(Outcome.FAILURE, f"{count} blocks in the zone, not {self._goal.count}")
+            return TaskResult(
+                TaskOutcome.FAILURE, f"{count} blocks in the zone, not {self._goal.count}"
+            )
         done = count == self._goal.count
-        return Verdict(
-            Outcome.SUCCESS if done else Outcome.RUNNING, f"{count} of {self._goal.count} blocks"
+        return TaskResult(
+            TaskOutcome.SUCCESS if done else TaskOutcome.RUNNING,
+            f"{count} of {self._goal.count} blocks",
         )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
-from vima_ros.sim.tasks.base import Episode, Oracle, WorldState
+from vima_ros.sim.tasks.base import Oracle, TaskEpisode, WorldState
 from vima_ros.sim.tasks.sweep_goal import BLOCK, Rectangle, SweepGoal, block_corners, in_zone
 from vima_ros.specs import POSITION_BINS
 
@@ -49,7 +49,7 @@ class Pushes:
 class SweepOracle(Oracle):
     """Brings the block in that needs the fewest pushes; its poses lose nothing when binned."""
 
-    def __init__(self, episode: Episode) -> None:
+    def __init__(self, episode: TaskEpisode) -> None:
         self._goal: SweepGoal = episode.goal
         self._nodes = _grid(_TABLE, _EDGE, _NODE_GRID)
         self._targets = _grid(self._goal.target, _RADIUS + _INSIDE, _ZONE_GRID)

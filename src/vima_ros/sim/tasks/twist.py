@@ -10,8 +10,8 @@ import numpy as np
 
 from vima_ros.sim.model.textures import texture_words
 from vima_ros.sim.scene import Scene
-from vima_ros.sim.tasks.base import Asset, Draft
-from vima_ros.sim.tasks.layout import Table, choose
+from vima_ros.sim.tasks.base import Asset, EpisodeSpec
+from vima_ros.sim.tasks.layout import LayoutSampler, choose
 from vima_ros.sim.tasks.placement import YAW_TOLERANCE, PlaceGoal, PlacementGoal, PlacementTask
 from vima_ros.sim.tasks.prompt_templates import fill, scene_asset
 from vima_ros.sim.tasks.rotate import ANGLES
@@ -33,8 +33,8 @@ class Twist(PlacementTask):
     step_limit = 5
     has_base = False
 
-    def _draw(self, random: np.random.Generator, split: Split) -> Draft:
-        table, count = Table(random), int(random.integers(1, 3))
+    def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
+        table, count = LayoutSampler(random), int(random.integers(1, 3))
         texture = choose(random, split.dragged_textures)
         others = [other for other in split.dragged_textures if other != texture]
         items = []
@@ -48,7 +48,7 @@ class Twist(PlacementTask):
             for item in items[:count]
         )
         shapes = [item.shape for item in items[:count]]
-        return Draft(
+        return EpisodeSpec(
             Scene(tuple(items)),
             fill(self.template, texture=texture_words(texture)),
             _examples(random, shapes, others, turn),
@@ -63,7 +63,7 @@ def _examples(
     assets = {}
     for k in (1, 2, 3):
         look = choose(random, shapes), choose(random, textures)
-        before = Table(random).place("twisted_obj", *look)
+        before = LayoutSampler(random).place("twisted_obj", *look)
         assets[f"before_twist_{k}"] = scene_asset(before)
         assets[f"after_twist_{k}"] = scene_asset(replace(before, yaw=before.yaw + turn))
     return assets

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from vima_ros.sim.scene import Scene
-from vima_ros.sim.tasks.base import Draft
-from vima_ros.sim.tasks.layout import Table, choose
+from vima_ros.sim.tasks.base import EpisodeSpec
+from vima_ros.sim.tasks.layout import LayoutSampler, choose
 from vima_ros.sim.tasks.placement import PlacementGoal, PlacementTask, base_and_dragged, into
 from vima_ros.sim.tasks.prompt_templates import object_asset
 from vima_ros.sim.tasks.splits import Split
@@ -21,8 +21,8 @@ class VisualManipulation(PlacementTask):
     templates = ("Put the {dragged_obj_1} into the {base_obj}.",)
     step_limit = 3
 
-    def _draw(self, random: np.random.Generator, split: Split) -> Draft:
-        table = Table(random)
+    def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
+        table = LayoutSampler(random)
         base, dragged = base_and_dragged(table, random, split, "dragged_obj_1")
         fixed = random.random() < _FIXED_DISTRACTOR
         looks = [
@@ -35,4 +35,4 @@ class VisualManipulation(PlacementTask):
         distractor = table.place("distractor_obj_1", *choose(random, looks))
         assets = {"dragged_obj_1": object_asset(dragged), "base_obj": object_asset(base)}
         goal = PlacementGoal(((into(base, dragged.name),),), (distractor.name,))
-        return Draft(Scene((base, dragged, distractor)), self.template, assets, goal)
+        return EpisodeSpec(Scene((base, dragged, distractor)), self.template, assets, goal)

@@ -17,7 +17,7 @@ from vima_ros.errors import VimaError
 from vima_ros.files import prepare_folder, write_atomic
 from vima_ros.sim.episode_runner import choose_tasks, find_level
 from vima_ros.sim.process_pool import worker_pool
-from vima_ros.sim.recording import Recording, record
+from vima_ros.sim.recording import RecordedEpisode, record
 from vima_ros.sim.tasks.base import Level
 from vima_ros.training.data.demonstration import demonstration_of
 from vima_ros.training.data.serialization import pack_demonstration, pack_recording
@@ -44,16 +44,16 @@ class Plan:
     first_seed: int = 0
     level: str = Level.TRAIN.value
     content: str = "crops"
-    look: float = 0.0
+    visual_randomization: float = 0.0
     workers: int = 1
-    steady: bool = False
+    deterministic_oracle: bool = False
 
     def __post_init__(self) -> None:
         choose_tasks(self.tasks, find_level(self.level))
         if self.content not in CONTENTS:
             raise _invalid(f"content {self.content!r}; valid: {', '.join(CONTENTS)}")
-        if not 0.0 <= self.look <= 1.0:
-            raise _invalid(f"look {self.look}; valid: 0 to 1")
+        if not 0.0 <= self.visual_randomization <= 1.0:
+            raise _invalid(f"visual_randomization {self.visual_randomization}; valid: 0 to 1")
         if self.seeds < 1 or self.first_seed < 0 or self.workers < 1:
             raise _invalid(
                 f"{self.seeds} seeds from {self.first_seed}, {self.workers} workers; "
@@ -117,8 +117,8 @@ def collect(plan: Plan) -> Iterator[Progress]:
 def _claim(plan: Plan) -> None:
     """One folder, one content: else a seed that is there might be of another kind."""
     path = plan.out / "demonstrations.json"
-    wanted = {"format": FORMAT, "content": plan.content, "look": plan.look}
-    wanted |= {"steady": True} if plan.steady else {}
+    wanted = {"format": FORMAT, "content": plan.content, "look": plan.visual_randomization}
+    wanted |= {"steady": True} if plan.deterministic_oracle else {}
     prepare_folder(plan.out)
     if not path.exists():
         write_atomic(path, (json.dumps(wanted) + "\n").encode())
@@ -158,7 +158,7 @@ def _write(job: _Job) -> list[str]:
     facts, episodes, failed = [], [], []
     for seed in job.seeds:
         recording = _record(job, seed)
-        if isinstance(recording, Recording):
+        if isinstance(recording, RecordedEpisode):
             if plan.content == "crops":
                 fact, arrays = pack_demonstration(demonstration_of(recording))
             else:
@@ -167,12 +167,16 @@ def _write(job: _Job) -> list[str]:
             episodes.append(arrays)
         else:
             failed.append({"seed": seed, "reason": recording})
-    header: dict[str, Any] = {"format": FORMAT, "content": plan.content, "look": plan.look}
+    header: dict[str, Any] = {
+        "format": FORMAT,
+        "content": plan.content,
+        "look": plan.visual_randomization,
+    }
     write_shard(job.path, header | {"failed": failed, "episodes": facts}, episodes)
     return [f"{job.task} {failure['seed']}: {failure['reason']}" for failure in failed]
 
 
-def _record(job: _Job, seed: int) -> Recording | str:
+def _record(job: _Job, seed: int) -> RecordedEpisode | str:
     """The recording of a seed, or why there is none."""
     plan = job.plan
     masks = plan.content != "frames"
@@ -182,14 +186,14 @@ def _record(job: _Job, seed: int) -> Recording | str:
             find_level(plan.level),
             seed,
             masks=masks,
-            look=plan.look,
-            steady=plan.steady,
+            visual_randomization=plan.visual_randomization,
+            deterministic_oracle=plan.deterministic_oracle,
         )
     except VimaError as error:
         if error.code != "NO_ROOM":
             raise
         return str(error)
-    return result if isinstance(result, Recording) else result.reason
+    return result if isinstance(result, RecordedEpisode) else result.reason
 
 
 def _invalid(message: str) -> VimaError:

@@ -13,7 +13,7 @@ from vima_ros.perception.detectors.base import Detector
 from vima_ros.perception.detectors.ground_truth_masks import GroundTruthMaskDetector
 from vima_ros.perception.detectors.instances import Instances
 from vima_ros.prompt.assembly import Encode, assemble
-from vima_ros.sim.recording import Pictures, Recording
+from vima_ros.sim.recording import RecordedEpisode, RecordedImages
 from vima_ros.specs import (
     VIEWS,
     Action,
@@ -32,8 +32,8 @@ class Demonstration:
 
     ``text``, with {placeholders}, and ``images`` by name, in the order of the text, make the
     prompt. ``actions`` are those carried out. Privileged: ``objects``, the names of the K objects,
-    ``unrounded`` (T, 12) float32 and ``object_poses`` (T + 1, K, 7) float32 as in ``Recording``,
-    ``shown``: what each image ``shows``, as in ``RecordedAsset``.
+    ``unrounded`` (T, 12) and ``object_poses`` (T + 1, K, 7) float32 as in ``RecordedEpisode``,
+    ``shown``: what each image ``shows``, as in ``RecordedPromptAsset``.
     A track id is an object's place in ``objects`` + 1; every observation has K slots in both views
     (docs/vima_architecture.md, "Object slots").
     """
@@ -56,16 +56,18 @@ class Demonstration:
         return assemble(self.text, self.images, encode)
 
 
-def demonstration_of(recording: Recording, detector: Detector | None = None) -> Demonstration:
+def demonstration_of(
+    recording: RecordedEpisode, detector: Detector | None = None
+) -> Demonstration:
     """A recording's objects cut out, by its masks or, when there is one, by ``detector``.
 
     Raises VimaError: NO_MASK for a recording without masks and no detector, or the detector's.
     """
     images = {}
     for asset in recording.assets:
-        (views,) = _objects(asset.pictures, asset.count, detector)
+        (views,) = _objects(asset.images, asset.count, detector)
         images[asset.name] = PromptImage(asset.name, asset.kind, *views)
-    moments = _objects(recording.pictures, len(recording.objects), detector)
+    moments = _objects(recording.images, len(recording.objects), detector)
     return Demonstration(
         recording.task,
         recording.level,
@@ -123,7 +125,7 @@ def actions(bins: np.ndarray, end_effector: EndEffector) -> tuple[Action, ...]:
 
 
 def _objects(
-    pictures: Pictures, count: int, detector: Detector | None
+    pictures: RecordedImages, count: int, detector: Detector | None
 ) -> list[tuple[ViewObjects, ViewObjects]]:
     """Of every moment, front and top."""
     ids, found = np.arange(1, count + 1), []

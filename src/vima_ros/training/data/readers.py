@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vima_ros.errors import VimaError
 from vima_ros.perception.detectors.base import Detector
-from vima_ros.sim.recording import Recording
+from vima_ros.sim.recording import RecordedEpisode
 from vima_ros.training.data.demonstration import Demonstration, demonstration_of
 from vima_ros.training.data.serialization import unpack_demonstration, unpack_recording
 from vima_ros.training.data.shards import read_shard
@@ -46,7 +46,7 @@ def read_demonstrations(path: Path, detector: Detector | None = None) -> Iterato
                 yield demonstration_of(unpack_recording(facts, arrays), detector)
 
 
-def read_recordings(path: Path) -> Iterator[Recording]:
+def read_recordings(path: Path) -> Iterator[RecordedEpisode]:
     """Of all ``demonstration_files`` of ``path``, with their pictures.
 
     Raises VimaError: NO_DEMONSTRATIONS, BAD_DEMONSTRATIONS, NO_PICTURES (crops only).

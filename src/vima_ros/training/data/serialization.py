@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vima_ros.sim.recording import Pictures, RecordedAsset, Recording
+from vima_ros.sim.recording import RecordedEpisode, RecordedImages, RecordedPromptAsset
 from vima_ros.specs import VIEWS, AssetKind, EndEffector, PromptImage, ViewObjects
 from vima_ros.training.data.demonstration import Demonstration, actions, observation
 
@@ -15,33 +15,35 @@ Arrays = dict[str, np.ndarray]
 Views = tuple[ViewObjects, ViewObjects]
 
 
-def pack_recording(recording: Recording) -> tuple[dict[str, Any], Arrays]:
+def pack_recording(recording: RecordedEpisode) -> tuple[dict[str, Any], Arrays]:
     """What is not pictures goes into JSON or is small; masks only where there are any."""
     facts = _facts(recording, recording.prompt, recording.assets)
     facts["end_effector"] = recording.end_effector.name.lower()
     for fact, asset in zip(facts["assets"], recording.assets, strict=True):
         fact["count"] = asset.count
     arrays = _small(recording.bins, recording.actions, recording.object_poses)
-    arrays["rgb"] = recording.pictures.rgb
-    arrays["prompt_rgb"] = np.concatenate([a.pictures.rgb for a in recording.assets])
-    if recording.pictures.masks is not None:
-        arrays["masks"] = recording.pictures.masks
-        masks = [a.pictures.masks for a in recording.assets if a.pictures.masks is not None]
+    arrays["rgb"] = recording.images.rgb
+    arrays["prompt_rgb"] = np.concatenate([a.images.rgb for a in recording.assets])
+    if recording.images.masks is not None:
+        arrays["masks"] = recording.images.masks
+        masks = [a.images.masks for a in recording.assets if a.images.masks is not None]
         arrays["prompt_masks"] = np.concatenate(masks)
     return facts, arrays
 
 
-def unpack_recording(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Recording:
+def unpack_recording(
+    facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> RecordedEpisode:
     """The other way. Raises KeyError where something is missing."""
     masks, prompt_masks = arrays.get("masks"), arrays.get("prompt_masks")
     assets = []
     for i, fact in enumerate(facts["assets"]):
         ids = None if prompt_masks is None else prompt_masks[i : i + 1]
-        pictures = Pictures(arrays["prompt_rgb"][i : i + 1], ids)
+        pictures = RecordedImages(arrays["prompt_rgb"][i : i + 1], ids)
         assets.append(
-            RecordedAsset(fact["name"], AssetKind(fact["kind"]), fact["count"], pictures)
+            RecordedPromptAsset(fact["name"], AssetKind(fact["kind"]), fact["count"], pictures)
         )
-    return Recording(
+    return RecordedEpisode(
         facts["task"],
         facts["level"],
         facts["seed"],
@@ -50,7 +52,7 @@ def unpack_recording(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray])
         EndEffector[facts["end_effector"].upper()],
         facts["step_limit"],
         tuple(facts["objects"]),
-        Pictures(arrays["rgb"], masks),
+        RecordedImages(arrays["rgb"], masks),
         arrays["bins"],
         arrays["actions"],
         _poses(arrays),
@@ -95,9 +97,9 @@ def unpack_demonstration(
 
 
 def _facts(
-    episode: Recording | Demonstration,
+    episode: RecordedEpisode | Demonstration,
     prompt: str,
-    assets: Sequence[RecordedAsset] | Sequence[PromptImage],
+    assets: Sequence[RecordedPromptAsset] | Sequence[PromptImage],
 ) -> dict[str, Any]:
     return {
         "task": episode.task,

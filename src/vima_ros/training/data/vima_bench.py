@@ -11,13 +11,13 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
-from vima_ros.sim.recording import Pictures, RecordedAsset, Recording, numbers
+from vima_ros.sim.recording import RecordedEpisode, RecordedImages, RecordedPromptAsset, numbers
 from vima_ros.specs import VIEWS, Action, AssetKind, EndEffector
 from vima_ros.training.data.shards import DAMAGED
 from vima_ros.weight_files import why_not_loaded
 
 
-def read_bench_episode(path: Path) -> Recording:
+def read_bench_episode(path: Path) -> RecordedEpisode:
     """The recording in ``path``, an .npz; its bins are those nearest to what was done.
 
     ``level`` is the recorded partition. Raises VimaError (BAD_DEMONSTRATIONS) for anything else.
@@ -35,7 +35,7 @@ def read_bench_episode(path: Path) -> Recording:
         ) from error
 
 
-def _recording(facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> Recording:
+def _recording(facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> RecordedEpisode:
     infos = {int(key): info for key, info in facts["obj_id_to_info"].items()}
     ids = list(infos)
     placeholders = {item["name"]: item for item in facts["placeholders"]}
@@ -48,7 +48,7 @@ def _recording(facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> Recordin
     poses = [(_pose(*step[:2]), _pose(*step[2:])) for step in steps]
     bounds = (arrays["action_bounds_low"].tolist(), arrays["action_bounds_high"].tolist())
     workspace = Workspace(*(tuple(bound) for bound in bounds))
-    return Recording(
+    return RecordedEpisode(
         facts["task"],
         facts["partition"],
         facts["seed"],
@@ -73,7 +73,7 @@ def _pose(position_xy: np.ndarray, quaternion: np.ndarray) -> Pose:
 
 def _asset(
     placeholder: dict[str, Any], arrays: dict[str, np.ndarray], objects: list[dict[str, Any]]
-) -> RecordedAsset:
+) -> RecordedPromptAsset:
     name, ids = placeholder["name"], [info["obj_id"] for info in placeholder["obj_info"]]
     shows = tuple(_same(info, objects) for info in placeholder["obj_info"])
     alone = {
@@ -81,7 +81,7 @@ def _asset(
     }
     pictures = _pictures(alone, f"prompt__{name}__{{}}_{{}}", ids)
     kind = AssetKind(placeholder["placeholder_type"])
-    return RecordedAsset(name, kind, len(ids), pictures, shows)
+    return RecordedPromptAsset(name, kind, len(ids), pictures, shows)
 
 
 def _same(shown: dict[str, Any], objects: list[dict[str, Any]]) -> int:
@@ -98,10 +98,10 @@ def _same(shown: dict[str, Any], objects: list[dict[str, Any]]) -> int:
     return alike[0] if len(alike) == 1 else -1
 
 
-def _pictures(arrays: dict[str, np.ndarray], key: str, ids: Sequence[int]) -> Pictures:
+def _pictures(arrays: dict[str, np.ndarray], key: str, ids: Sequence[int]) -> RecordedImages:
     """With its objects numbered from 1 in the order of ``ids``, all else 0."""
     number = np.zeros(256, np.uint8)
     number[list(ids)] = np.arange(1, len(ids) + 1)
     rgb = np.stack([arrays[key.format("rgb", view)] for view in VIEWS], axis=1)
     segm = np.stack([arrays[key.format("segm", view)] for view in VIEWS], axis=1)
-    return Pictures(np.ascontiguousarray(rgb.transpose(0, 1, 3, 4, 2)), number[segm])
+    return RecordedImages(np.ascontiguousarray(rgb.transpose(0, 1, 3, 4, 2)), number[segm])

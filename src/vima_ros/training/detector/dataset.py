@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.sim.recording import Pictures
+from vima_ros.sim.recording import RecordedImages
 from vima_ros.training.data.readers import read_recordings
 from vima_ros.training.evaluation.detector_frames import FIRST_EVALUATION_SEED
 
@@ -69,11 +69,11 @@ def read_source(folder: Path) -> Source:
                 f"{FIRST_EVALUATION_SEED}, the rest is kept for measuring",
             )
         if number % VALIDATION_EVERY == 2:
-            validation += _pictures(recording.pictures, folder)
+            validation += _pictures(recording.images, folder)
             continue
-        scenes += _pictures(recording.pictures, folder)
+        scenes += _pictures(recording.images, folder)
         for asset in recording.assets:
-            prompts += _pictures(asset.pictures, folder)
+            prompts += _pictures(asset.images, folder)
     crowded = (place for place, picture in enumerate(scenes) if is_crowded(picture.decode()[1]))
     return Source(folder.name, tuple(scenes), tuple(prompts), tuple(crowded), tuple(validation))
 
@@ -87,7 +87,7 @@ def is_crowded(mask: np.ndarray) -> bool:
     return any(((one != other) & (one > 0) & (other > 0)).any() for one, other in pairs)
 
 
-def _pictures(pictures: Pictures, folder: Path) -> Iterator[Picture]:
+def _pictures(pictures: RecordedImages, folder: Path) -> Iterator[Picture]:
     if pictures.masks is None:
         raise VimaError("NO_MASK", f"{folder}: frames without masks; valid: --content masks")
     for frames, masks in zip(pictures.rgb, pictures.masks, strict=True):

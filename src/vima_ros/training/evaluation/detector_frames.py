@@ -12,7 +12,7 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.sim.process_pool import worker_pool
-from vima_ros.sim.recording import Pictures, Recording, record
+from vima_ros.sim.recording import RecordedEpisode, RecordedImages, record
 from vima_ros.sim.tasks import TASKS, find_task
 from vima_ros.sim.tasks.base import Level
 from vima_ros.training.data.readers import demonstration_files
@@ -80,7 +80,7 @@ def tabletop_frames(
 class _Job:
     task: str
     level: Level
-    look: float
+    visual_randomization: float
     seeds: tuple[int, ...]  # the first that succeeds
 
     @classmethod
@@ -98,12 +98,14 @@ def _make(job: _Job) -> list[Frame]:
     cv2.setNumThreads(1)  # a worker a core
     for seed in job.seeds:
         try:
-            recording = record(job.task, job.level, seed, look=job.look)
+            recording = record(
+                job.task, job.level, seed, visual_randomization=job.visual_randomization
+            )
         except VimaError as error:
             if error.code != "NO_ROOM":
                 raise
             continue
-        if isinstance(recording, Recording):
+        if isinstance(recording, RecordedEpisode):
             return _chosen(recording, job)
     raise VimaError(
         "ORACLE_FAILED",
@@ -111,21 +113,23 @@ def _make(job: _Job) -> list[Frame]:
     )
 
 
-def _chosen(recording: Recording, job: _Job) -> list[Frame]:
+def _chosen(recording: RecordedEpisode, job: _Job) -> list[Frame]:
     random = np.random.default_rng(recording.seed)
     scene = find_task(job.task).sample(recording.seed, job.level).scene
     kinds = tuple(item.shape for item in scene.objects)
     name = f"{job.task} {job.level.value} {recording.seed}"
-    moment = int(random.integers(len(recording.pictures.rgb)))
+    moment = int(random.integers(len(recording.images.rgb)))
     asset = recording.assets[random.integers(len(recording.assets))]
     return [
-        _frame(f"tabletop, look {job.look:g}", name, recording.pictures, moment, kinds),
-        _frame("tabletop prompts", f"{name} {asset.name}", asset.pictures, 0, ("",) * asset.count),
+        _frame(
+            f"tabletop, look {job.visual_randomization:g}", name, recording.images, moment, kinds
+        ),
+        _frame("tabletop prompts", f"{name} {asset.name}", asset.images, 0, ("",) * asset.count),
     ]
 
 
 def _frame(
-    source: str, name: str, pictures: Pictures, moment: int, kinds: tuple[str, ...]
+    source: str, name: str, pictures: RecordedImages, moment: int, kinds: tuple[str, ...]
 ) -> Frame:
     assert pictures.masks is not None
     return Frame(
@@ -144,9 +148,9 @@ def bench_frames(path: Path) -> Iterator[Frame]:
         objects = json.loads(file.with_suffix(".json").read_text())["obj_id_to_info"].values()
         kinds = tuple(item["obj_name"].replace(" ", "_") for item in objects)
         name = f"{recording.task} {recording.seed}"
-        for moment in range(len(recording.pictures.rgb)):
-            yield _frame(BENCH, name, recording.pictures, moment, kinds)
+        for moment in range(len(recording.images.rgb)):
+            yield _frame(BENCH, name, recording.images, moment, kinds)
         for asset in recording.assets:
             yield _frame(
-                f"{BENCH} prompts", f"{name} {asset.name}", asset.pictures, 0, ("",) * asset.count
+                f"{BENCH} prompts", f"{name} {asset.name}", asset.images, 0, ("",) * asset.count
             )

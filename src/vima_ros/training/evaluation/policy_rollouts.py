@@ -28,18 +28,18 @@ from vima_ros.policy.policy import Policy
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.prompt.assembly import assemble
 from vima_ros.prompt.image_encoding import PromptImageEncoder
-from vima_ros.sim.episode_runner import EpisodeRun, find_level, with_random_look
+from vima_ros.sim.episode_runner import EpisodeRunner, find_level, with_random_appearance
 from vima_ros.sim.process_pool import worker_pool
 from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.tasks import find_task
-from vima_ros.sim.tasks.base import Asset, Outcome
+from vima_ros.sim.tasks.base import Asset, TaskOutcome
 from vima_ros.specs import VIEWS, AssetKind, EncodedPrompt, PromptImage
 
 MOST_STEPS, MOST_FAILURES = 10, 3  # as config/policy.yaml has them; some tasks allow fewer steps
 VERDICTS = {
-    Outcome.RUNNING: Verdict.RUNNING,
-    Outcome.SUCCESS: Verdict.SUCCESS,
-    Outcome.FAILURE: Verdict.FAILURE,
+    TaskOutcome.RUNNING: Verdict.RUNNING,
+    TaskOutcome.SUCCESS: Verdict.SUCCESS,
+    TaskOutcome.FAILURE: Verdict.FAILURE,
 }
 CONFIDENCE = 1.96  # standard deviations: of the 95 % interval
 
@@ -53,7 +53,7 @@ class Job:
     seed: int
     checkpoint: str
     detector: str = "onnx"
-    look: float = 0.0
+    visual_randomization: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,15 +119,15 @@ def attempt(job: Job) -> Attempt:
     began = time.perf_counter()
     policy, encode, detector = _tools(job.checkpoint, job.detector)
     task, level = find_task(job.task), find_level(job.level)
-    episode = with_random_look(task.sample(job.seed, level), job.look)
+    episode = with_random_appearance(task.sample(job.seed, level), job.visual_randomization)
     eyes = Eyes(
         detector,
         {view: _PolicyFrame() for view in VIEWS},
         None if detector.identifies else Tracker(TrackerSettings()),
     )
-    with EpisodeRun(episode) as run:
+    with EpisodeRunner(episode) as run:
         life = Life()
-        life.judged(episode.prompt, VERDICTS[run.verdict.outcome], "")
+        life.judged(episode.prompt, VERDICTS[run.result.outcome], "")
         life = life.begin("evaluation", episode.prompt, MOST_STEPS, MOST_FAILURES)
         try:
             policy.reset(_prompt(run, encode, true_masks=job.detector == "ground_truth_masks"))
@@ -158,7 +158,7 @@ def _tools(checkpoint: str, detector: str) -> tuple:
     return policy, PromptTokenizer(policy.tokenizer).encode, eyes
 
 
-def _follow(life: Life, run: EpisodeRun, policy: Policy, eyes: Eyes, needs_mask: bool) -> None:
+def _follow(life: Life, run: EpisodeRunner, policy: Policy, eyes: Eyes, needs_mask: bool) -> None:
     """Observe, decide and act until the episode ends. Raises VimaError.
 
     ``life`` is the nodes' own rule of what counts, what is remembered and how it ends; its judge
@@ -177,24 +177,24 @@ def _follow(life: Life, run: EpisodeRun, policy: Policy, eyes: Eyes, needs_mask:
         report, code, message = _carry_out(run, *decision.action.poses(Workspace()))
         take_arm_report(life, policy, decision, report, code, message, command_id, stamp)
         if report != ArmReport.REFUSED:
-            verdict = run.verdict.at_step(run.steps, run.episode.step_limit)
+            verdict = run.result.at_step(run.steps, run.episode.step_limit)
             outcome = VERDICTS[verdict.outcome]
             life.judged(run.episode.prompt, outcome, verdict.reason, command_id)
 
 
-def _carry_out(run: EpisodeRun, pose0: Pose, pose1: Pose) -> tuple[ArmReport, str, str]:
+def _carry_out(run: EpisodeRunner, pose0: Pose, pose1: Pose) -> tuple[ArmReport, str, str]:
     """The arm's word on an action; as by the gate, one that means no motion is refused."""
     try:
         plan_waypoints(run.primitive, pose0, pose1, Workspace())
     except VimaError as error:
         return ArmReport.REFUSED, error.code, str(error)
-    run.act(pose0, pose1)
+    run.step(pose0, pose1)
     if run.code:
         return ArmReport.ABORTED, run.code, run.message
     return ArmReport.SUCCEEDED, "OK", ""
 
 
-def _prompt(run: EpisodeRun, encode: object, true_masks: bool) -> EncodedPrompt:
+def _prompt(run: EpisodeRunner, encode: object, true_masks: bool) -> EncodedPrompt:
     """Encode the episode's prompt, its images by their masks or as the prompt node does."""
     images = {
         name: _encode_asset(name, asset, true_masks) for name, asset in run.episode.assets.items()

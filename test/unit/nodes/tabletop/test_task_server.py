@@ -16,7 +16,7 @@ from vima_ros.geometry import Workspace
 from vima_ros.nodes.common import conversions
 from vima_ros.nodes.tabletop.task_server import TaskServer
 from vima_ros.perception.detectors.registry import make_detector
-from vima_ros.sim.episode_runner import FAST, SETTLE_TIME, primitive, world_state
+from vima_ros.sim.episode_runner import FAST_MOTION, SETTLE_TIME, task_primitive, world_state
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.sim.tasks import find_task
 from vima_ros.specs import Action
@@ -66,7 +66,7 @@ class PlayedNode:
 
 
 class Cell:
-    """A task on the tabletop, its judge, and the arm node's word on what is carried out."""
+    """A task on the tabletop, its criterion, and the arm node's word on what is carried out."""
 
     def __init__(self, task):
         self.task = find_task(task)
@@ -79,8 +79,10 @@ class Cell:
 
     def carry_out(self, poses, command_id):
         """The arm's word; what the judge says of it is then the last status."""
-        kind = primitive(self.task)
-        self.world.execute(plan_waypoints(kind, *poses, Workspace(), FAST), self.server.advanced)
+        kind = task_primitive(self.task)
+        self.world.execute(
+            plan_waypoints(kind, *poses, Workspace(), FAST_MOTION), self.server.advanced
+        )
         tool = self.world.robot_state
         state = ArmState.ABORTED if tool.code else ArmState.SUCCEEDED
         word = ArmState(state=state, code=tool.code or "OK", command_id=command_id, judged=True)
@@ -117,7 +119,7 @@ def through_the_nodes(task, policy, first):
     """The episode as policy node and tabletop node have it; ``first``: whose word comes first."""
     cell = Cell(task)
     policy.decide = lambda: Action.from_poses(
-        *cell.oracle.act(world_state(cell.world)), Workspace(), primitive(cell.task)
+        *cell.oracle.act(world_state(cell.world)), Workspace(), task_primitive(cell.task)
     )
 
     def hear_judge(status):

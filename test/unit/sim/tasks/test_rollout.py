@@ -6,14 +6,14 @@ import pytest
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
 from vima_ros.sim import episode_runner
-from vima_ros.sim.episode_runner import act, primitive, world_state
-from vima_ros.sim.oracle_rollouts import EpisodeResult, measure, run_episode, score
+from vima_ros.sim.episode_runner import execute_action, task_primitive, world_state
+from vima_ros.sim.oracle_rollouts import EpisodeResult, measure_oracles, run_episode, summarize
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.sim.tasks import TASKS
-from vima_ros.sim.tasks.base import Level, Outcome
+from vima_ros.sim.tasks.base import Level, TaskOutcome
 from vima_ros.specs import Action, Primitive
 
-RUNNING, SUCCESS, FAILURE = Outcome
+RUNNING, SUCCESS, FAILURE = TaskOutcome
 
 
 def pose(x, y, yaw=0.0):
@@ -32,7 +32,7 @@ def test_the_oracle_solves_the_task(name, binned):
 @pytest.mark.parametrize("binned", [True, False], ids=["binned", "exact"])
 def test_binned_actions_are_exactly_what_bins_say(monkeypatch, binned):
     done = []
-    monkeypatch.setattr(episode_runner, "act", lambda *arguments: done.append(arguments[2]))
+    monkeypatch.setattr(episode_runner, "execute_action", lambda *arguments: done.append(arguments[2]))
     run_episode("rotate", seed=0, binned=binned)
     pick, place = done[0]
     workspace = Workspace()
@@ -54,10 +54,13 @@ def test_the_same_seed_gives_the_same_episode():
     ends = []
     for _ in range(2):
         episode = TASKS["rearrange"].sample(2)
-        judge, oracle = TASKS["rearrange"].judge(episode), TASKS["rearrange"].oracle(episode)
+        criterion, oracle = (
+            TASKS["rearrange"].success_criterion(episode),
+            TASKS["rearrange"].oracle(episode),
+        )
         with Tabletop(episode.scene) as tabletop:
             poses = oracle.act(world_state(tabletop))
-            act(tabletop, judge, poses, Primitive.PICK_PLACE)
+            execute_action(tabletop, criterion, poses, Primitive.PICK_PLACE)
             world = world_state(tabletop)
         ends.append({k: [*p.position, *p.quaternion] for k, p in world.poses.items()})
     assert ends[0] == ends[1]
@@ -65,21 +68,26 @@ def test_the_same_seed_gives_the_same_episode():
 
 def test_a_failed_pick_changes_nothing_and_is_judged():
     episode = TASKS["visual_manipulation"].sample(0)
-    judge, base = TASKS["visual_manipulation"].judge(episode), episode.scene.object("base_obj")
+    criterion, base = (
+        TASKS["visual_manipulation"].success_criterion(episode),
+        episode.scene.object("base_obj"),
+    )
     with Tabletop(episode.scene) as tabletop:
         tabletop.advance(0.5)
         before = world_state(tabletop).poses
         for place in (base.position_xy, (0.74, -0.49)):  # a fixed object, an empty spot
-            outcome = act(tabletop, judge, (pose(*place), pose(0.3, 0.4)), Primitive.PICK_PLACE)
+            outcome = execute_action(
+                tabletop, criterion, (pose(*place), pose(0.3, 0.4)), Primitive.PICK_PLACE
+            )
             after = world_state(tabletop).poses
             assert outcome == RUNNING
             for name, now in after.items():
                 assert now.position == pytest.approx(before[name].position, abs=1e-3)
     episode = TASKS["follow_motion"].sample(0)
     with Tabletop(episode.scene) as tabletop:
-        judge = TASKS["follow_motion"].judge(episode)
+        criterion = TASKS["follow_motion"].success_criterion(episode)
         miss = (pose(0.74, -0.49), pose(0.3, 0.4))
-        assert act(tabletop, judge, miss, Primitive.PICK_PLACE) == FAILURE
+        assert execute_action(tabletop, criterion, miss, Primitive.PICK_PLACE) == FAILURE
 
 
 def test_what_is_put_into_the_wrong_base_fails():
@@ -88,15 +96,18 @@ def test_what_is_put_into_the_wrong_base_fails():
         other = episode.scene.object("distractor_obj_1")
         if not other.built.movable:
             break
-    judge, oracle = TASKS["novel_noun"].judge(episode), TASKS["novel_noun"].oracle(episode)
+    criterion, oracle = (
+        TASKS["novel_noun"].success_criterion(episode),
+        TASKS["novel_noun"].oracle(episode),
+    )
     with Tabletop(episode.scene) as tabletop:
         tabletop.advance(0.5)
         pick, place = oracle.act(world_state(tabletop))
         base = episode.scene.object("base_obj").position_xy
         shift = np.subtract(other.position_xy, base)
         wrong = pose(*(place.position[:2] + shift))
-        assert act(tabletop, judge, (pick, wrong), Primitive.PICK_PLACE) == FAILURE
-    assert "put on distractor_obj_1" in judge.verdict.reason
+        assert execute_action(tabletop, criterion, (pick, wrong), Primitive.PICK_PLACE) == FAILURE
+    assert "put on distractor_obj_1" in criterion.result.reason
 
 
 def test_a_block_pushed_over_the_line_is_seen_on_the_way():
@@ -106,14 +117,16 @@ def test_a_block_pushed_over_the_line_is_seen_on_the_way():
         if len(episode.goal.swept) == 1:
             break
     x, y = episode.scene.object("swept_obj_1").position_xy
-    judge = TASKS["sweep_without_exceeding"].judge(episode)
+    criterion = TASKS["sweep_without_exceeding"].success_criterion(episode)
     with Tabletop(episode.scene) as tabletop:
         end = episode.goal.line.low[0] - 0.07
-        act(tabletop, judge, (pose(x + 0.012, y), pose(end, y * 0.5)), Primitive.SWEEP)
+        execute_action(
+            tabletop, criterion, (pose(x + 0.012, y), pose(end, y * 0.5)), Primitive.SWEEP
+        )
         after = world_state(tabletop).poses["swept_obj_1"].position
     assert after[0] < episode.goal.line.low[0] - 0.022
-    assert judge.verdict.outcome == FAILURE
-    assert "swept_obj_1 touched the line" in judge.verdict.reason
+    assert criterion.result.outcome == FAILURE
+    assert "swept_obj_1 touched the line" in criterion.result.reason
 
 
 def test_the_world_state_is_what_the_scene_says():
@@ -128,7 +141,7 @@ def test_the_world_state_is_what_the_scene_says():
 
 
 def test_spatula_tasks_sweep():
-    kinds = {name: primitive(task) for name, task in TASKS.items()}
+    kinds = {name: task_primitive(task) for name, task in TASKS.items()}
     assert [name for name, kind in kinds.items() if kind == Primitive.SWEEP] == [
         "sweep_without_exceeding",
         "sweep_without_touching",
@@ -142,13 +155,13 @@ def test_scores_add_up():
             [(SUCCESS, 1), (FAILURE, 3), (SUCCESS, 2), (RUNNING, 3)]
         )
     ]
-    found = score(results)
+    found = summarize(results)
     assert (found.success, found.mean_steps, found.seconds) == (0.5, 1.5, 0.5)
     assert [failure.seed for failure in found.failures] == [1, 3]
 
 
 def test_measuring_runs_every_seed():
-    (found,) = measure(range(2), ["rotate"])
+    (found,) = measure_oracles(range(2), ["rotate"])
     assert (found.task, found.episodes, found.success, found.failures) == ("rotate", 2, 1.0, ())
 
 

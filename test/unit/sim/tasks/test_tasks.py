@@ -15,15 +15,15 @@ from vima_ros.geometry import Workspace
 from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.sim.model.textures import BASE_TEXTURES
 from vima_ros.sim.tasks import TASKS, find_task
-from vima_ros.sim.tasks.base import Level, Outcome, WorldState
-from vima_ros.sim.tasks.layout import Table
+from vima_ros.sim.tasks.base import Level, TaskOutcome, WorldState
+from vima_ros.sim.tasks.layout import LayoutSampler
 from vima_ros.sim.tasks.prompt_templates import fill, pattern
 from vima_ros.sim.tasks.splits import (
     ALL_TEXTURES,
-    NOVEL_BASES,
+    NOVEL_CONTAINERS,
     NOVEL_SHAPES,
     TRAIN_BASE_TEXTURES,
-    TRAIN_BASES,
+    TRAIN_CONTAINERS,
     TRAIN_DRAGGED_TEXTURES,
     TRAIN_SHAPES,
     split,
@@ -156,9 +156,11 @@ def test_free_objects_are_apart(name):
 @each_level
 def test_nothing_is_solved_at_the_start(name, level):
     for episode in samples(name, level):
-        verdict = TASKS[name].judge(episode).update(WorldState.at_start(episode.scene))
+        verdict = TASKS[name].success_criterion(episode).update(WorldState.at_start(episode.scene))
         every_action = getattr(episode.goal, "every_action", False)
-        assert verdict.outcome == (Outcome.FAILURE if every_action else Outcome.RUNNING), verdict
+        assert verdict.outcome == (TaskOutcome.FAILURE if every_action else TaskOutcome.RUNNING), (
+            verdict
+        )
 
 
 def test_the_splits_are_disjoint_where_they_have_to_be():
@@ -188,7 +190,7 @@ def test_the_splits_name_what_there_is():
     assert set(TRAIN_DRAGGED_TEXTURES + TRAIN_BASE_TEXTURES) <= set(ALL_TEXTURES)
     for shapes, role in (
         (TRAIN_SHAPES + NOVEL_SHAPES, "movable"),
-        (TRAIN_BASES + NOVEL_BASES, "base"),
+        (TRAIN_CONTAINERS + NOVEL_CONTAINERS, "base"),
     ):
         assert {SHAPES[name].role for name in shapes} == {role}
     for level in Level:
@@ -233,7 +235,7 @@ def test_unknown_names_are_refused():
 
 
 def test_a_full_table_is_refused():
-    table = Table(np.random.default_rng(0))
+    table = LayoutSampler(np.random.default_rng(0))
 
     def fill_up():
         for _ in range(40):

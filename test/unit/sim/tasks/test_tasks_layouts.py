@@ -15,8 +15,8 @@ from vima_ros.sim.tasks.base import Level
 from vima_ros.sim.tasks.pick_in_order_then_restore import floor_height
 from vima_ros.sim.tasks.prompt_templates import pattern
 from vima_ros.sim.tasks.splits import (
-    NOVEL_BASES,
-    TRAIN_BASES,
+    NOVEL_CONTAINERS,
+    TRAIN_CONTAINERS,
 )
 
 
@@ -207,8 +207,8 @@ def test_pick_in_order_starts_in_its_original_container():
     shapes = {
         o.shape for e in samples("pick_in_order_then_restore", level) for o in e.scene.objects
     }
-    assert shapes & set(NOVEL_BASES) == {"pallet"}
-    heights = {name: floor_height(SHAPES[name]) for name in (*TRAIN_BASES, "pallet")}
+    assert shapes & set(NOVEL_CONTAINERS) == {"pallet"}
+    heights = {name: floor_height(SHAPES[name]) for name in (*TRAIN_CONTAINERS, "pallet")}
     assert heights == pytest.approx(
         {"bowl": 0, "frame": 0, "container": 0.006, "square": 0, "pallet": 0.035}
     )

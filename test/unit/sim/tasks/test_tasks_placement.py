@@ -9,20 +9,20 @@ from vima_ros.sim.model import polygons
 from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.sim.scene import Scene, SceneObject
 from vima_ros.sim.tasks import TASKS
-from vima_ros.sim.tasks.base import Episode, Level, Outcome, WorldState
+from vima_ros.sim.tasks.base import Level, TaskEpisode, TaskOutcome, WorldState
 from vima_ros.sim.tasks.grasp_points import binned, grasp_point, heading
 from vima_ros.sim.tasks.placement import (
     Distractors,
     PlaceGoal,
+    PlacementCriterion,
     PlacementGoal,
-    PlacementJudge,
     PlacementOracle,
     pick_and_place,
 )
 from vima_ros.specs import Action, EndEffector
 
 SUCTION = [name for name, task in TASKS.items() if task.end_effector == EndEffector.SUCTION]
-RUNNING, SUCCESS, FAILURE = Outcome
+RUNNING, SUCCESS, FAILURE = TaskOutcome
 A, B, HOME = (0.4, -0.3), (0.6, 0.3), (0.5, 0.0)
 
 
@@ -37,7 +37,7 @@ def episode(*stages, shape="letter_e", **rules):
         SceneObject("other", "heart", "blue", (0.65, -0.3)),
     )
     goal = PlacementGoal(stages, **{"distractors": ("other",), **rules})
-    return Episode("test", Level.TRAIN, 0, Scene(items), "", {}, 9, goal)
+    return TaskEpisode("test", Level.TRAIN, 0, Scene(items), "", {}, 9, goal)
 
 
 def at(episode, **places):
@@ -46,8 +46,8 @@ def at(episode, **places):
 
 
 def verdicts(episode, *worlds):
-    judge = PlacementJudge(episode)
-    return [judge.update(at(episode, **world)).outcome for world in worlds]
+    criterion = PlacementCriterion(episode)
+    return [criterion.update(at(episode, **world)).outcome for world in worlds]
 
 
 def put(place, name="toy", **more):
@@ -92,16 +92,16 @@ def test_the_oracle_solves_it_where_objects_just_go_where_they_are_carried(name,
     for level in task.levels:
         for seed in range(6):
             start = task.sample(seed, level)
-            judge, oracle = task.judge(start), task.oracle(start, draws)
+            criterion, oracle = task.success_criterion(start), task.oracle(start, draws)
             world = WorldState.at_start(start.scene)
             for _ in range(start.step_limit):
                 poses = oracle.act(world)
                 if as_binned:
                     poses = Action.from_poses(*poses, workspace).poses(workspace)
                 world = carried(world, poses)
-                if judge.update(world).outcome != RUNNING:
+                if criterion.update(world).outcome != RUNNING:
                     break
-            assert judge.verdict.outcome == SUCCESS, (level, seed, judge.verdict)
+            assert criterion.result.outcome == SUCCESS, (level, seed, criterion.result)
             assert oracle.act(world) is None
 
 
@@ -223,7 +223,7 @@ def test_the_oracle_moves_what_is_in_the_way_aside():
     places = [world.poses[name].position[:2] for name in ("toy", "toy_2")] + [A]
     assert min(math.dist(world.poses["other"].position[:2], place) for place in places) > 0.15
     world = carried(world, oracle.act(world))
-    assert PlacementJudge(start).update(world).outcome == SUCCESS
+    assert PlacementCriterion(start).update(world).outcome == SUCCESS
 
 
 def test_an_object_is_carried_to_its_place_from_anywhere_on_it():

@@ -8,7 +8,7 @@ from helpers import shared
 from task_recordings import recordings
 
 from vima_ros.sim.tasks import TASKS
-from vima_ros.sim.tasks.base import Outcome
+from vima_ros.sim.tasks.base import TaskOutcome
 from vima_ros.sim.tasks.prompt_templates import pattern, placeholders
 from vima_ros.specs import AssetKind
 
@@ -102,11 +102,11 @@ def test_the_judge_agrees_at_every_step(recorded, name):
     for recording in recorded[name]:
         if (name, recording.path.stem) in AT_THE_EDGE:
             continue
-        judge = TASKS[name].judge(recording.episode())
+        criterion = TASKS[name].success_criterion(recording.episode())
         for step, (_, success, failure) in enumerate(recording.flags, 1):
             assert not failure
-            want = Outcome.SUCCESS if success else Outcome.RUNNING
-            verdict = judge.update(recording.world(step))
+            want = TaskOutcome.SUCCESS if success else TaskOutcome.RUNNING
+            verdict = criterion.update(recording.world(step))
             assert verdict.outcome == want, (recording.path.stem, step, verdict)
             judged += 1
     assert judged >= len(recorded[name]) > 3

@@ -7,12 +7,12 @@ import pytest
 from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
 from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.sim.tasks import TASKS
-from vima_ros.sim.tasks.base import Outcome, WorldState
-from vima_ros.sim.tasks.sweep_goal import Rectangle, SweepJudge, block_corners, in_zone
+from vima_ros.sim.tasks.base import TaskOutcome, WorldState
+from vima_ros.sim.tasks.sweep_goal import Rectangle, SweepCriterion, block_corners, in_zone
 from vima_ros.sim.tasks.sweep_oracle import SweepOracle
 from vima_ros.specs import Action, Primitive
 
-RUNNING, SUCCESS, FAILURE = Outcome
+RUNNING, SUCCESS, FAILURE = TaskOutcome
 NAMES = ("sweep_without_exceeding", "sweep_without_touching")
 both = pytest.mark.parametrize("name", NAMES)
 
@@ -41,7 +41,7 @@ def middle(rectangle):
 
 
 def verdict(episode, **places):
-    return SweepJudge(episode).update(at(episode, **places)).outcome
+    return SweepCriterion(episode).update(at(episode, **places)).outcome
 
 
 @both
@@ -73,15 +73,15 @@ def test_a_block_that_touched_the_line_has_failed_even_when_only_seen_on_the_way
     line, inside = episode.goal.line, middle(episode.goal.zone)
     assert verdict(episode, swept_obj_1=middle(line)) == FAILURE
     for who in ("swept_obj_1", "distractor_obj_1"):
-        judge = SweepJudge(episode)
-        judge.watch(at(episode, **{who: middle(line)}))
-        assert judge.verdict.outcome == RUNNING
-        judged = judge.update(at(episode, swept_obj_1=inside))
+        criterion = SweepCriterion(episode)
+        criterion.monitor(at(episode, **{who: middle(line)}))
+        assert criterion.result.outcome == RUNNING
+        judged = criterion.update(at(episode, swept_obj_1=inside))
         assert judged.outcome == FAILURE
         assert f"{who} touched the line" in judged.reason
-    judge = SweepJudge(episode)
-    judge.watch(at(episode))
-    assert judge.update(at(episode, swept_obj_1=inside)).outcome == SUCCESS
+    criterion = SweepCriterion(episode)
+    criterion.monitor(at(episode))
+    assert criterion.update(at(episode, swept_obj_1=inside)).outcome == SUCCESS
 
 
 @both
@@ -160,7 +160,7 @@ def test_the_oracle_pushes_one_block_at_a_time_and_keeps_off_the_line(name):
     workspace = Workspace()
     for seed in range(25):
         episode = TASKS[name].sample(seed)
-        world, judge, oracle = at(episode), SweepJudge(episode), SweepOracle(episode)
+        world, criterion, oracle = at(episode), SweepCriterion(episode), SweepOracle(episode)
         for _ in range(episode.step_limit):
             poses = oracle.act(world)
             again = Action.from_poses(*poses, workspace, Primitive.SWEEP).poses(workspace)
@@ -171,11 +171,11 @@ def test_the_oracle_pushes_one_block_at_a_time_and_keeps_off_the_line(name):
             ((who, end),) = moved.items()
             for part in np.linspace(0, 1, 20):
                 x, y = (1 - part) * world.poses[who].position[:2] + part * end.position[:2]
-                judge.watch(at(episode, **{who: (x, y, math.pi / 4)}))
+                criterion.monitor(at(episode, **{who: (x, y, math.pi / 4)}))
             world = after
-            if judge.update(world).outcome != RUNNING:
+            if criterion.update(world).outcome != RUNNING:
                 break
-        assert judge.verdict.outcome == SUCCESS, (seed, judge.verdict)
+        assert criterion.result.outcome == SUCCESS, (seed, criterion.result)
         assert oracle.act(world) is None
         assert len(in_zone(episode.goal, world)) == episode.goal.count
 

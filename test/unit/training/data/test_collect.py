@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from vima_ros.errors import VimaError
 from vima_ros.sim.recording import record
-from vima_ros.sim.tasks.base import Outcome, Verdict
+from vima_ros.sim.tasks.base import TaskOutcome, TaskResult
 from vima_ros.training.data import collect
 from vima_ros.training.data.collect import Plan
 from vima_ros.training.data.demonstration import demonstration_of
@@ -120,7 +120,7 @@ if __name__ == "__main__":
 def test_failed_seeds_are_counted_and_not_tried_again(tmp_path, monkeypatch):
     def failing(task, level, seed, **options):
         if seed == 1:
-            return Verdict(Outcome.FAILURE, "dropped it")
+            return TaskResult(TaskOutcome.FAILURE, "dropped it")
         if seed == 2:
             raise VimaError("NO_ROOM", "too full")
         return record(task, level, seed, **options)
@@ -137,11 +137,11 @@ def test_failed_seeds_are_counted_and_not_tried_again(tmp_path, monkeypatch):
 
 
 def test_a_look_belongs_to_its_seed(tmp_path):
-    plan = Plan(tmp_path, ("rotate",), 1, 4, look=0.7)
+    plan = Plan(tmp_path, ("rotate",), 1, 4, visual_randomization=0.7)
     (job,) = collect._missing(plan, "rotate")
     collect._write(job)
     (read,) = read_demonstrations(tmp_path)
-    expected = demonstration_of(record("rotate", None, 4, look=0.7))
+    expected = demonstration_of(record("rotate", None, 4, visual_randomization=0.7))
     plain = demonstration_of(record("rotate", None, 4))
     crops = [d.observations[0].top.crops for d in (read, expected, plain)]
     np.testing.assert_array_equal(crops[0], crops[1])
@@ -177,7 +177,11 @@ def test_what_is_missing_is_done_once_and_never_across_a_shard(
 def test_a_folder_keeps_to_one_content_and_look(tmp_path):
     collect._claim(Plan(tmp_path, ("rotate",), 1))
     collect._claim(Plan(tmp_path, ("twist",), 9, 7))
-    for other in ({"content": "masks"}, {"look": 0.5}, {"steady": True}):
+    for other in (
+        {"content": "masks"},
+        {"visual_randomization": 0.5},
+        {"deterministic_oracle": True},
+    ):
         with pytest.raises(VimaError) as error:
             next(collect.collect(Plan(tmp_path, ("rotate",), 1, **other)))
         assert error.value.code == "OTHER_DEMONSTRATIONS"
@@ -190,7 +194,7 @@ def test_a_folder_keeps_to_one_content_and_look(tmp_path):
         ({"tasks": ("same_texture",)}, "UNKNOWN_LEVEL"),
         ({"level": "easy"}, "UNKNOWN_LEVEL"),
         ({"content": "video"}, "INVALID_VALUE"),
-        ({"look": 2.0}, "INVALID_VALUE"),
+        ({"visual_randomization": 2.0}, "INVALID_VALUE"),
         ({"seeds": 0}, "INVALID_VALUE"),
         ({"first_seed": -1}, "INVALID_VALUE"),
         ({"workers": 0}, "INVALID_VALUE"),

@@ -14,10 +14,10 @@ from vima_ros.perception.crops import extract_objects
 from vima_ros.perception.detectors.base import Detector
 from vima_ros.perception.detectors.instances import Instances
 from vima_ros.policy.tokenizer import PromptTokenizer
-from vima_ros.sim.episode_runner import EpisodeRun
-from vima_ros.sim.recording import Recording, record
+from vima_ros.sim.episode_runner import EpisodeRunner
+from vima_ros.sim.recording import RecordedEpisode, record
 from vima_ros.sim.tasks import TASKS, find_task
-from vima_ros.sim.tasks.base import Outcome
+from vima_ros.sim.tasks.base import TaskOutcome
 from vima_ros.specs import VIEWS, EndEffector, Primitive, ViewObjects
 from vima_ros.training.data.demonstration import demonstration_of, shuffled
 from vima_ros.training.data.readers import (
@@ -40,7 +40,7 @@ SOME = ("visual_manipulation", "follow_order", "sweep_without_exceeding")
 @lru_cache
 def recorded(task, seed=0):
     recording = record(task, None, seed)
-    assert isinstance(recording, Recording), recording
+    assert isinstance(recording, RecordedEpisode), recording
     return recording
 
 
@@ -90,19 +90,19 @@ def test_written_and_read_are_the_same_values(tmp_path, content):
 
 def test_masks_and_frames_are_kept(tmp_path):
     recording = recorded("follow_order")
-    frames = replace(recording, pictures=replace(recording.pictures, masks=None))
+    frames = replace(recording, images=replace(recording.images, masks=None))
     frames = replace(
         frames,
-        assets=tuple(replace(a, pictures=replace(a.pictures, masks=None)) for a in frames.assets),
+        assets=tuple(replace(a, images=replace(a.images, masks=None)) for a in frames.assets),
     )
     for content, value in (("masks", recording), ("frames", frames)):
         facts, arrays = pack_recording(value)
         back = unpack_recording(facts, arrays)
-        np.testing.assert_array_equal(back.pictures.rgb, recording.pictures.rgb)
-        assert (back.pictures.masks is None) == (content == "frames")
+        np.testing.assert_array_equal(back.images.rgb, recording.images.rgb)
+        assert (back.images.masks is None) == (content == "frames")
         for a, b in zip(back.assets, recording.assets, strict=True):
             assert (a.name, a.kind, a.count) == (b.name, b.kind, b.count)
-            np.testing.assert_array_equal(a.pictures.rgb, b.pictures.rgb)
+            np.testing.assert_array_equal(a.images.rgb, b.images.rgb)
     write(tmp_path / "frames.npz", "frames", [frames])
     assert len(list(read_recordings(tmp_path))) == 1
     with pytest.raises(VimaError) as error:
@@ -123,13 +123,13 @@ def test_the_written_actions_repeat_the_episode(task):
     recording = recorded(task)
     facts, arrays = pack_demonstration(demonstration_of(recording))
     demonstration = unpack_demonstration(facts, arrays)
-    with EpisodeRun(find_task(task).sample(recording.seed)) as run:
+    with EpisodeRunner(find_task(task).sample(recording.seed)) as run:
         for action, poses in zip(
             demonstration.actions, demonstration.object_poses[1:], strict=True
         ):
-            verdict = run.act(*action.poses(Workspace()))
+            verdict = run.step(*action.poses(Workspace()))
             np.testing.assert_array_equal(poses, run.object_poses().astype(np.float32))
-    assert verdict.outcome == Outcome.SUCCESS
+    assert verdict.outcome == TaskOutcome.SUCCESS
 
 
 @pytest.mark.parametrize("task", SOME)
@@ -143,9 +143,9 @@ def test_a_demonstration_is_what_the_policy_would_see(task):
         assert observation.slots == (count, count)
         assert observation.end_effector == (EndEffector.SPATULA if spatula else 0)
         for index, view in enumerate(VIEWS):
-            mask = recording.pictures.masks[moment, index]
+            mask = recording.images.masks[moment, index]
             instances = Instances(mask, np.arange(1, count + 1), np.ones(count))
-            expected = extract_objects(recording.pictures.rgb[moment, index], instances)
+            expected = extract_objects(recording.images.rgb[moment, index], instances)
             assert_same_views(getattr(observation, view), expected)
             assert len(expected) > 0
     assert {a.primitive for a in demonstration.actions} == {
@@ -238,7 +238,7 @@ def test_recorded_ids_belong_to_the_recorded_poses():
     checked = 0
     for path in sorted(shared("bench/episodes").rglob("*.npz")):
         recording = read_bench_episode(path)
-        top = recording.pictures.masks[0, VIEWS.index("top")]
+        top = recording.images.masks[0, VIEWS.index("top")]
         poses = recording.object_poses[0]
         for place, (name, pose) in enumerate(zip(recording.objects, poses, strict=True), start=1):
             alone = np.sum(np.linalg.norm(poses[:, :2] - pose[:2], axis=1) < 0.04) == 1

@@ -43,7 +43,7 @@ CLEAN = Spoiling(0.0, 0.0, 0.0)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("demonstrations")
-    for _ in collect(Plan(out, TASKS, seeds=4, first_seed=10, steady=True)):
+    for _ in collect(Plan(out, TASKS, seeds=4, first_seed=10, deterministic_oracle=True)):
         pass
     return out
 
@@ -347,7 +347,9 @@ def test_where_a_scattered_picture_shows_an_object_it_is_put(episodes):
 
 
 def test_it_is_known_where_a_steady_oracle_would_pick_each_object(tmp_path):
-    for _ in collect(Plan(tmp_path, ("rotate", "visual_manipulation"), seeds=3, steady=True)):
+    for _ in collect(
+        Plan(tmp_path, ("rotate", "visual_manipulation"), seeds=3, deterministic_oracle=True)
+    ):
         pass
     for episode in read_training_episodes([tmp_path]):
         picked = episode.grasps[0, episode.picked[0]]
@@ -377,7 +379,7 @@ def test_recordings_of_the_original_tell_what_they_show_and_pick_where_a_steady_
         if task == "sweep_without_exceeding":
             assert (episode.targets.reshape(-1, 4) == recording.actions[:, [0, 1, 6, 7]]).all()
             continue
-        masks = recording.pictures.masks[0, 1]
+        masks = recording.images.masks[0, 1]
         which = int(episode.picked[0])
         row, column = np.rint(
             project_to_view("top", np.append(episode.grasps[0, which], 0.0))

@@ -150,7 +150,7 @@ def _boxes(bars: list[tuple[tuple[float, float, float], float, float, float]]) -
     return sum(meshes[1:], meshes[0])
 
 
-BASES: dict[str, Shape] = {
+CONTAINER_SHAPES: dict[str, Shape] = {
     "bowl": _bowl(),
     "pan": _pan(),
     "pallet": _pallet(),

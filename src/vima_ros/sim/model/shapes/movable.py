@@ -150,7 +150,7 @@ _HEART = _mm(
 )  # fmt: skip
 _RING = (circle(0.048, 32), _hole(circle(0.0205, 16)))
 
-TOYS: dict[str, Shape] = {
+MOVABLE_SHAPES: dict[str, Shape] = {
     "block": block(0.07, 0.07),
     "shorter_block": block(0.07, 0.03),
     "letter_a": _flat(_A, _HIGH, 0.1),

@@ -31,7 +31,7 @@ def _line(length: float, height: float = 0.002) -> Shape:
     return Shape((), mesh, outline, height, "sweep", movable=False, symmetry=math.pi)
 
 
-SWEEPING: dict[str, Shape] = {
+SWEEP_SHAPES: dict[str, Shape] = {
     "small_block": block(0.03, 0.03, "sweep", prompt_scale=7.0),
     "three_sided_rectangle": _three_sided(0.27, 0.27),
     "wide_three_sided_rectangle": _three_sided(0.30, 0.172),
