@@ -44,8 +44,8 @@ def oracle_episode(env, **reset):
     "options",
     [
         {},
-        {"pictures": "masks", "task": ["rotate", "twist"]},
-        {"pictures": "none", "task": "sweep_without_exceeding", "binned": False},
+        {"images": "masks", "task": ["rotate", "twist"]},
+        {"images": "none", "task": "sweep_without_exceeding", "binned": False},
     ],
     ids=str,
 )
@@ -183,7 +183,7 @@ def test_the_same_seed_gives_the_same_episode_in_a_fresh_process():
         ({"task": "juggle"}, "UNKNOWN_TASK"),
         ({"level": "easy"}, "UNKNOWN_LEVEL"),
         ({"task": "same_texture", "level": "train"}, "UNKNOWN_LEVEL"),
-        ({"pictures": "depth"}, "INVALID_VALUE"),
+        ({"images": "depth"}, "INVALID_VALUE"),
     ],
 )
 def test_wrong_options_are_refused(options, code):
