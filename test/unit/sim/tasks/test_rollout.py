@@ -32,7 +32,9 @@ def test_the_oracle_solves_the_task(name, binned):
 @pytest.mark.parametrize("binned", [True, False], ids=["binned", "exact"])
 def test_binned_actions_are_exactly_what_bins_say(monkeypatch, binned):
     done = []
-    monkeypatch.setattr(episode_runner, "execute_action", lambda *arguments: done.append(arguments[2]))
+    monkeypatch.setattr(
+        episode_runner, "execute_action", lambda *arguments: done.append(arguments[2])
+    )
     run_episode("rotate", seed=0, binned=binned)
     pick, place = done[0]
     workspace = Workspace()
