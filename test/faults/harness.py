@@ -25,7 +25,7 @@ from vima_ros.nodes.common import conversions, qos
 NODES = ["tabletop", "perception", "prompt", "policy", "arm", "manager"]
 PARAMETERS = {
     "real_time_factor": 10.0,
-    "rate": 10.0,
+    "camera_rate": 10.0,
     "max_age": 1.0,
     "frozen_after": 0.4,
     "observation_timeout": 3.0,

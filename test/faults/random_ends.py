@@ -93,7 +93,7 @@ class Ends:
     def run(self) -> None:
         robot = NodeProcesses(self.folder / "robot", params_file=self.options.params_file)
         with robot, Client("ends") as client:
-            values = {"send_prompt": False, "rate": 2.0, "nodes": ["tabletop"]}
+            values = {"send_prompt": False, "camera_rate": 2.0, "nodes": ["tabletop"]}
             robot.start(["tabletop"], values)
             robot.start(["manager"], values)  # only to activate the robot
             client.wait_for_active(["tabletop"], check=robot.check_alive)

@@ -44,7 +44,7 @@ BEYOND = (0.95, 0.45)  # inside the workspace we set, not within reach
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
-    values = {"nodes": NODES, "rate": 30.0, "real_time_factor": 10.0}
+    values = {"nodes": NODES, "camera_rate": 30.0, "real_time_factor": 10.0}
     with (
         NodeProcesses(tmp_path_factory.mktemp("logs"), params_file="tabletop") as processes,
         Client("test") as client,

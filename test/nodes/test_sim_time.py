@@ -16,7 +16,7 @@ def test_pictures_come_with_simulation_time_and_only_with_it(tmp_path):
         NodeProcesses(tmp_path, params_file="tabletop", use_sim_time=True) as processes,
         Client("clock") as client,
     ):
-        processes.start(["tabletop"], {"rate": 5.0})
+        processes.start(["tabletop"], {"camera_rate": 5.0})
         clock = client.create_publisher(Clock, "/clock")
         pictures = client.subscribe(Image, "top/image_raw", qos.SENSOR_DATA)
         bring_up(client, "tabletop")

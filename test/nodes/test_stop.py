@@ -20,7 +20,7 @@ def robot(tmp_path):
         NodeProcesses(tmp_path, params_file="tabletop", namespace="/ur") as processes,
         Client("operator", "/ur") as client,
     ):
-        parameters = {"real_time_factor": 10.0, "max_failures": 500, "rate": 10.0}
+        parameters = {"real_time_factor": 10.0, "max_failures": 500, "camera_rate": 10.0}
         parameters |= STALL_TOLERANT
         processes.start(ALL_NODES, {**parameters, "library": str(tmp_path / "assets")})
         client.wait_for_active(ALL_NODES, 120, processes.check_alive)

@@ -1,4 +1,4 @@
-"""`demonstrate`: episodes of the oracles, written for training (docs/DEMONSTRATIONS.md)."""
+"""`demonstrate`: record demonstrations of the oracles for training (docs/DEMONSTRATIONS.md)."""
 
 from __future__ import annotations
 
@@ -19,25 +19,36 @@ def _arguments(args: list[str]) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--task", nargs="+", default=["all"], help="names, or all of the level")
-    parser.add_argument("--level", default="train", help=", ".join(level.value for level in Level))
-    parser.add_argument("--episodes", type=int, required=True, help="seeds to try of each task")
+    parser.add_argument(
+        "--task", nargs="+", default=["all"], help="Names of tasks, or all of the level"
+    )
+    parser.add_argument(
+        "--level", default="train", help="Level: " + ", ".join(level.value for level in Level)
+    )
+    parser.add_argument("--episodes", type=int, required=True, help="Number of seeds of each task")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument(
         "--out",
         type=path_argument,
         required=True,
-        help="folder; what it has is not redone: an interrupted run goes on with the same command",
+        help="Folder of the demonstrations; the same command continues an interrupted run",
     )
-    parser.add_argument("--content", choices=CONTENTS, default=CONTENTS[0], help="what is kept")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument(
-        "--visual-randomization", type=float, default=0.0, help="how random: 0 not, to 1"
+        "--content", choices=CONTENTS, default=CONTENTS[0], help="Recorded content"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, help="Number of processes"
+    )
+    parser.add_argument(
+        "--visual-randomization",
+        type=float,
+        default=0.0,
+        help="Strength of the domain randomization, 0 to 1",
     )
     parser.add_argument(
         "--deterministic-oracle",
         action="store_true",
-        help="oracles that draw nothing: easier to learn from than VIMA-Bench's, which pick "
+        help="Oracles without random choices: easier to imitate than VIMA-Bench's, which pick "
         "anywhere on an object and take objects in any order",
     )
     return parser.parse_args(args)
@@ -59,8 +70,8 @@ def _plan(options: argparse.Namespace) -> Plan:
     )
 
 
-def show(progress: Progress) -> str:
-    """How far it is, in a line."""
+def describe_progress(progress: Progress) -> str:
+    """Describe the progress in one line."""
     p = progress
     rate = p.done / p.seconds if p.seconds else 0.0
     text = f"{p.done} of {p.total} episodes, {p.failed} failed, {rate:.1f} episodes/s"
@@ -75,14 +86,16 @@ def main(args: list[str] | None = None) -> None:
     try:
         for progress in collect(_plan(options)):
             if not progress.done:
-                print(f"demonstrate: {progress.there} episodes are there", file=sys.stderr)
+                print(f"demonstrate: {progress.there} episodes exist already", file=sys.stderr)
             for failure in progress.failures:
                 print(f"demonstrate: failed: {failure}", file=sys.stderr)
-            print(f"demonstrate: {show(progress)}", end=end, file=sys.stderr, flush=True)
+            print(
+                f"demonstrate: {describe_progress(progress)}", end=end, file=sys.stderr, flush=True
+            )
     except VimaError as error:
         print(f"demonstrate: {error.code}: {error}", file=sys.stderr)
         sys.exit(2)
-    print(f"demonstrate: written to {options.out}: {show(progress)}")
+    print(f"demonstrate: written to {options.out}: {describe_progress(progress)}")
 
 
 if __name__ == "__main__":

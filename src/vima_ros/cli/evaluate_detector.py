@@ -42,7 +42,11 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=500, help="of the tabletop; 0: none")
     parser.add_argument("--first-seed", type=int, default=FIRST_EVALUATION_SEED)
     parser.add_argument(
-        "--visual-randomization", type=float, nargs="+", default=LOOKS, help="in turns, 0 to 1"
+        "--visual-randomization",
+        type=float,
+        nargs="+",
+        default=LOOKS,
+        help="Strengths of the domain randomization, used in turns, 0 to 1",
     )
     parser.add_argument(
         "--bench", type=path_argument, help="folder of recorded VIMA-Bench episodes"

@@ -27,7 +27,10 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     )
     add_evaluation_options(parser)
     parser.add_argument(
-        "--visual-randomization", type=float, default=0.0, help="how random: 0 not, to 1"
+        "--visual-randomization",
+        type=float,
+        default=0.0,
+        help="Strength of the domain randomization, 0 to 1",
     )
     parser.add_argument(
         "--bench", type=path_argument, help="folder of recorded VIMA-Bench episodes"

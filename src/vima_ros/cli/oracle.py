@@ -1,7 +1,7 @@
-"""`oracle`: tasks solved by who knows the answer, through the running arm and tabletop nodes.
+"""`oracle`: solve tasks by their oracles through the arm and tabletop nodes.
 
-Each task's oracle sees where everything truly is and decides in the policy's place; gate, arm and
-robot are the real ones. So it measures everything that comes after the policy.
+A task's oracle knows the true poses of the objects and acts in place of the policy; gate, arm node
+and robot are those of the suite. So it measures everything downstream of the policy.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from vima_ros.sim.tasks import TASKS
 from vima_ros.sim.tasks.base import Level, Task, TaskEpisode, WorldState
 from vima_ros.specs import Action
 
-NODES = ["arm", "tabletop"]  # what an oracle needs, and the manager
+NODES = ["arm", "tabletop"]  # started with the manager
 ENDED = (ArmState.SUCCEEDED, ArmState.ABORTED, ArmState.REFUSED, ArmState.STOPPED)
 TIMEOUT = 60.0  # of a motion [s]
 
 
 class OracleDriver:
-    """Solves episodes on the running nodes."""
+    """Runner of episodes in which an oracle acts on the running nodes."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -46,9 +46,9 @@ class OracleDriver:
         client.wait_until(lambda: self._actions.get_subscription_count() > 0, "arm node")
 
     def run(self, task: Task, seed: int, level: Level | None = None) -> TaskStatus:
-        """The judge's last word on one episode.
+        """Run one episode and return its last status.
 
-        Raises VimaError: TIMEOUT, or the gate's code for an action that it refused.
+        Raises VimaError: GAVE_UP, TIMEOUT, or the gate's code for a refused action.
         """
         episode = task.sample(seed, level)
         oracle = task.oracle(episode)
@@ -56,18 +56,18 @@ class OracleDriver:
         while status.outcome == TaskStatus.RUNNING:
             poses = oracle.act(self.world_state(episode, status))
             if poses is None:
-                raise VimaError("GAVE_UP", f"the oracle sees nothing left to do; {status.reason}")
+                raise VimaError("GAVE_UP", f"the oracle has no further action; {status.reason}")
             status = self.act(task, poses, status)
         return status
 
     def load(self, task: str, level: str, seed: int) -> TaskStatus:
-        """Set a task up; its judge's first word. Raises VimaError: NOT_LOADED, TIMEOUT."""
+        """Load a task and return its first status. Raises VimaError: NOT_LOADED, TIMEOUT."""
         before = self._statuses.count
-        answer = self._client.call(
+        response = self._client.call(
             LoadTask, "load_task", LoadTask.Request(task=task, level=level, seed=seed)
         )
-        if not answer.success:
-            raise VimaError("NOT_LOADED", answer.message)
+        if not response.success:
+            raise VimaError("NOT_LOADED", response.message)
         return self._statuses.wait(
             lambda m: (m.task, m.level, m.seed, m.steps) == (task, level, seed, 0),
             TIMEOUT,
@@ -76,19 +76,19 @@ class OracleDriver:
         )
 
     def world_state(self, episode: TaskEpisode, status: TaskStatus) -> WorldState:
-        """As it is after what was judged last."""
-        judged = conversions.stamp_to_ns(status.header.stamp)
-        self._seen = self._markers.wait(
-            lambda m: m.markers and _stamp(m) > judged,
+        """Return the true poses after the last evaluation."""
+        evaluated = conversions.stamp_to_ns(status.header.stamp)
+        self._true_poses = self._markers.wait(
+            lambda m: m.markers and _stamp(m) > evaluated,
             15,
             "markers",
             max(self._markers.count - 1, 0),
         )
-        poses = {m.ns: conversions.pose_from_message(m.pose) for m in self._seen.markers}
+        poses = {m.ns: conversions.pose_from_message(m.pose) for m in self._true_poses.markers}
         return WorldState(poses, episode.scene)
 
     def act(self, task: Task, poses: tuple[Pose, Pose], status: TaskStatus) -> TaskStatus:
-        """One action by gate and arm; what the judge says of it. Raises VimaError as ``run``."""
+        """Execute one action and return the status after it. Raises VimaError as ``run``."""
         workspace = Workspace()
         chosen = Action.from_poses(*poses, workspace, task_primitive(task))
         action = PolicyAction(
@@ -96,12 +96,12 @@ class OracleDriver:
             step=status.steps,
             primitive=int(chosen.primitive),
             bins=chosen.bins.astype("uint8"),
-            observation_stamp=self._seen.markers[0].header.stamp,
+            observation_stamp=self._true_poses.markers[0].header.stamp,
         )
         pose0, pose1 = chosen.poses(workspace)
         action.pose0 = conversions.pose_to_message(pose0)
         action.pose1 = conversions.pose_to_message(pose1)
-        action.header.frame_id = self._seen.markers[0].header.frame_id
+        action.header.frame_id = self._true_poses.markers[0].header.frame_id
         command_id = conversions.action_id(action)
         states, statuses = self._states.count, self._statuses.count
         self._actions.publish(action)
@@ -112,13 +112,13 @@ class OracleDriver:
             states,
             quiet=True,
         )
-        not_judged = end.state in (ArmState.REFUSED, ArmState.STOPPED)
-        if not_judged or end.code == ArmState.RESET:
+        not_executed = end.state in (ArmState.REFUSED, ArmState.STOPPED)
+        if not_executed or end.code == ArmState.RESET:
             raise VimaError(end.code, end.message)
         return self._statuses.wait(
             lambda m: m.command_id == command_id,
             TIMEOUT,
-            f"verdict on {command_id}",
+            f"task_status of {command_id}",
             statuses,
             quiet=True,
         )
@@ -129,7 +129,7 @@ def _stamp(markers: MarkerArray) -> int:
 
 
 def measure(options: argparse.Namespace) -> bool:
-    """Print how each task went; whether all episodes were solved."""
+    """Print the success rate of each task. Return True if all episodes were solved."""
     level = find_level(options.level or None)
     tasks = choose_tasks(options.tasks or None, level)
     isolate_ros_domain()
@@ -138,7 +138,11 @@ def measure(options: argparse.Namespace) -> bool:
         Client("oracle") as client,
     ):
         check_none_runs(client)
-        values = {"nodes": NODES, "rate": 30.0, "real_time_factor": options.speed}
+        values = {
+            "nodes": NODES,
+            "camera_rate": 30.0,
+            "real_time_factor": options.real_time_factor,
+        }
         processes.start([*NODES, "manager"], values | {"send_prompt": False})
         client.wait_for_active(NODES, check=processes.check_starting)
         driver, all_solved = OracleDriver(client), True
@@ -147,35 +151,41 @@ def measure(options: argparse.Namespace) -> bool:
             for seed in range(options.first_seed, options.first_seed + options.seeds):
                 try:
                     status = driver.run(task, seed, level)
-                    good, why = status.outcome == TaskStatus.SUCCESS, status.reason
+                    good, reason = status.outcome == TaskStatus.SUCCESS, status.reason
                 except VimaError as error:
-                    good, why = False, f"{error.code}: {error}"
+                    good, reason = False, f"{error.code}: {error}"
                 solved += good
                 if not good:
-                    print(f"  {task.name}, seed {seed}: {why}", flush=True)
+                    print(f"  {task.name}, seed {seed}: {reason}", flush=True)
             seconds = (time.monotonic() - begin) / options.seeds
-            rate = f"{solved}/{options.seeds} solved, {seconds:.1f} s an episode"
+            rate = f"{solved}/{options.seeds} solved, {seconds:.1f} s per episode"
             print(f"{task.name}: {rate}", flush=True)
             all_solved &= solved == options.seeds
     return all_solved
 
 
 def main(args: list[str] | None = None) -> None:
-    """``ros2 run vima_ros oracle``: exit code 0 where all was solved, 1 where not."""
+    """``ros2 run vima_ros oracle``: exit code 0 if all episodes were solved, else 1."""
     parser = argparse.ArgumentParser(prog="oracle", description=__doc__.splitlines()[0])
-    parser.add_argument("--tasks", nargs="+", choices=list(TASKS), help="default: all")
-    parser.add_argument("--level", default="", help="default: each task's first")
-    parser.add_argument("--seeds", type=int, default=1, help="episodes of each task")
-    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument(
+        "--tasks", nargs="+", choices=list(TASKS), help="Names of tasks; default: all"
+    )
+    parser.add_argument(
+        "--level", default="", help="Level of the tasks; default: the first of each"
+    )
+    parser.add_argument("--seeds", type=int, default=1, help="Number of episodes of each task")
+    parser.add_argument("--first-seed", type=int, default=0, help="Seed of the first episode")
     parser.add_argument(
         "--params-file",
         type=path_text_argument,
         default="tabletop",
         help="Parameter file, or the name of one in config/robots/",
     )
-    parser.add_argument("--speed", type=float, default=10.0, help="simulated seconds a second")
     parser.add_argument(
-        "--out", type=path_argument, default=Path("out"), help="folder for the logs"
+        "--real-time-factor", type=float, default=10.0, help="Simulated seconds per second"
+    )
+    parser.add_argument(
+        "--out", type=path_argument, default=Path("out"), help="Folder for the logs"
     )
     options = parser.parse_args(remove_ros_args(args or sys.argv)[1:])
     try:

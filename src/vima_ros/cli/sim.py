@@ -1,4 +1,4 @@
-"""`sim`: the whole suite with the simulated tabletop, as sim.launch.py, without `ros2 launch`."""
+"""`sim`: start the suite with the simulated tabletop, as sim.launch.py, without `ros2 launch`."""
 
 from __future__ import annotations
 
@@ -18,46 +18,57 @@ from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.sim.scene import MAX_SEED, SCENES
 
 NODES = ["tabletop", "perception", "prompt", "policy", "arm", "manager"]
-LOOK = 0.5  # between two looks at whether all still live [s]
+POLL_PERIOD = 0.5  # of the check for dead nodes [s]
 
 
 def _arguments(args: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="sim",
         description=__doc__,
-        epilog="Runs until Ctrl-C. A node that dies is started again; the arm stays stopped until "
+        epilog="Runs until Ctrl-C. A node that dies is restarted; the arm stays stopped until "
         "resume is called.",
     )
-    parser.add_argument("--scene", default="put", choices=sorted(SCENES), help="without a task")
-    parser.add_argument("--task", default="", help="of VIMA-Bench; its prompt is sent")
-    parser.add_argument("--level", default="", help="of the task; default: its first")
-    parser.add_argument("--seed", type=int, default=0, help=f"0 to {MAX_SEED}")
+    parser.add_argument(
+        "--scene", default="put", choices=sorted(SCENES), help="Scene without a task"
+    )
+    parser.add_argument("--task", default="", help="VIMA-Bench task, whose prompt is sent")
+    parser.add_argument("--level", default="", help="Level of the task; default: its first")
+    parser.add_argument(
+        "--seed", type=int, default=0, help=f"Seed of the episode, 0 to {MAX_SEED}"
+    )
     parser.add_argument(
         "--params-file",
         type=path_text_argument,
         default="tabletop",
         help="Parameter file, or the name of one in config/robots/",
     )
-    parser.add_argument("--speed", type=float, default=1.0, help="simulated seconds a second")
-    parser.add_argument("--confirm", action="store_true", help="ask for a yes to each motion")
     parser.add_argument(
-        "--checkpoint", type=path_text_argument, default="", help="weights of the policy"
+        "--real-time-factor", type=float, default=1.0, help="Simulated seconds per second"
+    )
+    parser.add_argument(
+        "--confirm", action="store_true", help="Confirmation of each motion by the operator"
+    )
+    parser.add_argument(
+        "--checkpoint", type=path_text_argument, default="", help="Checkpoint of the policy"
     )
     add_namespace_option(parser)
     parser.add_argument(
-        "--out", type=path_argument, default=Path("out"), help="folder for the logs"
+        "--out", type=path_argument, default=Path("out"), help="Folder for the logs"
     )
     return parser.parse_args(args)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Until interrupted. Raises VimaError where the nodes do not come up, or others run there."""
+    """Run the suite until interrupted.
+
+    Raises VimaError if the nodes do not become active, or if a suite already runs there.
+    """
     parameters = {
         "scene": options.scene,
         "task": options.task,
         "level": options.level,
         "seed": options.seed,
-        "real_time_factor": options.speed,
+        "real_time_factor": options.real_time_factor,
         "require_confirmation": options.confirm,
         "checkpoint": options.checkpoint,
     }
@@ -70,13 +81,13 @@ def run(options: argparse.Namespace) -> None:
             processes.start(NODES, parameters)
             print(f"starting {', '.join(NODES)} (logs in {logs}) …", flush=True)
             client.wait_for_active(NODES, check=processes.check_starting)
-        print("all active; Ctrl-C ends it", flush=True)
+        print("all nodes active; Ctrl-C ends them", flush=True)
         try:
             while True:
-                time.sleep(LOOK)
-                processes.check_refused()  # it would refuse again
+                time.sleep(POLL_PERIOD)
+                processes.check_refused()  # a restart would be refused again
                 for name in processes.ended():
-                    print(f"{name} has died; it is started again", flush=True)
+                    print(f"{name} has died and is restarted", flush=True)
                     processes.start([name], parameters)
         except KeyboardInterrupt:
             print("ending the nodes …", flush=True)

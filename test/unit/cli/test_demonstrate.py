@@ -47,7 +47,7 @@ def test_it_writes_and_says_so(tmp_path, capsys):
     said = capsys.readouterr()
     assert "2 of 2 episodes, 0 failed" in said.out
     demonstrate.main(arguments)
-    assert "2 episodes are there" in capsys.readouterr().err
+    assert "2 episodes exist already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,12 @@ from vima_ros.specs import AssetKind
 from vima_ros.tables import format_table
 
 NODES = ["tabletop", "perception", "prompt", "policy", "arm", "manager"]
-PARAMETERS = {"detector": "onnx", "real_time_factor": 10.0, "rate": 5.0, "max_failures": 500}
+PARAMETERS = {
+    "detector": "onnx",
+    "real_time_factor": 10.0,
+    "camera_rate": 5.0,
+    "max_failures": 500,
+}
 STOPS = 40
 SCENE, OBJECTS = "put", ("red_block", "blue_bowl")  # the tabletop node's default scene
 STAGES = {  # of a decision [s]

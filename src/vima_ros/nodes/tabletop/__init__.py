@@ -1,1 +1,1 @@
-"""The tabletop node: the simulator as a robot with two cameras."""
+"""Tabletop node: the simulator as a robot with two cameras."""

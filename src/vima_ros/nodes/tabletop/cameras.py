@@ -1,4 +1,4 @@
-"""The cameras of the simulated tabletop, and where its objects really are."""
+"""Publishers of the simulated cameras and of the true poses of the objects."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from vima_ros.nodes.common import conversions, image_conversion, qos
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH, VIEWS
 
-# VIMA-Bench's cameras, 1000 m away: focal length [px], principal point x, y [px]
+# Focal length, principal point x, y [px] of the orthographic cameras, as if 1000 m away
 INTRINSICS = {"front": (355555.0, 128.0, 63.0), "top": (250980.0, 128.0, 63.0)}
-KINDS = {"image_raw": Image, "mask": Image, "camera_info": CameraInfo}
+MESSAGE_TYPES = {"image_raw": Image, "mask": Image, "camera_info": CameraInfo}
 
 
-class Cameras:
-    """Publishes pictures, masks and ``markers`` for whoever listens."""
+class CameraPublisher:
+    """Publisher of images, masks and ``markers``, rendered only if subscribed to."""
 
     def __init__(self, node: Any, world: Tabletop) -> None:
         self._node, self._world = node, world
         self._views = {
             view: {
                 name: node.create_publisher(kind, f"{view}/{name}", qos.SENSOR_DATA)
-                for name, kind in KINDS.items()
+                for name, kind in MESSAGE_TYPES.items()
             }
             for view in VIEWS
         }
-        # For people: the robot at work.
+        # A perspective view of the robot, for display.
         self._overview = node.create_publisher(Image, "overview/image_raw", qos.SENSOR_DATA)
         self._markers = node.create_publisher(MarkerArray, "markers", qos.RELIABLE)
 
-    def take_pictures(self) -> None:
-        """All of one moment, all with one stamp: the world stands still while it is rendered."""
+    def publish(self) -> None:
+        """Render and publish all images with one stamp: the simulation pauses meanwhile."""
         render = {"image_raw": self._world.render, "mask": self._world.render_mask}
         rendered = [
             (view, name, publisher, render[name](view))
@@ -41,12 +41,12 @@ class Cameras:
             for name, publisher in publishers.items()
             if name in render and publisher.get_subscription_count()
         ]
-        seen = self._overview.get_subscription_count()
-        overview = self._world.render_overview() if seen else None
+        subscribed = self._overview.get_subscription_count()
+        overview = self._world.render_overview() if subscribed else None
         stamp = self._node.get_clock().now().to_msg()
-        for view, name, publisher, picture in rendered:
+        for view, name, publisher, image in rendered:
             encoding = "rgb8" if name == "image_raw" else "mono8"
-            publisher.publish(image_conversion.encode(picture, encoding, stamp, f"{view}_camera"))
+            publisher.publish(image_conversion.encode(image, encoding, stamp, f"{view}_camera"))
         for view, publishers in self._views.items():
             publishers["camera_info"].publish(_camera_info(view, stamp, f"{view}_camera"))
         if overview is not None:
@@ -57,7 +57,10 @@ class Cameras:
             self._markers.publish(self._true_poses(stamp))
 
     def _true_poses(self, stamp: Any) -> MarkerArray:
-        """Where each object really is, for people, tests and oracles; no node of the suite."""
+        """Return the true pose of each object, for display, tests and oracles.
+
+        No node of the suite uses them.
+        """
         markers = MarkerArray()
         for index, item in enumerate(self._world.scene.objects):
             marker = Marker(ns=item.name, id=index, type=Marker.CUBE, action=Marker.ADD)

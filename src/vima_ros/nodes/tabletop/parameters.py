@@ -12,49 +12,53 @@ from vima_ros.sim.tasks.base import Level
 
 @dataclass(frozen=True)
 class TabletopParameters:
-    """Read from config/tabletop.yaml."""
+    """Parameters of the tabletop node, with their values in config/tabletop.yaml."""
 
     robot: str = parameter(
-        "tool: a flying one that obeys arm_command; ur5e: an arm that obeys joint_trajectory "
-        "(the arm node's urdf must say so too)",
+        "Simulated robot: free_gripper executes arm_command; ur5e, an arm, executes "
+        "joint_trajectory (it needs the arm node's parameter urdf)",
         choices=("free_gripper", "ur5e"),
         read_only=True,
     )
     task: str = parameter(
-        "of VIMA-Bench, with prompt and judge; empty: none, only a scene; a change resets the "
-        "world",
+        "Name of a VIMA-Bench task, with prompt and success criterion; empty: none, only a "
+        "scene. A change resets the simulation",
         choices=("", *TASKS),
     )
     level: str = parameter(
-        "of the task; empty: its first; a change resets the world",
+        "Level of the task; empty: its first. A change resets the simulation",
         choices=("", *(level.value for level in Level)),
     )
     scene: str = parameter(
-        "what stands on the table without a task; a change resets the world",
+        "Scene on the table without a task. A change resets the simulation",
         choices=SCENE_NAMES,
     )
     seed: int = parameter(
-        "of the task's episode. Without a task 0: places as the scene states them; else scattered "
-        "by this seed. A change resets the world",
+        "Seed of the task's episode, or of the layout without a task (0: the layout of the "
+        "scene). A change resets the simulation",
         low=0,
         high=MAX_SEED,
     )
-    send_prompt: bool = parameter("give the task's prompt to the prompt node when it is set up")
-    rate: float = parameter("pictures of both cameras [Hz]", low=0.1, high=30, read_only=True)
+    send_prompt: bool = parameter(
+        "Publication of the task's prompt for the prompt node after each reset"
+    )
+    camera_rate: float = parameter(
+        "Image rate of both cameras [Hz]", low=0.1, high=30, read_only=True
+    )
     real_time_factor: float = parameter(
-        "simulated seconds a second of the node's clock", low=0.05, high=20
+        "Simulated seconds per second of the node's clock", low=0.05, high=20
     )
     base_frame: str = parameter(
-        "frame of arm_command and of the tool pose reported; of an arm its URDF's base_link",
+        "Frame of arm_command and of the reported tool pose; base_link of the URDF of an arm",
         read_only=True,
     )
-    table_frame: str = parameter("frame of the simulated world and of markers", read_only=True)
+    table_frame: str = parameter("Frame of the simulation and of the markers", read_only=True)
     table_xyz: list[float] = parameter(
-        "origin of table_frame in base_frame: x, y, z [m]; the same as the arm node's",
+        "Origin of table_frame in base_frame: x, y, z [m]; the same as the arm node's",
         read_only=True,
     )
     table_rpy: list[float] = parameter(
-        "rotation of table_frame in base_frame: roll, pitch, yaw about base_frame's fixed axes, "
+        "Rotation of table_frame in base_frame: roll, pitch, yaw about base_frame's fixed axes, "
         "in this order [rad]; the same as the arm node's",
         read_only=True,
     )

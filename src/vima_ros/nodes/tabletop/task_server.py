@@ -1,4 +1,4 @@
-"""What the tabletop serves beside a robot: a task's start, its prompt and its judge's word."""
+"""Task server of the tabletop node: publishes the prompt and evaluates the task."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ OUTCOMES = {
 
 
 @dataclass(frozen=True)
-class Start:
-    """What to set up: a task, or, where ``task`` is empty, a scene. As the parameters say it."""
+class WorldSelection:
+    """Selected task or, if ``task`` is empty, scene; the fields are parameters of the node."""
 
     task: str
     level: str
@@ -34,13 +34,16 @@ class Start:
     seed: int
 
     def __str__(self) -> str:
-        """For people."""
+        """Describe the selection in log messages."""
         if not self.task:
             return f"scene {self.scene}, seed {self.seed}"
         return f"task {self.task}, level {self.level or 'first'}, seed {self.seed}"
 
     def make(self) -> tuple[Scene, TaskEpisode | None]:
-        """Raises VimaError (UNKNOWN_TASK, UNKNOWN_LEVEL)."""
+        """Return the scene, and the episode of a task.
+
+        Raises VimaError (UNKNOWN_TASK, UNKNOWN_LEVEL).
+        """
         if self.task:
             episode = find_task(self.task).sample(self.seed, find_level(self.level or None))
             return episode.scene, episode
@@ -51,14 +54,14 @@ class Start:
 
 
 class TaskServer:
-    """Publishes ``task_status`` and ``task_prompt``; judges what the arm does."""
+    """Evaluator of a task that publishes ``task_status`` and ``task_prompt``."""
 
-    def __init__(self, node: Any, world: Tabletop) -> None:
-        self._node, self._world = node, world
+    def __init__(self, node: Any, tabletop: Tabletop) -> None:
+        self._node, self._tabletop = node, tabletop
         self._episode: TaskEpisode | None = None
         self._criterion: SuccessCriterion | None = None
-        self._counted, self._begun, self._ended_at = "", 0, float("inf")
-        self._prompt_owed = False
+        self._last_command_id, self._start_ns, self._ended_at = "", 0, float("inf")
+        self._prompt_pending = False
         self.status = TaskStatus()
         self._statuses = node.create_publisher(TaskStatus, "task_status", qos.LATCHED)
         self._prompts = node.create_publisher(Prompt, "task_prompt", qos.LATCHED)
@@ -66,14 +69,14 @@ class TaskServer:
         node.create_subscription(ArmState, "arm_state", self._on_arm_state, qos.RELIABLE)
         node.create_service(GetTaskStatus, "get_task_status", self._on_get_status)
 
-    def begin(self, episode: TaskEpisode | None) -> None:
-        """The world shows the start of ``episode``, or of none."""
+    def start_episode(self, episode: TaskEpisode | None) -> None:
+        """Start to evaluate ``episode``, which the simulation was reset to, or none."""
         self._episode, self._ended_at = episode, float("inf")
         self._criterion = find_task(episode.task).success_criterion(episode) if episode else None
-        self._begun = self._node.now_ns()
+        self._start_ns = self._node.now_ns()
         self.status = TaskStatus()
         self._prompt = Prompt()
-        self._prompt.header.stamp = conversions.ns_to_stamp(self._begun)
+        self._prompt.header.stamp = conversions.ns_to_stamp(self._start_ns)
         if episode is not None:
             self.status.task, self.status.level = episode.task, episode.level.value
             self.status.seed, self.status.step_limit = episode.seed, episode.step_limit
@@ -82,47 +85,47 @@ class TaskServer:
                 asset_to_message(name, asset.kind, render_prompt_images(asset.scene, asset.kind))
                 for name, asset in episode.assets.items()
             ]
-        self._prompt_owed = episode is not None
+        self._prompt_pending = episode is not None
         self._prompts.publish(self._prompt)
-        self._publish()
+        self._publish_status()
 
-    def advanced(self) -> None:
-        """The world has moved on: look at it, and judge it once it rests after a command."""
+    def update(self) -> None:
+        """Monitor the task, and evaluate it once the scene is at rest after a command."""
         if self._criterion is None:
             return
-        world = world_state(self._world)
+        world = world_state(self._tabletop)
         self._criterion.monitor(world)
-        if self._world.time < self._ended_at:
+        if self._tabletop.time < self._ended_at:
             return
-        if not (self._world.at_rest or self._world.time > self._ended_at + MAX_SETTLE_TIME):
+        if not (self._tabletop.at_rest or self._tabletop.time > self._ended_at + MAX_SETTLE_TIME):
             return
         self._ended_at = float("inf")
         status = self.status
         status.steps += 1
-        status.command_id = self._counted
-        verdict = self._criterion.update(world).at_step(status.steps, status.step_limit)
-        status.outcome, status.reason = OUTCOMES[verdict.outcome], verdict.reason
-        self._publish()
+        status.command_id = self._last_command_id
+        result = self._criterion.update(world).at_step(status.steps, status.step_limit)
+        status.outcome, status.reason = OUTCOMES[result.outcome], result.reason
+        self._publish_status()
 
-    def pictures_taken(self) -> None:
-        """The new world was seen: whoever is prompted now does not act on the one before."""
-        if self._prompt_owed and self._node.parameters.send_prompt:
+    def on_images_published(self) -> None:
+        """Publish a pending prompt: from now on the images show the new scene."""
+        if self._prompt_pending and self._node.parameters.send_prompt:
             self._to_prompt_node.publish(self._prompt)
-        self._prompt_owed = False
+        self._prompt_pending = False
 
     def _on_arm_state(self, message: ArmState) -> None:
-        """The end of a command counts once, whoever reports it and however often."""
+        """Count the end of each command once, however often it is reported."""
         ended = message.state in (ArmState.SUCCEEDED, ArmState.ABORTED)
         if not (ended and message.command_id) or message.code == ArmState.RESET:
             return
-        before = conversions.since_ns(message) <= self._begun
-        if before or message.command_id == self._counted:
+        before = conversions.since_ns(message) <= self._start_ns
+        if before or message.command_id == self._last_command_id:
             return
-        self._counted = message.command_id
+        self._last_command_id = message.command_id
         if self.status.outcome == TaskStatus.RUNNING:
-            self._ended_at = self._world.time
+            self._ended_at = self._tabletop.time
 
-    def _publish(self) -> None:
+    def _publish_status(self) -> None:
         self.status.header.stamp = self._node.get_clock().now().to_msg()
         self._statuses.publish(self.status)
         if self._episode is not None:
@@ -133,5 +136,5 @@ class TaskServer:
 
     def _on_get_status(self, request: Any, response: Any) -> Any:
         response.success, response.status = self._episode is not None, self.status
-        response.message = "" if response.success else "no task is served; call load_task"
+        response.message = "" if response.success else "no task is loaded; call load_task"
         return response

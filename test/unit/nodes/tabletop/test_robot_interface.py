@@ -16,7 +16,7 @@ from vima_ros.sim.scene import SCENES
 from vima_ros.sim.tabletop import Tabletop
 
 
-class PlayedNode:
+class FakeNode:
     """As much of the tabletop node as its robot needs; each look at its clock takes 1 s."""
 
     active = True
@@ -41,7 +41,7 @@ class PlayedNode:
 
 
 def test_a_repeated_report_has_a_new_stamp_for_its_pose_and_the_same_since():
-    node = PlayedNode()
+    node = FakeNode()
     with Tabletop(SCENES["put"]) as world:
         robot = CartesianRobotInterface(node, world)
         robot.change(ArmState.SUCCEEDED, ArmState.OK, "", "a/0")

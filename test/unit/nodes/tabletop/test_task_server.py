@@ -27,7 +27,7 @@ SECOND = 1_000_000_000
 SEED = 2_000_001
 
 
-class PlayedNode:
+class FakeNode:
     """As much of the tabletop node as the task server needs, without ROS."""
 
     def __init__(self):
@@ -71,24 +71,24 @@ class Cell:
     def __init__(self, task):
         self.task = find_task(task)
         self.episode = self.task.sample(SEED)
-        self.world, self.node = Tabletop(self.episode.scene), PlayedNode()
+        self.world, self.node = Tabletop(self.episode.scene), FakeNode()
         self.world.advance(SETTLE_TIME)
         self.server = TaskServer(self.node, self.world)
-        self.server.begin(self.episode)
+        self.server.start_episode(self.episode)
         self.oracle = self.task.oracle(self.episode)
 
     def carry_out(self, poses, command_id):
         """The arm's word; what the judge says of it is then the last status."""
         kind = task_primitive(self.task)
         self.world.execute(
-            plan_waypoints(kind, *poses, Workspace(), FAST_MOTION), self.server.advanced
+            plan_waypoints(kind, *poses, Workspace(), FAST_MOTION), self.server.update
         )
         tool = self.world.robot_state
         state = ArmState.ABORTED if tool.code else ArmState.SUCCEEDED
         word = ArmState(state=state, code=tool.code or "OK", command_id=command_id, judged=True)
         word.header.stamp = conversions.ns_to_stamp(self.node.now_ns())
         self.node.callbacks["arm_state"](word)
-        self.server.advanced()
+        self.server.update()
         return word
 
 
@@ -122,12 +122,12 @@ def through_the_nodes(task, policy, first):
         *cell.oracle.act(world_state(cell.world)), Workspace(), task_primitive(cell.task)
     )
 
-    def hear_judge(status):
+    def take_status(status):
         verdict = Verdict(status.outcome)
         life.judged(status.prompt, verdict, status.reason, status.command_id)
 
     life = Episode()
-    hear_judge(cell.node.statuses[-1])
+    take_status(cell.node.statuses[-1])
     life = life.begin("p", cell.episode.prompt, 10)
     while life.running:
         observed = cell.node.now_ns()
@@ -139,11 +139,11 @@ def through_the_nodes(task, policy, first):
         status = cell.node.statuses[-1]
         stamp = conversions.stamp_to_ns(word.header.stamp)
         report = (ArmReport(word.state), word.code, word.message, command_id, stamp)
-        if first == "judge":
-            hear_judge(status)
+        if first == "task":
+            take_status(status)
         take_arm_report(life, policy, decision, *report)
         if first == "arm":
-            hear_judge(status)
+            take_status(status)
     cell.world.close()
     return life
 
@@ -174,7 +174,7 @@ def by_evaluation(task, policy, monkeypatch):
         ("visual_manipulation", 2, "SUCCESS"),
     ],
 )
-@pytest.mark.parametrize("first", ["arm", "judge"])
+@pytest.mark.parametrize("first", ["arm", "task"])
 def test_nodes_and_evaluation_count_and_end_an_episode_alike(
     task, misses, code, first, monkeypatch
 ):
@@ -196,6 +196,6 @@ def test_a_status_names_the_command_after_which_it_was_judged():
         status = cell.node.statuses[-1]
         assert (status.command_id, status.steps) == (f"c{number}", number)
     assert status.outcome == TaskStatus.FAILURE
-    cell.server.begin(cell.episode)
+    cell.server.start_episode(cell.episode)
     assert (cell.node.statuses[-1].command_id, cell.node.statuses[-1].steps) == ("", 0)
     cell.world.close()
