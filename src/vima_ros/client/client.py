@@ -105,7 +105,8 @@ class MessageBuffer:
         Raises VimaError (TIMEOUT) saying ``what`` was waited for and what came instead.
         """
         describe = what if callable(what) else lambda: what
-        seen, found = after, []
+        seen = after
+        found: list[Any] = []
 
         def look() -> bool:
             nonlocal seen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import time
 from collections.abc import Callable
@@ -105,6 +106,10 @@ def _decisions(client: Client, count: int) -> dict[str, list[float]]:
     return stages
 
 
+def _is_longer(items: list, count: int) -> bool:
+    return len(items) > count
+
+
 def _stops(client: Client) -> list[float]:
     """From the call to the last message that moves anything [s]; below 0: that was before it."""
     moving: list[tuple[float, str]] = []
@@ -117,9 +122,7 @@ def _stops(client: Client) -> list[float]:
         moving.append((time.monotonic(), topic))
 
     for kind, topic in ((ArmCommand, "arm_command"), (JointTrajectory, "joint_trajectory")):
-        client.node.create_subscription(
-            kind, topic, lambda m, topic=topic: note(topic, m), qos.RELIABLE
-        )
+        client.node.create_subscription(kind, topic, functools.partial(note, topic), qos.RELIABLE)
     states = client.subscribe(ArmState, "arm_state")
     pick = random.Random(0)  # noqa: S311  # moments, not secrets
     latencies = []
@@ -127,7 +130,7 @@ def _stops(client: Client) -> list[float]:
     goal = Goal(client, _prompt(), 500)
     for _ in range(STOPS):
         before = len(moving)
-        client.wait_until(lambda before=before: len(moving) > before, "motion", 60)
+        client.wait_until(functools.partial(_is_longer, moving, before), "motion", 60)
         time.sleep(pick.uniform(0.0, 0.8))  # a random moment: of moving, looking or planning
         marks = states.count
         called = time.monotonic()

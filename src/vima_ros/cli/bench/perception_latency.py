@@ -135,7 +135,9 @@ def _node(
         for turn in range(plan.turns):
             progress(f"perception node, turn {turn + 1} of {plan.turns}")
             cameras.one_by_one(-(-plan.pairs // plan.turns), one_by_one)
-            for boxes in PEER_BOXES if peer else ():
+            if peer is None:
+                continue
+            for boxes in PEER_BOXES:
                 progress(f"{detector_baseline_process.NAME}, at most {boxes} boxes")
                 calls[str(boxes)].append(peer.detect(boxes))
         stages = _stages(diagnostics)

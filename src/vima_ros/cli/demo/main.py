@@ -8,6 +8,7 @@ Leaves a film, a picture of each step, and a page with all of it.
 from __future__ import annotations
 
 import argparse
+import functools
 import random
 import sys
 from dataclasses import dataclass
@@ -112,7 +113,7 @@ class Tour:
         print("  step {}: {}".format(action.step, "\n          ".join(lines)), flush=True)
         frames = {
             view: self._frames[view].wait(
-                lambda m, view=view: m.header.stamp == getattr(seen, view).header.stamp, 5, view
+                functools.partial(_has_stamp, getattr(seen, view).header.stamp), 5, view
             )
             for view in VIEWS
         }
@@ -152,6 +153,10 @@ def run(plan: Plan) -> None:
     print(f"\n{solved} of {len(scenes)} tasks solved")
     page = write_page(scenes, plan.detector, out)
     print(f"all of it on one page: {page}; the film: {out}/demo.mp4")
+
+
+def _has_stamp(stamp: Any, message: Any) -> bool:
+    return message.header.stamp == stamp
 
 
 def main(args: list[str] | None = None) -> None:

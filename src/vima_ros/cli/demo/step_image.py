@@ -39,7 +39,8 @@ def save_step(
             ]  # row, col -> x, y
             for pose in (action.pose0, action.pose1)
         ]
-        canvas = draw_action(canvas, *points, labels=LABELS[Primitive(action.primitive)])
+        pick, place = (point.tolist() for point in points)
+        canvas = draw_action(canvas, pick, place, labels=LABELS[Primitive(action.primitive)])
         cv2.putText(canvas, view, (12, 370), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 1)
         canvases.append(canvas)
     pictures = np.hstack(canvases)

@@ -49,9 +49,9 @@ def pair_steps(steps: Sequence[Step], sync_slop: int) -> list[PairedStep]:
     synchronizer = StampSynchronizer(VIEWS, sync_slop)
     pairs: list[list[FramePair]] = [[] for _ in steps]
     for frame in frames:
-        found = synchronizer.add(frame.view, frame.stamp, frame)
-        if found is not None:
-            both = sorted((item for _, item in found.values()), key=_time)
+        matched = synchronizer.add(frame.view, frame.stamp, frame)
+        if matched is not None:
+            both = sorted((item for _, item in matched.values()), key=_time)
             pairs[max(home[id(each)] for each in both)].append(FramePair(*both))
     paired, played = [], 0
     for step, found in zip(steps, pairs, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
 from rclpy.serialization import deserialize_message
@@ -13,7 +14,7 @@ from vima_msgs.msg import Prompt, PromptAsset
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common import image_conversion
 from vima_ros.nodes.common.prompt_conversions import asset_from_files
-from vima_ros.replay.bag import PROMPT_MESSAGE, Layout, RecordedPrompt
+from vima_ros.replay.bag import PROMPT_MESSAGE, RecordedPrompt
 from vima_ros.replay.storage import bad_bag
 
 OURS = (PROMPT_MESSAGE, "vima_msgs/msg/PromptAsset")
@@ -44,7 +45,7 @@ def recorded_prompt(bag: Path, recorded: RecordedPrompt | None) -> Prompt:
             "where what no --image gives is taken from the asset library",
         )
     if recorded.message is not None:
-        _check_layout(bag, recorded)
+        _check_layout(bag, recorded, recorded.message)
         return deserialize_message(recorded.message, Prompt)
     prompt = Prompt(text=recorded.text)
     for asset in recorded.assets:
@@ -63,7 +64,7 @@ def _image(data: bytes, compressed: bool) -> Image:
     )
 
 
-def _check_layout(bag: Path, recorded: RecordedPrompt) -> None:
+def _check_layout(bag: Path, recorded: RecordedPrompt, message: bytes) -> None:
     """By the recorded definition, if any, and by whether the message can be read by ours."""
     ours, theirs = _our_layout(), recorded.layout
     fields = [name for name, _ in ours[PROMPT_MESSAGE][1]]
@@ -73,7 +74,7 @@ def _check_layout(bag: Path, recorded: RecordedPrompt) -> None:
         types = get_typestore(Stores.ROS2_HUMBLE)
         types.register(ours)
         try:
-            types.deserialize_cdr(recorded.message, PROMPT_MESSAGE)
+            types.deserialize_cdr(message, PROMPT_MESSAGE)
             return
         except Exception as error:  # rosbags raises what bytes of another layout lead to
             what = "another version's layout, or damaged"
@@ -85,9 +86,9 @@ def _check_layout(bag: Path, recorded: RecordedPrompt) -> None:
     )
 
 
-def _our_layout() -> Layout:
+def _our_layout() -> Any:
     folder = Path(get_package_share_directory("vima_msgs")) / "msg"
-    layout: dict = {}
+    layout: Any = {}
     for name in OURS:
         text = (folder / f"{name.rpartition('/')[2]}.msg").read_text()
         layout |= get_types_from_msg(text, name)

@@ -51,8 +51,9 @@ def build_limits(
     ``base_position`` (3,): origin of base_frame in table_frame [m].
     """
     names = set(Limits.__dataclass_fields__) - {"workspace", "base_position", "joints"}
+    (low_x, low_y), (high_x, high_y) = p.workspace_min, p.workspace_max
     return Limits(
-        workspace=Workspace(tuple(p.workspace_min), tuple(p.workspace_max)),
+        workspace=Workspace((low_x, low_y), (high_x, high_y)),
         base_position=tuple(base_position.tolist()),
         joints=joints,
         **{name: getattr(p, name) for name in names},

@@ -37,14 +37,16 @@ class ArmNode(VimaNode):
 
     name = "arm"
     parameters_type = ArmParameters
-    motion: MotionControl | None = None
+    motion: MotionControl  # from the first configure on
     _stop_services: StopServices | None = None
 
     def configure(self) -> None:
         """Create the handles."""
         p = self.parameters
         self.frames = Frames(p)
-        stop_reason = self.motion.stop_reason if self.motion else ""  # a cleanup does not resume
+        stop_reason = (
+            self.motion.stop_reason if hasattr(self, "motion") else ""
+        )  # a cleanup does not resume
         self.motion = MotionControl(self, self._hold_joints, self._clear_confirmation, stop_reason)
         self._joints = None
         if p.urdf:

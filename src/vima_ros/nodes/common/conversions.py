@@ -21,6 +21,7 @@ from vima_ros.specs import (
     CROP_SIZE,
     VIEWS,
     Decision,
+    EndEffector,
     Observation,
     Primitive,
     ViewObjects,
@@ -83,7 +84,7 @@ def observation_to_message(observation: Observation, headers: dict[str, Any]) ->
     return message
 
 
-def observation_from_message(message: msg.Observation, end_effector: int) -> Observation:
+def observation_from_message(message: msg.Observation, end_effector: EndEffector) -> Observation:
     """The observation joined with the tool that the arm says is mounted."""
     return Observation(
         front=view_from_message(message.front),

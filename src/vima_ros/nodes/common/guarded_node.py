@@ -48,7 +48,7 @@ class GuardedNode(LifecycleNode):
         self,
         msg_type: type,
         topic: str,
-        callback: Callable[[Any], object],
+        callback: Callable[..., object],
         qos_profile: QoSProfile | int,
         **options: Any,
     ) -> Subscription:
@@ -58,7 +58,7 @@ class GuardedNode(LifecycleNode):
         )
 
     def create_service(
-        self, srv_type: type, srv_name: str, callback: Callable[[Any, Any], Any], **options: Any
+        self, srv_type: Any, srv_name: str, callback: Callable[[Any, Any], Any], **options: Any
     ) -> Service:
         """Create a service; where its callback raises, the response says so.
 

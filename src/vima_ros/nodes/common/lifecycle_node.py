@@ -107,8 +107,9 @@ class VimaNode(GuardedNode):
             self._state = State.TRANSITION_STATE_CONFIGURING
             self.configure()
         except Exception as error:
-            known = isinstance(error, VimaError)
-            why = f"{error.code}: {error}" if known else f"unexpected:\n{traceback.format_exc()}"
+            why = f"unexpected:\n{traceback.format_exc()}"
+            if isinstance(error, VimaError):
+                why = f"{error.code}: {error}"
             if why != self._refusal and not self.ending:  # the manager tries again and again
                 self.get_logger().error(f"cannot configure: {why}")
             self._refusal = why
@@ -151,7 +152,7 @@ class VimaNode(GuardedNode):
         return super().on_shutdown(state)
 
     def _release(self) -> None:
-        destroyers = (
+        destroyers: tuple[Callable[[Any], object], ...] = (
             self.destroy_publisher,
             self.destroy_subscription,
             self.destroy_service,

@@ -136,7 +136,7 @@ def declare(node: Node, node_name: str, kind: type[T]) -> T:
     defaults, types = default_values(node_name), get_type_hints(kind)
     overrides = node._parameter_overrides  # of files and command line; rclpy shows them nowhere
     values = {}
-    for field in dataclasses.fields(kind):
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]  # a dataclass
         name, type_ = field.name, types[field.name]
         if name not in defaults:
             raise VimaError("BAD_PARAMETER", f"config/{node_name}.yaml lacks {name}")

@@ -45,8 +45,8 @@ class GoalServer:
         self._node, self._desk = node, desk
         self._goal: Any = None  # the handle of the goal that runs
         self._prompt_id = ""  # of its accepted prompt
-        self._tokens: Future | None = None
-        self._ended: Future | None = None
+        self._tokens = Future()  # prompt_tokens of the goal that runs
+        self._ended = Future()  # of its episode
         self._cancel_asked = False
         self._setter = node.create_client(SetPrompt, "set_prompt")
         self._server = ActionServer(
@@ -74,10 +74,10 @@ class GoalServer:
 
     def take(self, tokens: PromptTokens) -> None:
         """The goal's prompt, ready for the policy."""
-        if self._tokens is not None and not self._tokens.done():
+        if not self._tokens.done():
             self._tokens.set_result(tokens)
 
-    async def _execute(self, goal: Any) -> Result:
+    async def _execute(self, goal: Any) -> Any:
         refusal = self._refusal()
         if refusal is not None:
             return self._conclude(goal, *refusal)
@@ -140,7 +140,7 @@ class GoalServer:
             return held  # the tokens came before the answer
         return await self._node.wait_for_response(self._tokens, patience)
 
-    def _conclude(self, goal: Any, code: int, message: str) -> Result:
+    def _conclude(self, goal: Any, code: int, message: str) -> Any:
         if code == Result.NONE:
             goal.succeed()
         elif goal.is_cancel_requested:

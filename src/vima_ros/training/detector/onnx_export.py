@@ -48,7 +48,8 @@ def export_detector(model: MaskRcnn, path: Path, card: Mapping[str, Any]) -> Non
     (n, M, M), probabilities inside the box.
     """
     names = [f"{kind}_{view}" for view in VIEWS for kind in ("boxes", "scores", "masks")]
-    images, exported = torch.zeros((len(VIEWS), *FRAME_SIZE, 3), dtype=torch.uint8), io.BytesIO()
+    images = torch.zeros((len(VIEWS), *FRAME_SIZE, 3), dtype=torch.uint8)
+    exported: Any = io.BytesIO()  # which the exporter accepts, whatever its annotation says
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing fixes the frame's size, as it should
         torch.onnx.export(

@@ -1,0 +1,7 @@
+from typing import Any
+
+from rclpy.task import Future
+
+class Client:
+    def call_async(self, request: Any) -> Future: ...
+    def service_is_ready(self) -> bool: ...
