@@ -6,7 +6,7 @@ TORCHVISION_TESTS = test/unit/perception/detectors/test_*_mask_rcnn.py \
 
 .PHONY: demo test test-train bench replay lint setup setup-train clean
 
-demo: setup  ## a tour of tasks in simulation by the trained policy: out/index.html, out/demo.mp4
+demo: setup  ## tasks in simulation, executed by the trained policy: out/index.html, out/demo.mp4
 	./vima demo --out $(OUT)
 
 test: setup  ## formatting, lint, types, unit tests (two at a time), node tests (one by one)

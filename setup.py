@@ -24,6 +24,7 @@ setup(
     package_data={
         "vima_ros": [
             "cli/calibrate/corner_picker.html",
+            "cli/demo/report.html",
             "policy/tokenizer.json",
             "policy/weights/*",
             "perception/detectors/weights/*",

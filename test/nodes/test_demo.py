@@ -1,12 +1,12 @@
-"""The demo's tour and the evaluation through the nodes: a task is set up, done and judged."""
+"""The demo and the evaluation through the nodes: a task is loaded, executed and evaluated."""
 
 import pytest
 from conftest import STALL_TOLERANT
 from sensor_msgs.msg import Image
 
 from vima_ros.cli.demo.html_report import write_page
-from vima_ros.cli.demo.main import Tour
-from vima_ros.cli.demo.video import Film
+from vima_ros.cli.demo.main import DemoRunner
+from vima_ros.cli.demo.video import VideoRecorder
 from vima_ros.cli.evaluate_robot import attempt
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
@@ -28,17 +28,17 @@ def client(tmp_path_factory):
 
 
 def test_a_task_is_shown_to_its_end(client, tmp_path, capsys):
-    with Film(client, tmp_path / "demo.mp4", 5.0) as film:
-        scene = Tour(client, tmp_path, film).show("visual_manipulation", 2_000_000)
-    assert scene.good == (scene.verdict == "SUCCESS")
-    assert 1 <= len(scene.steps) <= 3
+    with VideoRecorder(client, tmp_path / "demo.mp4", 5.0) as video:
+        report = DemoRunner(client, tmp_path, video).run("visual_manipulation", 2_000_000)
+    assert report.success == (report.result == "SUCCESS")
+    assert 1 <= len(report.steps) <= 3
     printed = capsys.readouterr().out
-    assert f"prompt: {scene.text}" in printed
-    assert f"judge: {scene.verdict}" in printed
-    page = write_page([scene], "ground_truth_masks", tmp_path).read_text()
-    assert page.count("data:image/jpeg;base64,") == len(scene.steps)
+    assert f"prompt: {report.text}" in printed
+    assert f"result: {report.result}" in printed
+    page = write_page([report], "ground_truth_masks", tmp_path).read_text()
+    assert page.count("data:image/jpeg;base64,") == len(report.steps)
     assert "http" not in page  # nothing is fetched
-    assert scene.text in page
+    assert report.text in page
     assert (tmp_path / "demo.mp4").stat().st_size > 1000
 
 

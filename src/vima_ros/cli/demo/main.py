@@ -1,8 +1,8 @@
-"""`demo`: a tour of tasks on the simulated tabletop, from camera pixels to a moving arm.
+"""`demo`: run a set of tasks on the simulated tabletop, from camera images to arm motions.
 
-Brings up every node as a process of its own, has the tabletop set tasks up and prompt for them,
-and tells what was seen, decided, let through and done, and what each task's judge says of it.
-Leaves a film, a picture of each step, and a page with all of it.
+Starts every node as a process of its own, loads the tasks one after the other and prints the
+detections, the action, the gate's decision and the result of each step. Writes a video, an image
+per step and an HTML report.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image
 
 from vima_msgs.msg import ArmCommand, ArmState, Observation, PolicyAction
-from vima_ros.cli.demo.html_report import Scene, Step, write_page
+from vima_ros.cli.demo.html_report import StepReport, TaskReport, write_page
 from vima_ros.cli.demo.step_image import save_step
-from vima_ros.cli.demo.video import Film
+from vima_ros.cli.demo.video import VideoRecorder
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.task_runner import NODES, TaskEpisodes, start_nodes
@@ -34,7 +34,7 @@ from vima_ros.sim.tasks.base import Level
 from vima_ros.specs import VIEWS, Primitive
 from vima_ros.training.evaluation.detector_frames import FIRST_EVALUATION_SEED
 
-TOUR = (
+DEMO_TASKS = (
     "visual_manipulation",
     "rotate",
     "scene_understanding",
@@ -43,14 +43,14 @@ TOUR = (
     "same_shape",
     "novel_noun",
 )
-SPEED = 4.0  # simulated seconds a second
-PICTURES = 10.0  # of the cameras, and frames of the film [Hz]
+REAL_TIME_FACTOR = 4.0  # simulated seconds per second
+CAMERA_RATE = 10.0  # also the frame rate of the video [Hz]
 ENDED = (ArmState.SUCCEEDED, ArmState.REFUSED, ArmState.ABORTED, ArmState.STOPPED)
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to show, how seen, and where to leave it."""
+class DemoSettings:
+    """Tasks with their seeds, the detector, and the folder of the results."""
 
     tasks: tuple[str, ...]
     seeds: tuple[int, ...]
@@ -58,11 +58,11 @@ class Plan:
     out: Path
 
 
-class Tour:
-    """Follows the running nodes, prints and draws what they do."""
+class DemoRunner:
+    """Runner of tasks on the running nodes that prints and draws each step."""
 
-    def __init__(self, client: Client, out: Path, film: Film) -> None:
-        self._client, self._out, self._film, self._number = client, out, film, 0
+    def __init__(self, client: Client, out: Path, video: VideoRecorder) -> None:
+        self._client, self._out, self._video, self._number = client, out, video, 0
         self._observations = client.subscribe(Observation, "observation")
         self._actions = client.subscribe(PolicyAction, "action")
         self._commands = client.subscribe(ArmCommand, "arm_command")
@@ -72,25 +72,25 @@ class Tour:
         }
         self._episodes = TaskEpisodes(client)
 
-    def show(self, task: str, seed: int) -> Scene:
-        """One task, to its end. Raises VimaError (TIMEOUT)."""
+    def run(self, task: str, seed: int) -> TaskReport:
+        """Run one task to its end and return its report. Raises VimaError (TIMEOUT)."""
         first = self._actions.count
         begun = self._episodes.begin(task, Level.TRAIN.value, seed)
-        self._film.caption = begun.prompt
+        self._video.caption = begun.prompt
         print(f"\n{task}, seed {seed}\nprompt: {begun.prompt}", flush=True)
         ended = self._episodes.end(begun)
         steps = [self._step(action, ended.text) for action in self._actions.messages[first:]]
-        good = ended.code == "SUCCESS"
-        verdict = "SUCCESS" if good else f"{ended.code}: {ended.reason}"
-        self._film.caption = f"{begun.prompt} -> {verdict}"
-        print(f"  judge: {verdict}", flush=True)
-        self._forget()
-        return Scene(task, seed, ended.text, verdict, good, steps)
+        success = ended.code == "SUCCESS"
+        result = "SUCCESS" if success else f"{ended.code}: {ended.reason}"
+        self._video.caption = f"{begun.prompt} -> {result}"
+        print(f"  result: {result}", flush=True)
+        self._discard_images()
+        return TaskReport(task, seed, ended.text, result, success, steps)
 
-    def _step(self, action: PolicyAction, text: str) -> Step:
-        """Print, and draw, what was seen for an action and what became of it."""
+    def _step(self, action: PolicyAction, text: str) -> StepReport:
+        """Print and draw the observation, the action and its result."""
         stamp = action.observation_stamp
-        seen = self._observations.wait(lambda m: m.header.stamp == stamp, 10, "observation")
+        observation = self._observations.wait(lambda m: m.header.stamp == stamp, 10, "observation")
         command_id = conversions.action_id(action)
         done = self._states.wait(
             lambda m: m.judged and m.command_id == command_id and m.state in ENDED,
@@ -99,11 +99,13 @@ class Tour:
             quiet=True,
         )
         sent = [m for m in self._commands.messages if m.command_id == command_id and m.waypoints]
-        counts = " and ".join(f"{len(getattr(seen, v).objects)} in the {v} view" for v in VIEWS)
+        counts = " and ".join(
+            f"{len(getattr(observation, v).objects)} in the {v} view" for v in VIEWS
+        )
         gate = f"OK, {len(sent[0].waypoints)} waypoints" if sent else done.code
-        told = {ArmState.SUCCEEDED: "carried out", ArmState.REFUSED: "did not move"}
+        names = {ArmState.SUCCEEDED: "executed", ArmState.REFUSED: "did not move"}
         outcome = ". ".join(
-            filter(None, dict.fromkeys((told.get(done.state, done.code), done.message)))
+            filter(None, dict.fromkeys((names.get(done.state, done.code), done.message)))
         )
         lines = [
             f"objects: {counts}",
@@ -113,17 +115,17 @@ class Tour:
         print("  step {}: {}".format(action.step, "\n          ".join(lines)), flush=True)
         frames = {
             view: self._frames[view].wait(
-                functools.partial(_has_stamp, getattr(seen, view).header.stamp), 5, view
+                functools.partial(_has_stamp, getattr(observation, view).header.stamp), 5, view
             )
             for view in VIEWS
         }
         self._number += 1
         path = self._out / f"{self._number:02d}_step.png"
-        save_step(path, text, lines, frames, seen, action)
-        return Step(path, tuple(lines))
+        save_step(path, text, lines, frames, observation, action)
+        return StepReport(path, tuple(lines))
 
-    def _forget(self) -> None:
-        """What was drawn is not needed any more."""
+    def _discard_images(self) -> None:
+        """Discard the received images, which have been drawn."""
         for inbox in self._frames.values():
             inbox.messages.clear()
 
@@ -135,24 +137,30 @@ def _describe(action: PolicyAction) -> str:
     return f"{Primitive(action.primitive).name.lower()} {places}"
 
 
-def run(plan: Plan) -> None:
-    """Raises VimaError where something did not come or did not come up."""
-    prepare_folder(plan.out)
+def run(settings: DemoSettings) -> None:
+    """Run the demo and write its results.
+
+    Raises VimaError if a node does not become active or an expected message does not arrive.
+    """
+    prepare_folder(settings.out)
     isolate_ros_domain()
-    out, scenes = plan.out, []
+    out, reports = settings.out, []
     with NodeProcesses(out / "logs", params_file="tabletop") as processes:
         print(f"starting {', '.join(NODES)} (logs in {out / 'logs'}) …", flush=True)
-        values: dict[str, Any] = {"real_time_factor": SPEED, "rate": PICTURES}
-        with Client("demo") as client, Film(client, out / "demo.mp4", PICTURES) as film:
-            start_nodes(processes, client, plan.detector, values)
-            tour = Tour(client, out, film)
-            for task, seed in zip(plan.tasks, plan.seeds, strict=True):
+        values: dict[str, Any] = {"real_time_factor": REAL_TIME_FACTOR, "camera_rate": CAMERA_RATE}
+        with (
+            Client("demo") as client,
+            VideoRecorder(client, out / "demo.mp4", CAMERA_RATE) as video,
+        ):
+            start_nodes(processes, client, settings.detector, values)
+            runner = DemoRunner(client, out, video)
+            for task, seed in zip(settings.tasks, settings.seeds, strict=True):
                 processes.check_alive()
-                scenes.append(tour.show(task, seed))
-    solved = sum(scene.good for scene in scenes)
-    print(f"\n{solved} of {len(scenes)} tasks solved")
-    page = write_page(scenes, plan.detector, out)
-    print(f"all of it on one page: {page}; the film: {out}/demo.mp4")
+                reports.append(runner.run(task, seed))
+    solved = sum(report.success for report in reports)
+    print(f"\n{solved} of {len(reports)} tasks solved")
+    page = write_page(reports, settings.detector, out)
+    print(f"report: {page}; video: {out}/demo.mp4")
 
 
 def _has_stamp(stamp: Any, message: Any) -> bool:
@@ -163,19 +171,19 @@ def main(args: list[str] | None = None) -> None:
     """``ros2 run vima_ros demo``: exit code 2 on an error."""
     parser = argparse.ArgumentParser(prog="demo", description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--out", type=path_argument, default=Path("out"), help="folder for what it leaves"
+        "--out", type=path_argument, default=Path("out"), help="Folder for the results"
     )
-    parser.add_argument("--tasks", nargs="+", default=TOUR, help="names")
-    parser.add_argument("--seed", type=int, help="of the first task; default: drawn")
-    parser.add_argument("--detector", default="onnx", help="onnx, or ground_truth_masks")
+    parser.add_argument("--tasks", nargs="+", default=DEMO_TASKS, help="Names of tasks")
+    parser.add_argument("--seed", type=int, help="Seed of the first task; default: random")
+    parser.add_argument("--detector", default="onnx", help="Detector: onnx or ground_truth_masks")
     options = parser.parse_args(remove_ros_args(args or sys.argv)[1:])
     first = options.seed
-    if first is None:  # nothing was ever trained on seeds from here on
+    if first is None:  # seeds from here on are not used in training
         first = random.randrange(FIRST_EVALUATION_SEED, 2**31 - len(options.tasks))  # noqa: S311
-    print(f"seeds from {first} on: demo --seed {first} shows the same again")
+    print(f"seeds from {first}: demo --seed {first} repeats the same episodes")
     seeds = tuple(range(first, first + len(options.tasks)))
     try:
-        run(Plan(tuple(options.tasks), seeds, options.detector, options.out))
+        run(DemoSettings(tuple(options.tasks), seeds, options.detector, options.out))
     except VimaError as error:
         print(f"demo: {error.code}: {error}", file=sys.stderr)
         sys.exit(2)

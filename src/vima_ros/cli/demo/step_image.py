@@ -1,4 +1,4 @@
-"""A picture of one step for people: both views, what was found, where the tool goes."""
+"""Image of one step: both views with the detected objects and the action."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ def save_step(
     observation: Observation,
     action: PolicyAction,
 ) -> None:
-    """Write the picture; frames by view, with VIMA-Bench's cameras (as the tabletop has)."""
+    """Draw a step and write it to ``path``.
+
+    ``frames``: images by view, from the cameras of VIMA-Bench (``policy_frame``).
+    """
     canvases = []
     for view in VIEWS:
         objects = conversions.view_from_message(getattr(observation, view))
@@ -43,10 +46,10 @@ def save_step(
         canvas = draw_action(canvas, pick, place, labels=LABELS[Primitive(action.primitive)])
         cv2.putText(canvas, view, (12, 370), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 1)
         canvases.append(canvas)
-    pictures = np.hstack(canvases)
-    text = np.full((LINE_HEIGHT * (len(lines) + 1) + 12, pictures.shape[1], 3), 30, np.uint8)
+    images = np.hstack(canvases)
+    text = np.full((LINE_HEIGHT * (len(lines) + 1) + 12, images.shape[1], 3), 30, np.uint8)
     for index, line in enumerate([title, *lines]):
         colour = (255, 255, 255) if index == 0 else (190, 190, 190)
         at = (12, LINE_HEIGHT * (index + 1))
         cv2.putText(text, line, at, cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, 1, cv2.LINE_AA)
-    write_image(path, np.vstack([text, pictures]))
+    write_image(path, np.vstack([text, images]))

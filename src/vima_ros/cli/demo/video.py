@@ -1,4 +1,4 @@
-"""A film for people: the arm at work, and beside it what the policy's two cameras see."""
+"""Video of the demo: the overview and the images of the policy's two cameras."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _WHITE, _GREY, _DARK = (235, 235, 235), (150, 150, 150), 24
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-class Film:
-    """Writes an MP4 while it is open: a frame for each picture of the overview camera.
+class VideoRecorder:
+    """Recorder of an MP4 file with one frame per image of the overview camera.
 
-    ``caption`` is what stands beside it from now on. Raises VimaError: NO_ENCODER; at the end
-    CANNOT_WRITE.
+    ``caption``: text beside the images of the next frames. Raises VimaError: NO_ENCODER;
+    CANNOT_WRITE at the end.
     """
 
     def __init__(self, client: Client, path: Path, frames_per_second: float) -> None:
@@ -42,21 +42,23 @@ class Film:
             )
         create = client.node.create_subscription
         for view in VIEWS:
-            create(Image, f"{view}/image_raw", lambda m, v=view: self._keep(v, m), qos.SENSOR_DATA)
+            create(
+                Image, f"{view}/image_raw", lambda m, v=view: self._store(v, m), qos.SENSOR_DATA
+            )
         self._overview = create(Image, "overview/image_raw", self._on_overview, qos.SENSOR_DATA)
 
-    def __enter__(self) -> Film:
+    def __enter__(self) -> VideoRecorder:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        self._writer.release()  # which fails without a word where the disk is full
+        self._writer.release()  # on a full disk it fails without an error
         if kind is None and not cv2.VideoCapture(str(self._path)).isOpened():
             raise VimaError(
                 "CANNOT_WRITE",
-                f"{self._path} is not whole; valid: at least a frame, and a folder with room",
+                f"{self._path} is incomplete; valid: at least one frame, and enough free space",
             )
 
-    def _keep(self, view: str, message: Image) -> None:
+    def _store(self, view: str, message: Image) -> None:
         self._views[view] = cv2.resize(
             image_conversion.decode_colour(message), VIEW_SIZE, interpolation=cv2.INTER_NEAREST
         )
@@ -65,9 +67,9 @@ class Film:
         frame = self._blank.copy()
         width, _ = OVERVIEW_SIZE
         frame[:, :width] = cv2.resize(image_conversion.decode_colour(message), OVERVIEW_SIZE)
-        for index, (view, picture) in enumerate(sorted(self._views.items())):
+        for index, (view, image) in enumerate(sorted(self._views.items())):
             top = index * VIEW_SIZE[1]
-            frame[top : top + VIEW_SIZE[1], width:] = picture
+            frame[top : top + VIEW_SIZE[1], width:] = image
             cv2.putText(frame, view, (width + 8, top + 18), _FONT, 0.45, _GREY, 1, cv2.LINE_AA)
         for index, line in enumerate(textwrap.wrap(self.caption, 46)[:3]):
             at = (width + 10, 2 * VIEW_SIZE[1] + 24 + 22 * index)
