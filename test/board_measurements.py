@@ -17,8 +17,8 @@ from rendered_table import PinholeCamera
 
 from vima_ros.errors import VimaError
 from vima_ros.perception.calibration.charuco import MIN_CORNERS, Board
-from vima_ros.perception.calibration.intrinsics import MIN_IMAGES, fit_lens
-from vima_ros.perception.calibration.intrinsics_report import check_determined, lens_warnings
+from vima_ros.perception.calibration.intrinsics import MIN_IMAGES, fit_intrinsics
+from vima_ros.perception.calibration.intrinsics_report import check_determined, intrinsics_warnings
 
 BOARDS = (Board(0.04), Board(0.025, (9, 6)))
 
@@ -102,7 +102,7 @@ def one_lens(kind, rng, see):
         check_determined(fit)
     except VimaError:
         return off, False, True
-    return off, bool(lens_warnings(fit)), False
+    return off, bool(intrinsics_warnings(fit)), False
 
 
 def rendered(board, held, rng):
@@ -125,11 +125,11 @@ def projected(board, held, rng):
 
 
 def fit_found(board, found, held):
-    """As ``estimate_lens`` does it."""
+    """As ``estimate_intrinsics`` does it."""
     if len(found) < MIN_IMAGES:
         raise VimaError("TOO_FEW_POINTS", f"{len(found)} images show the board")
     points = [board.points[ids] for ids, _ in found]
-    return fit_lens(points, [places for _, places in found], held[0].camera.size)
+    return fit_intrinsics(points, [places for _, places in found], held[0].camera.size)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import yaml
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.calibration.camera_model import Lens, read_camera_info
+from vima_ros.perception.calibration.camera_model import CameraModel, read_camera_info
 
 SIZE = (640, 480)
 K = (600.0, 0.0, 320.0, 0.0, 600.0, 240.0, 0.0, 0.0, 1.0)
@@ -183,7 +183,7 @@ def differences(reading: Reading, folder) -> tuple[str, list[str]]:
             path = folder / "info.yaml"
             path.write_bytes(given)
             given = read_camera_info(path)
-        lens = Lens.from_camera_info(given, SIZE)
+        lens = CameraModel.from_camera_info(given, SIZE)
     except VimaError as error:
         seen = f"{error.code}: {error}"
         right = error.code == "BAD_CAMERA_INFO" and bool(reading.refused)

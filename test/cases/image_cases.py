@@ -80,7 +80,7 @@ def with_node(
     play: Callable[[Cameras, int], None], codes: set[str], kind: type, folder: Path, **parameters
 ) -> Outcome:
     """``play`` shows the nth of PAIRS pairs; the statuses of the node have just ``codes``."""
-    with Perception(folder, "/cases", frozen_after=1.0, **parameters) as running:
+    with Perception(folder, "/cases", frozen_timeout=1.0, **parameters) as running:
         cameras = Cameras(running.client, kind)
         cameras.client.wait_until(
             lambda: all(p.get_subscription_count() for p in cameras.publishers.values()), "cameras"
@@ -148,7 +148,7 @@ def running(
 
 
 LOST = encoded_pictures.damaged_jpegs(jpeg())["1400 bytes lost at 50%"]
-packed = partial(running, kind=CompressedImage, compressed=True)
+packed = partial(running, kind=CompressedImage, use_compressed_images=True)
 CASES = {
     "jpeg_packet_lost": lost("baseline"),
     **{

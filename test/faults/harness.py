@@ -27,7 +27,7 @@ PARAMETERS = {
     "real_time_factor": 10.0,
     "camera_rate": 10.0,
     "max_age": 1.0,
-    "frozen_after": 0.4,
+    "frozen_timeout": 0.4,
     "observation_timeout": 3.0,
     "pause_timeout": 4.0,
     "state_timeout": 1.0,

@@ -16,7 +16,7 @@ MILLISECOND = 1_000_000  # [ns]
 # The cameras' clock runs by itself, and what they show has no noise.
 # Drawn rectangles: what our network makes of them is not what is tested here.
 PLAIN = {"detector": "plain_background"}
-UNHURRIED = {"max_age": 0.0, "frozen_after": 0.0}
+UNHURRIED = {"max_age": 0.0, "frozen_timeout": 0.0}
 
 
 def table(width=640, height=480, blocks=2) -> np.ndarray:

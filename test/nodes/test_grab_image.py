@@ -14,7 +14,7 @@ from vima_ros.client.client import Client
 from vima_ros.geometry import Workspace
 from vima_ros.nodes.common import image_conversion, qos
 from vima_ros.perception.calibration.calibration import workspace_corners
-from vima_ros.perception.calibration.camera_model import Lens, read_camera_info
+from vima_ros.perception.calibration.camera_model import CameraModel, read_camera_info
 from vima_ros.perception.calibration.io import load_calibration
 
 CAMERA = PinholeCamera(d=(-0.2, 0.06, 0.001, -0.001, 0.0))
@@ -72,7 +72,7 @@ def test_an_image_and_its_camera_info_become_a_calibration(camera, tmp_path, top
     words += ["--corners", *(f"{x:.3f},{y:.3f}" for x, y in corners)]
     assert run(calibrate, *words, "--out", tmp_path / "front.yaml") == 0
     made = load_calibration(tmp_path / "front.yaml")
-    assert made.lens.equals(Lens(CAMERA.k, CAMERA.d))
+    assert made.lens.equals(CameraModel(CAMERA.k, CAMERA.d))
     np.testing.assert_allclose(
         made.camera_to_table(corners), workspace_corners(Workspace()), atol=1e-4
     )
@@ -82,8 +82,8 @@ def test_an_image_and_its_camera_info_become_a_calibration(camera, tmp_path, top
 def test_a_rectified_image_has_a_camera_info_without_distortion(camera, tmp_path):
     words = ["front/image_rect", "--out", tmp_path / "front.png"]
     grab_image.main(["grab_image", *map(str, words), "--camera-info", str(tmp_path / "info.yaml")])
-    lens = Lens.from_camera_info(read_camera_info(tmp_path / "info.yaml"), (640, 480))
-    assert lens.equals(Lens(RECTIFIED, ()))
+    lens = CameraModel.from_camera_info(read_camera_info(tmp_path / "info.yaml"), (640, 480))
+    assert lens.equals(CameraModel(RECTIFIED, ()))
 
 
 def test_nothing_is_overwritten_unasked(tmp_path, capsys):

@@ -21,7 +21,9 @@ def cameras(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def compressed_cameras(tmp_path_factory):
-    with Perception(tmp_path_factory.mktemp("logs"), "/packed", compressed=True) as running:
+    with Perception(
+        tmp_path_factory.mktemp("logs"), "/packed", use_compressed_images=True
+    ) as running:
         playing = Cameras(running.client, CompressedImage)
         playing.wait_for_perception(compressed(".jpg"), compressed(".jpg"))
         yield playing

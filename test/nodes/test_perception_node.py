@@ -36,7 +36,7 @@ def scene_of(perception):
 @pytest.fixture(scope="module")
 def perception(tmp_path_factory):
     # What these cameras show has no noise: the limit for those that have does not count.
-    with Perception(tmp_path_factory.mktemp("logs"), "/eyes", frozen_after=0.3) as running:
+    with Perception(tmp_path_factory.mktemp("logs"), "/eyes", frozen_timeout=0.3) as running:
         yield running
         running.nodes.check_alive()
 
@@ -151,15 +151,15 @@ def test_latency_is_told_by_stage(cameras):
         f"latency.{stage} [ms]"
         for stage in (
             "shutter to arrival",
-            "partner",
+            "pairing",
             "queue",
             "decode",
-            "freshness",
+            "staleness",
             "view",
             "detect",
             "crops",
             "track",
-            "hand over",
+            "handover",
             "publish",
             "total",
         )
@@ -197,7 +197,7 @@ def test_a_clock_that_jumps_back_is_followed(cameras):
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory):
     """A node that looks for stale and frozen frames, generous to a slow machine."""
-    rules = {"max_age": 60.0, "frozen_after": 0.5}
+    rules = {"max_age": 60.0, "frozen_timeout": 0.5}
     with Perception(tmp_path_factory.mktemp("logs"), "/watchful", **rules) as running:
         playing = Cameras(running.client)
         playing.wait_for_perception(noisy(), noisy())

@@ -108,7 +108,9 @@ def inside(monkeypatch):
     use_fastdds_profile()
     detector = Slow()
     monkeypatch.setattr(node, "make_detector", lambda name, settings: detector)
-    overrides = [f"{name}:={value}" for name, value in {**UNHURRIED, "track": False}.items()]
+    overrides = [
+        f"{name}:={value}" for name, value in {**UNHURRIED, "enable_tracking": False}.items()
+    ]
     arguments = [word for item in overrides for word in ("-p", item.lower())]
     rclpy.init(
         args=["--ros-args", "-r", "__ns:=/inside", *arguments],

@@ -19,7 +19,7 @@ from vima_ros.files import check_overwrite, write_atomic, write_image
 from vima_ros.nodes.common import image_conversion, qos
 from vima_ros.nodes.common.namespaces import add_namespace_option
 from vima_ros.paths import path_argument
-from vima_ros.perception.calibration.camera_model import Lens, camera_info_text
+from vima_ros.perception.calibration.camera_model import CameraModel, camera_info_yaml
 from vima_ros.perception.camera_view import is_rectified
 
 TIMEOUT = 20.0  # for the first message, discovery included [s]
@@ -83,7 +83,7 @@ def grab(options: argparse.Namespace) -> None:
         options.namespace, options.topic, with_camera_info=options.camera_info is not None
     )
     size = image.shape[1::-1]
-    lens = info and Lens.from_camera_info(info, size, rectified=is_rectified(options.topic))
+    lens = info and CameraModel.from_camera_info(info, size, rectified=is_rectified(options.topic))
     if info is not None and lens is None:
         raise VimaError(
             "BAD_CAMERA_INFO",
@@ -93,7 +93,7 @@ def grab(options: argparse.Namespace) -> None:
     write_image(options.out, image)
     print(f"written: {options.out}")
     if lens is not None:
-        text = camera_info_text(lens, size, options.camera_info.stem)
+        text = camera_info_yaml(lens, size, options.camera_info.stem)
         write_atomic(options.camera_info, text.encode())
         print(f"written: {options.camera_info}")
 

@@ -164,7 +164,7 @@ def replay(
         client = stack.enter_context(Client("replay", options.namespace))
         if processes:
             check_none_runs(client)
-            processes.start(["perception"], {"compressed": bag.compressed})
+            processes.start(["perception"], {"use_compressed_images": bag.compressed})
             processes.start(["prompt", "policy", "arm", "manager"])
         player = Player(client, effector, options.timeout)
         check = processes.check_starting if processes else lambda: None

@@ -9,9 +9,9 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.perception.calibration.calibration import Calibration
-from vima_ros.perception.calibration.camera_model import Lens
+from vima_ros.perception.calibration.camera_model import CameraModel
 from vima_ros.perception.calibration.io import load_calibration
-from vima_ros.perception.view_transform import ViewMap
+from vima_ros.perception.view_transform import ViewTransform
 from vima_ros.specs import VIEWS
 
 MAX_MAPS = 4  # picture and mask of the same size need one; a camera may be reconfigured
@@ -44,7 +44,7 @@ class CameraView:
         self._undistort, self._rectified = undistort, rectified
         self.warning = ""
         self._info: Any = None
-        self._maps: dict[Any, ViewMap] = {}
+        self._maps: dict[Any, ViewTransform] = {}
 
     def on_camera_info(self, message: Any) -> None:
         """Remember it; a changed one counts from the next picture on."""
@@ -57,7 +57,7 @@ class CameraView:
         if key not in self._maps:
             if len(self._maps) >= MAX_MAPS:
                 self._maps.clear()
-            self._maps[key] = ViewMap(
+            self._maps[key] = ViewTransform(
                 size,
                 region=self._region,
                 calibration=self._calibration,
@@ -66,11 +66,13 @@ class CameraView:
         self.warning = self._maps[key].warning
         return self._maps[key].apply(image, is_mask)
 
-    def _lens(self, info: Any, size: tuple[int, int]) -> Lens | None:
+    def _lens(self, info: Any, size: tuple[int, int]) -> CameraModel | None:
         if not self._undistort:
             return None
         lens = (
-            None if info is None else Lens.from_camera_info(info, size, rectified=self._rectified)
+            None
+            if info is None
+            else CameraModel.from_camera_info(info, size, rectified=self._rectified)
         )
         if lens is None and not self._rectified:
             got = "none came" if info is None else "it is uncalibrated (k is zero)"

@@ -8,7 +8,7 @@ import numpy as np
 from vima_ros.perception.detectors.instances import Instances, check_image
 from vima_ros.specs import CROP_SIZE, ViewObjects
 
-MIN_VISIBLE = 2  # [px] an object with fewer counts as hidden
+MIN_VISIBLE_PIXELS = 2  # [px] an object with fewer counts as hidden
 
 
 def extract_objects(image_rgb: np.ndarray, instances: Instances) -> ViewObjects:
@@ -21,7 +21,7 @@ def extract_objects(image_rgb: np.ndarray, instances: Instances) -> ViewObjects:
     boxes, crops, seen = [], [], []
     for place, instance in enumerate(instances.ids.tolist()):
         pixels = (instances.mask == instance).view(np.uint8)
-        if cv2.countNonZero(pixels) < MIN_VISIBLE:
+        if cv2.countNonZero(pixels) < MIN_VISIBLE_PIXELS:
             continue
         left, top, columns, rows = cv2.boundingRect(pixels)
         boxes.append(_box(left, top, columns, rows))

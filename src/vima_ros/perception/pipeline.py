@@ -1,13 +1,13 @@
-"""From both cameras' pictures to an observation, or to the reason why there is none.
+"""Perception pipeline: the images of both cameras to an observation, or to a refusal.
 
-Which of the two, and how long each stage took, is one value, ``Seen``. What is doubtful is refused
-with a code, never guessed around:
+A ``PerceptionResult`` holds either of the two and the duration of each stage. Ambiguous input is
+refused with a code, never guessed around:
 
-STALE, FROZEN           see freshness.py
+STALE, FROZEN           see staleness.py
 TOO_MANY_OBJECTS        more than ``max_objects`` in a view
-LOW_SCORE               objects, but all with scores below the limit that is set or the detector's
+LOW_SCORE               all objects have scores below ``min_score``, the set one or the detector's
 NO_OBJECT               none in either view
-any other               what a view, a detector or the tracker refused with
+any other               the code of an error of a view, a detector or the tracker
 """
 
 from __future__ import annotations
@@ -24,43 +24,44 @@ from vima_ros.errors import VimaError, add_view_to_errors
 from vima_ros.perception.crops import extract_objects
 from vima_ros.perception.detectors.base import Detector
 from vima_ros.perception.detectors.instances import MAX_ID, Instances
-from vima_ros.perception.staleness import Freshness
+from vima_ros.perception.staleness import StalenessChecker
 from vima_ros.perception.tracking.tracker import Tracker
 from vima_ros.specs import VIEWS, Observation, ViewObjects
 
 OK = "OK"
 
 
-class View(Protocol):
-    """What turns a camera's picture, or a mask of it, into the policy frame (ViewMap)."""
+class FrameTransform(Protocol):
+    """Transform of a camera's image, or of a mask of it, into the policy frame."""
 
     def apply(self, image: np.ndarray, is_mask: bool = False) -> np.ndarray:
-        """Uint8 (h, w, 3) to (128, 256, 3); ids (h, w) to (128, 256)."""
+        """Transform uint8 (h, w, 3) to (128, 256, 3), or ids (h, w) to (128, 256)."""
 
 
 @dataclass(frozen=True)
-class Rules:
-    """What is good enough; ``frozen_after`` and ``max_age`` in s, 0 = not checked.
+class AcceptanceLimits:
+    """Limits of what is accepted; ``frozen_timeout`` and ``max_age`` in s, 0 = not checked.
 
-    ``frozen_after_noiseless`` [s]: the limit of a camera whose images have shown no noise, 0 =
+    ``frozen_timeout_noiseless`` [s]: the limit for a camera whose images have shown no noise, 0 =
     none. ``min_score`` 0: the detector's own limit.
     """
 
     max_objects: int = 32
     min_score: float = 0.0
-    frozen_after: float = 0.0
+    frozen_timeout: float = 0.0
     max_age: float = 0.0
-    frozen_after_noiseless: float = 0.0
+    frozen_timeout_noiseless: float = 0.0
 
 
 @dataclass(eq=False)
-class Seen:
-    """What became of one pair of pictures; filled as far as it got.
+class PerceptionResult:
+    """Result of one pair of images; filled up to the stage that failed.
 
-    ``code`` OK: ``observation`` holds it. Else ``message`` says why not and ``view`` names the
-    view concerned (empty: both or neither). ``frames``, ``instances``, ``objects``: per view, what
-    was looked at and found there; ``objects`` are the sure ones. ``doubtful``: objects left out
-    for their score, in both views. ``times`` [s] per stage; ``ages`` {track id: s}.
+    ``code`` OK: ``observation`` is set. Otherwise ``message`` is the reason and ``view`` the view
+    concerned (empty: both or neither). ``frames``, ``instances``, ``objects``: by view, the policy
+    frame and what was found in it; ``objects`` are the accepted ones. ``low_score_count``: objects
+    of both views left out for their scores. ``track_ids``: by view, {the detector's id: track id}.
+    ``times`` [s] by stage; ``ages`` {track id: s}.
     """
 
     stamps: Mapping[str, int]  # [ns]
@@ -71,30 +72,30 @@ class Seen:
     frames: dict[str, np.ndarray] = field(default_factory=dict)
     instances: dict[str, Instances] = field(default_factory=dict)
     objects: dict[str, ViewObjects] = field(default_factory=dict)
-    doubtful: int = 0
-    track_ids: dict[str, dict[int, int]] = field(default_factory=dict)  # of the detector's ids
+    low_score_count: int = 0
+    track_ids: dict[str, dict[int, int]] = field(default_factory=dict)
     ages: dict[int, float] = field(default_factory=dict)
     times: dict[str, float] = field(default_factory=dict)
 
     @property
     def stamp(self) -> int:
-        """That of the older picture [ns]."""
+        """Stamp of the older image [ns]."""
         return min(self.stamps.values())
 
     @property
     def min_accepted_score(self) -> float:
-        """Of the sure objects; 0 if there are none."""
+        """Minimum score of the accepted objects; 0 if there are none."""
         return min((float(o.scores.min()) for o in self.objects.values() if len(o)), default=0.0)
 
     def labels(self, view: str) -> np.ndarray:
-        """The track id of each pixel (128, 256) int64; 0 where nothing sure was found."""
+        """Return the track id of each pixel (128, 256) int64; 0 where no object was accepted."""
         table = np.zeros(MAX_ID + 1, np.int64)
         for instance, track in self.track_ids.get(view, {}).items():
             table[instance] = track
         return table[self.instances[view].mask]
 
-    def refuse(self, error: VimaError) -> Seen:
-        """Itself, with the reason why there is no observation."""
+    def refuse(self, error: VimaError) -> PerceptionResult:
+        """Record ``error`` as the reason for having no observation; returns itself."""
         self.code, self.message, self.observation = error.code, str(error), None
         named = [view for view in VIEWS if f"{view} view: " in self.message]
         self.view = named[0] if len(named) == 1 else ""
@@ -102,7 +103,7 @@ class Seen:
 
     @contextlib.contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Add what runs inside to ``times``."""
+        """Add the duration of the with block to ``times``."""
         began = time.perf_counter()
         try:
             yield
@@ -110,109 +111,117 @@ class Seen:
             self.times[stage] = self.times.get(stage, 0.0) + time.perf_counter() - began
 
 
-class Eyes:
-    """Looks at one pair after the other; not thread-safe. ``rules`` may be replaced in between.
+class PerceptionPipeline:
+    """Processes one pair of images after the other; not thread-safe.
 
-    ``tracker`` None: track ids are the detector's own ids.
+    ``limits`` may be replaced in between. ``tracker`` None: track ids are the detector's own ids.
     """
 
     def __init__(
         self,
         detector: Detector,
-        views: Mapping[str, View],
+        views: Mapping[str, FrameTransform],
         tracker: Tracker | None = None,
-        rules: Rules | None = None,
+        limits: AcceptanceLimits | None = None,
     ) -> None:
-        self.rules = rules or Rules()
+        self.limits = limits or AcceptanceLimits()
         self._detector, self._views, self._tracker = detector, views, tracker
-        self._freshness = Freshness()
-        self._newest = 0
+        self._staleness = StalenessChecker()
+        self._last_stamp = 0
 
-    def look(
+    def process(
         self,
         images: Mapping[str, np.ndarray],
         masks: Mapping[str, np.ndarray] | None,
         stamps: Mapping[str, int],
         now: int,
-        seen: Seen | None = None,
-    ) -> Seen:
-        """What the pictures of one moment show, or why that is not known.
+        result: PerceptionResult | None = None,
+    ) -> PerceptionResult:
+        """Find the objects in a pair of images; errors become the result's code.
 
         ``images`` {view: uint8 RGB (h, w, 3)} and, if the detector needs them, ``masks`` {view:
-        uint8 or uint16 ids (h, w)}, as the cameras give them; ``stamps`` per view and ``now`` [ns]
-        on one clock. Stamps that jump back begin anew: tracks and all. ``seen``: one to continue.
+        uint8 or uint16 ids (h, w)}, as the cameras publish them; ``stamps`` by view and ``now``
+        [ns] on one clock. Stamps that jump back reset the pipeline, tracks included. ``result``:
+        one to continue.
         """
-        seen = seen or Seen(stamps)
-        if seen.stamp < self._newest:
+        result = result or PerceptionResult(stamps)
+        if result.stamp < self._last_stamp:
             self.reset()
-        self._newest = seen.stamp
+        self._last_stamp = result.stamp
         try:
-            with seen.timed("freshness"):
-                self._freshness.check_age(stamps, now, self.rules.max_age)
-                self._freshness.check_frozen(
-                    images, stamps, self.rules.frozen_after, self.rules.frozen_after_noiseless
+            with result.timed("staleness"):
+                self._staleness.check_age(stamps, now, self.limits.max_age)
+                self._staleness.check_frozen(
+                    images,
+                    stamps,
+                    self.limits.frozen_timeout,
+                    self.limits.frozen_timeout_noiseless,
                 )
-            self._find(seen, images, masks)
-            self._judge_and_track(seen)
+            self._find(result, images, masks)
+            self._check_and_track(result)
         except VimaError as error:
-            seen.refuse(error)
-        return seen
+            result.refuse(error)
+        return result
 
     def reset(self) -> None:
-        """Forget everything, as at the start; track ids are not used again."""
-        self._freshness.reset()
-        self._newest = 0
+        """Return to the initial state; track ids start at 1 again."""
+        self._staleness.reset()
+        self._last_stamp = 0
         if self._tracker is not None:
             self._tracker.reset()
 
     def _find(
         self,
-        seen: Seen,
+        result: PerceptionResult,
         images: Mapping[str, np.ndarray],
         masks: Mapping[str, np.ndarray] | None,
     ) -> None:
         ids: dict[str, np.ndarray] = {}
-        with seen.timed("view"):
+        with result.timed("view"):
             for view in VIEWS:
                 with add_view_to_errors(view):
-                    seen.frames[view] = self._views[view].apply(images[view])
+                    result.frames[view] = self._views[view].apply(images[view])
                     if masks is not None:
                         ids[view] = self._views[view].apply(masks[view], is_mask=True)
-        with seen.timed("detect"):
-            seen.instances = self._detector.detect_views(seen.frames, ids or None)
-        least = self._least_score()
-        with seen.timed("crops"):
+        with result.timed("detect"):
+            result.instances = self._detector.detect_views(result.frames, ids or None)
+        min_score = self._min_score()
+        with result.timed("crops"):
             for view in VIEWS:
-                found = extract_objects(seen.frames[view], seen.instances[view])
-                sure = found.scores >= least
-                seen.doubtful += seen.instances[view].doubtful + int(np.count_nonzero(~sure))
-                seen.objects[view] = ViewObjects(*(values[sure] for values in found.fields))
-                names = seen.objects[view].track_ids.tolist()
-                seen.track_ids[view] = dict(zip(names, names, strict=True))
+                found = extract_objects(result.frames[view], result.instances[view])
+                accepted = found.scores >= min_score
+                result.low_score_count += result.instances[view].low_score_count + int(
+                    np.count_nonzero(~accepted)
+                )
+                result.objects[view] = ViewObjects(*(values[accepted] for values in found.fields))
+                ids_of_view = result.objects[view].track_ids.tolist()
+                result.track_ids[view] = dict(zip(ids_of_view, ids_of_view, strict=True))
 
-    def _least_score(self) -> float:
-        return self.rules.min_score or self._detector.min_score
+    def _min_score(self) -> float:
+        return self.limits.min_score or self._detector.min_score
 
-    def _judge_and_track(self, seen: Seen) -> None:
-        for view, objects in seen.objects.items():
-            if len(objects) > self.rules.max_objects:
+    def _check_and_track(self, result: PerceptionResult) -> None:
+        for view, objects in result.objects.items():
+            if len(objects) > self.limits.max_objects:
                 raise VimaError(
                     "TOO_MANY_OBJECTS",
-                    f"{view} view: {len(objects)} objects; valid: up to {self.rules.max_objects}",
+                    f"{view} view: {len(objects)} objects; valid: up to {self.limits.max_objects}",
                 )
         if self._tracker is not None:
-            with seen.timed("track"):
-                masks = {view: found.mask for view, found in seen.instances.items()}
-                seen.objects = self._tracker.update(seen.objects, seen.stamp, seen.frames, masks)
-                seen.track_ids = {v: dict(self._tracker.relabelling[v]) for v in VIEWS}
-                seen.ages = self._tracker.ages(seen.stamp)
-        if not any(len(objects) for objects in seen.objects.values()):
-            if not seen.doubtful:
+            with result.timed("track"):
+                masks = {view: found.mask for view, found in result.instances.items()}
+                result.objects = self._tracker.update(
+                    result.objects, result.stamp, result.frames, masks
+                )
+                result.track_ids = {v: dict(self._tracker.relabelling[v]) for v in VIEWS}
+                result.ages = self._tracker.ages(result.stamp)
+        if not any(len(objects) for objects in result.objects.values()):
+            if not result.low_score_count:
                 raise VimaError("NO_OBJECT", "no object in either view")
             raise VimaError(
                 "LOW_SCORE",
-                f"{seen.doubtful} objects, all with scores below {self._least_score():g}",
+                f"{result.low_score_count} objects, all with scores below {self._min_score():g}",
             )
-        seen.observation = Observation(
-            front=seen.objects["front"], top=seen.objects["top"], stamp=seen.stamp
+        result.observation = Observation(
+            front=result.objects["front"], top=result.objects["top"], stamp=result.stamp
         )

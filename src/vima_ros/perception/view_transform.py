@@ -16,7 +16,7 @@ from vima_ros.perception.calibration.calibration import (
     table_to_policy,
     workspace_corners,
 )
-from vima_ros.perception.calibration.camera_model import Lens
+from vima_ros.perception.calibration.camera_model import CameraModel
 from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH
 
 ASPECT_TOLERANCE = 1  # [px] of height by which a region may differ from 2:1
@@ -47,7 +47,7 @@ def to_policy_frame(
     return cv2.resize(np.ascontiguousarray(patch), size, interpolation=how)
 
 
-class ViewMap:
+class ViewTransform:
     """From one camera's pictures of ``size`` (width, height [px]) to the policy frame.
 
     Without ``calibration`` and ``lens`` it is ``to_policy_frame``. With ``lens`` (of camera_info)
@@ -64,7 +64,7 @@ class ViewMap:
         *,
         region: Sequence[int] | None = None,
         calibration: Calibration | None = None,
-        lens: Lens | None = None,
+        lens: CameraModel | None = None,
     ) -> None:
         self._size = (int(size[0]), int(size[1]))
         self._plain = calibration is None and lens is None
@@ -123,7 +123,7 @@ class ViewMap:
             else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         )
 
-    def _make_maps(self, calibration: Calibration | None, lens: Lens | None) -> None:
+    def _make_maps(self, calibration: Calibration | None, lens: CameraModel | None) -> None:
         """Precompute where each sample of each policy pixel is in the picture.
 
         A policy pixel that covers several camera pixels is the mean of a grid of samples, a sample
@@ -151,7 +151,7 @@ class ViewMap:
         self._maps = cv2.convertMaps(columns, rows, cv2.CV_16SC2)
 
     def _places(
-        self, calibration: Calibration | None, lens: Lens | None, samples: tuple[int, int]
+        self, calibration: Calibration | None, lens: CameraModel | None, samples: tuple[int, int]
     ) -> np.ndarray:
         """Camera px (h, w, 2) of a grid of ``samples`` in each policy pixel; NaN: not seen."""
         columns, rows = (
@@ -181,7 +181,9 @@ def draw_workspace(frame_rgb: np.ndarray, view: str, scale: int = 3) -> np.ndarr
     return picture
 
 
-def _check_same_camera(calibration: Calibration, size: tuple[int, int], lens: Lens | None) -> None:
+def _check_same_camera(
+    calibration: Calibration, size: tuple[int, int], lens: CameraModel | None
+) -> None:
     if calibration.size != size:
         raise VimaError(
             "CALIBRATION_MISMATCH",

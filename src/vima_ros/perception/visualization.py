@@ -22,7 +22,7 @@ _WHITE, _GREY = (255, 255, 255), (190, 190, 190)
 _Rectangle = tuple[int, int, int, int]  # left, top, right, bottom [px], all inside
 
 
-def object_colour(track_id: int) -> tuple[int, int, int]:
+def object_color(track_id: int) -> tuple[int, int, int]:
     """A bright RGB colour that stays with a track id; neighbouring ids differ much."""
     hue = int(track_id * 180 * 0.618) % 180  # golden ratio; OpenCV's hue is in half degrees
     pixel = cv2.cvtColor(np.array([[[hue, 160, 255]]], np.uint8), cv2.COLOR_HSV2RGB)
@@ -58,7 +58,7 @@ def draw_objects(
     if title or detail:
         taken.append(_title(canvas, title, detail))
     boxes = [_enlarged(box, scale) for box in objects.boxes.tolist()]
-    colours = [object_colour(track_id) for track_id in objects.track_ids.tolist()]
+    colours = [object_color(track_id) for track_id in objects.track_ids.tolist()]
     for (left, top, right, bottom), colour in zip(boxes, colours, strict=True):
         cv2.rectangle(canvas, (left, top), (right, bottom), colour, 1)
     for i, (box, colour) in enumerate(zip(boxes, colours, strict=True)):
@@ -128,7 +128,7 @@ def _tint(canvas: np.ndarray, mask: np.ndarray, track_ids: Sequence[int], scale:
         raise VimaError("INVALID_VALUE", f"mask is {got}; valid: integers {FRAME_SHAPE}")
     large = np.repeat(np.repeat(mask, scale, 0), scale, 1)
     for track_id in track_ids:
-        colour = object_colour(track_id)
+        colour = object_color(track_id)
         pixels = large == track_id
         canvas[pixels] = np.round((1 - _TINT) * canvas[pixels] + _TINT * np.array(colour))
         outlines, _ = cv2.findContours(

@@ -9,7 +9,7 @@ from vima_ros.errors import VimaError
 from vima_ros.perception.detectors.base import Detector
 from vima_ros.perception.detectors.ground_truth_masks import GroundTruthMaskDetector
 from vima_ros.perception.detectors.instances import Instances
-from vima_ros.perception.pipeline import Eyes, Rules, Seen
+from vima_ros.perception.pipeline import AcceptanceLimits, PerceptionPipeline, PerceptionResult
 from vima_ros.perception.tracking.tracker import Tracker
 from vima_ros.perception.view_transform import to_policy_frame
 from vima_ros.specs import VIEWS
@@ -29,11 +29,11 @@ class Centred:
 class Told(Detector):
     """Finds blocks side by side with the scores it was told, by view."""
 
-    def __init__(self, doubtful=0, **scores):
+    def __init__(self, low_score_count=0, **scores):
         super().__init__()
         self.min_score = 0.0
         self.scores = {"front": (), "top": ()} | scores
-        self.doubtful, self.calls = doubtful, []
+        self.low_score_count, self.calls = low_score_count, []
 
     def _find_views(self, images_rgb, masks):
         self.calls.append(tuple(images_rgb))
@@ -47,24 +47,26 @@ class Told(Detector):
         for i in range(len(scores)):
             mask[40:60, 20 * i : 20 * i + 10] = FIRST_ID + i
         ids = np.arange(FIRST_ID, FIRST_ID + len(scores))
-        return Instances(mask, ids, np.array(scores, np.float32), self.doubtful)
+        return Instances(mask, ids, np.array(scores, np.float32), self.low_score_count)
 
 
-def eyes_of(detector, tracker=None, **rules):
-    return Eyes(detector, dict.fromkeys(VIEWS, Centred()), tracker, Rules(**rules))
+def pipeline_with(detector, tracker=None, **limits):
+    return PerceptionPipeline(
+        detector, dict.fromkeys(VIEWS, Centred()), tracker, AcceptanceLimits(**limits)
+    )
 
 
 def pictures(height=480, width=640):
     return {view: RNG.integers(0, 255, (height, width, 3), np.uint8) for view in VIEWS}
 
 
-def look(eyes, at=SECOND, images=None, masks=None, now=None):
+def process(pipeline, at=SECOND, images=None, masks=None, now=None):
     stamps = {"front": at, "top": at + 5}
-    return eyes.look(images or pictures(), masks, stamps, at + 9 if now is None else now)
+    return pipeline.process(images or pictures(), masks, stamps, at + 9 if now is None else now)
 
 
 def test_a_good_pair_becomes_an_observation_that_can_be_traced():
-    seen = look(eyes_of(Told(front=(0.9, 0.8), top=(0.7,))), at=3 * SECOND)
+    seen = process(pipeline_with(Told(front=(0.9, 0.8), top=(0.7,))), at=3 * SECOND)
     assert (seen.code, seen.message, seen.view) == ("OK", "", "")
     assert seen.observation.stamp == seen.stamp == 3 * SECOND
     assert seen.stamps == {"front": 3 * SECOND, "top": 3 * SECOND + 5}
@@ -80,21 +82,21 @@ def test_a_good_pair_becomes_an_observation_that_can_be_traced():
             # Area averages keep the mean; the black bars beside a narrow object do not.
             share = (width + 1) / (height + 1)
             assert crop.mean() == pytest.approx(patch.mean() * share, abs=2)
-    assert set(seen.times) == {"freshness", "view", "detect", "crops"}
+    assert set(seen.times) == {"staleness", "view", "detect", "crops"}
     assert all(seconds >= 0 for seconds in seen.times.values())
 
 
 def test_both_views_go_to_the_detector_in_one_call():
     detector = Told(front=(0.9,))
-    look(eyes_of(detector))
+    process(pipeline_with(detector))
     assert detector.calls == [("front", "top")]
 
 
 @pytest.mark.parametrize(
-    ("detector", "rules", "code", "view"),
+    ("detector", "limits", "code", "view"),
     [
         (Told(), {}, "NO_OBJECT", ""),
-        (Told(doubtful=2), {}, "LOW_SCORE", ""),
+        (Told(low_score_count=2), {}, "LOW_SCORE", ""),
         (Told(front=(0.2, 0.1)), {"min_score": 0.3}, "LOW_SCORE", ""),
         (Told(top=(0.9,) * 5), {"max_objects": 4}, "TOO_MANY_OBJECTS", "top"),
         (
@@ -105,17 +107,21 @@ def test_both_views_go_to_the_detector_in_one_call():
         ),
     ],
 )
-def test_what_cannot_be_trusted_is_refused_with_a_code(detector, rules, code, view):
-    seen = look(eyes_of(detector, **rules))
+def test_what_cannot_be_trusted_is_refused_with_a_code(detector, limits, code, view):
+    seen = process(pipeline_with(detector, **limits))
     assert (seen.code, seen.view, seen.observation) == (code, view, None)
     assert seen.message
     assert view in seen.message
 
 
 def test_doubtful_objects_are_left_out_and_counted():
-    seen = look(eyes_of(Told(front=(0.9, 0.2, 0.8), top=(0.1, 0.9), doubtful=1), min_score=0.5))
+    seen = process(
+        pipeline_with(
+            Told(front=(0.9, 0.2, 0.8), top=(0.1, 0.9), low_score_count=1), min_score=0.5
+        )
+    )
     assert [len(seen.objects[view]) for view in VIEWS] == [2, 1]
-    assert seen.doubtful == 4
+    assert seen.low_score_count == 4
     assert seen.objects["front"].track_ids.tolist() == [11, 13]
     assert set(np.unique(seen.labels("front"))) == {0, 11, 13}
 
@@ -123,46 +129,50 @@ def test_doubtful_objects_are_left_out_and_counted():
 def test_the_limit_is_the_detectors_own_unless_one_is_set():
     detector = Told(front=(0.9, 0.2, 0.6))
     detector.min_score = 0.5
-    assert len(look(eyes_of(detector)).objects["front"]) == 2
-    assert len(look(eyes_of(detector, min_score=0.8)).objects["front"]) == 1
+    assert len(process(pipeline_with(detector)).objects["front"]) == 2
+    assert len(process(pipeline_with(detector, min_score=0.8)).objects["front"]) == 1
 
 
 def test_exactly_max_objects_pass():
-    assert look(eyes_of(Told(front=(0.9,) * 4), max_objects=4)).code == "OK"
+    assert process(pipeline_with(Told(front=(0.9,) * 4), max_objects=4)).code == "OK"
 
 
 def test_a_bad_picture_names_its_view():
-    seen = look(eyes_of(Told()), images={**pictures(), "top": np.zeros((1, 1, 3), np.uint8)})
+    seen = process(
+        pipeline_with(Told()), images={**pictures(), "top": np.zeros((1, 1, 3), np.uint8)}
+    )
     assert (seen.code, seen.view) == ("INVALID_REGION", "top")
 
 
 def test_masks_take_the_same_way_as_pictures():
     ids = np.zeros((480, 640), np.uint16)
     ids[200:250, 100:160] = 300
-    seen = look(eyes_of(GroundTruthMaskDetector()), masks=dict.fromkeys(VIEWS, ids))
+    seen = process(pipeline_with(GroundTruthMaskDetector()), masks=dict.fromkeys(VIEWS, ids))
     assert seen.objects["front"].track_ids.tolist() == [300]
-    seen = look(eyes_of(GroundTruthMaskDetector()))
+    seen = process(pipeline_with(GroundTruthMaskDetector()))
     assert (seen.code, seen.view) == ("NO_MASK", "front")
 
 
 def test_stale_and_frozen_pictures_are_refused_before_anything_is_detected():
     detector = Told(front=(0.9,))
-    eyes = eyes_of(detector, max_age=1.0, frozen_after=0.5, frozen_after_noiseless=0.5)
+    pipeline = pipeline_with(
+        detector, max_age=1.0, frozen_timeout=0.5, frozen_timeout_noiseless=0.5
+    )
     still = pictures()
-    assert look(eyes, at=10 * SECOND, images=still).code == "OK"
-    seen = look(eyes, at=11 * SECOND, images={**pictures(), "top": still["top"]})
+    assert process(pipeline, at=10 * SECOND, images=still).code == "OK"
+    seen = process(pipeline, at=11 * SECOND, images={**pictures(), "top": still["top"]})
     assert (seen.code, seen.view) == ("FROZEN", "top")
-    seen = look(eyes, at=12 * SECOND, now=14 * SECOND)
+    seen = process(pipeline, at=12 * SECOND, now=14 * SECOND)
     assert (seen.code, seen.view) == ("STALE", "")
     assert len(detector.calls) == 1
-    assert look(eyes, at=15 * SECOND).code == "OK"
+    assert process(pipeline, at=15 * SECOND).code == "OK"
 
 
 def test_rules_may_change_between_pictures():
-    eyes = eyes_of(Told(front=(0.9, 0.9)))
-    assert look(eyes).code == "OK"
-    eyes.rules = dataclasses.replace(eyes.rules, max_objects=1)
-    assert look(eyes, at=2 * SECOND).code == "TOO_MANY_OBJECTS"
+    pipeline = pipeline_with(Told(front=(0.9, 0.9)))
+    assert process(pipeline).code == "OK"
+    pipeline.limits = dataclasses.replace(pipeline.limits, max_objects=1)
+    assert process(pipeline, at=2 * SECOND).code == "TOO_MANY_OBJECTS"
 
 
 # --- identity
@@ -170,9 +180,9 @@ def test_rules_may_change_between_pictures():
 
 def test_a_tracker_names_the_objects_and_the_mask_follows():
     tracker = Tracker()
-    eyes = eyes_of(Told(front=(0.9, 0.8), top=(0.7, 0.9)), tracker)
+    pipeline = pipeline_with(Told(front=(0.9, 0.8), top=(0.7, 0.9)), tracker)
     images = pictures()
-    first, second = (look(eyes, at=at * SECOND, images=images) for at in (1, 2))
+    first, second = (process(pipeline, at=at * SECOND, images=images) for at in (1, 2))
     for view in VIEWS:
         ids = first.objects[view].track_ids
         assert (ids == second.objects[view].track_ids).all()
@@ -184,28 +194,30 @@ def test_a_tracker_names_the_objects_and_the_mask_follows():
 
 
 def test_stamps_that_jump_back_begin_anew_and_are_no_error():
-    eyes = eyes_of(Told(front=(0.9,)), Tracker(), frozen_after=1.0, frozen_after_noiseless=1.0)
+    pipeline = pipeline_with(
+        Told(front=(0.9,)), Tracker(), frozen_timeout=1.0, frozen_timeout_noiseless=1.0
+    )
     images = pictures()
-    assert look(eyes, at=100 * SECOND, images=images).code == "OK"
-    seen = look(eyes, at=5 * SECOND, images=images)
+    assert process(pipeline, at=100 * SECOND, images=images).code == "OK"
+    seen = process(pipeline, at=5 * SECOND, images=images)
     assert seen.code == "OK"
     assert set(seen.ages.values()) == {0.0}
-    assert look(eyes, at=5 * SECOND + 10, images=images).code == "OK"
+    assert process(pipeline, at=5 * SECOND + 10, images=images).code == "OK"
 
 
 def test_too_many_objects_are_not_tracked():
     tracker = Tracker()
-    look(eyes_of(Told(front=(0.9,) * 9), tracker, max_objects=8))
+    process(pipeline_with(Told(front=(0.9,) * 9), tracker, max_objects=8))
     assert tracker.ages(SECOND) == {}
 
 
 def test_a_fault_in_a_detector_is_not_hidden():
     with pytest.raises(ZeroDivisionError):
-        look(eyes_of(Told(front=ZeroDivisionError("oops"))))
+        process(pipeline_with(Told(front=ZeroDivisionError("oops"))))
 
 
 def test_what_is_seen_continues_what_was_begun():
-    seen = Seen({"front": 1, "top": 2}, times={"queue": 0.5})
-    eyes = eyes_of(Told(front=(0.9,)))
-    assert eyes.look(pictures(), None, seen.stamps, 3, seen) is seen
+    seen = PerceptionResult({"front": 1, "top": 2}, times={"queue": 0.5})
+    pipeline = pipeline_with(Told(front=(0.9,)))
+    assert pipeline.process(pictures(), None, seen.stamps, 3, seen) is seen
     assert seen.times["queue"] == 0.5

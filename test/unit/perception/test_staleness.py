@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.staleness import Freshness
+from vima_ros.perception.staleness import StalenessChecker
 
 SECOND = 1_000_000_000
 RNG = np.random.default_rng(0)
@@ -19,19 +19,19 @@ def noisy():
 STILL = noisy()
 
 
-def frozen(freshness, stamp, frozen_after=1.0, noiseless=0.0, **images):
+def frozen(freshness, stamp, frozen_timeout=1.0, noiseless=0.0, **images):
     """The refusal's text, empty if there is none."""
     stamps = dict.fromkeys(images, stamp)
     try:
-        freshness.check_frozen(images, stamps, frozen_after, noiseless)
+        freshness.check_frozen(images, stamps, frozen_timeout, noiseless)
     except VimaError as error:
         return f"{error.code}: {error}"
     return ""
 
 
-def camera_with_noise(**views) -> Freshness:
+def camera_with_noise(**views) -> StalenessChecker:
     """Has seen images of ``views`` that differ each time, up to stamp 0."""
-    freshness = Freshness()
+    freshness = StalenessChecker()
     for stamp in range(-10 * SECOND, 0, SECOND):
         assert not frozen(freshness, stamp, **{view: noisy() for view in views})
     for view in views:
@@ -40,11 +40,11 @@ def camera_with_noise(**views) -> Freshness:
 
 
 @given(st.lists(st.integers(1, SECOND), min_size=1, max_size=30), st.floats(0.1, 5))
-def test_the_same_pixels_are_frozen_exactly_when_shown_for_longer(steps, frozen_after):
+def test_the_same_pixels_are_frozen_exactly_when_shown_for_longer(steps, frozen_timeout):
     freshness = camera_with_noise(front=STILL, top=noisy())
     for stamp in np.cumsum(steps).tolist():
-        said = frozen(freshness, stamp, frozen_after, front=STILL.copy(), top=noisy())
-        assert bool(said) == (stamp / 1e9 > frozen_after)
+        said = frozen(freshness, stamp, frozen_timeout, front=STILL.copy(), top=noisy())
+        assert bool(said) == (stamp / 1e9 > frozen_timeout)
         assert "top view" not in said
 
 
@@ -82,7 +82,7 @@ def simulated(step) -> np.ndarray:
 
 
 def test_a_simulator_at_rest_is_not_frozen_whatever_moved_before():
-    freshness = Freshness()
+    freshness = StalenessChecker()
     for step in range(40):  # 2 s of motion, then 20 s at rest
         assert not frozen(freshness, step * SECOND // 20, top=simulated(step))
     for stamp in range(2, 22):
@@ -90,7 +90,7 @@ def test_a_simulator_at_rest_is_not_frozen_whatever_moved_before():
 
 
 def test_without_noise_the_other_limit_counts():
-    freshness = Freshness()
+    freshness = StalenessChecker()
     assert not frozen(freshness, 0, noiseless=30.0, top=simulated(0), front=STILL)
     assert not frozen(freshness, 30 * SECOND, noiseless=30.0, top=simulated(0), front=noisy())
     said = frozen(freshness, 31 * SECOND, noiseless=30.0, top=simulated(0), front=noisy())
@@ -100,7 +100,7 @@ def test_without_noise_the_other_limit_counts():
 
 
 def test_frames_sent_twice_hide_no_noise():
-    freshness = Freshness()
+    freshness = StalenessChecker()
     for stamp in range(10):
         image = noisy()
         for half in (0, 5):
@@ -116,19 +116,19 @@ def test_age_is_judged_by_the_clock_in_both_directions(age, said):
     now = 100 * SECOND
     stamps = {"front": now, "top": now - round(age * 1e9)}
     if not said:
-        Freshness().check_age(stamps, now, 1.0)
+        StalenessChecker().check_age(stamps, now, 1.0)
         return
     with pytest.raises(VimaError, match=f"^top view: .*{said}.*valid: up to 1 s") as caught:
-        Freshness().check_age(stamps, now, 1.0)
+        StalenessChecker().check_age(stamps, now, 1.0)
     assert caught.value.code == "STALE"
-    Freshness().check_age(stamps, now, 0.0)  # any age
+    StalenessChecker().check_age(stamps, now, 0.0)  # any age
 
 
 def test_both_views_are_named():
     with pytest.raises(VimaError, match=r"front view: .*; top view: ") as caught:
-        Freshness().check_age({"front": 1, "top": 1}, 9 * SECOND, 1.0)
+        StalenessChecker().check_age({"front": 1, "top": 1}, 9 * SECOND, 1.0)
     assert caught.value.code == "STALE"
 
 
 def test_a_clock_that_has_not_started_tells_no_age():
-    Freshness().check_age({"front": 1_700_000_000 * SECOND}, 0, 1.0)
+    StalenessChecker().check_age({"front": 1_700_000_000 * SECOND}, 0, 1.0)

@@ -14,9 +14,9 @@ from vima_ros.perception.calibration.calibration import (
     table_to_policy,
     workspace_corners,
 )
-from vima_ros.perception.calibration.camera_model import Lens
+from vima_ros.perception.calibration.camera_model import CameraModel
 from vima_ros.perception.calibration.estimation import calibrate
-from vima_ros.perception.view_transform import ViewMap, draw_workspace, to_policy_frame
+from vima_ros.perception.view_transform import ViewTransform, draw_workspace, to_policy_frame
 
 RNG = np.random.default_rng(0)
 
@@ -160,7 +160,7 @@ def test_without_anything_a_map_is_the_region(size):
     image, region = picture(*size), (0, 0, 256, 128)
     mask = RNG.integers(0, 60000, size[::-1]).astype(np.uint16)
     for chosen in (None, region):
-        view = ViewMap(size, region=chosen)
+        view = ViewTransform(size, region=chosen)
         np.testing.assert_array_equal(view.apply(image), to_policy_frame(image, chosen))
         np.testing.assert_array_equal(
             view.apply(mask, is_mask=True), to_policy_frame(mask, chosen, is_mask=True)
@@ -181,7 +181,7 @@ def test_without_anything_a_map_is_the_region(size):
 )
 def test_a_homography_that_is_a_region_averages_like_one(size, region):
     image = smooth(*size)
-    view = ViewMap(size, calibration=calibration_of(of_region(*region), size))
+    view = ViewTransform(size, calibration=calibration_of(of_region(*region), size))
     off = view.apply(image).astype(float) - to_policy_frame(image, region)
     inner = off[1:-1, 1:-1]  # at the rim samples lie beyond the region
     assert np.sqrt((inner**2).mean()) < 2.5
@@ -202,7 +202,7 @@ def test_stripes_too_fine_to_show_become_grey(width, vertical):
         stripes[:, ::2] = 255
     else:
         stripes[::2] = 255
-    view = ViewMap(size, calibration=calibration_of(of_region(0, 0, *size), size))
+    view = ViewTransform(size, calibration=calibration_of(of_region(0, 0, *size), size))
     got = view.apply(stripes)[2:-2, 2:-2]
     assert abs(got.mean() - 127.5) < 3
     # A pixel that covers 2.5 stripes is not all grey; one sample a pixel would give 0 or 255.
@@ -213,9 +213,9 @@ def test_masks_keep_their_ids():
     camera = PinholeCamera(d=(-0.2, 0.05, 0, 0, 0))
     corners = workspace_corners(Workspace())
     blank = np.zeros((480, 640, 3), np.uint8)
-    made = calibrate("front", blank, camera.show(corners), lens=Lens(camera.k, camera.d))
+    made = calibrate("front", blank, camera.show(corners), lens=CameraModel(camera.k, camera.d))
     mask = np.where(RNG.random((480, 640)) < 0.5, 7, 50000).astype(np.uint16)
-    got = ViewMap((640, 480), calibration=made).apply(mask, is_mask=True)
+    got = ViewTransform((640, 480), calibration=made).apply(mask, is_mask=True)
     assert set(np.unique(got).tolist()) == {7, 50000}
     assert got.dtype == np.uint16
     assert got.shape == (128, 256)
@@ -231,9 +231,12 @@ def test_what_lies_on_the_table_is_where_vima_shows_it(view, size, focal):
     camera = PinholeCamera(size=size, focal=focal, roll=0.4, d=(-0.2, 0.05, 0.001, 0, 0))
     image = camera.look_at(texture)
     made = calibrate(
-        view, image, camera.show(workspace_corners(Workspace())), lens=Lens(camera.k, camera.d)
+        view,
+        image,
+        camera.show(workspace_corners(Workspace())),
+        lens=CameraModel(camera.k, camera.d),
     )
-    view_map = ViewMap(size, calibration=made)
+    view_map = ViewTransform(size, calibration=made)
     frame, mask = view_map.apply(image), view_map.apply(image[..., 0], is_mask=True)
     for picture_of_spots in (frame[..., 0], mask):
         for column, row in project(table_to_policy(view, Workspace()), spots):
@@ -248,7 +251,9 @@ def test_what_lies_on_the_table_is_where_vima_shows_it(view, size, focal):
 def test_a_lens_without_a_calibration_straightens_the_region():
     camera = PinholeCamera(d=(-0.3, 0.08, 0, 0, 0))
     straight = PinholeCamera(d=(0.0,) * 5)
-    view = ViewMap((640, 480), region=(20, 60, 600, 300), lens=Lens(camera.k, camera.d))
+    view = ViewTransform(
+        (640, 480), region=(20, 60, 600, 300), lens=CameraModel(camera.k, camera.d)
+    )
     texture = cv2.GaussianBlur(table_texture(), (0, 0), 4)
     want = to_policy_frame(straight.look_at(texture), (20, 60, 600, 300)).astype(float)
     bent = to_policy_frame(camera.look_at(texture), (20, 60, 600, 300)).astype(float)
@@ -258,7 +263,7 @@ def test_a_lens_without_a_calibration_straightens_the_region():
 
 
 def test_what_the_camera_does_not_see_is_told_and_filled():
-    half = ViewMap((640, 480), calibration=calibration_of(of_region(-320, 80, 640, 320)))
+    half = ViewTransform((640, 480), calibration=calibration_of(of_region(-320, 80, 640, 320)))
     assert half.coverage == pytest.approx(0.5, abs=0.01)
     image, mask = np.full((480, 640, 3), 200, np.uint8), np.full((480, 640), 9, np.uint8)
     assert (half.apply(image) == 200).all()
@@ -266,7 +271,7 @@ def test_what_the_camera_does_not_see_is_told_and_filled():
     assert not got[:, :127].any()
     assert (got[:, 129:] == 9).all()
     with pytest.raises(VimaError, match="sees nothing"):
-        ViewMap((640, 480), calibration=calibration_of(of_region(5000, 80, 640, 320)))
+        ViewTransform((640, 480), calibration=calibration_of(of_region(5000, 80, 640, 320)))
 
 
 def test_beyond_the_horizon_nothing_is_seen():
@@ -276,7 +281,7 @@ def test_beyond_the_horizon_nothing_is_seen():
     inverse = np.array([[2, 0, -256] + 320 * depth, [0, 0, 50] + 240 * depth, depth])
     beyond = inverse @ [128, 127, 1]
     assert (np.abs(beyond[:2] / beyond[2] - [320, 240]) < [320, 240]).all()
-    view = ViewMap((640, 480), calibration=calibration_of(np.linalg.inv(inverse)))
+    view = ViewTransform((640, 480), calibration=calibration_of(np.linalg.inv(inverse)))
     mask = view.apply(np.full((480, 640), 9, np.uint8), is_mask=True)
     assert mask[:15].all()
     assert not mask[96:].any()
@@ -285,29 +290,29 @@ def test_beyond_the_horizon_nothing_is_seen():
 
 
 def test_a_lens_that_bends_nothing_changes_nothing():
-    region, lens = (21, 60, 600, 300), Lens([[500, 0, 320], [0, 510, 240], [0, 0, 1]], [])
-    view = ViewMap((640, 480), region=region, lens=lens)
+    region, lens = (21, 60, 600, 300), CameraModel([[500, 0, 320], [0, 510, 240], [0, 0, 1]], [])
+    view = ViewTransform((640, 480), region=region, lens=lens)
     mask = RNG.integers(0, 60000, (480, 640)).astype(np.uint16)
     same = view.apply(mask, is_mask=True) == to_policy_frame(mask, region, is_mask=True)
     assert same.mean() > 0.99
 
 
 def test_another_camera_than_at_calibration_is_refused():
-    lens = Lens([[500, 0, 320], [0, 500, 240], [0, 0, 1]], [0.1, 0, 0, 0, 0])
-    other = Lens([[501, 0, 320], [0, 500, 240], [0, 0, 1]], [0.1, 0, 0, 0, 0])
+    lens = CameraModel([[500, 0, 320], [0, 500, 240], [0, 0, 1]], [0.1, 0, 0, 0, 0])
+    other = CameraModel([[501, 0, 320], [0, 500, 240], [0, 0, 1]], [0.1, 0, 0, 0, 0])
     made = calibration_of(of_region(0, 80, 640, 320), lens=lens)
-    ViewMap((640, 480), calibration=made, lens=lens)
+    ViewTransform((640, 480), calibration=made, lens=lens)
     for size, told in (((1280, 960), lens), ((640, 480), other)):
         with pytest.raises(VimaError) as error:
-            ViewMap(size, calibration=made, lens=told)
+            ViewTransform(size, calibration=made, lens=told)
         assert error.value.code == "CALIBRATION_MISMATCH"
     with pytest.raises(VimaError) as error:
-        ViewMap((640, 480), calibration=made, region=(0, 0, 256, 128))
+        ViewTransform((640, 480), calibration=made, region=(0, 0, 256, 128))
     assert error.value.code == "INVALID_VALUE"
 
 
 def test_a_map_refuses_other_pictures():
-    view = ViewMap((640, 480), calibration=calibration_of(of_region(0, 80, 640, 320)))
+    view = ViewTransform((640, 480), calibration=calibration_of(of_region(0, 80, 640, 320)))
     with pytest.raises(VimaError) as error:
         view.apply(picture(320, 240))
     assert error.value.code == "BAD_IMAGE"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.visualization import _duration, draw_action, draw_objects, object_colour
+from vima_ros.perception.visualization import _duration, draw_action, draw_objects, object_color
 from vima_ros.specs import ViewObjects
 
 IMAGE = np.full((128, 256, 3), 47, np.uint8)
@@ -24,7 +24,7 @@ def test_nothing_found_is_the_enlarged_picture():
 def test_the_box_goes_around_the_object(scale):
     drawn = draw_objects(IMAGE, one_object([100, 60, 20, 11]), scale)
     inside = (slice(50 * scale, 71 * scale), slice(95 * scale, 107 * scale))  # 21 x 12 px
-    colour = object_colour(4)
+    colour = object_color(4)
     edge = drawn[inside]
     assert (edge[0] == colour).all()
     assert (edge[-1] == colour).all()
@@ -44,7 +44,7 @@ def test_a_label_at_the_edge_stays_in_the_picture(box):
 
 
 def test_nearby_ids_have_different_colours():
-    colours = np.array([object_colour(k) for k in range(8)])
+    colours = np.array([object_color(k) for k in range(8)])
     apart = np.abs(colours[:, None] - colours).max(-1) + 255 * np.eye(8)
     assert apart.min() > 40
 
@@ -88,7 +88,7 @@ def test_a_mask_is_tinted_in_the_objects_colour_and_nothing_else_is():
     drawn = draw_objects(IMAGE, two_objects(), mask=mask)
     for row, column, track_id in ((60, 60, 4), (70, 180, 9)):
         tinted = drawn[3 * row + 1, 3 * column + 1].astype(float)
-        expected = 0.65 * 47 + 0.35 * np.array(object_colour(track_id))
+        expected = 0.65 * 47 + 0.35 * np.array(object_color(track_id))
         np.testing.assert_allclose(tinted, expected, atol=1)
     assert (drawn[300:330, 15:45] == 47).all()
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.perception.calibration.calibration import Calibration
-from vima_ros.perception.calibration.report import doubts, report
-from vima_ros.perception.view_transform import ViewMap, draw_workspace
+from vima_ros.perception.calibration.report import report, warnings
+from vima_ros.perception.view_transform import ViewTransform, draw_workspace
 
 PAGE = Path(__file__).with_name("corner_picker.html")
 MAX_BODY = 4096  # [bytes] four corners need 200
@@ -32,7 +32,7 @@ LABELS = (
 
 def result_png(image_rgb: np.ndarray, calibration: Calibration) -> bytes:
     """The policy frame with the workspace outlined, as a PNG file."""
-    frame = ViewMap(calibration.size, calibration=calibration).apply(image_rgb)
+    frame = ViewTransform(calibration.size, calibration=calibration).apply(image_rgb)
     return png(draw_workspace(frame, calibration.view))
 
 
@@ -113,7 +113,7 @@ class ClickServer:
             self._accepted, self._over = calibration, True
             return {"ok": True, "message": "Accepted. This page can be closed."}
         picture = base64.b64encode(result_png(self._image, calibration)).decode()
-        notes = [f"note: {doubt}" for doubt in doubts(calibration)]
+        notes = [f"note: {warning}" for warning in warnings(calibration)]
         return {
             "ok": True,
             "message": "\n".join(report(calibration) + notes),

@@ -18,20 +18,24 @@ from vima_ros.files import check_overwrite, write_atomic
 from vima_ros.geometry import Workspace
 from vima_ros.paths import path_argument
 from vima_ros.perception.calibration.board_search import describe_layout, find_board
-from vima_ros.perception.calibration.board_sheet import PAPERS, largest_square, sheet_png
+from vima_ros.perception.calibration.board_sheet import PAPERS, board_sheet_png, max_square_size
 from vima_ros.perception.calibration.calibration import Calibration, workspace_corners
-from vima_ros.perception.calibration.camera_model import Lens, camera_info_text, read_camera_info
+from vima_ros.perception.calibration.camera_model import (
+    CameraModel,
+    camera_info_yaml,
+    read_camera_info,
+)
 from vima_ros.perception.calibration.charuco import DICTIONARIES, Board, PlacedBoard
 from vima_ros.perception.calibration.drift import DriftDetector
 from vima_ros.perception.calibration.estimation import calibrate
-from vima_ros.perception.calibration.intrinsics import estimate_lens
+from vima_ros.perception.calibration.intrinsics import estimate_intrinsics
 from vima_ros.perception.calibration.intrinsics_report import (
     check_determined,
-    lens_warnings,
-    report_lens,
+    describe_intrinsics,
+    intrinsics_warnings,
 )
 from vima_ros.perception.calibration.io import load_calibration, save_calibration
-from vima_ros.perception.calibration.report import doubts, report
+from vima_ros.perception.calibration.report import report, warnings
 from vima_ros.perception.image_decoding import read_image
 from vima_ros.specs import VIEWS
 
@@ -161,9 +165,9 @@ def _check_view(parser: argparse.ArgumentParser, options: argparse.Namespace) ->
 def make_board(options: argparse.Namespace) -> int:
     """Write the sheet to print."""
     check_overwrite([options.out], options.force)
-    square = options.square or largest_square(options.squares, options.paper)
+    square = options.square or max_square_size(options.squares, options.paper)
     board = Board(square, options.squares, dictionary=options.dictionary)
-    write_atomic(options.out, sheet_png(board, options.paper, options.dpi))
+    write_atomic(options.out, board_sheet_png(board, options.paper, options.dpi))
     print(f"written: {options.out}: {options.paper}, landscape; print it at 100 %, not fitted")
     row = f"{board.squares[0]} squares in a row: {1e3 * board.size[0]:g} mm"
     print(f"then measure {row}? --square {square:g}, else as measured for one [m]")
@@ -175,20 +179,20 @@ def make_lens(options: argparse.Namespace) -> int:
     check_overwrite([options.out], options.force)
     board = Board(options.square, options.squares, dictionary=options.dictionary)
     images = [read_image(path) for path in options.images]
-    board, fit = estimate_lens(board, images, [str(path) for path in options.images])
+    board, fit = estimate_intrinsics(board, images, [str(path) for path in options.images])
     print(describe_layout(board))
-    for path, error in zip(options.images, fit.per_picture, strict=True):
+    for path, error in zip(options.images, fit.per_image, strict=True):
         print(f"{path}: {error:.2f} px")
-    print("\n".join(report_lens(fit)))
+    print("\n".join(describe_intrinsics(fit)))
     check_determined(fit)
-    write_atomic(options.out, camera_info_text(fit.lens, fit.size, options.out.stem).encode())
-    for warning in lens_warnings(fit):
+    write_atomic(options.out, camera_info_yaml(fit.lens, fit.size, options.out.stem).encode())
+    for warning in intrinsics_warnings(fit):
         print(f"warning: {warning}")
     print(f"written: {options.out}")
     return 0
 
 
-def _read_inputs(options: argparse.Namespace) -> tuple[list[np.ndarray], Lens | None]:
+def _read_inputs(options: argparse.Namespace) -> tuple[list[np.ndarray], CameraModel | None]:
     """Read the camera's images, and the camera model where a camera_info file is given."""
     images = [read_image(path) for path in options.image]
     sizes = {image.shape[1::-1] for image in images}
@@ -197,7 +201,7 @@ def _read_inputs(options: argparse.Namespace) -> tuple[list[np.ndarray], Lens | 
     info = getattr(options, "camera_info", None)
     if info is None:
         return images, None
-    lens = Lens.from_camera_info(read_camera_info(info), sizes.pop())
+    lens = CameraModel.from_camera_info(read_camera_info(info), sizes.pop())
     if lens is None:
         print("note: camera_info says that the camera is not calibrated: no lens is used")
     return images, lens
@@ -216,14 +220,14 @@ def make_view(options: argparse.Namespace) -> int:
     save_calibration(options.out, calibration)
     write_atomic(result, result_png(pictures[-1], calibration))
     print("\n".join(report(calibration)))
-    for doubt in doubts(calibration):
-        print(f"note: {doubt}")
+    for warning in warnings(calibration):
+        print(f"note: {warning}")
     print(f"written: {options.out}, {patches.name}; look at {result.name}")
     return 0
 
 
 def _solve(
-    options: argparse.Namespace, pictures: list[np.ndarray], lens: Lens | None
+    options: argparse.Namespace, pictures: list[np.ndarray], lens: CameraModel | None
 ) -> Calibration | None:
     x0, y0, x1, y1 = options.workspace
     workspace = Workspace((x0, y0), (x1, y1))

@@ -1,4 +1,4 @@
-"""From a pair of messages to what it shows, whatever it holds."""
+"""Processing of one pair of messages, in which no error is raised."""
 
 from __future__ import annotations
 
@@ -9,32 +9,37 @@ from collections.abc import Callable
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes.perception.frame_pairs import Pair
-from vima_ros.perception.pipeline import Eyes, Seen
+from vima_ros.nodes.perception.image_pair import ImagePair
+from vima_ros.perception.pipeline import PerceptionPipeline, PerceptionResult
 
 
-def look_at(
-    pair: Pair, eyes: Eyes, needs_mask: bool, now: int, check: Callable[[Pair], None]
-) -> tuple[Seen, dict[str, np.ndarray], str]:
-    """What was seen, the cameras' pictures (empty if unusable), and the traceback of a fault.
+def process_pair(
+    pair: ImagePair,
+    pipeline: PerceptionPipeline,
+    needs_mask: bool,
+    now: int,
+    check: Callable[[ImagePair], None],
+) -> tuple[PerceptionResult, dict[str, np.ndarray], str]:
+    """Decode a pair and run the pipeline on it.
 
-    Never raises: a fault of ours, in a detector say, is a refusal with INTERNAL_ERROR. ``now`` is
-    the node's clock [ns]; ``check`` raises VimaError for a pair that is not to be looked at.
+    Returns the result, the cameras' images (empty if unusable), and the traceback of an unexpected
+    error, which gives a result with INTERNAL_ERROR. ``now``: the node's clock [ns]. ``check``
+    raises VimaError for a pair that must not be processed.
     """
     queued = time.monotonic() - pair.complete
-    seen = Seen(pair.stamps, times={**pair.times, "queue": queued})
-    pictures: dict[str, np.ndarray] = {}
+    result = PerceptionResult(pair.stamps, times={**pair.times, "queue": queued})
+    images: dict[str, np.ndarray] = {}
     fault = ""
     try:
         check(pair)
-        with seen.timed("decode"):
-            pictures = pair.pictures()
+        with result.timed("decode"):
+            images = pair.images()
             masks = pair.masks() if needs_mask else None
-        eyes.look(pictures, masks, pair.stamps, now, seen)
+        pipeline.process(images, masks, pair.stamps, now, result)
     except VimaError as error:
-        seen.refuse(error)
+        result.refuse(error)
     except Exception as error:
         fault = traceback.format_exc()
-        said = f"{type(error).__name__}: {error}; the node's log says where"
-        seen.refuse(VimaError("INTERNAL_ERROR", said))
-    return seen, pictures, fault
+        message = f"{type(error).__name__}: {error}; see the node's log for the place"
+        result.refuse(VimaError("INTERNAL_ERROR", message))
+    return result, images, fault

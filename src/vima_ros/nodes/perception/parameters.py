@@ -1,4 +1,4 @@
-"""Parameters of the perception node, and what they mean to the parts that need them."""
+"""Parameters of the perception node."""
 
 from __future__ import annotations
 
@@ -7,106 +7,131 @@ from dataclasses import dataclass
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common.parameters import parameter
 from vima_ros.perception.detectors.registry import DETECTORS, DetectorSettings
-from vima_ros.perception.pipeline import Rules
+from vima_ros.perception.pipeline import AcceptanceLimits
 
 
 @dataclass(frozen=True)
 class PerceptionParameters:
-    """Read from config/perception.yaml."""
+    """Parameters of the perception node, with the values of config/perception.yaml."""
 
     detector: str = parameter(
-        "who finds the objects", choices=tuple(sorted(DETECTORS)), read_only=True
+        "Detector of the objects in the camera images",
+        choices=tuple(sorted(DETECTORS)),
+        read_only=True,
     )
     weights: str = parameter(
-        "the detector's file of weights; empty: its own default", read_only=True, path=True
+        "Weights file of the detector; empty: the bundled one", read_only=True, path=True
     )
     provider: str = parameter(
         "ONNX Runtime execution provider of the onnx detector, such as CUDAExecutionProvider",
         read_only=True,
     )
     device: str = parameter(
-        "where the detectron2 and torchvision detectors compute: cpu, cuda, cuda:1 …",
+        "Torch device of the detectron2 and torchvision detectors: cpu, cuda, cuda:1 …",
         read_only=True,
     )
-    threads: int = parameter("of the detector on the CPU", low=1, high=64, read_only=True)
+    threads: int = parameter(
+        "Number of CPU threads of the detector", low=1, high=64, read_only=True
+    )
     min_score: float = parameter(
-        "objects below are left out; 0: the detector's own limit, which came with its weights",
+        "Minimum score of an accepted object; 0: the limit that comes with the detector's weights",
         low=0,
         high=1,
         read_only=True,
     )
-    max_objects: int = parameter("more in one view are refused", low=1, high=64)
-    track: bool = parameter(
-        "give objects identities over time and across views; masks have their own", read_only=True
+    max_objects: int = parameter(
+        "Maximum number of objects in one view; images with more are refused", low=1, high=64
     )
-    compressed: bool = parameter("cameras publish CompressedImage", read_only=True)
+    enable_tracking: bool = parameter(
+        "Tracking of objects over time and across views, for stable ids; the detector "
+        "ground_truth_masks has its own",
+        read_only=True,
+    )
+    use_compressed_images: bool = parameter(
+        "Subscription to CompressedImage (image_raw/compressed) in place of Image topics",
+        read_only=True,
+    )
     sync_slop: float = parameter(
-        "largest stamp difference of a pair [s]", low=0, high=1, read_only=True
+        "Maximum difference of the stamps of a pair of images [s]", low=0, high=1, read_only=True
     )
     max_age: float = parameter(
-        "a frame older when its turn comes is refused; 0: any age [s]", low=0, high=60
+        "Maximum age of an image when it is processed [s]; older ones are refused; 0: any age",
+        low=0,
+        high=60,
     )
-    frozen_after: float = parameter(
-        "the same pixels under new stamps for longer are refused, where a camera's images have "
-        "shown noise before; 0: never, whatever frozen_after_noiseless is [s]",
+    frozen_timeout: float = parameter(
+        "Maximum time of unchanged pixels under new stamps [s], for a camera that has shown "
+        "noise; longer is refused as FROZEN; 0: never, whatever frozen_timeout_noiseless is",
         low=0,
         high=600,
     )
-    frozen_after_noiseless: float = parameter(
-        "the same where they have shown no noise, as a simulator's at rest; 0: never [s]",
+    frozen_timeout_noiseless: float = parameter(
+        "Maximum time of unchanged pixels under new stamps [s], for a camera without noise, such "
+        "as a simulated one; 0: never",
         low=0,
         high=86400,
     )
     front_region: list[int] = parameter(
-        "x, y, width, height of the front image that is the policy's view, 2:1 [px]; "
-        "all 0: the largest centred 2:1 area",
+        "Region of the front image that is the policy's view, 2:1: x, y, width, height [px]; "
+        "all 0: the largest centred 2:1 region",
         read_only=True,
     )
-    top_region: list[int] = parameter("the same for the top image [px]", read_only=True)
+    top_region: list[int] = parameter(
+        "Region of the top image that is the policy's view, 2:1: x, y, width, height [px]; "
+        "all 0: the largest centred 2:1 region",
+        read_only=True,
+    )
     front_calibration: str = parameter(
-        "file made by `calibrate` for the front camera, instead of front_region; empty: none",
+        "Calibration file of the front camera, made by `calibrate`, in place of front_region; "
+        "empty: none",
         read_only=True,
         path=True,
     )
-    top_calibration: str = parameter("the same file for the top camera", read_only=True, path=True)
-    front_frame: str = parameter(
-        "frame_id that front images carry; empty: that of the first, no other after it",
+    top_calibration: str = parameter(
+        "Calibration file of the top camera, made by `calibrate`, in place of top_region; "
+        "empty: none",
         read_only=True,
+        path=True,
     )
-    top_frame: str = parameter("the same for top images", read_only=True)
+    front_frame: str = parameter(
+        "Expected frame_id of the front images; empty: that of the first image", read_only=True
+    )
+    top_frame: str = parameter(
+        "Expected frame_id of the top images; empty: that of the first image", read_only=True
+    )
     undistort: bool = parameter(
-        "take the lens distortion out as front/camera_info and top/camera_info say, and refuse "
-        "pictures until they do; a calibration has its own and is checked against them; images "
-        "from a topic image_rect… have no distortion left",
+        "Correction of lens distortion by front/camera_info and top/camera_info; images are "
+        "refused until they arrive; a calibration has its own camera model and is checked against "
+        "them; images of a topic image_rect… are already rectified",
         read_only=True,
     )
     drift_period: float = parameter(
-        "between looks for a camera that has moved since its calibration; 0: never [s]",
+        "Period of the check whether a camera has moved since its calibration [s]; 0: never",
         low=0,
         high=3600,
         read_only=True,
     )
     drift_limit: float = parameter(
-        "a shift of the view by more is warned of, as CALIBRATION_MOVED [px of the camera]",
+        "Maximum shift of the view without the warning CALIBRATION_MOVED [px of the camera image]",
         low=0.1,
         high=50,
         read_only=True,
     )
 
     @property
-    def rules(self) -> Rules:
-        """What is good enough now."""
-        return Rules(
+    def limits(self) -> AcceptanceLimits:
+        """Current limits for the pipeline."""
+        return AcceptanceLimits(
             max_objects=self.max_objects,
             min_score=self.min_score,
-            frozen_after=self.frozen_after,
+            frozen_timeout=self.frozen_timeout,
             max_age=self.max_age,
-            frozen_after_noiseless=self.frozen_after_noiseless,
+            frozen_timeout_noiseless=self.frozen_timeout_noiseless,
         )
 
     @property
     def detector_settings(self) -> DetectorSettings:
-        """For ``make_detector``."""
+        """Settings for ``make_detector``."""
         return DetectorSettings(
             weights=self.weights,
             provider=self.provider,
@@ -116,7 +141,10 @@ class PerceptionParameters:
         )
 
     def region(self, view: str) -> tuple[int, ...] | None:
-        """Raises VimaError (BAD_PARAMETER) unless there are four numbers."""
+        """Return the region of a view, None for the default one.
+
+        Raises VimaError (BAD_PARAMETER) unless there are four numbers.
+        """
         values = getattr(self, f"{view}_region")
         if len(values) != 4:
             raise VimaError(
@@ -126,5 +154,5 @@ class PerceptionParameters:
         return tuple(values) if any(values) else None
 
     def calibration(self, view: str) -> str:
-        """The file, empty if there is none."""
+        """Return the calibration file of a view, empty if there is none."""
         return str(getattr(self, f"{view}_calibration"))

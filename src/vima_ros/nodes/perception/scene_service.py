@@ -1,4 +1,4 @@
-"""The service ``get_scene``: the pictures of the newest observation, and whose each pixel is."""
+"""The service ``get_scene``: images of the newest observation, and the object of each pixel."""
 
 from __future__ import annotations
 
@@ -8,42 +8,45 @@ import numpy as np
 
 from vima_msgs.srv import GetScene
 from vima_ros.nodes.common import conversions, image_conversion
-from vima_ros.perception.pipeline import Seen
+from vima_ros.perception.pipeline import PerceptionResult
 from vima_ros.specs import VIEWS
 
 
-class SceneServer:
-    """Keeps what was seen last."""
+class SceneService:
+    """Keeps the latest result and serves it."""
 
     def __init__(self, node: Any) -> None:
-        self._seen: Seen | None = None
+        self._result: PerceptionResult | None = None
         self._headers: dict[str, Any] = {}
         node.create_service(GetScene, "get_scene", self._on_get_scene)
 
-    def keep(self, seen: Seen, headers: dict[str, Any]) -> None:
-        """What was seen last, or refused; ``headers`` are the cameras' own."""
-        self._seen, self._headers = seen, headers
+    def update(self, result: PerceptionResult, headers: dict[str, Any]) -> None:
+        """Keep the latest result, a refusal included; ``headers``: of the images, by view."""
+        self._result, self._headers = result, headers
 
-    def forget(self) -> None:
-        """Nothing was seen."""
-        self._seen = None
+    def clear(self) -> None:
+        """Forget the latest result."""
+        self._result = None
 
     def _on_get_scene(self, request: Any, response: Any) -> Any:
-        seen = self._seen
-        if seen is None:
+        result = self._result
+        if result is None:
             response.code, response.message = "NO_FRAMES", "no frames since activation"
             return response
-        response.code, response.message = seen.code, seen.message
-        if seen.observation is None:
+        response.code, response.message = result.code, result.message
+        if result.observation is None:
             return response
         response.success = True
-        response.observation = conversions.observation_to_message(seen.observation, self._headers)
+        response.observation = conversions.observation_to_message(
+            result.observation, self._headers
+        )
         for view in VIEWS:
-            setattr(response, view, image_conversion.encode(seen.frames[view], "rgb8"))
-            tracks = getattr(seen.observation, view).track_ids
-            owners = seen.labels(view)
-            places = np.zeros(owners.shape, np.uint16)
-            for place, track in enumerate(tracks.tolist(), 1):
-                places[owners == track] = place
-            setattr(response, f"{view}_labels", image_conversion.encode(places, "mono16"))
+            setattr(response, view, image_conversion.encode(result.frames[view], "rgb8"))
+            track_ids = result.labels(view)
+            labels = np.zeros(track_ids.shape, np.uint16)
+            for label, track_id in enumerate(
+                getattr(result.observation, view).track_ids.tolist(), 1
+            ):
+                labels[track_ids == track_id] = label
+            setattr(response, f"{view}_labels", image_conversion.encode(labels, "mono16"))
         return response

@@ -1,4 +1,4 @@
-"""What was seen, as PerceptionStatus and as a picture for people."""
+"""Conversion of a perception result to a PerceptionStatus and to a debug image."""
 
 from __future__ import annotations
 
@@ -8,50 +8,89 @@ from typing import Any
 from sensor_msgs.msg import Image
 
 from vima_msgs.msg import PerceptionStatus
-from vima_ros.nodes.common import image_conversion
+from vima_ros.nodes.common import image_conversion, qos
 from vima_ros.nodes.common.conversions import ns_to_stamp
-from vima_ros.perception.pipeline import Seen
+from vima_ros.perception.pipeline import PerceptionResult
 from vima_ros.perception.visualization import draw_objects
 from vima_ros.specs import VIEWS
 
-STAGES = {  # field: stage of Seen.times
+STAGES = {  # field of the message: stage of PerceptionResult.times
     "decode_time": "decode",
     "transform_time": "view",
     "detector_time": "detect",
     "crop_time": "crops",
     "tracking_time": "track",
 }
-LARGEST_COUNT = 65535  # uint16
+MAX_COUNT = 65535  # uint16
 
 
-def status_message(seen: Seen, backend: str, card: Mapping[str, Any]) -> PerceptionStatus:
-    """All but ``age``, ``warnings`` and ``dropped_frames``; ``card`` is the detector's own."""
+def status_message(
+    result: PerceptionResult, backend: str, card: Mapping[str, Any]
+) -> PerceptionStatus:
+    """Convert a result, without ``age``, ``warnings`` and ``dropped_frames``.
+
+    ``card``: the detector's description.
+    """
     status = PerceptionStatus(
-        code=seen.code,
-        message=seen.message,
-        view=seen.view,
+        code=result.code,
+        message=result.message,
+        view=result.view,
         backend=backend,
         weights=str(card.get("sha256", "")),
-        low_score_count=min(seen.doubtful, LARGEST_COUNT),
-        min_accepted_score=seen.min_accepted_score,
-        detection_time=sum(seen.times.get(stage, 0.0) for stage in STAGES.values()),
-        **{name: seen.times.get(stage, 0.0) for name, stage in STAGES.items()},
+        low_score_count=min(result.low_score_count, MAX_COUNT),
+        min_accepted_score=result.min_accepted_score,
+        detection_time=sum(result.times.get(stage, 0.0) for stage in STAGES.values()),
+        **{name: result.times.get(stage, 0.0) for name, stage in STAGES.items()},
     )
-    status.header.stamp = ns_to_stamp(seen.stamp)
+    status.header.stamp = ns_to_stamp(result.stamp)
     for view in VIEWS:
-        setattr(status, f"{view}_stamp", ns_to_stamp(seen.stamps.get(view, 0)))
-        count = len(seen.objects.get(view, ()))
-        setattr(status, f"{view}_count", min(count, LARGEST_COUNT))
+        setattr(status, f"{view}_stamp", ns_to_stamp(result.stamps.get(view, 0)))
+        count = len(result.objects.get(view, ()))
+        setattr(status, f"{view}_count", min(count, MAX_COUNT))
     return status
 
 
-def debug_image(seen: Seen, view: str, header: Any) -> Image:
-    """What was seen in ``view``, drawn; ``header`` is the camera's own."""
-    picture = draw_objects(
-        seen.frames[view],
-        seen.objects[view],
-        mask=seen.labels(view),
-        ages_s=seen.ages,
-        title=f"{seen.code}  {view}  {1e3 * seen.times['detect']:.0f} ms",
+class StatusReporter:
+    """Publishes ``perception_status`` and logs each change of its code or warnings.
+
+    ``backend``: name of the detector; ``card``: its description.
+    """
+
+    def __init__(self, node: Any, backend: str, card: Mapping[str, Any]) -> None:
+        self.card = card
+        self.latest = PerceptionStatus()
+        self._node, self._backend = node, backend
+        self._warned_code = ""
+        self._publisher = node.create_publisher(PerceptionStatus, "perception_status", qos.LATCHED)
+
+    def publish(
+        self, result: PerceptionResult, warnings: list[str], dropped_frames: int, starting: bool
+    ) -> None:
+        """Publish the status of a result; ``starting``: cameras may still be coming up."""
+        status = status_message(result, self._backend, self.card)
+        status.age = (self._node.now_ns() - result.stamp) / 1e9
+        status.warnings, status.dropped_frames = warnings, dropped_frames
+        logger = self._node.get_logger()
+        if result.code != PerceptionStatus.OK:
+            self._node.statistics.record_refusal(result.code, result.message)
+        if starting and result.code != self.latest.code:
+            logger.info(f"waiting for the cameras: {result.message}")
+        elif not starting and result.code not in (self._warned_code, PerceptionStatus.OK):
+            logger.warning(f"{result.code}: {result.message}")
+        self._warned_code = "" if starting else result.code
+        for warning in set(warnings) - set(self.latest.warnings):
+            logger.warning(warning)
+        self.latest = status
+        self._publisher.publish(status)
+
+
+def debug_image(result: PerceptionResult, view: str, header: Any) -> Image:
+    """Draw the objects of ``view``; ``header``: of the camera's image."""
+    image = draw_objects(
+        result.frames[view],
+        result.objects[view],
+        mask=result.labels(view),
+        ages_s=result.ages,
+        title=f"{result.code}  {view}  {1e3 * result.times['detect']:.0f} ms",
     )
-    return image_conversion.encode(picture, "rgb8", header.stamp, header.frame_id)
+    return image_conversion.encode(image, "rgb8", header.stamp, header.frame_id)

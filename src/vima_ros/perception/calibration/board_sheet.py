@@ -21,7 +21,7 @@ PAPERS = {  # [m] landscape
 MARGIN = 0.010  # [m] of the sheet, which few printers reach and where the legend stands
 
 
-def largest_square(squares: tuple[int, int], paper: str) -> float:
+def max_square_size(squares: tuple[int, int], paper: str) -> float:
     """The side [m] of the largest squares of whole millimetres that fit a sheet."""
     sheet = _paper(paper)
     fits = min((side - 2 * MARGIN) / count for side, count in zip(sheet, squares, strict=True))
@@ -38,7 +38,7 @@ def _bad(message: str) -> VimaError:
     return VimaError("BAD_BOARD", message)
 
 
-def sheet_png(board: Board, paper: str = "A4", dpi: int = 300) -> bytes:
+def board_sheet_png(board: Board, paper: str = "A4", dpi: int = 300) -> bytes:
     """A PNG file of a whole landscape sheet, which knows its size: print it at 100 %.
 
     Raises VimaError (BAD_BOARD) for a board that does not fit.
@@ -50,7 +50,7 @@ def sheet_png(board: Board, paper: str = "A4", dpi: int = 300) -> bytes:
         raise _bad(
             f"a board of {board.size[0]:.3f} x {board.size[1]:.3f} m; valid: {paper} less "
             f"{1e3 * MARGIN:.0f} mm on each side, with squares of up to "
-            f"{largest_square(board.squares, paper)} m"
+            f"{max_square_size(board.squares, paper)} m"
         )
     pixels = round(board.square * dpi / 0.0254)  # of a square: a whole number, for sharp edges
     per_metre = pixels / board.square

@@ -14,7 +14,7 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
-from vima_ros.perception.calibration.camera_model import Lens
+from vima_ros.perception.calibration.camera_model import CameraModel
 from vima_ros.perception.calibration.charuco import PlacedBoard
 from vima_ros.policy_frame import CAMERAS, ORIGIN_COLUMN, ORIGIN_ROW, check_view
 from vima_ros.specs import VIEWS
@@ -98,7 +98,7 @@ class Calibration:
     patches: np.ndarray
     fit: Fit
     method: str = "corners"
-    lens: Lens | None = None
+    lens: CameraModel | None = None
     workspace: Workspace = field(default_factory=Workspace)
     board: PlacedBoard | None = None
     created: str = ""

@@ -28,7 +28,7 @@ def _bad(message: str) -> VimaError:
 
 
 @dataclass(frozen=True, eq=False)
-class Lens:
+class CameraModel:
     """Camera matrix ``k`` (3, 3) [px], distortion ``d`` (n,) and its ``model``, by ROS's name.
 
     The model may be given by another name, and with another number of coefficients, as
@@ -60,7 +60,7 @@ class Lens:
     @staticmethod
     def from_camera_info(
         info: Any, size: tuple[int, int], *, rectified: bool = False
-    ) -> Lens | None:
+    ) -> CameraModel | None:
         """The lens of a CameraInfo (any object with its fields) for images of ``size``.
 
         ``size``: width, height [px]. Binning and region of interest are taken into account, as
@@ -83,7 +83,11 @@ class Lens:
         k = k.reshape(3, 3).copy()
         k[:2, 2] -= offset
         k[:2] /= np.array(bins)[:, None]
-        return Lens(k, np.zeros(0), NONE) if rectified else Lens(k, d, info.distortion_model)
+        return (
+            CameraModel(k, np.zeros(0), NONE)
+            if rectified
+            else CameraModel(k, d, info.distortion_model)
+        )
 
     @functools.cached_property
     def reach(self) -> float:
@@ -97,7 +101,7 @@ class Lens:
             d[2:4] = 0.0  # tangential
             d[8:] = 0.0  # thin prism and tilt
         rays = np.stack([radius, np.zeros_like(radius)], -1)
-        shown = Lens(np.eye(3), d, self.model)._project(rays)[:, 0]
+        shown = CameraModel(np.eye(3), d, self.model)._project(rays)[:, 0]
         folded = np.flatnonzero(~(np.diff(shown) > 0))
         return float(radius[folded[0]]) if folded.size else MAX_RAY
 
@@ -151,7 +155,7 @@ class Lens:
         step[axis] = 1e-3
         return (self.distort(points + step) - self.distort(points - step)) / 2e-3
 
-    def equals(self, other: Lens | None) -> bool:
+    def equals(self, other: CameraModel | None) -> bool:
         """Whether ``other`` shows the same, to rounding."""
         if other is None or self.model != other.model:
             return False
@@ -277,7 +281,7 @@ def _camera_info(content: Any) -> SimpleNamespace:
     )
 
 
-def camera_info_text(lens: Lens, size: tuple[int, int], name: str) -> str:
+def camera_info_yaml(lens: CameraModel, size: tuple[int, int], name: str) -> str:
     """The YAML text that ``read_camera_info`` and ROS's camera drivers read."""
     projection = np.column_stack([lens.k, np.zeros(3)])
 

@@ -20,7 +20,7 @@ from vima_ros.perception.calibration.calibration import (
     table_to_policy,
     workspace_corners,
 )
-from vima_ros.perception.calibration.camera_model import Lens
+from vima_ros.perception.calibration.camera_model import CameraModel
 from vima_ros.perception.calibration.charuco import PlacedBoard
 
 CLICK_SIGMA = 0.5  # [px] how well a person hits a corner; four points leave nothing to measure it
@@ -35,7 +35,7 @@ def calibrate(
     points_px: np.ndarray,
     points_m: np.ndarray | None = None,
     *,
-    lens: Lens | None = None,
+    lens: CameraModel | None = None,
     workspace: Workspace | None = None,
     board: PlacedBoard | None = None,
 ) -> Calibration:
@@ -106,7 +106,7 @@ class CameraPose:
         return k @ np.column_stack([self.rotation[:, :2], shift])
 
 
-def camera_pose(points_m: np.ndarray, flat_px: np.ndarray, lens: Lens) -> CameraPose:
+def camera_pose(points_m: np.ndarray, flat_px: np.ndarray, lens: CameraModel) -> CameraPose:
     """The camera that shows table points (n, 2) [m] at undistorted ``flat_px`` (n, 2)."""
     points = np.column_stack([points_m, np.zeros(len(points_m))])
     flat, none = np.ascontiguousarray(flat_px).reshape(-1, 1, 2), np.zeros(5)
@@ -121,7 +121,7 @@ def _rms(difference: np.ndarray) -> float:
     return float(np.sqrt((difference**2).sum(-1).mean()))
 
 
-def _homography(points_m: np.ndarray, flat_px: np.ndarray, lens: Lens | None) -> np.ndarray:
+def _homography(points_m: np.ndarray, flat_px: np.ndarray, lens: CameraModel | None) -> np.ndarray:
     """From the table to undistorted px, with the least squared error there.
 
     With a lens, many points tell the camera's pose, six numbers instead of eight: a board covers
@@ -136,7 +136,7 @@ def _homography(points_m: np.ndarray, flat_px: np.ndarray, lens: Lens | None) ->
     return matrix
 
 
-def _show(to_camera: np.ndarray, workspace: Workspace, lens: Lens | None) -> np.ndarray:
+def _show(to_camera: np.ndarray, workspace: Workspace, lens: CameraModel | None) -> np.ndarray:
     """The workspace's corners (4, 2) [px], far outside the picture where the lens sees none."""
     shown = project(to_camera, workspace_corners(workspace))
     return shown if lens is None else np.nan_to_num(lens.distort(shown), nan=-1e6)
@@ -228,7 +228,7 @@ def _fit(
     points_m: np.ndarray,
     to_camera: np.ndarray,
     to_policy: np.ndarray,
-    lens: Lens | None,
+    lens: CameraModel | None,
     workspace: Workspace,
 ) -> Fit:
     flat = points_px if lens is None else lens.undistort(points_px)

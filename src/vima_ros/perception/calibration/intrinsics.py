@@ -10,7 +10,7 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.perception.calibration.board_search import find_board, image_name
-from vima_ros.perception.calibration.camera_model import Lens
+from vima_ros.perception.calibration.camera_model import CameraModel
 from vima_ros.perception.calibration.charuco import Board
 
 MIN_IMAGES = 5
@@ -22,20 +22,20 @@ _MIN_LEFT = 6  # corners of an image are not left out however they fit
 
 
 @dataclass(frozen=True, eq=False)
-class LensFit:
+class IntrinsicsFit:
     """A lens and how well the images of a board determine it.
 
-    ``rms`` [px] over all images, ``per_picture`` [px]: the reprojection error. Standard
+    ``rms`` [px] over all images, ``per_image`` [px]: the reprojection error. Standard
     deviations: ``focal_std`` as a fraction of the focal length, of the worse axis,
     ``center_std`` of the principal point [px]. ``tilts`` (n, 2): sine of the board's tilt in each
     image; x > 0: its right side is nearer to the camera, y > 0: its lower side. ``corners``
     (m, 2) [px]: all corners that were used; ``left_out``: how many were not, as outliers.
     """
 
-    lens: Lens
+    lens: CameraModel
     size: tuple[int, int]
     rms: float
-    per_picture: tuple[float, ...]
+    per_image: tuple[float, ...]
     focal_std: float
     center_std: float
     tilts: np.ndarray
@@ -43,16 +43,16 @@ class LensFit:
     left_out: int
 
 
-def estimate_lens(
+def estimate_intrinsics(
     board: Board, images: Sequence[np.ndarray], names: Sequence[str] = ()
-) -> tuple[Board, LensFit]:
+) -> tuple[Board, IntrinsicsFit]:
     """The lens that explains ``images`` of ``board``, and the board in the layout found.
 
     ``images``: (h, w, 3) uint8 RGB, all of one size, the board tilted to all sides and all over
     the image; ``names``: of the images, for errors.
 
     Raises VimaError: TOO_FEW_POINTS below ``MIN_IMAGES``, BAD_IMAGE for different sizes, else as
-    ``find_board`` and ``fit_lens``.
+    ``find_board`` and ``fit_intrinsics``.
     """
     if len(images) < MIN_IMAGES:
         raise VimaError(
@@ -67,12 +67,14 @@ def estimate_lens(
                 f"{image_name(number, names)} is {image.shape[1::-1]} px; valid: {size}",
             )
     board, found = find_board(board, images, names)
-    return board, fit_lens([board.points[ids] for ids, _ in found], [px for _, px in found], size)
+    return board, fit_intrinsics(
+        [board.points[ids] for ids, _ in found], [px for _, px in found], size
+    )
 
 
-def fit_lens(
+def fit_intrinsics(
     points_m: Sequence[np.ndarray], points_px: Sequence[np.ndarray], size: tuple[int, int]
-) -> LensFit:
+) -> IntrinsicsFit:
     """The plumb_bob lens (k1, k2, p1, p2; k3 = 0) that explains images of a flat board.
 
     ``points_m``, ``points_px``: for each image (n, 2) corners on the board [m] and in the image
@@ -90,7 +92,7 @@ def fit_lens(
         shown = [p[k] for p, k in zip(shown, keep, strict=True)]
         fit = _calibrate(board, shown, size, fit[1], fit[2])
         rms, k, d, turns, _ = fit
-        lens = Lens(k, d.ravel()[:5])
+        lens = CameraModel(k, d.ravel()[:5])
     except (cv2.error, VimaError) as error:
         raise VimaError(
             "COLLINEAR",
@@ -99,7 +101,7 @@ def fit_lens(
         ) from error
     residuals = _residuals(board, shown, fit)
     deviations = _deviations(board, residuals, fit)
-    return LensFit(
+    return IntrinsicsFit(
         lens,
         (int(size[0]), int(size[1])),
         float(rms),

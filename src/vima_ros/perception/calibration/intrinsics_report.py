@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.calibration.intrinsics import LensFit
+from vima_ros.perception.calibration.intrinsics import IntrinsicsFit
 
 GOOD_RMS = 1.0  # [px]; more means a wrong board or a blurred image
 MAX_FOCAL_STD = 0.007  # of the focal length; above, it may be more than 2 % off
@@ -17,11 +17,11 @@ _SIDES = {"left": (-1, 0), "right": (1, 0), "upper": (0, -1), "lower": (0, 1)}
 _DIRECTIONS = np.array([[np.cos(a), np.sin(a)] for a in np.arange(0, 2 * np.pi, np.pi / 36)])
 
 
-def report_lens(fit: LensFit) -> list[str]:
+def describe_intrinsics(fit: IntrinsicsFit) -> list[str]:
     """The lens with the standard deviations of its parameters."""
     (fx, cx), (fy, cy) = fit.lens.k[0, [0, 2]], fit.lens.k[1, 1:]
     lines = [
-        f"reprojection error: {fit.rms:.2f} px rms over {len(fit.per_picture)} images",
+        f"reprojection error: {fit.rms:.2f} px rms over {len(fit.per_image)} images",
         f"focal length: {fx:.1f}, {fy:.1f} px, standard deviation {_percent(fit.focal_std)}",
         f"principal point: {cx:.1f}, {cy:.1f} px, standard deviation {fit.center_std:.1f} px",
     ]
@@ -30,7 +30,7 @@ def report_lens(fit: LensFit) -> list[str]:
     return lines
 
 
-def check_determined(fit: LensFit) -> None:
+def check_determined(fit: IntrinsicsFit) -> None:
     """Raise VimaError (COLLINEAR) where the lens is of no use; it names the images to add."""
     problem = ""
     if fit.focal_std > REFUSED_FOCAL_STD:
@@ -52,7 +52,7 @@ def check_determined(fit: LensFit) -> None:
         )
 
 
-def lens_warnings(fit: LensFit) -> list[str]:
+def intrinsics_warnings(fit: IntrinsicsFit) -> list[str]:
     """What is doubtful about the lens, each in a sentence that says what to do."""
     found = []
     if fit.rms > GOOD_RMS:
@@ -60,25 +60,25 @@ def lens_warnings(fit: LensFit) -> list[str]:
             f"reprojection error above {GOOD_RMS} px: leave out the worst image, keep the board "
             "flat and still"
         )
-    doubts = []
+    problems = []
     if fit.focal_std > MAX_FOCAL_STD:
-        doubts.append(
+        problems.append(
             f"the focal length is known to {_percent(fit.focal_std)} only (standard deviation; "
             f"good: below {_percent(MAX_FOCAL_STD)})"
         )
     if _sides_lacking(fit):
-        doubts.append("the board is not tilted to all sides")
+        problems.append("the board is not tilted to all sides")
     if _coverage(fit) < MIN_COVERAGE:
-        doubts.append(
+        problems.append(
             f"the board covers {_coverage(fit):.0%} of the image in all: elsewhere the distortion "
             "is a guess"
         )
-    if doubts:
-        found.append(f"{'; '.join(doubts)}. Add images: {'; '.join(missing_images(fit))}")
+    if problems:
+        found.append(f"{'; '.join(problems)}. Add images: {'; '.join(missing_images(fit))}")
     return found
 
 
-def missing_images(fit: LensFit) -> list[str]:
+def missing_images(fit: IntrinsicsFit) -> list[str]:
     """The images that would determine the lens better, at least one kind."""
     lacking = []
     sides = [
@@ -91,7 +91,7 @@ def missing_images(fit: LensFit) -> list[str]:
         )
     if cells := _empty_cells(fit):
         lacking.append(f"with the board at the image's {', '.join(cells)}")
-    if len(fit.per_picture) < 10:
+    if len(fit.per_image) < 10:
         lacking.append("ten in all")
     return lacking or ["nearer, so that the board fills half of the image, and sharper"]
 
@@ -100,17 +100,17 @@ def _percent(part: float) -> str:
     return f"{part:.1%}" if part < 0.5 else "more than 50%"
 
 
-def _sides_lacking(fit: LensFit) -> bool:
+def _sides_lacking(fit: IntrinsicsFit) -> bool:
     """Whether in some direction no image has the board tilted towards the camera."""
     return bool((fit.tilts @ _DIRECTIONS.T).max(0).min() < np.sin(np.radians(MIN_TILT)))
 
 
-def _coverage(fit: LensFit) -> float:
+def _coverage(fit: IntrinsicsFit) -> float:
     hull = cv2.convexHull(fit.corners.astype(np.float32))
     return cv2.contourArea(hull) / (fit.size[0] * fit.size[1])
 
 
-def _empty_cells(fit: LensFit) -> list[str]:
+def _empty_cells(fit: IntrinsicsFit) -> list[str]:
     """Those corners of the image, a third of its width and height, in which no corner lies."""
     cells = np.floor(3 * fit.corners / fit.size).astype(int)
     names = {(0, 0): "upper left", (2, 0): "upper right", (0, 2): "lower left"}

@@ -16,7 +16,7 @@ from vima_ros.errors import VimaError
 from vima_ros.files import write_atomic
 from vima_ros.geometry import Workspace
 from vima_ros.perception.calibration.calibration import Calibration, Fit
-from vima_ros.perception.calibration.camera_model import Lens
+from vima_ros.perception.calibration.camera_model import CameraModel
 from vima_ros.perception.calibration.charuco import Board, PlacedBoard
 
 FORMAT = "vima_ros camera calibration 1"
@@ -153,8 +153,8 @@ def _fit(entry: Mapping[str, Any]) -> Fit:
     )
 
 
-def _lens(entry: Mapping[str, Any] | None) -> Lens | None:
-    return None if entry is None else Lens(entry["k"], entry["d"], entry["model"])
+def _lens(entry: Mapping[str, Any] | None) -> CameraModel | None:
+    return None if entry is None else CameraModel(entry["k"], entry["d"], entry["model"])
 
 
 def _board(entry: Mapping[str, Any] | None) -> PlacedBoard | None:

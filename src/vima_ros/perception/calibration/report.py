@@ -9,7 +9,7 @@ import numpy as np
 from vima_ros.perception.calibration.calibration import Calibration, workspace_corners
 from vima_ros.perception.calibration.drift import usable_patches
 from vima_ros.perception.calibration.estimation import CLICK_SIGMA, CameraPose, camera_pose
-from vima_ros.perception.view_transform import ViewMap
+from vima_ros.perception.view_transform import ViewTransform
 
 MAX_CORNERS_MM = 5.0  # a bin of the policy's positions is 10 mm
 MAX_TILT = {"front": 20.0, "top": 20.0}  # [degrees] from VIMA's camera: 45 down, straight down
@@ -62,7 +62,7 @@ def report(calibration: Calibration) -> list[str]:
     return lines
 
 
-def doubts(calibration: Calibration) -> list[str]:
+def warnings(calibration: Calibration) -> list[str]:
     """What looks wrong or could be better, each in a sentence that says what to do."""
     fit = calibration.fit
     found = []
@@ -78,7 +78,7 @@ def doubts(calibration: Calibration) -> list[str]:
             f"the workspace's corners may be {fit.corners_mm:.0f} mm off: give pictures with the "
             "board in several places, print it on A3, or use the table's corners"
         )
-    found += _doubts_about_place(calibration)
+    found += _pose_warnings(calibration)
     (x0, y0), (x1, y1) = calibration.workspace.low, calibration.workspace.high
     stretch = (y1 - y0) / (2 * (x1 - x0))
     if abs(math.log(stretch)) > 0.05:
@@ -86,7 +86,7 @@ def doubts(calibration: Calibration) -> list[str]:
             f"the workspace is {x1 - x0:g} x {y1 - y0:g} m, VIMA's is 1 : 2: objects look "
             "stretched to the policy"
         )
-    outside = ViewMap(calibration.size, calibration=calibration).warning
+    outside = ViewTransform(calibration.size, calibration=calibration).warning
     if outside:
         found.append(outside)
     usable = int(usable_patches(calibration.patches).sum())
@@ -98,7 +98,7 @@ def doubts(calibration: Calibration) -> list[str]:
     return found
 
 
-def _doubts_about_place(calibration: Calibration) -> list[str]:
+def _pose_warnings(calibration: Calibration) -> list[str]:
     pose, view = pose_of(calibration), calibration.view
     if pose is None:
         return []

@@ -22,12 +22,11 @@ def _invalid(message: str) -> VimaError:
 
 @dataclass(frozen=True)
 class DetectorSettings:
-    """What a detector is made with; each reads what it has use for.
+    """Settings of a detector; each backend reads those it uses.
 
-    ``weights``: a file, "" = the backend's own. ``provider``: ONNX Runtime's execution provider.
-    ``device``: where torch computes, "cpu" or "cuda". ``threads``: of the processor.
-    ``min_score``: objects with lower scores are left out; None = what the weights or the backend
-    name.
+    ``weights``: a file, "" = the backend's own. ``provider``: execution provider of ONNX Runtime.
+    ``device``: torch device, "cpu" or "cuda". ``threads``: CPU threads. ``min_score``: objects
+    with lower scores are left out; None = the limit of the weights or the backend.
 
     Raises VimaError (INVALID_VALUE).
     """
@@ -49,17 +48,17 @@ DEFAULT_SETTINGS = DetectorSettings()
 
 
 class Detector(ABC):
-    """Finds the objects of pictures.
+    """Interface of a backend that finds the objects of images.
 
     A backend implements ``_find``, and ``_find_views`` too if both views together cost less.
 
-    ``needs_mask``: it wants instance ids with each picture. ``identifies``: an id it gives is one
-    object, in both views and over time. ``has_weights``: it takes ``settings.weights``.
-    ``min_score``: objects with lower scores are left out, and counted as doubtful.
+    ``needs_mask``: instance ids must be given with each image. ``has_stable_ids``: an id stands
+    for one object, in both views and over time. ``has_weights``: ``settings.weights`` is used.
+    ``min_score``: objects with lower scores are left out, and counted in ``low_score_count``.
     """
 
     needs_mask: bool = False
-    identifies: bool = False
+    has_stable_ids: bool = False
     has_weights: bool = False
     min_score: float = 0.0
 
@@ -73,7 +72,7 @@ class Detector(ABC):
     def detect(
         self, image_rgb: np.ndarray, view: str, mask: np.ndarray | None = None
     ) -> Instances:
-        """The objects in ``image_rgb`` uint8 (128, 256, 3) of the camera ``view``.
+        """Find the objects in ``image_rgb`` uint8 (128, 256, 3) of the camera ``view``.
 
         ``mask`` uint8 or uint16 (128, 256) holds instance ids, 0 = background; it is required if
         ``needs_mask``, else unused. Raises VimaError (INVALID_VALUE) for other input, and
@@ -86,7 +85,7 @@ class Detector(ABC):
         images_rgb: Mapping[str, np.ndarray],
         masks: Mapping[str, np.ndarray | None] | None = None,
     ) -> dict[str, Instances]:
-        """As ``detect``, for pictures by view, all at once; messages of errors name the view."""
+        """Find the objects of several views at once; messages of errors name the view."""
         given = {view: (masks or {}).get(view) for view in images_rgb}
         for view, image in images_rgb.items():
             with add_view_to_errors(view):
@@ -94,7 +93,7 @@ class Detector(ABC):
         return self._find_views(images_rgb, given)
 
     def describe(self) -> dict[str, Any]:
-        """Facts for a person: which weights, where it computes, what they are said to reach."""
+        """Describe weights, device and known quality, for diagnostics."""
         return {}
 
     def _check(self, image_rgb: np.ndarray, view: str, mask: np.ndarray | None) -> None:
@@ -107,13 +106,13 @@ class Detector(ABC):
             raise VimaError(
                 "NO_MASK",
                 f"{type(self).__name__} needs an instance mask and got none; publish one or "
-                "choose a detector that finds objects in the picture",
+                "choose a detector that needs none",
             )
 
     def _find_views(
         self, images_rgb: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray | None]
     ) -> dict[str, Instances]:
-        """As ``detect_views``, with input already checked and a mask or None for each view."""
+        """Implement ``detect_views``, with input already checked, a mask or None for each view."""
         found = {}
         for view, image in images_rgb.items():
             with add_view_to_errors(view):
@@ -122,4 +121,4 @@ class Detector(ABC):
 
     @abstractmethod
     def _find(self, image_rgb: np.ndarray, view: str, mask: np.ndarray | None) -> Instances:
-        """As ``detect``, with input already checked."""
+        """Implement ``detect``, with input already checked."""

@@ -21,7 +21,7 @@ from vima_ros.perception.detectors.model_files import (
     bad_weights,
     read_weights,
 )
-from vima_ros.perception.detectors.postprocess import DOUBTFUL
+from vima_ros.perception.detectors.postprocess import LOW_SCORE_FACTOR
 from vima_ros.weight_files import TORCH
 
 MIN_SCORE = 0.95  # as VIMA's published detector is used
@@ -134,7 +134,7 @@ def _predictor(file: WeightsFile, device: str, min_score: float) -> tuple[Any, s
         raise bad_weights(file.name, f"it holds {got}"[:200], WHAT)
     try:
         own = plain_config(content["cfg"])
-        cfg = complete_config(own, device, DOUBTFUL * min_score)
+        cfg = complete_config(own, device, LOW_SCORE_FACTOR * min_score)
         named = str(cfg.MODEL.META_ARCHITECTURE)
         named = str(own.get("MODEL", {}).get("META_ARCHITECTURE", named))
         predictor = DefaultPredictor(cfg)

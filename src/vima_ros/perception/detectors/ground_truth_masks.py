@@ -16,7 +16,7 @@ class GroundTruthMaskDetector(Detector):
     """
 
     needs_mask = True
-    identifies = True
+    has_stable_ids = True
 
     def _find(self, image_rgb: np.ndarray, view: str, mask: np.ndarray | None) -> Instances:
         assert mask is not None  # ``detect`` has checked

@@ -18,14 +18,14 @@ def _invalid(message: str) -> VimaError:
 
 
 def check_image(image_rgb: np.ndarray) -> None:
-    """Raises VimaError (INVALID_VALUE) unless ``image_rgb`` is uint8 (128, 256, 3)."""
+    """Raise VimaError (INVALID_VALUE) unless ``image_rgb`` is uint8 (128, 256, 3)."""
     dtype, shape = getattr(image_rgb, "dtype", type(image_rgb).__name__), np.shape(image_rgb)
     if dtype != np.uint8 or shape != (*FRAME_SHAPE, 3):
         raise _invalid(f"image is {dtype} {shape}; valid: uint8 {(*FRAME_SHAPE, 3)}")
 
 
 def check_mask(mask: np.ndarray) -> None:
-    """Raises VimaError (INVALID_VALUE) unless ``mask`` is uint8 or uint16 (128, 256)."""
+    """Raise VimaError (INVALID_VALUE) unless ``mask`` is uint8 or uint16 (128, 256)."""
     dtype, shape = getattr(mask, "dtype", type(mask).__name__), np.shape(mask)
     if dtype not in (np.uint8, np.uint16) or shape != FRAME_SHAPE:
         raise _invalid(f"mask is {dtype} {shape}; valid: uint8 or uint16 {FRAME_SHAPE}")
@@ -33,12 +33,12 @@ def check_mask(mask: np.ndarray) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Instances:
-    """The objects of one picture.
+    """Objects of one image.
 
     ``mask`` uint16 (128, 256): the object id of each pixel, 0 = background. ``ids`` int64 (n,):
     the ids in object order, 1 to 65535, each once; an id may be hidden, but every id of the mask
-    is among them. ``scores`` float32 (n,): confidence, 0 to 1. ``doubtful``: how many more the
-    detector saw but left out because their scores were too low.
+    is among them. ``scores`` float32 (n,): confidence, 0 to 1. ``low_score_count``: number of
+    further objects that the detector left out for their scores.
 
     Raises VimaError (INVALID_VALUE) for anything else.
     """
@@ -46,7 +46,7 @@ class Instances:
     mask: np.ndarray
     ids: np.ndarray
     scores: np.ndarray
-    doubtful: int = 0
+    low_score_count: int = 0
 
     def __post_init__(self) -> None:
         check_mask(self.mask)
@@ -56,11 +56,11 @@ class Instances:
         ids = ids.astype(np.int64)
         if len(set(ids.tolist())) != len(ids) or ((ids < 1) | (ids > MAX_ID)).any():
             raise _invalid(f"ids {ids.tolist()}; valid: 1 to {MAX_ID}, each once")
-        named = np.zeros(MAX_ID + 1, bool)
-        named[[0, *ids]] = True
-        if not named[self.mask].all():
-            unnamed = np.setdiff1d(self.mask, [0, *ids])
-            raise _invalid(f"mask holds {unnamed.tolist()[:8]}; valid: 0 and {ids.tolist()}")
+        listed = np.zeros(MAX_ID + 1, bool)
+        listed[[0, *ids]] = True
+        if not listed[self.mask].all():
+            unlisted = np.setdiff1d(self.mask, [0, *ids])
+            raise _invalid(f"mask holds {unlisted.tolist()[:8]}; valid: 0 and {ids.tolist()}")
         if not ((scores >= 0) & (scores <= 1)).all():
             raise _invalid(f"scores {scores.tolist()}; valid: 0 to 1")
         for name, value, dtype in (

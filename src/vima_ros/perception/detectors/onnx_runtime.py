@@ -24,7 +24,7 @@ from vima_ros.perception.detectors.model_files import (
     read_card,
     read_weights,
 )
-from vima_ros.perception.detectors.postprocess import instances_of
+from vima_ros.perception.detectors.postprocess import paste_masks
 from vima_ros.specs import VIEWS
 from vima_ros.weight_files import ONNX
 
@@ -88,7 +88,7 @@ class OnnxDetector(Detector):
         for view in images_rgb:
             values = [found[f"{kind}_{view}"] for kind in ("boxes", "scores", "masks")]
             with add_view_to_errors(view):
-                instances[view] = instances_of(*values, min_score=self.min_score)
+                instances[view] = paste_masks(*values, min_score=self.min_score)
         return instances
 
 

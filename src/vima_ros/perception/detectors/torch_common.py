@@ -16,7 +16,7 @@ from vima_ros.errors import VimaError, add_view_to_errors
 from vima_ros.files import first_line
 from vima_ros.perception.detectors.instances import Instances
 from vima_ros.perception.detectors.model_files import WeightsFile, bad_weights
-from vima_ros.perception.detectors.postprocess import instances_of
+from vima_ros.perception.detectors.postprocess import paste_masks
 from vima_ros.state_dict_names import log_stripped, strip_wrappers
 from vima_ros.weight_files import why_not_loaded
 
@@ -102,5 +102,5 @@ def assemble_views(
         kept = nms(boxes, scores, SAME_OBJECT)
         arrays: list[np.ndarray] = [a[kept].cpu().numpy() for a in (boxes, scores, masks)]
         with add_view_to_errors(view):
-            instances[view] = instances_of(*arrays, min_score=min_score)
+            instances[view] = paste_masks(*arrays, min_score=min_score)
     return instances

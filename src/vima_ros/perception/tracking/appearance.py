@@ -23,7 +23,7 @@ _SPREAD = _neighbours()
 
 
 @dataclass(frozen=True, eq=False)
-class Looks:
+class AppearanceFeatures:
     """How n objects look.
 
     ``colours`` (n, 512) float32: the share of each colour, each row sums to 1. ``sizes`` (n,)
@@ -33,41 +33,43 @@ class Looks:
     colours: np.ndarray
     sizes: np.ndarray
 
-    def __getitem__(self, chosen: np.ndarray) -> Looks:
-        return Looks(self.colours[chosen], self.sizes[chosen])
+    def __getitem__(self, chosen: np.ndarray) -> AppearanceFeatures:
+        return AppearanceFeatures(self.colours[chosen], self.sizes[chosen])
 
     def __len__(self) -> int:
         return len(self.sizes)
 
-    def mixed(self, newer: Looks, weight: np.ndarray) -> Looks:
+    def mixed(self, newer: AppearanceFeatures, weight: np.ndarray) -> AppearanceFeatures:
         """``weight`` (n,), 0 to 1, of ``newer`` and the rest of this, object by object."""
         share = weight.astype(np.float32)[:, None]
-        return Looks(
+        return AppearanceFeatures(
             self.colours + share * (newer.colours - self.colours),
             self.sizes + weight * (newer.sizes - self.sizes),
         )
 
-    def replaced(self, places: np.ndarray, others: Looks) -> Looks:
+    def replaced(self, places: np.ndarray, others: AppearanceFeatures) -> AppearanceFeatures:
         """The same with ``others`` at ``places``."""
         colours, sizes = self.colours.copy(), self.sizes.copy()
         colours[places], sizes[places] = others.colours, others.sizes
-        return Looks(colours, sizes)
+        return AppearanceFeatures(colours, sizes)
 
 
-def no_looks(count: int) -> Looks:
+def empty_features(count: int) -> AppearanceFeatures:
     """Of ``count`` objects that were not seen: no colour, no size."""
-    return Looks(np.zeros((count, _LEVELS**3), np.float32), np.zeros(count))
+    return AppearanceFeatures(np.zeros((count, _LEVELS**3), np.float32), np.zeros(count))
 
 
-def join(first: Looks, second: Looks) -> Looks:
+def join(first: AppearanceFeatures, second: AppearanceFeatures) -> AppearanceFeatures:
     """Those of ``first``, then those of ``second``."""
-    return Looks(
+    return AppearanceFeatures(
         np.concatenate([first.colours, second.colours]),
         np.concatenate([first.sizes, second.sizes]),
     )
 
 
-def looks_of(image_rgb: np.ndarray, mask: np.ndarray, ids: np.ndarray) -> Looks:
+def extract_features(
+    image_rgb: np.ndarray, mask: np.ndarray, ids: np.ndarray
+) -> AppearanceFeatures:
     """How the objects ``ids`` (n,) look in ``image_rgb`` uint8 (h, w, 3), by their own pixels.
 
     ``mask`` (h, w) unsigned integers: whose each pixel is. Raises VimaError (INVALID_VALUE) for
@@ -91,15 +93,15 @@ def looks_of(image_rgb: np.ndarray, mask: np.ndarray, ids: np.ndarray) -> Looks:
             "INVALID_VALUE", f"objects {hidden} have no pixel in the mask; valid: 1 or more"
         )
     colours = colours.reshape(len(ids), _LEVELS**3) / areas[:, None].astype(np.float32)
-    return Looks(colours, np.log(areas) / 2)
+    return AppearanceFeatures(colours, np.log(areas) / 2)
 
 
-def colour_distances(a: Looks, b: Looks) -> np.ndarray:
+def colour_distances(a: AppearanceFeatures, b: AppearanceFeatures) -> np.ndarray:
     """(len(a), len(b)): Hellinger distance of the colours, 0 = equal, 1 = none in common."""
     alike = np.sqrt(a.colours) @ np.sqrt(b.colours).T
     return np.sqrt(np.clip(1.0 - alike, 0.0, 1.0))
 
 
-def size_distances(a: Looks, b: Looks) -> np.ndarray:
+def size_distances(a: AppearanceFeatures, b: AppearanceFeatures) -> np.ndarray:
     """(len(a), len(b)): 0 = equally large, 1 = one at least twice as large."""
     return np.minimum(np.abs(a.sizes[:, None] - b.sizes) / _SIZE_RANGE, 1.0)

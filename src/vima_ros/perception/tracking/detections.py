@@ -7,22 +7,27 @@ from dataclasses import dataclass
 import numpy as np
 
 from vima_ros.perception.boxes import box_edges
-from vima_ros.perception.tracking.appearance import Looks, join, looks_of, no_looks
+from vima_ros.perception.tracking.appearance import (
+    AppearanceFeatures,
+    empty_features,
+    extract_features,
+    join,
+)
 from vima_ros.specs import ViewObjects
 
 
 @dataclass(frozen=True, eq=False)
-class Sightings:
+class Detections:
     """Of n things in one view: ``boxes`` (n, 4) as ``box_edges``, and looks.
 
     A box is NaN, and the looks mean nothing, where the thing is not visible in that view.
     """
 
     boxes: np.ndarray
-    looks: Looks
+    looks: AppearanceFeatures
 
-    def __getitem__(self, chosen: np.ndarray) -> Sightings:
-        return Sightings(self.boxes[chosen], self.looks[chosen])
+    def __getitem__(self, chosen: np.ndarray) -> Detections:
+        return Detections(self.boxes[chosen], self.looks[chosen])
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -32,17 +37,17 @@ class Sightings:
         """(n,) bool."""
         return ~np.isnan(self.boxes[:, 0])
 
-    def joined(self, others: Sightings) -> Sightings:
+    def joined(self, others: Detections) -> Detections:
         """These, then ``others``."""
-        return Sightings(
+        return Detections(
             np.concatenate([self.boxes, others.boxes]), join(self.looks, others.looks)
         )
 
-    def placed(self, places: np.ndarray) -> Sightings:
+    def placed(self, places: np.ndarray) -> Detections:
         """Those at ``places`` (m,); not visible for -1."""
         return self.joined(unseen(1))[places]
 
-    def updated(self, places: np.ndarray, newer: Sightings, memory: float) -> Sightings:
+    def updated(self, places: np.ndarray, newer: Detections, memory: float) -> Detections:
         """The same with those at ``places`` seen again as ``newer``, where that is visible.
 
         The boxes are the newer ones; of the looks, ``memory`` (0 to 1) is.
@@ -53,17 +58,19 @@ class Sightings:
         boxes[places] = newer.boxes
         weight = np.where(self.visible[places], memory, 1.0)
         mixed = self.looks[places].mixed(newer.looks, weight)
-        return Sightings(boxes, self.looks.replaced(places, mixed))
+        return Detections(boxes, self.looks.replaced(places, mixed))
 
 
-def unseen(count: int) -> Sightings:
+def unseen(count: int) -> Detections:
     """``count`` things that are not visible."""
-    return Sightings(np.full((count, 4), np.nan), no_looks(count))
+    return Detections(np.full((count, 4), np.nan), empty_features(count))
 
 
-def see(objects: ViewObjects, image_rgb: np.ndarray, mask: np.ndarray) -> Sightings:
-    """``objects`` in ``image_rgb``, whose ids are in ``mask``; as ``looks_of``."""
-    return Sightings(box_edges(objects.boxes), looks_of(image_rgb, mask, objects.track_ids))
+def see(objects: ViewObjects, image_rgb: np.ndarray, mask: np.ndarray) -> Detections:
+    """``objects`` in ``image_rgb``, whose ids are in ``mask``; as ``extract_features``."""
+    return Detections(
+        box_edges(objects.boxes), extract_features(image_rgb, mask, objects.track_ids)
+    )
 
 
 def in_raster_order(objects: ViewObjects) -> ViewObjects:

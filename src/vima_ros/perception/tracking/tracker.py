@@ -11,7 +11,7 @@ from vima_ros.errors import VimaError
 from vima_ros.perception.boxes import center_distances, iou
 from vima_ros.perception.detectors.instances import MAX_ID, check_image, check_mask
 from vima_ros.perception.tracking.appearance import colour_distances, size_distances
-from vima_ros.perception.tracking.detections import Sightings, in_raster_order, see, unseen
+from vima_ros.perception.tracking.detections import Detections, in_raster_order, see, unseen
 from vima_ros.perception.tracking.view_association import associate_views, linear_assignment
 from vima_ros.specs import VIEWS, ViewObjects
 
@@ -141,7 +141,7 @@ class Tracker:
                 "later, unless the tracker was reset",
             )
 
-    def _sightings(self, seen: dict[str, Sightings]) -> dict[str, np.ndarray]:
+    def _sightings(self, seen: dict[str, Detections]) -> dict[str, np.ndarray]:
         """Each thing seen: its place among the objects of each view, -1 where it is hidden.
 
         In raster order of the top view, then those in front alone.
@@ -156,7 +156,7 @@ class Tracker:
         table = np.array(places, np.int64).reshape(-1, 2)
         return {view: table[:, k] for k, view in enumerate(VIEWS)}
 
-    def _known(self, seen: dict[str, Sightings]) -> np.ndarray:
+    def _known(self, seen: dict[str, Detections]) -> np.ndarray:
         """(n front, n top): how well both are where one object was, seen in both views."""
         both = self._missed == 0
         for view in VIEWS:
@@ -164,7 +164,7 @@ class Tracker:
         front, top = (iou(self._tracks[v].boxes[both], seen[v].boxes) for v in VIEWS)
         return (front[:, :, None] * top[:, None, :]).max(0, initial=0.0)
 
-    def _identify(self, sighted: dict[str, Sightings], stamp_ns: int) -> np.ndarray:
+    def _identify(self, sighted: dict[str, Detections], stamp_ns: int) -> np.ndarray:
         """The track id (n,) of each sighting; brings the tracks up to date."""
         count = len(sighted[VIEWS[0]].boxes)
         pairs = linear_assignment(self._cost(sighted), self.settings.limit)
@@ -192,7 +192,7 @@ class Tracker:
         self._forget()
         return ids
 
-    def _cost(self, sighted: dict[str, Sightings]) -> np.ndarray:
+    def _cost(self, sighted: dict[str, Detections]) -> np.ndarray:
         """(tracks, sightings): the mean of the views in which both were seen."""
         s = self.settings
         total = np.zeros((len(self._ids), len(sighted[VIEWS[0]].boxes)))

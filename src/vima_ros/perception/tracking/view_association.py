@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from vima_ros.perception.tracking.appearance import Looks, colour_distances
+from vima_ros.perception.tracking.appearance import AppearanceFeatures, colour_distances
 from vima_ros.policy_frame import CAMERAS, ORIGIN_ROW
 
 # A point of the table in row r of the top view is in row _ROW_OFFSET + _ROW_RATIO r of the front
@@ -38,7 +38,11 @@ def linear_assignment(cost: np.ndarray, limit: float) -> list[tuple[int, int]]:
 
 
 def associate_views(
-    front: np.ndarray, top: np.ndarray, front_looks: Looks, top_looks: Looks, known: np.ndarray
+    front: np.ndarray,
+    top: np.ndarray,
+    front_looks: AppearanceFeatures,
+    top_looks: AppearanceFeatures,
+    known: np.ndarray,
 ) -> list[tuple[int, int]]:
     """Pairs (index in front, index in top) of one object each; each index at most once.
 

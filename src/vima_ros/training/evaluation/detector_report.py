@@ -14,7 +14,7 @@ import numpy as np
 
 from vima_ros.files import write_atomic, write_image
 from vima_ros.perception.detectors.instances import Instances
-from vima_ros.perception.visualization import object_colour
+from vima_ros.perception.visualization import object_color
 from vima_ros.specs import VIEWS
 from vima_ros.tables import format_table
 from vima_ros.training.evaluation.detector_frames import BENCH
@@ -259,7 +259,7 @@ def _drawn(image: np.ndarray, instances: Instances, good: np.ndarray, title: str
     canvas = np.repeat(np.repeat(image, _SCALE, 0), _SCALE, 1)
     for instance, score, fits in zip(instances.ids, instances.scores, good, strict=True):
         pixels = np.repeat(np.repeat(instances.mask == instance, _SCALE, 0), _SCALE, 1)
-        colour = object_colour(int(instance)) if fits else _MISSED
+        colour = object_color(int(instance)) if fits else _MISSED
         contours, _ = cv2.findContours(
             pixels.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
         )

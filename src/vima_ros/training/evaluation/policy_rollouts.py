@@ -21,7 +21,7 @@ from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
 from vima_ros.perception.detectors.base import DetectorSettings
 from vima_ros.perception.detectors.registry import make_detector
-from vima_ros.perception.pipeline import Eyes
+from vima_ros.perception.pipeline import PerceptionPipeline
 from vima_ros.perception.tracking.tracker import Tracker, TrackerSettings
 from vima_ros.policy.checkpoints.load import load_policy
 from vima_ros.policy.policy import Policy
@@ -120,10 +120,10 @@ def attempt(job: Job) -> Attempt:
     policy, encode, detector = _tools(job.checkpoint, job.detector)
     task, level = find_task(job.task), find_level(job.level)
     episode = with_random_appearance(task.sample(job.seed, level), job.visual_randomization)
-    eyes = Eyes(
+    pipeline = PerceptionPipeline(
         detector,
         {view: _PolicyFrame() for view in VIEWS},
-        None if detector.identifies else Tracker(TrackerSettings()),
+        None if detector.has_stable_ids else Tracker(TrackerSettings()),
     )
     with EpisodeRunner(episode) as run:
         life = Life()
@@ -131,7 +131,7 @@ def attempt(job: Job) -> Attempt:
         life = life.begin("evaluation", episode.prompt, MOST_STEPS, MOST_FAILURES)
         try:
             policy.reset(_prompt(run, encode, true_masks=job.detector == "ground_truth_masks"))
-            _follow(life, run, policy, eyes, detector.needs_mask)
+            _follow(life, run, policy, pipeline, detector.needs_mask)
         except VimaError as error:
             life.end(error.code, str(error))
         picture = np.vstack([run.tabletop.render(view) for view in VIEWS])
@@ -154,11 +154,13 @@ def _tools(checkpoint: str, detector: str) -> tuple:
 
     torch.set_num_threads(1)
     policy = load_policy(Path(checkpoint))
-    eyes = make_detector(detector, DetectorSettings(threads=1))
-    return policy, PromptTokenizer(policy.tokenizer).encode, eyes
+    made = make_detector(detector, DetectorSettings(threads=1))
+    return policy, PromptTokenizer(policy.tokenizer).encode, made
 
 
-def _follow(life: Life, run: EpisodeRunner, policy: Policy, eyes: Eyes, needs_mask: bool) -> None:
+def _follow(
+    life: Life, run: EpisodeRunner, policy: Policy, pipeline: PerceptionPipeline, needs_mask: bool
+) -> None:
     """Observe, decide and act until the episode ends. Raises VimaError.
 
     ``life`` is the nodes' own rule of what counts, what is remembered and how it ends; its judge
@@ -168,7 +170,7 @@ def _follow(life: Life, run: EpisodeRunner, policy: Policy, eyes: Eyes, needs_ma
         command_id, stamp = str(life.step), (life.step + 1) * 1_000_000_000
         images = {view: run.tabletop.render(view) for view in VIEWS}
         masks = {v: run.tabletop.render_mask(v) for v in VIEWS} if needs_mask else None
-        seen = eyes.look(images, masks, dict.fromkeys(VIEWS, stamp), stamp)
+        seen = pipeline.process(images, masks, dict.fromkeys(VIEWS, stamp), stamp)
         if seen.observation is None:
             raise VimaError(seen.code, seen.message)
         effector = run.tabletop.scene.end_effector

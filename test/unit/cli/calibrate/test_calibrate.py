@@ -18,7 +18,7 @@ from vima_ros.cli.calibrate.main import main
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.perception.calibration.calibration import workspace_corners
-from vima_ros.perception.calibration.camera_model import Lens, camera_info_text
+from vima_ros.perception.calibration.camera_model import CameraModel, camera_info_yaml
 from vima_ros.perception.calibration.charuco import Board, PlacedBoard
 from vima_ros.perception.calibration.estimation import calibrate
 from vima_ros.perception.calibration.io import load_calibration
@@ -45,7 +45,7 @@ def corner_words(corners=CORNERS):
 @pytest.fixture
 def folder(tmp_path):
     cv2.imwrite(str(tmp_path / "front.png"), PICTURE)
-    info = camera_info_text(Lens(CAMERA.k, BARREL), (640, 480), "front")
+    info = camera_info_yaml(CameraModel(CAMERA.k, BARREL), (640, 480), "front")
     (tmp_path / "info.yaml").write_text(info)
     return tmp_path
 
@@ -236,7 +236,7 @@ def test_wrong_corners_are_refused_and_nothing_is_written(folder, capsys):
 
 
 def solve(corners):
-    return calibrate("front", PICTURE, corners, lens=Lens(CAMERA.k, BARREL))
+    return calibrate("front", PICTURE, corners, lens=CameraModel(CAMERA.k, BARREL))
 
 
 @pytest.fixture

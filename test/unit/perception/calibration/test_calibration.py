@@ -11,9 +11,9 @@ from rendered_table import PinholeCamera
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.perception.calibration.calibration import project, table_to_policy, workspace_corners
-from vima_ros.perception.calibration.camera_model import Lens
+from vima_ros.perception.calibration.camera_model import CameraModel
 from vima_ros.perception.calibration.estimation import calibrate, camera_pose, cut_patches
-from vima_ros.perception.calibration.report import doubts, report
+from vima_ros.perception.calibration.report import report, warnings
 from vima_ros.policy_frame import project_to_view
 
 VIEWS = ("front", "top")
@@ -42,7 +42,7 @@ places = st.builds(
 
 
 def lens_of(camera):
-    return Lens(camera.k, camera.d)
+    return CameraModel(camera.k, camera.d)
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -88,7 +88,7 @@ def test_four_corners_recover_any_camera_and_lens(camera, view):
 
 def test_many_points_recover_a_fisheye():
     camera = PinholeCamera(d=(0.03, -0.01, 0.002, 0.0), fisheye=True, focal=400.0)
-    lens = Lens(camera.k, camera.d, "equidistant")
+    lens = CameraModel(camera.k, camera.d, "equidistant")
     got = calibrate("front", BLANK, camera.show(TABLE), TABLE, lens=lens)
     np.testing.assert_allclose(got.camera_to_table(camera.show(TABLE)), TABLE, atol=1e-5)
 
@@ -147,7 +147,7 @@ def test_only_clockwise_corners_are_taken(order):
     steps = {(b - a) % 4 for a, b in itertools.pairwise((*order, order[0]))}
     if steps == {1}:
         calibration = calibrate("front", BLANK, shown, lens=lens_of(camera))
-        said = " ".join(doubts(calibration))
+        said = " ".join(warnings(calibration))
         assert ("first corner the right one" in said) == (order[0] != 0)
         return
     with pytest.raises(VimaError, match="clockwise") as error:
@@ -216,7 +216,7 @@ def said_about(camera, view="front", workspace=None, lens=None):
     image = np.random.default_rng(0).integers(0, 255, (480, 640, 3)).astype(np.uint8)
     points = workspace_corners(workspace or Workspace())
     got = calibrate(view, image, camera.show(points), workspace=workspace, lens=lens)
-    return " ".join(doubts(got)), " ".join(report(got))
+    return " ".join(warnings(got)), " ".join(report(got))
 
 
 def test_a_good_calibration_leaves_no_doubt():
@@ -231,7 +231,7 @@ def test_doubts_name_what_is_doubtful():
     camera = PinholeCamera()
     lens = lens_of(camera)
     assert "no lens" in said_about(camera)[0]
-    wrong = Lens(camera.k * [[2], [2], [1]], camera.d)
+    wrong = CameraModel(camera.k * [[2], [2], [1]], camera.d)
     assert "no camera with this lens" in said_about(camera, lens=wrong)[0]
     assert "45 degrees down and VIMA's 90" in said_about(camera, "top", lens=lens)[0]
     assert (

@@ -10,7 +10,7 @@ from rendered_table import PinholeCamera, table_texture
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.perception.calibration.calibration import workspace_corners
-from vima_ros.perception.calibration.camera_model import Lens
+from vima_ros.perception.calibration.camera_model import CameraModel
 from vima_ros.perception.calibration.charuco import Board, PlacedBoard
 from vima_ros.perception.calibration.estimation import calibrate
 from vima_ros.perception.calibration.io import load_calibration, save_calibration
@@ -24,7 +24,7 @@ def made(lens=True, board=True):
         "top",
         np.random.default_rng(0).integers(0, 255, (480, 640, 3)).astype(np.uint8),
         camera.show(points),
-        lens=Lens(camera.k, camera.d) if lens else None,
+        lens=CameraModel(camera.k, camera.d) if lens else None,
         workspace=workspace,
         board=PlacedBoard(Board(0.047, legacy=True), 0.1, -0.2, 1e-5) if board else None,
     )

@@ -11,7 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.calibration.camera_model import Lens, camera_info_text, read_camera_info
+from vima_ros.perception.calibration.camera_model import (
+    CameraModel,
+    camera_info_yaml,
+    read_camera_info,
+)
 
 K = np.array([[520.0, 0, 317], [0, 526, 244], [0, 0, 1]])
 SIZE = (640, 480)
@@ -23,10 +27,10 @@ def lenses(draw):
     model = draw(st.sampled_from(["plumb_bob", "rational_polynomial", "equidistant"]))
     small = st.floats(-0.002, 0.002)
     if model == "equidistant":
-        return Lens(K, [draw(st.floats(-0.05, 0.05)) for _ in range(4)], model)
+        return CameraModel(K, [draw(st.floats(-0.05, 0.05)) for _ in range(4)], model)
     k1, k2 = draw(st.floats(-0.2, 0.3)), draw(st.floats(0.0, 0.1))
     d = [k1, k2, draw(small), draw(small), draw(st.floats(0, 0.02))]
-    return Lens(K, d if model == "plumb_bob" else [*d, 0.01, 0.01, 0.01], model)
+    return CameraModel(K, d if model == "plumb_bob" else [*d, 0.01, 0.01, 0.01], model)
 
 
 @given(lenses())
@@ -46,7 +50,7 @@ def test_it_distorts_as_opencv_projects(lens):
 
 
 def test_what_folds_back_into_the_picture_is_not_shown():
-    lens = Lens(K, [-0.35, 0.0, 0, 0, 0])
+    lens = CameraModel(K, [-0.35, 0.0, 0, 0, 0])
     far = np.array([[317.0 + 520 * 1.8, 244.0]])  # 61 degrees off the axis
     ray = np.array([[1.8, 0.0, 1.0]])
     folded = cv2.projectPoints(ray, np.zeros(3), np.zeros(3), K, lens.d)[0].ravel()
@@ -57,7 +61,7 @@ def test_what_folds_back_into_the_picture_is_not_shown():
 
 def test_coefficients_that_cannot_be_undone_are_refused():
     with pytest.raises(VimaError) as error:
-        Lens(K, [-3.0, 0, 0, 0, 0]).undistort(GRID)
+        CameraModel(K, [-3.0, 0, 0, 0, 0]).undistort(GRID)
     assert error.value.code == "BAD_CAMERA_INFO"
 
 
@@ -78,20 +82,22 @@ def info(**fields):
 
 
 def test_camera_info_becomes_a_lens():
-    lens = Lens.from_camera_info(info(), SIZE)
-    assert lens.equals(Lens(K, [-0.2, 0.05, 0, 0, 0]))
-    assert not lens.equals(Lens(K, [-0.21, 0.05, 0, 0, 0]))
-    assert not lens.equals(Lens(K * [[1.01], [1], [1]], lens.d))
+    lens = CameraModel.from_camera_info(info(), SIZE)
+    assert lens.equals(CameraModel(K, [-0.2, 0.05, 0, 0, 0]))
+    assert not lens.equals(CameraModel(K, [-0.21, 0.05, 0, 0, 0]))
+    assert not lens.equals(CameraModel(K * [[1.01], [1], [1]], lens.d))
     assert not lens.equals(None)
-    assert Lens.from_camera_info(info(d=[], distortion_model=""), SIZE).d.tolist() == [0] * 4
+    assert (
+        CameraModel.from_camera_info(info(d=[], distortion_model=""), SIZE).d.tolist() == [0] * 4
+    )
 
 
 def test_an_uncalibrated_camera_has_none():
-    assert Lens.from_camera_info(info(k=[0.0] * 9, d=[]), SIZE) is None
+    assert CameraModel.from_camera_info(info(k=[0.0] * 9, d=[]), SIZE) is None
 
 
 def test_binning_and_region_of_interest_move_the_camera_matrix():
-    lens = Lens.from_camera_info(
+    lens = CameraModel.from_camera_info(
         info(binning_x=2, binning_y=2, roi=(100, 40, 400, 200)), (200, 100)
     )
     np.testing.assert_allclose(lens.k, [[260, 0, 108.5], [0, 263, 102], [0, 0, 1]])
@@ -112,15 +118,15 @@ def test_binning_and_region_of_interest_move_the_camera_matrix():
 )
 def test_camera_info_that_cannot_be_is_refused(fields, says):
     with pytest.raises(VimaError, match=says) as error:
-        Lens.from_camera_info(info(**fields), SIZE)
+        CameraModel.from_camera_info(info(**fields), SIZE)
     assert error.value.code == "BAD_CAMERA_INFO"
 
 
 def test_the_file_that_drivers_read_is_read_back(tmp_path):
     path = tmp_path / "camera.yaml"
-    lens = Lens(K, [-1e-5, 0.123456789012345, 0, 0, 0])
-    path.write_text(camera_info_text(lens, SIZE, "front"))
-    read = Lens.from_camera_info(read_camera_info(path), SIZE)
+    lens = CameraModel(K, [-1e-5, 0.123456789012345, 0, 0, 0])
+    path.write_text(camera_info_yaml(lens, SIZE, "front"))
+    read = CameraModel.from_camera_info(read_camera_info(path), SIZE)
     np.testing.assert_array_equal(read.k, lens.k)
     np.testing.assert_array_equal(read.d, lens.d)
 
@@ -142,14 +148,14 @@ def test_camera_info_as_drivers_and_tools_give_it_is_read_or_refused_by_field(na
 
 
 def test_a_rectified_image_has_the_camera_matrix_of_p_and_no_distortion():
-    lens = Lens.from_camera_info(driver_info(p=P), SIZE, rectified=True)
+    lens = CameraModel.from_camera_info(driver_info(p=P), SIZE, rectified=True)
     np.testing.assert_array_equal(lens.k, [[500, 0, 310], [0, 500, 235], [0, 0, 1]])
     assert not lens.d.any()
-    without = Lens.from_camera_info(driver_info(), SIZE, rectified=True)
+    without = CameraModel.from_camera_info(driver_info(), SIZE, rectified=True)
     np.testing.assert_array_equal(without.k.ravel(), driver_info().k)
 
 
 def test_zeros_behind_the_coefficients_are_no_other_lens():
-    four, five = Lens(K, [0.1, 0, 0, 0]), Lens(K, [0.1, 0, 0, 0, 0])
+    four, five = CameraModel(K, [0.1, 0, 0, 0]), CameraModel(K, [0.1, 0, 0, 0, 0])
     assert four.equals(five)
     assert five.equals(four)

@@ -13,9 +13,9 @@ from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.perception.calibration import charuco
 from vima_ros.perception.calibration.board_search import describe_layout, find_board
-from vima_ros.perception.calibration.board_sheet import PAPERS, largest_square, sheet_png
+from vima_ros.perception.calibration.board_sheet import PAPERS, board_sheet_png, max_square_size
 from vima_ros.perception.calibration.calibration import project, table_to_policy, workspace_corners
-from vima_ros.perception.calibration.camera_model import Lens
+from vima_ros.perception.calibration.camera_model import CameraModel
 from vima_ros.perception.calibration.charuco import Board, PlacedBoard
 from vima_ros.perception.calibration.estimation import calibrate
 
@@ -54,7 +54,9 @@ def test_a_calibration_from_it_puts_the_table_in_its_place():
     found = [find(b, noisy(camera.look_at(paste_board(table_texture(), b)))) for b in boards]
     pixels, metres = (np.concatenate(points) for points in zip(*found, strict=True))
     blank = np.zeros((480, 640, 3), np.uint8)
-    got = calibrate("front", blank, pixels, metres, lens=Lens(camera.k, BARREL), board=boards[1])
+    got = calibrate(
+        "front", blank, pixels, metres, lens=CameraModel(camera.k, BARREL), board=boards[1]
+    )
     corners = workspace_corners(Workspace())
     shown = camera.show(corners)
     assert got.method == "charuco"
@@ -94,8 +96,8 @@ def test_its_place_on_the_table():
     ("paper", "dpi"), [("A4", 150), ("A3", 100), ("Letter", 150), ("Tabloid", 150)]
 )
 def test_the_sheet_has_the_boards_true_size(paper, dpi):
-    board = Board(largest_square((5, 4), paper))
-    data = sheet_png(board, paper, dpi)
+    board = Board(max_square_size((5, 4), paper))
+    data = board_sheet_png(board, paper, dpi)
     assert data[37:41] == b"pHYs"
     across, down, unit = struct.unpack(">IIB", data[41:50])
     assert across == down
@@ -113,11 +115,11 @@ def test_the_sheet_has_the_boards_true_size(paper, dpi):
 
 
 def test_the_largest_square_fits_and_a_larger_one_does_not():
-    square = largest_square((7, 5), "A4")
+    square = max_square_size((7, 5), "A4")
     assert square == 0.038
-    sheet_png(Board(square, (7, 5)), "A4", 72)
+    board_sheet_png(Board(square, (7, 5)), "A4", 72)
     with pytest.raises(VimaError, match=r"0\.038") as error:
-        sheet_png(Board(square + 0.001, (7, 5)), "A4")
+        board_sheet_png(Board(square + 0.001, (7, 5)), "A4")
     assert error.value.code == "BAD_BOARD"
 
 
@@ -131,8 +133,8 @@ def test_the_largest_square_fits_and_a_larger_one_does_not():
         lambda: Board(0.04, marker=0.05),
         lambda: Board(0.04, dictionary="DICT_APRILTAG_16h5"),
         lambda: PlacedBoard(Board(0.04), math.nan, 0.0, 0.0),
-        lambda: sheet_png(Board(0.04), "A5"),
-        lambda: sheet_png(Board(0.04), dpi=5),
+        lambda: board_sheet_png(Board(0.04), "A5"),
+        lambda: board_sheet_png(Board(0.04), dpi=5),
     ],
 )
 def test_a_board_that_cannot_be_is_refused(make):

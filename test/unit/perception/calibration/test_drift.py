@@ -13,7 +13,7 @@ from rendered_table import PinholeCamera, paste_board, table_texture
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.perception.calibration.calibration import workspace_corners
-from vima_ros.perception.calibration.camera_model import Lens
+from vima_ros.perception.calibration.camera_model import CameraModel
 from vima_ros.perception.calibration.charuco import Board, PlacedBoard
 from vima_ros.perception.calibration.drift import DriftDetector, usable_patches
 from vima_ros.perception.calibration.estimation import calibrate
@@ -21,7 +21,7 @@ from vima_ros.perception.calibration.estimation import calibrate
 CAMERA = PinholeCamera(d=(-0.2, 0.05, 0.001, 0, 0))
 PICTURE = CAMERA.look_at(table_texture())
 CORNERS = CAMERA.show(workspace_corners(Workspace()))
-MADE = calibrate("front", PICTURE, CORNERS, lens=Lens(CAMERA.k, CAMERA.d))
+MADE = calibrate("front", PICTURE, CORNERS, lens=CameraModel(CAMERA.k, CAMERA.d))
 MONITOR = DriftDetector(MADE)
 
 
@@ -183,7 +183,7 @@ def board_monitor():
     placed, image = with_board()
     ids, pixels = placed.board.find(image)
     metres = placed.points[ids]
-    lens = Lens(CAMERA.k, CAMERA.d)
+    lens = CameraModel(CAMERA.k, CAMERA.d)
     return DriftDetector(calibrate("front", image, pixels, metres, lens=lens, board=placed)), image
 
 

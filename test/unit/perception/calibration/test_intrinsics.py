@@ -9,14 +9,14 @@ from rendered_boards import HeldBoard, random_camera, random_set, turn
 from rendered_table import PinholeCamera
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.calibration.camera_model import Lens
+from vima_ros.perception.calibration.camera_model import CameraModel
 from vima_ros.perception.calibration.charuco import Board
-from vima_ros.perception.calibration.intrinsics import estimate_lens, fit_lens
+from vima_ros.perception.calibration.intrinsics import estimate_intrinsics, fit_intrinsics
 from vima_ros.perception.calibration.intrinsics_report import (
     check_determined,
-    lens_warnings,
+    describe_intrinsics,
+    intrinsics_warnings,
     missing_images,
-    report_lens,
 )
 
 if not hasattr(getattr(cv2, "aruco", None), "CharucoDetector"):
@@ -36,7 +36,7 @@ def fit_of(held, rng, error=CORNER_ERROR, outliers=0.0):
         off[wrong] += rng.normal(0, 1.5, (wrong.sum(), 2))
         points.append(one.board.points)
         places.append(one.corners + off)
-    return fit_lens(points, places, held[0].camera.size)
+    return fit_intrinsics(points, places, held[0].camera.size)
 
 
 def off(fit, camera):
@@ -49,7 +49,7 @@ def said(fit):
         check_determined(fit)
     except VimaError as error:
         return str(error)
-    return " ".join(lens_warnings(fit))
+    return " ".join(intrinsics_warnings(fit))
 
 
 def test_a_lens_is_found_from_rendered_images():
@@ -57,15 +57,15 @@ def test_a_lens_is_found_from_rendered_images():
     held = random_set("good", BOARD, camera, rng)[:8]
     legacy = Board(0.04, legacy=True)
     images = [h.image(texture=legacy.picture(60), noise=3, rng=rng, samples=2) for h in held]
-    board, fit = estimate_lens(BOARD, images)
+    board, fit = estimate_intrinsics(BOARD, images)
     assert board.legacy
     assert fit.size == (640, 480)
     assert fit.rms < 0.2
-    assert len(fit.per_picture) == 8
+    assert len(fit.per_image) == 8
     assert off(fit, camera) < 0.005
     np.testing.assert_allclose(fit.lens.k[:2, 2], camera.k[:2, 2], atol=2.0)
     grid = np.stack(np.meshgrid([120, 320, 520], [90, 240, 390]), -1).reshape(-1, 2)
-    want = Lens(camera.k, BARREL).undistort(grid)
+    want = CameraModel(camera.k, BARREL).undistort(grid)
     np.testing.assert_allclose(fit.lens.undistort(grid), want, atol=3.0)
     assert said(fit) == ""
 
@@ -78,7 +78,7 @@ def test_images_that_determine_no_lens_are_refused():
         ([blank, *[blank[:100]] * 4], "BAD_IMAGE"),
     ):
         with pytest.raises(VimaError) as error:
-            estimate_lens(BOARD, images)
+            estimate_intrinsics(BOARD, images)
         assert error.value.code == code
 
 
@@ -140,10 +140,10 @@ def test_the_sides_to_tilt_are_named(way, nearer):
 def test_what_to_add_is_named():
     rng, camera = np.random.default_rng(5), PinholeCamera(d=BARREL)
     small = fit_of(random_set("middle", BOARD, camera, rng), rng, error=0.02)
-    assert "of the image in all" in " ".join(lens_warnings(small))
+    assert "of the image in all" in " ".join(intrinsics_warnings(small))
     assert "upper left, upper right, lower left, lower right" in "".join(missing_images(small))
     few = fit_of(random_set("good", BOARD, camera, rng)[:5], rng)
     assert "ten in all" in "".join(missing_images(few))
-    lines = "\n".join(report_lens(few))
+    lines = "\n".join(describe_intrinsics(few))
     assert "standard deviation" in lines
     assert math.isfinite(few.focal_std)

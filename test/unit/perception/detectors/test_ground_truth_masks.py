@@ -26,4 +26,4 @@ def test_it_says_that_it_needs_a_mask():
 
 
 def test_its_ids_are_identities():
-    assert GroundTruthMaskDetector.identifies
+    assert GroundTruthMaskDetector.has_stable_ids

@@ -59,8 +59,8 @@ def test_the_card_says_from_which_score_an_object_counts():
     found = detector.detect(IMAGE, "top")
     assert detector.min_score == pytest.approx(0.6)
     assert len(found) == 2
-    assert found.doubtful == 1
-    assert make(min_score=0.8).detect(IMAGE, "top").doubtful == 1
+    assert found.low_score_count == 1
+    assert make(min_score=0.8).detect(IMAGE, "top").low_score_count == 1
     assert len(make(min_score=0.8).detect(IMAGE, "top")) == 1
 
 

@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.detectors.postprocess import instances_of
+from vima_ros.perception.detectors.postprocess import paste_masks
 
 ONES = np.ones((4, 4))
 
 
 def one(box, mask=ONES, score=0.9, **options):
-    return instances_of([box], [score], [mask], min_score=0.5, **options)
+    return paste_masks([box], [score], [mask], min_score=0.5, **options)
 
 
 def sampled(box, mask):
@@ -57,7 +57,7 @@ def test_moving_a_box_by_pixels_moves_the_object(shift):
 
 def test_ids_fall_with_the_score_then_go_by_row_and_column():
     boxes = [[100, 50, 120, 70], [10, 80, 30, 99], [40, 50, 60, 70], [200, 10, 220, 30]]
-    found = instances_of(boxes, [0.8, 0.9, 0.8, 0.8], [ONES] * 4, min_score=0.5)
+    found = paste_masks(boxes, [0.8, 0.9, 0.8, 0.8], [ONES] * 4, min_score=0.5)
     assert found.ids.tolist() == [1, 2, 3, 4]
     np.testing.assert_allclose(found.scores, [0.9, 0.8, 0.8, 0.8])
     centres = ((20, 90), (210, 20), (50, 60), (110, 60))
@@ -66,13 +66,13 @@ def test_ids_fall_with_the_score_then_go_by_row_and_column():
 
 def test_a_pixel_goes_to_the_highest_probability():
     boxes = [[20, 20, 60, 60], [40, 20, 80, 60]]
-    found = instances_of(boxes, [0.9, 0.8], [0.7 * ONES, 0.9 * ONES], min_score=0.5)
+    found = paste_masks(boxes, [0.9, 0.8], [0.7 * ONES, 0.9 * ONES], min_score=0.5)
     assert (found.mask[40, 25], found.mask[40, 50], found.mask[40, 75]) == (1, 2, 2)
 
 
 def test_among_equal_probabilities_the_surer_object_has_the_pixel():
     boxes = [[40, 20, 80, 60], [20, 20, 60, 60]]
-    found = instances_of(boxes, [0.8, 0.9], [ONES, ONES], min_score=0.5)
+    found = paste_masks(boxes, [0.8, 0.9], [ONES, ONES], min_score=0.5)
     assert found.mask[40, 50] == 1
     assert found.mask[40, 25] == 1
     assert found.mask[40, 75] == 2
@@ -80,7 +80,7 @@ def test_among_equal_probabilities_the_surer_object_has_the_pixel():
 
 def test_what_lies_behind_is_left_out_and_ids_have_no_gaps():
     boxes = [[20, 20, 60, 60], [30, 30, 50, 50], [100, 20, 140, 60]]
-    found = instances_of(boxes, [0.9, 0.8, 0.7], [ONES, 0.6 * ONES, ONES], min_score=0.5)
+    found = paste_masks(boxes, [0.9, 0.8, 0.7], [ONES, 0.6 * ONES, ONES], min_score=0.5)
     assert found.ids.tolist() == [1, 2]
     np.testing.assert_allclose(found.scores, [0.9, 0.7])
     assert found.mask[40, 120] == 2
@@ -89,14 +89,14 @@ def test_what_lies_behind_is_left_out_and_ids_have_no_gaps():
 
 def test_low_scores_are_left_out_and_counted_but_noise_is_not():
     boxes = [[20 * i, 20, 20 * i + 15, 60] for i in range(5)]
-    found = instances_of(boxes, [0.9, 0.5, 0.49, 0.25, 0.24], [ONES] * 5, min_score=0.5)
+    found = paste_masks(boxes, [0.9, 0.5, 0.49, 0.25, 0.24], [ONES] * 5, min_score=0.5)
     assert len(found) == 2
-    assert found.doubtful == 2
+    assert found.low_score_count == 2
 
 
 def test_a_doubtful_object_takes_no_pixels():
     box = [20, 20, 60, 60]
-    found = instances_of([box, box], [0.9, 0.4], [0.6 * ONES, ONES], min_score=0.5)
+    found = paste_masks([box, box], [0.9, 0.4], [0.6 * ONES, ONES], min_score=0.5)
     np.testing.assert_array_equal(found.mask, one(box, 0.6 * ONES).mask)
 
 
@@ -120,7 +120,7 @@ def test_a_box_may_leave_the_picture():
 
 
 def test_nothing_found():
-    found = instances_of(np.zeros((0, 4)), [], np.zeros((0, 28, 28)), min_score=0.5)
+    found = paste_masks(np.zeros((0, 4)), [], np.zeros((0, 28, 28)), min_score=0.5)
     assert len(found) == 0
 
 
@@ -140,7 +140,7 @@ def test_nothing_found():
 )
 def test_nonsense_is_refused(boxes, scores, masks, says):
     with pytest.raises(VimaError, match=says) as error:
-        instances_of(boxes, scores, masks, min_score=0.5)
+        paste_masks(boxes, scores, masks, min_score=0.5)
     assert error.value.code == "BAD_DETECTION"
 
 
@@ -148,7 +148,7 @@ def test_nonsense_is_refused(boxes, scores, masks, says):
 def test_what_keeps_less_than_half_of_itself_was_found_already(covered, found):
     sure, again = (50.0, 50.0, 70.0, 70.0), (70.0 - covered, 50.0, 90.0 - covered, 70.0)
     masks = np.stack([np.full((8, 8), 0.95, np.float32), np.full((8, 8), 0.9, np.float32)])
-    instances = instances_of([sure, again], [0.9, 0.8], masks, min_score=0.5)
+    instances = paste_masks([sure, again], [0.9, 0.8], masks, min_score=0.5)
     assert len(instances) == found
     assert np.count_nonzero(instances.mask == 1) == pytest.approx(400, abs=45)
 
@@ -157,7 +157,7 @@ def test_of_several_that_share_an_object_not_all_are_left_out():
     turn = np.indices((20, 20)).sum(axis=0) % 3
     masks = np.stack([0.8 + 0.1 * (turn == i) for i in range(3)])  # each wins a third
     boxes = [(50.0, 50.0, 70.0, 70.0)] * 3
-    instances = instances_of(boxes, [0.9, 0.8, 0.7], masks, min_score=0.5)
+    instances = paste_masks(boxes, [0.9, 0.8, 0.7], masks, min_score=0.5)
     assert instances.scores == pytest.approx([0.9])
     assert np.count_nonzero(instances.mask) >= 400
 
@@ -168,5 +168,5 @@ def test_whatever_overlaps_something_is_found(seed):
     corners = random.uniform(0, 40, (12, 2)) + 40
     boxes = np.concatenate([corners, corners + random.uniform(10, 40, (12, 2))], axis=1)
     masks = random.uniform(0.5001, 1, (12, 6, 6)).astype(np.float32)
-    instances = instances_of(boxes, random.uniform(0.6, 1, 12), masks, min_score=0.5)
+    instances = paste_masks(boxes, random.uniform(0.6, 1, 12), masks, min_score=0.5)
     assert len(instances) >= 1

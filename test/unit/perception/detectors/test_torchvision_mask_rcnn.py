@@ -16,7 +16,7 @@ from torch_checkpoints import picture, write_hostile
 
 from vima_ros.errors import VimaError
 from vima_ros.perception.detectors.mask_rcnn import MaskRcnn
-from vima_ros.perception.detectors.postprocess import instances_of
+from vima_ros.perception.detectors.postprocess import paste_masks
 from vima_ros.perception.detectors.registry import DetectorSettings, make_detector
 
 IMAGE = picture()
@@ -79,7 +79,7 @@ def test_ours_gives_what_the_network_gives(ours):
     got = detector.detect_views(images)
     for view, one in zip(images, found, strict=True):
         values = one["boxes"].numpy(), one["scores"].numpy(), one["masks"][:, 0].numpy()
-        want = instances_of(*values, min_score=0.4)
+        want = paste_masks(*values, min_score=0.4)
         assert len(want)
         np.testing.assert_array_equal(got[view].mask, want.mask)
         np.testing.assert_array_equal(got[view].scores, want.scores)
@@ -120,7 +120,7 @@ def test_one_object_is_not_found_as_two_classes(theirs):
     classes = model.roi_heads.box_predictor.cls_score.out_features - 1
     assert (overlaps.max() > 0.5) == (classes > 1)  # torchvision itself: only within a class
     apart = len(torchvision.ops.nms(boxes, torch.arange(len(boxes), 0, -1).float(), 0.5))
-    assert 0 < len(found) + found.doubtful <= apart
+    assert 0 < len(found) + found.low_score_count <= apart
 
 
 def test_theirs_says_what_it_is(theirs):

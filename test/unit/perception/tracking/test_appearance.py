@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from vima_ros.errors import VimaError
 from vima_ros.perception.tracking.appearance import (
     colour_distances,
+    empty_features,
+    extract_features,
     join,
-    looks_of,
-    no_looks,
     size_distances,
 )
 
@@ -18,7 +18,7 @@ def patch(colour, height=10, width=10, table=(48, 48, 48)):
     mask = np.zeros((128, 256), np.uint16)
     image[20 : 20 + height, 30 : 30 + width] = colour
     mask[20 : 20 + height, 30 : 30 + width] = 7
-    return looks_of(image, mask, np.array([7]))
+    return extract_features(image, mask, np.array([7]))
 
 
 colours = st.tuples(*[st.integers(0, 255)] * 3)
@@ -56,9 +56,9 @@ def test_each_object_is_described_by_its_own_pixels_in_the_order_asked_for():
     mask = np.zeros((128, 256), np.uint8)
     mask[:4, :4], mask[10:20, 10:20], mask[50:, 50:] = 1, 200, 3
     image[:4, :4], image[10:20, 10:20] = (255, 0, 0), (0, 255, 0)
-    looks = looks_of(image, mask, np.array([200, 1]))
+    looks = extract_features(image, mask, np.array([200, 1]))
     np.testing.assert_allclose(np.exp(looks.sizes) ** 2, [100, 16])
-    alone = looks_of(image, mask, np.array([1]))
+    alone = extract_features(image, mask, np.array([1]))
     np.testing.assert_array_equal(looks.colours[1:], alone.colours)
 
 
@@ -71,12 +71,12 @@ def test_mixing_replacing_and_joining():
     assert half.sizes[0] == pytest.approx(np.log(10) + 0.25 * np.log(2))
     swapped = both.replaced(np.array([0, 1]), join(blue, red))
     np.testing.assert_array_equal(swapped.colours, both.colours[::-1])
-    assert len(join(no_looks(2), red)) == 3
+    assert len(join(empty_features(2), red)) == 3
 
 
 def test_no_object_is_fine_and_one_without_a_pixel_is_refused():
     image, mask = np.zeros((128, 256, 3), np.uint8), np.zeros((128, 256), np.uint16)
-    assert len(looks_of(image, mask, np.zeros(0, np.int64))) == 0
+    assert len(extract_features(image, mask, np.zeros(0, np.int64))) == 0
     mask[0, 0] = 2
     with pytest.raises(VimaError, match=r"objects \[5\] have no pixel in the mask"):
-        looks_of(image, mask, np.array([2, 5]))
+        extract_features(image, mask, np.array([2, 5]))

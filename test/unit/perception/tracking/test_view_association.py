@@ -9,7 +9,7 @@ from tracked_scenes import BLUE, GREEN, RED, Block, follow, look
 
 from vima_ros.perception.boxes import box_edges
 from vima_ros.perception.tracking import view_association
-from vima_ros.perception.tracking.appearance import no_looks
+from vima_ros.perception.tracking.appearance import empty_features
 from vima_ros.perception.tracking.view_association import (
     associate_views,
     linear_assignment,
@@ -74,7 +74,7 @@ def test_what_was_a_pair_stays_one_when_another_could_be_too():
     front, top = box_edges(front.boxes), box_edges(top.boxes)
     to_the_right = np.array([1.0, 0.0, 1.0, 0.0])  # [px]
     both = np.concatenate([top, top + 3 * to_the_right])
-    looks = no_looks(2)
+    looks = empty_features(2)
     right = front + 2 * to_the_right
     known = np.array([[1.0, 0.0]])
     assert associate_views(right, both, looks[:1], looks, np.zeros((1, 2))) == [(0, 1)]

@@ -1,4 +1,4 @@
-"""What keeps frames from being paired is named: silence, stamps, or the distance between them."""
+"""Reasons without a pair: silence, bad stamps, or stamps too far apart."""
 
 from types import SimpleNamespace
 
@@ -6,20 +6,20 @@ import pytest
 from sensor_msgs.msg import Image
 
 from vima_ros.nodes.common.conversions import ns_to_stamp
-from vima_ros.nodes.perception.frame_pairs import Pairs
+from vima_ros.nodes.perception.pair_synchronizer import PairSynchronizer
 
 TOPICS = {f"{view}/image": f"/vima/{view}/image_raw" for view in ("front", "top")}
 SECOND = 1_000_000_000
 
 
-class Cameras:
+class ScriptedCameras:
     """Two cameras at 10 Hz by a clock that the test moves on."""
 
     def __init__(self, monkeypatch):
         self.now = 100.0
         clock = SimpleNamespace(monotonic=lambda: self.now)
-        monkeypatch.setattr("vima_ros.nodes.perception.frame_pairs.time", clock)
-        self.pairs = Pairs(TOPICS, 0.02)
+        monkeypatch.setattr("vima_ros.nodes.perception.pair_synchronizer.time", clock)
+        self.pairs = PairSynchronizer(TOPICS, 0.02)
         self.made = 0
 
     def run(self, seconds, front=lambda now: now, top=lambda now: now):
@@ -35,7 +35,7 @@ class Cameras:
 
     def why(self):
         """Code and message."""
-        why = self.pairs.why_none()
+        why = self.pairs.unpaired_reason()
         return ("", "") if why is None else (why.code, str(why))
 
 
@@ -45,10 +45,10 @@ def silent(now):
 
 @pytest.fixture
 def cameras(monkeypatch):
-    return Cameras(monkeypatch)
+    return ScriptedCameras(monkeypatch)
 
 
-def test_frames_that_pair_leave_nothing_to_say(cameras):
+def test_frames_that_pair_leave_nothing_to_report(cameras):
     cameras.run(3)
     assert cameras.made == 30
     assert cameras.why() == ("", "")
@@ -72,7 +72,7 @@ def test_cameras_that_have_not_come_up_are_waited_for_some_seconds(cameras):
     cameras.run(4, top=silent)
     assert cameras.why()[0] == "NO_FRAMES"
     assert not cameras.pairs.starting
-    cameras.pairs.begin()
+    cameras.pairs.restart()
     assert cameras.pairs.starting
 
 
@@ -83,7 +83,7 @@ def test_a_camera_that_fell_silent_is_not_starting(cameras):
 
 
 @pytest.mark.parametrize("top", [lambda now: 0.0, lambda now: now], ids=["both", "one"])
-def test_a_stamp_of_zero_is_said_and_makes_no_pair(cameras, top):
+def test_a_stamp_of_zero_is_reported_and_makes_no_pair(cameras, top):
     cameras.run(3, lambda now: 0.0, top)
     code, message = cameras.why()
     assert (code, cameras.made) == ("BAD_STAMPS", 0)
@@ -91,12 +91,12 @@ def test_a_stamp_of_zero_is_said_and_makes_no_pair(cameras, top):
     assert ("top view: stamp 0" in message) == (top(1.0) == 0.0)
 
 
-def test_a_stamp_that_stands_still_is_said_with_its_value(cameras):
+def test_a_stamp_that_does_not_advance_is_reported_with_its_value(cameras):
     cameras.run(1)
     cameras.run(2, top=lambda now: 12.5)
     code, message = cameras.why()
     assert code == "BAD_STAMPS"
-    assert "top view: stamp stands at 12.500 s on /vima/top/image_raw" in message
+    assert "top view: stamp stays at 12.500 s on /vima/top/image_raw" in message
     assert "front view" not in message
 
 

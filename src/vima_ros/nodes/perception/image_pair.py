@@ -1,0 +1,76 @@
+"""A pair of camera messages with their decoded images, and the check of their frame_ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vima_ros.errors import VimaError, add_view_to_errors
+from vima_ros.nodes.common import image_conversion
+from vima_ros.specs import VIEWS
+
+
+@dataclass(frozen=True, eq=False)
+class ImagePair:
+    """Messages of one moment, {"front/image": …}, and their stamps [ns] by view.
+
+    ``epoch``: counts the jumps of the clock before the pair. ``complete``: arrival of its last
+    message, steady clock [s]. ``times``: durations of the stages so far [s].
+    """
+
+    messages: Mapping[str, Any]
+    stamps: Mapping[str, int]
+    epoch: int
+    complete: float
+    times: Mapping[str, float]
+
+    def headers(self) -> dict[str, Any]:
+        """Return the headers of the image messages, by view."""
+        return {view: self.messages[f"{view}/image"].header for view in VIEWS}
+
+    def images(self) -> dict[str, np.ndarray]:
+        """Decode the RGB images, by view. Raises VimaError (BAD_IMAGE) naming the view."""
+        return self._decoded("image", image_conversion.decode_colour)
+
+    def masks(self) -> dict[str, np.ndarray]:
+        """Decode the instance masks, by view. Raises VimaError (BAD_IMAGE) naming the view."""
+        return self._decoded("mask", image_conversion.decode_mask)
+
+    def _decoded(self, kind: str, decode: Callable) -> dict[str, np.ndarray]:
+        decoded = {}
+        for view in VIEWS:
+            with add_view_to_errors(view):
+                decoded[view] = decode(self.messages[f"{view}/{kind}"])
+        return decoded
+
+
+class CameraFrameCheck:
+    """Check that each view's images come from its own camera, by their frame_id.
+
+    ``expected`` by view; empty: the first frame_id seen, from then on no other.
+    """
+
+    def __init__(self, expected: Mapping[str, str]) -> None:
+        self._expected = dict(expected)
+        self._learned: dict[str, str] = {}
+
+    def check(self, pair: ImagePair) -> None:
+        """Raise VimaError (WRONG_CAMERA) for images of another camera, as after a mix-up."""
+        wrong = []
+        for view, header in pair.headers().items():
+            known = self._expected[view] or self._learned.setdefault(view, header.frame_id)
+            if not known:
+                del self._learned[view]
+            elif header.frame_id != known:
+                wrong.append(f"{view} view: from {header.frame_id!r}, valid: {known!r}")
+        if wrong:
+            raise VimaError(
+                "WRONG_CAMERA", "; ".join(wrong) + " (are the cameras swapped, or remapped?)"
+            )
+
+    def reset(self) -> None:
+        """Forget the learned frame_ids."""
+        self._learned.clear()
