@@ -213,7 +213,7 @@ class PerceptionPipeline:
                 result.objects = self._tracker.update(
                     result.objects, result.stamp, result.frames, masks
                 )
-                result.track_ids = {v: dict(self._tracker.relabelling[v]) for v in VIEWS}
+                result.track_ids = {v: dict(self._tracker.track_ids[v]) for v in VIEWS}
                 result.ages = self._tracker.ages(result.stamp)
         if not any(len(objects) for objects in result.objects.values()):
             if not result.low_score_count:

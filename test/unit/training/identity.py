@@ -39,7 +39,7 @@ def identities(rgb, masks, rng):
             objects[view] = extract_objects(pictures[view], found)
         seen = tracker.update(objects, k, pictures, disguised)
         for view in VIEWS:
-            of = {track: true[view][d] for d, track in tracker.relabelling[view].items()}
+            of = {track: true[view][d] for d, track in tracker.track_ids[view].items()}
             for track, box in zip(seen[view].track_ids.tolist(), seen[view].boxes, strict=True):
                 now[view, of[track]] = track, box[:2]
         for key, (track, place) in now.items():

@@ -1,4 +1,4 @@
-"""How objects look: colours and size, to tell them apart and to find them again."""
+"""Appearance of objects, colours and size, to distinguish and recognize them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from vima_ros.errors import VimaError
 
 _LEVELS = 8  # of each colour channel
 _SHIFT = 5  # bits, from 256 levels to those
-_SIZE_RANGE = np.log(2.0)  # sizes a factor of 2 apart count as wholly different
+_SIZE_RANGE = np.log(2.0)  # a factor of 2 or more has the maximum distance
 
 
 def _neighbours() -> np.ndarray:
-    """(8, 8): a colour counts in the next levels too, so that shading changes little."""
+    """Return weights (8, 8) that spread a colour to the next levels, against shading."""
     near = np.eye(_LEVELS) + 0.5 * np.eye(_LEVELS, k=1) + 0.5 * np.eye(_LEVELS, k=-1)
     return (near / near.sum(0)).astype(np.float32)
 
@@ -24,9 +24,9 @@ _SPREAD = _neighbours()
 
 @dataclass(frozen=True, eq=False)
 class AppearanceFeatures:
-    """How n objects look.
+    """Appearance of n objects.
 
-    ``colours`` (n, 512) float32: the share of each colour, each row sums to 1. ``sizes`` (n,)
+    ``colours`` (n, 512) float32: colour histograms, each row sums to 1. ``sizes`` (n,)
     float64: natural logarithm of the square root of the area [px].
     """
 
@@ -39,8 +39,8 @@ class AppearanceFeatures:
     def __len__(self) -> int:
         return len(self.sizes)
 
-    def mixed(self, newer: AppearanceFeatures, weight: np.ndarray) -> AppearanceFeatures:
-        """``weight`` (n,), 0 to 1, of ``newer`` and the rest of this, object by object."""
+    def blended(self, newer: AppearanceFeatures, weight: np.ndarray) -> AppearanceFeatures:
+        """Blend with ``newer``, which has the ``weight`` (n,), 0 to 1, object by object."""
         share = weight.astype(np.float32)[:, None]
         return AppearanceFeatures(
             self.colours + share * (newer.colours - self.colours),
@@ -48,19 +48,19 @@ class AppearanceFeatures:
         )
 
     def replaced(self, places: np.ndarray, others: AppearanceFeatures) -> AppearanceFeatures:
-        """The same with ``others`` at ``places``."""
+        """Return a copy with ``others`` at ``places``."""
         colours, sizes = self.colours.copy(), self.sizes.copy()
         colours[places], sizes[places] = others.colours, others.sizes
         return AppearanceFeatures(colours, sizes)
 
 
 def empty_features(count: int) -> AppearanceFeatures:
-    """Of ``count`` objects that were not seen: no colour, no size."""
+    """Return features of ``count`` invisible objects: all zero."""
     return AppearanceFeatures(np.zeros((count, _LEVELS**3), np.float32), np.zeros(count))
 
 
-def join(first: AppearanceFeatures, second: AppearanceFeatures) -> AppearanceFeatures:
-    """Those of ``first``, then those of ``second``."""
+def concatenate(first: AppearanceFeatures, second: AppearanceFeatures) -> AppearanceFeatures:
+    """Concatenate the features of two sets of objects."""
     return AppearanceFeatures(
         np.concatenate([first.colours, second.colours]),
         np.concatenate([first.sizes, second.sizes]),
@@ -70,10 +70,10 @@ def join(first: AppearanceFeatures, second: AppearanceFeatures) -> AppearanceFea
 def extract_features(
     image_rgb: np.ndarray, mask: np.ndarray, ids: np.ndarray
 ) -> AppearanceFeatures:
-    """How the objects ``ids`` (n,) look in ``image_rgb`` uint8 (h, w, 3), by their own pixels.
+    """Extract the features of the objects ``ids`` (n,) from ``image_rgb`` uint8 (h, w, 3).
 
-    ``mask`` (h, w) unsigned integers: whose each pixel is. Raises VimaError (INVALID_VALUE) for
-    an object without a pixel.
+    ``mask`` (h, w) unsigned integers: the object id of each pixel. Raises VimaError
+    (INVALID_VALUE) for an object without a pixel.
     """
     place = np.full(max(int(mask.max()), *ids.tolist(), 0) + 1, -1, np.int32)
     place[ids] = np.arange(len(ids))
@@ -97,11 +97,11 @@ def extract_features(
 
 
 def colour_distances(a: AppearanceFeatures, b: AppearanceFeatures) -> np.ndarray:
-    """(len(a), len(b)): Hellinger distance of the colours, 0 = equal, 1 = none in common."""
+    """Return Hellinger distances (len(a), len(b)) of the colours: 0 = equal, 1 = disjoint."""
     alike = np.sqrt(a.colours) @ np.sqrt(b.colours).T
     return np.sqrt(np.clip(1.0 - alike, 0.0, 1.0))
 
 
 def size_distances(a: AppearanceFeatures, b: AppearanceFeatures) -> np.ndarray:
-    """(len(a), len(b)): 0 = equally large, 1 = one at least twice as large."""
+    """Return distances (len(a), len(b)) of the sizes: 0 = equal, 1 = a factor of 2 or more."""
     return np.minimum(np.abs(a.sizes[:, None] - b.sizes) / _SIZE_RANGE, 1.0)

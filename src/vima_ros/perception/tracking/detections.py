@@ -1,4 +1,4 @@
-"""What is seen in one view at one moment: where it is and how it looks."""
+"""Detections of one view at one moment: boxes and appearance."""
 
 from __future__ import annotations
 
@@ -9,72 +9,72 @@ import numpy as np
 from vima_ros.perception.boxes import box_edges
 from vima_ros.perception.tracking.appearance import (
     AppearanceFeatures,
+    concatenate,
     empty_features,
     extract_features,
-    join,
 )
 from vima_ros.specs import ViewObjects
 
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """Of n things in one view: ``boxes`` (n, 4) as ``box_edges``, and looks.
+    """Detections of n objects in one view: ``boxes`` (n, 4) as ``box_edges``, and ``features``.
 
-    A box is NaN, and the looks mean nothing, where the thing is not visible in that view.
+    A box is NaN, and the features are meaningless, where the object is not visible in that view.
     """
 
     boxes: np.ndarray
-    looks: AppearanceFeatures
+    features: AppearanceFeatures
 
     def __getitem__(self, chosen: np.ndarray) -> Detections:
-        return Detections(self.boxes[chosen], self.looks[chosen])
+        return Detections(self.boxes[chosen], self.features[chosen])
 
     def __len__(self) -> int:
         return len(self.boxes)
 
     @property
     def visible(self) -> np.ndarray:
-        """(n,) bool."""
+        """Visibility of each object, (n,) bool."""
         return ~np.isnan(self.boxes[:, 0])
 
-    def joined(self, others: Detections) -> Detections:
-        """These, then ``others``."""
+    def concatenated(self, others: Detections) -> Detections:
+        """Return these followed by ``others``."""
         return Detections(
-            np.concatenate([self.boxes, others.boxes]), join(self.looks, others.looks)
+            np.concatenate([self.boxes, others.boxes]), concatenate(self.features, others.features)
         )
 
-    def placed(self, places: np.ndarray) -> Detections:
-        """Those at ``places`` (m,); not visible for -1."""
-        return self.joined(unseen(1))[places]
+    def at(self, places: np.ndarray) -> Detections:
+        """Return the detections at ``places`` (m,); an invisible one for -1."""
+        return self.concatenated(hidden(1))[places]
 
     def updated(self, places: np.ndarray, newer: Detections, memory: float) -> Detections:
-        """The same with those at ``places`` seen again as ``newer``, where that is visible.
+        """Return a copy in which those at ``places`` are updated by visible ``newer`` ones.
 
-        The boxes are the newer ones; of the looks, ``memory`` (0 to 1) is.
+        The boxes are the newer ones; the newer features have the weight ``memory``, 0 to 1.
         """
         seen = newer.visible
         places, newer = places[seen], newer[seen]
         boxes = self.boxes.copy()
         boxes[places] = newer.boxes
         weight = np.where(self.visible[places], memory, 1.0)
-        mixed = self.looks[places].mixed(newer.looks, weight)
-        return Detections(boxes, self.looks.replaced(places, mixed))
+        blended = self.features[places].blended(newer.features, weight)
+        return Detections(boxes, self.features.replaced(places, blended))
 
 
-def unseen(count: int) -> Detections:
-    """``count`` things that are not visible."""
+def hidden(count: int) -> Detections:
+    """Return ``count`` invisible objects."""
     return Detections(np.full((count, 4), np.nan), empty_features(count))
 
 
-def see(objects: ViewObjects, image_rgb: np.ndarray, mask: np.ndarray) -> Detections:
-    """``objects`` in ``image_rgb``, whose ids are in ``mask``; as ``extract_features``."""
+def extract(objects: ViewObjects, image_rgb: np.ndarray, mask: np.ndarray) -> Detections:
+    """Extract the detections of ``objects`` from ``image_rgb`` and their ids in ``mask``."""
     return Detections(
         box_edges(objects.boxes), extract_features(image_rgb, mask, objects.track_ids)
     )
 
 
-def in_raster_order(objects: ViewObjects) -> ViewObjects:
-    """By row, column and all else that is seen, so that the order they came in does not matter."""
+def sort_in_raster_order(objects: ViewObjects) -> ViewObjects:
+    """Sort by row, column and all other values, so that the input order does not matter."""
 
     def key(i: int) -> tuple:
         x, y, height, width = objects.boxes[i].tolist()

@@ -1,4 +1,4 @@
-"""Identity: the same object keeps its id over time and has one id in both views."""
+"""Tracking: an object keeps its id over time and has one id in both views."""
 
 from __future__ import annotations
 
@@ -11,27 +11,32 @@ from vima_ros.errors import VimaError
 from vima_ros.perception.boxes import center_distances, iou
 from vima_ros.perception.detectors.instances import MAX_ID, check_image, check_mask
 from vima_ros.perception.tracking.appearance import colour_distances, size_distances
-from vima_ros.perception.tracking.detections import Detections, in_raster_order, see, unseen
+from vima_ros.perception.tracking.detections import (
+    Detections,
+    extract,
+    hidden,
+    sort_in_raster_order,
+)
 from vima_ros.perception.tracking.view_association import associate_views, linear_assignment
 from vima_ros.specs import VIEWS, ViewObjects
 
 MAX_TRACK_ID = int(np.iinfo(np.uint32).max)  # of vima_msgs/Object.track_id
-MAX_OBJECTS = 256  # in one view; bounds the work of an update
+MAX_OBJECTS = 256  # in one view; limits the computation of an update
 
-_FAR = 60.0  # [px] a move by this much costs half of what the farthest one does
+_HALF_COST_DISTANCE = 60.0  # [px] distance with half the maximum cost
 _NEVER = 1e6
 
 
 @dataclass(frozen=True)
 class TrackerSettings:
-    """How long an object is remembered, and what makes it the same one.
+    """Memory and matching costs of the tracker.
 
-    ``max_missed``: frames unseen after which it is forgotten. ``max_lost``: how many unseen ones
-    are remembered at most, those seen last. The rest weighs what speaks against two sightings
-    being of one object: boxes that do not overlap count 1; ``distance``, ``colour`` and ``size``
-    count up to that much; what was lost before counts ``lost`` more. From ``limit`` on they
-    are two objects, and so are colours ``unlike`` or farther apart (0 to 1). ``memory``: share
-    of the newest picture in how an object is remembered.
+    ``max_missed``: frames for which an invisible object is remembered. ``max_lost``: maximum number
+    of invisible objects, the latest. The other settings weigh the differences between two
+    detections: boxes without overlap cost 1; ``distance``, ``colour`` and ``size`` are maximum
+    costs; an object that was lost costs ``lost`` more. Detections of ``limit`` or more are two
+    objects, and so are those with a colour distance of ``unlike`` or more (0 to 1). ``memory``:
+    weight of the newest image in the remembered appearance.
 
     Raises VimaError (INVALID_VALUE) for a negative number or a ``memory`` outside 0 to 1.
     """
@@ -56,10 +61,10 @@ class TrackerSettings:
 
 
 class Tracker:
-    """Gives every object an id: 1, 2, ... in raster order of the top view, never used again.
+    """Gives every object an id: 1, 2, ... in raster order of the top view, each used once.
 
-    The same input gives the same ids, in whatever order the objects of a view come.
-    ``relabelling``: by view, the track id of each id that was handed to the last ``update``.
+    The same input gives the same ids, independent of the order of the objects within a view.
+    ``track_ids``: by view, {id given to the latest ``update``: track id}.
     """
 
     def __init__(self, settings: TrackerSettings | None = None) -> None:
@@ -67,14 +72,14 @@ class Tracker:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything; ids start at 1 again."""
+        """Forget all tracks; ids start at 1 again."""
         self._next_id = 1
         self._stamp: int | None = None
         self._ids = np.zeros(0, np.int64)  # ascending, one for each track
-        self._first = np.zeros(0, np.int64)  # stamp of the first sighting [ns]
+        self._first = np.zeros(0, np.int64)  # stamp of the first detection [ns]
         self._missed = np.zeros(0, np.int64)  # frames since the last one
-        self._tracks = dict.fromkeys(VIEWS, unseen(0))
-        self.relabelling: dict[str, dict[int, int]] = {view: {} for view in VIEWS}
+        self._tracks = dict.fromkeys(VIEWS, hidden(0))
+        self.track_ids: dict[str, dict[int, int]] = {view: {} for view in VIEWS}
 
     def update(
         self,
@@ -83,7 +88,7 @@ class Tracker:
         images: Mapping[str, np.ndarray],
         masks: Mapping[str, np.ndarray],
     ) -> dict[str, ViewObjects]:
-        """The objects of both views at ``stamp_ns`` [ns], with track ids and in their order.
+        """Track the objects of both views at ``stamp_ns`` [ns]; return them sorted by track id.
 
         ``views``: their track ids are the detector's. ``images``: policy frames of the table,
         uint8 RGB (128, 256, 3). ``masks`` uint8 or uint16 (128, 256): the detector's ids, also
@@ -95,15 +100,17 @@ class Tracker:
         last one; TRACK_IDS_USED_UP.
         """
         self._check(views, stamp_ns, images, masks)
-        objects = {view: in_raster_order(views[view]) for view in VIEWS}
-        seen = {view: see(objects[view], images[view], masks[view]) for view in VIEWS}
-        places = self._sightings(seen)
-        sighted = {view: seen[view].placed(places[view]) for view in VIEWS}
-        ids = self._identify(sighted, stamp_ns)
-        return {view: self._relabelled(view, objects[view], places[view], ids) for view in VIEWS}
+        objects = {view: sort_in_raster_order(views[view]) for view in VIEWS}
+        found = {view: extract(objects[view], images[view], masks[view]) for view in VIEWS}
+        places = self._match_views(found)
+        detections = {view: found[view].at(places[view]) for view in VIEWS}
+        ids = self._identify(detections, stamp_ns)
+        return {
+            view: self._with_track_ids(view, objects[view], places[view], ids) for view in VIEWS
+        }
 
     def ages(self, stamp_ns: int) -> dict[int, float]:
-        """Return the time since each remembered object was first seen [s], by track id."""
+        """Return the time since each remembered object was first found [s], by track id."""
         seconds = (stamp_ns - self._first) / 1e9
         return dict(zip(self._ids.tolist(), seconds.tolist(), strict=True))
 
@@ -141,14 +148,14 @@ class Tracker:
                 "later, unless the tracker was reset",
             )
 
-    def _sightings(self, seen: dict[str, Detections]) -> dict[str, np.ndarray]:
-        """Each thing seen: its place among the objects of each view, -1 where it is hidden.
+    def _match_views(self, found: dict[str, Detections]) -> dict[str, np.ndarray]:
+        """Match the views: index of each object in each view, -1 where it is hidden.
 
-        In raster order of the top view, then those in front alone.
+        In raster order of the top view, then those of the front view alone.
         """
-        front, top = (seen[view] for view in VIEWS)
-        known = self._known(seen)
-        pairs = associate_views(front.boxes, top.boxes, front.looks, top.looks, known)
+        front, top = (found[view] for view in VIEWS)
+        prior = self._pair_prior(found)
+        pairs = associate_views(front.boxes, top.boxes, front.features, top.features, prior)
         partner = {j: i for i, j in pairs}
         alone = sorted(set(range(len(front.boxes))) - set(partner.values()))
         places = [(partner.get(j, -1), j) for j in range(len(top.boxes))]
@@ -156,18 +163,18 @@ class Tracker:
         table = np.array(places, np.int64).reshape(-1, 2)
         return {view: table[:, k] for k, view in enumerate(VIEWS)}
 
-    def _known(self, seen: dict[str, Detections]) -> np.ndarray:
-        """(n front, n top): how well both are where one object was, seen in both views."""
+    def _pair_prior(self, found: dict[str, Detections]) -> np.ndarray:
+        """Return the overlap of pairs (n front, n top) with objects last visible in both views."""
         both = self._missed == 0
         for view in VIEWS:
             both = both & self._tracks[view].visible
-        front, top = (iou(self._tracks[v].boxes[both], seen[v].boxes) for v in VIEWS)
+        front, top = (iou(self._tracks[v].boxes[both], found[v].boxes) for v in VIEWS)
         return (front[:, :, None] * top[:, None, :]).max(0, initial=0.0)
 
-    def _identify(self, sighted: dict[str, Detections], stamp_ns: int) -> np.ndarray:
-        """The track id (n,) of each sighting; brings the tracks up to date."""
-        count = len(sighted[VIEWS[0]].boxes)
-        pairs = linear_assignment(self._cost(sighted), self.settings.limit)
+    def _identify(self, detections: dict[str, Detections], stamp_ns: int) -> np.ndarray:
+        """Return the track id (n,) of each detection and update the tracks."""
+        count = len(detections[VIEWS[0]].boxes)
+        pairs = linear_assignment(self._cost(detections), self.settings.limit)
         tracks, matched = np.array(pairs, np.int64).reshape(-1, 2).T
         new = np.setdiff1d(np.arange(count), matched)
         if self._next_id + len(new) - 1 > MAX_TRACK_ID:
@@ -183,29 +190,29 @@ class Tracker:
         self._stamp = stamp_ns
         self._missed += 1
         self._missed[tracks] = 0
-        for view, now in sighted.items():
-            known = self._tracks[view].updated(tracks, now[matched], self.settings.memory)
-            self._tracks[view] = known.joined(now[new])
+        for view, now in detections.items():
+            updated = self._tracks[view].updated(tracks, now[matched], self.settings.memory)
+            self._tracks[view] = updated.concatenated(now[new])
         self._ids = np.append(self._ids, ids[new])
         self._first = np.append(self._first, np.full(len(new), stamp_ns))
         self._missed = np.append(self._missed, np.zeros(len(new), np.int64))
         self._forget()
         return ids
 
-    def _cost(self, sighted: dict[str, Detections]) -> np.ndarray:
-        """(tracks, sightings): the mean of the views in which both were seen."""
+    def _cost(self, detections: dict[str, Detections]) -> np.ndarray:
+        """Return costs (tracks, detections): means over the views in which both are visible."""
         s = self.settings
-        total = np.zeros((len(self._ids), len(sighted[VIEWS[0]].boxes)))
+        total = np.zeros((len(self._ids), len(detections[VIEWS[0]].boxes)))
         views = np.zeros_like(total)
         for view in VIEWS:
-            was, now = self._tracks[view], sighted[view]
-            colour = colour_distances(was.looks, now.looks)
+            was, now = self._tracks[view], detections[view]
+            colour = colour_distances(was.features, now.features)
             cost = (
                 1.0
                 - iou(was.boxes, now.boxes)
-                + s.distance * _far(center_distances(was.boxes, now.boxes))
+                + s.distance * _distance_cost(center_distances(was.boxes, now.boxes))
                 + s.colour * colour
-                + s.size * size_distances(was.looks, now.looks)
+                + s.size * size_distances(was.features, now.features)
             )
             cost[colour >= s.unlike] = _NEVER
             both = was.visible[:, None] & now.visible
@@ -215,26 +222,26 @@ class Tracker:
         return mean + s.lost * (self._missed > 0)[:, None]
 
     def _forget(self) -> None:
-        """Drop the tracks that were not seen for too long, and the longest unseen of too many."""
+        """Drop tracks missed for too long, and the longest missed beyond ``max_lost``."""
         lost = np.flatnonzero(self._missed)
         latest = lost[np.argsort(self._missed[lost], kind="stable")][: self.settings.max_lost]
         keep = self._missed == 0
         keep[latest] = self._missed[latest] <= self.settings.max_missed
         self._ids, self._first = self._ids[keep], self._first[keep]
         self._missed = self._missed[keep]
-        self._tracks = {view: seen[keep] for view, seen in self._tracks.items()}
+        self._tracks = {view: found[keep] for view, found in self._tracks.items()}
 
-    def _relabelled(
+    def _with_track_ids(
         self, view: str, objects: ViewObjects, places: np.ndarray, ids: np.ndarray
     ) -> ViewObjects:
         here = places >= 0
         order = np.argsort(ids[here])
         chosen, track_ids = places[here][order], ids[here][order]
         boxes, crops, scores, detected = (values[chosen] for values in objects.fields)
-        self.relabelling[view] = dict(zip(detected.tolist(), track_ids.tolist(), strict=True))
+        self.track_ids[view] = dict(zip(detected.tolist(), track_ids.tolist(), strict=True))
         return ViewObjects(boxes, crops, scores, track_ids)
 
 
-def _far(distance: np.ndarray) -> np.ndarray:
-    """0 = at the same place, towards 1 = far apart [px]."""
-    return distance / (distance + _FAR)
+def _distance_cost(distance: np.ndarray) -> np.ndarray:
+    """Map distances [px] to costs from 0 to 1."""
+    return distance / (distance + _HALF_COST_DISTANCE)

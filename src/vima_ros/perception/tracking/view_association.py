@@ -1,4 +1,4 @@
-"""Which object of the front view is which of the top view."""
+"""Association of the objects of the front view with those of the top view."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _ROW_OFFSET = (
     - _ROW_RATIO * ORIGIN_ROW
 )
 
-_LIFT = 20.0  # [rows] of front; what lies on or behind something is seen higher by up to that
-_SINK = 4.0  # [rows] lower than on the table nothing can be; errors of the boxes are smaller
-_ROW_WEIGHT, _COLOUR_WEIGHT, _KNOWN_WEIGHT = 0.5, 2.0, 1.0
-_LIMIT = 2.2  # of cost; dearer pairs are two objects
+_MAX_ROWS_ABOVE = 20.0  # [px] an object on or behind another appears higher in front
+_MAX_ROWS_BELOW = 4.0  # [px] nothing is below the table; covers errors of the boxes
+_ROW_WEIGHT, _COLOUR_WEIGHT, _PRIOR_WEIGHT = 0.5, 2.0, 1.0
+_MAX_COST = 2.2  # pairs of a higher cost are two objects
 _NEVER = 1e6
 
 
 def linear_assignment(cost: np.ndarray, limit: float) -> list[tuple[int, int]]:
-    """Pairs (row, column) of the least total ``cost`` (n, m), by Hungarian assignment.
+    """Return the pairs (row, column) of minimum total ``cost`` (n, m), by Hungarian assignment.
 
-    Two that are left apart cost ``limit``, so no pair is at or above it.
+    Two that stay unassigned cost ``limit``, so every pair costs less.
     """
     rows, columns = linear_sum_assignment(np.minimum(cost, limit))
     return [
@@ -40,32 +40,34 @@ def linear_assignment(cost: np.ndarray, limit: float) -> list[tuple[int, int]]:
 def associate_views(
     front: np.ndarray,
     top: np.ndarray,
-    front_looks: AppearanceFeatures,
-    top_looks: AppearanceFeatures,
-    known: np.ndarray,
+    front_features: AppearanceFeatures,
+    top_features: AppearanceFeatures,
+    prior: np.ndarray,
 ) -> list[tuple[int, int]]:
-    """Pairs (index in front, index in top) of one object each; each index at most once.
+    """Return pairs (index in front, index in top) of one object each; each index at most once.
 
-    ``front`` (n, 4) and ``top`` (m, 4) are ``box_edges`` in the policy frames. ``known`` (n, m):
-    how much is known of the two from before, 0 (nothing) to 1 (they were a pair, just here).
+    ``front`` (n, 4) and ``top`` (m, 4) are ``box_edges`` in the policy frames. ``prior`` (n, m):
+    evidence from the past, 0 (none) to 1 (they were a pair in the same place).
     """
     cost = (
         _column_cost(front, top)
         + _ROW_WEIGHT * _row_cost(front, top)
-        + _COLOUR_WEIGHT * colour_distances(front_looks, top_looks)
-        - _KNOWN_WEIGHT * known
+        + _COLOUR_WEIGHT * colour_distances(front_features, top_features)
+        - _PRIOR_WEIGHT * prior
     )
-    return linear_assignment(cost, _LIMIT)
+    return linear_assignment(cost, _MAX_COST)
 
 
 def _column_cost(front: np.ndarray, top: np.ndarray) -> np.ndarray:
-    """0 = the same columns; columns that do not even touch are never one object."""
+    """Return 0 for equal columns; columns without overlap are never one object."""
     both = np.minimum(front[:, None, 2], top[:, 2]) - np.maximum(front[:, None, 0], top[:, 0])
     union = np.maximum(front[:, None, 2], top[:, 2]) - np.minimum(front[:, None, 0], top[:, 0])
     return np.where(both > 0, 1.0 - both / union, _NEVER)
 
 
 def _row_cost(front: np.ndarray, top: np.ndarray) -> np.ndarray:
-    """0 = the near edges meet on the table, 1 = as far apart as they can be."""
+    """Return 0 where the near edges meet on the table, 1 at the maximum distance."""
     higher = _ROW_OFFSET + _ROW_RATIO * top[:, 3] - front[:, None, 3]
-    return np.minimum(np.where(higher > 0, higher / _LIFT, -higher / _SINK), 1.0)
+    return np.minimum(
+        np.where(higher > 0, higher / _MAX_ROWS_ABOVE, -higher / _MAX_ROWS_BELOW), 1.0
+    )

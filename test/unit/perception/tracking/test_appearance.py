@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from vima_ros.errors import VimaError
 from vima_ros.perception.tracking.appearance import (
     colour_distances,
+    concatenate,
     empty_features,
     extract_features,
-    join,
     size_distances,
 )
 
@@ -56,22 +56,22 @@ def test_each_object_is_described_by_its_own_pixels_in_the_order_asked_for():
     mask = np.zeros((128, 256), np.uint8)
     mask[:4, :4], mask[10:20, 10:20], mask[50:, 50:] = 1, 200, 3
     image[:4, :4], image[10:20, 10:20] = (255, 0, 0), (0, 255, 0)
-    looks = extract_features(image, mask, np.array([200, 1]))
-    np.testing.assert_allclose(np.exp(looks.sizes) ** 2, [100, 16])
+    features = extract_features(image, mask, np.array([200, 1]))
+    np.testing.assert_allclose(np.exp(features.sizes) ** 2, [100, 16])
     alone = extract_features(image, mask, np.array([1]))
-    np.testing.assert_array_equal(looks.colours[1:], alone.colours)
+    np.testing.assert_array_equal(features.colours[1:], alone.colours)
 
 
 def test_mixing_replacing_and_joining():
     red, blue = patch((255, 0, 0), 10, 10), patch((0, 0, 255), 20, 20)
-    both = join(red, blue)
+    both = concatenate(red, blue)
     assert len(both) == 2
-    half = red.mixed(blue, np.array([0.25]))
+    half = red.blended(blue, np.array([0.25]))
     np.testing.assert_allclose(half.colours, 0.75 * red.colours + 0.25 * blue.colours)
     assert half.sizes[0] == pytest.approx(np.log(10) + 0.25 * np.log(2))
-    swapped = both.replaced(np.array([0, 1]), join(blue, red))
+    swapped = both.replaced(np.array([0, 1]), concatenate(blue, red))
     np.testing.assert_array_equal(swapped.colours, both.colours[::-1])
-    assert len(join(empty_features(2), red)) == 3
+    assert len(concatenate(empty_features(2), red)) == 3
 
 
 def test_no_object_is_fine_and_one_without_a_pixel_is_refused():

@@ -36,7 +36,7 @@ def test_objects_come_back_as_they_were_in_the_order_of_their_ids():
     out = update(tracker, moment)
     for view in VIEWS:
         assert out[view].track_ids.tolist() == [1, 2, 3, 4]
-        given_as = {t: d for d, t in tracker.relabelling[view].items()}
+        given_as = {t: d for d, t in tracker.track_ids[view].items()}
         place = [moment.objects[view].track_ids.tolist().index(given_as[k]) for k in range(1, 5)]
         for got, before in zip(out[view].fields[:3], moment.objects[view].fields, strict=False):
             np.testing.assert_array_equal(got, before[place])
@@ -72,7 +72,7 @@ def test_the_order_in_which_objects_are_listed_changes_nothing(seed, count):
         for view in VIEWS:
             for a, b in zip(first[view].fields, second[view].fields, strict=True):
                 np.testing.assert_array_equal(a, b)
-        assert trackers[0].relabelling == trackers[1].relabelling
+        assert trackers[0].track_ids == trackers[1].track_ids
         blocks[0] = blocks[0].at(*rng.uniform((0.3, -0.4), (0.7, 0.4)))
 
 
@@ -187,7 +187,7 @@ def test_relabelling_leaves_out_what_was_not_tracked():
     tracker, moment = Tracker(), look(FOUR)
     fewer = ViewObjects(*(values[1:] for values in moment.objects["top"].fields))
     tracker.update(moment.objects | {"top": fewer}, 0, moment.images, moment.masks)
-    ids = tracker.relabelling["top"]
+    ids = tracker.track_ids["top"]
     assert set(ids) == {2, 3, 4}
     assert len(set(ids.values())) == 3
 

@@ -74,11 +74,11 @@ def test_what_was_a_pair_stays_one_when_another_could_be_too():
     front, top = box_edges(front.boxes), box_edges(top.boxes)
     to_the_right = np.array([1.0, 0.0, 1.0, 0.0])  # [px]
     both = np.concatenate([top, top + 3 * to_the_right])
-    looks = empty_features(2)
+    features = empty_features(2)
     right = front + 2 * to_the_right
     known = np.array([[1.0, 0.0]])
-    assert associate_views(right, both, looks[:1], looks, np.zeros((1, 2))) == [(0, 1)]
-    assert associate_views(right, both, looks[:1], looks, known) == [(0, 0)]
+    assert associate_views(right, both, features[:1], features, np.zeros((1, 2))) == [(0, 1)]
+    assert associate_views(right, both, features[:1], features, known) == [(0, 0)]
 
 
 def test_a_pair_that_is_known_stays_one_when_one_is_put_on_the_other():

@@ -75,5 +75,5 @@ def follow(moments, tracker=None):
     tracker, followed = tracker or Tracker(), []
     for k, moment in enumerate(moments):
         tracker.update(moment.objects, k * FRAME_TIME, moment.images, moment.masks)
-        followed.append(dict(tracker.relabelling))
+        followed.append(dict(tracker.track_ids))
     return followed
