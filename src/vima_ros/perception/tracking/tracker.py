@@ -31,8 +31,8 @@ _NEVER = 1e6
 class TrackerSettings:
     """Memory and matching costs of the tracker.
 
-    ``max_missed``: frames for which an invisible object is remembered. ``max_lost``: maximum number
-    of invisible objects, the latest. The other settings weigh the differences between two
+    ``max_missed``: frames for which an invisible object is remembered. ``max_lost``: maximum
+    number of invisible objects, the latest. The other settings weigh the differences between two
     detections: boxes without overlap cost 1; ``distance``, ``colour`` and ``size`` are maximum
     costs; an object that was lost costs ``lost`` more. Detections of ``limit`` or more are two
     objects, and so are those with a colour distance of ``unlike`` or more (0 to 1). ``memory``:
