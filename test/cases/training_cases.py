@@ -58,27 +58,35 @@ CASES = {
     ),
     "rate_negative": changed(RATE, "learning_rate: -1", "-1", "above 0"),
     "rate_empty": changed(RATE, "learning_rate:", "no value", "above 0"),
-    "key_misspelled": changed("warm_up:", "warmup:", "no key recipe.warmup", "nearest: warm_up"),
+    "key_misspelled": changed(
+        "warmup_steps:", "warmup:", "no key recipe.warmup", "nearest: warmup_steps"
+    ),
     "key_of_network_misspelled": changed("vit_heads", "vit_head", "nearest: vit_heads"),
-    "key_twice": changed("parts: 3", "parts: 3\n  batch: 64", "recipe.batch", "already"),
+    "key_twice": changed(
+        "micro_batches: 3", "micro_batches: 3\n  batch_size: 64", "recipe.batch_size", "already"
+    ),
     "task_misspelled": changed("rotate: 4", "rotat: 4", "'rotat'", "nearest: rotate"),
     "task_weight_as_word": changed("rotate: 4", "rotate: often", "rotate is 'often'"),
-    "batch_of_half_episodes": changed("batch: 128", "batch: 0.5", "0.5", "a whole number from 1"),
+    "batch_of_half_episodes": changed(
+        "batch_size: 128", "batch_size: 0.5", "0.5", "a whole number from 1"
+    ),
     "heads_that_do_not_divide": changed("vit_heads: 4", "vit_heads: 5", "vit_heads is 5", "64"),
     "section_misspelled": changed("recipe:", "recipes:", "nearest: recipe"),
-    "section_missing": Case("recipe:\n  batch: 8\n", ("BAD_CONFIG", "lacks network:")),
+    "section_missing": Case("recipe:\n  batch_size: 8\n", ("BAD_CONFIG", "lacks network:")),
     "empty": Case("", ("BAD_CONFIG", "is empty", "network: and recipe:")),
     "not_yaml": Case("network: {\nrecipe: ]", ("BAD_CONFIG", "not YAML", "line 2")),
     "indented_by_tabs": Case("network:\n\tembed_dim: 8", ("BAD_CONFIG", "line 2", "tabs")),
-    "list": Case("- batch: 8", ("BAD_CONFIG", "network: and recipe:")),
+    "list": Case("- batch_size: 8", ("BAD_CONFIG", "network: and recipe:")),
     "no_such_file": Case(None, ("BAD_CONFIG", "own.yaml: no such file", "small")),
     "folder": Case(None, ("BAD_CONFIG", "is no file"), ["--config", "{folder}", *ABSENT]),
     "own_file_is_taken": Case(
-        SMALL.replace("batch: 128", "batch: 96"), ("batch: 96",), PRINTED, 0, 0
+        SMALL.replace("batch_size: 128", "batch_size: 96"), ("batch_size: 96",), PRINTED, 0, 0
     ),
-    "bundled_name": Case(None, ("batch: 128",), ["--config", "small", "--print-config"], 0, 0),
+    "bundled_name": Case(
+        None, ("batch_size: 128",), ["--config", "small", "--print-config"], 0, 0
+    ),
     "steps_of_the_file_count": Case(
-        SMALL.replace("batch: 128", "steps: 77"), ("steps: 77",), PRINTED, 0, 0
+        SMALL.replace("batch_size: 128", "steps: 77"), ("steps: 77",), PRINTED, 0, 0
     ),
     "steps_0": Case(
         SMALL, ("BAD_CONFIG", "steps is 0", "from 1 to"), [*PRINTED[:2], "--steps", "0", *ABSENT]

@@ -36,9 +36,9 @@ WEIGHTS = {"train_policy": "policy.safetensors", "train_detector": "detector.saf
 RECIPES = {
     "train_policy": {
         "network": SMALL,
-        "recipe": {"batch": 4, "parts": 2, "warm_up": 5, "learning_rate": 3e-3},
+        "recipe": {"batch_size": 4, "micro_batches": 2, "warmup_steps": 5, "learning_rate": 3e-3},
     },
-    "train_detector": {"recipe": {"batch": 1, "warmup": 5}},
+    "train_detector": {"recipe": {"batch_size": 1, "warmup_steps": 5}},
 }
 BEGUN = re.compile(r"(?:resumed at|begins at) step (\d+)")
 KEPT = re.compile(r"interrupted: checkpoint of step (\d+)")

@@ -25,7 +25,7 @@ from vima_ros.client.execute_prompt import Goal
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.nodes.common import conversions, qos
 
-ROWS = 400  # of the word table of golden/vima.ckpt
+ROWS = 400  # of the word embedding of golden/vima.ckpt
 
 
 class PolicyOnly:

@@ -96,7 +96,7 @@ def test_programs_demonstrate_train_evaluate_and_convert(python, tmp_path):
         *("--out", demonstrations),
     )
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(yaml.safe_dump({"network": SMALL, "recipe": {"batch": 2}}))
+    recipe.write_text(yaml.safe_dump({"network": SMALL, "recipe": {"batch_size": 2}}))
     program(
         *("train_policy", "--data", demonstrations, "--config", recipe, "--steps", "2"),
         *("--out", run),
@@ -104,7 +104,7 @@ def test_programs_demonstrate_train_evaluate_and_convert(python, tmp_path):
     weights = run / "policy.safetensors"
     program(
         *("evaluate_policy", "--policy", weights, "--tasks", "rotate", "--seeds", "1"),
-        *("--detector", "masks", "--workers", "1", "--out", report),
+        *("--detector", "ground_truth_masks", "--workers", "1", "--out", report),
     )
     assert len(json.loads((report / "report.json").read_text())["episodes"]) == 1
     program("convert_checkpoint", weights, tmp_path / "policy.ckpt")

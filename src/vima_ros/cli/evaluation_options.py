@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vima_ros.paths import path_argument, path_text_argument
-from vima_ros.policy import SHIPPED
+from vima_ros.policy import BUNDLED
 from vima_ros.sim.episode_runner import choose_tasks, find_level
 from vima_ros.sim.tasks.base import Level
 from vima_ros.training.evaluation.detector_frames import FIRST_EVALUATION_SEED
@@ -24,7 +24,7 @@ def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--policy",
         type=path_text_argument,
-        default=str(SHIPPED),
+        default=str(BUNDLED),
         help="checkpoint file, .safetensors or published",
     )
     parser.add_argument("--tasks", nargs="*", default=[], help="names; none: all of the level")

@@ -90,7 +90,9 @@ def _train(options: argparse.Namespace, recipe: Any) -> None:
 
     def lines(schedule: Any) -> Iterator[str]:
         for p in train_detector(sources, recipe, options.out, schedule, options.start):
-            yield describe_progress(p, recipe.steps, recipe.batch, p.pictures_per_s, "pictures")
+            yield describe_progress(
+                p, recipe.steps, recipe.batch_size, p.pictures_per_s, "pictures"
+            )
 
     run_training("train_detector", options.out, options.checkpoint_every, lines)
 

@@ -45,7 +45,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     )
     add_run_options(parser, "policy", printing)
     parser.add_argument("--task", nargs="*", default=[], help="names; none: all there are")
-    parser.add_argument("--most-steps", type=int, default=100, help="of an episode, the first")
+    parser.add_argument("--max-steps", type=int, default=100, help="of an episode, the first")
     parser.add_argument(
         "--start",
         type=path_argument,
@@ -65,10 +65,10 @@ def _train(options: argparse.Namespace, config: Any, recipe: Any) -> None:
 
     prepare_folder(options.out)
     say(f"reading {', '.join(map(str, options.data))}")
-    episodes = read_training_episodes(options.data, options.task, options.most_steps)
+    episodes = read_training_episodes(options.data, options.task, options.max_steps)
     counts = Counter(episode.task for episode in episodes)
     say("episodes: " + ", ".join(f"{task} {count}" for task, count in sorted(counts.items())))
-    absent = sorted(set(recipe.emphasis) - set(counts))
+    absent = sorted(set(recipe.task_weights) - set(counts))
     if absent:
         say(f"emphasis without effect, for the data has no such episode: {', '.join(absent)}")
     if len(episodes) < 2:
@@ -88,7 +88,9 @@ def _train(options: argparse.Namespace, config: Any, recipe: Any) -> None:
         for p in train_policy(
             seen, validation, config, recipe, options.out, schedule, network, options.workers
         ):
-            yield describe_progress(p, recipe.steps, recipe.batch, p.episodes_per_s, "episodes")
+            yield describe_progress(
+                p, recipe.steps, recipe.batch_size, p.episodes_per_s, "episodes"
+            )
 
     run_training("train_policy", options.out, options.checkpoint_every, lines)
     averaged, step = load_averaged(options.out, config)
@@ -105,11 +107,11 @@ def _begin(options: argparse.Namespace, config: Any, seed: int) -> tuple[Any, An
     if options.start is None:
         return None, None
     from vima_ros.policy.checkpoints.load import load_network
-    from vima_ros.training.policy.initialization import taken_over
+    from vima_ros.training.policy.initialization import load_matching_weights
     from vima_ros.training.run_directory import CHECKPOINT
 
     trained, origin = load_network(options.start, {})
-    network, taken = taken_over(config, trained, seed)
+    network, taken = load_matching_weights(config, trained, seed)
     if not (options.out / CHECKPOINT).exists():
         say(taken.describe(options.start))
     return network, origin

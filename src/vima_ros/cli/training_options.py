@@ -19,7 +19,7 @@ from vima_ros.program import handled_signals
 
 DEFAULT_RECIPE = "small"
 CHECKPOINT_MINUTES = 3.0
-OVERRIDES = {"steps": "steps", "batch": "batch", "rate": "learning_rate", "seed": "seed"}
+OVERRIDES = ("steps", "batch_size", "learning_rate", "seed")  # of the recipe
 
 
 def add_run_options(parser: argparse.ArgumentParser, kind: str, printing: bool) -> None:
@@ -44,12 +44,12 @@ def add_run_options(parser: argparse.ArgumentParser, kind: str, printing: bool) 
         action="store_true",
         help="print the recipe, with every setting explained, as a file for --config; then end",
     )
-    parser.add_argument("--steps", type=int, help="instead of the recipe's: to train for in all")
-    parser.add_argument("--batch", type=int, help="instead of the recipe's")
+    parser.add_argument("--steps", type=int, help="total steps, instead of the recipe's")
+    parser.add_argument("--batch-size", type=int, help="batch size, instead of the recipe's")
     parser.add_argument(
-        "--rate", type=float, help="instead of the recipe's: highest learning rate"
+        "--learning-rate", type=float, help="peak learning rate, instead of the recipe's"
     )
-    parser.add_argument("--seed", type=int, help="instead of the recipe's")
+    parser.add_argument("--seed", type=int, help="random seed, instead of the recipe's")
     parser.add_argument(
         "--checkpoint-every",
         type=_minutes,
@@ -96,7 +96,7 @@ def find_recipe(kind: str, given: str) -> Path:
 
 def with_overrides(recipe: Any, options: argparse.Namespace) -> Any:
     """``recipe`` with what the command line gives instead. Raises VimaError (BAD_CONFIG)."""
-    given = {field: getattr(options, name) for name, field in OVERRIDES.items()}
+    given = {name: getattr(options, name) for name in OVERRIDES}
     return replace(recipe, **{name: value for name, value in given.items() if value is not None})
 
 

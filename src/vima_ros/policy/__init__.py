@@ -1,9 +1,8 @@
-"""The VIMA policy: prompt and observations in, actions out.
+"""The VIMA policy: actions from a prompt and observations.
 
-To read in this order: ``config``, ``batches`` (values to tensors); ``attention``, ``objects``,
-``controller``, ``network`` (the model, and its plain forward pass); ``history``, ``decision``,
-``engine`` (one step at a time); ``precision``; then files: ``checks``, ``checkpoint``,
-``weights``, ``loading``. Beside them ``tokenizer``, ``episode`` (when to decide), ``benchmark``.
+Reading order: ``config``; ``model/`` with ``batching`` (values to tensors), ``attention``,
+``object_encoder``, ``controller`` and ``network`` (the plain forward pass); ``kv_cache``,
+``action_selection``, ``policy`` (one step at a time); ``quantization``; ``checkpoints/``.
 
 Importing this package loads neither torch nor transformers; ``load_policy`` does when it is used.
 """
@@ -13,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-SHIPPED = Path(__file__).parent / "weights" / "policy.safetensors"  # docs/POLICY.md
+BUNDLED = Path(__file__).parent / "weights" / "policy.safetensors"  # docs/POLICY.md
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""From logits to a decision."""
+"""Selection of an action from logits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from vima_ros.errors import VimaError
 from vima_ros.specs import HEAD_BINS, Action, Decision, EndEffector, Primitive
 
-AROUND = 1  # bins about a pick that found nothing, in x and y, that are not tried again
+EXCLUSION_RADIUS = 1  # around a pick that found nothing, in x and y [bins]
 
 
 def decide(
@@ -18,10 +18,11 @@ def decide(
     timings: Mapping[str, float],
     missed: Sequence[Action] = (),
 ) -> Decision:
-    """The decision of greatest probability. The spatula sweeps, the suction cup picks and places.
+    """Select the most probable action; the spatula sweeps, the suction cup picks and places.
 
     ``logits``: {head: (C,) float32} as in specs.py. ``missed``: actions whose pick found nothing;
-    the most probable place not about these is picked then. Raises VimaError (NOT_FINITE).
+    then the most probable place outside EXCLUSION_RADIUS of these is picked. Raises VimaError
+    (NOT_FINITE).
     """
     bins, confidence = [], []
     for head, counts in HEAD_BINS.items():
@@ -32,7 +33,7 @@ def decide(
     if missed:
         counts = HEAD_BINS["pose0_position"]
         x, y = np.split(logits["pose0_position"], [counts[0]])
-        bins[:2] = _elsewhere(x[:, None] + y, [action.bins[:2] for action in missed])
+        bins[:2] = _argmax_excluding(x[:, None] + y, [action.bins[:2] for action in missed])
     start = 0
     for head, counts in HEAD_BINS.items():
         for part in np.split(logits[head], np.cumsum(counts)[:-1]):
@@ -44,10 +45,13 @@ def decide(
     return Decision(Action(np.array(bins), primitive), np.array(confidence), logits, timings)
 
 
-def _elsewhere(scores: np.ndarray, missed: Sequence[np.ndarray]) -> tuple[int, int]:
-    """Bins x, y of the best of ``scores`` (X, Y) that is not about any of ``missed`` (2,)."""
+def _argmax_excluding(scores: np.ndarray, missed: Sequence[np.ndarray]) -> tuple[int, int]:
+    """Return bins x, y of the maximum of ``scores`` (X, Y) away from all of ``missed`` (2,)."""
     free = np.ones(scores.shape, bool)
     for x, y in missed:
-        free[max(x - AROUND, 0) : x + AROUND + 1, max(y - AROUND, 0) : y + AROUND + 1] = False
+        free[
+            max(x - EXCLUSION_RADIUS, 0) : x + EXCLUSION_RADIUS + 1,
+            max(y - EXCLUSION_RADIUS, 0) : y + EXCLUSION_RADIUS + 1,
+        ] = False
     best = np.where(free, scores, -np.inf).argmax()
     return tuple(map(int, np.unravel_index(best, scores.shape)))  # type: ignore[return-value]

@@ -15,7 +15,7 @@ MAX_WIDTH, MAX_LAYERS, MAX_ROWS = 1 << 14, 256, 1 << 20  # of what is trained by
 
 
 def _size(default: int, description: str, high: int = MAX_WIDTH) -> Any:
-    """A field of a recipe's section ``network`` (training/recipes.py)."""
+    """Declare a field of a recipe's section ``network`` (training/recipes.py)."""
     return field(default=default, metadata={"description": description, "low": 1, "high": high})
 
 
@@ -23,7 +23,7 @@ def _size(default: int, description: str, high: int = MAX_WIDTH) -> Any:
 class VimaConfig:
     """Every size of the network; the defaults are the published 200M model.
 
-    The first four are what a published checkpoint's ``cfg`` says, under the same names. Raises
+    The first four are in a published checkpoint's ``cfg`` under the same names. Raises
     VimaError (BAD_CONFIG) for a size that is not a positive int or heads that do not divide.
     """
 
@@ -45,9 +45,9 @@ class VimaConfig:
     action_width: int = _size(256, "output width of each of these MLPs")
     decoder_hidden: int = _size(512, "hidden width of the heads that decide")
 
-    prompt_object_hidden: int = _size(768, "hidden width of the MLP for the prompt's pictures")
+    prompt_object_hidden: int = _size(768, "hidden width of the MLP for the prompt's images")
     vocabulary: int = _size(
-        32128, "rows of the word table, at least the tokenizer's words (T5's: 32100)", MAX_ROWS
+        32128, "rows of the word embedding, at least the tokenizer's words (T5's: 32100)", MAX_ROWS
     )
     t5_width: int = _size(768, "width of the prompt encoder")
     t5_layers: int = _size(12, "layers of the prompt encoder", MAX_LAYERS)
@@ -55,7 +55,7 @@ class VimaConfig:
     t5_head_width: int = _size(64, "width of each of these heads")
     t5_feed_forward: int = _size(3072, "hidden width of the prompt encoder's MLPs")
     t5_buckets: int = _size(
-        32, "relative positions that the prompt encoder tells apart, 4 or more"
+        32, "relative positions that the prompt encoder distinguishes, 4 or more"
     )
     t5_max_distance: int = _size(
         128, "distance of tokens from which on all are one position; above a quarter of t5_buckets"

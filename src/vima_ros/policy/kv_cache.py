@@ -1,4 +1,4 @@
-"""What the controller keeps of an episode, and how the newest steps of several join in one batch.
+"""KV cache of an episode, and batched computation of the newest steps of several episodes.
 
 Only the newest step is computed: keys and values of the valid history tokens are kept. Masked
 tokens are never attended to, so they need not be kept (docs/vima_architecture.md,
@@ -17,69 +17,69 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
 from torch.nn.utils.rnn import pad_sequence
 
 from vima_ros.errors import VimaError
-from vima_ros.policy.model.attention import KeysValues
+from vima_ros.policy.model.attention import KeyValue
 from vima_ros.policy.model.controller import Controller, PromptMemory
 from vima_ros.specs import MAX_HISTORY_TOKENS, Observation
 
 
 @dataclass(frozen=True)
 class History:
-    """What was executed so far, as the controller needs it."""
+    """State of an episode after its executed steps."""
 
-    past: tuple[KeysValues, ...]  # of each layer's valid tokens, (1, H, tokens, E / H)
+    kv_cache: tuple[KeyValue, ...]  # per layer, of valid tokens, (1, H, tokens, E / H)
     steps: int = 0
-    widest: int = 0  # object slots of the step with the most
-    action: Tensor | None = None  # (1, E), the last action; not yet in ``past``
+    max_slots: int = 0  # most object slots of a step so far
+    action: Tensor | None = None  # (1, E), the last action; not yet in ``kv_cache``
 
     @property
     def length(self) -> int:
-        """Tokens in ``past``, which is also the next position."""
-        return self.past[0][0].shape[2]
+        """Number of tokens in ``kv_cache``, which is also the next position."""
+        return self.kv_cache[0][0].shape[2]
 
 
 @dataclass(frozen=True)
-class NextStep:
-    """A step that is about to be decided."""
+class StepInputs:
+    """Inputs of the step to decide next."""
 
     observation: Observation  # without the padded slots that nothing reads
-    widest: int  # object slots that every step is padded to, this one included
+    max_slots: int  # object slots that every step is padded to, this one included
     zero_pad: bool  # the action is read at a zero vector: an earlier step was wider
 
 
-def next_step(history: History, observation: Observation) -> NextStep:
-    """The step that ``observation`` begins.
+def prepare_step(history: History, observation: Observation) -> StepInputs:
+    """Prepare the step that begins with ``observation``.
 
     Raises VimaError: NO_OBJECT for an observation without slots, or a first one without objects;
     HISTORY_FULL beyond 512 tokens, padded slots included.
     """
-    slots, seen = observation.slot_counts, (len(observation.front), len(observation.top))
-    if sum(slots) == 0 or (history.steps == 0 and sum(seen) == 0):
+    slots, shown = observation.slot_counts, (len(observation.front), len(observation.top))
+    if sum(slots) == 0 or (history.steps == 0 and sum(shown) == 0):
         raise VimaError(
             "NO_OBJECT",
-            f"step {history.steps} shows {seen[0]} objects in front and {seen[1]} in top, in "
+            f"step {history.steps} shows {shown[0]} objects in front and {shown[1]} in top, in "
             f"{sum(slots)} slots; valid: 1 or more",
         )
-    widest = max(history.widest, sum(slots))
-    length = (history.steps + 1) * widest + history.steps
+    max_slots = max(history.max_slots, sum(slots))
+    length = (history.steps + 1) * max_slots + history.steps
     if length > MAX_HISTORY_TOKENS:
         raise VimaError(
             "HISTORY_FULL",
-            f"step {history.steps} makes the episode {length} tokens long ({widest} object "
+            f"step {history.steps} makes the episode {length} tokens long ({max_slots} object "
             f"slots a step, and the actions); valid: at most {MAX_HISTORY_TOKENS}",
         )
-    zero_pad = sum(slots) < widest
-    front, top = seen
+    zero_pad = sum(slots) < max_slots
+    front, top = shown
     if not zero_pad and slots[1]:
         top = min(top + 1, slots[1])
     elif not zero_pad:
         front = min(front + 1, slots[0])
-    return NextStep(replace(observation, slots=(front, top)), widest, zero_pad)
+    return StepInputs(replace(observation, slots=(front, top)), max_slots, zero_pad)
 
 
 def step_tokens(
-    history: History, step: NextStep, tokens: Tensor, mask: Tensor
+    history: History, step: StepInputs, tokens: Tensor, mask: Tensor
 ) -> tuple[Tensor, int]:
-    """The tokens a step adds (n, E), and how many of them are kept: n, or all but the last.
+    """Return the tokens a step adds (n, E), and how many are cached: n, or all but the last.
 
     ``tokens`` (Q or more, E) and ``mask`` (Q or more,): of the slots of ``step.observation``. The
     action is read at the last slot even where that is masked or a zero pad: it then asks, and is
@@ -101,8 +101,8 @@ def run_step(
     prompts: Sequence[PromptMemory],
     histories: Sequence[History],
     steps: Sequence[tuple[Tensor, int]],
-) -> tuple[Tensor, list[tuple[KeysValues, ...]]]:
-    """One step of B episodes: the outputs the actions are read from (B, E), and each new ``past``.
+) -> tuple[Tensor, list[tuple[KeyValue, ...]]]:
+    """Compute one step of B episodes: the outputs to decode (B, E) and each new ``kv_cache``.
 
     ``steps``: what ``step_tokens`` gave for each.
     """
@@ -119,18 +119,18 @@ def run_step(
     new = (index <= index[:, None]) & (index < kept[:, None])  # (B, T, T)
     attend = torch.cat([old[:, None].expand(-1, len(index), -1), new], dim=2)  # (B, T, L + T)
 
-    past = tuple(map(_join, zip(*(history.past for history in histories), strict=True)))
+    kv_cache = tuple(map(_join, zip(*(history.kv_cache for history in histories), strict=True)))
     prompt = _join_prompts(prompts)
-    out, layers = controller(tokens, positions, attend, prompt, past)
-    pasts = [
+    out, layers = controller(tokens, positions, attend, prompt, kv_cache)
+    caches = [
         tuple(_part(layer, b, history.length, longest, kept_b) for layer in layers)
         for b, (history, (_, kept_b)) in enumerate(zip(histories, steps, strict=True))
     ]
-    return out[torch.arange(len(steps), device=device), counts - 1], pasts
+    return out[torch.arange(len(steps), device=device), counts - 1], caches
 
 
-def _join(parts: Sequence[KeysValues]) -> KeysValues:
-    """Keys and values (1, H, any, E / H) of B episodes to (B, H, longest, E / H)."""
+def _join(parts: Sequence[KeyValue]) -> KeyValue:
+    """Batch keys and values (1, H, any, E / H) of B episodes to (B, H, longest, E / H)."""
     if len(parts) == 1:
         return parts[0]
     longest = max(keys.shape[2] for keys, _ in parts)
@@ -148,8 +148,8 @@ def _join_prompts(prompts: Sequence[PromptMemory]) -> PromptMemory:
     return PromptMemory(tuple(layers), torch.cat(attend))
 
 
-def _part(layer: KeysValues, b: int, length: int, longest: int, kept: int) -> KeysValues:
-    """Episode b's share of (B, H, L + T, E / H): its past, and what it keeps of the new tokens."""
+def _part(layer: KeyValue, b: int, length: int, longest: int, kept: int) -> KeyValue:
+    """Extract episode b of (B, H, L + T, E / H): its cache and the new tokens to cache."""
     keys, values = (kind[b : b + 1] for kind in layer)
     if length == longest:
         return keys[:, :, : longest + kept], values[:, :, : longest + kept]

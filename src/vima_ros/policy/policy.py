@@ -1,4 +1,4 @@
-"""The seam: a prompt and observations in, decisions out, one step at a time."""
+"""The policy seam: decisions from a prompt and observations, one step at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from vima_ros.errors import VimaError
 from vima_ros.policy.action_selection import decide
-from vima_ros.policy.kv_cache import History, next_step, run_step, step_tokens
+from vima_ros.policy.kv_cache import History, prepare_step, run_step, step_tokens
 from vima_ros.policy.model.batching import collate_observations, collate_prompts
 from vima_ros.policy.model.controller import PromptMemory
 from vima_ros.policy.model.network import VimaNetwork
@@ -19,7 +19,7 @@ from vima_ros.specs import Action, Decision, EncodedPrompt, Observation
 
 
 class Policy:
-    """``reset`` with a prompt, then for each step ``infer`` and, once executed, ``record``.
+    """A session of the policy: ``reset`` with a prompt, then ``infer`` and ``record`` per step.
 
     ``miss`` instead where the pick found nothing.
 
@@ -36,17 +36,15 @@ class Policy:
         self.description = description
         self.tokenizer = tokenizer
         self.prompt_time = 0.0
-        self._dtype, self._device = (
-            network.word_table.weight.dtype,
-            network.word_table.weight.device,
-        )
+        self._dtype = network.word_table.weight.dtype
+        self._device = network.word_table.weight.device
         self._prompt: PromptMemory | None = None
-        self._history = History(network.controller.no_past())
+        self._history = History(network.controller.empty_kv_cache())
         self._latest: tuple[Decision, History] | None = None
         self._missed: list[Action] = []  # since the last that was executed
 
     def session(self) -> Policy:
-        """Another episode on the same weights: for another robot, say."""
+        """Return a session of another episode on the same weights, for another robot, say."""
         return Policy(
             self.network,
             trained=self.trained,
@@ -58,28 +56,28 @@ class Policy:
     def reset(self, prompt: EncodedPrompt) -> None:
         """Begin an episode; the prompt is encoded here, once.
 
-        A picture may show its objects in one view only; the other view's slots are then padded.
-        A prompt without pictures is allowed. (The published code crashes on both.)
+        An image may show its objects in one view only; the other view's slots are then padded.
+        A prompt without images is allowed. (The published code crashes on both.)
 
-        Raises VimaError, after which there is no prompt: NO_OBJECT for a picture without any
-        object, UNKNOWN_WORD for a word id outside the word table, PROMPT_TOO_LONG for more than
-        256 tokens, padded slots included.
+        Raises VimaError, after which there is no prompt: NO_OBJECT for an image without any
+        object, UNKNOWN_WORD for a word id outside the word embedding, PROMPT_TOO_LONG for more
+        than 256 tokens, padded slots included.
         """
         start = self._now()
         self._prompt, self._latest, self._missed = None, None, []
-        self._history = History(self.network.controller.no_past())
+        self._history = History(self.network.controller.empty_kv_cache())
         for image in prompt.images:
             if len(image.front) + len(image.top) == 0:
                 raise VimaError(
                     "NO_OBJECT",
-                    f"picture {{{image.name}}} shows no object in either view; valid: 1 or more",
+                    f"image {{{image.name}}} shows no object in either view; valid: 1 or more",
                 )
         vocabulary = self.network.config.vocabulary
         unknown = [t for t in prompt.tokens if isinstance(t, int) and t >= vocabulary]
         if unknown:
             raise VimaError(
                 "UNKNOWN_WORD",
-                f"word ids {unknown} are outside the word table; valid: 0 to {vocabulary - 1} "
+                f"word ids {unknown} are outside the word embedding; valid: 0 to {vocabulary - 1} "
                 "(is this the tokenizer that belongs to the checkpoint?)",
             )
         batch = collate_prompts([prompt]).to(self._device)
@@ -87,7 +85,7 @@ class Policy:
         self.prompt_time = self._now() - start
 
     def infer(self, observation: Observation) -> Decision:
-        """The most probable action that was not missed; nothing changes until it is recorded.
+        """Decide on the most probable action that was not missed; the episode stays as it is.
 
         ``Decision.timings`` has ``objects``, ``controller``, ``decoder`` and ``total`` [s]. Dark
         crops are ordinary input, and so is a view without objects. (The published code crashes on
@@ -102,7 +100,7 @@ class Policy:
     def infer_batch(
         sessions: Sequence[Policy], observations: Sequence[Observation]
     ) -> list[Decision]:
-        """``infer`` of several sessions at once, each with its own observation.
+        """Decide for several sessions at once, each with its own observation.
 
         Prompts, object counts and history lengths may differ; the decisions are what each session
         alone would get, up to float rounding. Their timings are those of the whole batch. Raises
@@ -122,13 +120,13 @@ class Policy:
             raise VimaError("NO_PROMPT", "infer before reset; valid: reset with a prompt first")
         first, histories = sessions[0], [session._history for session in sessions]
         network = first.network
-        steps = list(map(next_step, histories, observations))
+        steps = list(map(prepare_step, histories, observations))
         times = [first._now()]
         batch = collate_observations([[step.observation] for step in steps]).to(first._device)
         tokens, mask = network.encode_observations(batch)  # (B, 1, Q, E), (B, 1, Q)
         times.append(first._now())
         new = list(map(step_tokens, histories, steps, tokens[:, 0], mask[:, 0]))
-        predicted, pasts = run_step(network.controller, prompts, histories, new)  # (B, E)
+        predicted, caches = run_step(network.controller, prompts, histories, new)  # (B, E)
         times.append(first._now())
         logits = network.action_decoder(predicted)
         arrays = {head: value.float().cpu().numpy() for head, value in logits.items()}  # (B, C)
@@ -146,13 +144,13 @@ class Policy:
             for b, session in enumerate(sessions)
         ]
         for b, session in enumerate(sessions):
-            history = History(pasts[b], histories[b].steps + 1, steps[b].widest)
+            history = History(caches[b], histories[b].steps + 1, steps[b].max_slots)
             session._latest = decisions[b], history
         return decisions
 
     @torch.inference_mode()
     def record(self, decision: Decision) -> None:
-        """Make the latest decision, now executed, part of the episode.
+        """Record the latest decision, now executed, in the episode.
 
         Raises VimaError (NOT_LATEST) for any other decision, or the same one twice.
         """
@@ -163,16 +161,16 @@ class Policy:
         self._history = replace(history, action=action)
 
     def miss(self, decision: Decision) -> None:
-        """The latest decision's pick found nothing: pick elsewhere until one was executed.
+        """Note that the latest pick found nothing: pick elsewhere until one is executed.
 
-        An action that has failed leaves no trace in the history, so that on the same pictures the
-        same would be decided for ever. Raises VimaError (NOT_LATEST) as ``record``.
+        A failed action leaves no trace in the history; on the same images the policy would decide
+        the same for ever. Raises VimaError (NOT_LATEST) as ``record``.
         """
         self._take(decision)
         self._missed.append(decision.action)
 
     def _take(self, decision: Decision) -> History:
-        """What the latest decision would make of the history; it is the latest no more."""
+        """Return the history that the latest decision leads to, and forget the decision."""
         if self._latest is None or decision is not self._latest[0]:
             raise VimaError(
                 "NOT_LATEST",
@@ -182,7 +180,7 @@ class Policy:
         return history
 
     def _now(self) -> float:
-        """Seconds; on a GPU, once what was asked for is done."""
+        """Return the time [s], on a GPU after all queued work is done."""
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         return time.perf_counter()

@@ -1,4 +1,4 @@
-"""How the network computes: in which numbers, and on a CPU with oneDNN's layout of the weights.
+"""Number formats of the network, and oneDNN's layout of its weights on a CPU.
 
 On a CPU each linear layer's weight is stored as oneDNN's kernels read it, where this PyTorch and
 this processor have them. For the few tokens of one step a matrix product is mostly the reading of
@@ -20,7 +20,7 @@ from vima_ros.policy.model.network import VimaNetwork
 
 
 class PackedLinear(nn.Module):
-    """A linear layer as oneDNN wants it; ``weight`` (out, in) is opaque to everything else."""
+    """A linear layer in oneDNN's layout; ``weight`` (out, in) is opaque to everything else."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
@@ -28,19 +28,19 @@ class PackedLinear(nn.Module):
         self.bias = None if linear.bias is None else linear.bias.detach()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., in) to (..., out)."""
+        """Map (..., in) to (..., out)."""
         return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
 
 
 def check_dtype(dtype: str, device: torch.device) -> None:
-    """Raises VimaError (BAD_DTYPE) for what ``prepare`` cannot do on ``device``."""
+    """Check that ``prepare`` supports a dtype on ``device``. Raises VimaError (BAD_DTYPE)."""
     valid = DTYPES if device.type == "cpu" else DTYPES[:-1]
     if dtype not in valid:
         raise VimaError("BAD_DTYPE", f"dtype is {dtype!r}; valid on {device}: {', '.join(valid)}")
 
 
 def prepare(network: VimaNetwork, device: torch.device, dtype: str) -> str:
-    """Move ``network`` to ``device`` and ``dtype``, in place, and say which kernels run.
+    """Move ``network`` to ``device`` and ``dtype``, in place; return the name of its kernels.
 
     ``float32``; ``bfloat16``: every weight and activation; ``int8``: the linear layers' weights, a
     scale for each (their inputs are rounded to 8 bit as they come), on a CPU only. The network
@@ -60,7 +60,7 @@ def prepare(network: VimaNetwork, device: torch.device, dtype: str) -> str:
 
 
 def _can_pack(dtype: str) -> bool:
-    """Whether this PyTorch has oneDNN's kernels, and they this processor's: bfloat16 asks more."""
+    """Return whether this PyTorch and processor have oneDNN's kernels; bfloat16 needs more."""
     if not torch.backends.mkldnn.is_available() or not hasattr(
         torch.ops.mkldnn, "_linear_pointwise"
     ):
@@ -78,6 +78,6 @@ def _replace_linears(network: nn.Module, make: Callable[[nn.Linear], nn.Module])
 def _eight_bit(linear: nn.Linear) -> nn.Module:
     linear.qconfig = torch.ao.quantization.default_dynamic_qconfig  # type: ignore[assignment]
     with warnings.catch_warnings():
-        # It says that a later PyTorch will have this in torchao, one dependency more.
+        # A notice that a later PyTorch has this in torchao, one dependency more.
         warnings.simplefilter("ignore", UserWarning)
         return DynamicLinear.from_float(linear)

@@ -1,4 +1,4 @@
-"""Prompt text to word ids, its placeholders kept apart. Needs ``tokenizers`` only."""
+"""Conversion of prompt text to word ids and placeholders; needs ``tokenizers`` only."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class PromptTokenizer:
         self._with_placeholders = lru_cache(maxsize=16)(with_placeholders)
 
     def piece(self, word: int) -> str:
-        """The text of a word id; "▁" stands where a word begins. Empty for an id beyond all."""
+        """Return the text of a word id; "▁" marks a word's beginning. Empty for an unknown id."""
         return self._tokenizer.id_to_token(word) or ""
 
     def encode(self, text: str, placeholders: Sequence[str]) -> tuple[int | str, ...]:
-        """Word ids and names of placeholders in reading order, the end-of-sequence id last.
+        """Encode to word ids and placeholder names in reading order, the end-of-sequence id last.
 
         ``{name}`` in ``text`` is a placeholder if ``placeholders`` has ``name``, and text like any
         other if not; a control token's name, such as ``</s>``, is text, too. Raises VimaError:
@@ -77,7 +77,7 @@ def _braced(name: str) -> str:
 
 
 def _without_control_tokens(content: str) -> str:
-    """A tokenizer's JSON whose model can't make a control token of characters in a text.
+    """Return a tokenizer's JSON whose model makes no control token of characters in a text.
 
     A unigram model, as T5's, finds ``</s>`` in a text like any other of its pieces. A piece with a
     space in it is never found: texts are split at spaces before.

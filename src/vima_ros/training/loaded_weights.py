@@ -11,7 +11,7 @@ MAX_NAMES = 3  # of one part of the network that are listed one by one
 
 
 @dataclass(frozen=True)
-class TakenWeights:
+class LoadedWeights:
     """``taken``: how many; ``anew``: why, by the name of each other; ``unused`` of the file."""
 
     taken: int

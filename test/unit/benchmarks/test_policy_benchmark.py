@@ -42,7 +42,7 @@ def results():
 
 def test_the_policy_that_comes_along_is_measured_as_it_is():
     told = []
-    with planning._weights(Plan(), planning.SHIPPED_SIZE, told.append) as path:
+    with planning._weights(Plan(), planning.BUNDLED_SIZE, told.append) as path:
         assert load_network(Path(path), {})[1]["card"]["parameters"] > 0
     assert told == []
 
@@ -211,7 +211,7 @@ def test_a_wrong_plan_is_refused_with_what_is_valid(wrong):
 
 
 def test_a_plan_is_json():
-    assert json.loads(json.dumps(asdict(Plan())))["sizes"] == ["shipped", "2M", "20M", "200M"]
+    assert json.loads(json.dumps(asdict(Plan())))["sizes"] == ["bundled", "2M", "20M", "200M"]
 
 
 def test_a_failing_process_is_reported(capfd):

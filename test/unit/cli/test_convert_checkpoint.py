@@ -143,7 +143,7 @@ def test_sizes_that_cannot_be(published, own, capsys):
     run(published, own)
     capsys.readouterr()
     back = own.with_suffix(".ckpt")
-    fails(capsys, 1, "BAD_CONFIG: config says vit_heads 6", own, back, "--vit-heads", 6)
+    fails(capsys, 1, "BAD_CONFIG: config has vit_heads 6", own, back, "--vit-heads", 6)
     assert not back.exists()
 
 

@@ -21,7 +21,7 @@ from vima_ros.policy.checkpoints.load import SMALL
 from vima_ros.specs import HEADS
 from vima_ros.training.data.collect import Plan, collect
 from vima_ros.training.policy.recipe import PolicyRecipe
-from vima_ros.training.policy.trainer import HELPING
+from vima_ros.training.policy.trainer import AUXILIARY_LOSSES
 
 DETECTOR_LOSSES = ("objectness", "rpn_box_reg", "classifier", "box_reg", "mask")
 
@@ -39,7 +39,7 @@ def call(demonstrations, tmp_path, capsys):
     """Call the program with a recipe in tmp_path; what it printed."""
 
     def run(recipe, *arguments, out="run", network=SMALL):
-        content = {"network": network, "recipe": {"batch": 2, **recipe}}
+        content = {"network": network, "recipe": {"batch_size": 2, **recipe}}
         (tmp_path / "own.yaml").write_text(yaml.safe_dump(content))
         command = ["train_policy", "--data", str(demonstrations), "--out", str(tmp_path / out)]
         train_policy.main([*command, "--config", str(tmp_path / "own.yaml"), *arguments])
@@ -52,7 +52,7 @@ def test_a_run_says_where_it_begins_how_it_goes_and_where_it_resumes(call, tmp_p
     said = call({"steps": 3})
     assert f"no checkpoint in {tmp_path / 'run'}: begins at step 0" in said
     line = next(line for line in said.splitlines() if "step 3 of 3;" in line)
-    for name in (*HEADS, *HELPING):
+    for name in (*HEADS, *AUXILIARY_LOSSES):
         assert re.search(rf"\b{name} \d", line), name
     assert re.search(r"accuracy \[%\], training/validation: pose0 \d+/\d+", line)
     assert re.search(r"episodes/s, .* left", line)
@@ -113,7 +113,13 @@ def test_a_wrong_period_of_checkpoints_is_refused_with_what_is_valid(minutes, ca
 
 
 @pytest.mark.parametrize(
-    "given", [("--rate", "1e300"), ("--rate", "nan"), ("--steps", "9" * 400), ("--seed", "-1")]
+    "given",
+    [
+        ("--learning-rate", "1e300"),
+        ("--learning-rate", "nan"),
+        ("--steps", "9" * 400),
+        ("--seed", "-1"),
+    ],
 )
 def test_options_have_the_ranges_of_the_recipe(given):
     with pytest.raises(VimaError, match="valid: a ") as caught:
@@ -137,7 +143,7 @@ def test_the_first_signal_is_noted_and_the_second_ends_the_process():
 
 @pytest.mark.parametrize(
     ("document", "names"),
-    [("POLICY.md", (*HEADS, *HELPING)), ("DETECTOR.md", DETECTOR_LOSSES)],
+    [("POLICY.md", (*HEADS, *AUXILIARY_LOSSES)), ("DETECTOR.md", DETECTOR_LOSSES)],
 )
 def test_every_loss_is_explained(document, names):
     text = (ROOT / "docs" / document).read_text()

@@ -11,7 +11,7 @@ from vima_ros.errors import VimaError
 from vima_ros.policy import load_policy
 from vima_ros.policy.checkpoints.published import published_checkpoint
 
-# With a vocabulary of its own, or most of the time goes into a large word table; and where the
+# With a vocabulary of its own, or most of the time goes into a large word embedding; and where the
 # published file says neither of the last two.
 SIZES = {"vocabulary": 60, "vit_heads": 6, "t5_max_distance": 64}
 

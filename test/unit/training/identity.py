@@ -9,7 +9,7 @@ from vima_ros.perception.detectors.instances import Instances
 from vima_ros.perception.tracking.tracker import Tracker
 from vima_ros.specs import VIEWS
 
-MOVED = 2  # [px] of the box's middle, between two moments
+MOVED = 2  # [px] of the box's middle, between two timesteps
 
 
 def _disguised(mask, rng):
@@ -22,7 +22,7 @@ def _disguised(mask, rng):
 
 
 def identities(rgb, masks, rng):
-    """Counts over n moments, ``rgb`` (n, 2, 128, 256, 3) and ``masks`` (n, 2, 128, 256) uint8.
+    """Counts over n timesteps, ``rgb`` (n, 2, 128, 256, 3) and ``masks`` (n, 2, 128, 256) uint8.
 
     The ids of each picture are shuffled. Counted are objects seen again in a view, ``still`` or
     ``moved``, and ``pairs`` seen in both views, and how many of them were ``..._right``: have the

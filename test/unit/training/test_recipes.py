@@ -8,7 +8,7 @@ import pytest
 from vima_ros.errors import VimaError
 from vima_ros.policy.config import VimaConfig
 from vima_ros.training.detector.recipe import DetectorRecipe
-from vima_ros.training.policy.batching import Spoiling
+from vima_ros.training.policy.batching import DetectionNoise
 from vima_ros.training.policy.recipe import PolicyRecipe
 from vima_ros.training.recipes import read_recipe, to_yaml
 
@@ -23,10 +23,14 @@ def read(tmp_path, text):
 
 def test_numbers_are_read_as_a_person_means_them(tmp_path):
     text = "network:\n  embed_dim: 48\n  sattn_n_heads: 4\n  xattn_n_heads: 4\nrecipe:\n"
-    text += "  learning_rate: 1e-4\n  weight_decay: 1\n  clip: 1.5e0\n  spoiling: {missed: 0}\n"
+    text += "  learning_rate: 1e-4\n  weight_decay: 1\n  max_grad_norm: 1.5e0\n"
+    text += "  detection_noise: {miss_rate: 0}\n"
     got = read(tmp_path, "\ufeff" + text.replace("\n", "\r\n"))
     assert got["recipe"] == PolicyRecipe(
-        learning_rate=1e-4, weight_decay=1, clip=1.5, spoiling=Spoiling(missed=0)
+        learning_rate=1e-4,
+        weight_decay=1,
+        max_grad_norm=1.5,
+        detection_noise=DetectionNoise(miss_rate=0),
     )
     assert (got["network"].embed_dim, got["network"].vocabulary) == (48, 77)
 
@@ -44,37 +48,43 @@ def test_numbers_are_read_as_a_person_means_them(tmp_path):
         ("learning_rate: .inf", ("inf", "above 0")),
         ("learning_rate:", ("no value", "above 0")),
         ("learning_rate: [1]", ("[1]", "a number")),
-        ("batch: 2.5", ("2.5", "a whole number from 1 to 1000000")),
-        ("batch: true", ("True", "a whole number")),
-        ("batch: 0", ("is 0", "from 1 to 1000000")),
-        ("batch: 8\n  batch: 9", ("line 4", "line 3 already")),
-        ("batch: 2\n  parts: 3", ("parts is 3", "at most batch")),
-        ("scatter: 1.5", ("1.5", "from 0 to 1")),
-        ("emphasis: {rotat: 4}", ("'rotat'", "nearest: rotate", "visual_manipulation")),
-        ("emphasis: {rotate: much}", ("rotate is 'much'", "from 0 to 1000000")),
-        ("emphasis: {rotate: -1}", ("rotate is -1", "from 0 to 1000000")),
-        ("emphasis: [rotate]", ("['rotate']", "TASK: NUMBER")),
-        ("emphasis: {rotate: 1, rotate: 2}", ("rotate stands twice",)),
-        ("spoiling: {mised: 0.1}", ("mised", "nearest: missed")),
-        ("spoiling: {missed: 2}", ("recipe.spoiling.missed is 2", "0 to 1")),
-        ("spoiling: 3", ("spoiling is not a mapping",)),
+        ("batch_size: 2.5", ("2.5", "a whole number from 1 to 1000000")),
+        ("batch_size: true", ("True", "a whole number")),
+        ("batch_size: 0", ("is 0", "from 1 to 1000000")),
+        ("batch_size: 8\n  batch_size: 9", ("line 4", "line 3 already")),
+        ("batch_size: 2\n  micro_batches: 3", ("micro_batches is 3", "at most batch_size")),
+        ("layout_fraction: 1.5", ("1.5", "from 0 to 1")),
+        ("task_weights: {rotat: 4}", ("'rotat'", "nearest: rotate", "visual_manipulation")),
+        ("task_weights: {rotate: much}", ("rotate is 'much'", "from 0 to 1000000")),
+        ("task_weights: {rotate: -1}", ("rotate is -1", "from 0 to 1000000")),
+        ("task_weights: [rotate]", ("['rotate']", "TASK: NUMBER")),
+        ("task_weights: {rotate: 1, rotate: 2}", ("rotate stands twice",)),
+        ("detection_noise: {mis_rate: 0.1}", ("mis_rate", "nearest: miss_rate")),
+        ("detection_noise: {miss_rate: 2}", ("recipe.detection_noise.miss_rate is 2", "0 to 1")),
+        ("detection_noise: 3", ("detection_noise is not a mapping",)),
         ("save_every: 500", ("save_every", "valid: steps")),
-        ("batch: 0\n  clip: no", ("line 3", "line 4", "clip is False")),
-        ("steps: &a 8\n  batch: *a", ("line 4", "*a is an alias", "the value itself")),
-        ("emphasis: &a {rotate: *a}", ("line 3", "*a is an alias")),
-        ("clip: &a [*a]", ("line 3", "*a is an alias")),
-        (f"clip: {'[' * 5000}", ("line 3", "nested more than 8 deep")),
-        (f"clip: {'{a: ' * 5000}", ("line 3", "nested more than 8 deep")),
-        (f"clip: 1{'0' * 400}", ("clip is 1000", "...; valid: a number above 0")),
-        (f"clip: 1{'0' * 5000}", ("clip is '1000", "...; valid: a number above 0")),
-        (f"clip: 0x{'f' * 5000}", ("thousands of digits", "a number above 0")),
-        (f"clip: 1.5{':00' * 400}", ("clip is '1.5:00", "a number above 0")),
-        ("clip: 1e400", ("clip is inf", "a number above 0")),
-        ("clip: !!bool perhaps", ("clip is 'perhaps'", "a number above 0")),
-        ("clip: !!timestamp soon", ("clip is 'soon'", "a number above 0")),
-        (f"emphasis: {{rotate: 1{'0' * 400}}}", ("rotate is 1000", "from 0 to 1000000")),
+        ("batch_size: 0\n  max_grad_norm: no", ("line 3", "line 4", "max_grad_norm is False")),
+        ("steps: &a 8\n  batch_size: *a", ("line 4", "*a is an alias", "the value itself")),
+        ("task_weights: &a {rotate: *a}", ("line 3", "*a is an alias")),
+        ("max_grad_norm: &a [*a]", ("line 3", "*a is an alias")),
+        (f"max_grad_norm: {'[' * 5000}", ("line 3", "nested more than 8 deep")),
+        (f"max_grad_norm: {'{a: ' * 5000}", ("line 3", "nested more than 8 deep")),
+        (
+            f"max_grad_norm: 1{'0' * 400}",
+            ("max_grad_norm is 1000", "...; valid: a number above 0"),
+        ),
+        (
+            f"max_grad_norm: 1{'0' * 5000}",
+            ("max_grad_norm is '1000", "...; valid: a number above 0"),
+        ),
+        (f"max_grad_norm: 0x{'f' * 5000}", ("thousands of digits", "a number above 0")),
+        (f"max_grad_norm: 1.5{':00' * 400}", ("max_grad_norm is '1.5:00", "a number above 0")),
+        ("max_grad_norm: 1e400", ("max_grad_norm is inf", "a number above 0")),
+        ("max_grad_norm: !!bool perhaps", ("max_grad_norm is 'perhaps'", "a number above 0")),
+        ("max_grad_norm: !!timestamp soon", ("max_grad_norm is 'soon'", "a number above 0")),
+        (f"task_weights: {{rotate: 1{'0' * 400}}}", ("rotate is 1000", "from 0 to 1000000")),
         (f"{'q' * 900}: 1", ("qqq...;", "valid: steps")),
-        ("emphasis: {rotate: 1e308, twist: 1e308}", ("rotate is 1e+308", "from 0 to 1000000")),
+        ("task_weights: {rotate: 1e308, twist: 1e308}", ("rotate is 1e+308", "from 0 to 1000000")),
         ("learning_rate: 1e300", ("is 1e+300", "above 0 to 1")),
         (f"steps: 1{'0' * 30}", ("steps is 1000", "from 1 to 1000000000")),
         ("\n  ".join(f"q{n}: 1" for n in range(30)), ("q9;", "20 more faults")),
@@ -125,11 +135,13 @@ def test_a_file_that_is_no_recipe_is_refused(text, words, tmp_path):
 def test_what_is_printed_is_read_again_and_explains_every_setting(tmp_path):
     values = {
         "network": VimaConfig(vit_patch=8),
-        "recipe": PolicyRecipe(learning_rate=1.23456789e-7, emphasis={"rotate": 1.25, "twist": 2}),
+        "recipe": PolicyRecipe(
+            learning_rate=1.23456789e-7, task_weights={"rotate": 1.25, "twist": 2}
+        ),
     }
     text = to_yaml(**values)
     assert read(tmp_path, text) == values
-    for kind in (VimaConfig, PolicyRecipe, Spoiling, DetectorRecipe):
+    for kind in (VimaConfig, PolicyRecipe, DetectionNoise, DetectorRecipe):
         for field in dataclasses.fields(kind):
             assert len(field.metadata["description"]) > 8, field.name
     for line in text.splitlines():
@@ -137,10 +149,10 @@ def test_what_is_printed_is_read_again_and_explains_every_setting(tmp_path):
 
 
 def test_settings_given_in_code_are_checked_too():
-    with pytest.raises(VimaError, match="batch is 0"):
-        PolicyRecipe(batch=0)
+    with pytest.raises(VimaError, match="batch_size is 0"):
+        PolicyRecipe(batch_size=0)
     with pytest.raises(VimaError, match="rotat"):
-        PolicyRecipe(emphasis={"rotat": 1})
+        PolicyRecipe(task_weights={"rotat": 1})
     with pytest.raises(VimaError, match="learning_rate is 'fast'"):
         DetectorRecipe(learning_rate="fast")
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from vima_ros.errors import VimaError
-from vima_ros.policy import SHIPPED
+from vima_ros.policy import BUNDLED
 from vima_ros.policy.config import PUBLISHED
 
 # What is decided: an episode of random observations, and its prompt.
@@ -27,7 +27,7 @@ STEPS, OBJECTS = 8, 8  # of the episode; in each view of a step
 HIDDEN = 3  # objects that the front view does not show, in the case of that name
 WORDS, PICTURES = 22, 2  # of the prompt; a picture has one object in each view: 26 tokens
 
-SHIPPED_SIZE = "shipped"  # the policy that the node loads by default
+BUNDLED_SIZE = "bundled"  # the policy that the node loads by default
 
 DTYPES = {"cpu": ("float32", "bfloat16", "int8"), "cuda": ("float32", "bfloat16")}
 
@@ -38,10 +38,10 @@ Results = dict[str, Any]  # what bench.json holds under "policy"
 class Plan:
     """What to measure; ``threads`` 0: as many as PyTorch takes by itself.
 
-    ``sizes``: of the published ones, with random weights, and SHIPPED_SIZE.
+    ``sizes``: of the published ones, with random weights, and BUNDLED_SIZE.
     """
 
-    sizes: Sequence[str] = (SHIPPED_SIZE, "2M", "20M", "200M")
+    sizes: Sequence[str] = (BUNDLED_SIZE, "2M", "20M", "200M")
     dtypes: Sequence[str] = DTYPES["cpu"]
     device: str = "cpu"
     threads: int = 0
@@ -51,7 +51,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         choices: list[tuple[str, Sequence[str], Collection[str]]] = [
-            ("sizes", self.sizes, (SHIPPED_SIZE, *PUBLISHED)),
+            ("sizes", self.sizes, (BUNDLED_SIZE, *PUBLISHED)),
             ("device", [self.device], DTYPES),
             ("dtypes", self.dtypes, DTYPES.get(self.device, ())),
             ("agreement_size", [self.agreement_size], PUBLISHED),
@@ -111,8 +111,8 @@ def run(plan: Plan, progress: Callable[[str], None]) -> Results:
 @contextmanager
 def _weights(plan: Plan, size: str, progress: Callable[[str], None]) -> Iterator[str]:
     """The bundled weights, or a file of random ones, as long as it is needed."""
-    if size == SHIPPED_SIZE:
-        yield str(SHIPPED)
+    if size == BUNDLED_SIZE:
+        yield str(BUNDLED)
         return
     progress(f"{size}: writing random weights")
     with tempfile.TemporaryDirectory() as folder:

@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=path_argument, default=Path("out"), help="folder for bench.md, .json"
     )
     group = parser.add_argument_group("policy")
-    choices = (planning.SHIPPED_SIZE, *PUBLISHED)
+    choices = (planning.BUNDLED_SIZE, *PUBLISHED)
     group.add_argument("--sizes", default=",".join(plan.sizes), help=", ".join(choices))
     group.add_argument("--dtypes", help="default: all of the device")
     group.add_argument("--device", default=plan.device, choices=tuple(planning.DTYPES))

@@ -1,4 +1,4 @@
-"""From a checkpoint file, or from nothing, to a policy that is ready to use."""
+"""Loading of a policy from a checkpoint file, or with random weights."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import torch
 from vima_ros.errors import VimaError
 from vima_ros.files import sha256_of
 from vima_ros.paths import expand
-from vima_ros.policy import SHIPPED
+from vima_ros.policy import BUNDLED
 from vima_ros.policy.checkpoints.published import load_checkpoint
 from vima_ros.policy.checkpoints.safetensors import SUFFIX, describe, load_weights
-from vima_ros.policy.checkpoints.validation import blank
+from vima_ros.policy.checkpoints.validation import build_empty
 from vima_ros.policy.config import VimaConfig
-from vima_ros.policy.model.network import VimaNetwork, initialise
+from vima_ros.policy.model.network import VimaNetwork, init_weights
 from vima_ros.policy.policy import Policy
 from vima_ros.policy.quantization import check_dtype, prepare
 from vima_ros.policy.tokenizer import OWN_TOKENIZER, PromptTokenizer
@@ -57,18 +57,18 @@ def load_policy(
     tokenizer: Path | str | None = None,
     threads: int = 0,
 ) -> Policy:
-    """The policy of a file in either form (``load_network``); without one, the bundled policy.
+    """Load the policy of a file in either form (``load_network``), by default the bundled one.
 
     ``RANDOM`` in place of a file: a small one with random weights, always the same ones. The
     policy decides; what trains is a network of ``load_network`` or ``random_network``.
 
-    ``config``: fields of VimaConfig. For a file, only those it does not tell (``vit_heads``,
+    ``config``: fields of VimaConfig. For a file, only those it does not have (``vit_heads``,
     ``t5_max_distance``); for ``RANDOM``, any. ``tokenizer``: the one that the checkpoint was
     trained with, as PromptTokenizer takes it; by default this package's own. ``threads``: of the
     processor that PyTorch uses in this whole process from now on; 0: as it was.
 
     Raises VimaError: BAD_CHECKPOINT, BAD_CONFIG, BAD_DTYPE, BAD_DEVICE, and BAD_TOKENIZER for a
-    tokenizer given here with more words than the word table.
+    tokenizer given here with more words than the word embedding.
     """
     place = _checked_device(device)
     check_dtype(dtype, place)
@@ -81,11 +81,11 @@ def load_policy(
         network = random_network({"vocabulary": words, **overrides})
         origin: dict[str, Any] = {"checkpoint": None, "sha256": None, "card": describe(network)}
     else:
-        network, origin = load_network(expand(checkpoint or SHIPPED), overrides)
+        network, origin = load_network(expand(checkpoint or BUNDLED), overrides)
     if words > network.config.vocabulary:
         raise VimaError(
             "BAD_TOKENIZER",
-            f"the tokenizer has {words} words, the checkpoint's word table "
+            f"the tokenizer has {words} words, the checkpoint's word embedding "
             f"{network.config.vocabulary}; valid: the tokenizer the checkpoint was trained with",
         )
     description = {
@@ -105,7 +105,7 @@ def load_policy(
 
 
 def load_network(path: Path, overrides: Mapping[str, int]) -> tuple[VimaNetwork, dict[str, Any]]:
-    """The network of a file, on the CPU, in eval mode, able to train; and where it comes from.
+    """Load a file's network on the CPU, in eval mode, trainable; return it with its origin.
 
     ``path``: NAME.safetensors with its NAME.json (weights.py), or with any other suffix a
     published checkpoint (checkpoint.py). ``overrides``: as of ``load_checkpoint``. The origin has
@@ -134,7 +134,7 @@ def _checked_device(device: str) -> torch.device:
 
 
 def random_network(overrides: Mapping[str, int]) -> VimaNetwork:
-    """The network of ``load_policy(RANDOM)``, with other sizes where given, and able to train.
+    """Build the network of ``load_policy(RANDOM)``, trainable, with other sizes where given.
 
     Raises VimaError (BAD_CONFIG).
     """
@@ -144,7 +144,7 @@ def random_network(overrides: Mapping[str, int]) -> VimaNetwork:
         raise VimaError(
             "BAD_CONFIG", f"config: {error}; valid: {', '.join(asdict(VimaConfig()))}"
         ) from error
-    network = blank(config)
+    network = build_empty(config)
     network.to_empty(device="cpu")
-    initialise(network, seed=0)
+    init_weights(network, seed=0)
     return network.eval()

@@ -1,4 +1,4 @@
-"""Published checkpoints: every key and shape accounted for, nothing half-loaded.
+"""Published checkpoints: every key and shape is checked, and loaded all or nothing.
 
 A checkpoint is a torch file ``{"state_dict": {"policy.<name>": tensor}, "cfg": {name: int}}``
 (docs/vima_architecture.md, "Published checkpoints").
@@ -17,12 +17,12 @@ from torch import Tensor
 
 from vima_ros.files import atomic_path, sha256_of
 from vima_ros.policy.checkpoints.validation import (
-    bad,
-    blank,
+    build_empty,
     check_finite,
     check_kind,
     check_tensors,
-    config_of,
+    infer_config,
+    invalid_checkpoint,
     unreadable,
     without_wrappers,
 )
@@ -56,41 +56,41 @@ VIT_IN_PROJ = (".attn.in_proj_", ".attn.in_proj.")  # published, ours
 # Stored (in, out) where torch's linear layers have (out, in).
 TRANSPOSED = re.compile(r"controller\.h\.\d+\.(attn|mlp)\.c_(attn|proj|fc)\.weight")
 
-# T5's own word tables, which nothing reads.
-T5_WORD_TABLES = (
+# T5's own word embeddings, which are not used.
+T5_WORD_EMBEDDINGS = (
     "t5_prompt_encoder.t5.shared.weight",
     "t5_prompt_encoder.t5.encoder.embed_tokens.weight",
 )
 
-# What a published cfg says, and what neither it nor the tensors do.
+# Sizes in a published cfg, and those that are neither there nor in the tensors.
 CFG = ("embed_dim", "xf_n_layers", "sattn_n_heads", "xattn_n_heads")
-UNTOLD = ("vit_heads", "t5_max_distance")
+NOT_IN_CHECKPOINT = ("vit_heads", "t5_max_distance")
 
 
 def load_checkpoint(path: Path, overrides: Mapping[str, int]) -> VimaNetwork:
-    """The network of a published checkpoint file, on the CPU, in eval mode.
+    """Load the network of a published checkpoint file, on the CPU, in eval mode.
 
-    ``overrides`` gives sizes that neither the tensors nor ``cfg`` tell (``vit_heads``,
+    ``overrides`` gives sizes that are neither in the tensors nor in ``cfg`` (``vit_heads``,
     ``t5_max_distance``); what is not given has the published value. Raises VimaError
     (BAD_CHECKPOINT) naming the key or the reason, (BAD_CONFIG) for an override that is unknown or
     that the file contradicts.
     """
     state, cfg = _read(path)
     ours = {_ours(name): tensor for name, tensor in state.items()}
-    config = config_of(ours, cfg, CFG, overrides, _published)
-    network = blank(config)
+    config = infer_config(ours, cfg, CFG, overrides, _published)
+    network = build_empty(config)
     check_tensors(state, _expected(network))
     for name, buffer in _buffers(config).items():
         if not torch.equal(state[name], buffer):
-            raise bad(f"{name} holds other values than VIMA's")
-    weights = {name: _turned(name, ours[name]) for name in network.state_dict()}
+            raise invalid_checkpoint(f"{name} holds other values than VIMA's")
+    weights = {name: _transposed(name, ours[name]) for name in network.state_dict()}
     check_finite(weights, _published)
     network.load_state_dict(weights, strict=True, assign=True)
     return network.eval()
 
 
 def save_checkpoint(network: VimaNetwork, path: Path) -> str:
-    """Write a file as published, over what is there; return its sha256.
+    """Write a file in the published form, replacing an existing one; return its sha256.
 
     Raises VimaError (CANNOT_WRITE), and then nothing is written.
     """
@@ -101,20 +101,20 @@ def save_checkpoint(network: VimaNetwork, path: Path) -> str:
 
 
 def published_checkpoint(network: VimaNetwork) -> dict[str, Any]:
-    """What ``torch.save`` turns into a file that ``load_checkpoint`` reads: the way back."""
+    """Convert a network to the object that ``torch.save`` writes and ``load_checkpoint`` reads."""
     ours = network.state_dict()
     buffers = _buffers(network.config)
     state = {}
     for name in _expected(network):
         if name in buffers:
             state[PREFIX + name] = buffers[name]
-        elif name in T5_WORD_TABLES:
+        elif name in T5_WORD_EMBEDDINGS:
             state[PREFIX + name] = ours["word_table.weight"]
         else:
-            state[PREFIX + name] = _turned(_ours(name), ours[_ours(name)])
+            state[PREFIX + name] = _transposed(_ours(name), ours[_ours(name)])
     config, published = asdict(network.config), asdict(VimaConfig())
-    told = (*CFG, *(name for name in UNTOLD if config[name] != published[name]))
-    return {"state_dict": state, "cfg": {name: config[name] for name in told}}
+    names = (*CFG, *(name for name in NOT_IN_CHECKPOINT if config[name] != published[name]))
+    return {"state_dict": state, "cfg": {name: config[name] for name in names}}
 
 
 def _renamed(name: str, table: Iterable[tuple[str, str]]) -> str:
@@ -133,37 +133,43 @@ def _published(ours: str) -> str:
     return _renamed(name, ((new, old) for old, new in RENAMED.items()))
 
 
-def _turned(ours: str, tensor: Tensor) -> Tensor:
-    """Between the published layout and ours, in either direction; a view, no copy."""
+def _transposed(ours: str, tensor: Tensor) -> Tensor:
+    """Convert between the published layout and ours, in either direction; a view, no copy."""
     return tensor.t() if TRANSPOSED.fullmatch(ours) else tensor
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors by published name without the prefix, and ``cfg``."""
+    """Read tensors by published name without the prefix, and ``cfg``."""
     check_kind(path, TORCH)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a hostile file can fail in any way
         raise unreadable(path, error) from error
     if not isinstance(content, dict) or not {"state_dict", "cfg"} <= set(content):
-        raise bad(f"{path.name} holds {_summary(content)} where state_dict and cfg were expected")
+        raise invalid_checkpoint(
+            f"{path.name} holds {_summary(content)} where state_dict and cfg were expected"
+        )
     state, cfg = content["state_dict"], content["cfg"]
     if not isinstance(cfg, dict) or not isinstance(state, dict):
-        raise bad(f"state_dict is {type(state).__name__} and cfg {type(cfg).__name__}, not dicts")
+        raise invalid_checkpoint(
+            f"state_dict is {type(state).__name__} and cfg {type(cfg).__name__}, not dicts"
+        )
     for name, value in state.items():
         if not isinstance(name, str):
-            raise bad(f"state_dict has a key {name!r}, not a text")
+            raise invalid_checkpoint(f"state_dict has a key {name!r}, not a text")
         if not isinstance(value, Tensor) or not _is_dense(value):
-            raise bad(f"state_dict[{name!r}] is {type(value).__name__}, not a dense tensor")
+            raise invalid_checkpoint(
+                f"state_dict[{name!r}] is {type(value).__name__}, not a dense tensor"
+            )
     state = without_wrappers(path, state)
     plain = {name.replace(PREFIX, ""): value for name, value in state.items()}
     if len(plain) != len(state):
-        raise bad("two keys are the same once the prefix is gone")
+        raise invalid_checkpoint("two keys are the same once the prefix is gone")
     return plain, cfg
 
 
 def _summary(content: object) -> str:
-    """What a file holds that is no published checkpoint."""
+    """Describe the content of a file that is no published checkpoint."""
     if not isinstance(content, dict):
         return f"an object of type {type(content).__name__}"
     names = ", ".join(sorted(str(name)[:80] for name in content)[:3])
@@ -173,22 +179,22 @@ def _summary(content: object) -> str:
 
 
 def _is_dense(tensor: Tensor) -> bool:
-    """Whether each of its numbers is there, and not, say, one number expanded to a huge shape."""
+    """Return whether storage backs every number: no expanded, sparse or meta tensor."""
     if tensor.layout is not torch.strided or tensor.device.type != "cpu":
         return False
     return tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.element_size()
 
 
 def _expected(network: VimaNetwork) -> dict[str, Tensor]:
-    """Every published name with a tensor of its shape and dtype."""
+    """Return every published name with a tensor of its shape and dtype."""
     ours = network.state_dict()
-    expected = {_published(name): _turned(name, tensor) for name, tensor in ours.items()}
+    expected = {_published(name): _transposed(name, tensor) for name, tensor in ours.items()}
     expected |= _buffers(network.config)
-    return expected | dict.fromkeys(T5_WORD_TABLES, ours["word_table.weight"])
+    return expected | dict.fromkeys(T5_WORD_EMBEDDINGS, ours["word_table.weight"])
 
 
 def _buffers(config: VimaConfig) -> dict[str, Tensor]:
-    """Stored, but no weights: index ranges and causal masks."""
+    """Return the stored tensors that are no weights: index ranges and causal masks."""
     prompt, history = torch.arange(MAX_PROMPT_TOKENS), torch.arange(MAX_HISTORY_TOKENS)
     lower = torch.ones(1, 1, MAX_HISTORY_TOKENS, MAX_HISTORY_TOKENS).tril()
     buffers = {"xattn_gpt.position_ids": history, "xattn_gpt.xattn_position_ids": prompt}

@@ -6,8 +6,8 @@ layers have them, and nothing else. NAME.json is an object with
 - ``format``: ``FORMAT``;
 - ``config``: every field of VimaConfig;
 - ``sha256``: of NAME.safetensors, so that the two belong together;
-- ``card``: the start of a model card, an object. ``describe`` and ``source`` (what it was
-  converted from: ``{"file", "sha256"}``, or null) are in it; whoever trains adds what they like.
+- ``card``: the start of a model card, an object. It has ``describe`` and ``source`` (the file it
+  was converted from: ``{"file", "sha256"}``, or null); training adds further entries.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from vima_ros.errors import VimaError
 from vima_ros.files import atomic_path, sha256_of
 from vima_ros.policy.checkpoints.validation import (
     FIELDS,
-    bad,
-    blank,
+    build_empty,
     check_finite,
     check_kind,
     check_tensors,
-    config_of,
+    infer_config,
+    invalid_checkpoint,
     unreadable,
     without_wrappers,
 )
@@ -46,7 +46,7 @@ PARTS = {"format": str, "config": dict, "sha256": str, "card": dict}
 
 
 def describe(network: VimaNetwork) -> dict[str, Any]:
-    """The start of its card: ``name``, ``parameters`` and ``controller_parameters``.
+    """Return the first entries of the model card: name and parameter counts.
 
     The name is that of the published size it has, or one made like these, from the controller's
     parameters.
@@ -61,16 +61,16 @@ def describe(network: VimaNetwork) -> dict[str, Any]:
 
 
 def save_weights(network: VimaNetwork, path: Path, card: Mapping[str, Any]) -> str:
-    """Write NAME.safetensors (``path``) and NAME.json, over what is there; return the sha256.
+    """Write NAME.safetensors (``path``) and NAME.json, replacing existing ones; return the sha256.
 
-    ``card``: to add to ``describe``, or to say instead of its name; what JSON can say. Raises
-    VimaError, and then nothing is written: BAD_CHECKPOINT for what would not load again, BAD_CARD,
-    CANNOT_WRITE.
+    ``card``: entries beside those of ``describe``, or another name; must be valid JSON. Raises
+    VimaError, and then nothing is written: BAD_CHECKPOINT for a network that would not load again,
+    BAD_CARD, CANNOT_WRITE.
     """
     _check_suffix(path)
     weights = network.state_dict()
-    _check(weights, blank(network.config))
-    config_of(weights, asdict(network.config), FIELDS, {})
+    _check(weights, build_empty(network.config))
+    infer_config(weights, asdict(network.config), FIELDS, {})
     document = {
         "format": FORMAT,
         "config": asdict(network.config),
@@ -94,17 +94,17 @@ def save_weights(network: VimaNetwork, path: Path, card: Mapping[str, Any]) -> s
 def load_weights(
     path: Path, overrides: Mapping[str, int]
 ) -> tuple[VimaNetwork, dict[str, Any], str]:
-    """The network of NAME.safetensors, on the CPU, in eval mode; its card; the file's sha256.
+    """Load the network of NAME.safetensors on the CPU in eval mode, its card and the sha256.
 
     The card is as stored, with ``describe`` where it lacks that. ``overrides``: as of
-    ``load_checkpoint``, though this file tells every size. Raises VimaError (BAD_CHECKPOINT)
+    ``load_checkpoint``, though this file has every size. Raises VimaError (BAD_CHECKPOINT)
     naming the key or the reason, (BAD_CONFIG) for an override that is unknown or that the file
     contradicts.
     """
     _check_suffix(path)
     document = _read_document(path.with_suffix(".json"))
     state = _read_tensors(path, document["sha256"])
-    network = blank(config_of(state, document["config"], FIELDS, overrides))
+    network = build_empty(infer_config(state, document["config"], FIELDS, overrides))
     _check(state, network)
     network.load_state_dict(state, strict=True, assign=True)
     return network.eval(), _full_card(document["card"], network), document["sha256"]
@@ -112,7 +112,7 @@ def load_weights(
 
 def _check_suffix(path: Path) -> None:
     if path.suffix != SUFFIX:
-        raise bad(f"{path.name} does not end in {SUFFIX}")
+        raise invalid_checkpoint(f"{path.name} does not end in {SUFFIX}")
 
 
 def _check(state: Mapping[str, Tensor], network: VimaNetwork) -> None:
@@ -125,14 +125,16 @@ def _full_card(card: Mapping[str, Any], network: VimaNetwork) -> dict[str, Any]:
     full = facts | dict(card)
     for name in ("parameters", "controller_parameters"):
         if full[name] != facts[name]:
-            raise bad(f"the card says other {name} than the tensors, which have {facts[name]}")
+            raise invalid_checkpoint(
+                f"the card has other {name} than the tensors, which have {facts[name]}"
+            )
     if not isinstance(full["name"], str):
-        raise bad(f"the card's name is a {type(full['name']).__name__}, not a text")
+        raise invalid_checkpoint(f"the card's name is a {type(full['name']).__name__}, not a text")
     return full
 
 
 def _to_text(document: Any) -> bytes:
-    """Raises ValueError for what is not JSON or no text, such as NaN and half characters."""
+    """Serialize to JSON; raise ValueError for anything else, such as NaN and lone surrogates."""
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
@@ -140,7 +142,7 @@ def _checked_text(document: Mapping[str, Any]) -> bytes:
     try:
         text = _to_text(document)
     except (TypeError, ValueError, RecursionError) as error:
-        raise VimaError("BAD_CARD", f"card: {error}; valid: what JSON can say") from error
+        raise VimaError("BAD_CARD", f"card: {error}; valid: JSON") from error
     if len(text) > MAX_TEXT:
         raise VimaError("BAD_CARD", f"card: {len(text)} bytes in all; valid: up to {MAX_TEXT}")
     return text
@@ -149,20 +151,24 @@ def _checked_text(document: Mapping[str, Any]) -> bytes:
 def _read_document(path: Path) -> dict[str, Any]:
     check_kind(path, JSON)
     if path.stat().st_size > MAX_TEXT:
-        raise bad(f"{path.name} has more than {MAX_TEXT} bytes")
+        raise invalid_checkpoint(f"{path.name} has more than {MAX_TEXT} bytes")
     try:
         document = json.loads(path.read_bytes())
-        _to_text(document)  # what cannot be written cannot be shown to anybody either
+        _to_text(document)  # it must be possible to write and show it
     except (OSError, ValueError, RecursionError) as error:
-        raise bad(f"{path.name} cannot be read as JSON: {str(error)[:200]}") from error
+        raise invalid_checkpoint(
+            f"{path.name} cannot be read as JSON: {str(error)[:200]}"
+        ) from error
     if not isinstance(document, dict) or set(document) != set(PARTS):
         got = sorted(document) if isinstance(document, dict) else type(document).__name__
-        raise bad(f"{path.name} holds {got} where {', '.join(PARTS)} were expected")
+        raise invalid_checkpoint(f"{path.name} holds {got} where {', '.join(PARTS)} were expected")
     for name, kind in PARTS.items():
         if not isinstance(document[name], kind):
-            raise bad(f"{path.name}: {name} is a {type(document[name]).__name__}")
+            raise invalid_checkpoint(f"{path.name}: {name} is a {type(document[name]).__name__}")
     if document["format"] != FORMAT:
-        raise bad(f"{path.name}: format is {document['format']!r}, this version reads {FORMAT!r}")
+        raise invalid_checkpoint(
+            f"{path.name}: format is {document['format']!r}, this version reads {FORMAT!r}"
+        )
     return document
 
 
@@ -178,5 +184,5 @@ def _read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
     except Exception as error:  # a hostile file can fail in any way
         raise unreadable(path, error) from error
     if got != sha256:
-        raise bad(f"{path.name} has sha256 {got}, its JSON says {sha256}")
+        raise invalid_checkpoint(f"{path.name} has sha256 {got}, its JSON has {sha256}")
     return without_wrappers(path, state)

@@ -1,7 +1,7 @@
-"""What holds for a file of weights in either form: its config, its tensors, its writing.
+"""Checks of weights files in either form: their config and their tensors.
 
-Names of tensors are ours, those of ``VimaNetwork.state_dict``; ``spelled`` says what a name is
-called in the file, for messages.
+Names of tensors are ours, those of ``VimaNetwork.state_dict``; ``name_mapping`` gives the name in
+the file, for messages.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ FIELDS = tuple(item.name for item in fields(VimaConfig))
 MAX_SIZE = 1 << 20
 MAX_TENSORS = 5000
 
-# What to say of a file of the other form.
+# Advice for a file of the other form.
 OTHER_FORM = {
     SAFETENSORS: "; its name has to end in .safetensors",
     TORCH: "; its name may not end in .safetensors or .json",
 }
 
-# Where the tensors tell a size: field of VimaConfig -> name, axis.
+# Sizes as axes of tensors: field of VimaConfig -> name, axis.
 SIZES = {
     "embed_dim": ("controller.positions_embed.weight", 1),
     "vit_width": ("object_encoder.vit.conv1.weight", 0),
@@ -63,13 +63,13 @@ LAYERS = {
 }
 
 
-def bad(reason: str) -> VimaError:
-    """To raise: BAD_CHECKPOINT."""
+def invalid_checkpoint(reason: str) -> VimaError:
+    """Return the VimaError (BAD_CHECKPOINT) with this reason."""
     return VimaError("BAD_CHECKPOINT", f"{reason}; valid: a VIMA checkpoint, whole and float32")
 
 
-def same(name: str) -> str:
-    """How names are spelled in a file that has ours."""
+def identity(name: str) -> str:
+    """Map a tensor's name to itself, for files that use our names."""
     return name
 
 
@@ -80,15 +80,15 @@ def check_kind(path: Path, kind: str) -> None:
     """
     got = file_kind(path)
     if got.name == ABSENT:
-        raise bad(f"there is no file {path}")
+        raise invalid_checkpoint(f"there is no file {path}")
     if got.name != kind:
         other = OTHER_FORM.get(got.name, "")
-        raise bad(f"{path.name} cannot be read: it is {got.words}{other}")
+        raise invalid_checkpoint(f"{path.name} cannot be read: it is {got.words}{other}")
 
 
 def unreadable(path: Path, error: Exception) -> VimaError:
-    """To raise where reading failed: BAD_CHECKPOINT."""
-    return bad(f"{path.name} cannot be read: {why_not_loaded(path, error)}")
+    """Return the VimaError (BAD_CHECKPOINT) for a file that could not be read."""
+    return invalid_checkpoint(f"{path.name} cannot be read: {why_not_loaded(path, error)}")
 
 
 def without_wrappers(path: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -98,83 +98,83 @@ def without_wrappers(path: Path, state: Mapping[str, Tensor]) -> dict[str, Tenso
     """
     names = strip_wrappers(state)
     if len(set(names.values())) < len(names):
-        raise bad("two keys are the same once their prefixes are gone")
+        raise invalid_checkpoint("two keys are the same once their prefixes are gone")
     log_stripped(path.name, names)
     return {names[name]: tensor for name, tensor in state.items()}
 
 
-def config_of(
+def infer_config(
     state: Mapping[str, Tensor],
     stated: Mapping[str, Any],
     required: Collection[str],
     overrides: Mapping[str, int],
-    spelled: Callable[[str], str] = same,
+    name_mapping: Callable[[str], str] = identity,
 ) -> VimaConfig:
-    """Sizes as the tensors tell them, joined with what the file's cfg and ``overrides`` say.
+    """Infer the sizes from the tensors, the file's ``cfg`` and ``overrides``.
 
     Raises VimaError: BAD_CHECKPOINT where the file lacks one or contradicts itself, BAD_CONFIG for
     an override that is unknown or that the file contradicts.
     """
     if missing := [name for name in required if name not in stated]:
-        raise bad(f"cfg has no {', '.join(missing)}")
+        raise invalid_checkpoint(f"cfg has no {', '.join(missing)}")
     if unknown := sorted(set(map(str, stated)) - set(FIELDS)):
-        raise bad(f"cfg has {', '.join(unknown)}, which VIMA has not")
+        raise invalid_checkpoint(f"cfg has {', '.join(unknown)}, unknown to VIMA")
     if odd := _no_sizes(stated):
-        raise bad(f"cfg's {odd} are not whole numbers from 1 to {MAX_SIZE}")
+        raise invalid_checkpoint(f"cfg's {odd} are not whole numbers from 1 to {MAX_SIZE}")
     if unknown := sorted(set(overrides) - set(FIELDS)):
         raise VimaError(
             "BAD_CONFIG", f"config has {', '.join(unknown)}; valid: {', '.join(sorted(FIELDS))}"
         )
     if odd := _no_sizes(overrides):
         raise VimaError("BAD_CONFIG", f"config's {odd}; valid: whole numbers from 1 to {MAX_SIZE}")
-    told = _sizes(state, spelled)
+    sizes = _sizes(state, name_mapping)
     for name, value in stated.items():
-        if told.setdefault(name, value) != value:
-            raise bad(f"cfg says {name} {value}, the tensors say {told[name]}")
+        if sizes.setdefault(name, value) != value:
+            raise invalid_checkpoint(f"cfg has {name} {value}, the tensors have {sizes[name]}")
     for name, value in overrides.items():
-        if told.setdefault(name, value) != value:
-            raise VimaError("BAD_CONFIG", f"config says {name} {value}, the file {told[name]}")
+        if sizes.setdefault(name, value) != value:
+            raise VimaError("BAD_CONFIG", f"config has {name} {value}, the file {sizes[name]}")
     try:
-        return VimaConfig(**told)
+        return VimaConfig(**sizes)
     except VimaError as error:
         if str(error).split()[0] in overrides:  # it names the field first
             raise
-        raise bad(str(error)) from error
+        raise invalid_checkpoint(str(error)) from error
 
 
 def _no_sizes(values: Mapping[str, Any]) -> str:
-    """Names of those that are none."""
+    """Return the names of values that are not valid sizes."""
     odd = [n for n, v in values.items() if type(v) is not int or not 0 < v <= MAX_SIZE]
     return ", ".join(odd)
 
 
-def _sizes(state: Mapping[str, Tensor], spelled: Callable[[str], str]) -> dict[str, int]:
+def _sizes(state: Mapping[str, Tensor], name_mapping: Callable[[str], str]) -> dict[str, int]:
     def size(name: str, axis: int) -> int:
         if name not in state:
-            raise bad(f"{spelled(name)} is missing")
+            raise invalid_checkpoint(f"{name_mapping(name)} is missing")
         shape = state[name].shape
         if len(shape) <= axis or not 0 < shape[axis] <= MAX_SIZE:
-            raise bad(f"{spelled(name)} has shape {tuple(shape)}")
+            raise invalid_checkpoint(f"{name_mapping(name)} has shape {tuple(shape)}")
         return shape[axis]
 
     if len(state) > MAX_TENSORS:
-        raise bad(f"there are {len(state)} tensors, more than {MAX_TENSORS}")
-    told = {field: size(*place) for field, place in SIZES.items()}
-    told["t5_head_width"] = size(T5_QUERY, 0) // told["t5_heads"]
+        raise invalid_checkpoint(f"there are {len(state)} tensors, more than {MAX_TENSORS}")
+    sizes = {field: size(*place) for field, place in SIZES.items()}
+    sizes["t5_head_width"] = size(T5_QUERY, 0) // sizes["t5_heads"]
     for field, pattern in LAYERS.items():
         matches = (re.match(pattern, name) for name in state)
-        told[field] = len({match[1] for match in matches if match})
-    return told
+        sizes[field] = len({match[1] for match in matches if match})
+    return sizes
 
 
-def blank(config: VimaConfig) -> VimaNetwork:
-    """A network without weights: its tensors have shapes and dtypes only."""
+def build_empty(config: VimaConfig) -> VimaNetwork:
+    """Build a network whose tensors have shapes and dtypes but no data (meta device)."""
     with torch.device("meta"):
         return VimaNetwork(config)
 
 
 def check_tensors(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Every name, shape and dtype. Raises VimaError (BAD_CHECKPOINT) naming a few that differ."""
+    """Check every name, shape and dtype. Raises VimaError (BAD_CHECKPOINT) naming a few."""
     wrong = [f"{name} is missing" for name in expected if name not in state]
     wrong += [f"{name} is not VIMA's" for name in state if name not in expected]
     for name, want in expected.items():
@@ -185,11 +185,15 @@ def check_tensors(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -
             )
     if wrong:
         more = f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else ""
-        raise bad("; ".join(wrong[:3]) + more)
+        raise invalid_checkpoint("; ".join(wrong[:3]) + more)
 
 
-def check_finite(weights: Mapping[str, Tensor], spelled: Callable[[str], str] = same) -> None:
-    """Raises VimaError (BAD_CHECKPOINT)."""
+def check_finite(
+    weights: Mapping[str, Tensor], name_mapping: Callable[[str], str] = identity
+) -> None:
+    """Check that all weights are finite. Raises VimaError (BAD_CHECKPOINT)."""
     for name, tensor in weights.items():
-        if not torch.stack(tensor.aminmax()).isfinite().all():  # needs no room, and tells NaN too
-            raise bad(f"{spelled(name)} holds numbers that are not finite")
+        if (
+            not torch.stack(tensor.aminmax()).isfinite().all()
+        ):  # allocates nothing, and finds NaN too
+            raise invalid_checkpoint(f"{name_mapping(name)} holds numbers that are not finite")

@@ -1,4 +1,4 @@
-"""Attention, as the vision transformer and the controller both use it.
+"""Attention of the vision transformer and the controller.
 
 B batch, H heads, T queries, S keys, E width.
 """
@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
 
-KeysValues = tuple[Tensor, Tensor]  # each (B, H, S, E / H)
+KeyValue = tuple[Tensor, Tensor]  # each (B, H, S, E / H)
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
-    """(B, T, E) to (B, H, T, E / H)."""
+    """Split the heads: (B, T, E) to (B, H, T, E / H)."""
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
-def attention(query: Tensor, keys_values: KeysValues, attend: Tensor | None = None) -> Tensor:
-    """Scaled dot-product attention, (B, H, T, E / H) to (B, T, E).
+def attention(query: Tensor, keys_values: KeyValue, attend: Tensor | None = None) -> Tensor:
+    """Compute scaled dot-product attention, (B, H, T, E / H) to (B, T, E).
 
     ``attend`` (B, T or 1, S) bool: which keys a query may attend to; None: all of them. A query
     with nothing to attend to gets the plain mean, never NaN; such tokens are masked themselves, so

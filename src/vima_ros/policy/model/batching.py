@@ -1,7 +1,7 @@
-"""From the values of specs.py to padded tensors, the same way for one episode and for many.
+"""Conversion of prompts and observations (specs.py) to padded tensors.
 
-Words and object slots lie flat, one per row, and an index says which row stands at which place of
-the sequence. Row 0 of what is indexed is a zero vector, never attended to: the padding.
+Words and object slots lie flat, one per row, and an index maps places of the sequence to rows.
+Row 0 is a zero vector, never attended to: the padding.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from vima_ros.specs import (
 
 @dataclass(frozen=True)
 class Slots:
-    """Object slots of many pictures: all front slots, then all top slots (N in all).
+    """Object slots of many images: all front slots, then all top slots (N in all).
 
     A padded slot has a zero crop and a zero box, and is False in ``mask``. Slots with the same
-    crop share it: the padding, a picture that a prompt repeats, an object that did not move.
+    crop share it: the padding, an image that a prompt repeats, an object that did not move.
     """
 
     crops: Tensor  # (K, 3, 32, 32) uint8, no two alike
@@ -39,7 +39,7 @@ class Slots:
     n_front: int
 
     def to(self, device: torch.device) -> Slots:
-        """The same on ``device``."""
+        """Return a copy on ``device``."""
         return Slots(
             self.crops.to(device),
             self.crop_rows.to(device),
@@ -51,36 +51,36 @@ class Slots:
 
 @dataclass(frozen=True)
 class PromptBatch:
-    """B prompts of P tokens; ``rows`` counts through [padding, words, slots]."""
+    """Batch of B prompts of P tokens; ``rows`` counts through [padding, words, slots]."""
 
     words: Tensor  # (W,) int64
     slots: Slots
     rows: Tensor  # (B, P) int64
 
     def to(self, device: torch.device) -> PromptBatch:
-        """The same on ``device``."""
+        """Return a copy on ``device``."""
         return PromptBatch(self.words.to(device), self.slots.to(device), self.rows.to(device))
 
 
 @dataclass(frozen=True)
 class ObservationBatch:
-    """B episodes of L steps of Q slots; ``rows`` counts through [padding, slots]."""
+    """Batch of B episodes of L steps of Q slots; ``rows`` counts through [padding, slots]."""
 
     slots: Slots
     end_effectors: Tensor  # (N,) int64, of the observation a slot belongs to
     rows: Tensor  # (B, L, Q) int64
 
     def to(self, device: torch.device) -> ObservationBatch:
-        """The same on ``device``."""
+        """Return a copy on ``device``."""
         return ObservationBatch(
             self.slots.to(device), self.end_effectors.to(device), self.rows.to(device)
         )
 
 
 def collate_prompts(prompts: Sequence[EncodedPrompt]) -> PromptBatch:
-    """Prompts padded on the right to the longest (docs/vima_architecture.md, "Prompt encoding").
+    """Pad prompts on the right to the longest (docs/vima_architecture.md, "Prompt encoding").
 
-    Each picture takes as many slots a view as the fullest picture of the batch has objects there.
+    Each image takes as many slots per view as the fullest image of the batch has objects there.
     Raises VimaError (PROMPT_TOO_LONG) for more than 256 tokens, padded slots included.
     """
     images = [image for prompt in prompts for image in prompt.images]
@@ -92,7 +92,7 @@ def collate_prompts(prompts: Sequence[EncodedPrompt]) -> PromptBatch:
             raise VimaError(
                 "PROMPT_TOO_LONG",
                 f"the prompt has {length} tokens: {len(prompt.tokens) - len(prompt.images)} words "
-                f"and {len(prompt.images)} pictures of {front} + {top} object slots; "
+                f"and {len(prompt.images)} images of {front} + {top} object slots; "
                 f"valid: at most {MAX_PROMPT_TOKENS}",
             )
     words = [token for prompt in prompts for token in prompt.tokens if isinstance(token, int)]
@@ -116,7 +116,7 @@ def collate_prompts(prompts: Sequence[EncodedPrompt]) -> PromptBatch:
 
 
 def collate_observations(episodes: Sequence[Sequence[Observation]]) -> ObservationBatch:
-    """Steps padded to the most slots, episodes to the most steps.
+    """Pad steps to the most slots, episodes to the most steps.
 
     docs/vima_architecture.md, "Object slots", "Observation encoding".
     """
@@ -125,9 +125,9 @@ def collate_observations(episodes: Sequence[Sequence[Observation]]) -> Observati
     end_effectors = torch.zeros(len(slots.mask), dtype=torch.int64)
     for observation, observation_rows in zip(flat, slot_rows, strict=True):
         end_effectors[observation_rows] = int(observation.end_effector)
-    widest = max(len(observation_rows) for observation_rows in slot_rows)
+    max_slots = max(len(observation_rows) for observation_rows in slot_rows)
     most_steps = max(len(episode) for episode in episodes)
-    rows = torch.zeros(len(episodes), most_steps, widest, dtype=torch.int64)
+    rows = torch.zeros(len(episodes), most_steps, max_slots, dtype=torch.int64)
     next_rows = iter(slot_rows)
     for b, episode in enumerate(episodes):
         for step in range(len(episode)):
@@ -137,11 +137,11 @@ def collate_observations(episodes: Sequence[Sequence[Observation]]) -> Observati
 
 
 def _pack(
-    pictures: Sequence[PromptImage | Observation], counts: Sequence[tuple[int, int]]
+    images: Sequence[PromptImage | Observation], counts: Sequence[tuple[int, int]]
 ) -> tuple[Slots, list[list[int]]]:
-    """All slots of ``pictures``, and for each picture its slot numbers: front, then top."""
-    views = [_padded(p.front, n) for p, (n, _) in zip(pictures, counts, strict=True)]
-    views += [_padded(p.top, n) for p, (_, n) in zip(pictures, counts, strict=True)]
+    """Pack all slots of ``images``; return each image's slot numbers, front before top."""
+    views = [_padded(p.front, n) for p, (n, _) in zip(images, counts, strict=True)]
+    views += [_padded(p.top, n) for p, (_, n) in zip(images, counts, strict=True)]
     views.append(_padded(ViewObjects.empty(), 0))  # concatenate wants at least one
     crops, boxes, mask = (np.concatenate(part) for part in zip(*views, strict=True))
     row_of: dict[bytes, int] = {}

@@ -3,7 +3,7 @@
 Specification: docs/vima_architecture.md, "Controller layers", "Attention masks",
 "Token positions".
 
-B batch, T new tokens of the history, S past and new ones together, P prompt tokens, H heads,
+B batch, T new tokens of the history, S cached and new ones together, P prompt tokens, H heads,
 E ``embed_dim``. One forward serves both the whole history at once and its newest part alone.
 """
 
@@ -16,20 +16,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
 
 from vima_ros.policy.config import VimaConfig
-from vima_ros.policy.model.attention import KeysValues, attention, split_heads
+from vima_ros.policy.model.attention import KeyValue, attention, split_heads
 from vima_ros.specs import MAX_HISTORY_TOKENS, MAX_PROMPT_TOKENS
 
 
 @dataclass(frozen=True)
 class PromptMemory:
-    """What every layer's cross-attention needs of the prompt, computed once."""
+    """The prompt's keys and values in every layer's cross-attention, computed once."""
 
-    layers: tuple[KeysValues, ...]
+    layers: tuple[KeyValue, ...]
     attend: Tensor  # (B, 1, P) bool
 
 
 def position_ids(mask: Tensor) -> Tensor:
-    """(..., T) bool to int64: a masked token repeats the index before it.
+    """Compute positions, (..., T) bool to int64: a masked token repeats the index before it.
 
     Masked tokens before the first valid one get 0: nothing reads them.
     """
@@ -37,14 +37,14 @@ def position_ids(mask: Tensor) -> Tensor:
 
 
 def causal(mask: Tensor) -> Tensor:
-    """(B, T) bool, which tokens are valid, to (B, T, T): query i may attend to key j."""
+    """Expand the valid tokens (B, T) to (B, T, T) bool: query i may attend to key j."""
     length = mask.shape[-1]
     lower = torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()
     return lower & mask[:, None, :]
 
 
 class CrossAttention(nn.Module):
-    """From the history to the prompt, then a gated feed-forward."""
+    """Cross-attention from the history to the prompt, then a gated feed-forward."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -58,13 +58,13 @@ class CrossAttention(nn.Module):
         self.gated_layer = nn.Linear(width, 4 * width, bias=False)
         self.linear2 = nn.Linear(4 * width, width, bias=False)
 
-    def keys_values(self, prompt: Tensor) -> KeysValues:
-        """Of the prompt (B, P, E), which is not normalised here."""
+    def keys_values(self, prompt: Tensor) -> KeyValue:
+        """Compute keys and values of the prompt (B, P, E), which is not normalized here."""
         keys, values = self.key_value(prompt).chunk(2, dim=-1)
         return split_heads(keys, self.heads), split_heads(values, self.heads)
 
-    def forward(self, x: Tensor, prompt: KeysValues, attend: Tensor) -> Tensor:
-        """(B, T, E) to the same shape; ``attend`` (B, 1, P)."""
+    def forward(self, x: Tensor, prompt: KeyValue, attend: Tensor) -> Tensor:
+        """Map (B, T, E) to the same shape; ``attend`` (B, 1, P)."""
         query = split_heads(self.query(self.layernorm(x)), self.heads)
         y = x + self.attention_out(attention(query, prompt, attend))
         # The gate sees y before the norm.
@@ -73,7 +73,7 @@ class CrossAttention(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Queries, keys and values from one matrix."""
+    """Self-attention; queries, keys and values from one matrix."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -82,14 +82,14 @@ class SelfAttention(nn.Module):
         self.c_proj = nn.Linear(width, width)
 
     def forward(
-        self, x: Tensor, attend: Tensor, past: KeysValues | None
-    ) -> tuple[Tensor, KeysValues]:
-        """(B, T, E) to the same shape, with the keys and values of past and new tokens."""
+        self, x: Tensor, attend: Tensor, cached: KeyValue | None
+    ) -> tuple[Tensor, KeyValue]:
+        """Map (B, T, E) to the same shape, with the keys and values of cached and new tokens."""
         packed = self.c_attn(x).chunk(3, dim=-1)
         query, keys, values = (split_heads(part, self.heads) for part in packed)
-        if past is not None:
-            keys = torch.cat([past[0], keys], dim=2)  # (B, H, S, E / H)
-            values = torch.cat([past[1], values], dim=2)
+        if cached is not None:
+            keys = torch.cat([cached[0], keys], dim=2)  # (B, H, S, E / H)
+            values = torch.cat([cached[1], values], dim=2)
         return self.c_proj(attention(query, (keys, values), attend)), (keys, values)
 
 
@@ -103,7 +103,7 @@ class GatedMlp(nn.Module):
         self.c_proj = nn.Linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, T, E) to the same shape."""
+        """Map (B, T, E) to the same shape."""
         return self.c_proj(F.gelu(self.c_fc(x)) * self.gated_layer(x))
 
 
@@ -118,10 +118,10 @@ class Block(nn.Module):
         self.ln_2 = nn.LayerNorm(width)
 
     def forward(
-        self, x: Tensor, attend: Tensor, past: KeysValues | None
-    ) -> tuple[Tensor, KeysValues]:
-        """(B, T, E) to the same shape, with the keys and values of past and new tokens."""
-        attended, keys_values = self.attn(x, attend, past)
+        self, x: Tensor, attend: Tensor, cached: KeyValue | None
+    ) -> tuple[Tensor, KeyValue]:
+        """Map (B, T, E) to the same shape, with the keys and values of cached and new tokens."""
+        attended, keys_values = self.attn(x, attend, cached)
         n = self.ln_1(x + attended)
         return self.ln_2(n + self.mlp(n)), keys_values
 
@@ -139,13 +139,13 @@ class Controller(nn.Module):
         self.h = nn.ModuleList(Block(width, config.sattn_n_heads) for _ in layers)
 
     def read_prompt(self, tokens: Tensor, mask: Tensor) -> PromptMemory:
-        """Prompt tokens (B, P, E) and their mask (B, P) to what the layers attend to."""
+        """Compute what the layers attend to from prompt tokens (B, P, E) and their mask (B, P)."""
         prompt = tokens + self.xattn_positions_embed(position_ids(mask))
         memory = (layer.keys_values(prompt) for layer in self.xattns)  # type: ignore[operator]
         return PromptMemory(tuple(memory), mask[:, None])
 
-    def no_past(self) -> tuple[KeysValues, ...]:
-        """Keys and values of nothing, of one episode: for each layer (1, H, 0, E / H)."""
+    def empty_kv_cache(self) -> tuple[KeyValue, ...]:
+        """Return the keys and values of no tokens, of one episode: per layer (1, H, 0, E / H)."""
         heads, weight = self.heads, self.positions_embed.weight
         nothing = weight.new_zeros(1, heads, 0, weight.shape[1] // heads)
         return ((nothing, nothing),) * len(self.h)
@@ -156,17 +156,17 @@ class Controller(nn.Module):
         positions: Tensor,
         attend: Tensor,
         prompt: PromptMemory,
-        past: tuple[KeysValues, ...] | None = None,
-    ) -> tuple[Tensor, tuple[KeysValues, ...]]:
-        """New tokens (B, T, E) to their outputs, and each layer's S keys and values.
+        kv_cache: tuple[KeyValue, ...] | None = None,
+    ) -> tuple[Tensor, tuple[KeyValue, ...]]:
+        """Map new tokens (B, T, E) to their outputs, and each layer's S keys and values.
 
-        ``positions`` (B, T) int64; ``attend`` (B, T, S) bool: which of the past and new tokens
-        each new token may attend to; ``past``: keys and values of the S - T past tokens.
+        ``positions`` (B, T) int64; ``attend`` (B, T, S) bool: which of the cached and new tokens
+        each new token may attend to; ``kv_cache``: keys and values of the S - T cached tokens.
         """
         x = tokens + self.positions_embed(positions)
         layers = []
         for i, (cross_attention, block) in enumerate(zip(self.xattns, self.h, strict=True)):
             x = cross_attention(x, prompt.layers[i], prompt.attend)
-            x, keys_values = block(x, attend, past[i] if past else None)
+            x, keys_values = block(x, attend, kv_cache[i] if kv_cache else None)
             layers.append(keys_values)
         return x, tuple(layers)

@@ -22,7 +22,7 @@ EFFECTOR_WIDTH = 2  # docs/vima_architecture.md, "Observation encoding"
 
 
 def t5_encoder(config: VimaConfig) -> nn.Module:
-    """T5's encoder without a word table: it is fed vectors."""
+    """Build T5's encoder without a word embedding: its inputs are vectors."""
     # Here, because importing transformers takes seconds.
     from transformers.models.t5.configuration_t5 import T5Config
     from transformers.models.t5.modeling_t5 import T5EncoderModel
@@ -47,7 +47,7 @@ def t5_encoder(config: VimaConfig) -> nn.Module:
 
 
 class ActionEncoder(nn.Module):
-    """An action as one token: each head through its own MLP, then joined."""
+    """Encoder of an action as one token: an MLP per head, then joined."""
 
     def __init__(self, config: VimaConfig) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class ActionEncoder(nn.Module):
         )
 
     def forward(self, fractions: Tensor) -> Tensor:
-        """``Action.fractions`` (..., 12) float32 to (..., E)."""
+        """Encode ``Action.fractions`` (..., 12) float32 to (..., E)."""
         parts = fractions.split([len(bins) for bins in HEAD_BINS.values()], dim=-1)
         embedded = [net(part) for net, part in zip(self.heads.values(), parts, strict=True)]
         return self.join(torch.cat(embedded, dim=-1))
@@ -81,7 +81,7 @@ class ActionDecoder(nn.Module):
         )
 
     def forward(self, predicted: Tensor) -> dict[str, Tensor]:
-        """(..., E) to {head: logits (..., C)}, a head's components one after the other."""
+        """Decode (..., E) to {head: logits (..., C)}, a head's components one after the other."""
         return {
             head: torch.cat([net(predicted) for net in nets], dim=-1)  # type: ignore[attr-defined]
             for head, nets in self.heads.items()
@@ -89,7 +89,7 @@ class ActionDecoder(nn.Module):
 
 
 class VimaNetwork(nn.Module):
-    """Everything joined. ``forward`` is the plain, batched, teacher-forced pass."""
+    """The complete network; ``forward`` is the plain, batched, teacher-forced pass."""
 
     def __init__(self, config: VimaConfig) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class VimaNetwork(nn.Module):
         self.action_decoder = ActionDecoder(config)
 
     def assemble_prompt(self, batch: PromptBatch) -> tuple[Tensor, Tensor]:
-        """T5's input (B, P, D) and its mask (B, P): words and object tokens in reading order."""
+        """Assemble T5's input (B, P, D) and mask (B, P), words and objects in reading order."""
         words = self.word_table(batch.words)  # (W, D)
         mask = torch.ones_like(batch.words, dtype=torch.bool)
         if len(batch.slots.mask):
@@ -119,13 +119,13 @@ class VimaNetwork(nn.Module):
         return _pick(words, mask, batch.rows)
 
     def encode_prompt(self, batch: PromptBatch) -> tuple[Tensor, Tensor]:
-        """Prompt tokens (B, P, E) and their mask (B, P) bool."""
+        """Encode the prompts to tokens (B, P, E) and their mask (B, P) bool."""
         assembled, mask = self.assemble_prompt(batch)
         encoded = self.t5(inputs_embeds=assembled, attention_mask=mask).last_hidden_state
         return self.prompt_projection(encoded), mask
 
     def encode_observations(self, batch: ObservationBatch) -> tuple[Tensor, Tensor]:
-        """Observation tokens (B, L, Q, E) and their mask (B, L, Q) bool."""
+        """Encode the observations to tokens (B, L, Q, E) and their mask (B, L, Q) bool."""
         objects = self.object_encoder(batch.slots)  # (N, E)
         effectors = self.end_effector_embedding(batch.end_effectors)  # (N, 2)
         tokens = self.observation_fusion(torch.cat([objects, effectors], dim=-1))  # (N, E)
@@ -134,7 +134,7 @@ class VimaNetwork(nn.Module):
     def predict(
         self, observations: Tensor, mask: Tensor, actions: Tensor, prompt: PromptMemory
     ) -> Tensor:
-        """The controller's output at the last slot of every step, (B, L, E).
+        """Run the controller; return its output at the last slot of every step, (B, L, E).
 
         ``observations`` (B, L, Q, E), ``mask`` (B, L, Q), ``actions`` (B, L - 1 or L, E); the
         action of the last step changes nothing.
@@ -147,7 +147,7 @@ class VimaNetwork(nn.Module):
     def forward(
         self, prompt: PromptBatch, observations: ObservationBatch, fractions: Tensor
     ) -> dict[str, Tensor]:
-        """Logits {head: (B, L, C)} of every step's action, the true actions before it given.
+        """Compute logits {head: (B, L, C)} of every step's action, given the actions before it.
 
         ``fractions`` (B, L - 1 or L, 12) float32: ``Action.fractions``.
         """
@@ -158,7 +158,7 @@ class VimaNetwork(nn.Module):
 
 
 def interleave(observations: Tensor, mask: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-    """The history obs0 act0 obs1 act1 ... obsN as tokens (B, T, E) and mask (B, T).
+    """Interleave obs0 act0 obs1 act1 ... obsN as tokens (B, T, E) and mask (B, T).
 
     ``observations`` (B, L, Q, E), ``mask`` (B, L, Q), ``actions`` (B, L - 1, E).
     """
@@ -169,14 +169,14 @@ def interleave(observations: Tensor, mask: Tensor, actions: Tensor) -> tuple[Ten
 
 
 def _pick(tokens: Tensor, mask: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Tokens (..., E) and mask (...) at ``rows`` (...), where row 0 is the padding."""
+    """Gather tokens (..., E) and mask (...) at ``rows`` (...), where row 0 is the padding."""
     tokens = torch.cat([tokens.new_zeros(1, tokens.shape[-1]), tokens])
     mask = torch.cat([mask.new_zeros(1), mask])
     return tokens[rows], mask[rows]
 
 
-def initialise(network: nn.Module, seed: int) -> None:
-    """Random weights from ``seed`` alone: unit norms, zero biases, the rest scaled by fan-in."""
+def init_weights(network: nn.Module, seed: int) -> None:
+    """Draw weights from ``seed`` alone: unit norms, zero biases, the rest scaled by fan-in."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in sorted(network.named_parameters()):

@@ -29,7 +29,7 @@ BOX_SCALE = (
 
 
 def mlp(*widths: int) -> nn.Sequential:
-    """Linear layers with ReLU between; the linears sit at 0, 3, 6 as published."""
+    """Build linear layers with ReLU between; the linears sit at 0, 3, 6 as published."""
     layers: list[nn.Module] = [nn.Linear(widths[0], widths[1])]
     for into, out in pairwise(widths[1:]):
         layers += [nn.Identity(), nn.ReLU(), nn.Linear(into, out)]
@@ -45,7 +45,7 @@ class ViTMlp(nn.Module):
         self.c_proj = nn.Linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, tokens, W) to the same shape."""
+        """Map (N, tokens, W) to the same shape."""
         hidden = self.c_fc(x)
         return self.c_proj(hidden * torch.sigmoid(1.702 * hidden))
 
@@ -60,7 +60,7 @@ class ViTAttention(nn.Module):
         self.out_proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor, queries: int) -> Tensor:
-        """(N, tokens, W) to what the first ``queries`` tokens gather, (N, queries, W)."""
+        """Attend from the first ``queries`` of (N, tokens, W) to all, giving (N, queries, W)."""
         parts = self.in_proj(x).chunk(3, dim=-1)
         query, keys, values = (split_heads(part, self.heads) for part in parts)
         return self.out_proj(attention(query[:, :, :queries], (keys, values)))
@@ -77,13 +77,13 @@ class ViTBlock(nn.Module):
         self.mlp = ViTMlp(width)
 
     def forward(self, x: Tensor, queries: int) -> Tensor:
-        """(N, tokens, W) to the outputs of the first ``queries`` tokens, (N, queries, W)."""
+        """Map (N, tokens, W) to the outputs of the first ``queries`` tokens, (N, queries, W)."""
         x = x[:, :queries] + self.attn(self.ln_1(x), queries)
         return x + self.mlp(self.ln_2(x))
 
 
 class ViT(nn.Module):
-    """Crop to feature: patches and a class token, whose output is the feature."""
+    """Vision transformer of crops: patches and a class token, whose output is the feature."""
 
     def __init__(self, config: VimaConfig) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class ViT(nn.Module):
         self.projection = nn.Parameter(torch.zeros(width, config.vit_output))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """(N, 3, 32, 32) float32, normalised, to (N, vit_output)."""
+        """Encode normalized crops (N, 3, 32, 32) float32 to (N, vit_output)."""
         patches = self.conv1(pixels).flatten(2).transpose(1, 2)  # (N, patches, W)
         class_token = self.cls_token.expand(len(pixels), 1, -1)  # (N, 1, W)
         x = torch.cat([class_token, patches], dim=1) + self.pos_embed  # (N, 1 + patches, W)
@@ -111,7 +111,7 @@ class ViT(nn.Module):
 
 
 class ObjectEncoder(nn.Module):
-    """Crop and box to one token. One vision transformer, a box MLP per view.
+    """Encoder of crop and box as one token: one vision transformer, a box MLP per view.
 
     Dark crops are ordinary input here. The mask is not looked at: a padded slot has a token too.
     A crop that several slots share is encoded once.
@@ -127,7 +127,7 @@ class ObjectEncoder(nn.Module):
         )
 
     def forward(self, slots: Slots) -> Tensor:
-        """N slots to (N, E), in the order of the slots."""
+        """Encode N slots to (N, E), in the order of the slots."""
         features = self.encode_crops(slots.crops)[slots.crop_rows]  # (N, vit_output)
         per_view = [slots.n_front, len(slots.mask) - slots.n_front]
         tokens = []
@@ -138,12 +138,12 @@ class ObjectEncoder(nn.Module):
         return torch.cat(tokens)
 
     def encode_crops(self, crops: Tensor) -> Tensor:
-        """(K, 3, 32, 32) uint8 to (K, vit_output)."""
+        """Encode crops (K, 3, 32, 32) uint8 to (K, vit_output)."""
         mean = torch.tensor(PIXEL_MEAN, device=crops.device).view(3, 1, 1)
         std = torch.tensor(PIXEL_STD, device=crops.device).view(3, 1, 1)
         return self.vit(((crops / 255.0 - mean) / std).to(self.vit.cls_token.dtype))
 
     def encode_boxes(self, view: str, boxes: Tensor) -> Tensor:
-        """(N, 4) int64 [px] to (N, box_width)."""
+        """Encode boxes (N, 4) int64 [px] to (N, box_width)."""
         scaled = boxes / torch.tensor(BOX_SCALE, device=boxes.device)
         return self.box_mlp[view](scaled.to(self.vit.cls_token.dtype))

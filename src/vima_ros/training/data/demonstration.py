@@ -67,7 +67,7 @@ def demonstration_of(
     for asset in recording.assets:
         (views,) = _objects(asset.images, asset.count, detector)
         images[asset.name] = PromptImage(asset.name, asset.kind, *views)
-    moments = _objects(recording.images, len(recording.objects), detector)
+    timesteps = _objects(recording.images, len(recording.objects), detector)
     return Demonstration(
         recording.task,
         recording.level,
@@ -75,7 +75,8 @@ def demonstration_of(
         recording.prompt,
         images,
         tuple(
-            observation(views, recording.end_effector, len(recording.objects)) for views in moments
+            observation(views, recording.end_effector, len(recording.objects))
+            for views in timesteps
         ),
         actions(recording.bins, recording.end_effector),
         recording.step_limit,
@@ -127,12 +128,12 @@ def actions(bins: np.ndarray, end_effector: EndEffector) -> tuple[Action, ...]:
 def _objects(
     pictures: RecordedImages, count: int, detector: Detector | None
 ) -> list[tuple[ViewObjects, ViewObjects]]:
-    """Of every moment, front and top."""
+    """Of every timestep, front and top."""
     ids, found = np.arange(1, count + 1), []
-    for moment, frames in enumerate(pictures.rgb):
+    for timestep, frames in enumerate(pictures.rgb):
         views = []
         for index, rgb in enumerate(frames):
-            mask = None if pictures.masks is None else pictures.masks[moment, index]
+            mask = None if pictures.masks is None else pictures.masks[timestep, index]
             if detector is not None or mask is None:
                 instances = (detector or GroundTruthMaskDetector()).detect(rgb, VIEWS[index], mask)
             else:

@@ -113,7 +113,7 @@ def _facts(
 
 
 def _small(bins: np.ndarray, unrounded: np.ndarray, object_poses: np.ndarray) -> Arrays:
-    """Poses moment by moment, so that only the first axis differs between episodes."""
+    """Poses timestep by timestep, so that only the first axis differs between episodes."""
     return {"bins": bins, "actions": unrounded, "object_poses": object_poses.reshape(-1, 7)}
 
 
@@ -121,10 +121,12 @@ def _poses(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     return arrays["object_poses"].reshape(len(arrays["bins"]) + 1, -1, 7)
 
 
-def _pack_views(prefix: str, moments: Sequence[Views]) -> Arrays:
-    views = [view for moment in moments for view in moment]
+def _pack_views(prefix: str, timesteps: Sequence[Views]) -> Arrays:
+    views = [view for timestep in timesteps for view in timestep]
     return {
-        f"{prefix}counts": np.array([[len(v) for v in moment] for moment in moments], np.uint8),
+        f"{prefix}counts": np.array(
+            [[len(v) for v in timestep] for timestep in timesteps], np.uint8
+        ),
         f"{prefix}boxes": np.concatenate([view.boxes for view in views]).astype(np.int16),
         f"{prefix}crops": np.concatenate([view.crops for view in views]),
         f"{prefix}ids": np.concatenate([view.track_ids for view in views]).astype(np.uint8),
@@ -134,7 +136,7 @@ def _pack_views(prefix: str, moments: Sequence[Views]) -> Arrays:
 def _unpack_views(prefix: str, arrays: Mapping[str, np.ndarray]) -> Iterator[Views]:
     counts = arrays[f"{prefix}counts"].astype(np.int64)
     ends = np.cumsum(counts).reshape(-1, len(VIEWS))
-    for moment, moment_ends in zip(counts, ends, strict=True):
+    for timestep, timestep_ends in zip(counts, ends, strict=True):
         front, top = (
             ViewObjects(
                 arrays[f"{prefix}boxes"][end - count : end],
@@ -142,6 +144,6 @@ def _unpack_views(prefix: str, arrays: Mapping[str, np.ndarray]) -> Iterator[Vie
                 np.ones(count, np.float32),
                 arrays[f"{prefix}ids"][end - count : end],
             )
-            for count, end in zip(moment, moment_ends, strict=True)
+            for count, end in zip(timestep, timestep_ends, strict=True)
         )
         yield front, top

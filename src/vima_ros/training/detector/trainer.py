@@ -75,7 +75,7 @@ def train_detector(
     model.to(device).train()
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as frames come
     averaged = AveragedModel(
-        model, multi_avg_fn=get_ema_multi_avg_fn(recipe.average), use_buffers=True
+        model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay), use_buffers=True
     )
     optimizer = torch.optim.AdamW(
         model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
@@ -87,18 +87,18 @@ def train_detector(
         seed_step(recipe.seed, step)  # proposals are sampled
         frames, targets = make_batch(sources, recipe, step, device)
         for group in optimizer.param_groups:
-            group["lr"] = recipe.rate(step)
+            group["lr"] = recipe.learning_rate_at(step)
         with torch.autocast(device.type, torch.bfloat16, enabled=short):
             _, losses = model(frames, targets)
             total = sum(losses.values())
         optimizer.zero_grad()
         total.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.max_grad_norm)
         optimizer.step()
         averaged.update_parameters(model)
         run.add({name.removeprefix("loss_"): loss for name, loss in losses.items()})
         if run.ends_step():
-            speed = run.steps_per_s() * recipe.batch
+            speed = run.steps_per_s() * recipe.batch_size
             progress = DetectorProgress(
                 run.step,
                 run.take_losses(),
@@ -144,7 +144,7 @@ def make_batch(
     """The frames and targets of ``step``, as ``MaskRcnn.forward`` takes them."""
     random = np.random.default_rng([recipe.seed, step])
     frames, targets = [], []
-    for picture in draw(sources, recipe.batch, random):
+    for picture in draw(sources, recipe.batch_size, random):
         frame, mask = augment(*picture.decode(), random)
         boxes, masks = instance_targets(mask)
         frames.append(torch.from_numpy(frame))

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 from vima_ros.errors import VimaError
 from vima_ros.perception.detectors.mask_rcnn import MaskRcnn
-from vima_ros.training.loaded_weights import TakenWeights
+from vima_ros.training.loaded_weights import LoadedWeights
 from vima_ros.weight_files import ONNX, file_kind, why_not_loaded
 
 FOLDED = "onnx::"  # so begin the names of weights that a batch normalization was folded into
 NEW_LAYER_NOISE = 0.1  # share of its random start that a layer which the file lacks keeps
 
 
-def start_from(model: MaskRcnn, path: Path, frames: Tensor) -> TakenWeights:
+def start_from(model: MaskRcnn, path: Path, frames: Tensor) -> LoadedWeights:
     """Give ``model`` the weights of the detector in ``path``, an ONNX file of export_detector.
 
     The export folds each batch normalization into the convolution before it. Both are taken apart
@@ -67,7 +67,7 @@ def start_from(model: MaskRcnn, path: Path, frames: Tensor) -> TakenWeights:
                 anew[name] = "not in the file, begins as in a new network"
         _take_apart(model, pairs, frames)
     unused = tuple(taken.keys() - dict(model.named_parameters()).keys())
-    return TakenWeights(len(list(model.parameters())) - len(anew), anew, unused)
+    return LoadedWeights(len(list(model.parameters())) - len(anew), anew, unused)
 
 
 def _normalized(model: Any) -> Iterator[tuple[nn.Conv2d, nn.BatchNorm2d]]:

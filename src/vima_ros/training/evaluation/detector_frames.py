@@ -28,7 +28,7 @@ _AHEAD = 8  # frames made before they are asked for, a worker
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One moment in both views, front first.
+    """One timestep in both views, front first.
 
     ``rgb`` (2, 128, 256, 3) uint8; ``masks`` (2, 128, 256) uint8: 0 = background, else the place
     in ``kinds`` + 1. ``kinds``: the shape of each object, "" where it is not known. ``source``:
@@ -53,9 +53,9 @@ def check_seed(seed: int) -> None:
 def tabletop_frames(
     count: int, first_seed: int, looks: Sequence[float] = LOOKS, workers: int = 1
 ) -> Iterator[Frame]:
-    """``count`` moments of the tabletop, and as many pictures of prompts.
+    """``count`` timesteps of the tabletop, and as many pictures of prompts.
 
-    Each is from an episode of its own, at a random moment of it, with a random picture of its
+    Each is from an episode of its own, at a random timestep of it, with a random picture of its
     prompt. Tasks, ``looks`` and levels take turns. Sources: "tabletop, look L" and
     "tabletop prompts". Raises VimaError: TRAINING_SEED, INVALID_VALUE, NO_RENDERER, ORACLE_FAILED.
     """
@@ -94,7 +94,7 @@ class _Job:
 
 
 def _make(job: _Job) -> list[Frame]:
-    """A moment of the scene and a picture of the prompt."""
+    """A timestep of the scene and a picture of the prompt."""
     cv2.setNumThreads(1)  # a worker a core
     for seed in job.seeds:
         try:
@@ -118,27 +118,31 @@ def _chosen(recording: RecordedEpisode, job: _Job) -> list[Frame]:
     scene = find_task(job.task).sample(recording.seed, job.level).scene
     kinds = tuple(item.shape for item in scene.objects)
     name = f"{job.task} {job.level.value} {recording.seed}"
-    moment = int(random.integers(len(recording.images.rgb)))
+    timestep = int(random.integers(len(recording.images.rgb)))
     asset = recording.assets[random.integers(len(recording.assets))]
     return [
         _frame(
-            f"tabletop, look {job.visual_randomization:g}", name, recording.images, moment, kinds
+            f"tabletop, look {job.visual_randomization:g}", name, recording.images, timestep, kinds
         ),
         _frame("tabletop prompts", f"{name} {asset.name}", asset.images, 0, ("",) * asset.count),
     ]
 
 
 def _frame(
-    source: str, name: str, pictures: RecordedImages, moment: int, kinds: tuple[str, ...]
+    source: str, name: str, pictures: RecordedImages, timestep: int, kinds: tuple[str, ...]
 ) -> Frame:
     assert pictures.masks is not None
     return Frame(
-        source, f"{name} {moment}", pictures.rgb[moment], pictures.masks[moment], tuple(kinds)
+        source,
+        f"{name} {timestep}",
+        pictures.rgb[timestep],
+        pictures.masks[timestep],
+        tuple(kinds),
     )
 
 
 def bench_frames(path: Path) -> Iterator[Frame]:
-    """All moments and pictures of prompts of recorded VIMA-Bench episodes in ``path`` and below.
+    """All timesteps and pictures of prompts of recorded VIMA-Bench episodes in ``path`` and below.
 
     Sources: "VIMA-Bench" and "VIMA-Bench prompts". Raises VimaError: NO_DEMONSTRATIONS,
     BAD_DEMONSTRATIONS.
@@ -148,8 +152,8 @@ def bench_frames(path: Path) -> Iterator[Frame]:
         objects = json.loads(file.with_suffix(".json").read_text())["obj_id_to_info"].values()
         kinds = tuple(item["obj_name"].replace(" ", "_") for item in objects)
         name = f"{recording.task} {recording.seed}"
-        for moment in range(len(recording.images.rgb)):
-            yield _frame(BENCH, name, recording.images, moment, kinds)
+        for timestep in range(len(recording.images.rgb)):
+            yield _frame(BENCH, name, recording.images, timestep, kinds)
         for asset in recording.assets:
             yield _frame(
                 f"{BENCH} prompts", f"{name} {asset.name}", asset.images, 0, ("",) * asset.count

@@ -35,7 +35,7 @@ from vima_ros.sim.tasks import find_task
 from vima_ros.sim.tasks.base import Asset, TaskOutcome
 from vima_ros.specs import VIEWS, AssetKind, EncodedPrompt, PromptImage
 
-MOST_STEPS, MOST_FAILURES = 10, 3  # as config/policy.yaml has them; some tasks allow fewer steps
+MAX_STEPS, MAX_FAILURES = 10, 3  # as config/policy.yaml has them; some tasks allow fewer steps
 VERDICTS = {
     TaskOutcome.RUNNING: Verdict.RUNNING,
     TaskOutcome.SUCCESS: Verdict.SUCCESS,
@@ -128,7 +128,7 @@ def attempt(job: Job) -> Attempt:
     with EpisodeRunner(episode) as run:
         life = Life()
         life.judged(episode.prompt, VERDICTS[run.result.outcome], "")
-        life = life.begin("evaluation", episode.prompt, MOST_STEPS, MOST_FAILURES)
+        life = life.begin("evaluation", episode.prompt, MAX_STEPS, MAX_FAILURES)
         try:
             policy.reset(_prompt(run, encode, true_masks=job.detector == "ground_truth_masks"))
             _follow(life, run, policy, pipeline, detector.needs_mask)

@@ -38,7 +38,7 @@ def _soft(target: Tensor, count: int, width: float) -> Tensor:
     return torch.softmax(-0.5 * (distance / width) ** 2, dim=-1)
 
 
-def hits(logits: dict[str, Tensor], batch: PolicyBatch) -> dict[str, Tensor]:
+def accuracy(logits: dict[str, Tensor], batch: PolicyBatch) -> dict[str, Tensor]:
     """(n,) bool, which actions are near enough: positions within 2 cm, rotations in the bins."""
     best = torch.cat(
         [

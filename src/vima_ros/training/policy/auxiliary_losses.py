@@ -4,7 +4,7 @@ The action loss is the paper's (section 4): cross-entropy of the twelve heads, t
 it was demonstrated. A small network that is shown only actions learns for long just where things
 usually are. So its object tokens are also asked where the object would be picked, where the
 prompt's scene shows it, what shape it has and which one it is, and two of its attentions are told
-what to look at: from an object to its pictures in the prompt, and from where the action is read to
+what to look at: from an object to its images in the prompt, and from where the action is read to
 the objects that it is about. What asks is thrown away after training.
 """
 
@@ -35,28 +35,31 @@ from vima_ros.training.policy.batching import IN_SCENE, PolicyBatch
 from vima_ros.training.policy.privileged_labels import NOTHING, SHAPE_NAMES
 
 KEY_WIDTH = 64
-LEAN_BINS, LEAST_LEAN = 9, 0.005  # a centimetre each; what leans less is picked amid it [m]
+OFFSET_BINS, MIN_OFFSET = (
+    9,
+    0.005,
+)  # a centimeter each; what grasp_offsets less is picked amid it [m]
 TEMPERATURE = 0.1  # of the identity loss
 
 
 @dataclass(frozen=True)
-class Answers:
+class Outputs:
     """What the network says of a batch.
 
     ``logits`` {head: (n, C)}; ``objects`` (S, E); ``informed`` (B, T, E): the tokens of the
     history after the last cross-attention, all that they take from the prompt. Attention before
-    the softmax, of two heads each: ``matching`` (B, 2, T, P), of the first cross-attention;
-    ``choosing`` (n, 2, T), of the last self-attention, where the actions are read.
+    the softmax, of two heads each: ``prompt_scores`` (B, 2, T, P), of the first cross-attention;
+    ``action_scores`` (n, 2, T), of the last self-attention, where the actions are read.
     """
 
     logits: dict[str, Tensor]
     objects: Tensor
     informed: Tensor
-    matching: Tensor
-    choosing: Tensor
+    prompt_scores: Tensor
+    action_scores: Tensor
 
 
-class Learner(nn.Module):
+class PolicyWithAuxiliaryHeads(nn.Module):
     """The network with what is only there to teach it."""
 
     def __init__(self, network: VimaNetwork) -> None:
@@ -64,13 +67,13 @@ class Learner(nn.Module):
         self.network = network
         config: VimaConfig = network.config
         width = config.embed_dim
-        self.where = nn.Linear(width, sum(POSITION_BINS))
-        self.who = nn.Linear(width, KEY_WIDTH)
-        self.goal = nn.Linear(width, sum(POSITION_BINS))
-        self.lean = nn.Linear(width, 2 * LEAN_BINS)
-        self.what = nn.Linear(width, len(SHAPE_NAMES))
+        self.position_head = nn.Linear(width, sum(POSITION_BINS))
+        self.identity_head = nn.Linear(width, KEY_WIDTH)
+        self.goal_head = nn.Linear(width, sum(POSITION_BINS))
+        self.grasp_offset_head = nn.Linear(width, 2 * OFFSET_BINS)
+        self.shape_head = nn.Linear(width, len(SHAPE_NAMES))
 
-    def answer(self, batch: PolicyBatch) -> Answers:
+    def forward(self, batch: PolicyBatch) -> Outputs:
         """The teacher-forced pass over all steps of all episodes."""
         network = self.network
         slots = batch.prompt.slots
@@ -90,38 +93,40 @@ class Learner(nn.Module):
         first = cast(CrossAttention, network.controller.xattns[0])
         last = cast(Block, network.controller.h[-1])
         with (
-            _heard(first.query) as queries,
-            _heard(network.controller.xattns[-1]) as informed,
-            _heard(last.attn.c_attn) as packed,
+            _capture_outputs(first.query) as queries,
+            _capture_outputs(network.controller.xattns[-1]) as informed,
+            _capture_outputs(last.attn.c_attn) as packed,
         ):
             out, _ = network.controller(tokens, position_ids(batch.mask), attend, memory)
         read = out.flatten(0, 1)[batch.ask]  # (n, E)
-        matching = _attention(queries[0], memory.layers[0][0], first.heads)[:, :2]
+        prompt_scores = _attention(queries[0], memory.layers[0][0], first.heads)[:, :2]
         query, keys, _ = packed[0].chunk(3, dim=-1)
-        choosing = _attention(query, split_heads(keys, last.attn.heads), last.attn.heads)[:, :2]
-        choosing = choosing.transpose(1, 2).flatten(0, 1)[batch.ask]
-        return Answers(
+        action_scores = _attention(query, split_heads(keys, last.attn.heads), last.attn.heads)[
+            :, :2
+        ]
+        action_scores = action_scores.transpose(1, 2).flatten(0, 1)[batch.ask]
+        return Outputs(
             network.action_decoder(read),
             seen,
             informed[0],
-            matching.masked_fill(~memory.attend[:, None], float("-inf")),
-            choosing.masked_fill(~attend.flatten(0, 1)[batch.ask][:, None], float("-inf")),
+            prompt_scores.masked_fill(~memory.attend[:, None], float("-inf")),
+            action_scores.masked_fill(~attend.flatten(0, 1)[batch.ask][:, None], float("-inf")),
         )
 
     def losses(self, batch: PolicyBatch, smoothing: float) -> dict[str, Tensor]:
         """The action's, of each kind of head, and those that help. See ``action_losses``."""
-        answers = self.answer(batch)
-        losses = action_losses(answers.logits, batch, smoothing)
-        losses["where"] = self._where(answers.objects, batch)
-        losses["goal"] = self._goal(answers.informed, batch)
-        losses["lean"] = self._lean(answers.objects, batch)
-        losses["who"] = self._who(answers.objects, batch)
-        losses["what"] = self._what(answers.objects, batch)
-        losses["match"] = self._match(answers.matching, batch)
-        losses["choose"] = self._choose(answers.choosing, batch)
+        outputs = self(batch)
+        losses = action_losses(outputs.logits, batch, smoothing)
+        losses["position"] = self._position_loss(outputs.objects, batch)
+        losses["goal"] = self._goal_loss(outputs.informed, batch)
+        losses["grasp_offset"] = self._grasp_offset_loss(outputs.objects, batch)
+        losses["identity"] = self._identity_loss(outputs.objects, batch)
+        losses["shape"] = self._shape_loss(outputs.objects, batch)
+        losses["prompt_attention"] = self._prompt_attention_loss(outputs.prompt_scores, batch)
+        losses["action_attention"] = self._action_attention_loss(outputs.action_scores, batch)
         return losses
 
-    def _where(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
+    def _position_loss(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
         """An object's token tells in which bins of the workspace it would be picked."""
         rows = (batch.objects != NOTHING) & (batch.step_of >= 0)
         low, high = (
@@ -129,9 +134,9 @@ class Learner(nn.Module):
             for corner in (Workspace().low, Workspace().high)
         )
         fractions = (batch.grasps[rows] - low) / (high - low)
-        return _placed(self.where(objects[rows]), fractions)
+        return _position_cross_entropy(self.position_head(objects[rows]), fractions)
 
-    def _goal(self, informed: Tensor, batch: PolicyBatch) -> Tensor:
+    def _goal_loss(self, informed: Tensor, batch: PolicyBatch) -> Tensor:
         """An object's token, the prompt read, tells where the prompt's scene shows it, from above.
 
         Where one scene does.
@@ -144,23 +149,27 @@ class Learner(nn.Module):
         middles = torch.zeros(count, 2, device=known.device)
         frame = torch.tensor([POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH], device=known.device)
         middles[known[pictured]] = slots.boxes[pictured][:, [1, 0]] / frame
-        which = _of_tokens(torch.where(batch.step_of >= 0, known, 0), batch).clamp(min=0)  # (B, T)
+        which = _gather_tokens(torch.where(batch.step_of >= 0, known, 0), batch).clamp(
+            min=0
+        )  # (B, T)
         rows = (which > 0) & (often[which] == 1)
         if not rows.any():
             return informed.new_zeros(())
-        return _placed(self.goal(informed[rows]), middles[which[rows]])
+        return _position_cross_entropy(self.goal_head(informed[rows]), middles[which[rows]])
 
-    def _lean(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
+    def _grasp_offset_loss(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
         """A concave object's token tells how far from its middle it would be picked [cm]."""
-        rows = batch.leans.norm(dim=-1) > LEAST_LEAN  # not a NaN
+        rows = batch.grasp_offsets.norm(dim=-1) > MIN_OFFSET  # not a NaN
         if not rows.any():
             return objects.new_zeros(())
-        most = LEAN_BINS // 2
-        target = (100.0 * batch.leans[rows]).round().long().clamp(-most, most) + most  # (n, 2)
-        logits = self.lean(objects[rows]).float().unflatten(-1, (2, LEAN_BINS))
+        most = OFFSET_BINS // 2
+        target = (100.0 * batch.grasp_offsets[rows]).round().long().clamp(
+            -most, most
+        ) + most  # (n, 2)
+        logits = self.grasp_offset_head(objects[rows]).float().unflatten(-1, (2, OFFSET_BINS))
         return F.cross_entropy(logits.flatten(0, 1), target.flatten())
 
-    def _who(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
+    def _identity_loss(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
         """Tokens of one object, in both views, over time and in the prompt, are alike.
 
         Those of others are not: with all others of the episode as alternatives, for objects of
@@ -170,7 +179,7 @@ class Learner(nn.Module):
         rows = torch.nonzero(batch.objects != NOTHING)[:, 0]
         which = batch.objects[rows]
         episode = batch.episode_of[batch.prompt.slots.crop_rows[rows]]
-        features = F.normalize(self.who(objects[rows]).float(), dim=-1)
+        features = F.normalize(self.identity_head(objects[rows]).float(), dim=-1)
         order = torch.argsort(episode)
         which, episode, features = which[order], episode[order], features[order]
         counts = torch.bincount(episode)
@@ -188,52 +197,58 @@ class Learner(nn.Module):
         logs = scores.masked_fill(~allowed, -1e9).log_softmax(-1)
         return -(logs[alike].mean() if alike.any() else logs.sum() * 0.0)
 
-    def _what(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
+    def _shape_loss(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
         """An object's token tells its shape."""
         rows = batch.shapes != NOTHING
         if not rows.any():
             return objects.new_zeros(())
-        return F.cross_entropy(self.what(objects[rows]).float(), batch.shapes[rows])
+        return F.cross_entropy(self.shape_head(objects[rows]).float(), batch.shapes[rows])
 
-    def _match(self, scores: Tensor, batch: PolicyBatch) -> Tensor:
-        """An object looks at the prompt's pictures of itself, and at the words that name its look.
+    def _prompt_attention_loss(self, scores: Tensor, batch: PolicyBatch) -> Tensor:
+        """An object looks at the prompt's images of itself, and at the words that name its look.
 
         If there are none, at other words.
         """
         count = len(batch.prompt.words)
         rows, none = batch.prompt.rows, batch.objects.new_full((1 + count,), NOTHING)
         shown = torch.cat([none, batch.objects])[rows]  # (B, P)
-        said = torch.cat([none[:1], batch.spoken, torch.full_like(batch.objects, NOTHING)])[rows]
+        said = torch.cat([none[:1], batch.named_looks, torch.full_like(batch.objects, NOTHING)])[
+            rows
+        ]
         words = (rows > 0) & (rows <= count) & (said == NOTHING)
         # Blocks to sweep look alike, and one of them is pictured.
-        sweeps = _of_tokens(batch.effectors, batch) == EndEffector.SPATULA  # (B, T)
-        objects = _of_tokens(batch.objects, batch)
+        sweeps = _gather_tokens(batch.effectors, batch) == EndEffector.SPATULA  # (B, T)
+        objects = _gather_tokens(batch.objects, batch)
         loss = scores.new_zeros(())
         for head, (ours, theirs) in enumerate(
-            ((objects, shown), (_of_tokens(batch.looks, batch), said))
+            ((objects, shown), (_gather_tokens(batch.looks, batch), said))
         ):
             right = (ours[:, :, None] == theirs[:, None]) & (theirs != NOTHING)[:, None]
             lost = (objects != NOTHING) & ~sweeps & ~right.any(-1)
-            loss = loss + _attended(scores[:, head], right | (lost[:, :, None] & words[:, None]))
+            loss = loss + _attention_loss(
+                scores[:, head], right | (lost[:, :, None] & words[:, None])
+            )
         return loss
 
-    def _choose(self, scores: Tensor, batch: PolicyBatch) -> Tensor:
+    def _action_attention_loss(self, scores: Tensor, batch: PolicyBatch) -> Tensor:
         """The answer looks at what is picked, and at what that is placed on or into."""
         length = batch.mask.shape[1]
-        seen = _of_tokens(batch.objects, batch)[batch.ask // length]  # (n, T)
-        steps = _of_tokens(batch.step_of, batch)[batch.ask // length]
+        seen = _gather_tokens(batch.objects, batch)[batch.ask // length]  # (n, T)
+        steps = _gather_tokens(batch.step_of, batch)[batch.ask // length]
         now = steps == torch.arange(len(seen), device=seen.device)[:, None]
         wanted = torch.stack([batch.picked, batch.placed], 1)[:, :, None]  # (n, 2, 1)
-        return _attended(scores, (seen[:, None] == wanted) & (wanted != NOTHING) & now[:, None])
+        return _attention_loss(
+            scores, (seen[:, None] == wanted) & (wanted != NOTHING) & now[:, None]
+        )
 
 
 @contextmanager
-def _heard(layer: nn.Module) -> Iterator[list[Tensor]]:
-    """What ``layer`` says meanwhile."""
-    said: list[Tensor] = []
-    handle = layer.register_forward_hook(lambda _layer, _inputs, out: said.append(out))
+def _capture_outputs(layer: nn.Module) -> Iterator[list[Tensor]]:
+    """Capture the outputs of ``layer`` inside a ``with`` block, by a forward hook."""
+    outputs: list[Tensor] = []
+    handle = layer.register_forward_hook(lambda _layer, _inputs, out: outputs.append(out))
     try:
-        yield said
+        yield outputs
     finally:
         handle.remove()
 
@@ -243,7 +258,7 @@ def _attention(query: Tensor, keys: Tensor, heads: int) -> Tensor:
     return (split_heads(query, heads) @ keys.mT).float() / keys.shape[-1] ** 0.5
 
 
-def _placed(logits: Tensor, fractions: Tensor) -> Tensor:
+def _position_cross_entropy(logits: Tensor, fractions: Tensor) -> Tensor:
     """Cross-entropy of the bins of x and y (n, 150) where they are ``fractions`` (n, 2) of all."""
     loss = logits.new_zeros(())
     for axis, part in enumerate(logits.float().split(POSITION_BINS, -1)):
@@ -254,13 +269,13 @@ def _placed(logits: Tensor, fractions: Tensor) -> Tensor:
     return loss / 2
 
 
-def _of_tokens(values: Tensor, batch: PolicyBatch) -> Tensor:
+def _gather_tokens(values: Tensor, batch: PolicyBatch) -> Tensor:
     """Of the slots (S,) to that of each token of the history (B, T); NOTHING where it is none."""
     actions = values.new_full((len(batch.fractions),), NOTHING)
     return torch.cat([values.new_full((1,), NOTHING), values, actions])[batch.tokens]
 
 
-def _attended(scores: Tensor, right: Tensor) -> Tensor:
+def _attention_loss(scores: Tensor, right: Tensor) -> Tensor:
     """Mean of -log of the attention (..., K) on what is ``right``, where anything is."""
     rows = right.any(-1)
     if not rows.any():

@@ -1,4 +1,4 @@
-"""Episodes in other colours: what matters is which objects look alike, not how they look."""
+"""Color augmentation: a policy must match objects by appearance, whatever their colors."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ from torch import Tensor
 from vima_ros.training.policy.batching import PolicyBatch
 
 PERMUTATIONS = torch.tensor([[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]])
-CONTRAST, BRIGHTNESS = 0.15, 0.08  # largest change of an episode's, as a share of the range
-FLICKER = 0.03  # of a crop's alone
+CONTRAST, BRIGHTNESS = 0.15, 0.08  # maximum change per episode, as a fraction of the range
+FLICKER = 0.03  # the same per crop
 
 
-def recolour(batch: PolicyBatch, share: float) -> PolicyBatch:
-    """A ``share`` of the episodes with their colour channels in another order, all lit otherwise.
+def recolor(batch: PolicyBatch, fraction: float) -> PolicyBatch:
+    """Permute the color channels of a ``fraction`` of the episodes; change the brightness of all.
 
-    The same in all crops of an episode, the prompt's and the moments', but for a flicker. How dark
-    or light things are beside each other stays: prompts speak of it. Those that name colours keep
-    the order of their channels.
+    All crops of an episode change alike, the prompt's too, except for a flicker. Relative
+    brightness stays: prompts refer to it. Episodes that name colors keep the order of channels.
     """
     slots = batch.prompt.slots
-    device, episodes = slots.crops.device, len(batch.names_colours)
+    device, episodes = slots.crops.device, len(batch.names_colors)
     which = torch.randint(len(PERMUTATIONS), (episodes,), device=device)
     which = torch.where(
-        batch.names_colours | (torch.rand(episodes, device=device) >= share), 0, which
+        batch.names_colors | (torch.rand(episodes, device=device) >= fraction), 0, which
     )
     order = PERMUTATIONS.to(device)[which][batch.episode_of]  # (K, 3)
     crops = slots.crops[torch.arange(len(order), device=device)[:, None], order]

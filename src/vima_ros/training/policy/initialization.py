@@ -10,12 +10,12 @@ from torch import nn
 from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.model.controller import CrossAttention
 from vima_ros.policy.model.network import VimaNetwork
-from vima_ros.training.loaded_weights import TakenWeights
+from vima_ros.training.loaded_weights import LoadedWeights
 
-QUIET = 0.2  # how much of its usual start the prompt encoder's layers add
-WORDS = 0.4  # standard deviation of the word table
-TABLES = 0.02  # of what positions add, as in GPT-2
-PEAK = 2.0  # height of a box feature where it is highest
+RESIDUAL_INIT_SCALE = 0.2  # how much of its usual start the prompt encoder's layers add
+EMBEDDING_STD = 0.4  # standard deviation of the word embedding
+POSITION_STD = 0.02  # of what positions add, as in GPT-2
+RBF_HEIGHT = 2.0  # height of a box feature where it is highest
 AXES = (5, 5, 3, 3)  # parts of the box features that are for x, y, height and width
 
 
@@ -31,27 +31,27 @@ def new_network(config: VimaConfig) -> VimaNetwork:
     network, width = VimaNetwork(config), config.embed_dim
     for name, parameter in network.named_parameters():
         if parameter.ndim >= 2 and "embed" in name:
-            nn.init.normal_(parameter, std=TABLES)
+            nn.init.normal_(parameter, std=POSITION_STD)
         if name.startswith("t5.") and name.endswith((".o.weight", ".wo.weight")):
-            parameter.mul_(QUIET)
-    nn.init.normal_(network.word_table.weight, std=WORDS)
-    nn.init.normal_(network.object_encoder.vit.cls_token, std=TABLES)
+            parameter.mul_(RESIDUAL_INIT_SCALE)
+    nn.init.normal_(network.word_table.weight, std=EMBEDDING_STD)
+    nn.init.normal_(network.object_encoder.vit.cls_token, std=POSITION_STD)
     projection = network.object_encoder.vit.projection
     nn.init.normal_(projection, std=projection.shape[0] ** -0.5)
     for boxes in network.object_encoder.box_mlp.values():
-        _tell_places(*_linears(boxes))
+        _init_rbf(*_linears(boxes))
     network.observation_fusion.weight[:, :width] = torch.eye(width)
     for layer in network.controller.xattns:
         cross = cast(CrossAttention, layer)
         cross.key_value.weight[:width] = cross.query.weight
     if config.t5_width == width and config.prompt_object_hidden >= 2 * width:
-        _pass_on(width, *_linears(network.prompt_object_mlp))
+        _init_identity(width, *_linears(network.prompt_object_mlp))
     return network
 
 
-def taken_over(
+def load_matching_weights(
     config: VimaConfig, trained: VimaNetwork, seed: int = 0
-) -> tuple[VimaNetwork, TakenWeights]:
+) -> tuple[VimaNetwork, LoadedWeights]:
     """A network that begins with the weights of another, and which these are.
 
     What the other has in another size begins anew, such as its first layer for smaller patches,
@@ -70,7 +70,7 @@ def taken_over(
     kept = {name: known[name] for name in weights if name not in anew}
     network.load_state_dict(weights | kept)
     unused = tuple(name for name in known if name not in weights)
-    return network, TakenWeights(len(kept), anew, unused)
+    return network, LoadedWeights(len(kept), anew, unused)
 
 
 def _linears(layers: nn.Module) -> list[nn.Linear]:
@@ -78,7 +78,7 @@ def _linears(layers: nn.Module) -> list[nn.Linear]:
     return [layer for layer in layers.modules() if isinstance(layer, nn.Linear)]
 
 
-def _pass_on(width: int, first: nn.Linear, second: nn.Linear, third: nn.Linear) -> None:
+def _init_identity(width: int, first: nn.Linear, second: nn.Linear, third: nn.Linear) -> None:
     """Let the MLP begin as what changes nothing: what is above zero and what is below, apart."""
     both = torch.cat([torch.eye(width), -torch.eye(width)])
     first.weight[: 2 * width] = both
@@ -89,7 +89,7 @@ def _pass_on(width: int, first: nn.Linear, second: nn.Linear, third: nn.Linear) 
     second.bias.zero_()
 
 
-def _tell_places(first: nn.Linear, second: nn.Linear, third: nn.Linear) -> None:
+def _init_rbf(first: nn.Linear, second: nn.Linear, third: nn.Linear) -> None:
     """Each output is highest where one coordinate of the box has one value, and falls to 0."""
     width = len(first.weight)
     counts = [width * part // sum(AXES) for part in AXES]
@@ -108,4 +108,4 @@ def _tell_places(first: nn.Linear, second: nn.Linear, third: nn.Linear) -> None:
         second.weight[rows[:-1], rows[1:]] -= 2.0
         second.weight[rows[:-2], rows[2:]] += 1.0
         row += count
-    third.weight += PEAK * torch.eye(width)
+    third.weight += RBF_HEIGHT * torch.eye(width)

@@ -17,9 +17,9 @@ from vima_ros.training.policy.privileged_labels import NOTHING
 from vima_ros.training.policy.training_episode import (
     POSITION_COLUMNS,
     SAME_PLACE,
-    Picture,
-    Shown,
     TrainingEpisode,
+    ViewPair,
+    VisibleObjects,
     position_bins,
 )
 
@@ -33,8 +33,8 @@ AS_PICTURED = ("rearrange", "rearrange_then_restore")  # scenes show where thing
 
 
 @dataclass(frozen=True)
-class _Ties:
-    """N places that may be elsewhere: the K objects' first ones, and those that a picture shows.
+class _Constraints:
+    """N places that may be elsewhere: the K objects' first ones, and those that a image shows.
 
     ``homes`` (N, 2): where they are [m]; ``tied`` (N,): the one that each moves with, itself or
     another; ``anchors`` (T + 1, K): the one that each object is at, at last after all actions.
@@ -45,19 +45,19 @@ class _Ties:
     anchors: np.ndarray
 
 
-def scattered(episode: TrainingEpisode, random: np.random.Generator) -> TrainingEpisode:
+def randomize_layout(episode: TrainingEpisode, random: np.random.Generator) -> TrainingEpisode:
     """The same objects and the same prompt, every object at a place of its own.
 
-    What was put onto another object, back to where it came from, or to where a picture shows it,
+    What was put onto another object, back to where it came from, or to where a image shows it,
     goes there again. Where that does not tell all places, or the prompt speaks of where things
     stand, all objects and pictured scenes are moved alike. An episode for which no room is found
     stays as it is.
     """
-    ties = _ties(episode)
+    constraints = _find_constraints(episode)
     space, places = Workspace(), episode.places[0]
     low, high = np.array(space.low), np.array(space.high)
     count = len(places)
-    if ties is None:
+    if constraints is None:
         least, most = low + EDGE - places.min(0), high - EDGE - places.max(0)
         if (least > most).any():
             return episode
@@ -65,32 +65,34 @@ def scattered(episode: TrainingEpisode, random: np.random.Generator) -> Training
         alike = random.uniform(least, most, (TRIES, 1, 2)).repeat(count + 1, 1)
         tried = (_moved(episode, shift, anchors, shift) for shift in alike)
     else:
-        radius = _radius(episode.moments[0], count)[np.arange(len(ties.homes)) % count]
-        drawn = random.uniform(low + EDGE, high - EDGE, (TRIES, *ties.homes.shape))
-        drawn = drawn[:, ties.tied] + ties.homes - ties.homes[ties.tied]
+        radius = _radius(episode.timesteps[0], count)[np.arange(len(constraints.homes)) % count]
+        drawn = random.uniform(low + EDGE, high - EDGE, (TRIES, *constraints.homes.shape))
+        drawn = (
+            drawn[:, constraints.tied] + constraints.homes - constraints.homes[constraints.tied]
+        )
         distances = np.linalg.norm(drawn[:, :, None] - drawn[:, None], axis=-1)  # (tries, N, N)
-        apart = ties.tied[:, None] != ties.tied
+        apart = constraints.tied[:, None] != constraints.tied
         needed = np.where(apart, radius[:, None] + radius + GAP, 0.0)
         drawn = drawn[(distances >= needed).all((1, 2))]
         if not len(drawn):  # it is crowded: they take each other's places
-            drawn = _exchanged(ties, random)[None]
+            drawn = _exchanged(constraints, random)[None]
         shown = np.zeros((len(drawn), count + 1, 2))
         if episode.task in AS_PICTURED:
-            shown[:, :count] = (drawn - ties.homes)[:, count:]
+            shown[:, :count] = (drawn - constraints.homes)[:, count:]
         tried = (
-            _moved(episode, shift, ties.anchors, pictured)
-            for shift, pictured in zip(drawn - ties.homes, shown, strict=True)
+            _moved(episode, shift, constraints.anchors, pictured)
+            for shift, pictured in zip(drawn - constraints.homes, shown, strict=True)
         )
     return next((new for new in tried if new is not None), episode)
 
 
-def _ties(episode: TrainingEpisode) -> _Ties | None:
+def _find_constraints(episode: TrainingEpisode) -> _Constraints | None:
     """None where it is not known what belongs where."""
     if episode.task in WHERE_MATTERS or NOTHING in episode.picked:
         return None
     places, targets = episode.places, episode.targets
     count = places.shape[1]
-    pictured = {which for i in episode.scenes for which in episode.pictures[i][0].ids}
+    pictured = {which for i in episode.scenes for which in episode.images[i][0].ids}
     near = np.linalg.norm(places[0][:, None] - places[0], axis=-1) < TOGETHER  # (K, K)
     now = near.argmax(1)
     homes, tied, rows = np.tile(places[0], (2, 1)), np.tile(now, 2), [now]
@@ -113,14 +115,14 @@ def _ties(episode: TrainingEpisode) -> _Ties | None:
         else:
             return None
         rows.append(now)
-    return _Ties(homes, tied, np.array(rows))
+    return _Constraints(homes, tied, np.array(rows))
 
 
-def _exchanged(ties: _Ties, random: np.random.Generator) -> np.ndarray:
+def _exchanged(constraints: _Constraints, random: np.random.Generator) -> np.ndarray:
     """(N, 2): each group of objects at the place of another."""
-    first, group = np.unique(ties.tied, return_inverse=True)
-    taken = ties.homes[random.permutation(first)]
-    return taken[group] + ties.homes - ties.homes[ties.tied]
+    first, group = np.unique(constraints.tied, return_inverse=True)
+    taken = constraints.homes[random.permutation(first)]
+    return taken[group] + constraints.homes - constraints.homes[constraints.tied]
 
 
 def _moved(
@@ -129,17 +131,17 @@ def _moved(
     """Everything by the ``shift`` (N, 2) [m] of its anchor, what scenes show by ``pictured``.
 
     ``pictured`` (K + 1, 2) [m]: of each object, and at last of what is none of them. None where
-    something would leave a picture or the workspace.
+    something would leave a image or the workspace.
     """
-    pictures = list(episode.pictures)
+    images = list(episode.images)
     if pictured.any():
         for index in episode.scenes:
-            pictures[index] = _shifted(pictures[index], pictured)  # type: ignore[assignment]
-    moments = [
-        _shifted(moment, shift[row])
-        for moment, row in zip(episode.moments, anchors[:-1], strict=True)
+            images[index] = _shifted(images[index], pictured)  # type: ignore[assignment]
+    timesteps = [
+        _shifted(timestep, shift[row])
+        for timestep, row in zip(episode.timesteps, anchors[:-1], strict=True)
     ]
-    if None in pictures or None in moments:
+    if None in images or None in timesteps:
         return None
     space, steps = Workspace(), np.arange(len(episode.bins))
     low, high = np.array(space.low), np.array(space.high)
@@ -152,8 +154,8 @@ def _moved(
     bins[:, POSITION_COLUMNS] = position_bins(targets)
     return replace(
         episode,
-        pictures=tuple(pictures),
-        moments=tuple(moments),  # type: ignore[arg-type]
+        images=tuple(images),
+        timesteps=tuple(timesteps),  # type: ignore[arg-type]
         bins=bins,
         places=(episode.places + shift[anchors[:-1]]).astype(np.float32),
         grasps=(episode.grasps + shift[anchors[:-1]]).astype(np.float32),
@@ -161,10 +163,10 @@ def _moved(
     )
 
 
-def _radius(moment: Picture, count: int) -> np.ndarray:
+def _radius(timestep: ViewPair, count: int) -> np.ndarray:
     """(K,) of each object seen from above [m]."""
     radius = np.full(count, LEAST_RADIUS)
-    top = moment[VIEWS.index("top")]
+    top = timestep[VIEWS.index("top")]
     metres = 1.0 / _pixels("top", np.array([[0.0, 1.0]]))[0, 0]
     for box, which in zip(top.boxes, top.ids, strict=True):
         radius[which] = max(radius[which], metres * max(box[2:]) / 2)
@@ -177,15 +179,15 @@ def _pixels(view: str, moved: np.ndarray) -> np.ndarray:
     return (project_to_view(view, points) - project_to_view(view, np.zeros(3)))[:, ::-1]
 
 
-def _shifted(picture: Picture, moved: np.ndarray) -> Picture | None:
-    """Its objects ``moved`` (K, 2) [m]; None where one would not be wholly in the picture."""
+def _shifted(image: ViewPair, moved: np.ndarray) -> ViewPair | None:
+    """Its objects ``moved`` (K, 2) [m]; None where one would not be wholly in the image."""
     views = []
-    for shown, view in zip(picture, VIEWS, strict=True):
+    for shown, view in zip(image, VIEWS, strict=True):
         boxes = shown.boxes.astype(np.int64)
         boxes[:, :2] += np.rint(_pixels(view, moved[list(shown.ids)])).astype(np.int64)
         half = (boxes[:, [3, 2]] + 1) // 2
         frame = np.array([POLICY_FRAME_WIDTH, POLICY_FRAME_HEIGHT])
         if (boxes[:, :2] < half).any() or (boxes[:, :2] + half > frame).any():
             return None
-        views.append(Shown(shown.crops, boxes, shown.ids))
+        views.append(VisibleObjects(shown.crops, boxes, shown.ids))
     return views[0], views[1]

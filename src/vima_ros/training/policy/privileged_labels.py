@@ -1,9 +1,8 @@
-"""What only a task knows of its episode: for those who teach, not for use.
+"""Privileged labels of training episodes, which a policy has no access to at run time.
 
-Which pictures and words of a prompt are about which object, and where each would be picked.
-
-A task of ours draws the same episode from the same seed, so it can still be asked. VIMA-Bench's
-recordings tell what their objects are.
+They relate images and words of a prompt to objects, and have each object's grasp. Our tasks
+sample the same episode from the same seed, so their labels are computed anew. VIMA-Bench's
+recordings name their objects.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from vima_ros.training.data.demonstration import Demonstration
 
 NOTHING = -1  # no object, no look
 SHAPE_NAMES = tuple(SHAPES)
-# The longest first: "dark red" is not "red".
+# Longest first: "dark red" is not "red".
 _LOOKS = sorted(map(texture_words, TEXTURES), key=len, reverse=True)
 _SHAPES = {name.replace("_", " "): name for name in SHAPES}
 _SHAPES |= {"L-shaped block": "l_block", "three-sided rectangle": "three_sided_rectangle"}
@@ -38,35 +37,37 @@ _LOOK = re.compile(rf"\b({'|'.join(_LOOKS)}) objects?\b")
 
 
 @dataclass(frozen=True)
-class Clues:
-    """Of a prompt with P tokens and an episode with K objects and T actions.
+class PrivilegedLabels:
+    """Labels of a prompt with P tokens and an episode with K objects and T actions.
 
-    ``shown``: {picture: the object at each of its mask ids, or NOTHING}. Looks that the words
-    name are numbered: ``spoken`` (P,), of which one a token is a word, ``looks`` (K,), which one
-    an object has, or NOTHING. ``shapes`` (K,): of ``SHAPE_NAMES``, or NOTHING. ``grasps``
-    (T + 1, K, 2): x, y where an oracle that draws nothing would pick each [m]; where it is, of
-    what nobody can lift. ``leans``, alike: how far that is from the middle of what the top camera
-    sees of the object [m]; NaN where that is not known.
+    ``shown``: {image: the object at each of its mask ids, or NOTHING}. Looks that the words name
+    are numbered: ``named_looks`` (P,) of each token, ``looks`` (K,) of each object, or NOTHING.
+    ``shapes`` (K,): indices into ``SHAPE_NAMES``, or NOTHING. ``grasps`` (T + 1, K, 2): x, y where
+    a deterministic oracle would pick each object [m]; its position if it cannot be lifted.
+    ``grasp_offsets`` (T + 1, K, 2): from the center of the object's top view to its grasp [m]; NaN
+    where unknown.
     """
 
     shown: Mapping[str, tuple[int, ...]]
-    spoken: tuple[int, ...]
+    named_looks: tuple[int, ...]
     looks: tuple[int, ...]
     shapes: tuple[int, ...]
     grasps: np.ndarray
-    leans: np.ndarray
+    grasp_offsets: np.ndarray
 
 
-def find_clues(
+def find_labels(
     demonstration: Demonstration, tokens: Sequence[object], tokenizer: PromptTokenizer
-) -> Clues:
-    """No clues where the episode is neither of our tabletop nor of VIMA-Bench."""
-    spoken, poses = [NOTHING] * len(tokens), demonstration.object_poses
-    found = _drawn_again(demonstration) or _recorded(demonstration)
+) -> PrivilegedLabels:
+    """Find the labels; all unknown if the episode is neither ours nor VIMA-Bench's."""
+    named_looks, poses = [NOTHING] * len(tokens), demonstration.object_poses
+    found = _sample_again(demonstration) or _parse_names(demonstration)
     if found is None:
         unknown = (NOTHING,) * len(demonstration.objects)
         places = poses[:, :, :2]
-        return Clues({}, tuple(spoken), unknown, unknown, places, np.full_like(places, np.nan))
+        return PrivilegedLabels(
+            {}, tuple(named_looks), unknown, unknown, places, np.full_like(places, np.nan)
+        )
     objects, shown = found
     said = list(dict.fromkeys(_LOOK.findall(demonstration.text)))
     begin = 0
@@ -75,18 +76,18 @@ def find_clues(
         begin = next(
             i for i in range(begin, len(tokens)) if list(tokens[i : i + len(words)]) == words
         )
-        spoken[begin : begin + len(words)] = [said.index(look)] * len(words)
+        named_looks[begin : begin + len(words)] = [said.index(look)] * len(words)
     looks = [texture_words(item.texture) for item in objects]
     numbers = tuple(said.index(look) if look in said else NOTHING for look in looks)
     shapes = tuple(SHAPE_NAMES.index(item.shape) for item in objects)
-    return Clues(shown, tuple(spoken), numbers, shapes, *_grasps(objects, poses))
+    return PrivilegedLabels(shown, tuple(named_looks), numbers, shapes, *_grasps(objects, poses))
 
 
 _Found = tuple[Sequence[SceneObject], Mapping[str, tuple[int, ...]]]
 
 
-def _drawn_again(demonstration: Demonstration) -> _Found | None:
-    """The episode's objects and what its pictures show, from its task; None: it is another's."""
+def _sample_again(demonstration: Demonstration) -> _Found | None:
+    """Sample the objects and the images' contents again; None if it is not our task's."""
     try:
         task, level = find_task(demonstration.task), find_level(demonstration.level)
         episode = task.sample(demonstration.seed, level)
@@ -105,8 +106,8 @@ def _drawn_again(demonstration: Demonstration) -> _Found | None:
     }
 
 
-def _recorded(demonstration: Demonstration) -> _Found | None:
-    """The same from VIMA-Bench's names, such as "red swirl L-shaped block 7"."""
+def _parse_names(demonstration: Demonstration) -> _Found | None:
+    """Parse the objects from VIMA-Bench's names, such as "red swirl L-shaped block 7"."""
     objects = []
     for number, name in enumerate(demonstration.objects):
         found = _NAME.fullmatch(name)
@@ -118,13 +119,15 @@ def _recorded(demonstration: Demonstration) -> _Found | None:
 
 
 def _grasps(objects: Sequence[SceneObject], poses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Grasps and leans of objects at (T + 1, K, 7)."""
+    """Compute grasps and grasp offsets of objects at poses (T + 1, K, 7)."""
     grasps = poses[:, :, :2].astype(np.float64)
-    leans = np.full_like(grasps, np.nan)
-    for moment, rows in enumerate(poses.astype(np.float64)):
+    grasp_offsets = np.full_like(grasps, np.nan)
+    for timestep, rows in enumerate(poses.astype(np.float64)):
         for which, (item, row) in enumerate(zip(objects, rows, strict=True)):
             if item.built.movable:
                 pose = Pose(row[:3], row[3:])
-                grasps[moment, which] = grasp_point(item.built, pose, None)
-                leans[moment, which] = grasps[moment, which] - seen_middle(item.built, pose)
-    return grasps, leans
+                grasps[timestep, which] = grasp_point(item.built, pose, None)
+                grasp_offsets[timestep, which] = grasps[timestep, which] - seen_middle(
+                    item.built, pose
+                )
+    return grasps, grasp_offsets

@@ -16,20 +16,29 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from vima_ros.errors import VimaError
 from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.model.network import VimaNetwork
-from vima_ros.training.policy.action_loss import action_losses, hits
-from vima_ros.training.policy.auxiliary_losses import LEAST_LEAN, Learner
-from vima_ros.training.policy.batching import PolicyBatch, Spoiling, make_batch
-from vima_ros.training.policy.color_augmentation import recolour
+from vima_ros.training.policy.action_loss import accuracy, action_losses
+from vima_ros.training.policy.auxiliary_losses import MIN_OFFSET, PolicyWithAuxiliaryHeads
+from vima_ros.training.policy.batching import PolicyBatch, make_batch
+from vima_ros.training.policy.color_augmentation import recolor
+from vima_ros.training.policy.detection_noise import DetectionNoise
 from vima_ros.training.policy.initialization import new_network
-from vima_ros.training.policy.layout_augmentation import scattered
+from vima_ros.training.policy.layout_augmentation import randomize_layout
 from vima_ros.training.policy.privileged_labels import NOTHING
 from vima_ros.training.policy.recipe import PolicyRecipe
-from vima_ros.training.policy.training_episode import Picture, TrainingEpisode
+from vima_ros.training.policy.training_episode import TrainingEpisode, ViewPair
 from vima_ros.training.run_directory import load_checkpoint
 from vima_ros.training.run_progress import Run, Schedule, seed_step
 
-# Losses that are not the action's.
-HELPING = ("where", "goal", "lean", "who", "what", "match", "choose")
+# Losses beside the action's.
+AUXILIARY_LOSSES = (
+    "position",
+    "goal",
+    "grasp_offset",
+    "identity",
+    "shape",
+    "prompt_attention",
+    "action_attention",
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,7 @@ class PolicyProgress:
 
     ``losses``: mean training losses since the last report. ``validation_losses``: the action's, on
     episodes not trained on, by the averaged weights. ``training``, ``validation``: accuracies on
-    episodes as they were recorded (``hits``), by kind and by task. ``episodes_per_s``.
+    episodes as they were recorded (``accuracy``), by kind and by task. ``episodes_per_s``.
     """
 
     step: int
@@ -71,10 +80,14 @@ def train_policy(
     batch_source = _Batches(episodes, recipe)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(recipe.seed)
-    learner = Learner(new_network(config) if start is None else start).to(device).train()
-    averaged = AveragedModel(learner)
-    optimizer = torch.optim.AdamW(_groups(learner, recipe.weight_decay), recipe.learning_rate)
-    run = Run(folder, recipe.steps, learner, averaged, optimizer, schedule)
+    model = (
+        PolicyWithAuxiliaryHeads(new_network(config) if start is None else start)
+        .to(device)
+        .train()
+    )
+    averaged = AveragedModel(model)
+    optimizer = torch.optim.AdamW(_groups(model, recipe.weight_decay), recipe.learning_rate)
+    run = Run(folder, recipe.steps, model, averaged, optimizer, schedule)
     batches = torch.utils.data.DataLoader(
         batch_source,
         batch_size=None,
@@ -86,26 +99,29 @@ def train_policy(
     for step, parts in enumerate(batches, run.step):
         seed_step(recipe.seed, step)
         for group in optimizer.param_groups:
-            group["lr"] = recipe.rate(step)
+            group["lr"] = recipe.learning_rate_at(step)
         optimizer.zero_grad()
         for part in parts:
-            batch = recolour(part.to(device), recipe.colours)
+            batch = recolor(part.to(device), recipe.recolor_fraction)
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                losses = learner.losses(batch, recipe.smoothing)
+                losses = model.losses(batch, recipe.position_smoothing)
             weighted = [
-                (recipe.help if name in HELPING else 1.0) * loss for name, loss in losses.items()
+                (recipe.auxiliary_weight if name in AUXILIARY_LOSSES else 1.0) * loss
+                for name, loss in losses.items()
             ]
             (torch.stack(weighted).sum() / len(parts)).backward()
             run.add(losses)
-        torch.nn.utils.clip_grad_norm_(learner.parameters(), recipe.clip)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.max_grad_norm)
         optimizer.step()
-        averaged.multi_avg_fn = get_ema_multi_avg_fn(min(recipe.average, (1 + step) / (10 + step)))
-        averaged.update_parameters(learner)
+        averaged.multi_avg_fn = get_ema_multi_avg_fn(
+            min(recipe.ema_decay, (1 + step) / (10 + step))
+        )
+        averaged.update_parameters(model)
         if run.ends_step():
-            speed = run.steps_per_s() * recipe.batch
-            training, _ = measure(learner, episodes, device, recipe.smoothing)
-            average = cast(Learner, averaged.module)
-            accuracy, loss = measure(average, validation, device, recipe.smoothing)
+            speed = run.steps_per_s() * recipe.batch_size
+            training, _ = measure(model, episodes, device, recipe.position_smoothing)
+            average = cast(PolicyWithAuxiliaryHeads, averaged.module)
+            accuracy, loss = measure(average, validation, device, recipe.position_smoothing)
             progress = PolicyProgress(run.step, run.take_losses(), loss, training, accuracy, speed)
             run.report(asdict(progress))
             yield progress
@@ -129,14 +145,16 @@ class _Batches(torch.utils.data.Dataset):
             self._tasks.setdefault(episode.task, []).append(episode)
         if not episodes:
             raise VimaError("NO_DEMONSTRATIONS", "no episodes to train on; valid: 1 or more")
-        if not any(recipe.emphasis.get(task, 1.0) for task in self._tasks):
+        if not any(recipe.task_weights.get(task, 1.0) for task in self._tasks):
             raise VimaError(
                 "BAD_CONFIG",
                 f"emphasis is 0 for all tasks of the data; valid: above 0 for one of "
                 f"{', '.join(sorted(self._tasks))}",
             )
         self._often = {
-            task: np.array([recipe.concave if _leans(e) else 1.0 for e in of_task])
+            task: np.array(
+                [recipe.offset_grasp_weight if _is_offset_grasp(e) else 1.0 for e in of_task]
+            )
             for task, of_task in self._tasks.items()
         }
 
@@ -151,39 +169,42 @@ class _Batches(torch.utils.data.Dataset):
         random = np.random.default_rng([self._recipe.seed, step])
         names = sorted(self._tasks)
         chosen = []
-        shares = np.array([self._recipe.emphasis.get(name, 1.0) for name in names])
-        for number in random.choice(len(names), self._recipe.batch, p=shares / shares.sum()):
+        shares = np.array([self._recipe.task_weights.get(name, 1.0) for name in names])
+        for number in random.choice(len(names), self._recipe.batch_size, p=shares / shares.sum()):
             often = self._often[names[number]]
             one = random.choice(len(often), p=often / often.sum())
             chosen.append(self._tasks[names[number]][one])
-        if self._recipe.scatter:
-            keep = random.random(len(chosen)) >= self._recipe.scatter
+        if self._recipe.layout_fraction:
+            keep = random.random(len(chosen)) >= self._recipe.layout_fraction
             chosen = [
-                episode if stays else scattered(episode, random)
+                episode if stays else randomize_layout(episode, random)
                 for episode, stays in zip(chosen, keep, strict=True)
             ]
-        chosen.sort(key=lambda e: sum(map(_length, e.moments)) + _prompt_length(e))
-        ends = np.linspace(0, len(chosen), self._recipe.parts + 1).astype(int)
-        return [make_batch(chosen[i:j], random, self._recipe.spoiling) for i, j in pairwise(ends)]
+        chosen.sort(key=lambda e: sum(map(_length, e.timesteps)) + _prompt_length(e))
+        ends = np.linspace(0, len(chosen), self._recipe.micro_batches + 1).astype(int)
+        return [
+            make_batch(chosen[i:j], random, self._recipe.detection_noise)
+            for i, j in pairwise(ends)
+        ]
 
 
-def _leans(episode: TrainingEpisode) -> bool:
+def _is_offset_grasp(episode: TrainingEpisode) -> bool:
     """Whether what is picked first is picked beside its middle."""
     which = episode.picked[0]
-    return which != NOTHING and bool(np.linalg.norm(episode.leans[0, which]) > LEAST_LEAN)
+    return which != NOTHING and bool(np.linalg.norm(episode.grasp_offsets[0, which]) > MIN_OFFSET)
 
 
-def _length(picture: Picture) -> int:
-    return sum(len(view.crops) for view in picture)
+def _length(image: ViewPair) -> int:
+    return sum(len(view.crops) for view in image)
 
 
 def _prompt_length(episode: TrainingEpisode) -> int:
-    return sum(1 if t >= 0 else _length(episode.pictures[~t]) for t in episode.prompt)
+    return sum(1 if t >= 0 else _length(episode.images[~t]) for t in episode.prompt)
 
 
 @torch.no_grad()
 def measure(
-    learner: Learner,
+    model: PolicyWithAuxiliaryHeads,
     episodes: Sequence[TrainingEpisode],
     device: torch.device,
     smoothing: float,
@@ -191,16 +212,16 @@ def measure(
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Accuracies and the action's losses on at most ``most`` of ``episodes``, as recorded.
 
-    Accuracies are shares of ``hits`` by kind, and of all kinds together by task.
+    Accuracies are shares of ``accuracy`` by kind, and of all kinds together by task.
     """
     if not episodes:
         return {}, {}
     chosen = episodes[:: max(len(episodes) // most, 1)][:most]
-    batch = make_batch(chosen, np.random.default_rng(0), Spoiling(0.0, 0.0, 0.0)).to(device)
-    learner.eval()
-    logits = learner.answer(batch).logits
-    learner.train()
-    near = hits(logits, batch)
+    batch = make_batch(chosen, np.random.default_rng(0), DetectionNoise(0.0, 0.0, 0.0)).to(device)
+    model.eval()
+    logits = model(batch).logits
+    model.train()
+    near = accuracy(logits, batch)
     shares = {name: float(share.float().mean()) for name, share in near.items()}
     of_task = np.repeat([e.task for e in chosen], [len(e.bins) for e in chosen])
     right = near["all"].cpu().numpy()
@@ -214,19 +235,19 @@ def load_averaged(folder: Path, config: VimaConfig) -> tuple[VimaNetwork, int]:
 
     Raises VimaError (BAD_CHECKPOINT).
     """
-    learner = Learner(new_network(config))
-    averaged = AveragedModel(learner)
-    step, _ = load_checkpoint(folder, learner, averaged, None, needed=True)
+    model = PolicyWithAuxiliaryHeads(new_network(config))
+    averaged = AveragedModel(model)
+    step, _ = load_checkpoint(folder, model, averaged, None, needed=True)
     network = new_network(config)
     network.load_state_dict(averaged.module.network.state_dict())  # type: ignore[union-attr]
     return network.eval(), step
 
 
-def _groups(learner: Learner, weight_decay: float) -> list[dict]:
+def _groups(model: PolicyWithAuxiliaryHeads, weight_decay: float) -> list[dict]:
     """Biases, norms and tables are not drawn to zero."""
     matrices: list[torch.nn.Parameter] = []
     others: list[torch.nn.Parameter] = []
-    for name, parameter in learner.named_parameters():
+    for name, parameter in model.named_parameters():
         plain = parameter.ndim < 2 or "embed" in name or "word_table" in name
         (others if plain else matrices).append(parameter)
     return [

@@ -1,4 +1,4 @@
-"""Demonstrations as arrays that batches are quickly made of."""
+"""Demonstrations as arrays, from which batches are made fast."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vima_ros.specs import POSITION_BINS, AssetKind, EndEffector, PromptImage, V
 from vima_ros.training.data.demonstration import Demonstration
 from vima_ros.training.data.readers import read_demonstrations
 from vima_ros.training.evaluation.detector_frames import FIRST_EVALUATION_SEED
-from vima_ros.training.policy.privileged_labels import NOTHING, find_clues
+from vima_ros.training.policy.privileged_labels import NOTHING, find_labels
 
 SAME_PLACE = 0.07  # an action this near to an object is about it [m]
 SAME_GRASP = 1e-4  # what float32 makes of a place differs less [m]
@@ -26,10 +26,10 @@ COLOUR_WORDS = {word for name in (*COLOURS, *PICTURES) for word in name.split("_
 
 
 @dataclass(frozen=True)
-class Shown:
-    """The n objects of one view: ``crops`` are rows of the episode's, ``boxes`` (n, 4) [px].
+class VisibleObjects:
+    """Objects of one view: ``crops`` are rows of the episode's, ``boxes`` (n, 4) [px].
 
-    ``ids`` (n,): which object of the episode each is, or NOTHING.
+    ``ids`` (n,): index of the episode's object, or NOTHING.
     """
 
     crops: tuple[int, ...]
@@ -37,53 +37,60 @@ class Shown:
     ids: tuple[int, ...]
 
 
-Picture = tuple[Shown, Shown]  # front, top
+ViewPair = tuple[VisibleObjects, VisibleObjects]  # front, top
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingEpisode:
-    """T steps, P tokens of prompt, K objects, C different crops.
+    """An episode of T steps, P prompt tokens, K objects and C different crops.
 
-    ``prompt``: word ids, and ``~i`` for the picture ``i`` of ``pictures``; ``scenes``: which of
-    these show a scene; ``moments``: what was seen before each action. ``bins`` (T, 12);
-    ``targets`` (T, 2, 2): x, y of both poses before they were rounded, picked where a steady
-    oracle would; ``places`` (T, K, 2): where
-    the objects were [m], ``grasps``, ``leans``: as in ``Clues``; ``picked``, ``placed`` (T,): the
-    object that an action's first and second pose are at, or NOTHING. ``crops`` uint8
-    (C, 3, 32, 32). ``names_colours``: whether the prompt's words do. ``spoken`` (P,), ``looks``,
-    ``shapes`` (K,): as in ``Clues``.
+    ``prompt``: word ids, and ``~i`` for image ``i`` of ``images``; ``scenes``: indices of images
+    that show a scene; ``timesteps``: observation before each action. ``bins`` (T, 12); ``targets``
+    (T, 2, 2): x, y of both poses before rounding, picked where a deterministic oracle would [m];
+    ``places`` (T, K, 2): positions of the objects [m]; ``grasps``, ``grasp_offsets``: as in
+    ``PrivilegedLabels``; ``picked``, ``placed`` (T,): the object at an action's first and second
+    pose, or NOTHING. ``crops`` uint8 (C, 3, 32, 32). ``names_colors``: the prompt names colors.
+    ``named_looks`` (P,), ``looks``, ``shapes`` (K,): as in ``PrivilegedLabels``.
     """
 
     task: str
     prompt: tuple[int, ...]
-    pictures: tuple[Picture, ...]
+    images: tuple[ViewPair, ...]
     scenes: tuple[int, ...]
-    moments: tuple[Picture, ...]
+    timesteps: tuple[ViewPair, ...]
     end_effector: EndEffector
     bins: np.ndarray
     targets: np.ndarray
     places: np.ndarray
     grasps: np.ndarray
-    leans: np.ndarray
+    grasp_offsets: np.ndarray
     picked: np.ndarray
     placed: np.ndarray
     crops: np.ndarray
-    names_colours: bool
-    spoken: tuple[int, ...]
+    names_colors: bool
+    named_looks: tuple[int, ...]
     looks: tuple[int, ...]
     shapes: tuple[int, ...]
 
-    def first(self, steps: int) -> TrainingEpisode:
-        """As if it had ended after ``steps``."""
+    def truncated(self, steps: int) -> TrainingEpisode:
+        """Truncate the episode to ``steps``."""
         cut = {
             name: getattr(self, name)[:steps]
-            for name in ("bins", "targets", "places", "grasps", "leans", "picked", "placed")
+            for name in (
+                "bins",
+                "targets",
+                "places",
+                "grasps",
+                "grasp_offsets",
+                "picked",
+                "placed",
+            )
         }
-        return replace(self, moments=self.moments[:steps], **cut)
+        return replace(self, timesteps=self.timesteps[:steps], **cut)
 
 
 class _Crops:
-    """The different crops among many, and which each is."""
+    """Store of distinct crops; maps each crop to its row."""
 
     def __init__(self) -> None:
         self.rows: dict[bytes, int] = {}
@@ -96,19 +103,20 @@ class _Crops:
             self.kept.append(crop)
         return self.rows[key]
 
-    def shown(self, view: ViewObjects, names: Sequence[int] | None) -> Shown:
-        """``names``: the object of each track id from 1 on; None: they are in order."""
+    def shown(self, view: ViewObjects, names: Sequence[int] | None) -> VisibleObjects:
+        """Convert a view; ``names``: the object of each track id from 1 on, None: in order."""
         ids = [int(i) - 1 if names is None else names[i - 1] for i in view.track_ids]
-        return Shown(tuple(map(self.row, view.crops)), view.boxes.astype(np.int16), tuple(ids))
+        rows = tuple(map(self.row, view.crops))
+        return VisibleObjects(rows, view.boxes.astype(np.int16), tuple(ids))
 
 
 def training_episode(demonstration: Demonstration, tokenizer: PromptTokenizer) -> TrainingEpisode:
-    """Raises VimaError (PROMPT_TOO_LONG)."""
+    """Convert a demonstration. Raises VimaError (PROMPT_TOO_LONG)."""
     crops, d = _Crops(), demonstration
     encoded = d.prompt(tokenizer.encode)
-    clues = find_clues(d, encoded.tokens, tokenizer)
+    labels = find_labels(d, encoded.tokens, tokenizer)
     prompt: list[int] = []
-    pictures: list[Picture] = []
+    images: list[ViewPair] = []
     scenes: list[int] = []
     index_of: dict[str, int] = {}
     for token in encoded.tokens:
@@ -116,56 +124,56 @@ def training_episode(demonstration: Demonstration, tokenizer: PromptTokenizer) -
             prompt.append(token)
             continue
         if token.name not in index_of:
-            index_of[token.name] = len(pictures)
+            index_of[token.name] = len(images)
             if token.kind == AssetKind.SCENE:
-                scenes.append(len(pictures))
+                scenes.append(len(images))
             unknown = (NOTHING,) * 255
-            which = clues.shown.get(token.name, unknown)
-            pictures.append((crops.shown(token.front, which), crops.shown(token.top, which)))
+            which = labels.shown.get(token.name, unknown)
+            images.append((crops.shown(token.front, which), crops.shown(token.top, which)))
         prompt.append(~index_of[token.name])
     seen = d.observations[: len(d.actions)]
-    moments = tuple((crops.shown(o.front, None), crops.shown(o.top, None)) for o in seen)
+    timesteps = tuple((crops.shown(o.front, None), crops.shown(o.top, None)) for o in seen)
     places = d.object_poses[: len(d.actions), :, :2].astype(np.float32)
     sweeps = d.observations[0].end_effector == EndEffector.SPATULA
     targets = d.unrounded[:, POSITION_COLUMNS].reshape(-1, 2, 2).astype(np.float64)
     picked = _nearest(places, targets[:, 0], not sweeps)
     placed = _nearest(places, targets[:, 1], not sweeps, picked)
     bins = np.array([action.bins for action in d.actions], np.int64)
-    steadied = _steadied(d, targets, picked, clues.grasps)
-    for step in np.flatnonzero(np.abs(steadied - targets).max((1, 2)) > SAME_GRASP):
-        targets[step] = steadied[step]
+    moved = _without_grasp_noise(d, targets, picked, labels.grasps)
+    for step in np.flatnonzero(np.abs(moved - targets).max((1, 2)) > SAME_GRASP):
+        targets[step] = moved[step]
         bins[step, POSITION_COLUMNS] = position_bins(targets)[step]
     return TrainingEpisode(
         d.task,
         tuple(prompt),
-        tuple(pictures),
+        tuple(images),
         tuple(scenes),
-        moments,
+        timesteps,
         d.observations[0].end_effector,
         bins,
         targets,
         places,
-        clues.grasps[: len(d.actions)].astype(np.float32),
-        clues.leans[: len(d.actions)].astype(np.float32),
+        labels.grasps[: len(d.actions)].astype(np.float32),
+        labels.grasp_offsets[: len(d.actions)].astype(np.float32),
         picked,
         placed,
         np.stack(crops.kept),
         not COLOUR_WORDS.isdisjoint(re.findall(r"\w+", d.text.lower())),
-        clues.spoken,
-        clues.looks,
-        clues.shapes,
+        labels.named_looks,
+        labels.looks,
+        labels.shapes,
     )
 
 
-def _steadied(
+def _without_grasp_noise(
     demonstration: Demonstration, targets: np.ndarray, picked: np.ndarray, grasps: np.ndarray
 ) -> np.ndarray:
-    """``targets`` (T, 2, 2) of the same motions by an oracle that picks at ``grasps`` [m].
+    """Compute ``targets`` (T, 2, 2) of the same motions with picks at ``grasps`` [m].
 
     VIMA-Bench's pick anywhere on an object. Where in the workspace both places are, and an object
     is known to be ``picked``; as they were elsewhere.
     """
-    space, steadied = Workspace(), targets.copy()
+    space, moved = Workspace(), targets.copy()
     steps = np.arange(len(targets))
     numbers = demonstration.unrounded.astype(np.float64)
     headings = 2.0 * np.arctan2(numbers[:, [4, 10]], numbers[:, [5, 11]])  # about z [rad]
@@ -180,12 +188,12 @@ def _steadied(
     )
     new = targets + np.stack([away, turned], axis=1)
     fits = ((new >= space.low) & (new <= space.high)).all((1, 2)) & (picked != NOTHING)
-    steadied[fits] = new[fits]
-    return steadied
+    moved[fits] = new[fits]
+    return moved
 
 
 def position_bins(targets: np.ndarray) -> np.ndarray:
-    """x, y of both poses (T, 2, 2) [m] in the workspace to bins (T, 4), as actions have them."""
+    """Convert x, y of both poses (T, 2, 2) [m] in the workspace to bins (T, 4) of an action."""
     low, high = np.array(Workspace().low), np.array(Workspace().high)
     fractions = (targets - low) / (high - low)
     return np.ceil(fractions * (np.array(POSITION_BINS) - 1)).astype(np.int64).reshape(-1, 4)
@@ -194,7 +202,7 @@ def position_bins(targets: np.ndarray) -> np.ndarray:
 def _nearest(
     places: np.ndarray, points: np.ndarray, wanted: bool, other: np.ndarray | None = None
 ) -> np.ndarray:
-    """(T,): the object of ``places`` (T, K, 2) at ``points`` (T, 2), not ``other``, if any."""
+    """Find the object (T,) of ``places`` (T, K, 2) at ``points`` (T, 2), other than ``other``."""
     if not wanted or not places.shape[1]:
         return np.full(len(points), NOTHING)
     distances = np.linalg.norm(places - points[:, None], axis=2)  # (T, K)
@@ -206,12 +214,13 @@ def _nearest(
 
 
 def read_training_episodes(
-    folders: Sequence[Path], tasks: Iterable[str] = (), most_steps: int = 100
+    folders: Sequence[Path], tasks: Iterable[str] = (), max_steps: int = 100
 ) -> list[TrainingEpisode]:
-    """Of all demonstrations in ``folders``, of these ``tasks`` (none named: all).
+    """Read the demonstrations in ``folders`` of these ``tasks`` (none named: all).
 
-    Of longer ones the first ``most_steps``. What a policy cannot be given, a prompt too long or a
-    picture or a moment without objects, is left out. Raises VimaError as read_demonstrations,
+    Longer ones are truncated to ``max_steps``. Invalid inputs of a policy are left out: a prompt
+    that is too long, an image or a timestep without objects. Raises VimaError as
+    read_demonstrations,
     EVALUATION_SEED, and NO_DEMONSTRATIONS where none is left.
     """
     tokenizer, wanted, episodes = PromptTokenizer(), set(tasks), []
@@ -222,16 +231,16 @@ def read_training_episodes(
             if demonstration.seed >= FIRST_EVALUATION_SEED:
                 raise VimaError(
                     "EVALUATION_SEED",
-                    f"{folder} has seed {demonstration.seed}; valid to train on: below "
-                    f"{FIRST_EVALUATION_SEED}, the rest is kept for measuring",
+                    f"{folder} has seed {demonstration.seed}; valid for training: below "
+                    f"{FIRST_EVALUATION_SEED}, the rest is for evaluation",
                 )
             try:
-                episode = training_episode(demonstration, tokenizer).first(most_steps)
+                episode = training_episode(demonstration, tokenizer).truncated(max_steps)
             except VimaError as error:
                 if error.code != "PROMPT_TOO_LONG":
                     raise
                 continue
-            if all(any(len(v.crops) for v in p) for p in episode.pictures + episode.moments):
+            if all(any(len(v.crops) for v in p) for p in episode.images + episode.timesteps):
                 episodes.append(episode)
     if not episodes:
         raise VimaError(

@@ -15,7 +15,7 @@ from vima_ros.errors import VimaError
 from vima_ros.policy import load_policy
 from vima_ros.policy.checkpoints.load import random_network
 from vima_ros.policy.checkpoints.published import (
-    T5_WORD_TABLES,
+    T5_WORD_EMBEDDINGS,
     _expected,
     load_checkpoint,
     published_checkpoint,
@@ -121,7 +121,7 @@ def test_description():
     assert told["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert told["config"]["embed_dim"] == 64
     state = torch.load(path, weights_only=True)["state_dict"]
-    unread = [f"policy.{name}" for name in T5_WORD_TABLES]
+    unread = [f"policy.{name}" for name in T5_WORD_EMBEDDINGS]
     assert told["parameters"] == sum(
         tensor.numel()
         for name, tensor in state.items()
@@ -147,7 +147,7 @@ def test_saving_gives_back_the_published_file(content):
     again = published_checkpoint(network)
     assert again["cfg"] == content["cfg"] | goldens.CONFIG
     assert set(again["state_dict"]) == set(content["state_dict"])
-    unread = {f"policy.{name}" for name in T5_WORD_TABLES}
+    unread = {f"policy.{name}" for name in T5_WORD_EMBEDDINGS}
     for name, tensor in content["state_dict"].items():
         assert name in unread or torch.equal(tensor, again["state_dict"][name])
 

@@ -21,10 +21,10 @@ from policy_weights import (
 from safetensors.torch import load_file
 
 from vima_ros.errors import VimaError
-from vima_ros.policy import SHIPPED, load_policy
+from vima_ros.policy import BUNDLED, load_policy
 from vima_ros.policy.checkpoints.load import load_network, random_network
 from vima_ros.policy.checkpoints.published import (
-    T5_WORD_TABLES,
+    T5_WORD_EMBEDDINGS,
     load_checkpoint,
     published_checkpoint,
     save_checkpoint,
@@ -129,7 +129,7 @@ def test_the_recorded_checkpoint_and_back(tmp_path):
     again = published_checkpoint(load_network(own, {})[0])
     assert again["cfg"] == content["cfg"] | goldens.CONFIG
     assert again["state_dict"].keys() == content["state_dict"].keys()
-    unread = {f"policy.{name}" for name in T5_WORD_TABLES}
+    unread = {f"policy.{name}" for name in T5_WORD_EMBEDDINGS}
     for name, tensor in content["state_dict"].items():
         assert name in unread or torch.equal(tensor, again["state_dict"][name])
 
@@ -228,8 +228,8 @@ def test_other_forms_have_a_card_too(tmp_path, network):
 def test_without_a_file_the_bundled_policy_is_loaded():
     bundled = load_policy()
     assert bundled.trained
-    assert bundled.description["sha256"] == sha256(SHIPPED)
-    assert load_policy("").description["sha256"] == sha256(SHIPPED)
+    assert bundled.description["sha256"] == sha256(BUNDLED)
+    assert load_policy("").description["sha256"] == sha256(BUNDLED)
     assert not load_policy("random").trained
 
 

@@ -24,7 +24,7 @@ from vima_ros.policy import load_policy
 from vima_ros.policy.checkpoints.load import random_network
 from vima_ros.policy.checkpoints.published import save_checkpoint
 from vima_ros.policy.checkpoints.safetensors import MAX_TEXT, save_weights
-from vima_ros.policy.checkpoints.validation import MAX_SIZE, check_tensors, config_of
+from vima_ros.policy.checkpoints.validation import MAX_SIZE, check_tensors, infer_config
 from vima_ros.policy.config import VimaConfig
 
 KEYS = (
@@ -116,7 +116,7 @@ def test_another_file_than_the_text_is_about(path, network):
     text = text_of(path).read_bytes()
     save_weights(other, path, {})
     text_of(path).write_bytes(text)
-    refused(path, r"has sha256 \w+, its JSON says")
+    refused(path, r"has sha256 \w+, its JSON has")
 
 
 @given(st.data())
@@ -153,7 +153,7 @@ def test_an_extra_tensor(path, key):
 @pytest.mark.parametrize(("key", "change"), list(zip(KEYS, cycle(SHAPES), strict=False)))
 def test_a_wrong_shape(path, key, change):
     change_tensors(path, lambda tensors: tensors.update({key: change(tensors[key])}))
-    refused(path, "shape|tensors say|, not torch")
+    refused(path, "shape|tensors have|, not torch")
 
 
 def test_published_layout_is_a_wrong_shape(path):
@@ -243,7 +243,7 @@ def test_a_config_that_lacks_a_field(path, name):
 
 def test_a_config_with_another_field(path):
     change_config(path, n_positions=256)
-    refused(path, "n_positions, which VIMA has not")
+    refused(path, "n_positions, unknown to VIMA")
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_a_shape_that_no_network_can_have(network):
     state = dict(network.state_dict())
     state["controller.positions_embed.weight"] = torch.zeros(0, 10**12)
     with pytest.raises(VimaError, match="positions_embed"):
-        config_of(state, vars(network.config), (), {})
+        infer_config(state, vars(network.config), (), {})
 
 
 def test_only_a_few_of_many_faults_are_named(network):

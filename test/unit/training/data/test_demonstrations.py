@@ -139,13 +139,13 @@ def test_a_demonstration_is_what_the_policy_would_see(task):
     count = len(recording.objects)
     spatula = find_task(task).end_effector == EndEffector.SPATULA
     assert len(demonstration.observations) == len(demonstration.actions) + 1
-    for moment, observation in enumerate(demonstration.observations):
+    for timestep, observation in enumerate(demonstration.observations):
         assert observation.slots == (count, count)
         assert observation.end_effector == (EndEffector.SPATULA if spatula else 0)
         for index, view in enumerate(VIEWS):
-            mask = recording.images.masks[moment, index]
+            mask = recording.images.masks[timestep, index]
             instances = Instances(mask, np.arange(1, count + 1), np.ones(count))
-            expected = extract_objects(recording.images.rgb[moment, index], instances)
+            expected = extract_objects(recording.images.rgb[timestep, index], instances)
             assert_same_views(getattr(observation, view), expected)
             assert len(expected) > 0
     assert {a.primitive for a in demonstration.actions} == {

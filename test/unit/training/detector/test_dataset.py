@@ -24,8 +24,8 @@ def folder(tmp_path_factory):
 def test_every_frame_and_prompt_picture_is_read_as_it_was_recorded(folder):
     source = read_source(folder)
     recordings = list(read_recordings(folder))
-    frames = [rgb for r in recordings for moment in r.images.rgb for rgb in moment]
-    masks = [ids for r in recordings for moment in r.images.masks for ids in moment]
+    frames = [rgb for r in recordings for timestep in r.images.rgb for rgb in timestep]
+    masks = [ids for r in recordings for timestep in r.images.masks for ids in timestep]
     assert source.name == "tables"
     kept = source.scenes + source.validation  # the second recording is for validation
     assert len(source.validation) == 2 * len(recordings[1].images.rgb)

@@ -31,7 +31,7 @@ def source(tmp_path_factory):
 
 
 def train(source, folder, **recipe):
-    recipe = DetectorRecipe(**{"batch": 2, "warmup": 5, **recipe})
+    recipe = DetectorRecipe(**{"batch_size": 2, "warmup_steps": 5, **recipe})
     return list(train_detector([source], recipe, folder, Schedule(report_every=1)))
 
 
@@ -43,7 +43,7 @@ def test_it_learns(source, tmp_path):
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(source, tmp_path):
     at_once = train(source, tmp_path / "a", steps=4)
-    recipe, log = DetectorRecipe(batch=2, warmup=5, steps=4), []
+    recipe, log = DetectorRecipe(batch_size=2, warmup_steps=5, steps=4), []
     asked = iter([False, True])
     schedule = Schedule(report_every=1, stop=lambda: next(asked), log=log.append)
     list(train_detector([source], recipe, tmp_path / "b", schedule))

@@ -12,7 +12,7 @@ from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.paths import config_path
 from vima_ros.perception.detectors.registry import make_detector
-from vima_ros.policy import SHIPPED
+from vima_ros.policy import BUNDLED
 from vima_ros.policy.checkpoints.load import load_policy, random_network
 from vima_ros.policy.checkpoints.safetensors import save_weights
 from vima_ros.policy.tokenizer import PromptTokenizer
@@ -175,7 +175,7 @@ def test_first_actions_beside_the_recorded_ones(checkpoint):
 def test_the_policy_that_comes_along_does_what_the_prompt_says(task):
     """On seeds that nothing was trained on; how often exactly, docs/POLICY.md tells."""
     jobs = [
-        Job(task, "train", 2_000_000 + i, str(SHIPPED), "ground_truth_masks") for i in range(10)
+        Job(task, "train", 2_000_000 + i, str(BUNDLED), "ground_truth_masks") for i in range(10)
     ]
     assert rate([attempt(job) for job in jobs]).successes >= 7
 

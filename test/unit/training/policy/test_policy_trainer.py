@@ -19,13 +19,14 @@ from vima_ros.training.data.collect import Plan, collect
 from vima_ros.training.data.demonstration import demonstration_of
 from vima_ros.training.data.readers import read_demonstrations
 from vima_ros.training.data.vima_bench import read_bench_episode
-from vima_ros.training.policy.auxiliary_losses import Learner
-from vima_ros.training.policy.batching import Spoiling, make_batch
-from vima_ros.training.policy.color_augmentation import recolour
-from vima_ros.training.policy.initialization import taken_over
-from vima_ros.training.policy.layout_augmentation import scattered
+from vima_ros.training.policy.auxiliary_losses import PolicyWithAuxiliaryHeads
+from vima_ros.training.policy.batching import DetectionNoise, make_batch
+from vima_ros.training.policy.color_augmentation import recolor
+from vima_ros.training.policy.initialization import load_matching_weights
+from vima_ros.training.policy.layout_augmentation import randomize_layout
 from vima_ros.training.policy.privileged_labels import NOTHING, SHAPE_NAMES
 from vima_ros.training.policy.trainer import (
+    AUXILIARY_LOSSES,
     PolicyRecipe,
     VimaConfig,
     load_averaged,
@@ -37,7 +38,7 @@ from vima_ros.training.run_progress import Schedule
 
 TASKS = ("rearrange_then_restore", "scene_understanding", "sweep_without_exceeding")
 TASKS += ("visual_manipulation",)
-CLEAN = Spoiling(0.0, 0.0, 0.0)
+CLEAN = DetectionNoise(0.0, 0.0, 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +79,8 @@ class Unshuffled(np.random.Generator):
 def test_a_batch_says_what_the_policy_says_of_each_episode_alone(folder, episodes, network):
     """Padding, histories, prompts: teacher forcing is the running policy, step by step."""
     batch = make_batch(episodes, Unshuffled(), CLEAN)
-    learner = Learner(network).eval()
-    logits = learner.answer(batch).logits
+    model = PolicyWithAuxiliaryHeads(network).eval()
+    logits = model(batch).logits
     policy = Policy(network.eval(), trained=True, description={}, tokenizer="")
     encode, row = PromptTokenizer().encode, 0
     for demonstration in read_demonstrations(folder):
@@ -104,7 +105,7 @@ def _force(policy, action):
 
 def test_what_an_action_is_about_is_known(episodes):
     for episode in episodes:
-        assert len(episode.picked) == len(episode.bins) == len(episode.moments)
+        assert len(episode.picked) == len(episode.bins) == len(episode.timesteps)
         if episode.task == "visual_manipulation":
             assert episode.picked[0] != NOTHING
             assert NOTHING != episode.placed[0] != episode.picked[0]
@@ -131,7 +132,7 @@ def test_shuffling_moves_objects_and_keeps_what_they_are(episodes):
 
 
 def test_spoiling_misses_invents_and_never_leaves_nothing(episodes):
-    spoilt = make_batch(episodes, np.random.default_rng(1), Spoiling(0.9, 0.5, 1.0))
+    spoilt = make_batch(episodes, np.random.default_rng(1), DetectionNoise(0.9, 0.5, 1.0))
     plain = make_batch(episodes, np.random.default_rng(1), CLEAN)
     assert (spoilt.objects != NOTHING).sum() < 0.5 * (plain.objects != NOTHING).sum()
     asked = torch.arange(len(spoilt.bins))
@@ -142,7 +143,7 @@ def test_spoiling_misses_invents_and_never_leaves_nothing(episodes):
 def test_colours_change_alike_within_an_episode(episodes):
     torch.manual_seed(0)
     batch = make_batch(episodes, np.random.default_rng(1), CLEAN)
-    other = recolour(batch, 1.0)
+    other = recolor(batch, 1.0)
     crops, changed = batch.prompt.slots.crops.float(), other.prompt.slots.crops.float()
     assert (crops != changed).any()
     assert (changed[0] == 0).all()
@@ -157,15 +158,15 @@ def boxes_of(episode, step, which):
     """Of an object, in both views, at a step."""
     return {
         tuple(int(v) for v in box)
-        for view in episode.moments[step]
+        for view in episode.timesteps[step]
         for box, own in zip(view.boxes, view.ids, strict=True)
         if own == which
     }
 
 
-def test_the_answer_is_told_to_look_at_what_the_action_is_about(episodes, network):
+def test_the_action_attends_to_its_objects(episodes, network):
     batch = make_batch(episodes, np.random.default_rng(2), CLEAN)
-    learner, length = Learner(network), batch.mask.shape[1]
+    model, length = PolicyWithAuxiliaryHeads(network), batch.mask.shape[1]
     count = len(batch.effectors)
     boxes = batch.prompt.slots.boxes.tolist()
     scores = torch.zeros(len(batch.ask), 2, length)
@@ -178,11 +179,11 @@ def test_the_answer_is_told_to_look_at_what_the_action_is_about(episodes, networ
                 seen = 0 < token <= count and batch.step_of[token - 1] == number
                 if seen and tuple(boxes[token - 1]) in wanted:
                     scores[number, head, place] = 50.0
-    assert learner._choose(scores, batch) < 1e-6
-    assert learner._choose(-scores, batch) > 40.0
+    assert model._action_attention_loss(scores, batch) < 1e-6
+    assert model._action_attention_loss(-scores, batch) > 40.0
 
 
-def test_an_object_is_told_to_look_at_its_picture(episodes, network):
+def test_an_object_attends_to_its_images_in_the_prompt(episodes, network):
     chosen = [e for e in episodes if e.task == "visual_manipulation"]
     batch = make_batch(chosen, np.random.default_rng(2), CLEAN)
     words, tokens = len(batch.prompt.words), batch.tokens.tolist()
@@ -198,18 +199,18 @@ def test_an_object_is_told_to_look_at_its_picture(episodes, network):
                 )
                 scores[number, 0, place, column] = 50.0 * (shows or (is_word and not known))
                 scores[number, 1, place, column] = 50.0 * is_word
-    learner = Learner(network)
-    assert learner._match(scores, batch) < 1e-6
-    assert learner._match(-scores, batch) > 40.0
+    model = PolicyWithAuxiliaryHeads(network)
+    assert model._prompt_attention_loss(scores, batch) < 1e-6
+    assert model._prompt_attention_loss(-scores, batch) > 40.0
 
 
-def test_an_object_is_asked_where_the_scene_of_the_prompt_shows_it(episodes, network):
+def test_the_goal_of_an_object_is_its_place_in_the_prompts_scene(episodes, network):
     chosen = [e for e in episodes if e.task == "rearrange_then_restore"]
     batch = make_batch(chosen, np.random.default_rng(2), CLEAN)
-    learner, boxes = Learner(network), batch.prompt.slots.boxes
+    model, boxes = PolicyWithAuxiliaryHeads(network), batch.prompt.slots.boxes
     goals, told = torch.full((*batch.tokens.shape, sum(POSITION_BINS)), -50.0), 0
     for number, (episode, row) in enumerate(zip(chosen, batch.tokens.tolist(), strict=True)):
-        middles = dict(zip(episode.pictures[0][1].ids, episode.pictures[0][1].boxes, strict=True))
+        middles = dict(zip(episode.images[0][1].ids, episode.images[0][1].boxes, strict=True))
         own = {  # the number in the batch of each object that it shows
             int(batch.objects[token - 1]): which
             for which in middles
@@ -228,14 +229,20 @@ def test_an_object_is_asked_where_the_scene_of_the_prompt_shows_it(episodes, net
             goals[number, place, 50 + int(np.ceil(column / 256 * 99))] = 50.0
             told += 1
     assert told
-    learner.goal = torch.nn.Identity()
-    assert learner._goal(goals, batch) < 1e-6
-    assert learner._goal(-goals, batch) > 40.0
+    model.goal_head = torch.nn.Identity()
+    assert model._goal_loss(goals, batch) < 1e-6
+    assert model._goal_loss(-goals, batch) > 40.0
 
 
 def recipe(**values):
     return PolicyRecipe(
-        **{"scatter": 0.0, "batch": 6, "warm_up": 5, "learning_rate": 3e-3, **values}
+        **{
+            "layout_fraction": 0.0,
+            "batch_size": 6,
+            "warmup_steps": 5,
+            "learning_rate": 3e-3,
+            **values,
+        }
     )
 
 
@@ -249,7 +256,7 @@ def trained(episodes, config, folder, **schedule):
 def test_it_learns_and_resumes_as_if_never_stopped(episodes, config, tmp_path):
     whole = trained(episodes, config, tmp_path / "a")
     assert whole[-1].losses["pose0_position"] < 0.93 * whole[0].losses["pose0_position"]
-    assert set(whole[0].losses) >= {*HEADS, "where", "goal", "who", "match", "choose"}
+    assert set(whole[0].losses) >= {*HEADS, *AUXILIARY_LOSSES}
     assert set(whole[-1].validation_losses) == {*HEADS}
     assert whole[-1].training.keys() >= {"pose0", "pose1", "rotation", "all"}
     log, asked = [], iter([False] * 11 + [True])
@@ -281,7 +288,7 @@ def test_what_cannot_be_trained_on_is_refused(folder, episodes, config, tmp_path
     out = tmp_path / "kept"
     for _ in collect(Plan(out, TASKS[:1], seeds=1, first_seed=2_000_000)):
         pass
-    with pytest.raises(VimaError, match="kept for measuring"):
+    with pytest.raises(VimaError, match="is for evaluation"):
         read_training_episodes([out])
     (tmp_path / "checkpoint.pt").write_bytes(b"no checkpoint")
     with pytest.raises(VimaError) as caught:
@@ -290,23 +297,23 @@ def test_what_cannot_be_trained_on_is_refused(folder, episodes, config, tmp_path
 
 
 def test_of_long_episodes_the_beginning_is_taken(folder):
-    short = read_training_episodes([folder], most_steps=1)
+    short = read_training_episodes([folder], max_steps=1)
     assert {len(episode.bins) for episode in short} == {1}
     whole = training_episode(next(read_demonstrations(folder)), PromptTokenizer())
-    assert len(whole.first(1).moments) == 1
+    assert len(whole.truncated(1).timesteps) == 1
 
 
 def test_scattered_objects_stand_where_their_boxes_and_the_actions_say(episodes):
-    """Of a scattered episode all fits together as in one that was recorded."""
+    """Of a randomize_layout episode all fits together as in one that was recorded."""
     random, told = np.random.default_rng(0), 0
     for episode in episodes:
         steps = np.arange(len(episode.bins))
         for _ in range(5):
-            other = scattered(episode, random)
+            other = randomize_layout(episode, random)
             told += other is not episode
             moved = other.places - episode.places  # (T, K, 2)
             for t in steps:
-                check_boxes(episode.moments[t], other.moments[t], moved[t])
+                check_boxes(episode.timesteps[t], other.timesteps[t], moved[t])
             picked = np.maximum(episode.picked, 0)
             shift = other.targets - episode.targets  # (T, 2, 2)
             assert shift[:, 0] == pytest.approx(moved[steps, picked], abs=1e-6)
@@ -333,12 +340,12 @@ def test_where_a_scattered_picture_shows_an_object_it_is_put(episodes):
     random, told = np.random.default_rng(0), 0
     for episode in episodes:
         picked = int(episode.picked[0])
-        pictured = {which for view in episode.pictures[:1] for which in view[0].ids}
+        pictured = {which for view in episode.images[:1] for which in view[0].ids}
         if episode.task != "rearrange_then_restore" or picked not in pictured:
             continue  # a distractor is put aside first
-        other = scattered(episode, random)
+        other = randomize_layout(episode, random)
         shift = other.targets[0, 1] - episode.targets[0, 1]
-        for before, after in zip(episode.pictures[0], other.pictures[0], strict=True):
+        for before, after in zip(episode.images[0], other.images[0], strict=True):
             slot = before.ids.index(picked)
             across = (after.boxes - before.boxes)[slot, 0]
             assert across == pytest.approx(251.2 * shift[1], abs=1.0)
@@ -359,9 +366,9 @@ def test_it_is_known_where_a_steady_oracle_would_pick_each_object(tmp_path):
         ):
             if not SHAPES[SHAPE_NAMES[shape]].movable:
                 assert grasp == pytest.approx(place)
-        top = episode.moments[0][1]
+        top = episode.timesteps[0][1]
         for which, box in zip(top.ids, top.boxes, strict=True):
-            lean = episode.leans[0, which]
+            lean = episode.grasp_offsets[0, which]
             if np.isfinite(lean).all():
                 middle = np.append(episode.grasps[0, which] - lean, 0.0)
                 row, column = project_to_view("top", middle)
@@ -396,8 +403,8 @@ def test_recordings_of_the_original_tell_what_they_show_and_pick_where_a_steady_
             )
         ]
         assert goes[0] == pytest.approx(goes[1], abs=1e-5)
-        for picture in episode.pictures:
-            for view in picture:
+        for image in episode.images:
+            for view in image:
                 known += sum(which != NOTHING for which in view.ids)
     assert known >= 6
 
@@ -411,19 +418,19 @@ def destination(origin, pick, place, numbers):
 
 def test_a_network_takes_over_what_fits(config):
     trained = new_network(config)
-    network, weights = taken_over(config, trained)
+    network, weights = load_matching_weights(config, trained)
     assert (weights.taken, weights.anew) == (len(trained.state_dict()), {})
     assert all(torch.equal(a, b) for a, b in both(network, trained))
-    finer, weights = taken_over(replace(config, vit_patch=8), trained)
+    finer, weights = load_matching_weights(replace(config, vit_patch=8), trained)
     assert weights.anew == {
         "object_encoder.vit.pos_embed": "5 x 48 in the file, 17 x 48 here",
         "object_encoder.vit.conv1.weight": "48 x 3 x 16 x 16 in the file, 48 x 3 x 8 x 8 here",
     }
     assert "5 x 48 in the file" in weights.describe("FILE")
-    weights = taken_over(replace(config, xf_n_layers=1), trained)[1]
+    weights = load_matching_weights(replace(config, xf_n_layers=1), trained)[1]
     assert not weights.anew
     assert any(".h.1." in name for name in weights.unused)
-    weights = taken_over(replace(config, xf_n_layers=3), trained)[1]
+    weights = load_matching_weights(replace(config, xf_n_layers=3), trained)[1]
     assert set(weights.anew.values()) == {"not in the file"}
     assert torch.equal(finer.word_table.weight, trained.word_table.weight)
 
@@ -433,15 +440,15 @@ def both(one, other):
 
 
 def test_clues_lead_from_the_prompt_to_the_objects_of_the_action(episodes):
-    """Words that name a look and pictures lead to the objects that the action is about."""
+    """Words that name a look and images lead to the objects that the action is about."""
     for episode in episodes:
         if episode.task == "scene_understanding":
-            assert len(set(episode.spoken) - {NOTHING}) == 2
-            assert episode.names_colours
+            assert len(set(episode.named_looks) - {NOTHING}) == 2
+            assert episode.names_colors
             first, second = (episode.looks[int(i[0])] for i in (episode.picked, episode.placed))
             assert (first, second) == (0, 1)
-            assert int(episode.picked[0]) in episode.pictures[0][0].ids
+            assert int(episode.picked[0]) in episode.images[0][0].ids
         if episode.task == "visual_manipulation":
-            assert set(episode.spoken) == {NOTHING}
-            shown = [picture[0].ids[0] for picture in episode.pictures]
+            assert set(episode.named_looks) == {NOTHING}
+            shown = [image[0].ids[0] for image in episode.images]
             assert shown == [episode.picked[0], episode.placed[0]]
