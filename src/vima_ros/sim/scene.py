@@ -64,9 +64,9 @@ class SceneObject:
         object.__setattr__(self, "position_xy", position)
 
     @property
-    def built(self) -> Shape:
+    def scaled_shape(self) -> Shape:
         """Its entry in the registry of shapes, in this object's size."""
-        return _built(self.shape, self.scale, self.height_factor)
+        return _scaled_shape(self.shape, self.scale, self.height_factor)
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Scene:
 
 
 @lru_cache(maxsize=1024)
-def _built(shape: str, scale: float, height_factor: float) -> Shape:
+def _scaled_shape(shape: str, scale: float, height_factor: float) -> Shape:
     return SHAPES[shape].scaled(scale, height_factor)
 
 
@@ -140,7 +140,7 @@ def scatter(scene: Scene, seed: int) -> Scene:
     random, workspace = np.random.default_rng(seed), Workspace()
     for _ in range(_ATTEMPTS // 10):  # a start that leaves no room for the last is given up
         placed: list[SceneObject] = []
-        for item in sorted(scene.objects, key=lambda item: -item.built.radius):
+        for item in sorted(scene.objects, key=lambda item: -item.scaled_shape.radius):
             free = _free_place(item, placed, random, workspace)
             if free is None:
                 break
@@ -151,7 +151,7 @@ def scatter(scene: Scene, seed: int) -> Scene:
     raise VimaError(
         "NO_ROOM",
         f"{len(scene.objects)} objects with radii "
-        f"{[round(item.built.radius, 3) for item in scene.objects]} m do not fit into "
+        f"{[round(item.scaled_shape.radius, 3) for item in scene.objects]} m do not fit into "
         f"x, y from {workspace.low} to {workspace.high} m; valid: fewer or smaller ones",
     )
 
@@ -163,7 +163,7 @@ def _free_place(
     workspace: Workspace,
 ) -> SceneObject | None:
     """``item`` moved to where it touches neither the edge nor another, or None."""
-    radius = item.built.radius
+    radius = item.scaled_shape.radius
     low, high = np.array(workspace.low) + radius, np.array(workspace.high) - radius
     if (low > high).any():
         return None
@@ -171,7 +171,7 @@ def _free_place(
         position = random.uniform(low, high)
         yaw = random.uniform(-math.pi, math.pi)
         if all(
-            math.dist(position, other.position_xy) > radius + other.built.radius + _GAP
+            math.dist(position, other.position_xy) > radius + other.scaled_shape.radius + _GAP
             for other in placed
         ):
             return replace(item, position_xy=tuple(position), yaw=yaw)

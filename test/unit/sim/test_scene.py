@@ -13,7 +13,7 @@ from vima_ros.specs import EndEffector
 
 def apart(scene):
     return all(
-        math.dist(a.position_xy, b.position_xy) > a.built.radius + b.built.radius
+        math.dist(a.position_xy, b.position_xy) > a.scaled_shape.radius + b.scaled_shape.radius
         for a, b in itertools.combinations(scene.objects, 2)
     )
 
@@ -22,7 +22,7 @@ def apart(scene):
 def test_a_random_scene_is_apart_inside_and_the_same_again(seed):
     scene = random_scene(seed, movable=3, fixed=2)
     assert scene == random_scene(seed, movable=3, fixed=2)
-    assert [item.built.movable for item in scene.objects] == [True] * 3 + [False] * 2
+    assert [item.scaled_shape.movable for item in scene.objects] == [True] * 3 + [False] * 2
     assert apart(scene)
     workspace = Workspace()
     for item in scene.objects:

@@ -1,4 +1,4 @@
-"""Objects of a scene as bodies of a MuJoCo model: what is drawn and what is touched."""
+"""Objects of a scene as bodies of a MuJoCo model, with visual and collision geoms."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from vima_ros.sim.model.shapes import Part
 from vima_ros.sim.model.textures import TEXTURES, texture_image
 from vima_ros.sim.scene import SceneObject
 
-COLLISION_GROUP = 3  # of geoms that are touched, not drawn
+COLLISION_GROUP = 3  # of geoms with collisions, which are not rendered
 _PARTS = {"box": mujoco.mjtGeom.mjGEOM_BOX, "sphere": mujoco.mjtGeom.mjGEOM_SPHERE}
 
 
 def body_name(object_name: str) -> str:
-    """Of an object in the model."""
+    """Return the name of an object's body in the model."""
     return f"object/{object_name}"
 
 
 def add_object(spec: mujoco.MjSpec, item: SceneObject, z: float, enlarged: float = 1.0) -> None:
-    """Put an object into a model, its frame at height ``z`` [m], ``enlarged`` times larger."""
-    shape = item.built if enlarged == 1.0 else item.built.scaled(enlarged)
+    """Add an object to a model, its frame at height ``z`` [m], ``enlarged`` times larger."""
+    shape = item.scaled_shape if enlarged == 1.0 else item.scaled_shape.scaled(enlarged)
     turn = [0.0, 0.0, np.sin(item.yaw / 2)]
     body = spec.worldbody.add_body(
         name=body_name(item.name), pos=[*item.position_xy, z], quat=[np.cos(item.yaw / 2), *turn]
@@ -28,20 +28,20 @@ def add_object(spec: mujoco.MjSpec, item: SceneObject, z: float, enlarged: float
     if shape.movable:
         body.add_freejoint()
     mesh = spec.add_mesh(
-        name=f"{item.name}/seen", inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL
+        name=f"{item.name}/visual", inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL
     )
     mesh.uservert = shape.mesh.corners.ravel()
     mesh.usernormal = shape.mesh.normals.ravel()
     mesh.usertexcoord = shape.mesh.uv.ravel()
     mesh.userface = np.arange(shape.mesh.corners.size // 3)
-    seen = body.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname=mesh.name, **no_collision())
-    _paint(spec, seen, item.texture)
+    visual = body.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname=mesh.name, **no_collision())
+    _paint(spec, visual, item.texture)
     for index, part in enumerate(shape.parts):
         _add_part(spec, body, part, f"{item.name}/{index}")
 
 
 def no_collision() -> dict[str, float]:
-    """Of a geom that is drawn, never touched."""
+    """Return the attributes of a visual geom: no collisions, no mass."""
     return {"contype": 0, "conaffinity": 0, "mass": 0.0}
 
 
@@ -65,7 +65,7 @@ def _paint(spec: mujoco.MjSpec, geom: mujoco.MjsGeom, texture: str) -> None:
 def _add_part(spec: mujoco.MjSpec, body: mujoco.MjsBody, part: Part, name: str) -> None:
     geom = body.add_geom(pos=part.position, group=COLLISION_GROUP)
     geom.alt.euler = part.euler
-    if not part.weighs:
+    if not part.has_mass:
         geom.mass = 0.0
     if part.kind == "prism":
         mesh = spec.add_mesh(name=name)

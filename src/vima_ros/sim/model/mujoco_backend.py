@@ -1,4 +1,4 @@
-"""MuJoCo, imported once for this package, rendering offscreen by EGL unless MUJOCO_GL says else.
+"""Import of MuJoCo for this package, with offscreen rendering by EGL unless MUJOCO_GL is set.
 
 MuJoCo reads the environment variable MUJOCO_GL when it is imported, so this module sets it first.
 Raises VimaError on import: NOT_INSTALLED without mujoco, NO_RENDERER without an EGL library.
@@ -13,7 +13,7 @@ os.environ.setdefault("MUJOCO_GL", "egl")
 
 
 def no_renderer(error: Exception) -> VimaError:
-    """What to install, as an error."""
+    """Return the error for a missing renderer, with the packages to install."""
     return VimaError(
         "NO_RENDERER",
         f"MuJoCo cannot render with MUJOCO_GL={os.environ['MUJOCO_GL']} ({error}); "
@@ -26,8 +26,7 @@ try:
 except ModuleNotFoundError as error:
     raise VimaError("NOT_INSTALLED", f"{error}; pip install mujoco") from error
 except (ImportError, AttributeError, OSError, RuntimeError, ctypes.ArgumentError) as error:
-    # PyOpenGL answers a missing libEGL with an AttributeError, a missing libOpenGL with an
-    # ArgumentError.
+    # PyOpenGL raises an AttributeError without libEGL, an ArgumentError without libOpenGL.
     raise no_renderer(error) from error
 
 __all__ = ["mujoco", "no_renderer"]

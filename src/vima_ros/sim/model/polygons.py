@@ -1,4 +1,4 @@
-"""Plane polygons: an outline is the outer polygon, then the holes in it; no edges cross.
+"""Plane polygons. An outline is an outer polygon and its holes; no edges cross.
 
 Corners are (x, y) [m]. Outer polygons run counter-clockwise, holes clockwise.
 """
@@ -12,11 +12,11 @@ import numpy as np
 Corner = tuple[float, float]
 Polygon = tuple[Corner, ...]
 Outline = tuple[Polygon, ...]
-_FLAT = 1e-9  # twice the area of a triangle that is none [m²]
+_MIN_DOUBLE_AREA = 1e-9  # of a triangle that is not degenerate [m²]
 
 
 def depth(points: np.ndarray, outline: Outline) -> np.ndarray:
-    """How far points (n, 2) are inside: (n,), the distance to the nearest edge, outside negative.
+    """Return the distance of points (n, 2) to the nearest edge, (n,), negative outside.
 
     Inside means inside the outer polygon and in none of the holes.
     """
@@ -35,13 +35,13 @@ def depth(points: np.ndarray, outline: Outline) -> np.ndarray:
 
 
 def triangulate(outline: Outline) -> np.ndarray:
-    """Triangles (n, 3, 2) that together are the outline, counter-clockwise, by ear clipping."""
+    """Triangulate an outline by ear clipping: (n, 3, 2), counter-clockwise."""
     loop = _without_holes(outline)
     triangles = []
     while len(loop) > 3:
         for index in range(len(loop)):
             ear = loop[index - 1], loop[index], loop[(index + 1) % len(loop)]
-            if _turn(*ear) > _FLAT and _is_ear(np.array(ear), np.array(loop)):
+            if _turn(*ear) > _MIN_DOUBLE_AREA and _is_ear(np.array(ear), np.array(loop)):
                 triangles.append(ear)
                 del loop[index]
                 break
@@ -51,7 +51,7 @@ def triangulate(outline: Outline) -> np.ndarray:
 
 
 def convex_parts(outline: Outline) -> list[Polygon]:
-    """Convex polygons that together are the outline: triangles, merged while they stay convex."""
+    """Decompose an outline into convex polygons: triangles, merged while convex."""
     parts: list[Polygon] = [
         tuple((float(x), float(y)) for x, y in triangle) for triangle in triangulate(outline)
     ]
@@ -69,7 +69,7 @@ def convex_parts(outline: Outline) -> list[Polygon]:
 
 
 def _without_holes(outline: Outline) -> list[Corner]:
-    """One loop of corners: each hole joined to what is around it by a seam that has no width."""
+    """Return one loop of corners, each hole connected to the loop by a seam of no width."""
     loop = list(outline[0])
     for hole in sorted(outline[1:], key=lambda polygon: -max(x for x, _ in polygon)):
         right = max(range(len(hole)), key=lambda k: hole[k][0])
@@ -77,13 +77,13 @@ def _without_holes(outline: Outline) -> list[Corner]:
         order = sorted(
             range(len(loop)), key=lambda k: np.hypot(*np.subtract(loop[k], hole[right]))
         )
-        at = next(k for k in order if _sees(hole[right], loop[k], rest))
+        at = next(k for k in order if _is_visible(hole[right], loop[k], rest))
         loop[at : at + 1] = [loop[at], *hole[right:], *hole[: right + 1], loop[at]]
     return loop
 
 
-def _sees(a: Corner, b: Corner, polygons: list[Polygon]) -> bool:
-    """Whether nothing lies between two corners."""
+def _is_visible(a: Corner, b: Corner, polygons: list[Polygon]) -> bool:
+    """Return True if no edge lies between two corners."""
     for polygon in polygons:
         for c, d in _edges(polygon):
             if {a, b} & {c, d}:
@@ -94,12 +94,12 @@ def _sees(a: Corner, b: Corner, polygons: list[Polygon]) -> bool:
 
 
 def _turn(a: Corner, b: Corner, c: Corner) -> float:
-    """Twice the area of a triangle; above 0 when it runs counter-clockwise."""
+    """Return twice the signed area of a triangle, positive if counter-clockwise."""
     return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
 
 
 def _is_ear(ear: np.ndarray, loop: np.ndarray) -> bool:
-    """Whether a convex corner (3, 2) of a loop (n, 2) can be cut off."""
+    """Return True if a convex corner (3, 2) of a loop (n, 2) can be clipped."""
     others = loop[~(loop[:, None] == ear).all(-1).any(1)]
     within = np.ones(len(others), bool)
     for start, end in zip(ear, np.roll(ear, -1, axis=0), strict=True):
@@ -109,7 +109,7 @@ def _is_ear(ear: np.ndarray, loop: np.ndarray) -> bool:
 
 
 def _union(first: Polygon, second: Polygon) -> Polygon | None:
-    """Two counter-clockwise polygons with a common edge as one, if that is convex."""
+    """Join two counter-clockwise polygons at a common edge, if the result is convex."""
     edges = {edge: j for j, edge in enumerate(_edges(second))}
     for i, (a, b) in enumerate(_edges(first)):
         j = edges.get((b, a))
@@ -119,7 +119,7 @@ def _union(first: Polygon, second: Polygon) -> Polygon | None:
         loop = [*first[i + 1 :], *first[: i + 1]]
         loop += [second[(j + 2 + k) % len(second)] for k in range(len(second) - 2)]
         ring = zip(loop, (*loop[1:], loop[0]), (*loop[2:], *loop[:2]), strict=True)
-        if all(_turn(*corner) >= -_FLAT for corner in ring):
+        if all(_turn(*corner) >= -_MIN_DOUBLE_AREA for corner in ring):
             return tuple(loop)
     return None
 

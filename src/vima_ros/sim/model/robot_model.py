@@ -1,4 +1,4 @@
-"""A scene with a joint-level arm, as a MuJoCo model; the arm is read from its URDF."""
+"""MuJoCo model of a scene with an arm, which is read from its URDF."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from vima_ros.sim.model.mujoco_backend import mujoco
 from vima_ros.sim.model.scene_model import TOOL, TOOL_GROUP, add_tip, add_welds, build_table
 from vima_ros.sim.scene import Scene
 
-PREFIX = "robot/"  # of the arm's names in the model
+PREFIX = "robot/"  # of the names of the arm in the model
 TIP = "tool_tip"  # the URDF's frame at the end of the tool, z out of it
-# A motor's rotor of about 1e-5 kg m² behind a gear of about 100:1, in each joint; the maker of the
-# UR5e publishes neither. It also keeps the light wrist stiff where it carries something.
+# In each joint a rotor of about 1e-5 kg m² behind a gear of about 100:1; the manufacturer of the
+# UR5e publishes neither. It also keeps the light wrist stiff under load.
 ROTOR_INERTIA = 0.1  # [kg m²]
 BANDWIDTH = 100.0  # of the critically damped position servo of each joint [rad/s]: 16 Hz
-_DRAWN = 1  # group of what is drawn, in a URDF read by MuJoCo
+_VISUAL_GROUP = 1  # of visual geoms in a URDF read by MuJoCo
 
 
 def build_robot_model(scene: Scene, urdf: Path, table: Transform) -> mujoco.MjModel:
-    """The tabletop with a scene on it, and the arm; the world is the table frame.
+    """Build the model of a tabletop with a scene and the arm, in the table frame.
 
-    ``table``: pose of the table in base_link, the URDF's root. Raises VimaError (BAD_ROBOT) for a
-    URDF that cannot be used.
+    ``table``: pose of the table in base_link, the URDF's root. Raises VimaError (BAD_ROBOT) for an
+    invalid URDF.
     """
     spec, arm = build_table(scene), _read(urdf)
     tip = arm.body(TIP)
     if tip is None:
         raise VimaError("BAD_ROBOT", f"{urdf} has no link {TIP}; valid: one at the tool's end")
     for body in arm.bodies:
-        body.gravcomp = 1.0  # the controller's; its torque counts as the motors'
+        body.gravcomp = 1.0  # by the controller; its torque counts as that of the motors
         for joint in body.joints:
             joint.actgravcomp = True
         for geom in body.geoms:
-            _assign(geom, touches=body.name != tip.parent.name)
+            _set_group(geom, collides=body.name != tip.parent.name)
     for name, inertia in _inertias(urdf).items():
         servo = arm.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
         servo.set_to_position(inertia * BANDWIDTH**2, kv=2.0 * inertia * BANDWIDTH)
@@ -48,23 +48,23 @@ def build_robot_model(scene: Scene, urdf: Path, table: Transform) -> mujoco.MjMo
     x, y, z, w = base.quaternion
     at = spec.worldbody.add_frame(pos=base.translation, quat=[w, x, y, z])
     spec.attach(arm, prefix=PREFIX, frame=at)
-    # As the flying tool's frame: x, y, z along the table's when the tool points down unturned.
+    # As the free gripper's frame: parallel to the table frame when the tool points down at yaw 0.
     tool = spec.body(PREFIX + TIP).add_body(name=TOOL, quat=[0.0, 1.0, 0.0, 0.0], gravcomp=1.0)
-    tool.mass, tool.explicitinertial = 0.0, True  # the URDF has it
+    tool.mass, tool.explicitinertial = 0.0, True  # it is in the URDF
     add_tip(tool, scene.end_effector)
     add_welds(spec, scene)
-    _step_back(spec)
+    _move_overview_camera(spec)
     return spec.compile()
 
 
 def joint_names(urdf: Path) -> tuple[str, ...]:
-    """Of the joints that move, from the base on."""
+    """Return the names of the movable joints, from the base on."""
     return tuple(_inertias(urdf))
 
 
 @cache
 def _text(urdf: Path) -> str:
-    """The URDF, with MuJoCo told to keep what is only drawn, and links without joints."""
+    """Return the URDF with MuJoCo options that keep visual geoms and links without joints."""
     root = read_urdf(urdf)
     compiler = ElementTree.SubElement(ElementTree.SubElement(root, "mujoco"), "compiler")
     compiler.attrib |= {"discardvisual": "false", "fusestatic": "false"}
@@ -83,9 +83,9 @@ def _read(urdf: Path) -> mujoco.MjSpec:
 
 @cache
 def _inertias(urdf: Path) -> dict[str, float]:
-    """What each joint has to accelerate at most, about: that of the arm with all joints at zero.
+    """Return the inertia of the arm about each joint with all joints at zero [kg m²].
 
-    For the UR5e that is stretched out. By joint name, from the base on [kg m²].
+    For the UR5e this is stretched out, about the maximum. By joint name, from the base on.
     """
     model = _read(urdf).compile()
     data, inertia = mujoco.MjData(model), np.zeros((model.nv, model.nv))
@@ -94,21 +94,21 @@ def _inertias(urdf: Path) -> dict[str, float]:
     return {model.joint(i).name: float(inertia[i, i]) for i in range(model.njnt)}
 
 
-def _assign(geom: mujoco.MjsGeom, touches: bool) -> None:
-    """Show what is drawn where the tool is shown; let the rest touch all but the arm itself."""
-    if geom.group == _DRAWN:
+def _set_group(geom: mujoco.MjsGeom, collides: bool) -> None:
+    """Show a visual geom with the tool; let a collision geom collide with all but the arm."""
+    if geom.group == _VISUAL_GROUP:
         geom.group = TOOL_GROUP
         return
     geom.group = COLLISION_GROUP
-    if touches:
+    if collides:
         geom.contype, geom.conaffinity = 0, 1
-    else:  # around the tool, for planning; of the tool only the end touches
+    else:  # a hull of the tool for planning: only the tool tip collides
         for name, value in no_collision().items():
             setattr(geom, name, value)
 
 
-def _step_back(spec: mujoco.MjSpec) -> None:
-    """The overview, wide enough for the arm at work."""
+def _move_overview_camera(spec: mujoco.MjSpec) -> None:
+    """Move the overview camera so that it shows the arm."""
     spec.body("centre").pos = [0.36, 0.02, 0.3]
     overview = spec.camera("overview")
     overview.pos, overview.fovy = [1.8, 1.05, 1.35], 39.0

@@ -1,4 +1,4 @@
-"""A scene as a MuJoCo model: table, objects, tool, lights and cameras."""
+"""MuJoCo model of a scene: table, objects, tool, lights and cameras."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ __all__ = ["body_name", "build_model", "build_prompt_model", "build_table"]
 
 TIMESTEP = 0.004  # [s]
 GRAVITY = -9.8  # [m/s²], VIMA-Bench's
-DENSITY = 300.0  # of every object [kg/m³]: light wood
+DENSITY = 300.0  # of all objects [kg/m³], light wood
 TOOL = "tool"
-TOOL_HOME = (0.3, 0.0, 0.32)  # tip when a scene starts [m]
-TOOL_GROUP = 2  # of geoms, so that a view can leave the tool out
+TOOL_HOME = (0.3, 0.0, 0.32)  # tool tip at the start of a scene [m]
+TOOL_GROUP = 2  # of the tool's geoms, so that a view can hide them
 AXES = ("x", "y", "z", "yaw")
 # Servo of the tool: stiffness [N/m, Nm/rad], damping [Ns/m, Nms/rad], limit [N, Nm] of each axis.
 # With 1 kg and 0.02 kg m² both are critically damped at 16 Hz.
 SERVO = dict.fromkeys("xyz", (10000.0, 200.0, 100.0)) | {"yaw": (200.0, 4.0, 20.0)}
 _TOOL_MASS, _TOOL_INERTIA = 1.0, 0.02
 _STEEL, _RUBBER = [0.75, 0.77, 0.8, 1.0], [0.15, 0.15, 0.17, 1.0]
-_GROUND_SIZE = 10.0  # half the side of what is drawn [m]; what is touched has no end
-_SHEET_HEIGHT = 0.0002  # above the ground: enough to be drawn over it [m]
+_GROUND_SIZE = 10.0  # half the side of the visible ground [m]; the collision plane is infinite
+_SHEET_HEIGHT = 0.0002  # above the ground, so that it covers it [m]
 _BOX, _PLANE = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_PLANE
 
 
 def weld_name(object_name: str) -> str:
-    """Of the constraint by which the tool carries a movable object."""
+    """Return the name of the weld by which the tool carries an object."""
     return f"carry/{object_name}"
 
 
 def build_model(scene: Scene) -> mujoco.MjModel:
-    """The tabletop with a scene on it, and the flying tool."""
+    """Build the model of a tabletop with a scene and the free gripper."""
     spec = build_table(scene)
     _add_tool(spec, scene.end_effector)
     add_welds(spec, scene)
@@ -46,7 +46,7 @@ def build_model(scene: Scene) -> mujoco.MjModel:
 
 
 def build_table(scene: Scene) -> mujoco.MjSpec:
-    """The tabletop with a scene on it, and no tool."""
+    """Build the specification of a tabletop with a scene and without a tool."""
     spec = _empty(scene.appearance)
     world, appearance = spec.worldbody, scene.appearance
     low, high = np.array(Workspace().low), np.array(Workspace().high)
@@ -58,36 +58,34 @@ def build_table(scene: Scene) -> mujoco.MjSpec:
         rgba=[*appearance.ground, 1],
     )
     _add_patch(spec, centre, half, 0.0, appearance.sheet, _SHEET_HEIGHT, "sheet")
-    for index, patch in enumerate(
-        appearance.clutter
-    ):  # one over the other, below all that is flat
+    for index, patch in enumerate(appearance.clutter):  # stacked, below all flat objects
         height = _SHEET_HEIGHT * (1.5 + index / len(appearance.clutter))
         position, size = np.array(patch.position_xy), np.array(patch.size) / 2
         _add_patch(spec, position, size, patch.yaw, patch.colour, height)
     for item in scene.objects:
-        add_object(spec, item, item.base_height + item.built.rest_height)
+        add_object(spec, item, item.base_height + item.scaled_shape.rest_height)
     return spec
 
 
 def build_prompt_model(item: SceneObject) -> mujoco.MjModel:
-    """An object alone on white, its frame where ``item`` says and at z = 0, for a picture."""
+    """Build the model of a single object on white at the pose of ``item``, its frame at z = 0."""
     spec = _empty(VisualAppearance())
     spec.add_material(name="white", rgba=[1.0] * 4, emission=1.0)
-    # Half a metre below: the lower half of what is drawn amid z = 0 is seen too.
+    # Half a metre below, so that the half of the object below z = 0 is visible too.
     size = [_GROUND_SIZE, _GROUND_SIZE, 1]
     spec.worldbody.add_geom(type=_PLANE, size=size, pos=[0, 0, -0.5], material="white")
-    add_object(spec, item, 0.0, item.built.prompt_scale)
+    add_object(spec, item, 0.0, item.scaled_shape.prompt_scale)
     return spec.compile()
 
 
 def _empty(appearance: VisualAppearance) -> mujoco.MjSpec:
-    """What every model has: settings, light and cameras."""
+    """Return the settings, light and cameras of all models."""
     spec = mujoco.MjSpec()
     spec.compiler.degree = False
     spec.compiler.eulerseq = "XYZ"
     option = spec.option
     option.timestep, option.gravity = TIMESTEP, [0.0, 0.0, GRAVITY]
-    # Elliptic cones, a high impratio and the no-slip pass keep what lies still from creeping.
+    # Elliptic cones, a high impratio and the no-slip pass keep objects at rest from creeping.
     option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     option.cone, option.impratio = mujoco.mjtCone.mjCONE_ELLIPTIC, 10.0
     option.noslip_iterations = 3
@@ -148,7 +146,7 @@ def _add_patch(
 
 
 def _add_tool(spec: mujoco.MjSpec, end_effector: EndEffector) -> None:
-    """A weightless body on three slides and a hinge, its frame at the tip; servos move it."""
+    """Add a body without gravity on three slides and a hinge with servos, its frame at the tip."""
     body = spec.worldbody.add_body(name=TOOL, gravcomp=1.0)
     body.mass, body.inertia, body.explicitinertial = _TOOL_MASS, [_TOOL_INERTIA] * 3, True
     for axis, direction in zip(AXES, ([1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1]), strict=True):
@@ -167,14 +165,14 @@ def _add_tool(spec: mujoco.MjSpec, end_effector: EndEffector) -> None:
 
 
 def add_tip(body: mujoco.MjsBody, end_effector: EndEffector) -> None:
-    """What works, at the lower end of any robot's tool; its first geom is all that touches."""
+    """Add the lower end of any robot's tool; only its first geom collides."""
     for part in _CUP if end_effector == EndEffector.SUCTION else _BLADE:
         body.add_geom(group=TOOL_GROUP, **part)
 
 
 _SPHERE, _CYLINDER = mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_CYLINDER
 _CUP = (
-    # Only the tip touches: VIMA-Bench's contact is 1 mm in radius, ours 2 mm and round.
+    # Only the tip collides: a sphere of 2 mm radius, where VIMA-Bench's contact has 1 mm.
     {"type": _SPHERE, "size": [0.002, 0, 0], "pos": [0, 0, 0.002], "rgba": _RUBBER},
     {"type": _CYLINDER, "size": [0.012, 0.006, 0], "pos": [0, 0, 0.009], "rgba": _RUBBER}
     | no_collision(),
@@ -186,9 +184,9 @@ _BLADE = (
 
 
 def add_welds(spec: mujoco.MjSpec, scene: Scene) -> None:
-    """One constraint, off until it carries, for each movable object."""
+    """Add an inactive weld constraint to the tool for each movable object."""
     for item in scene.objects:
-        if item.built.movable and scene.end_effector == EndEffector.SUCTION:
+        if item.scaled_shape.movable and scene.end_effector == EndEffector.SUCTION:
             spec.add_equality(
                 name=weld_name(item.name),
                 type=mujoco.mjtEq.mjEQ_WELD,

@@ -1,4 +1,4 @@
-"""The pictures of textures, drawn; the same on every machine.
+"""Procedural textures, identical on every machine.
 
 Coordinates u (to the right) and v (up) run from 0 to 1 over a tile.
 """
@@ -17,14 +17,14 @@ U, V = np.meshgrid(_CENTRES, _CENTRES[::-1])  # row 0 is at the top
 
 
 def _wave(cycles_u: float, cycles_v: float, phase: float = 0.0) -> np.ndarray:
-    """A plane wave of whole cycles over the tile, -1 to 1."""
+    """Return a plane wave with whole cycles over the tile, -1 to 1."""
     return np.sin(_TURN * (cycles_u * U + cycles_v * V + phase))
 
 
 def _noise(seed: int, low: int, high: int, stretch: float = 1.0) -> np.ndarray:
-    """Smooth noise that repeats, mean 0 and deviation 1; features of 1 / low to 1 / high tile.
+    """Return smooth periodic noise, mean 0 and deviation 1, features of 1 / low to 1 / high tile.
 
-    They are ``stretch`` times longer in v.
+    The features are ``stretch`` times longer in v.
     """
     random = np.random.default_rng(seed)
     white = np.fft.fft2(random.standard_normal((SIZE, SIZE)))
@@ -35,7 +35,7 @@ def _noise(seed: int, low: int, high: int, stretch: float = 1.0) -> np.ndarray:
 
 
 def _dots(places: Sequence[tuple[float, float]], radius: float) -> np.ndarray:
-    """1 inside discs about ``places`` (u, v), repeated from tile to tile, else 0."""
+    """Return 1 inside discs at ``places`` (u, v), repeated from tile to tile, else 0."""
     inside = np.zeros((SIZE, SIZE), bool)
     for u, v in places:
         du, dv = (U - u + 0.5) % 1 - 0.5, (V - v + 0.5) % 1 - 0.5
@@ -43,13 +43,13 @@ def _dots(places: Sequence[tuple[float, float]], radius: float) -> np.ndarray:
     return inside.astype(float)
 
 
-def _share(field: np.ndarray, share: float) -> np.ndarray:
-    """1 where a field is highest, on ``share`` of the tile, else 0."""
+def _top_fraction(field: np.ndarray, share: float) -> np.ndarray:
+    """Return 1 where a field is highest, on a fraction ``share`` of the tile, else 0."""
     return (field > np.quantile(field, 1.0 - share)).astype(float)
 
 
 def _stripe() -> np.ndarray:
-    """Two upright bands; half a band of background at both ends."""
+    """Two vertical bands, with half a band of background at both ends."""
     return ((2 * U + 0.75) % 1 < 0.5).astype(float)
 
 
@@ -59,13 +59,13 @@ def _polka_dot(share: float = 0.2) -> np.ndarray:
 
 
 def _swirl() -> np.ndarray:
-    """Bands that bend."""
-    return _share(np.sin(_TURN * (2 * V + U + 0.2 * np.sin(_TURN * U))), 0.53)
+    """Curved bands."""
+    return _top_fraction(np.sin(_TURN * (2 * V + U + 0.2 * np.sin(_TURN * U))), 0.53)
 
 
 def _paisley() -> np.ndarray:
     """Curls: the ridges of smooth noise, and a flower."""
-    curls = _share(-np.abs(_noise(3, 3, 5)), 0.63)
+    curls = _top_fraction(-np.abs(_noise(3, 3, 5)), 0.63)
     u, v = U - 0.5, V - 0.5
     radius, angle = np.hypot(u, v), np.arctan2(v, u)
     petals = np.abs(radius - 0.11 - 0.03 * np.cos(8 * angle)) > 0.02
@@ -81,11 +81,11 @@ PATTERNS: dict[str, Callable[[], np.ndarray]] = {
 
 
 def _blend(amount: np.ndarray, low: Sequence[float], high: Sequence[float]) -> np.ndarray:
-    """From colour ``low`` where ``amount`` is 0 to ``high`` where it is 1."""
+    """Interpolate from colour ``low`` at ``amount`` 0 to ``high`` at 1."""
     return np.array(low) + amount.clip(0, 1)[..., None] * (np.array(high) - np.array(low))
 
 
-def _picture(values: np.ndarray) -> np.ndarray:
+def _to_uint8(values: np.ndarray) -> np.ndarray:
     return values.clip(0, 255).round().astype(np.uint8)
 
 
@@ -95,7 +95,7 @@ def _brick() -> np.ndarray:
     mortar = (np.minimum(along, 1 - along) < 0.04) | (np.abs((6 * V) % 1 - 0.5) > 0.42)
     shade = np.sin(12.9898 * np.floor(3 * U + 0.5 * (row % 2)) % 3 + 78.233 * row) * 15
     brick = np.array([186, 112, 90]) + shade[..., None] + 8 * _noise(1, 8, 40)[..., None]
-    return _picture(np.where(mortar[..., None], [196, 178, 166], brick))
+    return _to_uint8(np.where(mortar[..., None], [196, 178, 166], brick))
 
 
 def _tiles() -> np.ndarray:
@@ -114,64 +114,64 @@ def _tiles() -> np.ndarray:
             best = np.minimum(best, distance)
     colours = np.array([[170, 182, 172], [118, 134, 142], [176, 144, 140]])[kind]
     grout = second - best < 0.03
-    return _picture(
+    return _to_uint8(
         np.where(grout[..., None], [45, 42, 38], colours + 6 * _noise(2, 6, 30)[..., None])
     )
 
 
 def _wooden() -> np.ndarray:
-    """Upright grain."""
+    """Vertical grain."""
     grain = 0.5 * _wave(9, 1) + 0.5 * _wave(23, 1, 0.3) + 0.6 * _noise(4, 3, 20)
     seam = np.abs((2 * U + 0.5) % 1 - 0.5) < 0.02
-    return _picture(
+    return _to_uint8(
         _blend(0.5 + 0.25 * grain, [202, 158, 108], [229, 189, 141]) - 25.0 * seam[..., None]
     )
 
 
 def _granite() -> np.ndarray:
     stone = _blend(0.5 + 0.3 * _noise(5, 4, 12), [176, 194, 188], [206, 216, 210])
-    spots = _share(_noise(6, 6, 12), 0.12)[..., None]
-    return _picture(np.where(spots > 0, [84, 92, 102], stone))
+    spots = _top_fraction(_noise(6, 6, 12), 0.12)[..., None]
+    return _to_uint8(np.where(spots > 0, [84, 92, 102], stone))
 
 
 def _plastic() -> np.ndarray:
-    """Wrapping film: light grey with thin bright and dark creases."""
+    """Light grey plastic film with thin bright and dark creases."""
     field = _noise(7, 2, 6)
     film = 222 + 6 * _noise(8, 3, 15)
     film = film + 30 * (np.abs(field) < 0.05) - 30 * (np.abs(field - 0.4) < 0.05)
-    return _picture(np.repeat(film[..., None], 3, axis=2))
+    return _to_uint8(np.repeat(film[..., None], 3, axis=2))
 
 
 def _black_dots() -> np.ndarray:
-    return _picture(_blend(_polka_dot(0.185), (255, 255, 255), (0, 0, 0)))
+    return _to_uint8(_blend(_polka_dot(0.185), (255, 255, 255), (0, 0, 0)))
 
 
 def _checkerboard() -> np.ndarray:
     dark = (U < 0.5) != (V < 0.5)
     squares = np.where(dark[..., None], [68, 66, 63], [202, 197, 180])
-    return _picture(squares + 9 * _noise(9, 10, 50)[..., None])
+    return _to_uint8(squares + 9 * _noise(9, 10, 50)[..., None])
 
 
 def _tiger() -> np.ndarray:
-    stripes = _share(_wave(5, 0) + 0.8 * _noise(10, 2, 6, 4.0), 0.40)[..., None]
+    stripes = _top_fraction(_wave(5, 0) + 0.8 * _noise(10, 2, 6, 4.0), 0.40)[..., None]
     fur = _blend(V, [206, 118, 14], [232, 158, 44])
-    return _picture(np.where(stripes > 0, [16, 10, 6], fur))
+    return _to_uint8(np.where(stripes > 0, [16, 10, 6], fur))
 
 
 def _magma() -> np.ndarray:
-    """Dark rock, glowing in its cracks."""
+    """Dark rock with glowing cracks."""
     heat = np.exp(-np.abs(_noise(11, 3, 8)) / 0.16)
-    return _picture(_blend(heat, [38, 6, 3], [255, 90, 16]))
+    return _to_uint8(_blend(heat, [38, 6, 3], [255, 90, 16]))
 
 
 def _rainbow() -> np.ndarray:
-    """From red at the top over yellow, green and cyan to blue."""
+    """Hues from red at the top to blue."""
     hue = 4 * (1.0 - V)
     channels = [np.abs(hue - 3) - 1, 2 - np.abs(hue - 2), 2 - np.abs(hue - 4)]
-    return _picture(np.stack(channels, axis=-1).clip(0, 1) * (240, 200, 240))
+    return _to_uint8(np.stack(channels, axis=-1).clip(0, 1) * (240, 200, 240))
 
 
-PICTURES: dict[str, Callable[[], np.ndarray]] = {
+IMAGE_TEXTURES: dict[str, Callable[[], np.ndarray]] = {
     "brick": _brick,
     "tiles": _tiles,
     "wooden": _wooden,

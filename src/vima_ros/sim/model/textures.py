@@ -1,4 +1,4 @@
-"""The colours and patterns of objects, by VIMA-Bench's names with "_" for " "."""
+"""Colours and patterns of objects, by VIMA-Bench's names with "_" for " "."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ COLOURS: dict[str, Rgb] = {
     "olive": (128, 128, 0),
 }
 _WHITE: Rgb = (255, 255, 255)
-GREY: Rgb = (186, 176, 172)  # "only the shape counts"
-PAIRED = ("red", "yellow", "green", "blue", "purple")  # in the order in which names pair them
-PICTURES = (
+GREY: Rgb = (186, 176, 172)  # of prompt images of which only the shape matters
+PAIRED = ("red", "yellow", "green", "blue", "purple")  # in the order of the names of pairs
+IMAGE_TEXTURES = (
     "brick",
     "tiles",
     "wooden",
@@ -41,48 +41,48 @@ PICTURES = (
     "magma",
     "rainbow",
 )
-_DARKER = 0.3  # a dark variant has this much less HSV value
-Kind = Literal["plain", "stripe", "polka_dot", "swirl", "paisley", "picture"]
+_DARKENING = 0.3  # of the HSV value
+Kind = Literal["plain", "stripe", "polka_dot", "swirl", "paisley", "image"]
 
 
 @dataclass(frozen=True)
 class Texture:
-    """A plain colour, a pattern in ``colours`` (foreground, background), or a picture (none)."""
+    """Plain colour, pattern in ``colours`` (foreground, background), or image (no colours)."""
 
     kind: Kind
     colours: tuple[Rgb, ...] = ()
 
 
 def texture_words(name: str) -> str:
-    """What a prompt calls a texture: "dark red and yellow stripe".
+    """Return the words for a texture in a prompt: "dark red and yellow stripe".
 
-    Raises VimaError (INVALID_VALUE) for a texture that does not exist.
+    Raises VimaError (INVALID_VALUE) for an unknown texture.
     """
     return check_texture(name).replace("_", " ")
 
 
 def check_texture(name: str) -> str:
-    """``name`` itself; VimaError (INVALID_VALUE) when there is no such texture."""
+    """Return ``name`` itself. Raises VimaError (INVALID_VALUE) for an unknown texture."""
     if name not in TEXTURES:
         raise VimaError("INVALID_VALUE", f"texture {name!r}; valid: {', '.join(TEXTURES)}")
     return name
 
 
 def darker(colour: Rgb) -> Rgb:
-    """The dark variant of a colour: the same hue and saturation, HSV value lowered by 0.3.
+    """Return the dark variant of a colour: its HSV value lowered by 0.3.
 
-    White stays: it is the ground that a swirl is drawn on.
+    White, the background of a swirl, is not changed.
     """
     if colour == _WHITE:
         return colour
     value = max(colour) / 255
-    red, green, blue = (round(part * max(value - _DARKER, 0.0) / value) for part in colour)
+    red, green, blue = (round(part * max(value - _DARKENING, 0.0) / value) for part in colour)
     return red, green, blue
 
 
 def _textures() -> dict[str, Texture]:
     found = {name: Texture("plain", (colour,)) for name, colour in COLOURS.items()}
-    found |= {name: Texture("picture") for name in PICTURES}
+    found |= {name: Texture("image") for name in IMAGE_TEXTURES}
     for first, second in combinations(PAIRED, 2):
         colours = COLOURS[first], COLOURS[second]
         found[f"{first}_and_{second}_stripe"] = Texture("stripe", colours)
@@ -95,11 +95,11 @@ def _textures() -> dict[str, Texture]:
 
 
 BASE_TEXTURES: dict[str, Texture] = _textures()  # 49
-# VIMA-Bench darkens neither the pictures, nor the paisleys, nor olive.
+# VIMA-Bench has no dark variants of images, paisleys and olive.
 DARK_TEXTURES: dict[str, Texture] = {
     f"dark_{name}": Texture(texture.kind, tuple(map(darker, texture.colours)))
     for name, texture in BASE_TEXTURES.items()
-    if texture.kind not in ("picture", "paisley") and name != "olive"
+    if texture.kind not in ("image", "paisley") and name != "olive"
 }
 TEXTURES: dict[str, Texture] = {
     **BASE_TEXTURES,
@@ -110,17 +110,19 @@ TEXTURES: dict[str, Texture] = {
 
 @cache
 def texture_image(name: str) -> np.ndarray:
-    """One tile of a texture, (128, 128, 3) uint8 RGB, row 0 at the top; (1, 1, 3) if plain.
+    """Return one tile of a texture, (128, 128, 3) uint8 RGB, row 0 at the top; (1, 1, 3) if plain.
 
-    It repeats without a seam, except a few pictures. Raises VimaError as ``texture_words``.
+    Tiles are seamless, except a few images. Raises VimaError as ``texture_words``.
     """
     texture = TEXTURES[check_texture(name)]
     if texture.kind == "plain":
         image = np.array(texture.colours, np.uint8)[None]
-    elif texture.kind == "picture":
-        image = texture_patterns.PICTURES[name]()
+    elif texture.kind == "image":
+        image = texture_patterns.IMAGE_TEXTURES[name]()
     else:
-        cover = texture_patterns.PATTERNS[texture.kind]()[..., None]  # of the foreground, 0 to 1
+        cover = texture_patterns.PATTERNS[texture.kind]()[
+            ..., None
+        ]  # opacity of the foreground, 0 to 1
         front, back = np.array(texture.colours, float)
         image = (cover * front + (1.0 - cover) * back).round().astype(np.uint8)
     image.setflags(write=False)

@@ -61,7 +61,9 @@ class SimulatedRobot(ABC):
         self._model, self._data = model, data
         self._suction = SuctionGripper(model, data, scene)
         self._end_effector = scene.end_effector
-        bodies = [model.body(body_name(o.name)).id for o in scene.objects if o.built.movable]
+        bodies = [
+            model.body(body_name(o.name)).id for o in scene.objects if o.scaled_shape.movable
+        ]
         self._dofs = model.body_dofadr[bodies][:, None] + np.arange(3)  # linear velocities, (n, 3)
         self._motion: Iterator[None] | None = None
         self._phase, self._code, self._message = Phase.IDLE, "", ""

@@ -23,7 +23,7 @@ class SuctionGripper:
         self._movable = {
             model.body(body_name(item.name)).id: item.name
             for item in scene.objects
-            if item.built.movable and scene.end_effector == EndEffector.SUCTION
+            if item.scaled_shape.movable and scene.end_effector == EndEffector.SUCTION
         }
         self._body = -1  # the carried body, or -1
 

@@ -86,7 +86,7 @@ class WorldState:
         """As the scene has it."""
         poses = {
             item.name: Pose(
-                np.array([*item.position_xy, item.base_height + item.built.rest_height]),
+                np.array([*item.position_xy, item.base_height + item.scaled_shape.rest_height]),
                 quaternion_from_yaw(item.yaw),
             )
             for item in scene.objects

@@ -10,7 +10,7 @@ import numpy as np
 from vima_ros.sim.scene import Scene, SceneObject
 from vima_ros.sim.tasks.base import EpisodeSpec
 from vima_ros.sim.tasks.layout import choose, choose_different
-from vima_ros.sim.tasks.placement import Distractors, PlaceGoal, PlacementGoal, PlacementTask
+from vima_ros.sim.tasks.placement import DistractorCheck, PlaceGoal, PlacementGoal, PlacementTask
 from vima_ros.sim.tasks.prompt_templates import object_asset, scene_asset
 from vima_ros.sim.tasks.splits import Level, Split
 
@@ -44,7 +44,7 @@ class FollowMotion(PlacementTask):
             stages.append((PlaceGoal(dragged.name, place, 0.0),))
             assets[f"frame_{k}"] = scene_asset(replace(dragged, position_xy=place), shown)
         goal = PlacementGoal(
-            tuple(stages), (distractor.name,), Distractors.NEVER, every_action=True
+            tuple(stages), (distractor.name,), DistractorCheck.NEVER, every_action=True
         )
         return EpisodeSpec(Scene((dragged, distractor)), self.template, assets, goal)
 

@@ -9,7 +9,7 @@ import numpy as np
 from vima_ros.sim.scene import Scene, SceneObject
 from vima_ros.sim.tasks.base import EpisodeSpec
 from vima_ros.sim.tasks.layout import LayoutSampler, choose, choose_different
-from vima_ros.sim.tasks.placement import Distractors, PlaceGoal, PlacementGoal, PlacementTask
+from vima_ros.sim.tasks.placement import DistractorCheck, PlaceGoal, PlacementGoal, PlacementTask
 from vima_ros.sim.tasks.prompt_templates import scene_asset
 from vima_ros.sim.tasks.splits import Split
 
@@ -46,7 +46,7 @@ class FollowOrder(PlacementTask):
         goal = PlacementGoal(
             tuple(stages),
             (distractor.name,),
-            Distractors.NEVER,
+            DistractorCheck.NEVER,
             every_action=True,
         )
         return EpisodeSpec(Scene((*items, distractor)), self.template, assets, goal)
@@ -71,5 +71,5 @@ def _standing(stacks: Stacks) -> Sequence[SceneObject]:
             found.append(
                 SceneObject(item.name, item.shape, item.texture, place, base_height=height)
             )
-            height += item.built.height
+            height += item.scaled_shape.height
     return found

@@ -44,7 +44,7 @@ def grasp_point(shape: Shape, pose: Pose, random: np.random.Generator | None) ->
     return world
 
 
-def seen_middle(shape: Shape, pose: Pose) -> np.ndarray:
+def visible_center(shape: Shape, pose: Pose) -> np.ndarray:
     """(2,) x, y [m] in the table frame of the middle of the box that a camera above sees."""
     return pose.position[:2] + _middle(shape, _rotation(pose))
 

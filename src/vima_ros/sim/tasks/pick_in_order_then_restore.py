@@ -43,7 +43,7 @@ class PickInOrderThenRestore(PlacementTask):
             for name, texture, place in zip(names, textures, places, strict=True)
         ]
         look = choose(random, split.dragged_shapes), choose(random, split.dragged_textures)
-        height = floor_height(bases[0].built) + _DROP
+        height = floor_height(bases[0].scaled_shape) + _DROP
         dragged = SceneObject("dragged_obj", *look, places[0], base_height=height)
         order = (bases[1], bases[2], bases[0])
         return EpisodeSpec(

@@ -34,7 +34,7 @@ _MOVED = 0.01  # what moves less has not been put anywhere [m]
 _CLEARANCE = 0.16  # of a place that something is moved aside to [m]
 
 
-class Distractors(Enum):
+class DistractorCheck(Enum):
     """When a distractor on a goal place, or a goal object put on a distractor, is a failure."""
 
     EVERY_ACTION = "every action"
@@ -83,7 +83,7 @@ class PlacementGoal:
 
     stages: tuple[Stage, ...]
     distractors: tuple[str, ...] = ()
-    check_distractors: Distractors = Distractors.EVERY_ACTION
+    check_distractors: DistractorCheck = DistractorCheck.EVERY_ACTION
     no_stage_early: bool = False
     every_action: bool = False
 
@@ -149,9 +149,9 @@ class PlacementCriterion(SuccessCriterion):
                 if now and not before and goal not in stage:
                     return f"{goal.object} came to {goal.position_xy} too early"
         when = self._goal.check_distractors
-        if when == Distractors.EVERY_ACTION:
+        if when == DistractorCheck.EVERY_ACTION:
             return self._on_distractor(world, stage) or self._distractor_on_place(world, stage)
-        if when == Distractors.STAGE_END and done:
+        if when == DistractorCheck.STAGE_END and done:
             return self._distractor_on_place(world, stage)
         return ""
 
@@ -214,7 +214,7 @@ class PlacementOracle(Oracle):
     def _blocked(self, world: WorldState, stage: Stage) -> str | None:
         """A distractor on a goal place that can be moved."""
         for name in self._goal.distractors:
-            if world.scene.object(name).built.movable and any(
+            if world.scene.object(name).scaled_shape.movable and any(
                 goal.near(world.poses[name]) for goal in stage
             ):
                 return name
@@ -242,7 +242,7 @@ def pick_and_place(
     frame).
     """
     pose = world.poses[name]
-    pick = grasp_point(world.scene.object(name).built, pose, random)
+    pick = grasp_point(world.scene.object(name).scaled_shape, pose, random)
     turn = math.remainder(yaw - heading(pose), 2.0 * math.pi)
     offset = pose.position[:2] - pick
     cosine, sine = math.cos(turn), math.sin(turn)

@@ -10,7 +10,7 @@ from vima_ros.sim.scene import Scene, SceneObject
 from vima_ros.sim.tasks.base import EpisodeSpec
 from vima_ros.sim.tasks.layout import LayoutSampler, choose, choose_different
 from vima_ros.sim.tasks.placement import (
-    Distractors,
+    DistractorCheck,
     PlaceGoal,
     PlacementGoal,
     PlacementTask,
@@ -49,7 +49,7 @@ class Rearrange(PlacementTask):
             Scene((*items, *distractors)),
             self.template,
             {"scene": scene_asset(*goals)},
-            PlacementGoal(stages, names, Distractors.STAGE_END),
+            PlacementGoal(stages, names, DistractorCheck.STAGE_END),
         )
 
     def _stages(

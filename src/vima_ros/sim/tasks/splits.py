@@ -53,11 +53,11 @@ _STRIPES = tuple(f"{pair}_stripe" for pair in _PAIRS)
 _POLKA_DOTS = tuple(f"{pair}_polka_dot" for pair in _PAIRS)
 _SWIRLS = tuple(f"{colour}_swirl" for colour in _COLOURS)
 _PAISLEYS = tuple(f"{colour}_paisley" for colour in _COLOURS)
-_PICTURES = (
+_IMAGES = (
     *("brick", "tiles", "wooden", "granite", "plastic"),
     *("polka_dot", "checkerboard", "tiger", "magma", "rainbow"),
 )
-ALL_TEXTURES = _PLAIN + _STRIPES + _POLKA_DOTS + _SWIRLS + _PAISLEYS + _PICTURES
+ALL_TEXTURES = _PLAIN + _STRIPES + _POLKA_DOTS + _SWIRLS + _PAISLEYS + _IMAGES
 _HALF = len(ALL_TEXTURES) // 2
 
 TRAIN_DRAGGED_TEXTURES = (

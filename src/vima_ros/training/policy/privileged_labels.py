@@ -21,7 +21,7 @@ from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.sim.model.textures import TEXTURES, texture_words
 from vima_ros.sim.scene import SceneObject
 from vima_ros.sim.tasks import find_task
-from vima_ros.sim.tasks.grasp_points import grasp_point, seen_middle
+from vima_ros.sim.tasks.grasp_points import grasp_point, visible_center
 from vima_ros.training.data.demonstration import Demonstration
 
 NOTHING = -1  # no object, no look
@@ -124,10 +124,10 @@ def _grasps(objects: Sequence[SceneObject], poses: np.ndarray) -> tuple[np.ndarr
     grasp_offsets = np.full_like(grasps, np.nan)
     for timestep, rows in enumerate(poses.astype(np.float64)):
         for which, (item, row) in enumerate(zip(objects, rows, strict=True)):
-            if item.built.movable:
+            if item.scaled_shape.movable:
                 pose = Pose(row[:3], row[3:])
-                grasps[timestep, which] = grasp_point(item.built, pose, None)
-                grasp_offsets[timestep, which] = grasps[timestep, which] - seen_middle(
-                    item.built, pose
+                grasps[timestep, which] = grasp_point(item.scaled_shape, pose, None)
+                grasp_offsets[timestep, which] = grasps[timestep, which] - visible_center(
+                    item.scaled_shape, pose
                 )
     return grasps, grasp_offsets

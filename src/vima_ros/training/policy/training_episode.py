@@ -12,7 +12,7 @@ import numpy as np
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.policy.tokenizer import PromptTokenizer
-from vima_ros.sim.model.textures import COLOURS, PICTURES
+from vima_ros.sim.model.textures import COLOURS, IMAGE_TEXTURES
 from vima_ros.specs import POSITION_BINS, AssetKind, EndEffector, PromptImage, ViewObjects
 from vima_ros.training.data.demonstration import Demonstration
 from vima_ros.training.data.readers import read_demonstrations
@@ -22,7 +22,7 @@ from vima_ros.training.policy.privileged_labels import NOTHING, find_labels
 SAME_PLACE = 0.07  # an action this near to an object is about it [m]
 SAME_GRASP = 1e-4  # what float32 makes of a place differs less [m]
 POSITION_COLUMNS = [0, 1, 6, 7]  # of the twelve bins
-COLOUR_WORDS = {word for name in (*COLOURS, *PICTURES) for word in name.split("_")}
+COLOUR_WORDS = {word for name in (*COLOURS, *IMAGE_TEXTURES) for word in name.split("_")}
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def grid_within(shape):
 def test_every_object_of_vima_bench_is_there():
     assert len(SHAPES) == 20 + 6 + 5
     roles = {shape.role for shape in SHAPES.values()}
-    assert roles == {"movable", "base", "sweep"}
+    assert roles == {"movable", "container", "sweep"}
     assert SHAPES["small_block"].movable
     profiles = {name: shape.profile for name, shape in SHAPES.items() if shape.profile}
     square = {"block", "shorter_block", "container", "frame", "square", "pallet"}

@@ -97,7 +97,7 @@ def test_objects_rest_on_the_table(seed):
     assert np.abs(poses(tabletop) - before).max() < 1e-4
     for item in tabletop.scene.objects:
         height = tabletop.object_pose(item.name).position[2]
-        assert height == pytest.approx(item.built.rest_height, abs=5e-4)
+        assert height == pytest.approx(item.scaled_shape.rest_height, abs=5e-4)
 
 
 @pytest.mark.parametrize(

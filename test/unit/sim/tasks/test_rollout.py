@@ -96,7 +96,7 @@ def test_what_is_put_into_the_wrong_base_fails():
     for seed in range(100):
         episode = TASKS["novel_noun"].sample(seed)
         other = episode.scene.object("distractor_obj_1")
-        if not other.built.movable:
+        if not other.scaled_shape.movable:
             break
     criterion, oracle = (
         TASKS["novel_noun"].success_criterion(episode),
@@ -137,7 +137,7 @@ def test_the_world_state_is_what_the_scene_says():
         world = world_state(tabletop)
     for item in episode.scene.objects:
         found = world.poses[item.name]
-        height = item.base_height + item.built.rest_height
+        height = item.base_height + item.scaled_shape.rest_height
         assert found.position == pytest.approx([*item.position_xy, height])
         assert math.remainder(item.yaw, 2 * math.pi) == pytest.approx(0)
 

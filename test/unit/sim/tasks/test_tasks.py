@@ -122,8 +122,8 @@ def test_all_forms_of_a_prompt_come_up(name):
 @each_task
 def test_the_number_of_objects(name):
     found = {
-        (sum(not item.built.movable for item in scene.objects),
-         sum(item.built.movable for item in scene.objects))
+        (sum(not item.scaled_shape.movable for item in scene.objects),
+         sum(item.scaled_shape.movable for item in scene.objects))
         for scene in (episode.scene for episode in samples(name, None, range(60)))
     }  # fmt: skip
     assert found == COUNTS[name]
@@ -134,8 +134,8 @@ def test_everything_is_inside_the_workspace(name, level):
     workspace = Workspace()
     for episode in samples(name, level):
         for item in episode.scene.objects:
-            radius = 0.03 if item.built.role == "sweep" else item.built.size[0] / 2
-            (x, y), limit = item.position_xy, radius if item.built.movable else 0.0
+            radius = 0.03 if item.scaled_shape.role == "sweep" else item.scaled_shape.size[0] / 2
+            (x, y), limit = item.position_xy, radius if item.scaled_shape.movable else 0.0
             assert workspace.contains(x - limit, y - limit), item
             assert workspace.contains(x + limit, y + limit), item
 
@@ -149,7 +149,7 @@ def test_free_objects_are_apart(name):
             for other in items[:k]:
                 distance = math.dist(item.position_xy, other.position_xy)
                 on_goal = {item.position_xy, other.position_xy} & goals
-                least = item.built.radius + other.built.radius
+                least = item.scaled_shape.radius + other.scaled_shape.radius
                 assert distance > least or (name.startswith("rearrange") and on_goal)
 
 
@@ -190,7 +190,7 @@ def test_the_splits_name_what_there_is():
     assert set(TRAIN_DRAGGED_TEXTURES + TRAIN_BASE_TEXTURES) <= set(ALL_TEXTURES)
     for shapes, role in (
         (TRAIN_SHAPES + NOVEL_SHAPES, "movable"),
-        (TRAIN_CONTAINERS + NOVEL_CONTAINERS, "base"),
+        (TRAIN_CONTAINERS + NOVEL_CONTAINERS, "container"),
     ):
         assert {SHAPES[name].role for name in shapes} == {role}
     for level in Level:
@@ -219,7 +219,7 @@ def test_a_level_draws_from_its_split(name, level):
             elif item.name.startswith(("base_obj", "bounds", "constraint")):
                 textures = allowed_base | {"grey"}
             assert colour(item.texture) in textures, item
-            assert item.built.role == "sweep" or item.shape in shapes, item
+            assert item.scaled_shape.role == "sweep" or item.shape in shapes, item
 
 
 def test_unknown_names_are_refused():

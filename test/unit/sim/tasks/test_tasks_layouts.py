@@ -102,7 +102,7 @@ def test_rotate_asks_for_a_clockwise_turn():
 @pytest.mark.parametrize("name", ["same_shape", "same_texture"])
 def test_what_is_the_same_as_the_base_goes_into_it(name):
     def look(item):
-        return item.built.profile if name == "same_shape" else item.texture
+        return item.scaled_shape.profile if name == "same_shape" else item.texture
 
     for level in TASKS[name].levels:
         for episode in samples(name, level, range(40)):

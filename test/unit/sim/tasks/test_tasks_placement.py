@@ -12,7 +12,7 @@ from vima_ros.sim.tasks import TASKS
 from vima_ros.sim.tasks.base import Level, TaskEpisode, TaskOutcome, WorldState
 from vima_ros.sim.tasks.grasp_points import binned, grasp_point, heading
 from vima_ros.sim.tasks.placement import (
-    Distractors,
+    DistractorCheck,
     PlaceGoal,
     PlacementCriterion,
     PlacementGoal,
@@ -60,7 +60,8 @@ def carried(world, poses):
     found = [
         name
         for name, now in world.poses.items()
-        if world.scene.object(name).built.movable and on(world.scene.object(name).shape, now, pick)
+        if world.scene.object(name).scaled_shape.movable
+        and on(world.scene.object(name).shape, now, pick)
     ]
     assert found
     top = max(found, key=lambda name: world.poses[name].position[2])
@@ -171,10 +172,10 @@ def test_a_goal_object_outside_the_workspace_is_a_failure():
 def test_a_distractor_on_a_goal_place_is_a_failure():
     start = episode(put(A))
     assert verdicts(start, {"other": A}) == [FAILURE]
-    late = replace_rules(start, check_distractors=Distractors.STAGE_END)
+    late = replace_rules(start, check_distractors=DistractorCheck.STAGE_END)
     assert verdicts(late, {"other": A}, {"other": A, "toy": A}) == [RUNNING, FAILURE]
     assert verdicts(late, {"other": A}, {"toy": A}) == [RUNNING, SUCCESS]
-    never = replace_rules(start, check_distractors=Distractors.NEVER)
+    never = replace_rules(start, check_distractors=DistractorCheck.NEVER)
     assert verdicts(never, {"other": A, "toy": A}) == [SUCCESS]
 
 
@@ -182,7 +183,7 @@ def test_putting_a_goal_object_on_a_distractor_is_a_failure_standing_beside_it_i
     start, near = episode(put(A)), (0.65, -0.22)
     assert verdicts(start, {"toy": near}) == [FAILURE]
     assert verdicts(start, {"other": (0.5, 0.08)}) == [RUNNING]
-    late = replace_rules(start, check_distractors=Distractors.STAGE_END)
+    late = replace_rules(start, check_distractors=DistractorCheck.STAGE_END)
     assert verdicts(late, {"toy": near}) == [RUNNING]
 
 
@@ -217,7 +218,7 @@ def test_an_oracle_that_draws_nothing_does_what_can_be_told_from_what_is_seen():
 
 
 def test_the_oracle_moves_what_is_in_the_way_aside():
-    start = replace_rules(episode(put(A)), check_distractors=Distractors.STAGE_END)
+    start = replace_rules(episode(put(A)), check_distractors=DistractorCheck.STAGE_END)
     oracle, world = PlacementOracle(start), at(start, other=A)
     world = carried(world, oracle.act(world))
     places = [world.poses[name].position[:2] for name in ("toy", "toy_2")] + [A]

@@ -58,7 +58,7 @@ def test_pictures_are_of_the_same_kind(recorded, name):
 @each_task
 def test_scenes_and_limits_are_like_ours(recorded, name):
     def count(scene):
-        movable = sum(item.built.movable for item in scene.objects)
+        movable = sum(item.scaled_shape.movable for item in scene.objects)
         return len(scene.objects) - movable, movable
 
     ours = {count(TASKS[name].sample(seed).scene) for seed in range(100)}

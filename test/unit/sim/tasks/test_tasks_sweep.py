@@ -148,7 +148,7 @@ def pushed(world, poses):
     moved = {}
     for name, now in world.poses.items():
         forward, aside = (now.position[:2] - start) @ along, (now.position[:2] - start) @ across
-        movable = world.scene.object(name).built.movable
+        movable = world.scene.object(name).scaled_shape.movable
         if movable and -0.02 < forward < stop and abs(aside) < 0.025 + 0.015:
             assert abs(aside) < 0.0075, f"{name} is met by the edge of the blade"
             moved[name] = pose(*(start + stop * along + aside * across))

@@ -1,4 +1,4 @@
-"""The registry of shapes."""
+"""Registry of shapes."""
 
 from vima_ros.sim.model.shapes.containers import CONTAINER_SHAPES
 from vima_ros.sim.model.shapes.movable import MOVABLE_SHAPES

@@ -1,4 +1,4 @@
-"""What things are put into or onto; fixed to the table."""
+"""Containers and other bases, fixed to the table, on or into which objects are placed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from vima_ros.sim.model.polygons import Polygon
 from vima_ros.sim.model.shapes.shape import Part, Shape, arc, bar, circle, rectangle
 
 _TURN = 2 * math.pi
-_TILE = 0.14  # width of a texture's picture on what is round [m]
+_TILE = 0.14  # width of a texture tile on round shapes [m]
 
 
 def _dish(radius: float, foot: float, height: float, count: int) -> tuple[tuple[Part, ...], Mesh]:
-    """A round wall leaning outwards, of ``count`` boards, and its thin bottom.
+    """Return a round wall of ``count`` boards leaning outwards, with a thin bottom.
 
-    The bottom is only drawn, and what is in it stands on the table.
+    The bottom is visual only: an object inside stands on the table.
     """
     wall = 0.005
     lean = math.atan2(radius - foot, height)
@@ -41,12 +41,12 @@ def _bowl(radius: float = 0.1) -> Shape:
     parts, mesh = _dish(radius, 0.07, height, 24)
     outline = (circle(radius),)
     return Shape(
-        parts, mesh, outline, height, "base", movable=False, symmetry=0.0, profile="circle"
+        parts, mesh, outline, height, "container", movable=False, symmetry=0.0, profile="circle"
     )
 
 
 def _pan(radius: float = 0.1015, reach: float = 0.159, grip: float = 0.03) -> Shape:
-    """A flat dish with a handle towards +y; its frame is amid the dish."""
+    """Flat dish with a handle towards +y; its frame is at the centre of the dish."""
     height = 0.03
     parts, mesh = _dish(radius, 0.085, height, 24)
     start = math.asin(grip / 2 / radius)
@@ -59,7 +59,7 @@ def _pan(radius: float = 0.1015, reach: float = 0.159, grip: float = 0.03) -> Sh
     outline: Polygon = (*rim, corner, (grip / 2, reach), (-grip / 2, reach))
     mesh += box(size, handle.position)
     return Shape(
-        (*parts, handle), mesh, (outline,), height, "base", movable=False, profile="circle"
+        (*parts, handle), mesh, (outline,), height, "container", movable=False, profile="circle"
     )
 
 
@@ -74,7 +74,7 @@ def _container(side: float = 0.16, height: float = 0.05, wall: float = 0.006) ->
         _boxes(bars),
         (rectangle(side, side),),
         height,
-        "base",
+        "container",
         movable=False,
         rest_height=height / 2,
         symmetry=_TURN / 4,
@@ -84,7 +84,7 @@ def _container(side: float = 0.16, height: float = 0.05, wall: float = 0.006) ->
 
 
 def _pallet(width: float = 0.2115, depth: float = 0.177, height: float = 0.035) -> Shape:
-    """Seven slats in y on three beams in x; what is put on it touches one board."""
+    """Seven slats along y on three beams along x; for collisions it is one board."""
     pitch, slat, beam = 0.0295, 0.0145, 0.007
     bars = [((slat, depth, 0.007), pitch * k, 0.0, height - 0.0035) for k in range(-3, 4)]
     bars[0] = ((0.0255, depth, 0.007), -width / 2 + 0.01275, 0.0, height - 0.0035)
@@ -96,7 +96,7 @@ def _pallet(width: float = 0.2115, depth: float = 0.177, height: float = 0.035) 
         _boxes(bars),
         (rectangle(width, depth),),
         height,
-        "base",
+        "container",
         movable=False,
         symmetry=_TURN / 2,
         profile="square",
@@ -104,7 +104,7 @@ def _pallet(width: float = 0.2115, depth: float = 0.177, height: float = 0.035) 
 
 
 def _frame(inner: float = 0.16, edge: float = 0.0095, height: float = 0.002) -> Shape:
-    """A thin square ring, only drawn."""
+    """Thin square ring, visual only."""
     outer = inner + 2 * edge
     outline = (rectangle(outer, outer), rectangle(inner, inner)[::-1])
     mesh = extrude(outline, height, outer)
@@ -113,7 +113,7 @@ def _frame(inner: float = 0.16, edge: float = 0.0095, height: float = 0.002) -> 
         mesh,
         outline,
         height,
-        "base",
+        "container",
         movable=False,
         symmetry=_TURN / 4,
         profile="square",
@@ -121,7 +121,7 @@ def _frame(inner: float = 0.16, edge: float = 0.0095, height: float = 0.002) -> 
 
 
 def _square(side: float = 0.2, edge: float = 0.04, height: float = 0.001) -> Shape:
-    """Four bars that do not fill the corners, only drawn."""
+    """Four bars that do not fill the corners, visual only."""
     h = side / 2
     bars = []
     for sign in (-1, 1):
@@ -138,7 +138,7 @@ def _square(side: float = 0.2, edge: float = 0.04, height: float = 0.001) -> Sha
         _boxes(bars),
         (outer, rectangle(inner, inner)[::-1]),
         height,
-        "base",
+        "container",
         movable=False,
         symmetry=_TURN / 4,
         profile="square",

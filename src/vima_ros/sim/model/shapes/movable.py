@@ -1,6 +1,6 @@
-"""What is carried: blocks, letters and flat shapes.
+"""Movable shapes: blocks, letters and flat shapes.
 
-The outlines are those of VIMA-Bench's pictures, measured to about 1 mm from many of them; at yaw
+The outlines were measured on many of VIMA-Bench's images, to about 1 mm; at yaw
 +90 degrees, as in prompts, +x is right and +y is up in the image.
 """
 
@@ -18,12 +18,12 @@ from vima_ros.sim.model.shapes.shape import Part, Role, Shape, arc, bar, circle,
 
 _TURN = 2 * math.pi
 _LOW, _MIDDLE, _HIGH = 0.028, 0.029, 0.030  # of letters and flat shapes [m]
-_FOOT = 0.002  # radius of the feet that these stand on [m]
-_CLEARANCE = 0.0003  # between the rest of them and what they stand on [m]
+_FOOT_RADIUS = 0.002  # of the feet of these [m]
+_CLEARANCE = 0.0003  # of their bodies above the ground [m]
 
 
 def block(side: float, height: float, role: Role = "movable", prompt_scale: float = 1.0) -> Shape:
-    """A cuboid, its frame amid it."""
+    """Return a cuboid with its frame at the centre."""
     size = (side, side, height)
     return Shape(
         (bar(size, 0.0, 0.0, 0.0),),
@@ -41,25 +41,28 @@ def block(side: float, height: float, role: Role = "movable", prompt_scale: floa
 def _flat(
     outline: Outline, height: float, tile: float = 0.07, turn: float = 0.0, **attributes: Any
 ) -> Shape:
-    """An outline with a height, on four feet.
+    """Return an extruded outline on four feet.
 
-    Without them a letter would touch the table in dozens of points, which makes physics slow.
+    Without feet a letter has dozens of contacts with the table, which makes the physics slow.
     """
     solid = tuple(
         Part("prism", (height - _CLEARANCE,), (0.0, 0.0, _CLEARANCE), corners=polygon)
         for polygon in polygons.convex_parts(outline)
     )
-    feet = tuple(Part("sphere", (_FOOT,), (x, y, _FOOT), weighs=False) for x, y in _feet(outline))
+    feet = tuple(
+        Part("sphere", (_FOOT_RADIUS,), (x, y, _FOOT_RADIUS), has_mass=False)
+        for x, y in _feet(outline)
+    )
     mesh = extrude(outline, height, tile, turn)
     return Shape((*solid, *feet), mesh, outline, height, **attributes)
 
 
 def _feet(outline: Outline) -> list[tuple[float, float]]:
-    """Four places within the outline, far from each other."""
+    """Return four points inside the outline, far from each other."""
     corners = np.array(outline[0])
     low, high = corners.min(axis=0), corners.max(axis=0)
     grid = np.stack(np.meshgrid(*np.linspace(low, high, 40).T), axis=-1).reshape(-1, 2)
-    inside = grid[polygons.depth(grid, outline) > _FOOT]
+    inside = grid[polygons.depth(grid, outline) > _FOOT_RADIUS]
     chosen = [inside[np.argmax(np.linalg.norm(inside, axis=1))]]
     for _ in range(3):
         apart = np.linalg.norm(inside[:, None] - np.array(chosen), axis=2).min(axis=1)
@@ -81,7 +84,7 @@ def _star() -> Polygon:
 
 
 def _flower() -> Polygon:
-    """Four half circles, which meet on the diagonals."""
+    """Four half circles that meet on the diagonals."""
     lobes: list[Corner] = []
     for k in range(4):
         angle = k * _TURN / 4

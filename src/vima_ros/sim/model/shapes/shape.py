@@ -1,4 +1,4 @@
-"""What an object is made of."""
+"""Geometry of an object: collision parts, visual mesh, outline and grasp points."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from vima_ros.sim.model.meshes import Mesh
 from vima_ros.sim.model.polygons import Outline, Polygon
 
 Vector = tuple[float, float, float]
-Role = Literal["movable", "base", "sweep"]
+Role = Literal["movable", "container", "sweep"]
 _GRASP_GRID, _GRASP_MARGIN = 0.003, 0.004  # [m]
-_FIRM, _FIRM_SHARE = 0.01, 0.8  # from an edge [m]; of what the innermost point has
+_FIRM_DEPTH, _FIRM_FRACTION = 0.01, 0.8  # distance from an edge [m]; fraction of the maximum
 
 
 @dataclass(frozen=True)
 class Part:
-    """What others touch: one convex solid.
+    """Convex collision solid of a shape.
 
-    ``size`` [m]: of a box, half its x, y, z; of a sphere, its radius; a prism has ``corners``, the
-    (x, y) of its convex outline, and ``size[0]`` is its height above ``position``. ``euler``:
-    roll, pitch, yaw [rad] about the fixed axes. ``weighs``: whether it adds to the mass.
+    ``size`` [m]: half of x, y, z of a box; the radius of a sphere; for a prism ``corners`` is its
+    convex outline (x, y) and ``size[0]`` its height above ``position``. ``euler``: roll, pitch,
+    yaw [rad] about the fixed axes. ``has_mass``: False if it does not add to the mass.
     """
 
     kind: Literal["box", "sphere", "prism"]
@@ -33,12 +33,12 @@ class Part:
     position: Vector = (0.0, 0.0, 0.0)
     euler: Vector = (0.0, 0.0, 0.0)
     corners: Polygon = ()
-    weighs: bool = True
+    has_mass: bool = True
 
     def scaled(self, scale: float, height: float) -> Part:
-        """The same part ``scale`` times larger, and ``height`` times higher besides.
+        """Return the part scaled by ``scale``, and additionally by ``height`` in z.
 
-        A sphere, a foot that stands on z = 0, keeps its size.
+        A sphere, which is a foot on z = 0, keeps its size.
         """
         x, y, z = self.position
         if self.kind == "sphere":
@@ -54,15 +54,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Shape:
-    """A shape in its own frame, whose z = 0 is amid the blocks and the container, else below.
+    """Shape in its own frame, with z = 0 at the centre of blocks and of the shape "container".
 
-    ``parts``: what others touch; none: only drawn. ``mesh``: what is seen. ``outline``: what is
-    seen from above, the outer polygon, then its holes. ``role``: what tasks use it for; a "base"
-    is fixed to the table, and so are the lines and rectangles that "sweep" tasks draw on it.
-    ``rest_height``: z of its frame when it stands on the table [m]. ``prompt_scale``: how much
-    larger its prompt picture shows it. ``symmetry``: the smallest turn about z that maps it to
-    itself [rad]; 2 pi: none smaller, 0: any. ``profile``: what "same profile" goes by.
-    ``scale_range``: lowest and highest scale of VIMA-Bench's objects.
+    The frame of other shapes is at their bottom. ``parts``: collision solids; none: visual only.
+    ``mesh``: visual mesh. ``outline``: outer polygon and holes of the top view. ``role``: use in
+    tasks; "container" shapes are fixed to the table, and so are the lines and rectangles of
+    "sweep". ``rest_height``: z of the frame on the table [m]. ``prompt_scale``: enlargement in
+    prompt images. ``symmetry``: the smallest rotation about z that maps the shape to itself [rad];
+    2 pi: only a full turn, 0: any. ``profile``: the class in the task same_shape.
+    ``scale_range``: minimum and maximum scale in VIMA-Bench.
     """
 
     parts: tuple[Part, ...]
@@ -79,20 +79,20 @@ class Shape:
 
     @cached_property
     def size(self) -> Vector:
-        """Of the bounding box: x, y, z [m]."""
+        """Size of the bounding box in x, y, z [m]."""
         width, depth = np.ptp(np.array(self.outline[0]), axis=0)
         return float(width), float(depth), self.height
 
     @cached_property
     def radius(self) -> float:
-        """Half the diagonal of its bounding box seen from above [m]."""
+        """Half the diagonal of the bounding box in x, y [m]."""
         return math.hypot(*self.size[:2]) / 2
 
     @cached_property
     def grasp_points(self) -> tuple[tuple[float, float], ...]:
-        """(x, y) [m] where a suction cup finds solid top surface, the one farthest inside first.
+        """Grasp points (x, y) [m] on the top surface, the farthest from the edges first.
 
-        On a grid of 3 mm, no point nearer than 4 mm to an edge; () for what cannot be lifted.
+        They lie on a grid of 3 mm, at least 4 mm from an edge; () for a fixed shape.
         """
         if not self.movable:
             return ()
@@ -107,18 +107,18 @@ class Shape:
 
     @cached_property
     def firm_grasp_points(self) -> tuple[tuple[float, float], ...]:
-        """Those of ``grasp_points`` that bear a miss by the bin of an action, 1 cm.
+        """Grasp points that tolerate an error of one bin of an action, 1 cm.
 
-        Where there are none, those about as far inside as the first.
+        If there are none, those with about the maximum distance from the edges.
         """
         if not self.grasp_points:
             return ()
         depth = polygons.depth(np.array(self.grasp_points), self.outline)
-        firm = depth >= min(_FIRM, _FIRM_SHARE * depth[0])
+        firm = depth >= min(_FIRM_DEPTH, _FIRM_FRACTION * depth[0])
         return tuple(point for point, keep in zip(self.grasp_points, firm, strict=True) if keep)
 
     def scaled(self, scale: float, height_factor: float = 1.0) -> Shape:
-        """The same shape ``scale`` times larger, and ``height_factor`` times higher besides."""
+        """Return the shape scaled by ``scale``, and additionally by ``height_factor`` in z."""
         if scale == height_factor == 1.0:
             return self
         factors = np.array([scale, scale, scale * height_factor])
@@ -135,25 +135,25 @@ class Shape:
 
 
 def bar(size: Vector, x: float, y: float, z: float) -> Part:
-    """A box of ``size`` [m] about (x, y, z)."""
+    """Return a box of ``size`` [m] centred at (x, y, z)."""
     return Part("box", tuple(value / 2 for value in size), (x, y, z))
 
 
 def rectangle(width: float, depth: float) -> Polygon:
-    """About the origin, ``width`` in x and ``depth`` in y [m]."""
+    """Return a rectangle centred at the origin, ``width`` in x and ``depth`` in y [m]."""
     x, y = width / 2, depth / 2
     return ((-x, -y), (x, -y), (x, y), (-x, y))
 
 
 def circle(radius: float, count: int = 48) -> Polygon:
-    """About the origin, as ``count`` corners [m]."""
+    """Return a circle about the origin as a polygon of ``count`` corners [m]."""
     return arc((0.0, 0.0), radius, 0.0, 2 * math.pi, count)
 
 
 def arc(
     centre: tuple[float, float], radius: float, start: float, turn: float, count: int
 ) -> Polygon:
-    """``count`` points of an arc from angle ``start`` on, the end of the ``turn`` left out."""
+    """Return ``count`` points of an arc of ``turn`` [rad] from angle ``start``, end excluded."""
     angles = [start + turn * k / count for k in range(count)]
     x, y = centre
     return tuple((x + radius * math.cos(a), y + radius * math.sin(a)) for a in angles)

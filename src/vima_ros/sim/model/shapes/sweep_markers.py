@@ -1,4 +1,4 @@
-"""What is swept, and what is drawn on the table for it."""
+"""Blocks of the sweep tasks, and the rectangles and lines marked on the table."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from vima_ros.sim.model.meshes import box
 from vima_ros.sim.model.shapes.movable import block
 from vima_ros.sim.model.shapes.shape import Shape, rectangle
 
-_BAR = 0.04  # width of what is drawn [m]
+_BAR = 0.04  # width of the marks [m]
 
 
 def _three_sided(width: float, depth: float, height: float = 0.001) -> Shape:
-    """Bars on three sides of a rectangle of ``width`` in x, open towards +y; only drawn."""
+    """Bars on three sides of a rectangle of ``width`` in x, open towards +y, visual only."""
     x, y, b = width / 2, depth / 2, _BAR / 2
     mesh = box((width, _BAR, 0.9 * height), (0.0, -y, 0.45 * height))
     for sign in (-1, 1):
@@ -25,7 +25,7 @@ def _three_sided(width: float, depth: float, height: float = 0.001) -> Shape:
 
 
 def _line(length: float, height: float = 0.002) -> Shape:
-    """Along x, drawn over a rectangle's bars."""
+    """Line along x, drawn over the bars of a rectangle."""
     mesh = box((length, _BAR, height), (0.0, 0.0, height / 2))
     outline = (rectangle(length, _BAR),)
     return Shape((), mesh, outline, height, "sweep", movable=False, symmetry=math.pi)
