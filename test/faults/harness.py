@@ -17,7 +17,7 @@ from vima_msgs.msg import (
 )
 from vima_msgs.srv import CaptureAsset, SetPrompt
 from vima_ros.client.client import Client
-from vima_ros.client.execute_prompt import Goal
+from vima_ros.client.execute_prompt import ExecutePromptGoal
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.geometry import Workspace
 from vima_ros.nodes.common import conversions, qos
@@ -94,7 +94,7 @@ class FaultySuite:
             if feedback.stage == stage:
                 came.set()
 
-        goal = Goal(self.client, Prompt(text=text), max_steps, note)
+        goal = ExecutePromptGoal(self.client, Prompt(text=text), max_steps, note)
         if stage:
             assert came.wait(60), f"the episode never came to {stage}"
         return goal

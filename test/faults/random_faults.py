@@ -23,7 +23,7 @@ from std_srvs.srv import Trigger
 from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import EpisodeStatus, PolicyAction, Prompt
 from vima_msgs.srv import StepPolicy
-from vima_ros.client.execute_prompt import Goal
+from vima_ros.client.execute_prompt import ExecutePromptGoal
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common.dds import isolate_ros_domain
 
@@ -142,7 +142,7 @@ class Chaos:
         how = r.choice(["goal", "goal", "goal", "service"])
         goal, prompt_id = None, ""
         if how == "goal":
-            goal = Goal(suite.client, Prompt(text=TEXT), r.randint(1, 4))
+            goal = ExecutePromptGoal(suite.client, Prompt(text=TEXT), r.randint(1, 4))
         else:
             answer = suite.set_prompt()
             prompt_id = answer.prompt_id

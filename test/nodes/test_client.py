@@ -12,9 +12,9 @@ from std_srvs.srv import Trigger
 
 from vima_msgs.msg import Heartbeat, Prompt
 from vima_ros.client import client as client_module
-from vima_ros.client import execute_prompt
+from vima_ros.client import execute_prompt, message_buffer
 from vima_ros.client.client import Client
-from vima_ros.client.execute_prompt import Goal
+from vima_ros.client.execute_prompt import ExecutePromptGoal
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.errors import VimaError
 
@@ -24,8 +24,8 @@ PROGRAMS = Path(get_package_prefix("vima_ros")) / "lib" / "vima_ros"
 @pytest.fixture
 def alone(monkeypatch):
     """A client beside no suite, whose waits are reported at once and given up soon."""
-    monkeypatch.setattr(client_module, "REPORT_AFTER", 0.0)
-    monkeypatch.setattr(client_module, "REPORT_AGAIN", 0.0)
+    monkeypatch.setattr(message_buffer, "REPORT_DELAY", 0.0)
+    monkeypatch.setattr(message_buffer, "REPORT_PERIOD", 0.0)
     for module in (client_module, execute_prompt):
         monkeypatch.setattr(module, "DISCOVERY_TIMEOUT", 0.05)
     with Client("alone", "right/") as client:
@@ -36,7 +36,7 @@ def alone(monkeypatch):
     ("wait", "what"),
     [
         (lambda c: c.call(Trigger, "stop", Trigger.Request()), "service /right/stop"),
-        (lambda c: Goal(c, Prompt()), "action /right/execute_prompt"),
+        (lambda c: ExecutePromptGoal(c, Prompt()), "action /right/execute_prompt"),
         (lambda c: c.wait_until(lambda: False, "receiver", 0.05), "receiver"),
     ],
     ids=["service", "action", "graph"],

@@ -15,7 +15,7 @@ from vima_msgs.msg import (
 )
 from vima_msgs.srv import CaptureAsset, ConfirmMotion
 from vima_ros.client.client import Client
-from vima_ros.client.execute_prompt import Goal
+from vima_ros.client.execute_prompt import ExecutePromptGoal
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.nodes.common import qos
 
@@ -51,7 +51,7 @@ class Careful:
     def ask(self, max_steps=1):
         """A goal, and the request that it leads to."""
         before = self.requests.count
-        goal = Goal(self.client, Prompt(text="Put the {all} aside."), max_steps)
+        goal = ExecutePromptGoal(self.client, Prompt(text="Put the {all} aside."), max_steps)
         request = self.requests.wait(lambda m: bool(m.command_id), 60, "a request", before)
         return goal, request
 

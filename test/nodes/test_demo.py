@@ -10,7 +10,7 @@ from vima_ros.cli.demo.video import VideoRecorder
 from vima_ros.cli.evaluate_robot import attempt
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
-from vima_ros.client.task_runner import TaskEpisodes, start_nodes
+from vima_ros.client.task_runner import TaskRunner, start_nodes
 from vima_ros.nodes.common import qos
 from vima_ros.specs import VIEWS
 from vima_ros.training.evaluation.policy_rollouts import Job
@@ -47,7 +47,7 @@ def test_an_episode_counts_as_its_judge_says(client):
         view: client.subscribe(Image, f"{view}/image_raw", qos.SENSOR_DATA) for view in VIEWS
     }
     job = Job("rotate", "train", 2_000_001, "", "ground_truth_masks")
-    done = attempt(job, TaskEpisodes(client), frames)
+    done = attempt(job, TaskRunner(client), frames)
     assert 1 <= done.steps <= 3
     assert done.success == (done.picture is None)
     assert done.success or done.reason

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from action_msgs.msg import GoalStatus
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
@@ -18,7 +19,7 @@ from vima_msgs.msg import (
 )
 from vima_msgs.srv import CaptureAsset, SetPrompt, StepPolicy
 from vima_ros.cli.oracle import OracleDriver
-from vima_ros.client.execute_prompt import Goal
+from vima_ros.client.execute_prompt import ExecutePromptGoal
 from vima_ros.nodes.common import qos
 from vima_ros.sim.tasks import find_task
 
@@ -50,7 +51,9 @@ class Robot:
         return self.client.call(kind, name, kind.Request(), 30)
 
     def goal(self, text=TEXT, max_steps=1, watch=None):
-        return Goal(self.client, Prompt(text=text), max_steps, watch or (lambda feedback: None))
+        return ExecutePromptGoal(
+            self.client, Prompt(text=text), max_steps, watch or (lambda feedback: None)
+        )
 
     def hold(self, text=TEXT):
         request = SetPrompt.Request(prompt=Prompt(text=text), hold=True)
@@ -129,7 +132,7 @@ def test_cancel_in_any_phase_stops_the_motion_and_leaves_a_clean_state(arm, stag
     assert watch.came.wait(60), watch.stages
     goal.cancel()
     result = goal.wait(30)
-    assert goal.was_cancelled
+    assert goal._result.status == GoalStatus.STATUS_CANCELED
     assert result.error_code == Result.CANCELLED
     assert arm.at_rest()
     sent = len([m for m in arm.commands.messages if m.waypoints])

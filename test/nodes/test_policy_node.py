@@ -21,7 +21,7 @@ from vima_msgs.msg import (
     TaskStatus,
 )
 from vima_ros.client.client import Client
-from vima_ros.client.execute_prompt import Goal
+from vima_ros.client.execute_prompt import ExecutePromptGoal
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.nodes.common import conversions, qos
 
@@ -237,7 +237,7 @@ def test_a_goal_before_activation_ends_at_once_and_names_the_nodes_and_their_sta
 
         def end(told):
             """Until the policy node has heard of the arm node, too."""
-            result = Goal(client, Prompt(text="Put the {a} aside.")).wait(30)
+            result = ExecutePromptGoal(client, Prompt(text="Put the {a} aside.")).wait(30)
             assert result.steps == 0
             return told in result.error_msg and result.error_code
 

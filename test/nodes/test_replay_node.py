@@ -15,7 +15,7 @@ from std_srvs.srv import Trigger
 from vima_msgs.msg import ArmState
 from vima_ros.cli import replay as program
 from vima_ros.cli.replay import main, replay
-from vima_ros.client.bag_player.player import Player
+from vima_ros.client.bag_player.player import BagPlayer
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
 
@@ -111,7 +111,7 @@ def test_recordings_by_others_replay(nodes, tmp_path, changes, rate):
     assert end.value.code == 0
 
 
-def test_a_given_prompt_replaces_the_recorded_one(nodes, tmp_path):
+def test_a_prompt_from_files_replaces_the_recorded_one(nodes, tmp_path):
     bag = write_recording(tmp_path / "bag", Recording(steps=1, prompt=None))
     cv2.imwrite(str(tmp_path / "block.png"), alone()[..., ::-1])
     words = ["--prompt", "Put the {thing} aside.", "--image", f"thing={tmp_path}/block.png"]
@@ -171,13 +171,13 @@ def test_a_stopped_arm_is_reported_at_once(nodes, resumed, tmp_path, capsys, rat
 
 
 def test_a_stop_during_a_replay_is_reported_at_once(nodes, resumed, tmp_path, monkeypatch):
-    class StoppedBeforeStep1(Player):
-        def play_locked(self, index, step):
+    class StoppedBeforeStep1(BagPlayer):
+        def play_step(self, index, step):
             if index == 1:
                 stop_the_arm()
-            return super().play_locked(index, step)
+            return super().play_step(index, step)
 
-    monkeypatch.setattr(program, "Player", StoppedBeforeStep1)
+    monkeypatch.setattr(program, "BagPlayer", StoppedBeforeStep1)
     bag = write_bag(tmp_path / "bag", StoragePlugin.MCAP, steps=3)
     first, *others = replay(options(bag, tmp_path, timeout=NEVER))
     assert first.code == "OK"
@@ -191,18 +191,18 @@ def test_a_motion_that_a_killed_replay_has_left_keeps_no_other_waiting(
 ):
     bag = write_bag(tmp_path / "bag", StoragePlugin.MCAP, steps=1)
     with monkeypatch.context() as patched:
-        patched.setattr(Player, "end_motion", lambda self, before=None: None)
+        patched.setattr(BagPlayer, "complete_commands", lambda self, before=None: None)
         check(replay(options(bag, tmp_path)), tmp_path / "replay.json", 1)
     check(replay(options(bag, tmp_path)), tmp_path / "replay.json", 1)
 
 
 def test_an_interrupted_replay_leaves_no_motion(nodes, tmp_path, monkeypatch):
-    class Interrupted(Player):
-        def play_locked(self, index, step):
-            super().play_locked(index, step)
+    class Interrupted(BagPlayer):
+        def play_step(self, index, step):
+            super().play_step(index, step)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(program, "Player", Interrupted)
+    monkeypatch.setattr(program, "BagPlayer", Interrupted)
     bag = write_bag(tmp_path / "bag", StoragePlugin.MCAP, steps=2)
     with Client("operator") as client:
         states = client.subscribe(ArmState, "arm_state")

@@ -10,7 +10,7 @@ from trajectory_msgs.msg import JointTrajectory
 from vima_msgs.msg import ArmCommand, ArmState, Prompt, PromptAsset, ToolCommand
 from vima_msgs.srv import CaptureAsset
 from vima_ros.client.client import Client
-from vima_ros.client.execute_prompt import Goal
+from vima_ros.client.execute_prompt import ExecutePromptGoal
 from vima_ros.client.node_processes import NodeProcesses
 
 
@@ -39,7 +39,7 @@ def test_after_the_answer_nothing_moves_until_resume(robot):
     states = robot.subscribe(ArmState, "arm_state")
     request = CaptureAsset.Request(name="all", kind=PromptAsset.KIND_SCENE)
     robot.wait_until(lambda: robot.call(CaptureAsset, "capture_asset", request).success, "it", 60)
-    goal = Goal(robot, Prompt(text="Put the {all} aside."), 500)
+    goal = ExecutePromptGoal(robot, Prompt(text="Put the {all} aside."), 500)
     for _ in range(12):
         begun = states.count
         states.wait(lambda m: m.judged and m.state == ArmState.EXECUTING, 60, "motion", begun)

@@ -8,7 +8,7 @@ from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import ArmCommand, ArmState, PolicyAction, Prompt, PromptAsset
 from vima_msgs.srv import CaptureAsset
 from vima_ros.client.client import Client
-from vima_ros.client.execute_prompt import Goal
+from vima_ros.client.execute_prompt import ExecutePromptGoal
 from vima_ros.client.node_processes import NodeProcesses
 
 SIDES = {"left": "put", "right": "rotate"}
@@ -35,7 +35,9 @@ class Side:
         )
 
     def go(self, steps):
-        return Goal(self.client, Prompt(text=f"Move the {{{self.side}}} there."), steps)
+        return ExecutePromptGoal(
+            self.client, Prompt(text=f"Move the {{{self.side}}} there."), steps
+        )
 
 
 @pytest.fixture

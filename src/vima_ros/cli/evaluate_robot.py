@@ -18,9 +18,10 @@ from vima_ros.cli.evaluation_options import (
     make_jobs,
     report,
 )
-from vima_ros.client.client import Client, MessageBuffer
+from vima_ros.client.client import Client
+from vima_ros.client.message_buffer import MessageBuffer
 from vima_ros.client.node_processes import NodeProcesses
-from vima_ros.client.task_runner import TaskEpisodes, start_nodes
+from vima_ros.client.task_runner import TaskRunner, start_nodes
 from vima_ros.errors import VimaError
 from vima_ros.files import prepare_folder
 from vima_ros.nodes.common import image_conversion, qos
@@ -48,17 +49,17 @@ def attempt_all(jobs: Sequence[Job], out: Path) -> Iterator[Attempt]:
             Client("evaluate") as client,
         ):
             start_nodes(processes, client, detector, values)
-            episodes = TaskEpisodes(client)
+            episodes = TaskRunner(client)
             frames = {v: client.subscribe(Image, f"{v}/image_raw", qos.SENSOR_DATA) for v in VIEWS}
             for job in group:
                 processes.check_alive()
                 yield attempt(job, episodes, frames)
 
 
-def attempt(job: Job, episodes: TaskEpisodes, frames: Mapping[str, MessageBuffer]) -> Attempt:
+def attempt(job: Job, episodes: TaskRunner, frames: Mapping[str, MessageBuffer]) -> Attempt:
     """Run one episode; ``frames``: what the cameras publish. Raises VimaError (TIMEOUT)."""
     began = time.perf_counter()
-    ended = episodes.end(episodes.begin(job.task, job.level, job.seed))
+    ended = episodes.wait_for_end(episodes.start(job.task, job.level, job.seed))
     seconds = time.perf_counter() - began
     picture = None
     if ended.code != "SUCCESS":

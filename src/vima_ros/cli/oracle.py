@@ -18,7 +18,7 @@ from vima_msgs.msg import ArmState, PolicyAction, TaskStatus
 from vima_msgs.srv import LoadTask
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
-from vima_ros.client.running_suite import check_none_runs
+from vima_ros.client.running_suite import check_no_running_suite
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
 from vima_ros.nodes.common import conversions, qos
@@ -137,7 +137,7 @@ def measure(options: argparse.Namespace) -> bool:
         NodeProcesses(options.out / "logs", params_file=options.params_file) as processes,
         Client("oracle") as client,
     ):
-        check_none_runs(client)
+        check_no_running_suite(client)
         values = {
             "nodes": NODES,
             "camera_rate": 30.0,

@@ -1,4 +1,4 @@
-"""`replay`: a recorded bag through the running nodes; a table and replay.json of what they did."""
+"""`replay`: play a recorded bag into the running nodes; report their decisions, step by step."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rclpy.utilities import remove_ros_args
 
 from vima_msgs.msg import Prompt
 from vima_ros.client.bag_player.frame_pairs import pair_steps
-from vima_ros.client.bag_player.player import MILLISECOND, Player
-from vima_ros.client.bag_player.prompt import given_prompt, recorded_prompt
+from vima_ros.client.bag_player.player import MILLISECOND, BagPlayer
+from vima_ros.client.bag_player.prompt import prompt_from_files, recorded_prompt
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
-from vima_ros.client.running_suite import check_none_runs
+from vima_ros.client.running_suite import check_no_running_suite
 from vima_ros.errors import VimaError
 from vima_ros.files import prepare_folder
 from vima_ros.nodes.common.dds import isolate_ros_domain
@@ -35,63 +35,69 @@ EFFECTORS = [each.name.lower() for each in EndEffector]
 def _arguments(args: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="replay", description=__doc__)
     parser.add_argument(
-        "bag", type=path_argument, help="rosbag2 folder (MCAP or SQLite), or its file"
+        "bag", type=path_argument, help="Recording: rosbag2 folder (MCAP or SQLite), or its file"
     )
     parser.add_argument(
-        "--out", type=path_argument, default=Path("out"), help="folder for replay.json"
+        "--out", type=path_argument, default=Path("out"), help="Folder for replay.json"
     )
     parser.add_argument(
-        "--rate", type=float, help="play at this speed; default: wait for each decision"
+        "--rate",
+        type=float,
+        help="Speed relative to the recording; default: wait for each decision",
     )
     parser.add_argument(
-        "--bringup", action="store_true", help="start the nodes too, and end them afterwards"
+        "--bringup",
+        action="store_true",
+        help="Start of the nodes before, and their end afterwards",
     )
     add_namespace_option(parser)
     for view in VIEWS:
         parser.add_argument(
             f"--{view}",
             metavar="TOPIC",
-            help=f"{view} images in the bag, raw or compressed; default: {view}/image_raw in any "
-            "namespace, else with /compressed",
+            help=f"Topic of the {view} images in the bag, raw or compressed; default: "
+            f"{view}/image_raw in any namespace, else with /compressed",
         )
-    picture = "NAME=FRONT.png[,TOP.png] or NAME=,TOP.png, each 256x128 px; may be repeated"
+    files = "NAME=FRONT.png[,TOP.png] or NAME=,TOP.png, each 256x128 px; may be repeated"
     parser.add_argument(
         "--prompt",
         metavar="TEXT",
-        help='the prompt, such as "Put the {a} into the {b}."; default: the recorded one. What '
-        "neither --image nor --scene gives is taken from the asset library",
+        help='Prompt, such as "Put the {a} into the {b}."; default: the recorded one. The asset '
+        "library has the placeholders that neither --image nor --scene gives",
     )
     parser.add_argument(
-        "--image", action="append", default=[], help=f"one object of --prompt: {picture}"
+        "--image", action="append", default=[], help=f"Image of one object of --prompt: {files}"
     )
     parser.add_argument(
-        "--scene", action="append", default=[], help=f"a scene of --prompt: {picture}"
+        "--scene", action="append", default=[], help=f"Image of a scene of --prompt: {files}"
     )
     parser.add_argument(
         "--end-effector",
         choices=EFFECTORS,
         default="",
-        help="default: the recorded one, or suction",
+        help="End effector; default: the recorded one, or suction",
     )
     parser.add_argument(
         "--step-seconds",
         type=float,
         default=1.0,
-        help="length of a step where no action was recorded, by the bag's time [s]",
+        help="Duration of a step where no action was recorded, in the bag's time [s]",
     )
-    parser.add_argument("--timeout", type=float, default=10.0, help="for a decision [s]")
+    parser.add_argument(
+        "--timeout", type=float, default=10.0, help="Time limit for a decision [s]"
+    )
     options = parser.parse_args(args)
     if (options.image or options.scene) and options.prompt is None:
-        parser.error("--image and --scene give pictures of --prompt, which is missing")
+        parser.error("--image and --scene give images of --prompt, which is missing")
     return options
 
 
 def _play(
-    player: Player, steps: list[Step], prompt: Prompt, rate: float | None
+    player: BagPlayer, steps: list[Step], prompt: Prompt, rate: float | None
 ) -> tuple[dict, list[StepRecord]]:
-    """Step after step; between them the robot reports that it has done as told."""
+    """Play step by step; between steps the robot reports that it has executed its commands."""
     start = max(steps[0].frames[0].stamp - MILLISECOND, 1)  # a clock at 0 has not started
-    player.begin(start)
+    player.start(start)
     answer = player.send_prompt(prompt, start)
     print(f"prompt: {answer['text']}\n  {answer['code']} {answer['message']}", flush=True)
     if not answer["accepted"]:
@@ -103,18 +109,18 @@ def _play(
             if rate:
                 records.append(player.play_at_rate(index, step, rate))
             else:
-                records.append(player.play_locked(index, step))
+                records.append(player.play_step(index, step))
             done = records[-1]
             if not step.pairs:
                 done.message = unpaired(frames, step.gap, slop)
             print(f"  step {index}: {done.code} {done.message}", flush=True)
     finally:  # also of an interrupted one: else the arm node would wait for the robot for long
-        player.end_motion()
+        player.complete_commands()
     return answer, records
 
 
 def unpaired(step: Step, gap: int, slop: int) -> str:
-    """Why no frames of the step make a pair; ``gap`` between the closest, ``slop`` [ns]."""
+    """Return why no images of the step form a pair; ``gap`` between the closest, ``slop`` [ns]."""
     for view in VIEWS:
         stamps = [frame.stamp for frame in step.frames if frame.view == view]
         if len(stamps) > 1 and len(set(stamps)) == 1:
@@ -136,7 +142,7 @@ def replay(
 ) -> list[StepRecord]:
     """Play the bag; the records are also printed and written.
 
-    ``prompt`` and ``end_effector``: instead of the recorded ones.
+    ``prompt`` and ``end_effector`` replace the recorded ones.
 
     Raises VimaError for a bag that cannot be played, or nodes that do not come up.
     """
@@ -163,10 +169,10 @@ def replay(
             )
         client = stack.enter_context(Client("replay", options.namespace))
         if processes:
-            check_none_runs(client)
+            check_no_running_suite(client)
             processes.start(["perception"], {"use_compressed_images": bag.compressed})
             processes.start(["prompt", "policy", "arm", "manager"])
-        player = Player(client, effector, options.timeout)
+        player = BagPlayer(client, effector, options.timeout)
         check = processes.check_starting if processes else lambda: None
         client.wait_for_active(["perception", "prompt", "policy", "arm"], check=check)
         answer, records = _play(player, steps, prompt, options.rate)
@@ -177,12 +183,12 @@ def replay(
 
 
 def main(args: list[str] | None = None) -> None:
-    """``ros2 run vima_ros replay``: exit code 1 if a step got no decision, 2 on an error."""
+    """Run the program ``replay``: exit code 1 if a step got no decision, 2 on an error."""
     options = _arguments(remove_ros_args(args or sys.argv)[1:])
     try:
         prompt = None
         if options.prompt is not None:
-            prompt = given_prompt(options.prompt, options.image, options.scene)
+            prompt = prompt_from_files(options.prompt, options.image, options.scene)
         records = replay(options, prompt, options.end_effector)
     except VimaError as error:
         print(f"replay: {error.code}: {error}", file=sys.stderr)

@@ -15,8 +15,9 @@ from vima_msgs.msg import ConfirmationRequest, EpisodeStatus, PromptAsset
 from vima_msgs.msg import Prompt as PromptMessage
 from vima_msgs.srv import CaptureAsset, ConfirmMotion, SetPrompt
 from vima_ros.cli.assets import whole_numbers
-from vima_ros.client.client import Client, MessageBuffer
-from vima_ros.client.execute_prompt import Goal
+from vima_ros.client.client import Client
+from vima_ros.client.execute_prompt import ExecutePromptGoal
+from vima_ros.client.message_buffer import MessageBuffer
 from vima_ros.errors import VimaError
 from vima_ros.files import write_image
 from vima_ros.nodes.common import image_conversion, qos
@@ -166,7 +167,7 @@ def _watch(client: Client, prompt: PromptMessage, max_steps: int) -> int:
     requests = client.subscribe(ConfirmationRequest, "confirmation_request", qos.LATCHED)
     asking = threading.Thread(target=_ask, args=(client, requests), daemon=True)
     asking.start()
-    goal = Goal(client, prompt, max_steps, tell)
+    goal = ExecutePromptGoal(client, prompt, max_steps, tell)
     try:
         result = _wait(goal)
     finally:
@@ -177,7 +178,7 @@ def _watch(client: Client, prompt: PromptMessage, max_steps: int) -> int:
     return EXIT.get(result.error_code, 8)
 
 
-def _wait(goal: Goal) -> Any:
+def _wait(goal: ExecutePromptGoal) -> Any:
     try:
         return goal.wait()
     except KeyboardInterrupt:

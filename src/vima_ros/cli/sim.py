@@ -11,7 +11,7 @@ from rclpy.utilities import remove_ros_args
 
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
-from vima_ros.client.running_suite import check_none_runs
+from vima_ros.client.running_suite import check_no_running_suite
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common.namespaces import add_namespace_option
 from vima_ros.paths import path_argument, path_text_argument
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> None:
         logs, params_file=options.params_file, namespace=options.namespace
     ) as processes:
         with Client("sim", options.namespace) as client:
-            check_none_runs(client)
+            check_no_running_suite(client)
             processes.start(NODES, parameters)
             print(f"starting {', '.join(NODES)} (logs in {logs}) …", flush=True)
             client.wait_for_active(NODES, check=processes.check_starting)

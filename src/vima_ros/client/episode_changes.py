@@ -1,4 +1,4 @@
-"""Every change of the episode, once each, from what is published on ``episode_history``."""
+"""Changes of the episode, each once, from the messages on ``episode_history``."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 
 class EpisodeChanges:
-    """Tells the new changes in each EpisodeHistory from those that earlier ones had."""
+    """Distinguishes the new changes in each EpisodeHistory from those of earlier ones."""
 
     def __init__(self) -> None:
-        self._seen: list[Any] = []
+        self._known: list[Any] = []
 
     def new_in(self, statuses: Sequence[Any]) -> list[Any]:
-        """Those that came after the last call's; all, where none of that is left."""
-        seen, self._seen = self._seen, list(statuses)
-        for dropped in range(len(seen) + 1):
-            kept = seen[dropped:]
-            if kept == self._seen[: len(kept)]:
+        """Return the changes after the last call's; all, where none of those is left."""
+        known, self._known = self._known, list(statuses)
+        for dropped in range(len(known) + 1):
+            kept = known[dropped:]
+            if kept == self._known[: len(kept)]:
                 break
-        return self._seen[len(kept) :]
+        return self._known[len(kept) :]

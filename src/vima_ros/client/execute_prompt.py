@@ -1,4 +1,4 @@
-"""An ``execute_prompt`` goal from a client's side: send it, follow it, cancel it."""
+"""Client of the action ``execute_prompt``: send a goal, follow it, cancel it."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from action_msgs.msg import GoalStatus
 from lifecycle_msgs.msg import State
 
 from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import Heartbeat, Prompt
-from vima_ros.client.client import DISCOVERY_TIMEOUT, RUNNING, Client, wait_reporting
+from vima_ros.client.client import DISCOVERY_TIMEOUT, SUITE_HINT, Client
+from vima_ros.client.message_buffer import wait_with_progress
 from vima_ros.errors import VimaError
 
 ACTIVE, FINALIZED = State.PRIMARY_STATE_ACTIVE, State.PRIMARY_STATE_FINALIZED
-SILENCE = 5.0  # of the policy node's heartbeat: it is gone, and with it the goal [s]
-ACCEPT_TIMEOUT = (
-    2.0  # for a goal to be accepted after an interrupt, so that it can be cancelled [s]
-)
-LOOK = 0.2  # between two looks at that [s]
+HEARTBEAT_TIMEOUT = 5.0  # silence of the policy node after which its goal is lost [s]
+# For a goal to be accepted after an interrupt, so that it can be cancelled [s].
+ACCEPT_TIMEOUT = 2.0
+POLL_PERIOD = 0.2  # [s]
 
 
-class Goal:
-    """One goal; ``on_feedback`` is called in the client's thread for each feedback message.
+class ExecutePromptGoal:
+    """One goal of the action ``execute_prompt``.
 
-    Raises VimaError (TIMEOUT) where nobody serves the action.
+    ``on_feedback`` is called in the client's thread for each feedback message.
+
+    Raises VimaError (TIMEOUT) where no node serves the action.
     """
 
     def __init__(
@@ -39,23 +40,25 @@ class Goal:
         self._client = client
         self._done = threading.Event()
         self._result: Any = None
-        self._beats = client.subscribe(Heartbeat, "heartbeat")
+        self._heartbeats = client.subscribe(Heartbeat, "heartbeat")
         self._action = client.create_action_client(ExecutePrompt, "execute_prompt")
         name = client.node.resolve_service_name("execute_prompt")
         ready = self._action.server_is_ready
-        client.wait_until(ready, f"action {name}", DISCOVERY_TIMEOUT, RUNNING)
+        client.wait_until(ready, f"action {name}", DISCOVERY_TIMEOUT, SUITE_HINT)
         accepted = threading.Event()
         goal = ExecutePrompt.Goal(prompt=prompt, max_steps=max_steps)
         future = self._action.send_goal_async(goal, lambda m: on_feedback(m.feedback))
         future.add_done_callback(lambda _: accepted.set())
         self._interrupt: BaseException | None = None
         try:
-            taken = wait_reporting(accepted.wait, DISCOVERY_TIMEOUT, lambda: f"{name} to accept")
+            accepted_in_time = wait_with_progress(
+                accepted.wait, DISCOVERY_TIMEOUT, lambda: f"{name} to accept"
+            )
         except (KeyboardInterrupt, SystemExit) as interrupt:  # it may be accepted all the same
-            taken, self._interrupt = accepted.wait(ACCEPT_TIMEOUT), interrupt
-            if not taken:
+            accepted_in_time, self._interrupt = accepted.wait(ACCEPT_TIMEOUT), interrupt
+            if not accepted_in_time:
                 raise
-        if not taken:
+        if not accepted_in_time:
             raise VimaError("TIMEOUT", "the policy node did not take the goal")
         self._handle = future.result()
         self._handle.get_result_async().add_done_callback(self._on_result)
@@ -65,16 +68,11 @@ class Goal:
         self._done.set()
 
     def cancel(self) -> None:
-        """Ask for the end; the result tells when it has come."""
+        """Request the end; the result reports it."""
         self._handle.cancel_goal_async()
 
-    @property
-    def was_cancelled(self) -> bool:
-        """Whether it ended so."""
-        return self._result is not None and self._result.status == GoalStatus.STATUS_CANCELED
-
     def wait(self, timeout: float = float("inf")) -> Any:
-        """The result, ExecutePrompt.Result.
+        """Return the result, ExecutePrompt.Result.
 
         An interrupt from before the goal was accepted is raised here: it can be cancelled now.
 
@@ -84,24 +82,28 @@ class Goal:
         if interrupt is not None:
             raise interrupt
         name = f"{self._client.node.get_namespace().rstrip('/')}/policy"
-        began = heard = time.monotonic()
-        seen, instance = 0, None  # of the node that is active: another of its name may come and go
-        while not self._done.wait(LOOK):
-            now, beats = time.monotonic(), self._beats.messages[seen:]
-            seen += len(beats)
+        began = received = time.monotonic()
+        count, instance = (
+            0,
+            None,
+        )  # of the node that is active: another of its name may come and go
+        while not self._done.wait(POLL_PERIOD):
+            now, beats = time.monotonic(), self._heartbeats.messages[count:]
+            count += len(beats)
             for beat in (beat for beat in beats if beat.node == name):
-                heard = now
+                received = now
                 instance = beat.instance_id if beat.state == ACTIVE else instance
                 if beat.state == FINALIZED and instance in (None, beat.instance_id):
                     raise VimaError("NODE_DIED", f"{name} has ended, and the episode with it")
-            if now - heard > SILENCE:
+            if now - received > HEARTBEAT_TIMEOUT:
                 raise VimaError(
-                    "NODE_DIED", f"{name} has been silent for {SILENCE:g} s; its log says why"
+                    "NODE_DIED",
+                    f"{name} has been silent for {HEARTBEAT_TIMEOUT:g} s; its log says why",
                 )
             if now - began > timeout:
                 raise VimaError("TIMEOUT", f"the episode did not end within {timeout:g} s")
         return self._result.result
 
     def close(self) -> None:
-        """Let go of the action."""
+        """Destroy the action client."""
         self._action.destroy()

@@ -1,6 +1,6 @@
-"""The suite's nodes as child processes, for the tools and tests that bring them up themselves.
+"""The suite's nodes as child processes, for programs and tests that start them themselves.
 
-The same executables and YAML files as the launch files use.
+They use the same executables and YAML files as the launch files.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from vima_ros.paths import config_path, expand
 from vima_ros.program import END_WITH
 
 STOP_TIMEOUT = 5.0  # [s]
-REFUSED = 2  # exit code of a node that may not run, as a second manager, or with bad parameters
+REFUSED = 2  # exit code of a node that may not run, such as with bad parameters
 CANNOT_CONFIGURE = "cannot configure: "  # as nodes/common/lifecycle_node.py logs it
-FIRST_TO_STOP = ("manager", "arm")  # else the manager would report the ends of others as deaths
+FIRST_TO_STOP = ("manager", "arm")  # or the manager would report the ends of others as deaths
 
 
 def find_params_file(params_file: str) -> Path:
@@ -45,7 +45,7 @@ def find_params_file(params_file: str) -> Path:
 
 
 class NodeProcesses:
-    """A context manager: what was started in it is ended with it, whatever happens.
+    """Context manager that ends the processes that were started in it, whatever happens.
 
     Where this process is killed, the nodes notice that, hold the robot and end.
 
@@ -105,11 +105,11 @@ class NodeProcesses:
                 )
 
     def ended(self) -> list[str]:
-        """Those that have ended by themselves."""
+        """Return the names of the processes that have ended by themselves."""
         return [name for name, process in self._processes.items() if process.poll() is not None]
 
     def check_refused(self) -> None:
-        """Raises VimaError (NODE_REFUSED) where a process refused to run, saying why (code 2)."""
+        """Check that no process refused to run (exit code 2). Raises VimaError (NODE_REFUSED)."""
         for name, process in self._processes.items():
             if process.poll() == REFUSED:
                 why = (self.log(name).splitlines() or ["its log is empty"])[-1]
@@ -120,7 +120,7 @@ class NodeProcesses:
         self._processes[name].send_signal(number)
 
     def pid(self, name: str) -> int:
-        """Of the process that runs the node."""
+        """Return the id of the process that runs the node."""
         return self._processes[name].pid
 
     def kill(self, name: str) -> None:
@@ -135,14 +135,14 @@ class NodeProcesses:
         process.wait()
 
     def log(self, name: str) -> str:
-        """What the node has said so far."""
+        """Return the log of the node so far."""
         return self._log_path(name).read_text()
 
     def _log_path(self, name: str) -> Path:
         return self._log_folder / f"{name}.log"
 
     def check_starting(self) -> None:
-        """As ``check_alive``, and where a node cannot be configured.
+        """Check that all processes live and no node failed to configure.
 
         Raises VimaError: NODE_DIED, NODE_REFUSED with the node's reason.
         """
@@ -157,7 +157,7 @@ class NodeProcesses:
                 )
 
     def check_alive(self) -> None:
-        """Raises VimaError (NODE_DIED) with the end of the log of a process that has ended."""
+        """Check that all processes live. Raises VimaError (NODE_DIED) with the end of a log."""
         for name, process in self._processes.items():
             if process.poll() is not None:
                 end = "\n".join(self.log(name).splitlines()[-15:])

@@ -1,4 +1,4 @@
-"""Programs that start nodes of their own do not do so beside a running suite."""
+"""Check that keeps a program from starting nodes beside a running suite."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from vima_ros.errors import VimaError
 from vima_ros.liveness import NodeInstance
 from vima_ros.nodes.common.heartbeat_listener import DUPLICATE_WAIT
 
-DISCOVERY = 3.0  # within which the first heartbeat of a running suite arrives [s]
+DISCOVERY_TIME = 3.0  # within which the first heartbeat of a running suite arrives [s]
 
 
-def check_none_runs(client: Client) -> None:
+def check_no_running_suite(client: Client) -> None:
     """Check that no node of the suite runs in the client's namespace and domain.
 
-    To be called before nodes are started there: their managers would stop one another's robot.
+    Call it before nodes are started there: their managers would stop one another's robot.
 
-    Raises VimaError (SUITE_RUNNING) naming the nodes heard, their processes and hosts.
+    Raises VimaError (SUITE_RUNNING) naming the running nodes, their processes and hosts.
     """
-    beats = client.subscribe(Heartbeat, "heartbeat")
+    heartbeats = client.subscribe(Heartbeat, "heartbeat")
     namespace = client.node.get_namespace().rstrip("/")
 
-    def lives(beat: Heartbeat) -> bool:
-        ended = beat.state == State.PRIMARY_STATE_FINALIZED
-        return not ended and beat.node.rpartition("/")[0] == namespace
+    def lives(heartbeat: Heartbeat) -> bool:
+        ended = heartbeat.state == State.PRIMARY_STATE_FINALIZED
+        return not ended and heartbeat.node.rpartition("/")[0] == namespace
 
     try:
-        beats.wait(lives, DISCOVERY, "heartbeat", quiet=True)
-        beats.wait(lambda _: False, DUPLICATE_WAIT, "all heartbeats", quiet=True)
+        heartbeats.wait(lives, DISCOVERY_TIME, "heartbeat", quiet=True)
+        heartbeats.wait(lambda _: False, DUPLICATE_WAIT, "all heartbeats", quiet=True)
     except VimaError:  # TIMEOUT
         pass
-    last = {(beat.node, beat.instance_id): beat for beat in beats.messages}
+    last = {(each.node, each.instance_id): each for each in heartbeats.messages}
     running = sorted(
-        f"{beat.node} ({NodeInstance(beat.instance_id, beat.state, beat.host, beat.process_id)})"
-        for beat in last.values()
-        if lives(beat)
+        f"{each.node} ({NodeInstance(each.instance_id, each.state, each.host, each.process_id)})"
+        for each in last.values()
+        if lives(each)
     )
     if running:
         raise VimaError(

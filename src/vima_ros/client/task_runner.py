@@ -1,4 +1,4 @@
-"""Tasks of the simulated tabletop, done by the running nodes: set up, prompted, judged."""
+"""Tasks of the simulated tabletop, executed by the running nodes."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from vima_msgs.msg import EpisodeStatus, PromptStatus, TaskStatus
 from vima_msgs.srv import LoadTask
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
-from vima_ros.client.running_suite import check_none_runs
+from vima_ros.client.running_suite import check_no_running_suite
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common import conversions, qos
 
-SEEING = "perception"
-NODES = (SEEING, "prompt", "policy", "arm", "tabletop", "manager")
-TIMEOUT = 180.0  # of an episode [s]
-OVER = (EpisodeStatus.FINISHED, EpisodeStatus.FAILED)
+NODES = ("perception", "prompt", "policy", "arm", "tabletop", "manager")
+EPISODE_TIMEOUT = 180.0  # [s]
+END_STATES = (EpisodeStatus.FINISHED, EpisodeStatus.FAILED)
 
 
 @dataclass(frozen=True)
-class Ended:
-    """What became of an episode: its code and reason, as ``EpisodeStatus`` has them; its prompt.
+class TaskResult:
+    """End of an episode: its code and reason as in ``EpisodeStatus``, and its prompt.
 
-    ``steps``: decisions that the arm has answered.
+    ``steps``: number of decisions.
     """
 
     code: str
@@ -36,15 +35,18 @@ class Ended:
 def start_nodes(
     processes: NodeProcesses, client: Client, detector: str, values: Mapping[str, Any]
 ) -> None:
-    """Bring all up, with ``detector`` for the cameras' pictures. Raises VimaError."""
-    check_none_runs(client)
-    processes.start([SEEING], {**values, "detector": detector})
-    processes.start([name for name in NODES if name != SEEING], values)
+    """Start all nodes, with ``detector`` for the camera images, and wait until they are active.
+
+    Raises VimaError.
+    """
+    check_no_running_suite(client)
+    processes.start(["perception"], {**values, "detector": detector})
+    processes.start([name for name in NODES if name != "perception"], values)
     client.wait_for_active(NODES, check=processes.check_starting)
 
 
-class TaskEpisodes:
-    """Sets tasks up and waits until the policy is done with them."""
+class TaskRunner:
+    """Loads tasks and waits for the ends of their episodes."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -53,8 +55,8 @@ class TaskEpisodes:
         self._prompts = client.subscribe(PromptStatus, "prompt_status", qos.LATCHED)
         client.wait_for_service(LoadTask, "load_task")
 
-    def begin(self, task: str, level: str, seed: int) -> TaskStatus:
-        """Show the task; its prompt is then on its way. Raises VimaError (NOT_LOADED)."""
+    def start(self, task: str, level: str, seed: int) -> TaskStatus:
+        """Load the task, whose prompt is then sent. Raises VimaError (NOT_LOADED)."""
         self._before = self._tasks.count, self._episodes.count, self._prompts.count
         request = LoadTask.Request(task=task, level=level, seed=seed)
         answer = self._client.call(LoadTask, "load_task", request)
@@ -64,22 +66,22 @@ class TaskEpisodes:
             lambda m: (m.task, m.seed, m.steps) == (task, seed, 0), 60, "task", self._before[0]
         )
 
-    def end(self, begun: TaskStatus) -> Ended:
-        """How the episode of the task set up last ended. Raises VimaError (TIMEOUT)."""
-        since = conversions.stamp_to_ns(begun.header.stamp)
-        told = self._prompts.wait(
-            lambda m: m.text == begun.prompt and conversions.stamp_to_ns(m.header.stamp) > since,
+    def wait_for_end(self, started: TaskStatus) -> TaskResult:
+        """Return the result of the task started last. Raises VimaError (TIMEOUT)."""
+        since = conversions.stamp_to_ns(started.header.stamp)
+        status = self._prompts.wait(
+            lambda m: m.text == started.prompt and conversions.stamp_to_ns(m.header.stamp) > since,
             60,
             "answer to the prompt",
             self._before[2],
         )
-        if not told.prompt_id:
-            return Ended(told.code, told.message, 0, begun.prompt)
-        over = self._episodes.wait(
-            lambda m: m.prompt_id == told.prompt_id and m.state in OVER,
-            TIMEOUT,
+        if not status.prompt_id:
+            return TaskResult(status.code, status.message, 0, started.prompt)
+        last = self._episodes.wait(
+            lambda m: m.prompt_id == status.prompt_id and m.state in END_STATES,
+            EPISODE_TIMEOUT,
             "end of the episode",
             self._before[1],
             quiet=True,
         )
-        return Ended(over.code, over.message, over.step, begun.prompt)
+        return TaskResult(last.code, last.message, last.step, started.prompt)

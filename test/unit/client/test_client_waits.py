@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from vima_ros.client import client
-from vima_ros.client.client import MessageBuffer, wait_reporting
+from vima_ros.client import message_buffer
+from vima_ros.client.message_buffer import MessageBuffer, wait_with_progress
 from vima_ros.errors import VimaError
 
 
@@ -31,8 +31,8 @@ def reports(monkeypatch, true_at: float, timeout: float) -> tuple[bool, list[flo
         times.append(round(clock.now, 3))
         return "a thing"
 
-    monkeypatch.setattr(client, "time", clock)
-    return wait_reporting(clock.wait, timeout, describe), times, clock
+    monkeypatch.setattr(message_buffer, "time", clock)
+    return wait_with_progress(clock.wait, timeout, describe), times, clock
 
 
 def test_what_comes_soon_is_not_reported(monkeypatch, capsys):
@@ -44,7 +44,7 @@ def test_a_long_wait_is_reported_after_2_s_and_every_10(monkeypatch, capsys):
     monkeypatch.setenv("ROS_DOMAIN_ID", "88")
     came, times, clock = reports(monkeypatch, 30, 60)
     assert (came, times) == (True, [2, 12, 22])
-    assert clock.longest <= client.POLL_PERIOD
+    assert clock.longest <= message_buffer.POLL_PERIOD
     assert capsys.readouterr().err == "waiting for a thing (ROS_DOMAIN_ID=88)\n" * 3
 
 
@@ -61,43 +61,43 @@ def test_no_domain_is_domain_0(monkeypatch, capsys):
 
 
 @pytest.fixture
-def inbox(monkeypatch):
-    """An inbox whose waits report at once."""
-    monkeypatch.setattr(client, "REPORT_AFTER", 0.0)
+def buffer(monkeypatch):
+    """A buffer whose waits report at once."""
+    monkeypatch.setattr(message_buffer, "REPORT_DELAY", 0.0)
     return MessageBuffer(threading.Condition())
 
 
 @pytest.mark.parametrize("what", ["a frame", lambda: "a frame"], ids=["text", "source"])
-def test_an_inbox_reports_and_names_what_did_not_come(inbox, capsys, what):
-    inbox.put("an old thing")
+def test_an_inbox_reports_and_names_what_did_not_come(buffer, capsys, what):
+    buffer.append("an old thing")
     with pytest.raises(VimaError, match=r"no a frame within 0\.01 s; last came: an old thing"):
-        inbox.wait(lambda m: m == "new", 0.01, what)
+        buffer.wait(lambda m: m == "new", 0.01, what)
     assert "waiting for a frame (ROS" in capsys.readouterr().err
 
 
-def test_a_quiet_wait_reports_nothing(inbox, capsys):
+def test_a_quiet_wait_reports_nothing(buffer, capsys):
     with pytest.raises(VimaError):
-        inbox.wait(lambda m: True, 0.01, "the end", quiet=True)
+        buffer.wait(lambda m: True, 0.01, "the end", quiet=True)
     assert capsys.readouterr().err == ""
 
 
-def test_the_first_that_fits_is_returned_and_none_before_after(inbox):
+def test_the_first_that_fits_is_returned_and_none_before_after(buffer):
     for message in ("a1", "b1", "a2", "a3"):
-        inbox.put(message)
-    assert inbox.wait(lambda m: m[0] == "a", 0, "a", after=1) == "a2"
-    assert inbox.wait(lambda m: m == "a1", 0, "a") == "a1"
+        buffer.append(message)
+    assert buffer.wait(lambda m: m[0] == "a", 0, "a", after=1) == "a2"
+    assert buffer.wait(lambda m: m == "a1", 0, "a") == "a1"
 
 
-def test_a_message_ends_the_wait(inbox):
-    sender = threading.Timer(0.05, inbox.put, ["new"])
+def test_a_message_ends_the_wait(buffer):
+    sender = threading.Timer(0.05, buffer.append, ["new"])
     sender.start()
-    assert inbox.wait(lambda m: m == "new", 30, "new") == "new"
+    assert buffer.wait(lambda m: m == "new", 30, "new") == "new"
     sender.join()
 
 
-def test_a_check_may_end_the_wait(inbox):
+def test_a_check_may_end_the_wait(buffer):
     def check():
         raise VimaError("NODE_DIED", "it died")
 
     with pytest.raises(VimaError, match="it died"):
-        inbox.wait(lambda m: True, 30, "a message", check=check)
+        buffer.wait(lambda m: True, 30, "a message", check=check)

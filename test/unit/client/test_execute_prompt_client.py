@@ -13,7 +13,7 @@ from rclpy.task import Future
 from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import EpisodeStatus, Heartbeat, Prompt
 from vima_ros.cli.send_prompt import EXIT, NAMES
-from vima_ros.client.execute_prompt import Goal
+from vima_ros.client.execute_prompt import ExecutePromptGoal
 from vima_ros.errors import VimaError
 from vima_ros.nodes.policy.execute_prompt_server import ERRORS
 
@@ -65,7 +65,7 @@ class _Done:
 
 def test_a_policy_node_that_ends_in_order_ends_the_wait_at_once():
     client = PlayedClient()
-    goal = Goal(client, Prompt())
+    goal = ExecutePromptGoal(client, Prompt())
     client.beat(ACTIVE, "a")
     client.beat(FINALIZED, "x", "prompt")
     client.beat(FINALIZED, "a")
@@ -76,7 +76,7 @@ def test_a_policy_node_that_ends_in_order_ends_the_wait_at_once():
 
 def test_another_of_its_name_that_refuses_to_run_and_ends_is_no_death():
     client = PlayedClient()
-    goal = Goal(client, Prompt())
+    goal = ExecutePromptGoal(client, Prompt())
     client.beat(ACTIVE, "a")
     client.beat(FINALIZED, "second")
     client.beat(ACTIVE, "a")
@@ -95,7 +95,7 @@ def test_every_result_has_an_exit_code_and_every_arm_end_its_own_result():
 def test_the_result_is_returned_when_it_comes():
     client = PlayedClient()
     client.result = _Later()
-    goal = Goal(client, Prompt())
+    goal = ExecutePromptGoal(client, Prompt())
     threading.Timer(0.05, client.result.settle).start()
     assert goal.wait(10.0) == "the result"
 
@@ -125,8 +125,8 @@ def test_an_interrupt_before_the_goal_is_accepted_is_raised_where_it_can_be_canc
     def interrupted(wait, timeout, describe):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vima_ros.client.execute_prompt.wait_reporting", interrupted)
-    goal = Goal(client, Prompt())
+    monkeypatch.setattr("vima_ros.client.execute_prompt.wait_with_progress", interrupted)
+    goal = ExecutePromptGoal(client, Prompt())
     with pytest.raises(KeyboardInterrupt):
         goal.wait()
     goal.cancel()

@@ -16,9 +16,9 @@ from trajectory_msgs.msg import JointTrajectory
 from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import ArmCommand, ArmState, PerceptionStatus, PolicyAction, Prompt
 from vima_ros.client.client import Client
-from vima_ros.client.execute_prompt import Goal
+from vima_ros.client.execute_prompt import ExecutePromptGoal
 from vima_ros.client.node_processes import NodeProcesses
-from vima_ros.client.running_suite import check_none_runs
+from vima_ros.client.running_suite import check_no_running_suite
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common import conversions, qos
 from vima_ros.nodes.common.dds import isolate_ros_domain
@@ -56,7 +56,7 @@ def run(decisions: int, out: Path, progress: Callable[[str], None]) -> dict[str,
         NodeProcesses(out / "logs", params_file="tabletop") as processes,
         Client("bench_episode") as client,
     ):
-        check_none_runs(client)
+        check_no_running_suite(client)
         processes.start(NODES, PARAMETERS)
         client.wait_for_active(NODES, check=processes.check_starting)
         progress(f"episode: {decisions} decisions in simulation")
@@ -83,7 +83,7 @@ def _decisions(client: Client, count: int) -> dict[str, list[float]]:
     # An episode's first decision waits for its prompt to be read; it is left out.
     while sum(m.step > 0 for m in actions.messages) < count:
         left = count - sum(m.step > 0 for m in actions.messages)
-        result = Goal(client, _prompt(), min(left + 1, 12)).wait(600)
+        result = ExecutePromptGoal(client, _prompt(), min(left + 1, 12)).wait(600)
         if result.error_code != ExecutePrompt.Result.STEP_LIMIT:
             raise VimaError("NOT_MEASURED", f"an episode ended early: {result.error_msg}")
     looked = {conversions.stamp_to_ns(m.header.stamp): m for m in seen.messages}
@@ -127,7 +127,7 @@ def _stops(client: Client) -> list[float]:
     pick = random.Random(0)  # noqa: S311  # moments, not secrets
     latencies = []
     client.wait_for_service(Trigger, "stop")
-    goal = Goal(client, _prompt(), 500)
+    goal = ExecutePromptGoal(client, _prompt(), 500)
     for _ in range(STOPS):
         before = len(moving)
         client.wait_until(functools.partial(_is_longer, moving, before), "motion", 60)

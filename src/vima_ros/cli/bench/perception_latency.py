@@ -29,7 +29,7 @@ from vima_ros.cli.bench.synthetic_cameras import (
 )
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
-from vima_ros.client.running_suite import check_none_runs
+from vima_ros.client.running_suite import check_no_running_suite
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common.dds import isolate_ros_domain, use_fastdds_profile
 from vima_ros.perception.detectors.registry import DetectorSettings, make_detector
@@ -122,7 +122,7 @@ def _node(
         NodeProcesses(folder, params_file="example", namespace=NAMESPACE) as nodes,
         Client("bench_cameras", NAMESPACE) as client,
     ):
-        check_none_runs(client)
+        check_no_running_suite(client)
         nodes.start(["perception"], parameters)
         diagnostics = client.subscribe(DiagnosticArray, "/diagnostics")
         cameras = Cameras(client, pairs)

@@ -24,7 +24,7 @@ from vima_ros.cli.demo.step_image import save_step
 from vima_ros.cli.demo.video import VideoRecorder
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
-from vima_ros.client.task_runner import NODES, TaskEpisodes, start_nodes
+from vima_ros.client.task_runner import NODES, TaskRunner, start_nodes
 from vima_ros.errors import VimaError
 from vima_ros.files import prepare_folder
 from vima_ros.nodes.common import conversions, qos
@@ -70,15 +70,15 @@ class DemoRunner:
         self._frames = {
             v: client.subscribe(Image, f"{v}/image_raw", qos.SENSOR_DATA) for v in VIEWS
         }
-        self._episodes = TaskEpisodes(client)
+        self._episodes = TaskRunner(client)
 
     def run(self, task: str, seed: int) -> TaskReport:
         """Run one task to its end and return its report. Raises VimaError (TIMEOUT)."""
         first = self._actions.count
-        begun = self._episodes.begin(task, Level.TRAIN.value, seed)
+        begun = self._episodes.start(task, Level.TRAIN.value, seed)
         self._video.caption = begun.prompt
         print(f"\n{task}, seed {seed}\nprompt: {begun.prompt}", flush=True)
-        ended = self._episodes.end(begun)
+        ended = self._episodes.wait_for_end(begun)
         steps = [self._step(action, ended.text) for action in self._actions.messages[first:]]
         success = ended.code == "SUCCESS"
         result = "SUCCESS" if success else f"{ended.code}: {ended.reason}"

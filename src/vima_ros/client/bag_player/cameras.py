@@ -1,4 +1,4 @@
-"""Publishes recorded frames as the perception node reads them: raw, or compressed."""
+"""Publisher of recorded images as the perception node subscribes: raw, or compressed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from vima_ros.replay.frames import Frame
 from vima_ros.specs import VIEWS
 
 
-class PlayedCameras:
-    """The image topics of both views; of each, those that are subscribed to are published."""
+class BagCameras:
+    """Publishes the image topics of both views that have subscribers."""
 
     def __init__(self, client: Client) -> None:
         topics = {Image: "image_raw", CompressedImage: "image_raw/compressed"}
@@ -29,14 +29,14 @@ class PlayedCameras:
 
     @property
     def subscribed(self) -> bool:
-        """Whether both views are, as either type."""
+        """True once both views have subscribers, of either type."""
         return all(
             any(publisher.get_subscription_count() for publisher in kinds.values())
             for kinds in self._publishers.values()
         )
 
     def publish(self, frame: Frame) -> None:
-        """One frame, as it was recorded where its type is the one that is read.
+        """Publish one image, as recorded where perception subscribes to its type.
 
         Raises VimaError (BAD_IMAGE) where it has to be converted and cannot be.
         """
@@ -48,7 +48,7 @@ class PlayedCameras:
 
 
 def _converted(frame: Frame, recorded: type) -> Any:
-    """The other of Image and CompressedImage, without loss."""
+    """Convert an Image to a CompressedImage or the reverse, without loss."""
     message = deserialize_message(frame.message, recorded)
     rgb = image_conversion.decode_colour(message)
     if recorded is CompressedImage:

@@ -1,4 +1,4 @@
-"""/clock of a replay: the stamps of the frames."""
+"""/clock of a replay: the stamps of the images."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from vima_ros.client.client import Client
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common import conversions
 
-NODES = ("perception", "prompt", "policy", "arm")  # that follow it
+NODES = ("perception", "prompt", "policy", "arm")  # that have to follow it
 PERIOD = 0.05  # [s]
 
 
-class PlayedClock:
-    """Published on each change and every PERIOD.
+class BagClock:
+    """Publishes /clock on each change and every PERIOD.
 
-    ``now`` [ns]; ``epoch``: how often it was set back.
+    ``now`` [ns]; ``epoch``: number of times that it was set back.
     """
 
     def __init__(self, client: Client) -> None:

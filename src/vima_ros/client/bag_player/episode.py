@@ -1,4 +1,4 @@
-"""The policy's episode during a replay: why it makes no decision, what an earlier one has left."""
+"""The policy's episode during a replay: its state, and motion left by an earlier replay."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from vima_msgs.srv import CancelMotion
 from vima_ros.client.client import Client
 from vima_ros.errors import VimaError
 
-STATES = {
+STATE_NAMES = {
     EpisodeStatus.IDLE: "idle",
     EpisodeStatus.OBSERVING: "observing",
     EpisodeStatus.DECIDING: "deciding",
@@ -15,18 +15,18 @@ STATES = {
 }
 
 
-class PlayedEpisode:
+class BagEpisode:
     """Follows the episode of the prompt that is played.
 
-    To be made after the player's other subscriptions: what has come when the executor looks is
-    taken in that order, so that no end overtakes the decision before it.
+    Create it after the player's other subscriptions: the executor takes what has arrived in that
+    order, so that no end overtakes the decision before it.
     """
 
     def __init__(self, client: Client) -> None:
         self._client, self._changes, self._prompt_id = client, client.subscribe_episodes(), ""
 
-    def end_earlier_motion(self) -> None:
-        """Cancel a motion that a killed replay has left under way: no robot will end it."""
+    def cancel_earlier_motion(self) -> None:
+        """Cancel a motion that a killed replay has left active: no robot will end it."""
         self._changes.wait(lambda _: True, 15, "episode_history")
         latest = self._changes.messages[-1]
         if latest.state == EpisodeStatus.EXECUTING and not latest.by_goal:
@@ -37,14 +37,14 @@ class PlayedEpisode:
                 request = CancelMotion.Request(prompt_id=prompt_id)
                 self._client.call(CancelMotion, "cancel_motion", request)
 
-    def begin(self, prompt_id: str) -> None:
+    def follow(self, prompt_id: str) -> None:
         """Follow the episode of this prompt from now on."""
         self._prompt_id = prompt_id
 
-    def end(self) -> VimaError | None:
+    def find_end(self) -> VimaError | None:
         """Return why no decision can come, by a code of EpisodeStatus; None while one can."""
         latest = self._latest()
-        if latest is None or latest.state in STATES:
+        if latest is None or latest.state in STATE_NAMES:
             return None
         message = latest.message
         if latest.state == EpisodeStatus.PAUSED:
@@ -55,11 +55,11 @@ class PlayedEpisode:
         return VimaError(latest.code, message)
 
     def describe(self) -> str:
-        """Return a clause that says where the episode stands."""
+        """Return a clause with the state of the episode."""
         latest = self._latest()
         if latest is None:
             return "the policy has not begun an episode of the prompt"
-        return f"the episode is {STATES.get(latest.state, latest.code)}"
+        return f"the episode is {STATE_NAMES.get(latest.state, latest.code)}"
 
     def _latest(self) -> EpisodeStatus | None:
         changes = reversed(self._changes.messages)

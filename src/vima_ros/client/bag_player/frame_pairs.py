@@ -1,4 +1,4 @@
-"""Which recorded frames perception will pair, so that a player knows what to wait for."""
+"""Pairs of recorded images as perception will form them, so that a player can wait for them."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from vima_ros.specs import VIEWS
 
 @dataclass(frozen=True)
 class FramePair:
-    """Frames of both views, stamped within sync_slop, in order of their stamps."""
+    """Images of both views, stamped within sync_slop, in order of their stamps."""
 
     first: Frame
     last: Frame
 
     @property
     def frames(self) -> tuple[Frame, Frame]:
-        """In order of their stamps."""
+        """Both images, in order of their stamps."""
         return self.first, self.last
 
 
 @dataclass(frozen=True)
 class PairedStep:
-    """``pairs`` a decision may be made on, in order; ``frames`` up to the last of them.
+    """Step of a recording: ``pairs`` usable for a decision, ``frames`` up to the last of them.
 
-    ``gap``: between the two frames of the step that are closest to each other [ns].
+    ``settled``: time from which a pair is usable [ns]; ``gap``: time between the two images of
+    different views that are closest to each other [ns].
     """
 
     settled: int
@@ -39,7 +40,7 @@ class PairedStep:
 
 
 def pair_steps(steps: Sequence[Step], sync_slop: int) -> list[PairedStep]:
-    """The steps in order, paired as perception does with that ``sync_slop`` [ns].
+    """Pair the images of the steps, in order, as perception does with that ``sync_slop`` [ns].
 
     A pair belongs to the step in which the later of its frames was received: a camera may be late
     by more than a step lasts.
@@ -65,7 +66,7 @@ def pair_steps(steps: Sequence[Step], sync_slop: int) -> list[PairedStep]:
 
 
 def _time(frame: Frame) -> tuple[int, int]:
-    """On the clock of the stamps."""
+    """Return the time on the clock of the stamps: epoch and stamp [ns]."""
     return frame.epoch, frame.stamp
 
 

@@ -1,4 +1,4 @@
-"""Plays a recording into the running nodes and stands where the robot would."""
+"""Player of a recording into the running nodes, in place of cameras and robot."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from vima_msgs.msg import (
     Prompt,
 )
 from vima_msgs.srv import SetPrompt
-from vima_ros.client.bag_player.cameras import PlayedCameras
-from vima_ros.client.bag_player.clock import PlayedClock
-from vima_ros.client.bag_player.episode import PlayedEpisode
+from vima_ros.client.bag_player.cameras import BagCameras
+from vima_ros.client.bag_player.clock import BagClock
+from vima_ros.client.bag_player.episode import BagEpisode
 from vima_ros.client.bag_player.frame_pairs import FramePair, PairedStep
 from vima_ros.client.client import Client
 from vima_ros.errors import VimaError
@@ -37,29 +37,29 @@ WITHOUT_PAIR = (  # codes of a status that concerns no pair of images
 )
 
 
-class Player:
-    """Publishes frames and /clock, and answers each command as a robot that always succeeds.
+class BagPlayer:
+    """Publishes images and /clock, and reports success for each command as a robot would.
 
-    All times [ns] are on the clock of the frames' stamps.
+    All times [ns] are on the clock of the images' stamps.
 
-    ``step_timeout``: how long one pair of frames may take to lead to a decision [s].
+    ``step_timeout``: time within which a pair of images has to lead to a decision [s].
     """
 
     def __init__(self, client: Client, end_effector: str, step_timeout: float) -> None:
         self._client, self._timeout = client, step_timeout
         self._end_effector = int(EndEffector[end_effector.upper()])
-        self._clock = PlayedClock(client)
+        self._clock = BagClock(client)
         self._pace: tuple[float, int, int] | None = None  # steady clock [s], stamp [ns], epoch
-        self._cameras = PlayedCameras(client)
+        self._cameras = BagCameras(client)
         self._arm_state = client.create_publisher(ArmState, "arm_state")
         self._statuses = client.subscribe(PerceptionStatus, "perception_status", qos.LATCHED)
         self._actions = client.subscribe(PolicyAction, "action")
-        self._commands, self._carried_out = client.subscribe(ArmCommand, "arm_command"), 0
-        self._answers = client.subscribe(ArmState, "arm_state")
-        self._episode = PlayedEpisode(client)
+        self._commands, self._completed = client.subscribe(ArmCommand, "arm_command"), 0
+        self._arm_states = client.subscribe(ArmState, "arm_state")
+        self._episode = BagEpisode(client)
 
-    def begin(self, stamp: int) -> None:
-        """Wait until what we publish is received, and all nodes' clocks are at ``stamp`` [ns].
+    def start(self, stamp: int) -> None:
+        """Wait until the topics have subscribers and all nodes' clocks are at ``stamp`` [ns].
 
         A motion that a killed replay has left under way is cancelled. Raises VimaError (TIMEOUT)
         naming the nodes that do not follow /clock.
@@ -70,10 +70,10 @@ class Player:
             "subscribers of front/image_raw, top/image_raw and arm_state",
         )
         self._clock.restart(stamp)
-        self._episode.end_earlier_motion()
+        self._episode.cancel_earlier_motion()
 
     def sync_slop(self) -> int:
-        """How far the stamps of a pair may be apart for perception and the gate [ns]."""
+        """Return the maximum time between the stamps of a pair, for perception and gate [ns]."""
         slops = []
         for node in ("perception", "arm"):
             request = GetParameters.Request(names=["sync_slop"])
@@ -82,10 +82,10 @@ class Player:
         return round(min(slops) * 1e9)
 
     def send_prompt(self, prompt: Prompt, stamp: int) -> dict[str, Any]:
-        """Through the set_prompt service; what was sent and what was answered."""
-        self.report(ArmState.IDLE, stamp)
+        """Send the prompt by the service set_prompt; return it and the response."""
+        self.publish_arm_state(ArmState.IDLE, stamp)
         answer = self._client.call(SetPrompt, "set_prompt", SetPrompt.Request(prompt=prompt))
-        self._episode.begin(answer.prompt_id)
+        self._episode.follow(answer.prompt_id)
         return {
             "text": prompt.text,
             "assets": [asset.name for asset in prompt.assets],
@@ -95,26 +95,26 @@ class Player:
             "message": answer.message,
         }
 
-    def report(self, state: int, stamp: int, command_id: str = "") -> None:
-        """Speak for the robot."""
+    def publish_arm_state(self, state: int, stamp: int, command_id: str = "") -> None:
+        """Publish the state of the robot."""
         message = ArmState(state=state, code=ArmState.OK, command_id=command_id)
         message.header.stamp = message.since = conversions.ns_to_stamp(stamp)
         message.end_effector = self._end_effector
         self._arm_state.publish(message)
 
     def publish(self, frame: Frame) -> None:
-        """One recorded image, at the time of its stamp.
+        """Publish one recorded image and set the clock to its stamp.
 
-        Raises VimaError (BAD_IMAGE) for a damaged one that perception does not read as recorded.
+        Raises VimaError (BAD_IMAGE) for a damaged one that has to be converted for perception.
         """
         self._clock.set(frame.stamp, frame.epoch)
         self._cameras.publish(frame)
 
-    def play_locked(self, index: int, step: PairedStep) -> StepRecord:
-        """Pair by pair, waiting for what each leads to, until a decision is made."""
+    def play_step(self, index: int, step: PairedStep) -> StepRecord:
+        """Play pair by pair, waiting for the outcome of each, until a decision is made."""
         record = StepRecord(index, step.settled)
         if step.pairs:
-            self.end_motion(step.pairs[0].first)
+            self.complete_commands(step.pairs[0].first)
         for pair in step.pairs:
             marks = self._actions.count, self._statuses.count
             sent = time.monotonic()
@@ -124,12 +124,12 @@ class Player:
             except VimaError as error:
                 record.message = f"{error.code}: {error}"
                 continue
-            if self._follow(record, [pair], sent, *marks) or record.episode:
+            if self._record_outcome(record, [pair], sent, *marks) or record.episode:
                 break
         return record
 
     def play_at_rate(self, index: int, step: PairedStep, rate: float) -> StepRecord:
-        """All frames at ``rate`` times the recorded speed."""
+        """Play all images at ``rate`` times the recorded speed."""
         record = StepRecord(index, step.settled)
         marks = self._actions.count, self._statuses.count
         sent = time.monotonic()
@@ -137,14 +137,14 @@ class Player:
         for frame in step.frames:
             # The other of its two may have been played in the step before.
             if first and any(frame is each for each in first[0].frames):
-                self.end_motion(first.pop().first)
+                self.complete_commands(first.pop().first)
             self._wait_for_turn(frame, rate)
             try:
                 self.publish(frame)
             except VimaError as error:
                 record.message = f"{error.code}: {error}"
         if step.pairs:
-            self._follow(record, step.pairs, sent, *marks)
+            self._record_outcome(record, step.pairs, sent, *marks)
         return record
 
     def _wait_for_turn(self, frame: Frame, rate: float) -> None:
@@ -153,23 +153,23 @@ class Player:
         due = self._pace[0] + (frame.stamp - self._pace[1]) / 1e9 / rate
         time.sleep(max(due - time.monotonic(), 0.0))
 
-    def end_motion(self, before: Frame | None = None) -> None:
-        """Before that frame, or now, the robot has done all it was told since the last call."""
+    def complete_commands(self, before: Frame | None = None) -> None:
+        """Report success for all commands since the last call, before a frame or now."""
         if before is None:
             stamp, epoch = self._clock.now + MILLISECOND, self._clock.epoch
         else:
             stamp, epoch = before.stamp - 1, before.epoch
-        told = self._commands.messages[self._carried_out :]
-        self._carried_out += len(told)
-        for command in told:
+        commands = self._commands.messages[self._completed :]
+        self._completed += len(commands)
+        for command in commands:
             if command.waypoints:
                 self._clock.set(stamp, epoch)
-                self.report(ArmState.SUCCEEDED, stamp, command.command_id)
+                self.publish_arm_state(ArmState.SUCCEEDED, stamp, command.command_id)
 
-    def _follow(
+    def _record_outcome(
         self, record: StepRecord, pairs: list[FramePair], sent: float, actions: int, statuses: int
     ) -> bool:
-        """Fill in what perception, policy and gate made of one of the pairs; if it was decided."""
+        """Record the outputs of perception, policy and gate for the pairs; return if decided."""
 
         def reached(pair: FramePair, status: PerceptionStatus) -> bool:
             stamps = {v: conversions.stamp_to_ns(getattr(status, f"{v}_stamp")) for v in VIEWS}
@@ -178,8 +178,8 @@ class Player:
         def concerns(status: PerceptionStatus) -> bool:
             if status.code in WITHOUT_PAIR:
                 return False
-            seen = status.code == PerceptionStatus.OK
-            return reached(pairs[-1], status) or (seen and reached(pairs[0], status))
+            usable = status.code == PerceptionStatus.OK
+            return reached(pairs[-1], status) or (usable and reached(pairs[0], status))
 
         try:
             status = self._statuses.wait(
@@ -194,14 +194,14 @@ class Player:
                 record, lambda: next(iter(self._actions.messages[actions:]), None), "action"
             )
             record.times["decision"] = time.monotonic() - sent
-            self._take_action(record, action)
-            self._take_answer(record)
+            self._record_action(record, action)
+            self._record_gate_response(record)
             record.times["command"] = time.monotonic() - sent
         except VimaError as error:
             record.message = str(error)
         return record.decided
 
-    def _take_action(self, record: StepRecord, action: PolicyAction) -> None:
+    def _record_action(self, record: StepRecord, action: PolicyAction) -> None:
         record.command_id = conversions.action_id(action)
         record.stamp_ns = conversions.stamp_to_ns(action.observation_stamp)
         record.bins = [int(b) for b in action.bins]
@@ -211,17 +211,16 @@ class Player:
             pose = conversions.pose_from_message(getattr(action, name))
             setattr(record, name, [*pose.position[:2].tolist(), _yaw(pose.quaternion)])
 
-    def _take_answer(self, record: StepRecord) -> None:
-        """The gate either sends a command or says REFUSED; whichever comes first."""
+    def _record_gate_response(self, record: StepRecord) -> None:
+        """Record the gate's command or its refusal, whichever comes first."""
 
         def find() -> ArmCommand | ArmState | None:
-            mine = record.command_id
             for command in self._commands.messages:
-                if command.command_id == mine and command.waypoints:
+                if command.command_id == record.command_id and command.waypoints:
                     return command
-            for answer in self._answers.messages:
-                if answer.command_id == mine and answer.state == ArmState.REFUSED:
-                    return answer
+            for state in self._arm_states.messages:
+                if state.command_id == record.command_id and state.state == ArmState.REFUSED:
+                    return state
             return None
 
         answer = self._wait_for(record, find, "command or refusal")
@@ -231,14 +230,14 @@ class Player:
         else:
             record.code, record.message = answer.code, answer.message
 
-    def _wait_for(self, record: StepRecord, find: Callable[[], T | None], what: str) -> T:
-        """Return what ``find`` finds, waiting for as long as the episode goes on.
+    def _wait_for(self, record: StepRecord, find: Callable[[], T | None], description: str) -> T:
+        """Return the first result of ``find``, waiting for as long as the episode goes on.
 
-        Raises VimaError: the code by which the episode has ended or paused, TIMEOUT.
+        Raises VimaError: the code with which the episode has ended or paused, TIMEOUT.
         """
         deadline = time.monotonic() + self._timeout
         while True:
-            end = self._episode.end()  # before the search: what came before it counts
+            end = self._episode.find_end()  # before the search: earlier messages count
             found = find()
             if found is not None:
                 return found
@@ -246,13 +245,13 @@ class Player:
                 record.episode = end.code
                 raise VimaError(end.code, f"{end.code}: {end}")
             if time.monotonic() > deadline:
-                told = f"no {what} within {self._timeout:g} s; {self._episode.describe()}"
-                raise VimaError("TIMEOUT", told)
+                waited = f"no {description} within {self._timeout:g} s"
+                raise VimaError("TIMEOUT", f"{waited}; {self._episode.describe()}")
             time.sleep(0.001)
 
 
 def _yaw(quaternion: Any) -> float | None:
-    """None where the policy's quaternion has no yaw [rad]."""
+    """Return the yaw [rad]; None where the policy's quaternion has none."""
     try:
         return yaw_from_quaternion(quaternion)
     except VimaError:

@@ -1,4 +1,4 @@
-"""The prompt of a replay as a message: the recorded one, or one that is given."""
+"""Prompt of a replay as a message: the recorded one, or one from the command line."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from vima_ros.replay.storage import bad_bag
 OURS = (PROMPT_MESSAGE, "vima_msgs/msg/PromptAsset")
 
 
-def given_prompt(text: str, objects: list[str], scenes: list[str]) -> Prompt:
-    """A prompt of a text and pictures, NAME=FRONT[,TOP] each, as `send_prompt` takes them.
+def prompt_from_files(text: str, objects: list[str], scenes: list[str]) -> Prompt:
+    """Build a prompt from a text and images, NAME=FRONT[,TOP] each, as `send_prompt` does.
 
     Raises VimaError (BAD_IMAGE) for files that are no images.
     """
@@ -32,9 +32,9 @@ def given_prompt(text: str, objects: list[str], scenes: list[str]) -> Prompt:
 
 
 def recorded_prompt(bag: Path, recorded: RecordedPrompt | None) -> Prompt:
-    """What the recording ``bag`` holds.
+    """Return the prompt of the recording ``bag``.
 
-    Raises VimaError: NO_PROMPT where it holds none; BAD_BAG where it is a message of another
+    Raises VimaError: NO_PROMPT where there is none; BAD_BAG where it is a message of another
     version of vima_msgs.
     """
     if recorded is None:
@@ -65,11 +65,14 @@ def _image(data: bytes, compressed: bool) -> Image:
 
 
 def _check_layout(bag: Path, recorded: RecordedPrompt, message: bytes) -> None:
-    """By the recorded definition, if any, and by whether the message can be read by ours."""
+    """Check the recorded definition, if any, and that the message can be read with ours.
+
+    Raises VimaError (BAD_BAG).
+    """
     ours, theirs = _our_layout(), recorded.layout
     fields = [name for name, _ in ours[PROMPT_MESSAGE][1]]
     if theirs and any(name not in theirs or theirs[name][1] != ours[name][1] for name in OURS):
-        what = f"another version's layout: {[name for name, _ in theirs[PROMPT_MESSAGE][1]]}"
+        problem = f"another version's layout: {[name for name, _ in theirs[PROMPT_MESSAGE][1]]}"
     else:
         types = get_typestore(Stores.ROS2_HUMBLE)
         types.register(ours)
@@ -77,12 +80,12 @@ def _check_layout(bag: Path, recorded: RecordedPrompt, message: bytes) -> None:
             types.deserialize_cdr(message, PROMPT_MESSAGE)
             return
         except Exception as error:  # rosbags raises what bytes of another layout lead to
-            what = "another version's layout, or damaged"
-            what += f" ({type(error).__name__}: {error})"
+            problem = "another version's layout, or damaged"
+            problem += f" ({type(error).__name__}: {error})"
     raise bad_bag(
         bag,
-        f"has a {PROMPT_MESSAGE} on {recorded.topic} that is of {what}; valid: of this version's, "
-        f"{fields}; --prompt gives one instead",
+        f"has a {PROMPT_MESSAGE} on {recorded.topic} that is of {problem}; valid: of this "
+        f"version's, {fields}; --prompt gives one instead",
     )
 
 

@@ -9,7 +9,7 @@ from rosbags.rosbag2 import StoragePlugin
 pytest.importorskip("vima_msgs", reason="vima_msgs is not built: run `make test`")
 
 from vima_ros.cli import replay
-from vima_ros.client.bag_player.prompt import given_prompt, recorded_prompt
+from vima_ros.client.bag_player.prompt import prompt_from_files, recorded_prompt
 from vima_ros.errors import VimaError
 from vima_ros.replay.bag import Bag
 
@@ -108,14 +108,14 @@ def test_a_recording_without_a_prompt_is_refused_at_once(tmp_path, capfd):
     check_refused(path, capfd, "holds no prompt", "--prompt", "--image")
 
 
-def test_a_given_prompt_has_the_given_pictures(tmp_path):
+def test_a_prompt_from_files_has_the_given_pictures(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.full((128, 256, 3), 200, np.uint8))
     one = f"{tmp_path}/a.png"
-    prompt = given_prompt("Put the {a} into the {b}.", [f"a={one},{one}"], [f"b=,{one}"])
+    prompt = prompt_from_files("Put the {a} into the {b}.", [f"a={one},{one}"], [f"b=,{one}"])
     assert [(asset.name, asset.kind) for asset in prompt.assets] == [("a", 0), ("b", 1)]
     assert [len(asset.front.data) > 0 for asset in prompt.assets] == [True, False]
     with pytest.raises(VimaError, match=r"no image in file 'none.png'"):
-        given_prompt("{a}", ["a=none.png"], [])
+        prompt_from_files("{a}", ["a=none.png"], [])
 
 
 def test_pictures_without_a_prompt_are_refused(tmp_path, capfd):
