@@ -138,7 +138,9 @@ def test_an_inactive_controller_has_not_started(cell):
     assert not any(tool.suction for tool in cell.robot.tools)
     held = lambda: len(cell.robot.trajectories[-1].points) == 1  # noqa: E731
     cell.client.wait_until(held, "a hold")
-    assert cell.client.call(Trigger, "resume", Trigger.Request()).message.endswith("it was not")
+    assert cell.client.call(Trigger, "resume", Trigger.Request()).message.endswith(
+        "was not stopped"
+    )
 
 
 def test_a_joint_that_stays_short_of_its_goal_is_named_with_its_distance(cell):

@@ -1,1 +1,1 @@
-"""States and timeouts of an episode, without ROS and torch."""
+"""State machine and timeouts of an episode, without ROS or torch."""

@@ -1,22 +1,23 @@
-"""What a policy remembers of its decisions: one rule, for the nodes and for ``evaluate``."""
+"""Rule of which decisions belong to the policy's history, for the nodes and the evaluation."""
 
 from __future__ import annotations
 
 from typing import Any, Protocol
 
-from vima_ros.episode.state_machine import ArmReport, Episode
+from vima_ros.episode.state_machine import EpisodeStateMachine
+from vima_ros.episode.values import ArmReport
 
 
-class Memory(Protocol):
-    """What a policy remembers of its decisions (``policy.engine.Policy``)."""
+class PolicyHistory(Protocol):
+    """History of a policy's decisions (``policy.policy.Policy``)."""
 
     def record(self, decision: Any) -> None: ...  # noqa: D102
     def miss(self, decision: Any) -> None: ...  # noqa: D102
 
 
-def take_arm_report(
-    episode: Episode,
-    policy: Memory,
+def apply_arm_report(
+    episode: EpisodeStateMachine,
+    policy: PolicyHistory,
     decision: Any,
     report: ArmReport,
     code: str,
@@ -24,13 +25,13 @@ def take_arm_report(
     command_id: str,
     stamp: int,
 ) -> None:
-    """Take the arm's word into the episode, and what it means into the policy's history.
+    """Apply a report of the arm to the episode and to the policy's history.
 
-    ``decision``: the episode's latest. Carried out, it is recorded; where its pick found nothing,
-    it is noted as missed; else it leaves no trace. The nodes and ``evaluate`` both go by this.
+    ``decision``: the episode's latest. If it was executed, it is recorded; if its pick found
+    nothing, it is recorded as missed; else it leaves no trace.
     """
-    missed = code == "NOT_PICKED" and episode.asked_for(command_id)
-    if episode.arm_reported(report, code, message, command_id, stamp):
+    missed = code == "NOT_PICKED" and episode.owns_command(command_id)
+    if episode.on_arm_report(report, code, message, command_id, stamp):
         policy.record(decision)
     elif missed:
         policy.miss(decision)

@@ -1,39 +1,38 @@
-"""The life of one episode, without ROS or torch: when to decide, what to remember, how it ends."""
+"""State machine of an episode, without ROS or torch: when to decide, how it ends."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from vima_ros.episode.values import ArmReport, State, Verdict
+from vima_ros.episode.values import (
+    FINAL_REPORTS,
+    NON_FAILURE_CODES,
+    REGULAR_END_CODES,
+    RUNNING_STATES,
+    ArmReport,
+    EpisodeState,
+    TaskReport,
+)
 
-RUNNING = (State.OBSERVING, State.DECIDING, State.EXECUTING, State.PAUSED)
-ENDED = (ArmReport.SUCCEEDED, ArmReport.REFUSED, ArmReport.ABORTED)
-# Ends that somebody asked for, or that are in order; all others are failures.
-IN_ORDER = ("SUCCESS", "STEP_LIMIT", "CANCELLED", "RESET", "REPLACED")
-# Codes of steps that are no failures: VIMA-Bench counts a pick that finds nothing as a step like
-# any other, and dry_run is meant.
-NO_FAILURES = ("OK", "NOT_PICKED", "DRY_RUN")
-RESUME = "call resume (a service of the arm node, and a program), then send it again"
+RESUME_HINT = "call resume (a service of the arm node, and a program), then send it again"
 
 
 @dataclass
-class Episode:
-    """Prompt fixed, observe, decide, execute, observe again, until it ends.
+class EpisodeStateMachine:
+    """One episode: observe, decide, execute and observe again with one prompt, until it ends.
 
-    The history rule: a decision that was carried out to its end counts as executed and belongs
-    into the policy's history. One that was refused, aborted, carried out in part or cancelled uses
-    up a step and leaves the history as if it had not been made; the next decision is made on what
-    the cameras see afterwards. One that a stop ended uses up nothing. A decision may be sent again
-    while nothing is heard of it: the arm takes it once.
+    The history rule: a decision that was executed to its end counts as executed and belongs to the
+    policy's history. One that was refused, aborted, executed in part or cancelled uses up a step
+    and leaves no trace in the history. One that a stop ended uses up nothing. A decision may be
+    sent again while it is unacknowledged: the arm executes it once.
 
-    It ends by the judge's word (where there is one), after ``max_steps`` decisions, after
-    ``max_failures`` in a row that the gate refused or the arm could not carry out, or by ``end``.
-    A pick that finds nothing (NOT_PICKED) and a decision refused because of dry_run are steps and
-    no failures. The result of a step is taken once both are in, in either order: the arm's word on
-    the command, and the judge's on the same command. An episode that begins while the arm is
-    stopped ends at once, unless it goes on by hand; one that is stopped later pauses.
-    ``by_hand``: one decision for each ``grant``. Stamps [ns] are on the clock that stamps the
-    observations.
+    An episode ends by the report of the task (where there is one), after ``max_steps`` decisions,
+    after ``max_failures`` consecutive decisions that the gate refused or the arm aborted, or by
+    ``end``. A pick that finds nothing (NOT_PICKED) and a decision refused because of dry_run are
+    steps and no failures. The result of a step is complete with both reports on its command, that
+    of the arm and that of the task, in either order. An episode that begins while the arm is
+    stopped ends at once, except in ``single_step``; one that is stopped later pauses.
+    ``single_step``: one decision per ``allow_step``. Stamps [ns] are on the observations' clock.
     """
 
     prompt_id: str = ""
@@ -41,28 +40,28 @@ class Episode:
     max_steps: int = 0
     max_failures: int = 3
     by_goal: bool = False
-    by_hand: bool = False
-    state: State = State.IDLE
+    single_step: bool = False
+    state: EpisodeState = EpisodeState.IDLE
     step: int = 0
     executed: int = 0
     code: str = "OK"
     message: str = ""
-    # The command the arm is carrying out, and whether this episode's latest decision asked for it.
-    with_arm: str = field(default="", repr=False)
-    with_arm_is_ours: bool = field(default=False, repr=False)
+    # The command that the arm has, and True if it is this episode's latest decision.
+    active_command_id: str = field(default="", repr=False)
+    owns_active_command: bool = field(default=False, repr=False)
     moving: bool = field(default=False, repr=False)
-    to_confirm: str = field(default="", repr=False)  # the command that waits for a person's yes
-    granted: bool = field(default=False, repr=False)
+    unconfirmed_command_id: str = field(default="", repr=False)  # it waits for a confirmation
+    step_allowed: bool = field(default=False, repr=False)
     failures: int = field(default=0, repr=False)
-    judge: str = field(default="", repr=False)  # the prompt of the task that a judge watches
-    to_judge: str = field(default="", repr=False)  # the command whose verdict counts: the latest
-    early: tuple[Verdict, str] | None = field(default=None, repr=False)  # before the arm's word
-    verdict_due: bool = field(default=False, repr=False)  # the arm's word is in, the judge's not
-    stopped: str = field(default="", repr=False)  # why the arm is stopped; empty: it is not
-    stopped_at: int = field(default=-1, repr=False)  # [ns]; -1: not known
-    begun_at: int = field(default=-1, repr=False)  # [ns]
-    newest_used: int = field(default=-1, repr=False)
-    resumed_at: int = field(default=-1, repr=False)
+    task_prompt: str = field(default="", repr=False)  # of the running task, if there is one
+    task_command_id: str = field(default="", repr=False)  # latest command: its task report counts
+    early_task_report: tuple[TaskReport, str] | None = field(default=None, repr=False)
+    task_report_pending: bool = field(default=False, repr=False)  # that of the arm was received
+    stop_reason: str = field(default="", repr=False)  # empty: the arm is not stopped
+    stop_time: int = field(default=-1, repr=False)  # [ns]; -1: not known
+    start_time: int = field(default=-1, repr=False)  # [ns]
+    last_used_stamp: int = field(default=-1, repr=False)
+    resume_time: int = field(default=-1, repr=False)
 
     def begin(
         self,
@@ -72,227 +71,229 @@ class Episode:
         max_failures: int = 3,
         *,
         by_goal: bool = False,
-        by_hand: bool = False,
+        single_step: bool = False,
         now: int = -1,
-    ) -> Episode:
-        """A fresh episode; a motion that is still under way is waited for first.
+    ) -> EpisodeStateMachine:
+        """Begin a new episode, which first waits for the end of an active motion.
 
-        It has ended as STOPPED where the arm is known to be stopped, unless it goes on by hand.
+        It has ended as STOPPED if the arm is known to be stopped, except in ``single_step``.
         ``now`` [ns].
         """
-        episode = Episode(
-            prompt_id,
-            text,
-            max_steps,
-            max_failures,
-            by_goal,
-            by_hand,
-            State.EXECUTING if self.with_arm else State.OBSERVING,
-            with_arm=self.with_arm,
+        settings = prompt_id, text, max_steps, max_failures, by_goal, single_step
+        episode = EpisodeStateMachine(
+            *settings,
+            EpisodeState.EXECUTING if self.active_command_id else EpisodeState.OBSERVING,
+            active_command_id=self.active_command_id,
             moving=self.moving,
-            to_confirm=self.to_confirm,
-            judge=self.judge,
-            newest_used=self.newest_used,
-            resumed_at=self.resumed_at,
-            stopped=self.stopped,
-            stopped_at=self.stopped_at,
-            begun_at=now,
+            unconfirmed_command_id=self.unconfirmed_command_id,
+            task_prompt=self.task_prompt,
+            last_used_stamp=self.last_used_stamp,
+            resume_time=self.resume_time,
+            stop_reason=self.stop_reason,
+            stop_time=self.stop_time,
+            start_time=now,
         )
-        if self.stopped and not by_hand:
-            episode.end("STOPPED", self.why_stopped(now))
+        if self.stop_reason and not single_step:
+            episode.end("STOPPED", self.describe_stop(now))
         return episode
 
     @property
     def running(self) -> bool:
-        """Whether it has begun and not ended."""
-        return self.state in RUNNING
+        """True if the episode has begun and not ended."""
+        return self.state in RUNNING_STATES
 
     @property
     def waiting_for_step(self) -> bool:
-        """Whether nothing goes on until somebody asks for a step."""
-        return self.state == State.OBSERVING and self.by_hand and not self.granted
+        """True if nothing is decided until somebody requests a step."""
+        return self.state == EpisodeState.OBSERVING and self.single_step and not self.step_allowed
 
     @property
     def stage(self) -> str:
-        """As in vima_msgs/ExecutePrompt: what goes on."""
-        if self.state == State.EXECUTING:
-            confirming = self.with_arm and self.with_arm == self.to_confirm
+        """Stage of the episode, as in vima_msgs/ExecutePrompt."""
+        if self.state == EpisodeState.EXECUTING:
+            active = self.active_command_id
+            confirming = active and active == self.unconfirmed_command_id
             return "moving" if self.moving else "confirming" if confirming else "checking"
         return self.state.name.lower()
 
     @property
-    def unheard(self) -> bool:
-        """Whether the arm has not yet said anything of this episode's latest decision."""
-        return self.stage == "checking" and self.with_arm_is_ours
+    def unacknowledged(self) -> bool:
+        """True if the arm has not yet reported anything on this episode's latest decision."""
+        return self.stage == "checking" and self.owns_active_command
 
-    def asked_for(self, command_id: str) -> bool:
-        """Whether the arm has this command by this episode's latest decision."""
-        return self.with_arm_is_ours and command_id == self.with_arm
+    def owns_command(self, command_id: str) -> bool:
+        """Return True if the arm has this command, and it is this episode's latest decision."""
+        return self.owns_active_command and command_id == self.active_command_id
 
-    def why_stopped(self, now: int = -1) -> str:
-        """That the arm is stopped, why, since when, and what to do; empty where it is not."""
-        if not self.stopped:
+    def describe_stop(self, now: int = -1) -> str:
+        """Describe the arm's stop: reason, duration and remedy; empty if it is not stopped."""
+        if not self.stop_reason:
             return ""
-        known = 0 <= self.stopped_at <= now
-        how = (
-            f"has been stopped for {(now - self.stopped_at) / 1e9:.1f} s"
-            if known
-            else "is stopped"
-        )
-        return f"the arm {how} ({self.stopped}); {RESUME}"
+        seconds = (now - self.stop_time) / 1e9
+        known = self.stop_time >= 0 and seconds >= 0
+        stopped = f"has been stopped for {seconds:.1f} s" if known else "is stopped"
+        return f"the arm {stopped} ({self.stop_reason}); {RESUME_HINT}"
 
-    def grant(self) -> None:
-        """Allow one decision of an episode that goes on by hand."""
-        self.granted = True
+    def allow_step(self) -> None:
+        """Allow one decision of an episode in ``single_step``."""
+        self.step_allowed = True
 
     def forget_times(self) -> None:
-        """The clock has jumped back: stamps taken before mean nothing any more."""
-        self.newest_used = self.resumed_at = self.stopped_at = self.begun_at = -1
+        """Forget all stamps, after the clock has jumped back."""
+        self.last_used_stamp = self.resume_time = self.stop_time = self.start_time = -1
 
-    def wants(self, observation_stamp: int, now: int, max_age: float) -> bool:
-        """Whether to decide on this observation.
+    def accepts_observation(self, stamp: int, now: int, max_age: float) -> bool:
+        """Return True if a decision on this observation is due.
 
-        It must be newer than the last one decided on and than the end of the last motion, and not
-        older than ``max_age`` [s]; and what the judge has to say about that motion must be said.
+        It must be newer than the last one used and than the end of the last motion, and at most
+        ``max_age`` [s] old; and no task report on that motion may be pending.
         """
-        young = (now - observation_stamp) / 1e9 <= max_age
-        free = self.state == State.OBSERVING and not self.waiting_for_step and not self.verdict_due
-        return free and young and observation_stamp > self.newest_used
+        recent = (now - stamp) / 1e9 <= max_age and stamp > self.last_used_stamp
+        ready = self.state == EpisodeState.OBSERVING and not self.waiting_for_step
+        return ready and not self.task_report_pending and recent
 
-    def decided(self, command_id: str, observation_stamp: int) -> None:
-        """A decision is with the arm."""
-        self.with_arm, self.with_arm_is_ours, self.moving = command_id, True, False
-        self.to_judge, self.early = command_id, None
-        self.newest_used = observation_stamp
-        self.granted = False
-        self.state = State.EXECUTING
+    def on_decision(self, command_id: str, observation_stamp: int) -> None:
+        """Record a decision that is sent to the arm."""
+        self.active_command_id, self.owns_active_command, self.moving = command_id, True, False
+        self.task_command_id, self.early_task_report = command_id, None
+        self.last_used_stamp, self.step_allowed = observation_stamp, False
+        self.state = EpisodeState.EXECUTING
 
     def end(self, code: str, message: str) -> None:
-        """End by ``code`` of vima_msgs/EpisodeStatus; what is with the arm is no longer ours."""
-        self.state = State.FINISHED if code in IN_ORDER else State.FAILED
+        """End by ``code`` of vima_msgs/EpisodeStatus; the episode owns no command any more."""
+        self.state = EpisodeState.FINISHED if code in REGULAR_END_CODES else EpisodeState.FAILED
         self.code, self.message = code, message
-        self.with_arm_is_ours = self.verdict_due = self.granted = False
-        self.to_judge, self.early = "", None
+        self.owns_active_command = self.task_report_pending = self.step_allowed = False
+        self.task_command_id, self.early_task_report = "", None
 
-    def arm_reported(
+    def on_arm_report(
         self, report: ArmReport, code: str, message: str, command_id: str, stamp: int
     ) -> bool:
-        """Take in what the arm says; whether the latest decision was carried out just now."""
+        """Process a report of the arm; return True if it completes the latest decision."""
         if report == ArmReport.STOPPED or code == "STOPPED":
-            if stamp >= self.resumed_at:  # the clock may stand still between a resume and a stop
-                self._stopped(report, message, command_id, stamp)
+            if stamp >= self.resume_time:  # the clock may stand still between resume and stop
+                self._on_stop(report, message, command_id, stamp)
         elif code == "RESUMED":
-            self.resumed_at, self.stopped, self.stopped_at = stamp, "", -1
-            if self.state == State.PAUSED:
-                self.state = State.EXECUTING if self.with_arm else State.OBSERVING
+            self.resume_time, self.stop_reason, self.stop_time = stamp, "", -1
+            if self.state == EpisodeState.PAUSED:
+                busy = bool(self.active_command_id)
+                self.state = EpisodeState.EXECUTING if busy else EpisodeState.OBSERVING
                 self.code, self.message = "OK", ""
         elif report == ArmReport.EXECUTING and command_id:
-            self.moving |= command_id == self.with_arm
-            if not self.with_arm:
-                self._wait_for(command_id)
+            self.moving |= command_id == self.active_command_id
+            if not self.active_command_id:
+                self._adopt_command(command_id)
         elif code == "DUPLICATE":
-            pass  # a copy of what it has; what becomes of that is told apart
-        elif self.with_arm and command_id == self.with_arm and report in ENDED:
-            return self._motion_ended(report, code, message, stamp)
+            pass  # a copy of a command that the arm has, whose result is reported separately
+        elif (
+            self.active_command_id
+            and command_id == self.active_command_id
+            and report in FINAL_REPORTS
+        ):
+            return self._on_motion_end(report, code, message, stamp)
         return False
 
-    def arm_lost(self) -> None:
-        """The arm node has died: what it was carrying out will not be reported any more."""
-        self.with_arm, self.with_arm_is_ours, self.moving = "", False, False
-        self.to_judge, self.early = "", None
-        self.stopped, self.stopped_at = "", -1
-        if self.state == State.EXECUTING:
-            self.state = State.OBSERVING
+    def on_arm_lost(self) -> None:
+        """Forget the active command: the arm node died and will not report its result."""
+        self._forget_command(self.last_used_stamp)
+        self.task_command_id, self.early_task_report = "", None
+        self.stop_reason, self.stop_time = "", -1
+        if self.state == EpisodeState.EXECUTING:
+            self.state = EpisodeState.OBSERVING
 
-    def judged(self, prompt: str, verdict: Verdict, reason: str, command_id: str = "") -> None:
-        """Take in what the judge of a task says, whose prompt is ``prompt``; empty: no task.
+    def on_task_report(
+        self, prompt: str, report: TaskReport, reason: str, command_id: str = ""
+    ) -> None:
+        """Process a report of the task whose prompt is ``prompt``; empty: there is no task.
 
-        A verdict counts where this episode has that prompt and ``command_id`` is the latest
-        command of this episode, as soon as the arm's word on it is in. ``command_id`` empty: a
-        task was set up; what was done before is judged no more.
+        It counts for this episode's prompt and latest command, once the arm has reported on it.
+        ``command_id`` empty: a task was set up; no report on earlier commands will follow.
         """
-        mine = bool(prompt) and prompt == self.text and self.running
-        self.judge = prompt if verdict == Verdict.RUNNING else ""
+        ours = bool(prompt) and prompt == self.text and self.running
+        self.task_prompt = prompt if report == TaskReport.RUNNING else ""
         if not command_id:
-            self.to_judge, self.early = "", None
-            self.verdict_came()
-        elif mine and command_id == self.to_judge:
-            if command_id == self.with_arm:
-                self.early = verdict, reason
+            self.task_command_id, self.early_task_report = "", None
+            self.stop_waiting_for_task()
+        elif ours and command_id == self.task_command_id:
+            if command_id == self.active_command_id:
+                self.early_task_report = report, reason
             else:
-                self._take_verdict(verdict, reason)
+                self._apply_task_report(report, reason)
 
-    def verdict_came(self) -> None:
-        """Go on: the judge sees the task still running, or has said nothing for too long."""
-        if self.verdict_due:
-            self.verdict_due = False
-            self._end_at_limits()
+    def stop_waiting_for_task(self) -> None:
+        """Continue the episode: the task is still running, or did not report in time."""
+        if self.task_report_pending:
+            self.task_report_pending = False
+            self._check_limits()
 
-    def _take_verdict(self, verdict: Verdict, reason: str) -> None:
-        self.to_judge, self.early = "", None
-        if verdict == Verdict.RUNNING:
-            self.verdict_came()
+    def _apply_task_report(self, report: TaskReport, reason: str) -> None:
+        self.task_command_id, self.early_task_report = "", None
+        if report == TaskReport.RUNNING:
+            self.stop_waiting_for_task()
         else:
-            self.end("SUCCESS" if verdict == Verdict.SUCCESS else "TASK_FAILED", reason)
+            self.end("SUCCESS" if report == TaskReport.SUCCESS else "TASK_FAILED", reason)
 
-    def _motion_ended(self, report: ArmReport, code: str, message: str, stamp: int) -> bool:
-        ours, self.with_arm, self.with_arm_is_ours = self.with_arm_is_ours, "", False
-        self.moving = False
-        self.newest_used = max(self.newest_used, stamp)
-        if self.state == State.EXECUTING:
-            self.state = State.OBSERVING
+    def _on_motion_end(self, report: ArmReport, code: str, message: str, stamp: int) -> bool:
+        owned = self.owns_active_command
+        self._forget_command(stamp)
+        if self.state == EpisodeState.EXECUTING:
+            self.state = EpisodeState.OBSERVING
         done, refused = report == ArmReport.SUCCEEDED, report == ArmReport.REFUSED
-        if ours:
+        if owned:
             self.step += 1
             self.executed += done
-            failed = not done and code not in NO_FAILURES
+            failed = not done and code not in NON_FAILURE_CODES
             self.failures = self.failures + failed if failed or code == "DRY_RUN" else 0
             self.code, self.message = code, message
             if code == "NOT_CONFIRMED":
                 self.end("REFUSED", f"{code}: {message}")
             else:
-                watched = bool(self.to_judge and self.judge) and self.judge == self.text
-                self.verdict_due = not refused and (watched or self.early is not None)
-                if not self.verdict_due:
-                    self._end_at_limits(refused)
-        if self.early is not None:
-            self._take_verdict(*self.early)
-        return ours and done
+                task_runs = bool(self.task_command_id) and "" != self.task_prompt == self.text
+                expected = task_runs or self.early_task_report is not None
+                self.task_report_pending = not refused and expected
+                if not self.task_report_pending:
+                    self._check_limits(refused)
+        if self.early_task_report is not None:
+            self._apply_task_report(*self.early_task_report)
+        return owned and done
 
-    def _end_at_limits(self, refused: bool = False) -> None:
+    def _forget_command(self, stamp: int) -> None:
+        self.active_command_id, self.owns_active_command, self.moving = "", False, False
+        self.last_used_stamp = max(self.last_used_stamp, stamp)
+
+    def _check_limits(self, refused: bool = False) -> None:
         if self.failures >= self.max_failures:
-            told = f"{self.failures} decisions in a row; the last: {self.code}: {self.message}"
-            self.end("REFUSED" if refused else "ARM_FAILED", told)
+            reason = f"{self.failures} consecutive failures; the last: {self.code}: {self.message}"
+            self.end("REFUSED" if refused else "ARM_FAILED", reason)
         elif self.step >= self.max_steps:
-            told = f"{self.max_steps} decisions were made, {self.executed} carried out"
+            reason = f"{self.max_steps} decisions were made, {self.executed} executed"
             if self.code != "OK":
-                told += f"; the last: {self.code}: {self.message}"
-            self.end("STEP_LIMIT", told)
+                reason += f"; the last: {self.code}: {self.message}"
+            self.end("STEP_LIMIT", reason)
 
-    def _wait_for(self, command_id: str) -> None:
-        """A motion nobody here asked for, as after a restart, has to end first."""
-        self.with_arm, self.moving = command_id, True
-        if not self.verdict_due:
-            self.to_judge = command_id
-        if self.state == State.OBSERVING:
-            self.state = State.EXECUTING
+    def _adopt_command(self, command_id: str) -> None:
+        """Wait for the end of a motion that this node did not request, as after a restart."""
+        self.active_command_id, self.moving = command_id, True
+        if not self.task_report_pending:
+            self.task_command_id = command_id
+        if self.state == EpisodeState.OBSERVING:
+            self.state = EpisodeState.EXECUTING
 
-    def _stopped(self, report: ArmReport, message: str, command_id: str, stamp: int) -> None:
+    def _on_stop(self, report: ArmReport, message: str, command_id: str, stamp: int) -> None:
         refused = report == ArmReport.REFUSED
         if not refused:
-            self.stopped, self.stopped_at = message, stamp
-        elif not self.stopped:  # since before this node began: only the refusal tells
+            self.stop_reason, self.stop_time = message, stamp
+        elif not self.stop_reason:  # stopped before this node began: only the refusal tells
             reason = message[message.find("(") + 1 : message.rfind(")")]  # as the gate words it
-            self.stopped, self.stopped_at = reason or message, -1
-        # Since before this episode, which is known late: as one that is known when it begins.
-        missed = refused and self.state == State.EXECUTING and self.asked_for(command_id)
-        before = missed or (not refused and stamp < self.begun_at and self.running)
-        early, self.early = self.early, None
-        self.with_arm, self.with_arm_is_ours, self.moving = "", False, False
-        self.newest_used = max(self.newest_used, stamp)
-        if early is not None and early[0] != Verdict.RUNNING:
-            self._take_verdict(*early)
-        elif before and self.step == 0 and not self.by_hand:
-            self.end("STOPPED", self.why_stopped())
-        elif self.state in (State.OBSERVING, State.DECIDING, State.EXECUTING):
-            self.state, self.code, self.message = State.PAUSED, "STOPPED", message
+            self.stop_reason, self.stop_time = reason or message, -1
+        # Stopped before this episode, but reported late: as if known when it began.
+        missed = refused and self.state == EpisodeState.EXECUTING and self.owns_command(command_id)
+        before = missed or (not refused and stamp < self.start_time and self.running)
+        early, self.early_task_report = self.early_task_report, None
+        self._forget_command(stamp)
+        if early is not None and early[0] != TaskReport.RUNNING:
+            self._apply_task_report(*early)
+        elif before and self.step == 0 and not self.single_step:
+            self.end("STOPPED", self.describe_stop())
+        elif self.running and self.state != EpisodeState.PAUSED:
+            self.state, self.code, self.message = EpisodeState.PAUSED, "STOPPED", message

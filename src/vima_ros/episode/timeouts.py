@@ -1,47 +1,52 @@
-"""How long an episode may stay as it is."""
+"""Timeouts of an episode."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vima_ros.episode.state_machine import RESUME, Episode, State
+from vima_ros.episode.state_machine import RESUME_HINT, EpisodeStateMachine
+from vima_ros.episode.values import EpisodeState
 
 
 @dataclass
-class Patience:
-    """How long an episode may stay as it is [s, steady clock].
+class EpisodeTimeouts:
+    """Timeouts of an episode's stages [s, steady clock].
 
-    ``observation``: without anything to decide on, ``pause``: stopped and not resumed (of both 0:
-    for ever); ``answer``: without the arm node's word on a decision; ``verdict``: without the
-    judge's on a motion.
+    ``observation``: without a usable observation; ``pause``: stopped and not resumed (both 0:
+    never); ``response``: without the arm node's report on a decision; ``task_status``: without the
+    task's report on a motion.
     """
 
     observation: float = 10.0
     pause: float = 60.0
-    answer: float = 5.0
-    verdict: float = 5.0
-    _was: tuple = ()
+    response: float = 5.0
+    task_status: float = 5.0
+    _last: tuple = ()
     _since: float = 0.0
 
-    def check(self, episode: Episode, now: float, seen: str = "") -> None:
-        """End ``episode`` if it has stayed as it is for too long, or let it go on unjudged.
+    def check(self, episode: EpisodeStateMachine, now: float, perception_status: str = "") -> None:
+        """End ``episode`` if a timeout has expired, or continue without the task's report.
 
-        To be called a few times a second. ``seen``: why perception hands nothing on.
+        Call this several times per second. ``perception_status``: why perception publishes no
+        observation.
         """
         e = episode
-        is_now = (e.prompt_id, e.stage, e.step, e.waiting_for_step, e.verdict_due, e.newest_used)
-        if is_now != self._was:
-            self._was, self._since = is_now, now
+        current = (
+            *(e.prompt_id, e.stage, e.step, e.waiting_for_step),
+            *(e.task_report_pending, e.last_used_stamp),
+        )
+        if current != self._last:
+            self._last, self._since = current, now
         waited = now - self._since
-        if e.verdict_due:
-            if waited > self.verdict:
-                e.verdict_came()
-        elif (
-            e.state == State.OBSERVING and not e.waiting_for_step and 0 < self.observation < waited
-        ):
-            why = f"; perception says {seen}" if seen else ""
-            e.end("NO_OBSERVATION", f"nothing to decide on for {self.observation:g} s{why}")
-        elif e.state == State.EXECUTING and e.stage == "checking" and waited > self.answer:
-            e.end("NODE_DIED", f"the arm node has not answered for {self.answer:g} s")
-        elif e.state == State.PAUSED and 0 < self.pause < waited:
-            e.end("STOPPED", f"{e.message}; not resumed within {self.pause:g} s; {RESUME}")
+        observing = e.state == EpisodeState.OBSERVING and not e.waiting_for_step
+        if e.task_report_pending:
+            if waited > self.task_status:
+                e.stop_waiting_for_task()
+        elif observing and 0 < self.observation < waited:
+            reason = f"; perception reports {perception_status}" if perception_status else ""
+            e.end("NO_OBSERVATION", f"no usable observation for {self.observation:g} s{reason}")
+        elif e.stage == "checking" and waited > self.response:
+            e.end("NODE_DIED", f"the arm node has not responded for {self.response:g} s")
+        elif e.state == EpisodeState.PAUSED and 0 < self.pause < waited:
+            reason = f"not resumed within {self.pause:g} s"
+            e.end("STOPPED", f"{e.message}; {reason}; {RESUME_HINT}")

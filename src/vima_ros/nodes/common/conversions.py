@@ -13,7 +13,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from vima_msgs import msg
 from vima_ros.arm.primitives import Waypoint
 from vima_ros.arm.safety_gate import Request
-from vima_ros.episode.state_machine import Episode
+from vima_ros.episode.state_machine import EpisodeStateMachine
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
 from vima_ros.nodes.common.base_frame import Frames
@@ -166,7 +166,7 @@ def decision_id(prompt_id: str, step: int, observation_stamp: int) -> str:
     return f"{prompt_id}/{step}/{observation_stamp}"
 
 
-def episode_to_message(episode: Episode, stamp: int) -> msg.EpisodeStatus:
+def episode_to_message(episode: EpisodeStateMachine, stamp: int) -> msg.EpisodeStatus:
     """Where an episode stands; ``stamp`` [ns]."""
     status = msg.EpisodeStatus(
         prompt_id=episode.prompt_id,

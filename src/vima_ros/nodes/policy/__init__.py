@@ -1,1 +1,1 @@
-"""The policy node: observations to actions, and the episode that they belong to."""
+"""Policy node: observations to actions, and the episodes that they belong to."""

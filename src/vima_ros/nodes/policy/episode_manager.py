@@ -1,4 +1,4 @@
-"""The policy node's episode: what begins it, what ends it, and who is told."""
+"""Episodes of the policy node: their begin, their end and the messages about them."""
 
 from __future__ import annotations
 
@@ -9,189 +9,190 @@ from typing import Any
 
 from vima_msgs.msg import EpisodeHistory, EpisodeStatus, PolicyAction, PromptTokens
 from vima_msgs.srv import CancelMotion
-from vima_ros.episode.state_machine import Episode, State
-from vima_ros.episode.timeouts import Patience
+from vima_ros.episode.state_machine import EpisodeStateMachine
+from vima_ros.episode.timeouts import EpisodeTimeouts
+from vima_ros.episode.values import EpisodeState
 from vima_ros.errors import VimaError
 from vima_ros.liveness import NodeStatus, Supervisor
 from vima_ros.nodes.common import conversions, qos
-from vima_ros.nodes.policy.execute_prompt_server import GoalServer
+from vima_ros.nodes.policy.execute_prompt_server import ExecutePromptServer
 from vima_ros.nodes.policy.step_service import StepServer
 
-SEND_AGAIN = 1.0  # what the arm says nothing of: a restarted one may not have been connected [s]
+RESEND_PERIOD = 1.0  # of a decision that the arm, perhaps restarted, has not acknowledged [s]
 HISTORY_LENGTH = 20  # of episode_history [changes]
-NEEDED = ("arm", "perception", "manager")  # without these, once heard, no episode goes on
+REQUIRED_NODES = ("arm", "perception", "manager")  # their deaths end an episode
 
 
-class EpisodeDesk:
-    """Begins an episode for each prompt, by topic, service or goal; one at a time.
+class EpisodeManager:
+    """Manager of one episode at a time, for each prompt by topic, service or goal.
 
-    ``read`` lets the policy read a prompt and raises VimaError. Every change is published on
-    ``episode`` and in ``episode_history``; at the end, the arm node is told that the episode has
-    no more motions.
+    ``reset_policy`` resets the policy with a prompt and may raise VimaError. Every change is
+    published on ``episode`` and ``episode_history``; at the end of an episode, the arm node gets a
+    request to cancel its motion.
     """
 
-    def __init__(self, node: Any, read: Callable[[PromptTokens], None]) -> None:
-        self._node, self._read = node, read
-        self.episode = Episode()
-        self.perception_says = ""
+    def __init__(self, node: Any, reset_policy: Callable[[PromptTokens], None]) -> None:
+        self._node, self._reset_policy = node, reset_policy
+        self.episode = EpisodeStateMachine()
+        self.perception_status = ""
         self.action: PolicyAction | None = None  # the latest decision of this episode
         self.prompt: PromptTokens | None = None  # the latest; step may begin it
-        self._sent = 0.0  # when that left last [s, steady clock]
-        self._told: tuple = ()
-        self._arm_answer: Any = None
+        self._sent = 0.0  # time at which it was last sent [s, steady clock]
+        self._published: tuple = ()
+        self._cancel_response: Any = None
         timeout = node.parameters.node_timeout
-        self._watched = Supervisor(NEEDED, timeout, float("inf"))
-        self._patience = Patience()
+        self._supervisor = Supervisor(REQUIRED_NODES, timeout, float("inf"))
+        self._timeouts = EpisodeTimeouts()
         self._actions = node.create_publisher(PolicyAction, "action", qos.RELIABLE)
         self._status = node.create_publisher(EpisodeStatus, "episode", qos.LATCHED)
         self._history = node.create_publisher(EpisodeHistory, "episode_history", qos.LATCHED)
         self._changes: deque[EpisodeStatus] = deque(maxlen=HISTORY_LENGTH)
         self._canceller = node.create_client(CancelMotion, "cancel_motion")
-        self.goals = GoalServer(node, self)
+        self.goals = ExecutePromptServer(node, self)
         self.steps = StepServer(node, self)
-        node.subscribe_heartbeats(self._on_beat)
-        node.create_timer(0.1, self._watch, clock=node.steady_clock)
-        self.changed()
+        node.subscribe_heartbeats(self._on_heartbeat)
+        node.create_timer(0.1, self._check, clock=node.steady_clock)
+        self.publish_changes()
 
-    # --- what begins it
+    # --- begin
 
     def on_prompt(self, message: PromptTokens) -> None:
-        """A prompt was accepted: begin, unless it is held for somebody to ask for it."""
+        """Begin an episode with an accepted prompt, unless it is held until requested."""
         if self.prompt is not None and message.prompt_id == self.prompt.prompt_id:
             return
         self.prompt = message
-        if self.goals.wants(message.prompt_id):
-            self.goals.take(message)
-        elif self.goals.busy and not self.goals.sending:  # else it may be the goal's own
+        if self.goals.owns_prompt(message.prompt_id):
+            self.goals.on_tokens(message)
+        elif self.goals.busy and not self.goals.sending:  # else it may be that of the goal
             self._node.get_logger().warning(
-                f"prompt {message.prompt_id} waits for step: an ExecutePrompt goal runs"
+                f"prompt {message.prompt_id} waits for step: an ExecutePrompt goal is running"
             )
         elif not self.goals.busy:
-            self.begin(message, by_hand=message.hold)
+            self.begin(message, single_step=message.hold)
 
     def begin(
         self,
         message: PromptTokens,
         *,
         by_goal: bool = False,
-        by_hand: bool = False,
+        single_step: bool = False,
         steps: int = 0,
     ) -> None:
-        """Begin an episode; one that runs ends as REPLACED. ``steps`` 0: the configured limit."""
+        """Begin an episode; a running one ends as REPLACED. ``steps`` 0: the configured limit."""
         if self.episode.running:
             self.end(EpisodeStatus.REPLACED, f"by prompt {message.prompt_id}", finish=True)
-        p, self.action, self._arm_answer = self._node.parameters, None, None
+        p, self.action, self._cancel_response = self._node.parameters, None, None
         self.episode = self.episode.begin(
             message.prompt_id,
             message.text,
             steps or p.max_steps,
             p.max_failures,
             by_goal=by_goal,
-            by_hand=by_hand,
+            single_step=single_step,
             now=self._node.now_ns(),
         )
         self._node.get_logger().info(f"prompt {message.prompt_id}: {message.text}")
         try:
             if self.episode.running:  # else the arm is stopped
-                self._read(message)
+                self._reset_policy(message)
         except VimaError as error:
             self.end(error.code, str(error))
-        self.changed()
+        self.publish_changes()
 
     @property
     def nodes(self) -> Mapping[str, NodeStatus]:
-        """What is known of the nodes without which no episode goes on, by name."""
-        return self._watched.nodes
+        """Status of the required nodes, by name."""
+        return self._supervisor.nodes
 
-    def begin_again(self) -> bool:
-        """The same prompt from its first step, by hand; False if that was not asked for."""
+    def restart(self) -> bool:
+        """Begin a held or reset prompt in single steps; return True if an episode is running."""
         again = self.prompt is not None and self.episode.code == EpisodeStatus.RESET
         held = self.prompt is not None and self.prompt.prompt_id != self.episode.prompt_id
         if not self.episode.running and (again or held):
-            self.begin(self.prompt, by_hand=True)
+            self.begin(self.prompt, single_step=True)
         return self.episode.running
 
-    # --- what ends it
+    # --- end
 
     def end(self, code: str, message: str, finish: bool = False) -> None:
-        """End it by ``code`` of EpisodeStatus, and the arm's part in it.
+        """End the episode by ``code`` of EpisodeStatus, and cancel its motion.
 
         ``finish``: a motion that has begun may end as planned.
         """
         self.episode.end(code, message)
-        self._end_motion(finish)
-        self.changed()
+        self._cancel_motion(finish)
+        self.publish_changes()
 
-    def _end_motion(self, finish: bool) -> None:
-        self._arm_answer = None
-        if self._canceller.service_is_ready() and not self._watched.nodes["arm"].dead:
+    def _cancel_motion(self, finish: bool) -> None:
+        self._cancel_response = None
+        if self._canceller.service_is_ready() and not self._supervisor.nodes["arm"].dead:
             request = CancelMotion.Request(prompt_id=self.episode.prompt_id, finish_motion=finish)
-            self._arm_answer = self._canceller.call_async(request)
+            self._cancel_response = self._canceller.call_async(request)
 
-    async def motion_ended(self) -> None:
-        """Until the arm node has answered that the ended episode moves nothing any more."""
-        if self._arm_answer is None:
+    async def wait_for_cancel(self) -> None:
+        """Wait until the arm node has cancelled the motion of the ended episode."""
+        if self._cancel_response is None:
             return
         try:
             await self._node.wait_for_response(
-                self._arm_answer, self._node.parameters.response_timeout
+                self._cancel_response, self._node.parameters.response_timeout
             )
         except VimaError as error:
             self._node.get_logger().error(f"cancel_motion: {error}")
 
-    def _on_beat(self, name: str, state: int, instance: str) -> None:
-        self._watched.on_heartbeat(name, state, time.monotonic(), instance)
+    def _on_heartbeat(self, name: str, state: int, instance: str) -> None:
+        self._supervisor.on_heartbeat(name, state, time.monotonic(), instance)
 
-    def _mourn(self, deaths: list[str]) -> None:
+    def _handle_dead_nodes(self, deaths: list[str]) -> None:
         if any(sentence.startswith("arm ") for sentence in deaths):
-            self.episode.arm_lost()
+            self.episode.on_arm_lost()
         if deaths and self.episode.running:
             self.end(EpisodeStatus.NODE_DIED, "; ".join(deaths))
 
-    def _watch(self) -> None:
+    def _check(self) -> None:
         now, p = time.monotonic(), self._node.parameters
-        self._mourn(self._watched.find_dead(now))
-        limits = self._patience
-        limits.observation, limits.pause = p.observation_timeout, p.pause_timeout
-        limits.answer, limits.verdict = p.response_timeout, p.task_status_timeout
-        if self.episode.unheard and now - self._sent > SEND_AGAIN:
+        self._handle_dead_nodes(self._supervisor.find_dead(now))
+        timeouts = self._timeouts
+        timeouts.observation, timeouts.pause = p.observation_timeout, p.pause_timeout
+        timeouts.response, timeouts.task_status = p.response_timeout, p.task_status_timeout
+        if self.episode.unacknowledged and now - self._sent > RESEND_PERIOD:
             self._send()
         was_running = self.episode.running
-        limits.check(self.episode, now, self.perception_says)
+        timeouts.check(self.episode, now, self.perception_status)
         if was_running and not self.episode.running:
-            self._end_motion(finish=False)
-        self.changed()
+            self._cancel_motion(finish=False)
+        self.publish_changes()
 
-    # --- who is told
+    # --- messages
 
-    def decided(self, action: PolicyAction, observation_stamp: int) -> None:
-        """A decision goes to the arm; again where that says nothing of it."""
+    def on_decision(self, action: PolicyAction, observation_stamp: int) -> None:
+        """Send a decision to the arm, again while it is unacknowledged."""
         self.action = action
-        self.episode.decided(conversions.action_id(action), observation_stamp)
+        self.episode.on_decision(conversions.action_id(action), observation_stamp)
         self._send()
-        self.changed()
+        self.publish_changes()
 
     def _send(self) -> None:
         self._sent = time.monotonic()
         self._actions.publish(self.action)
 
-    def changed(self) -> None:
-        """Tell of what is new, if anything is."""
+    def publish_changes(self) -> None:
+        """Publish the state of the episode if it has changed."""
         e = self.episode
         now = (e.prompt_id, e.stage, e.step, e.executed, e.code, e.message, e.waiting_for_step)
-        if now == self._told:
+        if now == self._published:
             return
-        self._told = now
+        self._published = now
         status = conversions.episode_to_message(e, self._node.now_ns())
         self._changes.append(status)
         self._status.publish(status)
         self._history.publish(EpisodeHistory(statuses=list(self._changes)))
-        if e.state in (State.PAUSED, State.FINISHED, State.FAILED):
+        if e.state in (EpisodeState.PAUSED, EpisodeState.FINISHED, EpisodeState.FAILED):
             text = f"episode {e.prompt_id} {e.state.name}: {e.code} {e.message}"
             self._node.get_logger().info(text.strip())
-        self.goals.changed()
-        self.steps.changed()
+        self.goals.on_change()
+        self.steps.on_change()
 
     def destroy(self) -> None:
-        """Let go of what the node does not release by itself."""
+        """Destroy the handles that the node does not destroy by itself."""
         self.goals.destroy()

@@ -1,4 +1,4 @@
-"""The action ``execute_prompt``: a whole episode as one goal."""
+"""Server of the action ``execute_prompt``: one episode per goal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vima_msgs.srv import SetPrompt
 from vima_ros.errors import VimaError
 
 Result = ExecutePrompt.Result
-ERRORS = {  # of an episode's code; any other is the policy's failure
+ERROR_CODES = {  # by the code of an episode; any other is POLICY_FAILED
     EpisodeStatus.SUCCESS: Result.NONE,
     EpisodeStatus.STEP_LIMIT: Result.STEP_LIMIT,
     EpisodeStatus.REFUSED: Result.REFUSED,
@@ -26,28 +26,29 @@ ERRORS = {  # of an episode's code; any other is the policy's failure
     EpisodeStatus.TASK_FAILED: Result.TASK_FAILED,
     EpisodeStatus.RESET: Result.RESET,
 }
-NEVER_HEARD = 0
-STATES = {  # of a node, for people
+NO_HEARTBEAT = 0
+STATE_NAMES = {
     getattr(State, name): name.partition("_STATE_")[2].lower()
     for name in dir(State)
     if "_STATE_" in name
 }
 
 
-class GoalServer:
-    """One goal at a time. What cannot begin ends at once and says why (a rejection cannot).
+class ExecutePromptServer:
+    """Action server for one goal at a time.
 
-    A goal sends its prompt to the prompt node, held, and begins the episode when both the answer
-    and the tokens are here, in whichever order they come.
+    A goal that cannot begin is aborted with a reason (a rejection has none). A goal sends its
+    prompt to the prompt node, held, and begins the episode when both the response and the tokens
+    have arrived, in either order.
     """
 
-    def __init__(self, node: Any, desk: Any) -> None:
-        self._node, self._desk = node, desk
-        self._goal: Any = None  # the handle of the goal that runs
+    def __init__(self, node: Any, episodes: Any) -> None:
+        self._node, self._episodes = node, episodes
+        self._goal: Any = None  # handle of the running goal
         self._prompt_id = ""  # of its accepted prompt
-        self._tokens = Future()  # prompt_tokens of the goal that runs
+        self._tokens = Future()  # prompt_tokens of the running goal
         self._ended = Future()  # of its episode
-        self._cancel_asked = False
+        self._cancel_requested = False
         self._setter = node.create_client(SetPrompt, "set_prompt")
         self._server = ActionServer(
             node,
@@ -60,20 +61,20 @@ class GoalServer:
 
     @property
     def busy(self) -> bool:
-        """Whether a goal runs."""
+        """True while a goal runs."""
         return self._goal is not None
 
     @property
     def sending(self) -> bool:
-        """Whether the goal that runs does not know its prompt's id yet."""
+        """True while the running goal does not know the id of its prompt yet."""
         return self.busy and not self._prompt_id
 
-    def wants(self, prompt_id: str) -> bool:
-        """Whether the goal that runs has sent this prompt."""
+    def owns_prompt(self, prompt_id: str) -> bool:
+        """Return True if the running goal has sent this prompt."""
         return self.busy and prompt_id == self._prompt_id
 
-    def take(self, tokens: PromptTokens) -> None:
-        """The goal's prompt, ready for the policy."""
+    def on_tokens(self, tokens: PromptTokens) -> None:
+        """Process the tokens of the goal's prompt."""
         if not self._tokens.done():
             self._tokens.set_result(tokens)
 
@@ -81,7 +82,7 @@ class GoalServer:
         refusal = self._refusal()
         if refusal is not None:
             return self._conclude(goal, *refusal)
-        self._goal, self._prompt_id, self._cancel_asked = goal, "", False
+        self._goal, self._prompt_id, self._cancel_requested = goal, "", False
         self._tokens, self._ended = Future(), Future()
         try:
             return self._conclude(goal, *await self._run(goal.request))
@@ -89,56 +90,59 @@ class GoalServer:
             self._goal = None
 
     def _refusal(self) -> tuple[int, str] | None:
-        """Error code and message where no goal can begin now."""
-        # Of one that died no heartbeat says how it is: it may be up again, and not heard yet.
-        nodes = {name: node for name, node in self._desk.nodes.items() if not node.dead}
-        asleep = [] if self._node.active else ["policy is not active"]
-        asleep += [
-            f"{name} is {STATES.get(node.state, node.state)}"
+        """Return error code and message if no goal can begin now, else None."""
+        # The state of a dead node is unknown: it may be running again without a heartbeat yet.
+        nodes = {name: node for name, node in self._episodes.nodes.items() if not node.dead}
+        inactive = [] if self._node.active else ["policy is not active"]
+        inactive += [
+            f"{name} is {STATE_NAMES.get(node.state, node.state)}"
             for name, node in nodes.items()
-            if node.state not in (NEVER_HEARD, State.PRIMARY_STATE_ACTIVE)
+            if node.state not in (NO_HEARTBEAT, State.PRIMARY_STATE_ACTIVE)
         ]
-        if asleep:
-            told = f"NOT_ACTIVE: {', '.join(asleep)}; send it again once all nodes are active"
-            return Result.NOT_ACTIVE, told
-        episode = self._desk.episode
-        runs = episode.running and not episode.waiting_for_step  # who waits for step gives way
+        if inactive:
+            message = f"NOT_ACTIVE: {', '.join(inactive)}; send it again once all nodes are active"
+            return Result.NOT_ACTIVE, message
+        episode = self._episodes.episode
+        runs = episode.running and not episode.waiting_for_step  # one waiting for step gives way
         if self.busy or runs:
             what = f"prompt {episode.prompt_id}: {episode.text}" if runs else "a goal"
-            return Result.BUSY, f"{what} runs; cancel it, or call reset_episode, first"
-        if episode.stopped:
-            return Result.STOPPED, f"STOPPED: {episode.why_stopped(self._node.now_ns())}"
+            return Result.BUSY, f"{what} is running; cancel it, or call reset_episode, first"
+        if episode.stop_reason:
+            return Result.STOPPED, f"STOPPED: {episode.describe_stop(self._node.now_ns())}"
         return None
 
     async def _run(self, request: Any) -> tuple[int, str]:
-        """The error code and message."""
+        """Run the episode of a goal; return error code and message."""
         try:
             tokens = await self._submit(request.prompt)
         except VimaError as error:
             code = Result.NODE_DIED if error.code == "TIMEOUT" else Result.PROMPT_REFUSED
             return code, f"{error.code}: {error}"
-        if self._cancel_asked:
+        if self._cancel_requested:
             return Result.CANCELLED, "cancelled before the first decision"
-        self._desk.begin(tokens, by_goal=True, steps=request.max_steps)
+        self._episodes.begin(tokens, by_goal=True, steps=request.max_steps)
         await self._ended
-        episode = self._desk.episode
-        await self._desk.motion_ended()  # the result comes when nothing moves any more
-        code = ERRORS.get(episode.code, Result.POLICY_FAILED)
-        told = f"{episode.code}: {episode.message}"
-        return code, "" if code == Result.NONE else told
+        episode = self._episodes.episode
+        await self._episodes.wait_for_cancel()  # the result is sent when nothing moves any more
+        code = ERROR_CODES.get(episode.code, Result.POLICY_FAILED)
+        message = f"{episode.code}: {episode.message}"
+        return code, "" if code == Result.NONE else message
 
     async def _submit(self, prompt: Any) -> PromptTokens:
-        """What the prompt node makes of it; raises VimaError with its code, or TIMEOUT."""
-        patience = self._node.parameters.response_timeout
+        """Send the prompt to the prompt node and return its tokens.
+
+        Raises VimaError with the prompt node's code, or TIMEOUT.
+        """
+        timeout = self._node.parameters.response_timeout
         request = SetPrompt.Request(prompt=prompt, hold=True)
-        answer = await self._node.wait_for_response(self._setter.call_async(request), patience)
-        if not answer.success:
-            raise VimaError(answer.code, answer.message)
-        self._prompt_id = answer.prompt_id
-        held = self._desk.prompt
-        if held is not None and held.prompt_id == answer.prompt_id:
-            return held  # the tokens came before the answer
-        return await self._node.wait_for_response(self._tokens, patience)
+        response = await self._node.wait_for_response(self._setter.call_async(request), timeout)
+        if not response.success:
+            raise VimaError(response.code, response.message)
+        self._prompt_id = response.prompt_id
+        held = self._episodes.prompt
+        if held is not None and held.prompt_id == response.prompt_id:
+            return held  # the tokens arrived before the response
+        return await self._node.wait_for_response(self._tokens, timeout)
 
     def _conclude(self, goal: Any, code: int, message: str) -> Any:
         if code == Result.NONE:
@@ -148,30 +152,30 @@ class GoalServer:
         else:
             goal.abort()
         if message:
-            self._node.get_logger().info(f"execute_prompt ends: {message}")
-        steps = self._desk.episode.step if goal is self._goal and self._prompt_id else 0
+            self._node.get_logger().info(f"execute_prompt has ended: {message}")
+        steps = self._episodes.episode.step if goal is self._goal and self._prompt_id else 0
         return Result(error_code=code, error_msg=message, steps=steps)
 
     def _on_cancel(self, goal: Any) -> CancelResponse:
         if goal is not self._goal:
             return CancelResponse.REJECT
-        self._cancel_asked = True
-        if self._desk.episode.by_goal and self._desk.episode.running:
-            self._desk.end(EpisodeStatus.CANCELLED, "the goal was cancelled")
+        self._cancel_requested = True
+        if self._episodes.episode.by_goal and self._episodes.episode.running:
+            self._episodes.end(EpisodeStatus.CANCELLED, "the goal was cancelled")
         return CancelResponse.ACCEPT
 
-    def changed(self) -> None:
-        """The episode has: tell who sent the goal, and end it with its episode."""
-        episode = self._desk.episode
+    def on_change(self) -> None:
+        """Publish feedback of the running goal, and end it with its episode."""
+        episode = self._episodes.episode
         if not (self.busy and episode.by_goal and episode.prompt_id == self._prompt_id):
             return
         if episode.running:
             feedback = ExecutePrompt.Feedback(step=episode.step, stage=episode.stage)
-            feedback.action = self._desk.action or PolicyAction()
+            feedback.action = self._episodes.action or PolicyAction()
             self._goal.publish_feedback(feedback)
         elif not self._ended.done():
             self._ended.set_result(None)
 
     def destroy(self) -> None:
-        """Take the action down."""
+        """Destroy the action server."""
         self._server.destroy()

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 
 from vima_ros.arm.primitives import plan_waypoints
-from vima_ros.episode.history_rule import take_arm_report
-from vima_ros.episode.state_machine import ArmReport, Verdict
-from vima_ros.episode.state_machine import Episode as Life
+from vima_ros.episode.history_rule import apply_arm_report
+from vima_ros.episode.state_machine import EpisodeStateMachine
+from vima_ros.episode.values import ArmReport, TaskReport
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
 from vima_ros.perception.detectors.base import DetectorSettings
@@ -37,9 +37,9 @@ from vima_ros.specs import VIEWS, AssetKind, EncodedPrompt, PromptImage
 
 MAX_STEPS, MAX_FAILURES = 10, 3  # as config/policy.yaml has them; some tasks allow fewer steps
 VERDICTS = {
-    TaskOutcome.RUNNING: Verdict.RUNNING,
-    TaskOutcome.SUCCESS: Verdict.SUCCESS,
-    TaskOutcome.FAILURE: Verdict.FAILURE,
+    TaskOutcome.RUNNING: TaskReport.RUNNING,
+    TaskOutcome.SUCCESS: TaskReport.SUCCESS,
+    TaskOutcome.FAILURE: TaskReport.FAILURE,
 }
 CONFIDENCE = 1.96  # standard deviations: of the 95 % interval
 
@@ -126,18 +126,18 @@ def attempt(job: Job) -> Attempt:
         None if detector.has_stable_ids else Tracker(TrackerSettings()),
     )
     with EpisodeRunner(episode) as run:
-        life = Life()
-        life.judged(episode.prompt, VERDICTS[run.result.outcome], "")
-        life = life.begin("evaluation", episode.prompt, MAX_STEPS, MAX_FAILURES)
+        machine = EpisodeStateMachine()
+        machine.on_task_report(episode.prompt, VERDICTS[run.result.outcome], "")
+        machine = machine.begin("evaluation", episode.prompt, MAX_STEPS, MAX_FAILURES)
         try:
             policy.reset(_prompt(run, encode, true_masks=job.detector == "ground_truth_masks"))
-            _follow(life, run, policy, pipeline, detector.needs_mask)
+            _follow(machine, run, policy, pipeline, detector.needs_mask)
         except VimaError as error:
-            life.end(error.code, str(error))
+            machine.end(error.code, str(error))
         picture = np.vstack([run.tabletop.render(view) for view in VIEWS])
         seconds = time.perf_counter() - began
-        kept = None if life.code == "SUCCESS" else picture
-        return Attempt(job, life.code, life.message, life.step, seconds, kept)
+        kept = None if machine.code == "SUCCESS" else picture
+        return Attempt(job, machine.code, machine.message, machine.step, seconds, kept)
 
 
 class _PolicyFrame:
@@ -159,15 +159,19 @@ def _tools(checkpoint: str, detector: str) -> tuple:
 
 
 def _follow(
-    life: Life, run: EpisodeRunner, policy: Policy, pipeline: PerceptionPipeline, needs_mask: bool
+    machine: EpisodeStateMachine,
+    run: EpisodeRunner,
+    policy: Policy,
+    pipeline: PerceptionPipeline,
+    needs_mask: bool,
 ) -> None:
     """Observe, decide and act until the episode ends. Raises VimaError.
 
-    ``life`` is the nodes' own rule of what counts, what is remembered and how it ends; its judge
-    is the tabletop's.
+    ``machine`` decides, as in the nodes, what is recorded and how the episode ends; the task's
+    reports are the tabletop's.
     """
-    while life.running:
-        command_id, stamp = str(life.step), (life.step + 1) * 1_000_000_000
+    while machine.running:
+        command_id, stamp = str(machine.step), (machine.step + 1) * 1_000_000_000
         images = {view: run.tabletop.render(view) for view in VIEWS}
         masks = {v: run.tabletop.render_mask(v) for v in VIEWS} if needs_mask else None
         seen = pipeline.process(images, masks, dict.fromkeys(VIEWS, stamp), stamp)
@@ -175,13 +179,13 @@ def _follow(
             raise VimaError(seen.code, seen.message)
         effector = run.tabletop.scene.end_effector
         decision = policy.infer(replace(seen.observation, end_effector=effector))
-        life.decided(command_id, stamp)
+        machine.on_decision(command_id, stamp)
         report, code, message = _carry_out(run, *decision.action.poses(Workspace()))
-        take_arm_report(life, policy, decision, report, code, message, command_id, stamp)
+        apply_arm_report(machine, policy, decision, report, code, message, command_id, stamp)
         if report != ArmReport.REFUSED:
             verdict = run.result.at_step(run.steps, run.episode.step_limit)
             outcome = VERDICTS[verdict.outcome]
-            life.judged(run.episode.prompt, outcome, verdict.reason, command_id)
+            machine.on_task_report(run.episode.prompt, outcome, verdict.reason, command_id)
 
 
 def _carry_out(run: EpisodeRunner, pose0: Pose, pose1: Pose) -> tuple[ArmReport, str, str]:

@@ -10,8 +10,9 @@ pytest.importorskip("vima_msgs", reason="vima_msgs is not built: run `make test`
 
 from vima_msgs.msg import ArmState, TaskStatus
 from vima_ros.arm.primitives import plan_waypoints
-from vima_ros.episode.history_rule import take_arm_report
-from vima_ros.episode.state_machine import ArmReport, Episode, Verdict
+from vima_ros.episode.history_rule import apply_arm_report
+from vima_ros.episode.state_machine import EpisodeStateMachine
+from vima_ros.episode.values import ArmReport, TaskReport
 from vima_ros.geometry import Workspace
 from vima_ros.nodes.common import conversions
 from vima_ros.nodes.tabletop.task_server import TaskServer
@@ -123,25 +124,25 @@ def through_the_nodes(task, policy, first):
     )
 
     def take_status(status):
-        verdict = Verdict(status.outcome)
-        life.judged(status.prompt, verdict, status.reason, status.command_id)
+        report = TaskReport(status.outcome)
+        life.on_task_report(status.prompt, report, status.reason, status.command_id)
 
-    life = Episode()
+    life = EpisodeStateMachine()
     take_status(cell.node.statuses[-1])
     life = life.begin("p", cell.episode.prompt, 10)
     while life.running:
         observed = cell.node.now_ns()
-        assert life.wants(observed, observed, 1.0)
+        assert life.accepts_observation(observed, observed, 1.0)
         decision = policy.infer()
         command_id = f"p/{life.step}"
-        life.decided(command_id, observed)
+        life.on_decision(command_id, observed)
         word = cell.carry_out(decision.action.poses(Workspace()), command_id)
         status = cell.node.statuses[-1]
         stamp = conversions.stamp_to_ns(word.header.stamp)
         report = (ArmReport(word.state), word.code, word.message, command_id, stamp)
         if first == "task":
             take_status(status)
-        take_arm_report(life, policy, decision, *report)
+        apply_arm_report(life, policy, decision, *report)
         if first == "arm":
             take_status(status)
     cell.world.close()
