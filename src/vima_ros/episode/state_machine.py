@@ -11,7 +11,7 @@ from vima_ros.episode.values import (
     RUNNING_STATES,
     ArmReport,
     EpisodeState,
-    TaskReport,
+    TaskStatusOutcome,
 )
 
 RESUME_HINT = "call resume (a service of the arm node, and a program), then send it again"
@@ -55,7 +55,7 @@ class EpisodeStateMachine:
     failures: int = field(default=0, repr=False)
     task_prompt: str = field(default="", repr=False)  # of the running task, if there is one
     task_command_id: str = field(default="", repr=False)  # latest command: its task report counts
-    early_task_report: tuple[TaskReport, str] | None = field(default=None, repr=False)
+    early_task_report: tuple[TaskStatusOutcome, str] | None = field(default=None, repr=False)
     task_report_pending: bool = field(default=False, repr=False)  # that of the arm was received
     stop_reason: str = field(default="", repr=False)  # empty: the arm is not stopped
     stop_time: int = field(default=-1, repr=False)  # [ns]; -1: not known
@@ -202,7 +202,7 @@ class EpisodeStateMachine:
             self.state = EpisodeState.OBSERVING
 
     def on_task_report(
-        self, prompt: str, report: TaskReport, reason: str, command_id: str = ""
+        self, prompt: str, report: TaskStatusOutcome, reason: str, command_id: str = ""
     ) -> None:
         """Process a report of the task whose prompt is ``prompt``; empty: there is no task.
 
@@ -210,7 +210,7 @@ class EpisodeStateMachine:
         ``command_id`` empty: a task was set up; no report on earlier commands will follow.
         """
         ours = bool(prompt) and prompt == self.text and self.running
-        self.task_prompt = prompt if report == TaskReport.RUNNING else ""
+        self.task_prompt = prompt if report == TaskStatusOutcome.RUNNING else ""
         if not command_id:
             self.task_command_id, self.early_task_report = "", None
             self.stop_waiting_for_task()
@@ -226,12 +226,12 @@ class EpisodeStateMachine:
             self.task_report_pending = False
             self._check_limits()
 
-    def _apply_task_report(self, report: TaskReport, reason: str) -> None:
+    def _apply_task_report(self, report: TaskStatusOutcome, reason: str) -> None:
         self.task_command_id, self.early_task_report = "", None
-        if report == TaskReport.RUNNING:
+        if report == TaskStatusOutcome.RUNNING:
             self.stop_waiting_for_task()
         else:
-            self.end("SUCCESS" if report == TaskReport.SUCCESS else "TASK_FAILED", reason)
+            self.end("SUCCESS" if report == TaskStatusOutcome.SUCCESS else "TASK_FAILED", reason)
 
     def _on_motion_end(self, report: ArmReport, code: str, message: str, stamp: int) -> bool:
         owned = self.owns_active_command
@@ -291,7 +291,7 @@ class EpisodeStateMachine:
         before = missed or (not refused and stamp < self.start_time and self.running)
         early, self.early_task_report = self.early_task_report, None
         self._forget_command(stamp)
-        if early is not None and early[0] != TaskReport.RUNNING:
+        if early is not None and early[0] != TaskStatusOutcome.RUNNING:
             self._apply_task_report(*early)
         elif before and self.step == 0 and not self.single_step:
             self.end("STOPPED", self.describe_stop())

@@ -28,7 +28,7 @@ class ArmReport(IntEnum):
     STOPPED = 5
 
 
-class TaskReport(IntEnum):
+class TaskStatusOutcome(IntEnum):
     """Outcome of a task, as in vima_msgs/TaskStatus."""
 
     RUNNING = 0

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from vima_ros.episode.state_machine import EpisodeStateMachine
 from vima_ros.episode.timeouts import EpisodeTimeouts
-from vima_ros.episode.values import FINAL_REPORTS, ArmReport, EpisodeState, TaskReport
+from vima_ros.episode.values import FINAL_REPORTS, ArmReport, EpisodeState, TaskStatusOutcome
 
 SECOND = 1_000_000_000
 SUCCEEDED, REFUSED, ABORTED = FINAL_REPORTS
@@ -87,7 +87,7 @@ class EpisodeModel(RuleBasedStateMachine):
 
     @rule()
     def a_task_is_set_up(self):
-        self.episode.on_task_report("x", TaskReport.RUNNING, "")
+        self.episode.on_task_report("x", TaskStatusOutcome.RUNNING, "")
         self.task_runs = True
         self.latest, self.early_task_report = "", None
         if self.task_report_pending:
@@ -95,7 +95,7 @@ class EpisodeModel(RuleBasedStateMachine):
             self.reach_limits()
 
     @rule(
-        task_report=st.sampled_from(TaskReport),
+        task_report=st.sampled_from(TaskStatusOutcome),
         prompt=st.sampled_from(["x", "x", "x", "of another task"]),
         mine=st.sampled_from([True, True, False]),
     )
@@ -103,7 +103,7 @@ class EpisodeModel(RuleBasedStateMachine):
         command = (self.latest or "none") if mine else "another"
         self.episode.on_task_report(prompt, task_report, "because", command)
         counts = self.running and prompt == "x" and command == self.latest
-        self.task_runs = task_report == TaskReport.RUNNING and prompt == "x"
+        self.task_runs = task_report == TaskStatusOutcome.RUNNING and prompt == "x"
         if counts and self.active_command_id == command:
             self.early_task_report = task_report
         elif counts:
@@ -111,8 +111,8 @@ class EpisodeModel(RuleBasedStateMachine):
 
     def take(self, task_report):
         self.latest, self.early_task_report = "", None
-        if task_report != TaskReport.RUNNING:
-            self.finish("SUCCESS" if task_report == TaskReport.SUCCESS else "TASK_FAILED")
+        if task_report != TaskStatusOutcome.RUNNING:
+            self.finish("SUCCESS" if task_report == TaskStatusOutcome.SUCCESS else "TASK_FAILED")
         elif self.task_report_pending:
             self.task_report_pending = False
             self.reach_limits()
@@ -218,7 +218,7 @@ class EpisodeModel(RuleBasedStateMachine):
         self.stopped = self.known = True
         self.paused = self.running
         early_task_report, self.early_task_report = self.early_task_report, None
-        if early_task_report in (TaskReport.SUCCESS, TaskReport.FAILURE):
+        if early_task_report in (TaskStatusOutcome.SUCCESS, TaskStatusOutcome.FAILURE):
             self.take(early_task_report)
         elif at_once:
             self.finish("STOPPED")
@@ -557,13 +557,13 @@ def test_in_single_step_each_step_needs_a_request():
 
 def test_the_task_report_on_a_motion_is_awaited_and_ends_the_episode():
     episode = EpisodeStateMachine()
-    episode.on_task_report("x", TaskReport.RUNNING, "")
+    episode.on_task_report("x", TaskStatusOutcome.RUNNING, "")
     episode = episode.begin("p", "x", 1)
     episode.on_decision("c", 10)
     assert report_arm(episode, SUCCEEDED, 20, "c")
     assert not accepts(episode, 30)
     assert episode.running, "the step limit is not reached before the judge has spoken"
-    episode.on_task_report("x", TaskReport.SUCCESS, "", "c")
+    episode.on_task_report("x", TaskStatusOutcome.SUCCESS, "", "c")
     assert (episode.state, episode.code, episode.executed) == (EpisodeState.FINISHED, "SUCCESS", 1)
 
 
@@ -572,13 +572,13 @@ ARM = [
     (SUCCEEDED, "OK"),
 ]
 OTHERS = [
-    (TaskReport.RUNNING, "old"),
-    (TaskReport.SUCCESS, "old"),
-    (TaskReport.FAILURE, "another"),
+    (TaskStatusOutcome.RUNNING, "old"),
+    (TaskStatusOutcome.SUCCESS, "old"),
+    (TaskStatusOutcome.FAILURE, "another"),
 ]
 
 
-@pytest.mark.parametrize("task_report", TaskReport)
+@pytest.mark.parametrize("task_report", TaskStatusOutcome)
 @pytest.mark.parametrize("max_steps", [1, 5])
 def test_the_result_is_the_same_in_either_order_of_the_reports_of_arm_and_task(
     task_report, max_steps
@@ -591,12 +591,12 @@ def test_the_result_is_the_same_in_either_order_of_the_reports_of_arm_and_task(
             continue  # the arm's own two come in order
         for place, other in itertools.product(range(4), [None, *OTHERS]):
             play = list(order)
-            if max_steps == 1 and other and other[0] != TaskReport.RUNNING:
+            if max_steps == 1 and other and other[0] != TaskStatusOutcome.RUNNING:
                 place = 3  # after such a word a judge is silent: the limit does not wait for it
             if other:
                 play.insert(place, ("judge", *other))
             episode = EpisodeStateMachine()
-            episode.on_task_report("x", TaskReport.RUNNING, "")
+            episode.on_task_report("x", TaskStatusOutcome.RUNNING, "")
             episode = episode.begin("p", "x", max_steps)
             episode.on_decision("c", 10)
             recorded = 0
@@ -611,9 +611,9 @@ def test_the_result_is_the_same_in_either_order_of_the_reports_of_arm_and_task(
         ("OK", EpisodeState.OBSERVING) if max_steps > 1 else ("STEP_LIMIT", EpisodeState.FINISHED)
     )
     codes = {
-        TaskReport.RUNNING: running,
-        TaskReport.SUCCESS: ("SUCCESS", EpisodeState.FINISHED),
-        TaskReport.FAILURE: ("TASK_FAILED", EpisodeState.FAILED),
+        TaskStatusOutcome.RUNNING: running,
+        TaskStatusOutcome.SUCCESS: ("SUCCESS", EpisodeState.FINISHED),
+        TaskStatusOutcome.FAILURE: ("TASK_FAILED", EpisodeState.FAILED),
     }
     assert ends == {(*codes[task_report], 1, 1, 1)}
 
@@ -621,7 +621,7 @@ def test_the_result_is_the_same_in_either_order_of_the_reports_of_arm_and_task(
 @pytest.mark.parametrize("first", ["arm", "judge"])
 def test_a_report_on_an_earlier_episodes_command_is_not_this_ones_result(first):
     episode = EpisodeStateMachine()
-    episode.on_task_report("x", TaskReport.RUNNING, "")
+    episode.on_task_report("x", TaskStatusOutcome.RUNNING, "")
     episode = episode.begin("p", "x", 2)
     episode.on_decision("old", 10)
     episode = episode.begin("q", "x", 2)
@@ -629,7 +629,7 @@ def test_a_report_on_an_earlier_episodes_command_is_not_this_ones_result(first):
         if who == "arm":
             report_arm(episode, SUCCEEDED, 20, "old")
         else:
-            episode.on_task_report("x", TaskReport.SUCCESS, "", "old")
+            episode.on_task_report("x", TaskStatusOutcome.SUCCESS, "", "old")
     assert episode.running
     assert accepts(episode, 30)
 
@@ -637,25 +637,25 @@ def test_a_report_on_an_earlier_episodes_command_is_not_this_ones_result(first):
 def test_success_of_a_motion_that_a_stop_ended_is_success_in_either_order():
     for order in (("arm", "judge"), ("judge", "arm")):
         episode = EpisodeStateMachine()
-        episode.on_task_report("x", TaskReport.RUNNING, "")
+        episode.on_task_report("x", TaskStatusOutcome.RUNNING, "")
         episode = episode.begin("p", "x", 2)
         episode.on_decision("c", 10)
         for who in order:
             if who == "arm":
                 report_arm(episode, ArmReport.STOPPED, 20, "c", "STOPPED")
             else:
-                episode.on_task_report("x", TaskReport.SUCCESS, "", "c")
+                episode.on_task_report("x", TaskStatusOutcome.SUCCESS, "", "c")
         assert (episode.code, episode.executed) == ("SUCCESS", 0)
 
 
 def test_the_report_of_a_task_that_is_set_up_again_is_not_awaited():
     episode = EpisodeStateMachine()
-    episode.on_task_report("x", TaskReport.RUNNING, "")
+    episode.on_task_report("x", TaskStatusOutcome.RUNNING, "")
     episode = episode.begin("p", "x", 2)
     episode.on_decision("c", 10)
     report_arm(episode, ABORTED, 20, "c", "RESET")
     assert not accepts(episode, 30)
-    episode.on_task_report("x", TaskReport.RUNNING, "")
+    episode.on_task_report("x", TaskStatusOutcome.RUNNING, "")
     assert accepts(episode, 30)
 
 
@@ -674,9 +674,9 @@ def test_picks_that_find_nothing_continue_to_the_step_limit():
 
 def test_a_task_report_from_before_the_episode_does_not_count():
     episode = EpisodeStateMachine()
-    episode.on_task_report("x", TaskReport.SUCCESS, "the last episode's, latched", "old")
+    episode.on_task_report("x", TaskStatusOutcome.SUCCESS, "the last episode's, latched", "old")
     episode = episode.begin("p", "x", 1)
-    episode.on_task_report("x", TaskReport.SUCCESS, "repeated", "old")
+    episode.on_task_report("x", TaskStatusOutcome.SUCCESS, "repeated", "old")
     assert episode.running
 
 
@@ -771,7 +771,7 @@ def test_a_copy_that_the_arm_refuses_changes_nothing(moving):
 
 def test_a_task_that_does_not_report_is_awaited_up_to_a_timeout():
     episode = EpisodeStateMachine()
-    episode.on_task_report("x", TaskReport.RUNNING, "")
+    episode.on_task_report("x", TaskStatusOutcome.RUNNING, "")
     episode = episode.begin("p", "x", 2)
     episode.on_decision("c", 10)
     report_arm(episode, SUCCEEDED, 20, "c")

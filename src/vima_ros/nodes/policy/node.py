@@ -16,7 +16,7 @@ from vima_msgs.msg import (
     TaskStatus,
 )
 from vima_ros.episode.history_rule import apply_arm_report
-from vima_ros.episode.values import ArmReport, EpisodeState, TaskReport
+from vima_ros.episode.values import ArmReport, EpisodeState, TaskStatusOutcome
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.nodes.common import conversions, qos
@@ -126,7 +126,7 @@ class PolicyNode(VimaNode):
 
     def _on_task_status(self, message: TaskStatus) -> None:
         self._episodes.episode.on_task_report(
-            message.prompt, TaskReport(message.outcome), message.reason, message.command_id
+            message.prompt, TaskStatusOutcome(message.outcome), message.reason, message.command_id
         )
         self._episodes.publish_changes()
 

@@ -16,7 +16,7 @@ import numpy as np
 from vima_ros.arm.primitives import plan_waypoints
 from vima_ros.episode.history_rule import apply_arm_report
 from vima_ros.episode.state_machine import EpisodeStateMachine
-from vima_ros.episode.values import ArmReport, TaskReport
+from vima_ros.episode.values import ArmReport, TaskStatusOutcome
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
 from vima_ros.perception.detectors.base import DetectorSettings
@@ -37,9 +37,9 @@ from vima_ros.specs import VIEWS, AssetKind, EncodedPrompt, PromptImage
 
 MAX_STEPS, MAX_FAILURES = 10, 3  # as config/policy.yaml has them; some tasks allow fewer steps
 VERDICTS = {
-    TaskOutcome.RUNNING: TaskReport.RUNNING,
-    TaskOutcome.SUCCESS: TaskReport.SUCCESS,
-    TaskOutcome.FAILURE: TaskReport.FAILURE,
+    TaskOutcome.RUNNING: TaskStatusOutcome.RUNNING,
+    TaskOutcome.SUCCESS: TaskStatusOutcome.SUCCESS,
+    TaskOutcome.FAILURE: TaskStatusOutcome.FAILURE,
 }
 CONFIDENCE = 1.96  # standard deviations: of the 95 % interval
 

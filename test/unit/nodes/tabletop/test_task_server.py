@@ -12,7 +12,7 @@ from vima_msgs.msg import ArmState, TaskStatus
 from vima_ros.arm.primitives import plan_waypoints
 from vima_ros.episode.history_rule import apply_arm_report
 from vima_ros.episode.state_machine import EpisodeStateMachine
-from vima_ros.episode.values import ArmReport, TaskReport
+from vima_ros.episode.values import ArmReport, TaskStatusOutcome
 from vima_ros.geometry import Workspace
 from vima_ros.nodes.common import conversions
 from vima_ros.nodes.tabletop.task_server import TaskServer
@@ -124,7 +124,7 @@ def through_the_nodes(task, policy, first):
     )
 
     def take_status(status):
-        report = TaskReport(status.outcome)
+        report = TaskStatusOutcome(status.outcome)
         life.on_task_report(status.prompt, report, status.reason, status.command_id)
 
     life = EpisodeStateMachine()
