@@ -15,7 +15,7 @@ from vima_msgs.msg import EpisodeStatus, Heartbeat, Prompt
 from vima_ros.cli.send_prompt import EXIT, NAMES
 from vima_ros.client.execute_prompt import ExecutePromptGoal
 from vima_ros.errors import VimaError
-from vima_ros.nodes.policy.execute_prompt_server import ERRORS
+from vima_ros.nodes.policy.execute_prompt_server import ERROR_CODES
 
 INACTIVE, ACTIVE, FINALIZED = 2, 3, 4
 
@@ -88,8 +88,8 @@ def test_another_of_its_name_that_refuses_to_run_and_ends_is_no_death():
 def test_every_result_has_an_exit_code_and_every_arm_end_its_own_result():
     assert set(EXIT) == set(NAMES) - {ExecutePrompt.Result.UNKNOWN}
     assert len(set(EXIT.values())) == len(EXIT)
-    assert ERRORS[EpisodeStatus.STOPPED] == ExecutePrompt.Result.STOPPED
-    assert ERRORS[EpisodeStatus.ARM_FAILED] == ExecutePrompt.Result.ARM_FAILED
+    assert ERROR_CODES[EpisodeStatus.STOPPED] == ExecutePrompt.Result.STOPPED
+    assert ERROR_CODES[EpisodeStatus.ARM_FAILED] == ExecutePrompt.Result.ARM_FAILED
 
 
 def test_the_result_is_returned_when_it_comes():
