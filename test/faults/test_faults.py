@@ -35,7 +35,7 @@ Result = ExecutePrompt.Result
         ("truncated", PerceptionStatus.BAD_IMAGE),
     ],
 )
-def test_blind_cameras_lead_to_no_motion_and_the_episode_ends_saying_so(suite, fault, code):
+def test_faulty_cameras_lead_to_no_motion_and_the_episode_ends_with_their_code(suite, fault, code):
     goal = suite.goal("moving")
     suite.relay.cameras = fault
     before = suite.seen.count
@@ -49,7 +49,7 @@ def test_blind_cameras_lead_to_no_motion_and_the_episode_ends_saying_so(suite, f
     assert suite.goal(max_steps=1).wait(60).error_code == Result.STEP_LIMIT, "and it sees again"
 
 
-def test_a_robot_that_says_done_and_has_not_moved_is_stopped(suite):
+def test_a_robot_that_reports_success_without_motion_is_stopped(suite):
     suite.relay.robot = "lies"
     goal = suite.goal("moving")
     ended = suite.states.wait(
@@ -65,7 +65,7 @@ def test_a_robot_that_says_done_and_has_not_moved_is_stopped(suite):
     assert (last.code, last.executed) == (EpisodeStatus.STOPPED, 0)
 
 
-def test_a_robot_that_does_not_begin_is_not_waited_for(suite):
+def test_a_robot_that_does_not_start_is_given_up(suite):
     suite.relay.robot = "deaf"
     goal = suite.goal("moving", max_steps=1)
     result = goal.wait(60)
@@ -123,7 +123,7 @@ def test_a_prompt_that_replaces_another_ends_it_and_waits_for_its_motion(suite):
     assert sent.index(second) > len(sent) - 1 - sent[::-1].index(first), "not both"
 
 
-def test_two_clients_at_once_get_one_episode_and_one_no(suite):
+def test_two_clients_at_once_get_one_episode_and_one_refusal(suite):
     goals = [suite.goal(), suite.goal()]
     suite.status(lambda m: m.by_goal and m.state == m.EXECUTING, "motion", suite.episodes.count)
     goals[1].cancel()
@@ -132,7 +132,7 @@ def test_two_clients_at_once_get_one_episode_and_one_no(suite):
     assert codes == [Result.BUSY, Result.CANCELLED]
 
 
-def test_a_flood_of_prompts_is_answered_and_each_episode_has_an_end(suite):
+def test_a_flood_of_prompts_gets_responses_and_each_episode_has_an_end(suite):
     before = suite.episodes.count
     ids = [suite.set_prompt().prompt_id for _ in range(60)]
     for _ in range(200):
@@ -147,7 +147,7 @@ def test_a_flood_of_prompts_is_answered_and_each_episode_has_an_end(suite):
     suite.processes.check_alive()
 
 
-def test_a_full_disk_is_told_and_the_old_asset_stays(suite):
+def test_a_full_disk_is_reported_and_the_old_asset_stays(suite):
     pid = suite.processes.pid("prompt")
     request = CaptureAsset.Request(name="all", kind=PromptAsset.KIND_SCENE)
     whole = resource.prlimit(pid, resource.RLIMIT_FSIZE)
@@ -200,7 +200,7 @@ def test_hostile_actions_are_refused_each_with_its_code(suite):
     assert not [m for m in suite.commands.messages if m.command_id.startswith("hostile")]
 
 
-def test_who_else_publishes_motion_is_told(suite):
+def test_other_publishers_of_motion_are_reported(suite):
     diagnostics = suite.client.subscribe(DiagnosticArray, "/diagnostics")
     with Client("intruder") as client:
         client.create_publisher(ArmCommand, "arm_command")

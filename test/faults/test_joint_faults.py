@@ -89,7 +89,7 @@ def test_joints_that_are_no_numbers_stop_the_motion(arm):
     assert not any(point.velocities)
 
 
-def test_with_joints_that_are_no_numbers_nothing_begins(arm):
+def test_with_joints_that_are_no_numbers_no_motion_begins(arm):
     arm.positions = [math.inf] * len(NAMES)
     before = arm.states.count
     arm.states.wait(lambda m: not m.judged, 15, "time to pass", before + 12)

@@ -3,7 +3,7 @@
 from random_faults import Chaos
 
 
-def test_no_motion_that_may_not_be_and_an_end_for_every_episode(suite):
+def test_no_forbidden_motion_and_an_end_for_every_episode(suite):
     chaos = Chaos(suite, seed=7)
     chaos.run(30)
     assert chaos.violations() == [], chaos.table()

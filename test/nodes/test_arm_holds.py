@@ -32,7 +32,7 @@ def spin(node):
         rclpy.spin(node)
 
 
-def test_an_error_in_a_callback_holds_what_is_under_way():
+def test_an_error_in_a_callback_stops_the_active_motion():
     rclpy.init(args=["arm", "--ros-args", "-r", "__ns:=/broken", "-p", "dry_run:=false"])
     node = BrokenArmNode()
     node.trigger_configure()

@@ -74,7 +74,7 @@ def careful(tmp_path_factory):
 
 
 @pytest.mark.parametrize("way", ["service", "topic"])
-def test_nothing_moves_before_the_yes_and_what_was_shown_moves_after_it(careful, way):
+def test_nothing_moves_before_the_confirmation_and_the_published_motion_after_it(careful, way):
     goal, request = careful.ask()
     assert careful.sent(request) == []
     assert len(request.waypoints) == 6
@@ -90,7 +90,7 @@ def test_nothing_moves_before_the_yes_and_what_was_shown_moves_after_it(careful,
     careful.requests.wait(lambda m: m.command_id == "", 15, "the question's end", asked)
 
 
-def test_a_no_is_a_refusal_that_ends_the_episode(careful):
+def test_a_refused_confirmation_ends_the_episode(careful):
     goal, request = careful.ask(5)
     assert careful.answer(request.command_id, False).success
     result = goal.wait(30)
@@ -110,7 +110,7 @@ def test_nobody_confirms(careful):
     assert "no motion does" in late.message
 
 
-def test_a_yes_to_something_else_moves_nothing(careful):
+def test_a_confirmation_of_another_command_moves_nothing(careful):
     goal, request = careful.ask(5)
     answer = careful.answer("something else", True)
     assert not answer.success
@@ -121,7 +121,7 @@ def test_a_yes_to_something_else_moves_nothing(careful):
 
 
 @pytest.mark.parametrize("by", ["cancel", "stop"])
-def test_what_waits_is_dropped(careful, by):
+def test_a_waiting_motion_is_discarded(careful, by):
     goal, request = careful.ask(5)
     if by == "cancel":
         goal.cancel()

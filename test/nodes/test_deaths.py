@@ -35,7 +35,7 @@ def test_a_death_stops_the_arm_and_is_named_and_recovers(suite, victim):
     # Whoever died, the arm itself too: it is stopped until someone resumes it.
     resumed = suite.client.call(Trigger, "resume", Trigger.Request())
     assert resumed.success
-    assert "it was not" not in resumed.message
+    assert "was not stopped" not in resumed.message
     if victim != "arm":  # which was not there to notice
         assert f"{victim} died" in resumed.message
     suite.wait_until_up()

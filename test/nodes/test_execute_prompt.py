@@ -87,7 +87,7 @@ class AtStage:
             self.came.set()
 
 
-def test_a_goal_runs_to_its_step_limit_and_tells_its_stages(arm):
+def test_a_goal_runs_to_its_step_limit_and_publishes_its_stages(arm):
     watch, before = AtStage("moving"), arm.episodes.count
     result = arm.goal(max_steps=2, watch=watch).wait(120)
     assert (result.error_code, result.steps) in ((Result.STEP_LIMIT, 2), (Result.NONE, 2))
@@ -111,7 +111,7 @@ def test_a_bad_prompt_ends_the_goal_with_the_prompt_nodes_reason(arm):
     assert "moon" in result.error_msg
 
 
-def test_a_second_goal_and_other_prompts_are_told_that_one_runs(arm):
+def test_a_second_goal_and_other_prompts_are_refused_while_one_runs(arm):
     watch = AtStage("moving")
     first = arm.goal(max_steps=20, watch=watch)
     assert watch.came.wait(60), watch.stages
@@ -156,7 +156,7 @@ def test_cancelled_before_it_began(arm):
     assert arm.at_rest()
 
 
-def test_a_stop_pauses_and_resume_goes_on(arm):
+def test_a_stop_pauses_and_resume_continues(arm):
     watch = AtStage("moving")
     goal = arm.goal(max_steps=2, watch=watch)
     assert watch.came.wait(60)
@@ -166,7 +166,7 @@ def test_a_stop_pauses_and_resume_goes_on(arm):
     assert goal.wait(120).error_code == Result.STEP_LIMIT
 
 
-def test_a_goal_or_prompt_to_a_stopped_arm_ends_at_once_and_says_why(arm):
+def test_a_goal_or_prompt_to_a_stopped_arm_ends_at_once_with_the_reason(arm):
     assert arm.call(Trigger, "stop").success
     sent = arm.commands.count
     result = arm.goal().wait(30)
@@ -210,7 +210,7 @@ def test_a_prompt_that_no_goal_runs_gives_way_to_the_next(arm):
     )
 
 
-def test_by_hand_each_step_is_asked_for_and_answered_by_the_gate(arm):
+def test_in_single_step_each_step_is_requested_and_answered_by_the_gate(arm):
     prompt_id = arm.hold()
     sent = len(arm.commands.messages)
     answer = arm.call(StepPolicy, "step")
@@ -242,8 +242,8 @@ def test_an_episode_that_decides_by_itself_takes_no_steps(arm):
     goal.wait(30)
 
 
-def test_the_judges_success_ends_the_episode(arm):
-    """The oracle acts in the policy's place; the judge of the task says that it is done."""
+def test_success_of_the_task_ends_the_episode(arm):
+    """The oracle acts in the policy's place; the task reports success."""
     task = find_task("visual_manipulation")
     quiet = SetParameters.Request(
         parameters=[Parameter("send_prompt", value=False).to_parameter_msg()]

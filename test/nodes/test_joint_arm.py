@@ -215,14 +215,14 @@ def test_stop_in_mid_motion_holds_arm_and_object(cell):
     assert cell.client.call(Trigger, "resume", Trigger.Request()).success
 
 
-def test_a_failed_pick_is_said_and_changes_nothing(cell):
+def test_a_failed_pick_is_reported_and_changes_nothing(cell):
     before = cell.where("red_block")
     state = cell.send(cell.action((0.7, 0.45), (0.35, 0.0)))
     assert (state.state, state.code) == (ArmState.ABORTED, ArmState.NOT_PICKED)
     assert math.dist(cell.where("red_block"), before) < 0.001
 
 
-def test_what_is_out_of_reach_is_refused_before_any_motion(cell):
+def test_unreachable_actions_are_refused_before_any_motion(cell):
     sent, before = cell.sent.count, cell.at_rest()
     state = cell.send(cell.action((0.5, 0.0), BEYOND))
     assert (state.state, state.code) == (ArmState.REFUSED, "UNREACHABLE")
@@ -231,7 +231,7 @@ def test_what_is_out_of_reach_is_refused_before_any_motion(cell):
     assert cell.sent.count == sent
 
 
-def test_a_reset_ends_what_is_under_way(cell):
+def test_a_reset_ends_the_active_motion(cell):
     before = cell.states.count
     action = cell.action(cell.where("red_block"), (0.35, 0.35))
     cell.actions.publish(action)
@@ -256,7 +256,7 @@ def test_a_trajectory_is_followed_in_any_order_of_joints(cell):
     cell.joints.wait(lambda m: list(m.position) == pytest.approx(goal, abs=1e-3), 15, "the goal")
 
 
-def test_trouble_is_said_once_and_the_next_trajectory_is_followed(cell):
+def test_a_fault_is_reported_once_and_the_next_trajectory_is_followed(cell):
     names = list(cell.joints.wait(lambda m: True, 15, "joints", cell.joints.count).name)
     for trouble, code in (
         (lambda: cell.follow(names[:5], (1, [0.0] * 5)), ArmState.BAD_COMMAND),
@@ -287,7 +287,7 @@ def test_people_can_watch_the_arm():
 
 
 @pytest.mark.parametrize("task", ["visual_manipulation", "rotate", "sweep_without_exceeding"])
-def test_an_oracle_solves_a_task_and_the_judge_says_so(client, cell, task):
+def test_an_oracle_solves_a_task_and_success_is_reported(client, cell, task):
     status = OracleDriver(client).run(find_task(task), 0)
     assert status.outcome == TaskStatus.SUCCESS
     assert (status.task, status.level, status.seed) == (task, "train", 0)
@@ -297,7 +297,7 @@ def test_an_oracle_solves_a_task_and_the_judge_says_so(client, cell, task):
     assert answer.status == status
 
 
-def test_a_task_comes_with_its_prompt_and_pictures(client, cell):
+def test_a_task_comes_with_its_prompt_and_images(client, cell):
     sent = client.subscribe(Prompt, "prompt", qos.LATCHED)
     assert cell.load("visual_manipulation", 3).success
     episode = find_task("visual_manipulation").sample(3)
@@ -355,7 +355,7 @@ def test_reset_sets_the_same_task_up_again(client, cell):
         ("rotate", 2**31, "", "INVALID_VALUE"),
     ],
 )
-def test_what_cannot_be_loaded_is_refused_and_changes_nothing(
+def test_a_task_that_cannot_be_loaded_is_refused_and_changes_nothing(
     client, cell, task, seed, level, code
 ):
     answer = cell.load(task, seed, level)

@@ -39,7 +39,7 @@ class Cell:
         self.processes, self.client, self.robot = processes, client, robot
         self.states, self.count = client.subscribe(ArmState, "arm_state"), 0
 
-    def carry_out(self, **options):
+    def execute(self, **options):
         """The end of one pick and place by a robot of these options."""
         self.count += 1
         self.robot.options = Options(**options)
@@ -87,7 +87,7 @@ def cell(tmp_path_factory):
         yield cell
 
 
-def test_where_no_controller_subscribes_nothing_is_sent(tmp_path):
+def test_without_a_subscribed_controller_nothing_is_sent(tmp_path):
     with running(tmp_path, subscribe=False) as cell:
         end = pick_and_place(cell.client, "nobody")
         robot = cell.robot
@@ -108,22 +108,22 @@ def test_where_no_controller_subscribes_nothing_is_sent(tmp_path):
     ],
     ids=str,
 )
-def test_it_is_carried_out_whatever_the_stamps_and_parts_of_joint_states(cell, options):
-    end = cell.carry_out(**options)
+def test_motions_are_executed_for_any_stamps_and_parts_of_joint_states(cell, options):
+    end = cell.execute(**options)
     assert (end.state, end.code) == (ArmState.SUCCEEDED, ArmState.OK), end.message
     assert len(cell.robot.trajectories) == 6
 
 
-def test_velocities_that_lack_are_derived_and_that_is_logged_once(cell):
+def test_missing_velocities_are_derived_and_that_is_logged_once(cell):
     for options in ({"velocity": "nan"}, {"velocity": "absent", "stamp": "zero", "split": True}):
-        end = cell.carry_out(**options)
+        end = cell.execute(**options)
         assert (end.state, end.code) == (ArmState.SUCCEEDED, ArmState.OK), end.message
         assert len(cell.robot.trajectories) == 6
     assert cell.log().count("derived from positions") == 1
 
 
 def test_joints_of_other_names_are_named_in_the_refusal(cell):
-    end = cell.carry_out(prefix="ur5e_")
+    end = cell.execute(prefix="ur5e_")
     assert (end.state, end.code) == (ArmState.REFUSED, "NOT_ACTIVE")
     assert "wrist_3_joint: not reported" in end.message
     assert "ur5e_wrist_3_joint" in end.message
@@ -131,7 +131,7 @@ def test_joints_of_other_names_are_named_in_the_refusal(cell):
 
 
 def test_an_inactive_controller_has_not_started(cell):
-    end = cell.carry_out(inactive=True)
+    end = cell.execute(inactive=True)
     assert (end.state, end.code) == (ArmState.ABORTED, ArmState.NOT_STARTED)
     assert f"{NAMESPACE}/joint_trajectory" in end.message
     assert "ros2 control list_controllers" in end.message
@@ -144,7 +144,7 @@ def test_an_inactive_controller_has_not_started(cell):
 
 
 def test_a_joint_that_stays_short_of_its_goal_is_named_with_its_distance(cell):
-    end = cell.carry_out(error=np.array([0, 0.012, 0, 0, 0, 0]))
+    end = cell.execute(error=np.array([0, 0.012, 0, 0, 0, 0]))
     assert (end.state, end.code) == (ArmState.ABORTED, ArmState.TIMEOUT)
     assert "shoulder_lift_joint is 12.0 mrad from the goal of move 1 of 6" in end.message
     assert not any(tool.suction for tool in cell.robot.tools)
@@ -154,7 +154,7 @@ def test_a_joint_that_stays_short_of_its_goal_is_named_with_its_distance(cell):
 
 def test_a_slow_robot_makes_progress(cell):
     """Each move takes several times as long as progress_timeout."""
-    end = cell.carry_out(scale=0.15)
+    end = cell.execute(scale=0.15)
     assert (end.state, end.code) == (ArmState.SUCCEEDED, ArmState.OK), end.message
 
 
@@ -170,7 +170,7 @@ def test_a_robot_that_has_stopped_is_stopped_until_resume(cell):
     assert pick_and_place(cell.client, "next").code == "STOPPED"
 
 
-def test_joints_that_fall_silent_are_held_where_they_must_be_by_then(cell):
+def test_silent_joints_are_held_at_their_extrapolated_positions(cell):
     """Not where they were last seen: the robot would go back there at once."""
     before = cell.moving()
     (move,) = cell.robot.trajectories
@@ -185,7 +185,7 @@ def test_joints_that_fall_silent_are_held_where_they_must_be_by_then(cell):
     assert np.abs(point.positions - goal).max() < 0.5 * np.abs(start - goal).max()
 
 
-def test_joints_not_known_any_more_are_not_commanded_by_a_stop(cell):
+def test_a_stop_does_not_command_joints_whose_positions_are_unknown(cell):
     """Someone may have moved the arm since: to hold it would be to move it back."""
     cell.robot.options = Options(prefix="other_")
     longer_than_a_joint_counts_as_known = cell.states.count + 15
@@ -199,7 +199,7 @@ def test_joints_not_known_any_more_are_not_commanded_by_a_stop(cell):
     assert not any(len(m.points) == 1 for m in cell.robot.trajectories)
 
 
-def test_continuous_joints_move_through_where_their_reports_wrap_around(tmp_path):
+def test_continuous_joints_move_through_the_wrap_around_of_their_reports(tmp_path):
     """An arm without collision shapes, too, which is logged."""
     urdf = tmp_path / "endless.urdf"
     urdf.write_text(without_collision(ur5e_text()).replace('"revolute"', '"continuous"'))

@@ -99,10 +99,10 @@ def test_the_limits_in_force_are_logged(suite):
 
 def test_a_node_that_is_not_started_is_named(suite):
     suite.wait_for_log("manager", "waiting for perception (no heartbeat) in namespace /vima")
-    assert suite.status_of("perception") == "never heard"
+    assert suite.status_of("perception") == "no heartbeat"
 
 
-def test_a_parameter_that_nobody_declares_is_refused_once_with_the_nearest(suite, tmp_path):
+def test_an_undeclared_parameter_is_refused_once_with_the_nearest(suite, tmp_path):
     robot = tmp_path / "robot.yaml"
     robot.write_text("/**/perception:\n  ros__parameters:\n    min_skore: 0.5\n")
     with suite.program("perception", "--params-file", str(robot)) as (_, log):
@@ -143,7 +143,7 @@ def test_a_second_node_of_a_name_refuses_and_changes_nothing(suite):
     assert suite.commands.count == before
 
 
-def test_a_second_manager_ends_and_the_first_goes_on(suite):
+def test_a_second_manager_ends_and_the_first_continues(suite):
     me = f"process {suite.processes.pid('manager')} on {socket.gethostname()}"
     with suite.program("manager") as (process, log):
         assert process.wait(60) == 2
@@ -154,9 +154,9 @@ def test_a_second_manager_ends_and_the_first_goes_on(suite):
     assert "manager " not in suite.processes.log("arm")  # neither ended nor died
 
 
-def test_what_a_person_deactivates_stays_so_until_a_person_activates_it(suite):
+def test_a_deactivated_node_stays_inactive_until_a_person_activates_it(suite):
     assert suite.change_state("arm", Transition.TRANSITION_DEACTIVATE)
-    suite.wait_for_log("manager", "arm was deactivated by a person and stays so")
+    suite.wait_for_log("manager", "arm was deactivated by a person and stays inactive")
     for _ in range(7):  # once a second
         assert suite.status_of("arm") == "deactivated by a person"
     assert suite.status_of("prompt") == "active"
@@ -165,7 +165,7 @@ def test_what_a_person_deactivates_stays_so_until_a_person_activates_it(suite):
     assert suite.status_of("arm") == "active"
 
 
-def test_a_killed_node_is_brought_up_again_though_its_heartbeat_was_just_heard(suite):
+def test_a_killed_node_is_activated_again_although_its_heartbeat_is_recent(suite):
     suite.processes.kill("prompt")
     suite.processes.start(["prompt"], suite.parameters)
     suite.wait_for_state("prompt", ACTIVE)

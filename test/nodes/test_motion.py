@@ -108,7 +108,7 @@ def test_the_object_under_the_tool_is_carried_and_turned(robot):
     assert tool.tool_pose.position.z == pytest.approx(0.32, abs=0.002)
 
 
-def test_a_failed_pick_is_said_and_changes_nothing(robot):
+def test_a_failed_pick_is_reported_and_changes_nothing(robot):
     before = robot.where("red_block")
     state = robot.send(robot.action((0.7, 0.45), (0.35, 0.0)))
     assert (state.state, state.code) == (ArmState.ABORTED, ArmState.NOT_PICKED)

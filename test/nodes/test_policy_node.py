@@ -58,7 +58,7 @@ class PolicyOnly:
         action = self.actions.wait(lambda m: m.prompt_id == name, 30, "an action", before)
         return conversions.action_id(action)
 
-    def arm_says(self, state, command_id, code="OK"):
+    def arm_reports(self, state, command_id, code="OK"):
         """The status after the arm node's word."""
         before = self.episodes.count
         stamp = self.client.node.get_clock().now().to_msg()
@@ -67,7 +67,7 @@ class PolicyOnly:
         self.arm.publish(word)
         return self.status(lambda m: True, before)
 
-    def judge_says(self, outcome, command_id="", prompt="words"):
+    def task_reports(self, outcome, command_id="", prompt="words"):
         self.judge.publish(TaskStatus(prompt=prompt, outcome=outcome, command_id=command_id))
 
     def observe(self, objects):
@@ -102,7 +102,7 @@ def node(tmp_path_factory):
         yield PolicyOnly(processes, client)
 
 
-def test_diagnostics_tell_the_model(node):
+def test_diagnostics_describe_the_model(node):
     message = node.diagnostics.wait(
         lambda m: any(v.key == "sha256" for s in m.status for v in s.values), 30, "diagnostics"
     )
@@ -112,7 +112,7 @@ def test_diagnostics_tell_the_model(node):
     assert "vit_heads" in str(told)
 
 
-def test_a_late_reader_gets_the_present_episode_and_in_one_message_what_led_to_it(node):
+def test_a_late_subscriber_gets_the_current_episode_and_its_history_in_one_message(node):
     deep = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     for turn in range(12):
         node.prompt(f"turn {turn}")
@@ -153,7 +153,7 @@ def test_a_prompt_beyond_the_limit_ends_its_episode_with_it(node):
     assert node.prompt("256 words", words=256).state == EpisodeStatus.OBSERVING
 
 
-def test_a_decision_that_no_arm_has_heard_of_is_sent_again(node):
+def test_an_unacknowledged_decision_is_sent_again(node):
     node.prompt("unheard")
     assert node.observe(1).state == EpisodeStatus.EXECUTING
 
@@ -172,7 +172,7 @@ def test_a_decision_that_no_arm_has_heard_of_is_sent_again(node):
     assert (told.step, told.code) == (1, "UNREACHABLE"), "a copy uses up nothing"
 
 
-def test_where_nothing_was_picked_it_is_not_tried_again(node):
+def test_a_position_where_nothing_was_picked_is_not_tried_again(node):
     node.prompt("missed")
     picks = []
     for step in range(1, 6):  # beyond max_failures: a pick at nothing is no failure of the arm
@@ -190,27 +190,27 @@ def test_where_nothing_was_picked_it_is_not_tried_again(node):
 
 
 @pytest.mark.parametrize("first", ["judge", "arm"])
-def test_the_result_of_a_step_is_taken_once_arm_and_judge_have_spoken_of_it(node, first):
-    node.judge_says(TaskStatus.RUNNING)
+def test_the_result_of_a_step_needs_the_reports_of_arm_and_task(node, first):
+    node.task_reports(TaskStatus.RUNNING)
     name = f"first the {first}"
     node.prompt(name)
     try:
         command = node.decision(name)
-        node.judge_says(TaskStatus.SUCCESS, "another/0/1")
-        node.judge_says(TaskStatus.RUNNING, command)
-        node.arm_says(ArmState.EXECUTING, command)
-        assert node.arm_says(ArmState.SUCCEEDED, command).step == 1
+        node.task_reports(TaskStatus.SUCCESS, "another/0/1")
+        node.task_reports(TaskStatus.RUNNING, command)
+        node.arm_reports(ArmState.EXECUTING, command)
+        assert node.arm_reports(ArmState.SUCCEEDED, command).step == 1
         command = node.decision(name)  # at once: the judge's word was in before the arm's
         if first == "judge":
-            node.judge_says(TaskStatus.SUCCESS, command)
-        node.arm_says(ArmState.EXECUTING, command)
-        node.arm_says(ArmState.SUCCEEDED, command)
+            node.task_reports(TaskStatus.SUCCESS, command)
+        node.arm_reports(ArmState.EXECUTING, command)
+        node.arm_reports(ArmState.SUCCEEDED, command)
         if first == "arm":
-            node.judge_says(TaskStatus.SUCCESS, command)
+            node.task_reports(TaskStatus.SUCCESS, command)
         ended = node.status(lambda m: m.prompt_id == name and m.state > EpisodeStatus.PAUSED, 0)
         assert (ended.code, ended.step, ended.executed) == (EpisodeStatus.SUCCESS, 2, 2)
     finally:
-        node.judge_says(TaskStatus.RUNNING, prompt="")
+        node.task_reports(TaskStatus.RUNNING, prompt="")
 
 
 def test_a_history_beyond_the_limit_ends_the_episode_with_it(node):

@@ -27,7 +27,7 @@ def robot(tmp_path):
         yield client
 
 
-def test_after_the_answer_nothing_moves_until_resume(robot):
+def test_after_the_response_nothing_moves_until_resume(robot):
     pick, order = random.Random(1), []
     for kind, topic in (
         (ArmCommand, "arm_command"),

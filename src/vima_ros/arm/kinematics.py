@@ -16,9 +16,7 @@ from vima_ros.geometry import Pose, Transform
 # Tool straight down, upper arm up, forearm forward, wrist outward: the branch "elbow up" [rad]
 UR5E_HOME = (0.0, -math.pi / 2, math.pi / 2, -math.pi / 2, -math.pi / 2, 0.0)
 MIN_SINGULAR_VALUE = 0.02  # of the Jacobian: 0.02 m/s at the tip from 1 rad/s
-_TABLE_CLEARANCE = (
-    0.001  # links are checked against a plane this far below, so that the tool may touch it [m]
-)
+_TABLE_CLEARANCE = 0.001  # below the table, of the plane that links may not reach [m]
 _TOLERANCE = 1e-9  # of a solution, position [m] and rotation [rad] together
 _MAX_ITERATIONS = 100
 _MAX_STEP = 0.3  # of a joint in one iteration [rad]

@@ -54,7 +54,7 @@ class PlanExecution:
     """State machine that executes one plan: move, switch the tool, dwell, next move.
 
     ``update`` it with each report of the robot and send the commands it returns. A move that a
-    contact ended leaves the arm short of the plan, so the next move is planned anew from there.
+    contact ended leaves the arm short of the plan, so the next move is planned again from there.
     Where suction finds nothing to hold, the arm rises as planned, and the execution ends. It has
     no clock, no thread and no access to the robot.
     """

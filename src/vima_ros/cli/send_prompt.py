@@ -204,7 +204,10 @@ def _ask(client: Client, requests: Any) -> None:
         request = requests.wait(lambda m: bool(m.command_id), 1e9, "request", seen, quiet=True)
         seen = requests.count
         if not sys.stdin.isatty():
-            print(f"  waits for a yes: {request.text}; answer by the service confirm", flush=True)
+            print(
+                f"  waiting for confirmation: {request.text}; respond by the service confirm",
+                flush=True,
+            )
             continue
         print(f"  {request.text}: do it? [y/N] ", end="", flush=True)
         accept = sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -1,4 +1,4 @@
-"""The manager node: brings the others up in order, watches them, stops the arm when one dies."""
+"""Manager node: activates the other nodes in order, and stops the arm when one of them dies."""
 
 from __future__ import annotations
 
@@ -24,116 +24,125 @@ TRANSITIONS = {
 
 
 class ManagerNode(VimaNode):
-    """Configures and activates itself, then the others."""
+    """Configures and activates itself, then the managed nodes."""
 
     name = "manager"
     parameters_type = ManagerParameters
 
     def configure(self) -> None:
-        """Create the handles for every node in ``nodes``."""
+        """Create the handles for each of the managed nodes."""
         p = self.parameters
         self._supervisor = Supervisor(tuple(p.nodes), p.heartbeat_timeout, p.transition_timeout)
-        self._stop_owed, self._stop_asked = False, 0.0
-        self._news, self._all_up = "", False
+        self._stop_pending, self._stop_requested_at = False, 0.0
+        self._last_event, self._all_active = "", False
         self._deactivated: list[str] = []
-        self._changers = {
+        self._change_state_clients = {
             name: self.create_client(ChangeState, f"{name}/change_state") for name in p.nodes
         }
-        self._stopper = self.create_client(Trigger, "stop")
+        self._stop_client = self.create_client(Trigger, "stop")
         self._commands = self.create_publisher(ArmCommand, "arm_command", qos.RELIABLE)
         self.subscribe_heartbeats(
             lambda name, state, run: self._supervisor.on_heartbeat(
                 name, state, time.monotonic(), run
             )
         )
-        self.create_timer(0.1, self._watch, clock=self.steady_clock)
+        self.create_timer(0.1, self._check, clock=self.steady_clock)
 
-    def _watch(self) -> None:
+    def _check(self) -> None:
         if not self.active:
             return
         now = time.monotonic()
         deaths = self._supervisor.find_dead(now)
         if deaths:
-            self._on_deaths("; ".join(deaths))
-        self._pay_stop(now)
-        due = None if self._stop_comes_first() else self._supervisor.next_transition(now)
+            self._handle_deaths("; ".join(deaths))
+        self._request_stop(now)
+        blocked = self._stop_pending_blocks_activation()
+        due = None if blocked else self._supervisor.next_transition(now)
         if due:
-            self._ask(*due)
-        self._report(now)
+            self._request_transition(*due)
+        self._log_changes(now)
 
-    def _report(self, now: float) -> None:
-        """Log what is new: all are up, nodes are missing, or someone deactivated one."""
-        all_up, space = self._supervisor.all_active, self.get_namespace().rstrip("/")
-        if all_up and not self._all_up:
-            self._news = "all nodes active: " + ", ".join(self._supervisor.names)
-            self.get_logger().info(self._news)
-        self._all_up = all_up
+    def _log_changes(self, now: float) -> None:
+        """Log if all nodes became active, nodes are missing, or a person deactivated one."""
+        all_active, namespace = self._supervisor.all_active, self.get_namespace().rstrip("/")
+        if all_active and not self._all_active:
+            self._last_event = "all nodes active: " + ", ".join(self._supervisor.names)
+            self.get_logger().info(self._last_event)
+        self._all_active = all_active
         missing = self._supervisor.report_missing(now)
         if missing:
-            self._news = f"waiting for {missing} in namespace {space or '/'}"
-            self.get_logger().warning(f"{self._news}: is it started? Its log says why it ended")
+            self._last_event = f"waiting for {missing} in namespace {namespace or '/'}"
+            self.get_logger().warning(
+                f"{self._last_event}: was it started? Its log has the reason if it ended"
+            )
         deactivated = self._supervisor.deactivated
         for name in set(deactivated) - set(self._deactivated):
-            self._news = f"{name} was deactivated by a person"
+            self._last_event = f"{name} was deactivated by a person"
             self.get_logger().warning(
-                f"{self._news} and stays so until it is activated (ros2 lifecycle set "
-                f"{space}/{name} activate) or started anew"
+                f"{self._last_event} and stays inactive until it is activated (ros2 lifecycle set "
+                f"{namespace}/{name} activate) or restarted"
             )
         self._deactivated = deactivated
 
-    def _ask(self, name: str, transition: str) -> None:
+    def _request_transition(self, name: str, transition: str) -> None:
         request = ChangeState.Request(transition=Transition(id=TRANSITIONS[transition]))
-        future = self._changers[name].call_async(request)
-        future.add_done_callback(lambda done: self._on_answer(name, transition, done))
+        future = self._change_state_clients[name].call_async(request)
+        future.add_done_callback(lambda done: self._on_response(name, transition, done))
 
-    def _on_answer(self, name: str, transition: str, future: Any) -> None:
+    def _on_response(self, name: str, transition: str, future: Any) -> None:
         success = future.exception() is None and future.result().success
         if self._supervisor.on_response(name, success):
-            self._news = f"{name} refused to {transition}: its log says why"
-            self.get_logger().error(f"{self._news}; it is asked again, less and less often")
+            self._last_event = f"{name} refused to {transition}: its log has the reason"
+            self.get_logger().error(
+                f"{self._last_event}; it is requested again, less and less often"
+            )
 
-    def _on_deaths(self, sentence: str) -> None:
-        """Stop the robot itself at once, and the arm node for good, until someone resumes."""
-        self._news = sentence
+    def _handle_deaths(self, sentence: str) -> None:
+        """Stop the robot at once, and the arm node until somebody calls resume."""
+        self._last_event = sentence
         if self._supervisor.stop_required:
             self._supervisor.stop_required = False
             command = ArmCommand()  # no waypoints: stop now
             command.header.stamp = self.get_clock().now().to_msg()
             self._commands.publish(command)
-            self._stop_owed, self._stop_asked = True, 0.0
-            self._pay_stop(time.monotonic())
+            self._stop_pending, self._stop_requested_at = True, 0.0
+            self._request_stop(time.monotonic())
             sentence += "; the arm is stopped until resume is called"
         self.get_logger().error(sentence)
 
-    def _stop_comes_first(self) -> bool:
-        """Whether a restarted arm node has to be stopped before it may become active."""
+    def _stop_pending_blocks_activation(self) -> bool:
+        """Return True if a restarted arm node has to be stopped before its activation."""
         arm = self._supervisor.nodes.get("arm")
-        return self._stop_owed and arm is not None and arm.state == INACTIVE and not arm.dead
+        return self._stop_pending and arm is not None and arm.state == INACTIVE and not arm.dead
 
-    def _pay_stop(self, now: float) -> None:
-        """Ask the arm node to stop until it says that it has, be it after a restart."""
-        if self._stop_owed and now - self._stop_asked > 0.5 and self._stopper.service_is_ready():
-            self._stop_asked = now
-            self._stopper.call_async(Trigger.Request()).add_done_callback(self._on_stopped)
+    def _request_stop(self, now: float) -> None:
+        """Request a stop of the arm node until it confirms it, also after a restart."""
+        if (
+            self._stop_pending
+            and now - self._stop_requested_at > 0.5
+            and self._stop_client.service_is_ready()
+        ):
+            self._stop_requested_at = now
+            self._stop_client.call_async(Trigger.Request()).add_done_callback(self._on_stopped)
 
     def _on_stopped(self, future: Any) -> None:
         if future.exception() is None and future.result().success:
-            self._stop_owed = False
+            self._stop_pending = False
 
     def on_duplicate_node(self) -> None:
-        """End: a second manager has nothing to do."""
+        """End the node: a second manager is of no use."""
         sys.exit(2)
 
     def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
-        """Each node's state, and the last death."""
-        names = {0: "never heard", 1: "unconfigured", 2: "inactive", 3: "active"}
+        """Report the state of each node, and the last event."""
+        names = {0: "no heartbeat", 1: "unconfigured", 2: "inactive", 3: "active"}
         nodes = self._supervisor.nodes.items()
         values = {n: "dead" if w.dead else names.get(w.state, w.state) for n, w in nodes}
         values |= dict.fromkeys(self._supervisor.deactivated, "deactivated by a person")
         values |= {n: "ended" for n, w in nodes if w.state == FINALIZED}
-        return self._supervisor.all_active, self._news, values
+        return self._supervisor.all_active, self._last_event, values
 
 
 def main(args: list[str] | None = None) -> None:
-    """``ros2 run vima_ros manager``."""
+    """Run the manager node (``ros2 run vima_ros manager``)."""
     run(ManagerNode, args, autostart=True)
