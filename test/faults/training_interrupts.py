@@ -25,7 +25,7 @@ from ament_index_python.packages import get_package_prefix
 from safetensors.torch import load_file
 
 from vima_ros.policy.checkpoints.load import SMALL
-from vima_ros.training.data.collect import Plan, collect
+from vima_ros.training.data.collect import CollectionPlan, collect
 from vima_ros.training.run_directory import CHECKPOINT, read_progress
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
@@ -101,7 +101,9 @@ class TrainingInterrupts:
         content = "crops" if self.program == "train_policy" else "masks"
         tasks = ("visual_manipulation", "rotate")
         for _ in collect(
-            Plan(self.folder / "data", tasks, 4, 10, content=content, deterministic_oracle=True)
+            CollectionPlan(
+                self.folder / "data", tasks, 4, 10, content=content, deterministic_oracle=True
+            )
         ):
             pass
         (self.folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPES[self.program]))

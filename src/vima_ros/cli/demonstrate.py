@@ -10,7 +10,7 @@ from vima_ros.errors import VimaError
 from vima_ros.paths import path_argument
 from vima_ros.sim.episode_runner import choose_tasks, find_level
 from vima_ros.sim.tasks.base import Level
-from vima_ros.training.data.collect import CONTENTS, Plan, Progress, collect
+from vima_ros.training.data.collect import CONTENTS, CollectionPlan, CollectionProgress, collect
 
 
 def _arguments(args: list[str]) -> argparse.Namespace:
@@ -54,10 +54,10 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     return parser.parse_args(args)
 
 
-def _plan(options: argparse.Namespace) -> Plan:
+def _plan(options: argparse.Namespace) -> CollectionPlan:
     names = None if options.task == ["all"] else options.task
     tasks = choose_tasks(names, find_level(options.level))
-    return Plan(
+    return CollectionPlan(
         options.out,
         tuple(task.name for task in tasks),
         options.episodes,
@@ -70,7 +70,7 @@ def _plan(options: argparse.Namespace) -> Plan:
     )
 
 
-def describe_progress(progress: Progress) -> str:
+def describe_progress(progress: CollectionProgress) -> str:
     """Describe the progress in one line."""
     p = progress
     rate = p.done / p.seconds if p.seconds else 0.0

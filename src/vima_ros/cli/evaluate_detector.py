@@ -17,14 +17,14 @@ from vima_ros.perception.detectors.registry import DETECTORS, DetectorSettings, 
 from vima_ros.training.evaluation.detector_frames import (
     FIRST_EVALUATION_SEED,
     LOOKS,
-    Frame,
+    EvaluationFrame,
     bench_frames,
     tabletop_frames,
 )
 from vima_ros.training.evaluation.detector_metrics import evaluate
 from vima_ros.training.evaluation.detector_report import make_report, write
 
-LOWEST_SCORE = 0.05  # for the average precision, which looks at all thresholds
+MIN_SCORE = 0.05  # for the average precision, which looks at all thresholds
 
 
 def _arguments(args: list[str]) -> argparse.Namespace:
@@ -53,12 +53,12 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument(
-        "--out", type=path_argument, required=True, help="folder for report and pictures"
+        "--out", type=path_argument, required=True, help="folder for report and images"
     )
     return parser.parse_args(args)
 
 
-def _frames(options: argparse.Namespace) -> Iterator[Frame]:
+def _frames(options: argparse.Namespace) -> Iterator[EvaluationFrame]:
     sources = []
     if options.frames:
         looks = tuple(options.visual_randomization)
@@ -69,7 +69,7 @@ def _frames(options: argparse.Namespace) -> Iterator[Frame]:
         raise VimaError("NO_FRAMES", "nothing to measure on; valid: --frames N or --bench FOLDER")
     for number, frame in enumerate(chain(*sources), 1):
         if number % 50 == 0:
-            print(f"evaluate_detector: {number} pairs of pictures", file=sys.stderr, flush=True)
+            print(f"evaluate_detector: {number} pairs of images", file=sys.stderr, flush=True)
         yield frame
 
 
@@ -77,7 +77,7 @@ def _facts(options: argparse.Namespace, card: dict[str, Any]) -> dict[str, Any]:
     return {
         "detector": options.detector,
         **{key: value for key, value in card.items() if key != "card"},
-        "lowest threshold": LOWEST_SCORE,
+        "lowest threshold": MIN_SCORE,
         "first seed": options.first_seed,
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "load": round(os.getloadavg()[0], 1),
@@ -96,7 +96,7 @@ def main(args: list[str] | None = None) -> None:
                     weights=options.weights, threads=options.threads, min_score=min_score
                 ),
             )
-            for min_score in (options.min_score, LOWEST_SCORE)
+            for min_score in (options.min_score, MIN_SCORE)
         )
         facts = _facts(options, detector.describe())
         evaluation = evaluate(_frames(options), detector, sensitive)

@@ -1,4 +1,4 @@
-"""`train_detector`: our Mask R-CNN from pictures with masks to an ONNX file (docs/DETECTOR.md)."""
+"""`train_detector`: our Mask R-CNN from images with masks to an ONNX file (docs/DETECTOR.md)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vima_ros.errors import VimaError
 from vima_ros.files import prepare_folder, sha256_of
 from vima_ros.paths import path_argument
 
-QUALITY = ("ap", "ap50", "recall", "edge_median", "right")  # as in evaluation_report.py
+QUALITY = ("ap", "ap50", "recall", "edge_median", "exact_match_rate")  # as in evaluation_report.py
 SOURCES = ("tabletop, all looks", "VIMA-Bench")
 MODEL, WEIGHTS = "detector.onnx", "detector.safetensors"
 say = sayer("train_detector")
@@ -41,7 +41,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
         nargs="*",
         default=[],
         metavar="DIR",
-        help="pictures with masks: of `demonstrate --content masks`, or recorded with VIMA-Bench; "
+        help="images with masks: of `demonstrate --content masks`, or recorded with VIMA-Bench; "
         "each folder is drawn from as often as any other",
     )
     add_run_options(parser, "detector", "--print-config" in args)
@@ -90,9 +90,7 @@ def _train(options: argparse.Namespace, recipe: Any) -> None:
 
     def lines(schedule: Any) -> Iterator[str]:
         for p in train_detector(sources, recipe, options.out, schedule, options.start):
-            yield describe_progress(
-                p, recipe.steps, recipe.batch_size, p.pictures_per_s, "pictures"
-            )
+            yield describe_progress(p, recipe.steps, recipe.batch_size, p.pictures_per_s, "images")
 
     run_training("train_detector", options.out, options.checkpoint_every, lines)
 
@@ -101,8 +99,8 @@ def _digest(sources: list[Any]) -> str:
     """Of all masks, in order: a resumed run goes on with the same data."""
     digest = hashlib.sha256()
     for source in sources:
-        for picture in (*source.scenes, *source.prompts):
-            digest.update(picture.mask_png)
+        for image in (*source.scenes, *source.prompts):
+            digest.update(image.mask_png)
     return digest.hexdigest()
 
 

@@ -1,1 +1,1 @@
-"""Making what the suite ships: tokenizer, demonstrations, policies, detectors."""
+"""Training and evaluation of the suite's tokenizer, policies and detectors."""

@@ -1,4 +1,4 @@
-"""Which weights a run takes over from a file that it begins with."""
+"""Report of the weights that a run loads from a file."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ MAX_NAMES = 3  # of one part of the network that are listed one by one
 
 @dataclass(frozen=True)
 class LoadedWeights:
-    """``taken``: how many; ``anew``: why, by the name of each other; ``unused`` of the file."""
+    """Weights ``taken`` (count), initialized ``anew`` (reasons by name) and ``unused`` (names)."""
 
     taken: int
     anew: Mapping[str, str]
     unused: tuple[str, ...] = ()
 
     def describe(self, path: Path) -> str:
-        """One line for people."""
+        """Describe the weights in one line."""
         text = f"begins with {self.taken} of {self.taken + len(self.anew)} weights of {path}"
         groups = [(name, f"{name} ({why})") for name, why in self.anew.items()]
         text += "; begins anew: " + (_listed(groups) or "nothing")
@@ -28,7 +28,7 @@ class LoadedWeights:
 
 
 def _listed(items: Iterable[tuple[str, str]]) -> str:
-    """Name and text of weights: the texts, of many that belong to one part the first alone."""
+    """List names with reasons, only the first of many in one part."""
     told = []
     for part, group in groupby(items, lambda item: item[0].partition(".")[0]):
         texts = [text for _, text in group]

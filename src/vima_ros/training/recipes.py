@@ -1,4 +1,4 @@
-"""Recipes: YAML files of settings, each of which is known, typed, limited and explained.
+"""Recipes: YAML files of typed, limited and documented settings.
 
 A section of such a file is a frozen dataclass. Its fields are made by ``setting``, and its
 ``__post_init__`` calls ``check``.
@@ -27,16 +27,16 @@ VALID = {int: "a whole number", float: "a number", TaskWeights: "TASK: NUMBER li
 
 
 class _NoRecipe(yaml.MarkedYAMLError):
-    """For YAML that recipes have no use for."""
+    """Error for YAML constructs that recipes do not allow."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads 1e-4 and 1.5e3 as YAML 1.2 does, as numbers; takes no aliases and no deep nesting."""
+    """YAML loader that reads 1e-4 as a number, as YAML 1.2 does, without aliases."""
 
     _depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """As its base class; raises _NoRecipe."""
+        """Compose a node as the base class does; raises _NoRecipe."""
         event = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent):
             problem = f"*{_short(event.anchor)} is an alias; valid: the value itself"
@@ -61,7 +61,7 @@ def setting(
     default: Any, description: str, *, low: float | None = None, high: float | None = None,
     above: float | None = None,
 ) -> Any:  # fmt: skip
-    """A field of a recipe; the unit belongs in the description.
+    """Declare a field of a recipe; the unit belongs in the description.
 
     Valid is ``low`` to ``high``, or above ``above`` and at most ``high``. ``default``: a value, or
     a type that makes one. Types: int, float, TaskWeights, or a dataclass of such fields.
@@ -84,7 +84,7 @@ def check(recipe: Any) -> None:
 def read_recipe(
     path: Path, sections: Mapping[str, type], defaults: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """The sections of the YAML file ``path``, by name, each an instance of its dataclass.
+    """Read the sections of the YAML file ``path``, each as an instance of its dataclass.
 
     ``defaults``: by section, of keys whose default is not the dataclass's.
 
@@ -126,7 +126,7 @@ def read_recipe(
 
 
 def to_yaml(**sections: Any) -> str:
-    """All settings of the sections with their explanations, as a file for ``read_recipe``."""
+    """Format all settings of the sections with their explanations, for ``read_recipe``."""
     return "".join(f"{name}:\n{_lines(value, '  ')}" for name, value in sections.items())
 
 
@@ -149,7 +149,7 @@ def _scalar(value: Any) -> str:
 
 
 class _Reader:
-    """Makes dataclasses of a file's nodes and collects what is wrong with them."""
+    """Builder of dataclasses from a file's nodes; collects their faults."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -158,7 +158,7 @@ class _Reader:
     def entries(
         self, mapping: yaml.MappingNode, where: str, known: Mapping[str, Any]
     ) -> Iterator[tuple[str, yaml.Node, int]]:
-        """Key, value and line number of each known key, the first where one stands twice."""
+        """Yield key, value and line number of each known key, the first of duplicates."""
         lines: dict[str, int] = {}
         for key, value in mapping.value:
             line, name = key.start_mark.line + 1, str(key.value)
@@ -173,7 +173,7 @@ class _Reader:
     def section(
         self, name: str, node: yaml.Node, kind: Any, line: int, defaults: Mapping[str, Any]
     ) -> Any:
-        """An instance of the dataclass ``kind``; None where its values have faults."""
+        """Build an instance of the dataclass ``kind``; None where its values have faults."""
         if not isinstance(node, yaml.MappingNode):
             self._add(line, f"{name} is not a mapping; valid: keys of {name} (--print-config)")
             return None
@@ -220,12 +220,12 @@ class _Reader:
 
 
 def _short(text: str) -> str:
-    """At most 60 characters of a text."""
+    """Shorten a text to 60 characters."""
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _shown(value: Any) -> str:
-    """A value as its ``repr``, cut where it is long."""
+    """Return a value's ``repr``, shortened."""
     try:
         return _short(repr(value))
     except ValueError:  # an int of more digits than Python writes
@@ -238,7 +238,7 @@ def _nearest(name: str, known: Mapping[str, Any]) -> str:
 
 
 def _fault(field: dataclasses.Field, kind: Any, value: Any) -> str | None:
-    """What is wrong with a field's value, and what is valid."""
+    """Describe the fault of a field's value, and the valid values."""
     valid = f"; valid: {_explanation(field, kind)}"
     if dataclasses.is_dataclass(kind):
         return None if isinstance(value, kind) else f"{field.name} is {_shown(value)}{valid}"  # type: ignore[arg-type]
@@ -277,7 +277,7 @@ def _within(field: dataclasses.Field, kind: type, value: Any) -> bool:
 
 
 def _explanation(field: dataclasses.Field, kind: Any) -> str:
-    """Type and range in words, and the description."""
+    """Describe type and range of a field, with its description."""
     low, high, above = (field.metadata.get(name) for name in ("low", "high", "above"))
     text = VALID.get(kind, "keys of its own")
     if low is not None:

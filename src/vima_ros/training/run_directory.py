@@ -1,4 +1,4 @@
-"""The folder of a training run: its configuration, revision, progress and checkpoint.
+"""Folder of a training run: its configuration, revision, progress and checkpoint.
 
 Files are written whole or not at all, and are on the disk before their names change.
 """
@@ -29,7 +29,7 @@ LOCK = ".lock"
 
 
 def start_run(folder: Path, configuration: Mapping[str, Any]) -> None:
-    """Note ``configuration``, revision and machine in ``folder``.
+    """Write ``configuration``, revision and machine to ``folder``.
 
     A resumed run has to go on as it began. Raises VimaError: OTHER_RUN naming what differs,
     BAD_RUN for a file that is damaged, BAD_FOLDER, CANNOT_WRITE.
@@ -61,7 +61,7 @@ def _configuration(path: Path) -> dict[str, Any]:
 
 
 def _differences(before: Any, now: Any, name: str = "") -> Iterator[str]:
-    """Each setting that differs, with both values."""
+    """List the settings that differ, with both values."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in [*before, *(key for key in now if key not in before)]:
             full = f"{name}.{key}" if name else key
@@ -76,7 +76,7 @@ def _short(value: Any) -> str:
 
 
 def revision() -> str:
-    """The git revision of this code, ``+`` where it has changes; "unknown" outside a clone."""
+    """Return the git revision of this code, ``+`` where it has changes, or "unknown"."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         described = subprocess.run(
@@ -91,7 +91,7 @@ def revision() -> str:
 
 
 def machine() -> dict[str, Any]:
-    """Where it runs, as far as it matters for speed and for rounding."""
+    """Describe the machine, as far as it matters for speed and rounding."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "python": platform.python_version(),
@@ -141,7 +141,7 @@ def append_progress(folder: Path, progress: Mapping[str, Any]) -> None:
 
 
 def read_progress(folder: Path) -> list[dict[str, Any]]:
-    """The lines of progress.jsonl; one that was cut off is left out."""
+    """Read the lines of progress.jsonl; a truncated one is left out."""
     path = folder / PROGRESS
     records = []
     for line in path.read_bytes().splitlines() if path.exists() else []:
@@ -153,7 +153,7 @@ def read_progress(folder: Path) -> list[dict[str, Any]]:
 
 
 def cut_progress(folder: Path, step: int) -> None:
-    """Remove what progress.jsonl has of later steps: they are trained once more."""
+    """Remove later steps from progress.jsonl: they are trained once more."""
     path = folder / PROGRESS
     if path.exists():
         records = [record for record in read_progress(folder) if record["step"] <= step]
@@ -172,7 +172,7 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     sums: Mapping[str, float],
 ) -> None:
-    """Write where ``folder``'s run stands, for ``load_checkpoint``.
+    """Write the state of ``folder``'s run, for ``load_checkpoint``.
 
     ``sums``: of the losses since the last report. No state of a random number generator is in it:
     all of them follow from the recipe's seed and the step. Raises VimaError (CANNOT_WRITE); then
@@ -196,7 +196,7 @@ def load_checkpoint(
     optimizer: torch.optim.Optimizer | None,
     needed: bool = False,
 ) -> tuple[int, dict[str, float]]:
-    """Load ``folder``'s checkpoint into all three; its step, 0 where there is none, and sums.
+    """Load ``folder``'s checkpoint into all three; return its step (0: none) and sums.
 
     Raises VimaError (BAD_CHECKPOINT) for a damaged one, another network's, and where a ``needed``
     one is missing.

@@ -1,4 +1,4 @@
-"""How a training run goes on: when it reports, when it is saved, where it resumes."""
+"""Progress of a training run: reports, checkpoints, resuming."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FIRST_REPORT = 15.0  # after the start [s]
 
 @dataclass(frozen=True)
 class Schedule:
-    """When a run reports, is saved and stops.
+    """Schedule of a run's reports, checkpoints and stop.
 
     It reports after ``report_every`` steps or ``report_period`` [s], whichever is first, and is
     saved every ``checkpoint_period`` [s], at the end, and at the end of the step during which
@@ -43,7 +43,7 @@ class Schedule:
 
 
 class Run:
-    """A run in a folder that no other process uses meanwhile, from its checkpoint on.
+    """A run in a folder locked against other processes, from its checkpoint on.
 
     Raises VimaError: RUN_IN_USE, BAD_CHECKPOINT, CANNOT_WRITE.
     """
@@ -73,13 +73,13 @@ class Run:
         self._next_report = self._reported + min(FIRST_REPORT, schedule.report_period)
 
     def add(self, losses: Mapping[str, Tensor]) -> None:
-        """Count the losses of a batch for the next report. Does not wait for a GPU."""
+        """Add the losses of a batch to the next report. Does not wait for a GPU."""
         for name, value in losses.items():
             self._sums[name] = self._sums.get(name, 0.0) + value.detach().double()
         self._count += 1.0
 
     def ends_step(self) -> bool:
-        """To be called after each step; whether a report is due."""
+        """Count a step; return whether a report is due."""
         self.step += 1
         return (
             self.step == self._steps
@@ -88,18 +88,18 @@ class Run:
         )
 
     def take_losses(self) -> dict[str, float]:
-        """Mean losses since the last report."""
+        """Return and reset the mean losses since the last report."""
         means = {name: value / self._count for name, value in self._loss_sums().items()}
         self._sums, self._count = {}, 0.0
         return means
 
     def steps_per_s(self) -> float:
-        """Of the steps since the last report."""
+        """Compute the steps per second since the last report [1/s]."""
         seconds = time.monotonic() - self._reported
         return (self.step - self._reported_step) / max(seconds, 1e-9)
 
     def report(self, progress: Mapping[str, Any]) -> None:
-        """Keep ``progress``."""
+        """Append ``progress`` to the run's file."""
         try:
             append_progress(self._folder, progress)
         except VimaError as error:
@@ -108,7 +108,7 @@ class Run:
         self._next_report = self._reported + self._schedule.report_period
 
     def goes_on(self) -> bool:
-        """Save a checkpoint where one is due; whether there is another step to do.
+        """Save a checkpoint where one is due; return whether there is another step to do.
 
         Raises VimaError (CANNOT_WRITE) where the last one cannot be written.
         """
@@ -145,7 +145,7 @@ class Run:
 
 
 def seed_step(seed: int, step: int) -> None:
-    """Make all random numbers of ``step`` follow from ``seed`` and ``step``."""
+    """Seed all random number generators from ``seed`` and ``step``."""
     number = seed * 1_000_003 + step
     torch.manual_seed(number)
     random.seed(number)

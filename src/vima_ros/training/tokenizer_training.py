@@ -1,4 +1,4 @@
-"""Train this package's own tokenizer: ``python -m vima_ros.training.tokenizer_training OUT``.
+"""Training of the bundled tokenizer: ``python -m vima_ros.training.tokenizer_training OUT``.
 
 Byte-pair merges with T5's conventions: <pad> 0, </s> 1, <unk> 2, a word begins with a bar, the end
 of the sequence is marked. A character that was never seen becomes bytes, so no text is unknown.
@@ -144,7 +144,7 @@ light wet dry clean dirty old new first six seven eight nine ten zero 1 2 3 4 5 
 
 
 def sentences() -> Iterator[str]:
-    """The training text, in a fixed order, without the pictures.
+    """Return the training text, in a fixed order, without images.
 
     Each template takes every value of its slots at least once, so the templates and the words
     decide what becomes a token, not chance.
@@ -163,7 +163,7 @@ def sentences() -> Iterator[str]:
 
 
 def _cutting(model: models.Model) -> Tokenizer:
-    """A tokenizer that cuts text into words as T5 does, and punctuation off them."""
+    """Build a tokenizer that splits text into words as T5 does, and punctuation off them."""
     tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.Sequence(
         [
@@ -184,7 +184,7 @@ def _cutting(model: models.Model) -> Tokenizer:
 
 
 def _learn() -> tuple[list[str], list[tuple[str, str]]]:
-    """Pieces in the order they were found, and the pairs that were merged."""
+    """Learn the pieces, in order of discovery, and the merged pairs."""
     tokenizer = _cutting(models.BPE())
     printable = [chr(code) for code in range(0x21, 0x7F)]
     trainer = trainers.BpeTrainer(
@@ -200,7 +200,7 @@ def _learn() -> tuple[list[str], list[tuple[str, str]]]:
 
 
 def train() -> Tokenizer:
-    """The tokenizer, complete."""
+    """Train the complete tokenizer."""
     pieces, merges = _learn()
     vocabulary = {piece: word for word, piece in enumerate((*SPECIAL, *BYTES, *pieces))}
     tokenizer = _cutting(

@@ -10,9 +10,9 @@ import torch
 
 from vima_ros.benchmarks.policy import measure
 from vima_ros.benchmarks.policy import plan as planning
-from vima_ros.benchmarks.policy.cases import Episode, FullRecompute, random_prompt
+from vima_ros.benchmarks.policy.cases import BenchmarkEpisode, FullRecompute, random_prompt
 from vima_ros.benchmarks.policy.measure import in_turns, random_weights, resident, spread
-from vima_ros.benchmarks.policy.plan import OBJECTS, STEPS, Plan
+from vima_ros.benchmarks.policy.plan import OBJECTS, STEPS, BenchmarkPlan
 from vima_ros.benchmarks.policy.tables import describe, tables
 from vima_ros.errors import VimaError
 from vima_ros.policy.checkpoints.load import load_network, load_policy
@@ -33,7 +33,7 @@ def results():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(planning, "_child", child)
-        plan = Plan(sizes=(SIZE,), repeat=2, agreement_size=SIZE, agreement_decisions=10)
+        plan = BenchmarkPlan(sizes=(SIZE,), repeat=2, agreement_size=SIZE, agreement_decisions=10)
         progress = []
         measured = planning.run(plan, progress.append)
     assert [f"{SIZE} {dtype}" in progress for dtype in plan.dtypes] == [True] * 3
@@ -42,7 +42,7 @@ def results():
 
 def test_the_policy_that_comes_along_is_measured_as_it_is():
     told = []
-    with planning._weights(Plan(), planning.BUNDLED_SIZE, told.append) as path:
+    with planning._weights(BenchmarkPlan(), planning.BUNDLED_SIZE, told.append) as path:
         assert load_network(Path(path), {})[1]["card"]["parameters"] > 0
     assert told == []
 
@@ -127,7 +127,7 @@ def test_agreement_is_none_with_itself_and_grows_with_rounding(results, tmp_path
 @pytest.mark.parametrize("step", [1, 2, STEPS])
 def test_full_recompute_decides_the_same(step):
     policy = load_policy("random")
-    episode = Episode(policy, np.random.default_rng(5))
+    episode = BenchmarkEpisode(policy, np.random.default_rng(5))
     full = FullRecompute(policy.network, episode, step, policy._now)
     timings, logits = full.decide()
     decision = episode.decide(step)
@@ -139,7 +139,7 @@ def test_full_recompute_decides_the_same(step):
 def test_full_recompute_encodes_every_slot(monkeypatch):
     """Padded slots and equal crops as well, as the published code does."""
     policy = load_policy("random")
-    episode = Episode(policy, np.random.default_rng(6))
+    episode = BenchmarkEpisode(policy, np.random.default_rng(6))
     hidden = measure.random_observation(np.random.default_rng(7), 2, OBJECTS)
     episode.observations[0] = hidden
     full = FullRecompute(policy.network, episode, 1, policy._now)
@@ -206,21 +206,26 @@ def test_random_weights_are_always_the_same():
 )
 def test_a_wrong_plan_is_refused_with_what_is_valid(wrong):
     with pytest.raises(VimaError, match="valid: ") as error:
-        Plan(**wrong)
+        BenchmarkPlan(**wrong)
     assert error.value.code == "BAD_PLAN"
 
 
 def test_a_plan_is_json():
-    assert json.loads(json.dumps(asdict(Plan())))["sizes"] == ["bundled", "2M", "20M", "200M"]
+    assert json.loads(json.dumps(asdict(BenchmarkPlan())))["sizes"] == [
+        "bundled",
+        "2M",
+        "20M",
+        "200M",
+    ]
 
 
 def test_a_failing_process_is_reported(capfd):
     with pytest.raises(VimaError, match="no_such_task") as error:
-        planning._child(Plan(), "no_such_task")
+        planning._child(BenchmarkPlan(), "no_such_task")
     assert error.value.code == "BENCH_FAILED"
     assert "KeyError" in capfd.readouterr().err
 
 
 def test_a_process_answers_and_keeps_to_its_threads():
-    machine = planning._child(Plan(threads=1), "describe", device="cpu")
+    machine = planning._child(BenchmarkPlan(threads=1), "describe", device="cpu")
     assert (machine["torch"], machine["threads"]) == (torch.__version__, 1)

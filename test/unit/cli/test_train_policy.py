@@ -19,7 +19,7 @@ from vima_ros.cli.training_options import StopRequest, add_run_options, find_rec
 from vima_ros.errors import VimaError
 from vima_ros.policy.checkpoints.load import SMALL
 from vima_ros.specs import HEADS
-from vima_ros.training.data.collect import Plan, collect
+from vima_ros.training.data.collect import CollectionPlan, collect
 from vima_ros.training.policy.recipe import PolicyRecipe
 from vima_ros.training.policy.trainer import AUXILIARY_LOSSES
 
@@ -29,7 +29,9 @@ DETECTOR_LOSSES = ("objectness", "rpn_box_reg", "classifier", "box_reg", "mask")
 @pytest.fixture(scope="module")
 def demonstrations(tmp_path_factory):
     out = tmp_path_factory.mktemp("demonstrations")
-    for _ in collect(Plan(out, ("rotate",), seeds=4, first_seed=10, deterministic_oracle=True)):
+    for _ in collect(
+        CollectionPlan(out, ("rotate",), seeds=4, first_seed=10, deterministic_oracle=True)
+    ):
         pass
     return out
 

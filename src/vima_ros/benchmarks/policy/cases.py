@@ -61,7 +61,7 @@ def random_prompt(
     return EncodedPrompt(tuple(tokens))
 
 
-class Episode:
+class BenchmarkEpisode:
     """Eight steps; each is a session that is about to decide it, as often as asked."""
 
     def __init__(self, policy: Policy, rng: np.random.Generator) -> None:
@@ -91,7 +91,7 @@ class FullRecompute:
 
     @torch.inference_mode()
     def __init__(
-        self, network: VimaNetwork, episode: Episode, step: int, now: Callable[[], float]
+        self, network: VimaNetwork, episode: BenchmarkEpisode, step: int, now: Callable[[], float]
     ) -> None:
         weight = network.word_table.weight
         device = weight.device

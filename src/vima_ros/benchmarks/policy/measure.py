@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from vima_ros.benchmarks.policy.cases import (
-    Episode,
+    BenchmarkEpisode,
     FullRecompute,
     Times,
     random_observation,
@@ -116,7 +116,7 @@ def measure_size(path: str, dtype: str, device: str, repeat: int) -> dict[str, A
     imported, start = resident(), time.perf_counter()
     policy = load_policy(path, dtype=dtype, device=device)
     seconds, loaded = time.perf_counter() - start, resident()
-    episode = Episode(policy, np.random.default_rng(0))
+    episode = BenchmarkEpisode(policy, np.random.default_rng(0))
     episode.decide(STEPS)
     memory = {"imported": imported, "loaded": loaded, "decided": resident()}
     memory["held"] = resident(now=True)
@@ -134,7 +134,7 @@ def measure_size(path: str, dtype: str, device: str, repeat: int) -> dict[str, A
 
 
 def measure_steps(
-    policy: Policy, episode: Episode, repeat: int, plain: Path | None
+    policy: Policy, episode: BenchmarkEpisode, repeat: int, plain: Path | None
 ) -> dict[str, Any]:
     """Prompt and steps 1 to 8, and where ``plain`` is given the full recompute beside them.
 

@@ -35,7 +35,7 @@ Results = dict[str, Any]  # what bench.json holds under "policy"
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchmarkPlan:
     """What to measure; ``threads`` 0: as many as PyTorch takes by itself.
 
     ``sizes``: of the published ones, with random weights, and BUNDLED_SIZE.
@@ -67,7 +67,7 @@ class Plan:
             )
 
 
-def run(plan: Plan, progress: Callable[[str], None]) -> Results:
+def run(plan: BenchmarkPlan, progress: Callable[[str], None]) -> Results:
     """Measure everything, one process after the other. ``progress`` is told what comes next.
 
     Raises VimaError (BENCH_FAILED) where a process fails; its own words are on stderr.
@@ -109,7 +109,7 @@ def run(plan: Plan, progress: Callable[[str], None]) -> Results:
 
 
 @contextmanager
-def _weights(plan: Plan, size: str, progress: Callable[[str], None]) -> Iterator[str]:
+def _weights(plan: BenchmarkPlan, size: str, progress: Callable[[str], None]) -> Iterator[str]:
     """The bundled weights, or a file of random ones, as long as it is needed."""
     if size == BUNDLED_SIZE:
         yield str(BUNDLED)
@@ -121,7 +121,7 @@ def _weights(plan: Plan, size: str, progress: Callable[[str], None]) -> Iterator
         yield path
 
 
-def _child(plan: Plan, task: str, **arguments: Any) -> Any:
+def _child(plan: BenchmarkPlan, task: str, **arguments: Any) -> Any:
     """The task in a fresh process, which sees the modules that this one sees."""
     order = {"task": task, "threads": plan.threads, "arguments": arguments}
     done = subprocess.run(

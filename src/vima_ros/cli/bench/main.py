@@ -23,7 +23,7 @@ from vima_ros.tables import format_table
 
 
 def _parser() -> argparse.ArgumentParser:
-    plan = planning.Plan()
+    plan = planning.BenchmarkPlan()
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument(
         "part",
@@ -62,9 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _plan(options: argparse.Namespace) -> planning.Plan:
+def _plan(options: argparse.Namespace) -> planning.BenchmarkPlan:
     dtypes = options.dtypes.split(",") if options.dtypes else planning.DTYPES[options.device]
-    return planning.Plan(
+    return planning.BenchmarkPlan(
         sizes=options.sizes.split(","),
         dtypes=dtypes,
         device=options.device,

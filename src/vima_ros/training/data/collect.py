@@ -1,4 +1,4 @@
-"""Demonstrations in bulk: workers write a shard each at a time; what is there is not redone."""
+"""Collection of demonstrations: workers write one shard at a time; existing ones are kept."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ SHARD = 25  # seeds: a few seconds of work, and few enough files for 100,000 epi
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to collect: for each task the successes among ``seeds`` seeds from ``first_seed`` on.
+class CollectionPlan:
+    """Collection plan: for each task the successes among ``seeds`` seeds from ``first_seed`` on.
 
     ``content``: "crops" (boxes and crops), "masks" (frames and instance masks) or "frames".
     ``look``: strength of the random look, 0 to 1. ``steady``: by oracles that draw nothing.
@@ -62,8 +62,8 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far it is: seeds to do in all, done so far, failed among these; seconds since the start.
+class CollectionProgress:
+    """Seeds to do in all, done so far, failed among these; seconds since the start.
 
     ``there``: seeds that earlier runs had done and this one leaves alone. ``failures``: those of
     the shard just finished, "task seed: why".
@@ -78,8 +78,8 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class _Job:
-    plan: Plan
+class _ShardJob:
+    plan: CollectionPlan
     task: str
     seeds: range
 
@@ -89,8 +89,8 @@ class _Job:
         return self.plan.out / self.task / self.plan.level / name
 
 
-def collect(plan: Plan) -> Iterator[Progress]:
-    """Write what is missing, telling after each shard how far it is.
+def collect(plan: CollectionPlan) -> Iterator[CollectionProgress]:
+    """Write the missing shards; yield the progress after each.
 
     Whoever stops early waits for the shards under way. Raises VimaError: BAD_FOLDER, CANNOT_WRITE
     (the shards that are whole stay), OTHER_DEMONSTRATIONS where the folder holds another content
@@ -101,7 +101,7 @@ def collect(plan: Plan) -> Iterator[Progress]:
     total = sum(len(job.seeds) for job in jobs)
     there, began = len(plan.tasks) * plan.seeds - total, time.monotonic()
     done = failed = 0
-    yield Progress(there, total, done, failed, 0.0)
+    yield CollectionProgress(there, total, done, failed, 0.0)
     with worker_pool(plan.workers) as pool:
         try:
             futures = {pool.submit(_write, job): job for job in jobs}
@@ -109,13 +109,13 @@ def collect(plan: Plan) -> Iterator[Progress]:
                 failures = future.result()
                 done, failed = done + len(futures[future].seeds), failed + len(failures)
                 seconds = time.monotonic() - began
-                yield Progress(there, total, done, failed, seconds, tuple(failures))
+                yield CollectionProgress(there, total, done, failed, seconds, tuple(failures))
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _claim(plan: Plan) -> None:
-    """One folder, one content: else a seed that is there might be of another kind."""
+def _claim(plan: CollectionPlan) -> None:
+    """Reserve the folder for one content, so that existing seeds are of the same kind."""
     path = plan.out / "demonstrations.json"
     wanted = {"format": FORMAT, "content": plan.content, "look": plan.visual_randomization}
     wanted |= {"steady": True} if plan.deterministic_oracle else {}
@@ -136,8 +136,8 @@ def _claim(plan: Plan) -> None:
         )
 
 
-def _missing(plan: Plan, task: str) -> Iterator[_Job]:
-    """Runs of seeds that no file has yet, none across a multiple of SHARD."""
+def _missing(plan: CollectionPlan, task: str) -> Iterator[_ShardJob]:
+    """Find runs of seeds that no file has yet, none across a multiple of SHARD."""
     names = [path.stem for path in (plan.out / task / plan.level).glob("*.npz")]
     found = [re.fullmatch(r"(\d+)-(\d+)", name) for name in names]
     there = {seed for m in found if m for seed in range(int(m[1]), int(m[2]) + 1)}
@@ -145,14 +145,14 @@ def _missing(plan: Plan, task: str) -> Iterator[_Job]:
     for seed in range(plan.first_seed, end + 1):
         cut = seed == end or seed in there or seed % SHARD == 0
         if begin is not None and cut:
-            yield _Job(plan, task, range(begin, seed))
+            yield _ShardJob(plan, task, range(begin, seed))
             begin = None
         if begin is None and seed < end and seed not in there:
             begin = seed
 
 
-def _write(job: _Job) -> list[str]:
-    """Record the seeds of a job and write their file; which failed, and why."""
+def _write(job: _ShardJob) -> list[str]:
+    """Record the seeds of a job and write their file; return the failed ones with reasons."""
     cv2.setNumThreads(1)  # a worker a core
     plan = job.plan
     facts, episodes, failed = [], [], []
@@ -176,8 +176,8 @@ def _write(job: _Job) -> list[str]:
     return [f"{job.task} {failure['seed']}: {failure['reason']}" for failure in failed]
 
 
-def _record(job: _Job, seed: int) -> RecordedEpisode | str:
-    """The recording of a seed, or why there is none."""
+def _record(job: _ShardJob, seed: int) -> RecordedEpisode | str:
+    """Record a seed, or return the reason for its failure."""
     plan = job.plan
     masks = plan.content != "frames"
     try:

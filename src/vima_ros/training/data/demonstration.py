@@ -1,4 +1,4 @@
-"""A demonstration as the policy would have seen and done it."""
+"""Demonstrations in the form of a policy's observations and actions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from vima_ros.specs import (
 
 @dataclass(frozen=True, eq=False)
 class Demonstration:
-    """T actions and the T + 1 observations before, between and after them.
+    """Demonstration of T actions and the T + 1 observations before, between and after them.
 
     ``text``, with {placeholders}, and ``images`` by name, in the order of the text, make the
     prompt. ``actions`` are those carried out. Privileged: ``objects``, the names of the K objects,
@@ -52,14 +52,14 @@ class Demonstration:
     shown: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def prompt(self, encode: Encode) -> EncodedPrompt:
-        """``encode`` is the tokenizer's. Raises VimaError (PROMPT_TOO_LONG)."""
+        """Encode the prompt; ``encode`` is the tokenizer's. Raises VimaError (PROMPT_TOO_LONG)."""
         return assemble(self.text, self.images, encode)
 
 
 def demonstration_of(
     recording: RecordedEpisode, detector: Detector | None = None
 ) -> Demonstration:
-    """A recording's objects cut out, by its masks or, when there is one, by ``detector``.
+    """Extract a recording's objects by its masks or, if given, by ``detector``.
 
     Raises VimaError: NO_MASK for a recording without masks and no detector, or the detector's.
     """
@@ -88,7 +88,7 @@ def demonstration_of(
 
 
 def shuffled(demonstration: Demonstration, random: np.random.Generator) -> Demonstration:
-    """The same with the objects of every view in a random order.
+    """Shuffle the objects of every view.
 
     They stand in the order in which the task made them, which tells what they are for: the base
     first, the distractors last. A robot's detector knows no such order.
@@ -112,14 +112,14 @@ def shuffled(demonstration: Demonstration, random: np.random.Generator) -> Demon
 def observation(
     views: tuple[ViewObjects, ViewObjects], end_effector: EndEffector, count: int
 ) -> Observation:
-    """Of front and top, with slots for ``count`` objects (a detector may have found more)."""
+    """Build an observation with slots for ``count`` objects (a detector may have found more)."""
     front, top = views
     slots = max(count, len(front)), max(count, len(top))
     return Observation(front, top, end_effector, slots)
 
 
 def actions(bins: np.ndarray, end_effector: EndEffector) -> tuple[Action, ...]:
-    """Those of ``bins`` (T, 12)."""
+    """Convert ``bins`` (T, 12) to actions."""
     spatula = end_effector == EndEffector.SPATULA
     kind = Primitive.SWEEP if spatula else Primitive.PICK_PLACE
     return tuple(Action(row.astype(np.int64), kind) for row in bins)
@@ -128,7 +128,7 @@ def actions(bins: np.ndarray, end_effector: EndEffector) -> tuple[Action, ...]:
 def _objects(
     pictures: RecordedImages, count: int, detector: Detector | None
 ) -> list[tuple[ViewObjects, ViewObjects]]:
-    """Of every timestep, front and top."""
+    """Extract the objects of every timestep, front and top."""
     ids, found = np.arange(1, count + 1), []
     for timestep, frames in enumerate(pictures.rgb):
         views = []

@@ -1,4 +1,4 @@
-"""Demonstrations and recordings from files: our shards, or recorded VIMA-Bench episodes."""
+"""Readers of demonstrations and recordings: our shards, or recorded VIMA-Bench episodes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vima_ros.weight_files import file_kind
 
 
 def demonstration_files(path: Path) -> list[Path]:
-    """All files with episodes in the folder ``path`` and below, or the file itself; by name.
+    """List all files with episodes in the folder ``path`` and below, or the file itself.
 
     Raises VimaError (NO_DEMONSTRATIONS) when there are none.
     """
@@ -28,7 +28,7 @@ def demonstration_files(path: Path) -> list[Path]:
 
 
 def read_demonstrations(path: Path, detector: Detector | None = None) -> Iterator[Demonstration]:
-    """Of all ``demonstration_files`` of ``path``, as the policy would see them.
+    """Read the demonstrations in all ``demonstration_files`` of ``path``.
 
     Objects are cut out of frames by their masks or, when there is one, by ``detector``.
     Raises VimaError: NO_DEMONSTRATIONS, BAD_DEMONSTRATIONS, NO_MASK (frames without masks and no
@@ -47,7 +47,7 @@ def read_demonstrations(path: Path, detector: Detector | None = None) -> Iterato
 
 
 def read_recordings(path: Path) -> Iterator[RecordedEpisode]:
-    """Of all ``demonstration_files`` of ``path``, with their pictures.
+    """Read the recordings, with their images, in all ``demonstration_files`` of ``path``.
 
     Raises VimaError: NO_DEMONSTRATIONS, BAD_DEMONSTRATIONS, NO_PICTURES (crops only).
     """

@@ -1,4 +1,4 @@
-"""Recordings and demonstrations as plain arrays, for shards (docs/DEMONSTRATIONS.md)."""
+"""Conversion of recordings and demonstrations to arrays for shards (docs/DEMONSTRATIONS.md)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Views = tuple[ViewObjects, ViewObjects]
 
 
 def pack_recording(recording: RecordedEpisode) -> tuple[dict[str, Any], Arrays]:
-    """What is not pictures goes into JSON or is small; masks only where there are any."""
+    """Pack a recording: images as arrays, the rest as JSON; masks only where there are any."""
     facts = _facts(recording, recording.prompt, recording.assets)
     facts["end_effector"] = recording.end_effector.name.lower()
     for fact, asset in zip(facts["assets"], recording.assets, strict=True):
@@ -34,7 +34,7 @@ def pack_recording(recording: RecordedEpisode) -> tuple[dict[str, Any], Arrays]:
 def unpack_recording(
     facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
 ) -> RecordedEpisode:
-    """The other way. Raises KeyError where something is missing."""
+    """Unpack what was packed. Raises KeyError where something is missing."""
     masks, prompt_masks = arrays.get("masks"), arrays.get("prompt_masks")
     assets = []
     for i, fact in enumerate(facts["assets"]):
@@ -60,7 +60,7 @@ def unpack_recording(
 
 
 def pack_demonstration(demonstration: Demonstration) -> tuple[dict[str, Any], Arrays]:
-    """Boxes, crops and ids of all views one after the other, and how many each view has."""
+    """Pack a demonstration: boxes, crops and ids of all views in a row, and counts per view."""
     images = list(demonstration.images.values())
     facts = _facts(demonstration, demonstration.text, images)
     facts["end_effector"] = demonstration.observations[0].end_effector.name.lower()
@@ -74,7 +74,7 @@ def pack_demonstration(demonstration: Demonstration) -> tuple[dict[str, Any], Ar
 def unpack_demonstration(
     facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
 ) -> Demonstration:
-    """The other way. Raises KeyError where something is missing."""
+    """Unpack what was packed. Raises KeyError where something is missing."""
     effector, objects = EndEffector[facts["end_effector"].upper()], tuple(facts["objects"])
     images = {
         fact["name"]: PromptImage(fact["name"], AssetKind(fact["kind"]), *views)
@@ -113,7 +113,7 @@ def _facts(
 
 
 def _small(bins: np.ndarray, unrounded: np.ndarray, object_poses: np.ndarray) -> Arrays:
-    """Poses timestep by timestep, so that only the first axis differs between episodes."""
+    """Pack poses by timestep, so that only the first axis differs between episodes."""
     return {"bins": bins, "actions": unrounded, "object_poses": object_poses.reshape(-1, 7)}
 
 

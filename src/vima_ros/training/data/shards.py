@@ -1,4 +1,4 @@
-"""Files of many episodes: few to open, one read each, written whole or not at all.
+"""Shards: files of many episodes, written atomically.
 
 A shard is a compressed .npz. The arrays of its episodes lie one after the other along their first
 axis under their own name, with their lengths under ``length/NAME`` (episodes,); ``header`` is JSON
@@ -28,7 +28,7 @@ _COMPRESSION = 1  # 6 writes half as fast for 7% less
 
 
 def write_shard(path: Path, header: Mapping[str, Any], episodes: Sequence[Arrays]) -> None:
-    """Write, then rename: a file of this name is whole. Same content, same bytes.
+    """Write a shard atomically. Same content, same bytes.
 
     All episodes have the same arrays, which differ in the length of the first axis only.
     Raises VimaError (CANNOT_WRITE).
@@ -47,7 +47,7 @@ def write_shard(path: Path, header: Mapping[str, Any], episodes: Sequence[Arrays
 
 
 def read_shard(path: Path) -> tuple[dict[str, Any], list[dict[str, np.ndarray]]]:
-    """Header and episodes. Raises VimaError (BAD_DEMONSTRATIONS) for anything else."""
+    """Read header and episodes. Raises VimaError (BAD_DEMONSTRATIONS) for any other file."""
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)

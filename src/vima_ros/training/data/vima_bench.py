@@ -1,4 +1,4 @@
-"""Episodes recorded with VIMA-Bench: NAME.npz with NAME.json beside it."""
+"""Reader of episodes recorded with VIMA-Bench: NAME.npz with NAME.json beside it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vima_ros.weight_files import why_not_loaded
 
 
 def read_bench_episode(path: Path) -> RecordedEpisode:
-    """The recording in ``path``, an .npz; its bins are those nearest to what was done.
+    """Read the recording in ``path``, an .npz; its bins are the nearest to its actions.
 
     ``level`` is the recorded partition. Raises VimaError (BAD_DEMONSTRATIONS) for anything else.
     """
@@ -85,7 +85,7 @@ def _asset(
 
 
 def _same(shown: dict[str, Any], objects: list[dict[str, Any]]) -> int:
-    """The place of the object that looks like what is ``shown``, where one alone does, or -1.
+    """Return the index of the only object that looks like ``shown``, or -1.
 
     In gray it is any of its shape: so VIMA-Bench pictures what a new noun means.
     """
@@ -99,7 +99,7 @@ def _same(shown: dict[str, Any], objects: list[dict[str, Any]]) -> int:
 
 
 def _pictures(arrays: dict[str, np.ndarray], key: str, ids: Sequence[int]) -> RecordedImages:
-    """With its objects numbered from 1 in the order of ``ids``, all else 0."""
+    """Renumber the objects from 1 in the order of ``ids``, all else 0."""
     number = np.zeros(256, np.uint8)
     number[list(ids)] = np.arange(1, len(ids) + 1)
     rgb = np.stack([arrays[key.format("rgb", view)] for view in VIEWS], axis=1)

@@ -1,4 +1,4 @@
-"""Training pictures made to differ: where the camera looks, light, sensor, compression."""
+"""Augmentation of the detector's training images: camera pose, light, sensor, compression."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MIN_PIXELS = 6  # [px] an object with fewer is not asked for
 def augment(
     frame: np.ndarray, mask: np.ndarray, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Another picture of the same objects.
+    """Draw another image of the same objects.
 
     ``frame``: RGB uint8 (h, w, 3); ``mask``: ids uint8 (h, w). Mirrored half of the time, moved
     and scaled, with other light and colours, sensor noise, blur and compression.
@@ -64,7 +64,7 @@ def _seen_otherwise(frame: np.ndarray, random: np.random.Generator) -> np.ndarra
 
 
 def instance_targets(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes float32 (n, 4) x1, y1, x2, y2 [px, x2 and y2 past the last], masks bool (n, h, w).
+    """Compute boxes float32 (n, 4) x1, y1, x2, y2 [px, exclusive ends] and masks bool (n, h, w).
 
     ``mask``: ids uint8 (h, w), 0 = background. Objects of fewer than MIN_PIXELS are left out.
     """

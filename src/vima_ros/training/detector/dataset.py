@@ -1,4 +1,4 @@
-"""Pictures with instance masks, of our simulation and of VIMA-Bench, to train the detector on."""
+"""Images with instance masks, simulated or from VIMA-Bench, to train the detector on."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ SMALL = 100  # [px] what is smaller, or partly hidden, is harder to find
 
 @dataclass(frozen=True)
 class Picture:
-    """A frame and its instance ids, both as PNG: sixty thousand of them fit in a gigabyte."""
+    """An image and its instance ids, both as PNG: sixty thousand of them fit in a gigabyte."""
 
     frame_png: bytes
     mask_png: bytes
 
     def decode(self) -> tuple[np.ndarray, np.ndarray]:
-        """RGB uint8 (128, 256, 3), and ids uint8 (128, 256), 0 = background."""
+        """Decode to RGB uint8 (128, 256, 3) and ids uint8 (128, 256), 0 = background."""
         frame = cv2.imdecode(np.frombuffer(self.frame_png, np.uint8), cv2.IMREAD_COLOR)
         mask = cv2.imdecode(np.frombuffer(self.mask_png, np.uint8), cv2.IMREAD_GRAYSCALE)
         return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), mask
@@ -38,7 +38,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Source:
-    """The pictures of one folder: of scenes, and of prompts.
+    """Images of one folder: of scenes, and of prompts.
 
     ``crowded``: places in ``scenes`` of those with objects that touch, or smaller than SMALL.
     ``validation``: scenes of other episodes, not to be trained on.
@@ -52,7 +52,7 @@ class Source:
 
 
 def read_source(folder: Path) -> Source:
-    """All recordings below ``folder``: what `demonstrate --content masks` wrote, or VIMA-Bench's.
+    """Read all recordings below ``folder``: of `demonstrate --content masks`, or VIMA-Bench's.
 
     One in ``VALIDATION_EVERY`` is for validation; the only one is not.
 
@@ -79,7 +79,7 @@ def read_source(folder: Path) -> Source:
 
 
 def is_crowded(mask: np.ndarray) -> bool:
-    """Whether objects of ``mask``, ids uint8 (h, w), touch, or show less than SMALL."""
+    """Return whether objects of ``mask``, ids uint8 (h, w), touch, or show less than SMALL."""
     sizes = np.bincount(mask.ravel())[1:]
     if ((sizes > 0) & (sizes < SMALL)).any():
         return True
@@ -100,7 +100,7 @@ def _png(image: np.ndarray) -> bytes:
 
 
 def draw(sources: Sequence[Source], count: int, random: np.random.Generator) -> Iterable[Picture]:
-    """``count`` pictures: each source as often as any other, the others by their shares."""
+    """Draw ``count`` images: each source as often as any other."""
     for _ in range(count):
         source = _any_of(sources, random)
         if source.prompts and random.random() < PROMPTS_SHARE:

@@ -1,4 +1,4 @@
-"""The trained detector as files: ONNX, which the robot runs, and its weights, to learn on."""
+"""Export of the trained detector to ONNX, and of its weights for further training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OPSET = 17
 
 
 class _TwoViews(nn.Module):
-    """Frames uint8 (2, 128, 256, 3) to boxes, scores, masks of front, then of top."""
+    """Module from frames uint8 (2, 128, 256, 3) to boxes, scores and masks of front, then top."""
 
     def __init__(self, model: MaskRcnn) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Training of the detector: on a GPU if there is one, else on the CPU; resumable at any time."""
+"""Training of the detector on a GPU or the CPU; resumable at any time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MIN_SCORE = 0.5  # of what counts as found
 
 @dataclass(frozen=True)
 class DetectorProgress:
-    """How a run stands after ``step`` steps.
+    """Progress of a run after ``step`` steps.
 
     ``losses``: means since the last report. ``training``, ``validation``: accuracies on pictures
     as they were recorded (``measure``), the latter by the averaged weights on pictures not trained
@@ -42,7 +42,7 @@ class DetectorProgress:
 
     @property
     def loss(self) -> float:
-        """The sum of all losses."""
+        """Sum of all losses."""
         return sum(self.losses.values())
 
 
@@ -116,7 +116,7 @@ def train_detector(
 def measure(
     model: torch.nn.Module, pictures: Sequence[Picture], device: torch.device
 ) -> dict[str, float]:
-    """Shares of the true objects that are found (recall), and of the found ones that are true.
+    """Measure recall and precision on validation frames.
 
     Found is what scores ``MIN_SCORE`` or more; it is a true object where their boxes have an IoU
     of 0.5 or more, one to one. On at most ``MEASURED`` of ``pictures``.
@@ -141,7 +141,7 @@ def measure(
 def make_batch(
     sources: Sequence[Source], recipe: DetectorRecipe, step: int, device: torch.device
 ) -> tuple[torch.Tensor, list[dict[str, torch.Tensor]]]:
-    """The frames and targets of ``step``, as ``MaskRcnn.forward`` takes them."""
+    """Make the frames and targets of ``step``, as ``MaskRcnn.forward`` takes them."""
     random = np.random.default_rng([recipe.seed, step])
     frames, targets = [], []
     for picture in draw(sources, recipe.batch_size, random):
@@ -158,7 +158,7 @@ def make_batch(
 
 
 def load_averaged(folder: Path) -> tuple[MaskRcnn, int]:
-    """The network with the averaged weights of ``folder``'s checkpoint, on the CPU; its step.
+    """Load the network with the averaged weights of ``folder``'s checkpoint, and its step.
 
     Raises VimaError (BAD_CHECKPOINT).
     """

@@ -1,4 +1,4 @@
-"""Training that goes on from an exported detector, be it on the pictures of another table."""
+"""Training from the weights of an exported detector, for example for another table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NEW_LAYER_NOISE = 0.1  # share of its random start that a layer which the file l
 
 
 def start_from(model: MaskRcnn, path: Path, frames: Tensor) -> LoadedWeights:
-    """Give ``model`` the weights of the detector in ``path``, an ONNX file of export_detector.
+    """Load the weights of the detector in ``path``, an ONNX file of export_detector.
 
     The export folds each batch normalization into the convolution before it. Both are taken apart
     again by what ``frames``, uint8 RGB (B, 128, 256, 3), lead to there: the network computes what
@@ -71,7 +71,7 @@ def start_from(model: MaskRcnn, path: Path, frames: Tensor) -> LoadedWeights:
 
 
 def _normalized(model: Any) -> Iterator[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    """Each convolution with the batch normalization behind it, in the order of execution."""
+    """List each convolution with the batch normalization behind it, in order of execution."""
     stem = model.backbone.stem
     yield stem[0], stem[1]
     for stage in model.backbone.stages:
@@ -97,7 +97,7 @@ def _copy(parameter: Tensor, value: np.ndarray, path: Path, name: str) -> None:
 def _take_apart(
     model: MaskRcnn, pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]], frames: Tensor
 ) -> None:
-    """Set each normalization by the mean and variance of what it is given; outputs stay."""
+    """Set each normalization to the statistics of its input; outputs stay the same."""
     given: dict[nn.BatchNorm2d, tuple[Tensor, Tensor]] = {}
 
     def note(norm: nn.BatchNorm2d, inputs: tuple[Tensor, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Average precision by COCO's own tools, pycocotools, which only this needs."""
+"""Average precision by COCO's own tools, pycocotools."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LARGE = 1e9  # [px]
 
 
 class Precision(NamedTuple):
-    """None where there is no object.
+    """Average precisions; None without objects.
 
     ``ap``: over IoU 0.50 to 0.95; ``ap50``, ``ap75``: at one IoU. ``recall``: share of the objects
     found at IoU 0.5 at the lowest score, ``threshold``, that lets through at most one false find a
@@ -35,7 +35,7 @@ class Precision(NamedTuple):
 
 
 def run_lengths(instances: Instances) -> Codes:
-    """The mask of each instance. Raises VimaError (NOT_INSTALLED) without pycocotools."""
+    """Encode the mask of each instance. Raises VimaError (NOT_INSTALLED) without pycocotools."""
     *_, mask = _tools()
     stack = instances.mask[..., None] == instances.ids  # (128, 256, n)
     return mask.encode(np.asfortranarray(stack.astype(np.uint8))) if len(instances) else []
@@ -47,7 +47,7 @@ def average_precision(
     scores: Sequence[np.ndarray],
     min_visible: int,
 ) -> Precision:
-    """Of pictures, each with true masks, found masks and their scores.
+    """Compute the average precision from images' true masks, detected masks and scores.
 
     Smaller true masks than ``min_visible`` px are not asked for: what is found of them, or is
     smaller itself and matches nothing, counts neither way. That is what COCO does with areas.
@@ -72,7 +72,7 @@ def _tools() -> Any:
 def _evaluated(
     truth: Sequence[Codes], found: Sequence[Codes], scores: Sequence[np.ndarray], min_visible: int
 ) -> Any:
-    """A COCOeval that has accumulated; what it prints is for nobody."""
+    """Run a COCOeval up to its accumulation, without its output."""
     _, cocoeval, _ = _tools()
     with contextlib.redirect_stdout(io.StringIO()):
         evaluated = cocoeval.COCOeval(_data(truth), _data(found, scores), "segm")
@@ -85,7 +85,7 @@ def _evaluated(
 
 
 def _data(pictures: Sequence[Codes], scores: Sequence[np.ndarray] | None = None) -> Any:
-    """A COCO data set; ids count from 1, because COCOeval takes 0 for no match."""
+    """Build a COCO data set; ids count from 1, because COCOeval takes 0 for no match."""
     coco, _, mask = _tools()
     height, width = FRAME_SHAPE
     annotations: list[dict[str, Any]] = []
@@ -116,7 +116,7 @@ def _data(pictures: Sequence[Codes], scores: Sequence[np.ndarray] | None = None)
 def _recall_at_one(
     evaluated: Any, pictures: int
 ) -> tuple[float | None, float | None, float | None]:
-    """Recall, threshold and false finds as in ``Precision``."""
+    """Compute recall, threshold and false positives as in ``Precision``."""
     entries = [entry for entry in evaluated.evalImgs if entry is not None]
     wanted = sum(int((entry["gtIgnore"] == 0).sum()) for entry in entries)
     if not wanted:

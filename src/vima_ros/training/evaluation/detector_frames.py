@@ -1,4 +1,4 @@
-"""Pictures whose objects are known, which no detector of ours was trained on."""
+"""Evaluation images with known objects, which our detectors were not trained on."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _AHEAD = 8  # frames made before they are asked for, a worker
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
-    """One timestep in both views, front first.
+class EvaluationFrame:
+    """Images of both views at one timestep, front first.
 
     ``rgb`` (2, 128, 256, 3) uint8; ``masks`` (2, 128, 256) uint8: 0 = background, else the place
     in ``kinds`` + 1. ``kinds``: the shape of each object, "" where it is not known. ``source``:
@@ -43,7 +43,7 @@ class Frame:
 
 
 def check_seed(seed: int) -> None:
-    """Raises VimaError (TRAINING_SEED) for one that a detector may have been trained on."""
+    """Check that no detector was trained on a seed. Raises VimaError (TRAINING_SEED)."""
     if seed < FIRST_EVALUATION_SEED:
         raise VimaError(
             "TRAINING_SEED", f"seed {seed}; valid for measuring: from {FIRST_EVALUATION_SEED} on"
@@ -52,10 +52,10 @@ def check_seed(seed: int) -> None:
 
 def tabletop_frames(
     count: int, first_seed: int, looks: Sequence[float] = LOOKS, workers: int = 1
-) -> Iterator[Frame]:
-    """``count`` timesteps of the tabletop, and as many pictures of prompts.
+) -> Iterator[EvaluationFrame]:
+    """Render ``count`` timesteps of the tabletop, and as many prompt images.
 
-    Each is from an episode of its own, at a random timestep of it, with a random picture of its
+    Each is from an episode of its own, at a random timestep of it, with a random image of its
     prompt. Tasks, ``looks`` and levels take turns. Sources: "tabletop, look L" and
     "tabletop prompts". Raises VimaError: TRAINING_SEED, INVALID_VALUE, NO_RENDERER, ORACLE_FAILED.
     """
@@ -64,7 +64,7 @@ def tabletop_frames(
         raise VimaError(
             "INVALID_VALUE", f"{count} frames, looks {list(looks)}; valid: 1 or more, 0 to 1"
         )
-    jobs = [_Job.number(i, count, first_seed, looks) for i in range(count)]
+    jobs = [_FrameJob.number(i, count, first_seed, looks) for i in range(count)]
     with worker_pool(workers) as pool:
         waiting = [pool.submit(_make, job) for job in jobs[: _AHEAD * workers]]
         left = iter(jobs[len(waiting) :])
@@ -77,14 +77,14 @@ def tabletop_frames(
 
 
 @dataclass(frozen=True)
-class _Job:
+class _FrameJob:
     task: str
     level: Level
     visual_randomization: float
     seeds: tuple[int, ...]  # the first that succeeds
 
     @classmethod
-    def number(cls, index: int, count: int, first_seed: int, looks: Sequence[float]) -> _Job:
+    def number(cls, index: int, count: int, first_seed: int, looks: Sequence[float]) -> _FrameJob:
         turn, task = divmod(index, len(TASKS))
         name = list(TASKS)[task]
         turn, look = divmod(turn, len(looks))
@@ -93,8 +93,8 @@ class _Job:
         return cls(name, levels[turn % len(levels)], looks[look], seeds)
 
 
-def _make(job: _Job) -> list[Frame]:
-    """A timestep of the scene and a picture of the prompt."""
+def _make(job: _FrameJob) -> list[EvaluationFrame]:
+    """Render a timestep of the scene and an image of the prompt."""
     cv2.setNumThreads(1)  # a worker a core
     for seed in job.seeds:
         try:
@@ -113,7 +113,7 @@ def _make(job: _Job) -> list[Frame]:
     )
 
 
-def _chosen(recording: RecordedEpisode, job: _Job) -> list[Frame]:
+def _chosen(recording: RecordedEpisode, job: _FrameJob) -> list[EvaluationFrame]:
     random = np.random.default_rng(recording.seed)
     scene = find_task(job.task).sample(recording.seed, job.level).scene
     kinds = tuple(item.shape for item in scene.objects)
@@ -129,20 +129,20 @@ def _chosen(recording: RecordedEpisode, job: _Job) -> list[Frame]:
 
 
 def _frame(
-    source: str, name: str, pictures: RecordedImages, timestep: int, kinds: tuple[str, ...]
-) -> Frame:
-    assert pictures.masks is not None
-    return Frame(
+    source: str, name: str, images: RecordedImages, timestep: int, kinds: tuple[str, ...]
+) -> EvaluationFrame:
+    assert images.masks is not None
+    return EvaluationFrame(
         source,
         f"{name} {timestep}",
-        pictures.rgb[timestep],
-        pictures.masks[timestep],
+        images.rgb[timestep],
+        images.masks[timestep],
         tuple(kinds),
     )
 
 
-def bench_frames(path: Path) -> Iterator[Frame]:
-    """All timesteps and pictures of prompts of recorded VIMA-Bench episodes in ``path`` and below.
+def bench_frames(path: Path) -> Iterator[EvaluationFrame]:
+    """Read all timesteps and prompt images of recorded VIMA-Bench episodes below ``path``.
 
     Sources: "VIMA-Bench" and "VIMA-Bench prompts". Raises VimaError: NO_DEMONSTRATIONS,
     BAD_DEMONSTRATIONS.

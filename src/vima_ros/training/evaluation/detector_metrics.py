@@ -1,4 +1,4 @@
-"""How well a detector finds objects: COCO's mask AP, what the policy would be handed, and time."""
+"""Metrics of a detector: COCO's mask AP, errors in the policy's input, and time."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from vima_ros.perception.detectors.base import Detector
 from vima_ros.perception.detectors.instances import FRAME_SHAPE, Instances
 from vima_ros.specs import VIEWS
 from vima_ros.training.evaluation.coco import average_precision, run_lengths
-from vima_ros.training.evaluation.detector_frames import Frame
+from vima_ros.training.evaluation.detector_frames import EvaluationFrame
 
 # An object that shows less is hidden for all purposes. Of 3,706 that show at all, in 300 frames of
 # ours and 186 of VIMA-Bench's, 15 show less; four show more but less than any small block, the
 # smallest kind, of which 39 px or more are seen.
 DEFAULT_VISIBLE = 16  # [px]
 MATCH_IOU = 0.5
-_MISTAKES = ("INVALID_VALUE", "NO_MASK")  # of ours, no refusal of a picture
+_MISTAKES = ("INVALID_VALUE", "NO_MASK")  # of ours, no refusal of a image
 
 
 @dataclass(frozen=True, eq=False)
-class PictureResult:
-    """One view of one frame: n true objects that show, by id, and m that were found.
+class ImageResult:
+    """Result for one view: n true visible objects, by id, and m detections.
 
-    ``kinds`` (n,) and ``pixels`` (n,) [px]: shapes and how much is seen. ``overlaps`` (n, m): IoU
+    ``kinds`` (n,) and ``pixels`` (n,) [px]: shapes and how much is seen. ``ious`` (n, m): IoU
     of the masks. ``edge_errors`` (n,) [px]: the largest distance between an edge of the true box
     and of its match's; NaN where there is no match. ``truth``, ``scored``: masks as COCO's
     run-length codes; ``scored`` with ``scores``, of the detector at its lowest threshold.
@@ -42,7 +42,7 @@ class PictureResult:
     view: str
     kinds: tuple[str, ...]
     pixels: np.ndarray
-    overlaps: np.ndarray
+    ious: np.ndarray
     edge_errors: np.ndarray
     truth: list[dict[str, Any]]
     scored: list[dict[str, Any]]
@@ -50,48 +50,48 @@ class PictureResult:
 
     @property
     def matches(self) -> np.ndarray:
-        """Bool (n, m): the pairs, one to one, of IoU 0.5 or more."""
-        return match(self.overlaps)
+        """Matches of IoU 0.5 or more, one to one, bool (n, m)."""
+        return match(self.ious)
 
     def errors(self, min_visible: int = DEFAULT_VISIBLE) -> tuple[int, int]:
-        """True objects of at least so many px without a match, and found ones without a match."""
+        """Count unmatched true objects of at least so many px, and unmatched detections."""
         matches = self.matches
         missed = (self.pixels >= min_visible) & ~matches.any(1)
         return int(missed.sum()), int((~matches.any(0)).sum())
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """A frame with what was found in each view, for a picture of it."""
+class DetectorRun:
+    """A frame with the detections in each view."""
 
-    frame: Frame
+    frame: EvaluationFrame
     found: Mapping[str, Instances]
 
 
 @dataclass
 class Evaluation:
-    """All results, seconds a pair took to detect, and of each source the frames gone worst.
+    """All results, detection times per pair [s], and the worst frames of each source.
 
     ``refused``: how many pairs the detector refused, by code; nothing counts as found in them.
     """
 
-    results: list[PictureResult] = field(default_factory=list)
+    results: list[ImageResult] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
-    worst: dict[str, list[tuple[float, int, Seen]]] = field(default_factory=dict)
+    worst: dict[str, list[tuple[float, int, DetectorRun]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Of some pictures. None where there is nothing to measure.
+    """Measure quality over ``results``; objects of less than ``min_visible`` px are ignored.
 
     ``ap``: over IoU 0.5 to 0.95; ``ap50``, ``ap75``: at one IoU. ``recall``: share of the objects
-    found at IoU 0.5 with at most one false find a picture on average, at ``threshold``, and
-    ``false_finds`` of them a picture. ``edge_median``, ``edge_p95`` [px]: of ``edge_errors``.
-    ``right``: share of the pictures with every object found and nothing else.
+    found at IoU 0.5 with at most one false find a image on average, at ``threshold``, and
+    ``false_finds`` of them a image. ``edge_median``, ``edge_p95`` [px]: of ``edge_errors``.
+    ``right``: share of the images with every object found and nothing else.
     """
 
-    pictures: int
+    images: int
     objects: int
     ap: float | None
     ap50: float | None
@@ -101,13 +101,13 @@ class Quality:
     false_finds: float | None
     edge_median: float | None
     edge_p95: float | None
-    right: float
+    exact_match_rate: float
 
 
 def evaluate(
-    frames: Iterable[Frame], detector: Detector, sensitive: Detector, keep_worst: int = 6
+    frames: Iterable[EvaluationFrame], detector: Detector, sensitive: Detector, keep_worst: int = 6
 ) -> Evaluation:
-    """Run ``detector``, as the node would, and ``sensitive``, the same at its lowest threshold.
+    """Run ``detector`` as the node would, and ``sensitive``, the same at its lowest threshold.
 
     Raises VimaError: NOT_INSTALLED without pycocotools, and as ``detect_views``.
     """
@@ -118,9 +118,9 @@ def evaluate(
             for values in (frame.rgb, frame.masks)
         )
         began = time.perf_counter()
-        found = _look(detector, images, masks, evaluation.refused)
+        found = _detect(detector, images, masks, evaluation.refused)
         evaluation.times.append(time.perf_counter() - began)
-        scored = _look(sensitive, images, masks, Counter())
+        scored = _detect(sensitive, images, masks, Counter())
         results = [
             compare(frame, view, visible(images[view], found[view]), scored[view])
             for view in VIEWS
@@ -128,19 +128,21 @@ def evaluate(
         evaluation.results += results
         worst = evaluation.worst.setdefault(frame.source, [])
         badness = sum(sum(result.errors()) for result in results)
-        heapq.heappush(worst, (badness + _doubt(results), -number, Seen(frame, found)))
+        heapq.heappush(
+            worst, (badness + _match_error(results), -number, DetectorRun(frame, found))
+        )
         if len(worst) > keep_worst:
             heapq.heappop(worst)
     return evaluation
 
 
-def _look(
+def _detect(
     detector: Detector,
     images: Mapping[str, np.ndarray],
     masks: Mapping[str, np.ndarray],
     refused: Counter[str],
 ) -> dict[str, Instances]:
-    """What is found; nothing where the detector refuses the pictures, as the node would."""
+    """Detect; return nothing where the detector refuses the images, as the node would."""
     try:
         return detector.detect_views(images, masks)
     except VimaError as error:
@@ -151,39 +153,39 @@ def _look(
         return dict.fromkeys(images, nothing)
 
 
-def _doubt(results: Sequence[PictureResult]) -> float:
-    """From 0 to 1: how far the worst match is from a perfect one."""
-    best = [result.overlaps.max(1, initial=0.0) for result in results]
+def _match_error(results: Sequence[ImageResult]) -> float:
+    """Compute the distance of the worst match from a perfect one, 0 to 1."""
+    best = [result.ious.max(1, initial=0.0) for result in results]
     return 1.0 - min((float(values.min()) for values in best if values.size), default=1.0)
 
 
 def visible(image_rgb: np.ndarray, instances: Instances) -> Instances:
-    """Only those that the policy is handed (``extract_objects``)."""
+    """Select the instances that reach the policy (``extract_objects``)."""
     seen = np.isin(instances.ids, extract_objects(image_rgb, instances).track_ids)
     mask = np.where(np.isin(instances.mask, instances.ids[seen]), instances.mask, 0)
     return Instances(mask.astype(np.uint16), instances.ids[seen], instances.scores[seen])
 
 
-def compare(frame: Frame, view: str, found: Instances, scored: Instances) -> PictureResult:
-    """The true objects of one view beside ``found``; ``scored`` is kept for the AP."""
+def compare(frame: EvaluationFrame, view: str, found: Instances, scored: Instances) -> ImageResult:
+    """Compare the true objects of one view with ``found``; ``scored`` is kept for the AP."""
     place = VIEWS.index(view)
     image, ids = frame.rgb[place], np.unique(frame.masks[place])
     ids = ids[ids > 0].astype(np.int64)
     truth = Instances(frame.masks[place], ids, np.ones(len(ids), np.float32))
-    overlaps = overlap(truth, found)
-    matches = match(overlaps)
+    ious = mask_iou(truth, found)
+    matches = match(ious)
     edge_errors = np.full(len(ids), np.nan)
     true_boxes, boxes = _edges(image, truth), _edges(image, found)
     for i, j in np.argwhere(matches):
         if ids[i] in true_boxes:
             edge_errors[i] = np.abs(true_boxes[ids[i]] - boxes[found.ids[j]]).max()
-    return PictureResult(
+    return ImageResult(
         frame.source,
         frame.name,
         view,
         tuple(frame.kinds[i - 1] for i in ids),
         np.bincount(truth.mask.ravel(), minlength=int(ids.max(initial=0)) + 1)[ids],
-        overlaps,
+        ious,
         edge_errors,
         run_lengths(truth),
         run_lengths(scored),
@@ -191,8 +193,8 @@ def compare(frame: Frame, view: str, found: Instances, scored: Instances) -> Pic
     )
 
 
-def overlap(truth: Instances, found: Instances) -> np.ndarray:
-    """(n, m): intersection over union of each true mask with each found one."""
+def mask_iou(truth: Instances, found: Instances) -> np.ndarray:
+    """Compute the IoU (n, m) of each true mask with each detected one."""
     one, other = (
         (item.mask.ravel()[None] == item.ids[:, None]).astype(np.float32)
         for item in (truth, found)
@@ -202,9 +204,9 @@ def overlap(truth: Instances, found: Instances) -> np.ndarray:
     return shared / np.maximum(union, 1.0)
 
 
-def match(overlaps: np.ndarray) -> np.ndarray:
-    """Bool (n, m): pairs one to one, the largest IoU first, none below ``MATCH_IOU``."""
-    left, matches = overlaps.copy(), np.zeros(overlaps.shape, bool)
+def match(ious: np.ndarray) -> np.ndarray:
+    """Match one to one by descending IoU, none below ``MATCH_IOU``; bool (n, m)."""
+    left, matches = ious.copy(), np.zeros(ious.shape, bool)
     while left.size and left.max() >= MATCH_IOU:
         i, j = np.unravel_index(left.argmax(), left.shape)
         matches[i, j] = True
@@ -213,7 +215,7 @@ def match(overlaps: np.ndarray) -> np.ndarray:
 
 
 def _edges(image_rgb: np.ndarray, instances: Instances) -> dict[int, np.ndarray]:
-    """First and last column and row of the boxes that the policy is handed, by id."""
+    """Return the edges of the boxes that reach the policy, by id."""
     objects = extract_objects(image_rgb, instances)
     x, y, height, width = objects.boxes.T
     left, top = x - width // 2, y - height // 2
@@ -221,8 +223,8 @@ def _edges(image_rgb: np.ndarray, instances: Instances) -> dict[int, np.ndarray]
     return dict(zip(objects.track_ids.tolist(), edges, strict=True))
 
 
-def measure(results: Sequence[PictureResult], min_visible: int = DEFAULT_VISIBLE) -> Quality:
-    """Quality over ``results``; objects that show less than ``min_visible`` px are not asked for.
+def measure(results: Sequence[ImageResult], min_visible: int = DEFAULT_VISIBLE) -> Quality:
+    """Measure quality over ``results``; objects of less than ``min_visible`` px are ignored.
 
     As in COCO, what is found of these, or is smaller itself and matches nothing, is no mistake of
     the AP and of the recall; for ``right`` everything found must match an object that shows.
@@ -241,24 +243,24 @@ def measure(results: Sequence[PictureResult], min_visible: int = DEFAULT_VISIBLE
         *scored,
         float(np.median(errors)) if errors.size else None,
         float(np.percentile(errors, 95)) if errors.size else None,
-        right(results, min_visible),
+        exact_match_rate(results, min_visible),
     )
 
 
-def right(results: Sequence[PictureResult], min_visible: int = DEFAULT_VISIBLE) -> float:
-    """Share of pictures whose matched object count equals the truth.
+def exact_match_rate(results: Sequence[ImageResult], min_visible: int = DEFAULT_VISIBLE) -> float:
+    """Compute the fraction of images whose detections all match, and all objects are found.
 
-    Right is a picture in which every true object of at least ``min_visible`` px has a match at
-    mask IoU 0.5, one to one, and every found object has one too, of however few px.
+    An image matches exactly if every true object of at least ``min_visible`` px has a match at
+    mask IoU 0.5, one to one, and every detection has one too, of however few px.
     """
     return float(np.mean([sum(result.errors(min_visible)) == 0 for result in results]))
 
 
-def recalls(results: Sequence[PictureResult], min_visible: int = DEFAULT_VISIBLE) -> dict:
-    """{kind: (objects, share of them that has a match, mean IoU of these)}."""
+def recalls(results: Sequence[ImageResult], min_visible: int = DEFAULT_VISIBLE) -> dict:
+    """Compute {kind: (objects, recall, mean IoU of the matches)}."""
     rows: dict[str, list[float]] = {}
     for result in results:
-        best = np.where(result.matches, result.overlaps, 0.0).max(1, initial=0.0)
+        best = np.where(result.matches, result.ious, 0.0).max(1, initial=0.0)
         for kind, pixels, iou in zip(result.kinds, result.pixels, best, strict=True):
             if kind and pixels >= min_visible:
                 rows.setdefault(kind, []).append(float(iou))

@@ -1,4 +1,4 @@
-"""What the evaluation of a detector found, as tables, pictures and JSON."""
+"""Report of a detector's evaluation: tables, images and JSON."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from vima_ros.tables import format_table
 from vima_ros.training.evaluation.detector_frames import BENCH
 from vima_ros.training.evaluation.detector_metrics import (
     DEFAULT_VISIBLE,
+    DetectorRun,
     Evaluation,
-    PictureResult,
+    ImageResult,
     Quality,
-    Seen,
+    exact_match_rate,
+    mask_iou,
     match,
     measure,
-    overlap,
     recalls,
-    right,
 )
 
 TABLETOP = "tabletop, all looks"
 BOTH = "both"  # in a column of views
 VISIBLE = (1, 4, 8, DEFAULT_VISIBLE, 32, 64)  # [px] to show how little the choice matters
-_SCALE, _MARGIN = 3, 22  # of the pictures of the worst frames [px]
+_SCALE, _MARGIN = 3, 22  # of the images of the worst frames [px]
 _MISSED = (255, 40, 40)  # RGB
 
 
 @dataclass(frozen=True)
 class Target:
-    """A figure that the detector must reach, and the one it has; None: not measured."""
+    """Target of a metric, and its value; None: not measured."""
 
     what: str
     limit: float
@@ -49,7 +49,7 @@ class Target:
 
     @property
     def verdict(self) -> str:
-        """Whether it is reached, in words."""
+        """Verdict in words."""
         if self.value is None:
             return "not measured"
         reached = self.value >= self.limit if self.at_least else self.value <= self.limit
@@ -58,13 +58,13 @@ class Target:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything there is to say; ``right_frames`` {source: {visible px: share}}, both views."""
+    """Results of an evaluation; ``exact_match_frames``: {source: {visible px: fraction}}."""
 
     facts: dict[str, Any]
     frames: dict[str, int]
     quality: dict[str, dict[str, Quality]]
     right_pictures: dict[str, dict[str, dict[int, float]]]
-    right_frames: dict[str, dict[int, float]]
+    exact_match_frames: dict[str, dict[int, float]]
     kinds: dict[str, dict[str, tuple[int, float, float | None]]]
     times: list[float]
     refused: dict[str, int]
@@ -73,7 +73,7 @@ class Report:
 
 
 def make_report(evaluation: Evaluation, facts: Mapping[str, Any]) -> Report:
-    """``facts``: of the detector and how it was run."""
+    """Make the report; ``facts``: the detector and the settings of the run."""
     groups = _groups(evaluation.results)
     views = {
         source: {view: [r for r in results if r.view == view] for view in VIEWS}
@@ -85,12 +85,13 @@ def make_report(evaluation: Evaluation, facts: Mapping[str, Any]) -> Report:
     }
     right_pictures = {
         source: {
-            view: {n: right(results, n) for n in VISIBLE} for view, results in by_view.items()
+            view: {n: exact_match_rate(results, n) for n in VISIBLE}
+            for view, results in by_view.items()
         }
         for source, by_view in views.items()
     }
-    right_frames = {
-        source: {n: _right_frames(results, n) for n in VISIBLE}
+    exact_match_frames = {
+        source: {n: _exact_frames(results, n) for n in VISIBLE}
         for source, results in groups.items()
     }
     return Report(
@@ -98,11 +99,11 @@ def make_report(evaluation: Evaluation, facts: Mapping[str, Any]) -> Report:
         {source: len(results) // len(VIEWS) for source, results in groups.items()},
         quality,
         right_pictures,
-        right_frames,
+        exact_match_frames,
         {source: recalls(groups[source]) for source in (TABLETOP, BENCH) if source in groups},
         evaluation.times,
         dict(evaluation.refused),
-        _targets(quality, right_frames),
+        _targets(quality, exact_match_frames),
         {
             source: [seen.frame.name for *_, seen in sorted(worst, reverse=True)]
             for source, worst in evaluation.worst.items()
@@ -110,9 +111,9 @@ def make_report(evaluation: Evaluation, facts: Mapping[str, Any]) -> Report:
     )
 
 
-def _groups(results: Sequence[PictureResult]) -> dict[str, list[PictureResult]]:
-    """By source, and those of the tabletop together; pictures of prompts come last."""
-    groups: dict[str, list[PictureResult]] = {}
+def _groups(results: Sequence[ImageResult]) -> dict[str, list[ImageResult]]:
+    """Group by source, with a group of all the tabletop's; prompt images come last."""
+    groups: dict[str, list[ImageResult]] = {}
     for result in results:
         if result.source.startswith("tabletop, look"):
             groups.setdefault(TABLETOP, []).append(result)
@@ -120,8 +121,8 @@ def _groups(results: Sequence[PictureResult]) -> dict[str, list[PictureResult]]:
     return dict(sorted(groups.items(), key=lambda item: "prompts" in item[0]))
 
 
-def _right_frames(results: Sequence[PictureResult], min_visible: int) -> float:
-    """Share of the frames right in both views, which follow one another in ``results``."""
+def _exact_frames(results: Sequence[ImageResult], min_visible: int) -> float:
+    """Compute the fraction of frames with exact matches in both views, adjacent in ``results``."""
     wrong = np.array([sum(result.errors(min_visible)) for result in results])
     return float((wrong.reshape(-1, len(VIEWS)).sum(1) == 0).mean())
 
@@ -145,21 +146,21 @@ def _targets(
 
 
 def to_json(report: Report) -> str:
-    """All of it."""
+    """Convert to JSON."""
     content = asdict(report)
     content["targets"] = [asdict(t) | {"verdict": t.verdict} for t in report.targets]
     return json.dumps(content, indent=1) + "\n"
 
 
 def to_markdown(report: Report) -> str:
-    """A page."""
+    """Format as a Markdown page."""
     shown = "; ".join(f"{key}: {value}" for key, value in report.facts.items())
     times = [1e3 * t for t in report.times]
     refused = ", ".join(f"{n} with {code}" for code, n in report.refused.items()) or "none"
     parts = [
         "# How well the detector finds objects",
         shown,
-        f"Pairs of pictures: {', '.join(f'{n} {s}' for s, n in report.frames.items())}. "
+        f"Pairs of images: {', '.join(f'{n} {s}' for s, n in report.frames.items())}. "
         f"A pair took {statistics.median(times):.1f} ms (median), "
         f"{np.percentile(times, 95):.1f} ms (95th percentile) beside the processes that "
         "render; `bench perception` measures it alone. Refused, which counts as nothing found: "
@@ -180,9 +181,9 @@ def to_markdown(report: Report) -> str:
         "## Quality by source and view",
         "Mask AP by pycocotools, class-agnostic, of the masks after assembly (each pixel has one "
         "owner) at the lowest threshold. Recall at mask IoU 0.5 with at most one false find a "
-        "picture; the false finds are those there are at that threshold. Box edges: the largest "
+        "image; the false finds are those there are at that threshold. Box edges: the largest "
         "error of a matched box's four edges [px], median and 95th percentile. Right: share of "
-        "pictures whose matched object count equals the truth, at the operating threshold (see "
+        "images whose matched object count equals the truth, at the operating threshold (see "
         "below). "
         f"Objects that show less than {DEFAULT_VISIBLE} px are not asked for.",
         format_table(_QUALITY_HEADINGS, _quality_rows(report)),
@@ -199,14 +200,14 @@ def to_markdown(report: Report) -> str:
             for kind, (count, share, iou) in sorted(kinds.items(), key=lambda item: item[1][1])
         ]
         parts += [f"### {source}", format_table(["kind", "shown", "found", "mean IoU"], rows)]
-    parts += ["## The worst frames", "As pictures beside this page, the worst first."]
+    parts += ["## The worst frames", "As images beside this page, the worst first."]
     parts += [f"{source}: {', '.join(names)}" for source, names in report.worst.items()]
     return "\n\n".join(parts) + "\n"
 
 
 _QUALITY_HEADINGS = [
-    *("source", "view", "pictures", "objects", "AP", "AP50", "AP75"),
-    *("recall", "false finds", "edges median", "95 %", "right"),
+    *("source", "view", "images", "objects", "AP", "AP50", "AP75"),
+    *("recall", "false finds", "edges median", "95 %", "exact match"),
 ]
 
 
@@ -216,14 +217,16 @@ def _quality_rows(report: Report) -> list[list[str]]:
         for view, q in views.items():
             numbers = (q.ap, q.ap50, q.ap75, q.recall, q.false_finds)
             edges = (q.edge_median, q.edge_p95)
-            cells = [source, view, str(q.pictures), str(q.objects), *map(_number, numbers)]
-            rows.append([*cells, *(_number(edge, 1) for edge in edges), _number(q.right)])
+            cells = [source, view, str(q.images), str(q.objects), *map(_number, numbers)]
+            rows.append(
+                [*cells, *(_number(edge, 1) for edge in edges), _number(q.exact_match_rate)]
+            )
     return rows
 
 
 def _right_rows(report: Report) -> list[list[str]]:
     rows = []
-    for source, both in report.right_frames.items():
+    for source, both in report.exact_match_frames.items():
         for view, shares in (*report.right_pictures[source].items(), (BOTH, both)):
             rows.append([source, view, *(_number(share) for share in shares.values())])
     return rows
@@ -233,11 +236,11 @@ def _number(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-# --- pictures
+# --- images
 
 
-def draw_seen(seen: Seen) -> np.ndarray:
-    """The truth at the left, what was found at the right, a row a view; uint8 RGB.
+def draw_run(seen: DetectorRun) -> np.ndarray:
+    """Draw the truth at the left, the detections at the right, a row per view; uint8 RGB.
 
     Outlined in red: true objects that were missed, and found ones that match none.
     """
@@ -246,7 +249,7 @@ def draw_seen(seen: Seen) -> np.ndarray:
         image, mask = seen.frame.rgb[place], seen.frame.masks[place]
         ids = np.unique(mask)[np.unique(mask) > 0]
         truth, found = Instances(mask, ids, np.ones(len(ids), np.float32)), seen.found[view]
-        matches = match(overlap(truth, found))
+        matches = match(mask_iou(truth, found))
         sides = (
             _drawn(image, truth, np.any(matches, axis=1), f"{view}: truth, {len(truth)}"),
             _drawn(image, found, np.any(matches, axis=0), f"{view}: found, {len(found)}"),
@@ -274,14 +277,14 @@ def _drawn(image: np.ndarray, instances: Instances, good: np.ndarray, title: str
 
 
 def write(report: Report, evaluation: Evaluation, out: Path) -> str:
-    """``detector.md``, ``detector.json`` and ``worst/SOURCE_PLACE.png``; the page's text.
+    """Write detector.md, detector.json and worst/SOURCE_PLACE.png; return the page's text.
 
     Raises VimaError (CANNOT_WRITE).
     """
     for source, worst in evaluation.worst.items():
         name = "".join(c if c.isalnum() or c in ".-" else "_" for c in source)
         for place, (*_, seen) in enumerate(sorted(worst, reverse=True), 1):
-            write_image(out / "worst" / f"{name}_{place}.png", draw_seen(seen))
+            write_image(out / "worst" / f"{name}_{place}.png", draw_run(seen))
     page = to_markdown(report)
     write_atomic(out / "detector.md", page.encode())
     write_atomic(out / "detector.json", to_json(report).encode())

@@ -1,4 +1,4 @@
-"""A run's progress as a picture: losses and accuracies by step, validation beside training."""
+"""Plot of a run's progress: losses and accuracies by step, validation beside training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Curves = Mapping[str, Sequence[float | None]]
 
 
 def draw_curves(folder: Path) -> Path:
-    """Draw ``folder``'s progress to curves.png; its path.
+    """Draw ``folder``'s progress to curves.png; return its path.
 
     A panel each for the losses of which there is a validation, for the others, for the accuracies,
     and for those of validation by task; all axes are linear and begin at 0.
@@ -71,7 +71,7 @@ def _curves(records: Sequence[Mapping[str, Any]], key: str) -> dict[str, list[fl
 
 
 def _draw(axes: Any, steps: Sequence[int], training: Curves, validation: Curves) -> None:
-    """A colour and a marker for each name; validation is dashed."""
+    """Draw a line per name with its color and marker; validation is dashed."""
     few = max(len(steps) // 12, 1)
     for number, name in enumerate(dict.fromkeys([*training, *validation])):
         look = {
@@ -91,7 +91,7 @@ def _draw(axes: Any, steps: Sequence[int], training: Curves, validation: Curves)
 
 
 def _top(*kinds: Curves) -> float:
-    """A little above all losses but those of the beginning."""
+    """Return an upper limit of the axis that leaves out the losses of the first steps."""
     values = [
         value
         for curves in kinds

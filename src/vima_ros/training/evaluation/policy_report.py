@@ -1,4 +1,4 @@
-"""What an evaluation of a policy found: tables, pictures of failures, JSON."""
+"""Report of a policy's evaluation: tables, images of failures, JSON."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write_report(
     facts: Mapping[str, Any],
     out: Path,
 ) -> str:
-    """Write report.md, report.json and pictures of failures to ``out``; the report's text.
+    """Write report.md, report.json and images of failures to ``out``; return the report's text.
 
     Raises VimaError (CANNOT_WRITE).
     """
@@ -53,7 +53,7 @@ def write_report(
 
 
 def shares_by_task(attempts: Sequence[Attempt]) -> dict[str, dict[str, str]]:
-    """{detector: {task: solved of how many, with the 95 % interval}}, for a model card."""
+    """Return {detector: {task: success rate with its 95 % interval}} for a model card."""
     told: dict[str, dict[str, str]] = {}
     for (task, detector), group in _groups(attempts).items():
         score = rate(group)
@@ -64,7 +64,7 @@ def shares_by_task(attempts: Sequence[Attempt]) -> dict[str, dict[str, str]]:
 
 
 def _groups(attempts: Sequence[Attempt]) -> dict[tuple[str, str], list[Attempt]]:
-    """By task and detector, in order."""
+    """Group by task and detector, in order."""
     groups: dict[tuple[str, str], list[Attempt]] = {}
     for attempt in sorted(attempts, key=lambda a: (a.job.task, a.job.detector, a.job.seed)):
         groups.setdefault((attempt.job.task, attempt.job.detector), []).append(attempt)
@@ -72,7 +72,7 @@ def _groups(attempts: Sequence[Attempt]) -> dict[tuple[str, str], list[Attempt]]
 
 
 def _episodes(groups: Mapping[tuple[str, str], list[Attempt]]) -> str:
-    """Solved episodes of each task, and the mean over tasks, by detector."""
+    """Format the success rate of each task, and the mean over tasks, by detector."""
     rows = []
     for (task, detector), group in groups.items():
         score = rate(group)

@@ -1,4 +1,4 @@
-"""How often a policy does what the prompt says: episodes of the tabletop, seen as by the nodes."""
+"""Success rates of a policy: episodes of the tabletop, processed as the nodes do."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ CONFIDENCE = 1.96  # standard deviations: of the 95 % interval
 
 @dataclass(frozen=True)
 class Job:
-    """One episode. ``detector``: of the cameras; ground_truth_masks also reads the prompt's."""
+    """An episode to run; ``detector`` of the cameras, ground_truth_masks also for the prompt."""
 
     task: str
     level: str
@@ -58,7 +58,7 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Attempt:
-    """How it ended: ``code`` as EpisodeStatus has them, or what perception or policy said.
+    """Result of an episode: ``code`` as in EpisodeStatus, or of perception or policy.
 
     ``steps``: decisions made, ``seconds`` in all; ``picture``: RGB, what both cameras saw at the
     end.
@@ -73,25 +73,25 @@ class Attempt:
 
     @property
     def success(self) -> bool:
-        """Whether the judge said so."""
+        """True if the task was solved."""
         return self.code == "SUCCESS"
 
 
 @dataclass(frozen=True)
 class Rate:
-    """``successes`` of ``episodes``."""
+    """Success rate: ``successes`` of ``episodes``."""
 
     successes: int
     episodes: int
 
     @property
     def share(self) -> float:
-        """0 to 1."""
+        """Success rate, 0 to 1."""
         return self.successes / self.episodes
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % interval (JASA 22, 1927)."""
+        """Wilson's 95 % interval of the success rate (JASA 22, 1927)."""
         n, p, z = self.episodes, self.share, CONFIDENCE
         middle = p + z * z / (2 * n)
         half = z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
@@ -99,12 +99,12 @@ class Rate:
 
 
 def rate(attempts: Sequence[Attempt]) -> Rate:
-    """Of at least one."""
+    """Compute the success rate of one or more attempts."""
     return Rate(sum(a.success for a in attempts), len(attempts))
 
 
 def attempt_all(jobs: Sequence[Job], workers: int) -> Iterator[Attempt]:
-    """As they are done. Raises VimaError as ``load_policy`` and NO_RENDERER."""
+    """Yield attempts as they end. Raises VimaError as ``load_policy`` and NO_RENDERER."""
     with worker_pool(workers) as pool:
         try:
             for future in as_completed([pool.submit(attempt, job) for job in jobs]):
@@ -141,7 +141,7 @@ def attempt(job: Job) -> Attempt:
 
 
 class _PolicyFrame:
-    """The simulated cameras' pictures are the policy's frame already."""
+    """Identity view: the simulated cameras' images are the policy's frame already."""
 
     def apply(self, image: np.ndarray, is_mask: bool = False) -> np.ndarray:
         return image
@@ -149,7 +149,7 @@ class _PolicyFrame:
 
 @lru_cache(maxsize=2)
 def _tools(checkpoint: str, detector: str) -> tuple:
-    """Once a process: it may use one core."""
+    """Load policy, tokenizer and detector once per process, which may use one core."""
     import torch
 
     torch.set_num_threads(1)
@@ -189,7 +189,7 @@ def _follow(
 
 
 def _carry_out(run: EpisodeRunner, pose0: Pose, pose1: Pose) -> tuple[ArmReport, str, str]:
-    """The arm's word on an action; as by the gate, one that means no motion is refused."""
+    """Execute an action as the arm would; one that means no motion is refused, as by the gate."""
     try:
         plan_waypoints(run.primitive, pose0, pose1, Workspace())
     except VimaError as error:

@@ -1,4 +1,4 @@
-"""The first action on recorded VIMA-Bench episodes, beside the one its oracle took."""
+"""First actions on recorded VIMA-Bench episodes, compared with the oracle's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NEAR = 0.04  # as VIMA-Bench's judges have it for "at the same place" [m]
 
 @dataclass(frozen=True)
 class FirstAction:
-    """Of one episode: distances of both positions to the oracle's [m].
+    """Distances of both positions of an episode's first action to the oracle's [m].
 
     ``right_object``: what stands nearest to the first position is what the oracle picked; None
     for a sweep.
@@ -32,14 +32,14 @@ class FirstAction:
 
     @property
     def near(self) -> tuple[bool, bool]:
-        """Whether within ``NEAR``."""
+        """True where within ``NEAR``."""
         return self.distances[0] <= NEAR, self.distances[1] <= NEAR
 
 
 def first_actions(
     policy: Policy, demonstrations: Iterable[Demonstration]
 ) -> Iterable[FirstAction]:
-    """Raises VimaError as ``Policy``."""
+    """Infer the first action of each demonstration. Raises VimaError as ``Policy``."""
     encode = PromptTokenizer(policy.tokenizer).encode
     for demonstration in demonstrations:
         policy.reset(demonstration.prompt(encode))

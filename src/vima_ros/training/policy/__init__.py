@@ -1,1 +1,1 @@
-"""Behaviour cloning of the policy."""
+"""Behavior cloning of the policy."""

@@ -1,4 +1,4 @@
-"""How near a policy's actions are to those demonstrated: to learn from, and to be told."""
+"""Loss and accuracy of a policy's actions against demonstrated ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vima_ros.training.policy.batching import PolicyBatch
 def action_losses(
     logits: dict[str, Tensor], batch: PolicyBatch, smoothing: float
 ) -> dict[str, Tensor]:
-    """Mean cross-entropy of each head's components, every episode of equal weight.
+    """Compute the mean cross-entropy of each head's components, every episode of equal weight.
 
     ``smoothing``: a position's target is a bell of that width around its bin [bins]; 0: the bin.
     """
@@ -31,7 +31,7 @@ def action_losses(
 
 
 def _soft(target: Tensor, count: int, width: float) -> Tensor:
-    """(n,) to (n,) or, smoothed, (n, count) probabilities."""
+    """Convert target bins (n,) to probabilities (n, count) if smoothed."""
     if width <= 0.0:
         return target
     distance = torch.arange(count, device=target.device) - target[:, None]
@@ -39,7 +39,7 @@ def _soft(target: Tensor, count: int, width: float) -> Tensor:
 
 
 def accuracy(logits: dict[str, Tensor], batch: PolicyBatch) -> dict[str, Tensor]:
-    """(n,) bool, which actions are near enough: positions within 2 cm, rotations in the bins."""
+    """Compute which actions (n,) are correct: positions within 2 cm, rotations in the bins."""
     best = torch.cat(
         [
             torch.stack([part.argmax(-1) for part in logits[head].split(counts, dim=-1)], -1)

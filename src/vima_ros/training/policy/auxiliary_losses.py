@@ -1,4 +1,4 @@
-"""What a policy is trained on: its actions, and what leads there sooner.
+"""Losses of policy training: the actions' loss and auxiliary ones.
 
 The action loss is the paper's (section 4): cross-entropy of the twelve heads, the history given as
 it was demonstrated. A small network that is shown only actions learns for long just where things
@@ -44,7 +44,7 @@ TEMPERATURE = 0.1  # of the identity loss
 
 @dataclass(frozen=True)
 class Outputs:
-    """What the network says of a batch.
+    """Outputs of the network for a batch.
 
     ``logits`` {head: (n, C)}; ``objects`` (S, E); ``informed`` (B, T, E): the tokens of the
     history after the last cross-attention, all that they take from the prompt. Attention before
@@ -60,7 +60,7 @@ class Outputs:
 
 
 class PolicyWithAuxiliaryHeads(nn.Module):
-    """The network with what is only there to teach it."""
+    """The network with auxiliary heads, which are discarded after training."""
 
     def __init__(self, network: VimaNetwork) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         self.shape_head = nn.Linear(width, len(SHAPE_NAMES))
 
     def forward(self, batch: PolicyBatch) -> Outputs:
-        """The teacher-forced pass over all steps of all episodes."""
+        """Run the teacher-forced pass over all steps of all episodes."""
         network = self.network
         slots = batch.prompt.slots
         objects = network.object_encoder(slots)  # (S, E)
@@ -114,7 +114,7 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         )
 
     def losses(self, batch: PolicyBatch, smoothing: float) -> dict[str, Tensor]:
-        """The action's, of each kind of head, and those that help. See ``action_losses``."""
+        """Compute the action losses of each head and the auxiliary ones. See ``action_losses``."""
         outputs = self(batch)
         losses = action_losses(outputs.logits, batch, smoothing)
         losses["position"] = self._position_loss(outputs.objects, batch)
@@ -127,7 +127,7 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         return losses
 
     def _position_loss(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
-        """An object's token tells in which bins of the workspace it would be picked."""
+        """Predict from an object's token the bins of the workspace where it would be picked."""
         rows = (batch.objects != NOTHING) & (batch.step_of >= 0)
         low, high = (
             torch.tensor(corner, device=objects.device)
@@ -137,7 +137,7 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         return _position_cross_entropy(self.position_head(objects[rows]), fractions)
 
     def _goal_loss(self, informed: Tensor, batch: PolicyBatch) -> Tensor:
-        """An object's token, the prompt read, tells where the prompt's scene shows it, from above.
+        """Predict from an object's token, after the prompt, its position in the prompt's scene.
 
         Where one scene does.
         """
@@ -158,7 +158,7 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         return _position_cross_entropy(self.goal_head(informed[rows]), middles[which[rows]])
 
     def _grasp_offset_loss(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
-        """A concave object's token tells how far from its middle it would be picked [cm]."""
+        """Predict from a concave object's token the offset of its grasp from its center [cm]."""
         rows = batch.grasp_offsets.norm(dim=-1) > MIN_OFFSET  # not a NaN
         if not rows.any():
             return objects.new_zeros(())
@@ -170,7 +170,7 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         return F.cross_entropy(logits.flatten(0, 1), target.flatten())
 
     def _identity_loss(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
-        """Tokens of one object, in both views, over time and in the prompt, are alike.
+        """Contrast objects: tokens of one, in all views, steps and the prompt, are similar.
 
         Those of others are not: with all others of the episode as alternatives, for objects of
         other episodes look different enough to teach little (SupCon, Khosla et al., NeurIPS 2020).
@@ -198,14 +198,14 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         return -(logs[alike].mean() if alike.any() else logs.sum() * 0.0)
 
     def _shape_loss(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
-        """An object's token tells its shape."""
+        """Predict the shape from an object's token."""
         rows = batch.shapes != NOTHING
         if not rows.any():
             return objects.new_zeros(())
         return F.cross_entropy(self.shape_head(objects[rows]).float(), batch.shapes[rows])
 
     def _prompt_attention_loss(self, scores: Tensor, batch: PolicyBatch) -> Tensor:
-        """An object looks at the prompt's images of itself, and at the words that name its look.
+        """Supervise an object's attention to its images and to words for its look in the prompt.
 
         If there are none, at other words.
         """
@@ -231,7 +231,7 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         return loss
 
     def _action_attention_loss(self, scores: Tensor, batch: PolicyBatch) -> Tensor:
-        """The answer looks at what is picked, and at what that is placed on or into."""
+        """Supervise the action's attention to the picked object and its target object."""
         length = batch.mask.shape[1]
         seen = _gather_tokens(batch.objects, batch)[batch.ask // length]  # (n, T)
         steps = _gather_tokens(batch.step_of, batch)[batch.ask // length]
@@ -254,12 +254,12 @@ def _capture_outputs(layer: nn.Module) -> Iterator[list[Tensor]]:
 
 
 def _attention(query: Tensor, keys: Tensor, heads: int) -> Tensor:
-    """(B, T, E) and (B, H, S, E / H) to the scores (B, H, T, S) before the softmax."""
+    """Compute scores (B, H, T, S) before the softmax from (B, T, E) and (B, H, S, E / H)."""
     return (split_heads(query, heads) @ keys.mT).float() / keys.shape[-1] ** 0.5
 
 
 def _position_cross_entropy(logits: Tensor, fractions: Tensor) -> Tensor:
-    """Cross-entropy of the bins of x and y (n, 150) where they are ``fractions`` (n, 2) of all."""
+    """Compute the cross-entropy of x and y bins (n, 150) at ``fractions`` (n, 2) of the range."""
     loss = logits.new_zeros(())
     for axis, part in enumerate(logits.float().split(POSITION_BINS, -1)):
         last = part.shape[-1] - 1
@@ -270,13 +270,13 @@ def _position_cross_entropy(logits: Tensor, fractions: Tensor) -> Tensor:
 
 
 def _gather_tokens(values: Tensor, batch: PolicyBatch) -> Tensor:
-    """Of the slots (S,) to that of each token of the history (B, T); NOTHING where it is none."""
+    """Gather slots' values (S,) by token of the history (B, T); NOTHING for other tokens."""
     actions = values.new_full((len(batch.fractions),), NOTHING)
     return torch.cat([values.new_full((1,), NOTHING), values, actions])[batch.tokens]
 
 
 def _attention_loss(scores: Tensor, right: Tensor) -> Tensor:
-    """Mean of -log of the attention (..., K) on what is ``right``, where anything is."""
+    """Compute the mean -log of the attention (..., K) on the ``right`` keys, where any exist."""
     rows = right.any(-1)
     if not rows.any():
         return scores.new_zeros(())
@@ -285,5 +285,5 @@ def _attention_loss(scores: Tensor, right: Tensor) -> Tensor:
 
 
 def _rows(values: Tensor, rows: Tensor) -> Tensor:
-    """``values`` (N, ...) at ``rows``, where row 0 is a zero."""
+    """Gather ``values`` (N, ...) at ``rows``, where row 0 is zero."""
     return torch.cat([values.new_zeros(1, *values.shape[1:]), values])[rows]

@@ -1,4 +1,4 @@
-"""The weights that training begins with."""
+"""Initial weights of policy training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AXES = (5, 5, 3, 3)  # parts of the box features that are for x, y, height and w
 
 @torch.no_grad()
 def new_network(config: VimaConfig) -> VimaNetwork:
-    """Random weights such as training begins well from.
+    """Build a network with random weights that training starts well from.
 
     Torch's own for each layer, but for what would take very many steps to find: object tokens come
     unchanged into history and prompt, where the sizes allow it; what looks alike attends to each
@@ -52,7 +52,7 @@ def new_network(config: VimaConfig) -> VimaNetwork:
 def load_matching_weights(
     config: VimaConfig, trained: VimaNetwork, seed: int = 0
 ) -> tuple[VimaNetwork, LoadedWeights]:
-    """A network that begins with the weights of another, and which these are.
+    """Build a network with another's weights where they fit; return it and their report.
 
     What the other has in another size begins anew, such as its first layer for smaller patches,
     with random weights from ``seed``.
@@ -74,12 +74,12 @@ def load_matching_weights(
 
 
 def _linears(layers: nn.Module) -> list[nn.Linear]:
-    """Of an ``objects.mlp`` of three."""
+    """List the linear layers of an ``mlp`` of three."""
     return [layer for layer in layers.modules() if isinstance(layer, nn.Linear)]
 
 
 def _init_identity(width: int, first: nn.Linear, second: nn.Linear, third: nn.Linear) -> None:
-    """Let the MLP begin as what changes nothing: what is above zero and what is below, apart."""
+    """Initialize the MLP as the identity, with positive and negative parts apart."""
     both = torch.cat([torch.eye(width), -torch.eye(width)])
     first.weight[: 2 * width] = both
     second.weight[: 2 * width] = torch.eye(len(second.weight))[: 2 * width]
@@ -90,7 +90,7 @@ def _init_identity(width: int, first: nn.Linear, second: nn.Linear, third: nn.Li
 
 
 def _init_rbf(first: nn.Linear, second: nn.Linear, third: nn.Linear) -> None:
-    """Each output is highest where one coordinate of the box has one value, and falls to 0."""
+    """Initialize outputs as peaks: each is highest at one value of one box coordinate."""
     width = len(first.weight)
     counts = [width * part // sum(AXES) for part in AXES]
     counts[0] += width - sum(counts)

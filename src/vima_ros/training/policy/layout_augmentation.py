@@ -1,4 +1,4 @@
-"""Scenes that were never rendered: the objects of an episode, each somewhere else.
+"""Layout augmentation: an episode's objects at other positions, without rendering.
 
 VIMA's cameras are orthographic, so that an object looks the same wherever it stands: its crop
 stays, its box moves by as many pixels a metre as the camera has (sim/model/cameras.py).
@@ -34,7 +34,7 @@ AS_PICTURED = ("rearrange", "rearrange_then_restore")  # scenes show where thing
 
 @dataclass(frozen=True)
 class _Constraints:
-    """N places that may be elsewhere: the K objects' first ones, and those that a image shows.
+    """Positions that may be randomized: N of the K objects at the start and in prompt images.
 
     ``homes`` (N, 2): where they are [m]; ``tied`` (N,): the one that each moves with, itself or
     another; ``anchors`` (T + 1, K): the one that each object is at, at last after all actions.
@@ -46,7 +46,7 @@ class _Constraints:
 
 
 def randomize_layout(episode: TrainingEpisode, random: np.random.Generator) -> TrainingEpisode:
-    """The same objects and the same prompt, every object at a place of its own.
+    """Randomize the position of every object; the prompt and the objects stay.
 
     What was put onto another object, back to where it came from, or to where a image shows it,
     goes there again. Where that does not tell all places, or the prompt speaks of where things
@@ -87,7 +87,7 @@ def randomize_layout(episode: TrainingEpisode, random: np.random.Generator) -> T
 
 
 def _find_constraints(episode: TrainingEpisode) -> _Constraints | None:
-    """None where it is not known what belongs where."""
+    """Find the constraints; None where an object's targets are not known."""
     if episode.task in WHERE_MATTERS or NOTHING in episode.picked:
         return None
     places, targets = episode.places, episode.targets
@@ -119,7 +119,7 @@ def _find_constraints(episode: TrainingEpisode) -> _Constraints | None:
 
 
 def _exchanged(constraints: _Constraints, random: np.random.Generator) -> np.ndarray:
-    """(N, 2): each group of objects at the place of another."""
+    """Exchange the positions of groups of objects; returns (N, 2)."""
     first, group = np.unique(constraints.tied, return_inverse=True)
     taken = constraints.homes[random.permutation(first)]
     return taken[group] + constraints.homes - constraints.homes[constraints.tied]
@@ -128,7 +128,7 @@ def _exchanged(constraints: _Constraints, random: np.random.Generator) -> np.nda
 def _moved(
     episode: TrainingEpisode, shift: np.ndarray, anchors: np.ndarray, pictured: np.ndarray
 ) -> TrainingEpisode | None:
-    """Everything by the ``shift`` (N, 2) [m] of its anchor, what scenes show by ``pictured``.
+    """Move everything by the ``shift`` (N, 2) [m] of its anchor, scene images by ``pictured``.
 
     ``pictured`` (K + 1, 2) [m]: of each object, and at last of what is none of them. None where
     something would leave a image or the workspace.
@@ -164,7 +164,7 @@ def _moved(
 
 
 def _radius(timestep: ViewPair, count: int) -> np.ndarray:
-    """(K,) of each object seen from above [m]."""
+    """Estimate the radius (K,) of each object from its top view [m]."""
     radius = np.full(count, LEAST_RADIUS)
     top = timestep[VIEWS.index("top")]
     metres = 1.0 / _pixels("top", np.array([[0.0, 1.0]]))[0, 0]
@@ -174,13 +174,13 @@ def _radius(timestep: ViewPair, count: int) -> np.ndarray:
 
 
 def _pixels(view: str, moved: np.ndarray) -> np.ndarray:
-    """(n, 2) [m] to columns and rows (n, 2) [px]."""
+    """Convert displacements (n, 2) [m] to columns and rows (n, 2) [px]."""
     points = np.concatenate([moved, np.zeros((len(moved), 1))], axis=1)
     return (project_to_view(view, points) - project_to_view(view, np.zeros(3)))[:, ::-1]
 
 
 def _shifted(image: ViewPair, moved: np.ndarray) -> ViewPair | None:
-    """Its objects ``moved`` (K, 2) [m]; None where one would not be wholly in the image."""
+    """Shift an image's objects by ``moved`` (K, 2) [m]; None where one would leave the image."""
     views = []
     for shown, view in zip(image, VIEWS, strict=True):
         boxes = shown.boxes.astype(np.int64)

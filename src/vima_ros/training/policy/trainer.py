@@ -1,4 +1,4 @@
-"""Behaviour cloning of a VIMA policy on demonstrations."""
+"""Behavior cloning of a VIMA policy on demonstrations."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ AUXILIARY_LOSSES = (
 
 @dataclass(frozen=True)
 class PolicyProgress:
-    """How a run stands after ``step`` steps.
+    """Progress of a run after ``step`` steps.
 
     ``losses``: mean training losses since the last report. ``validation_losses``: the action's, on
     episodes not trained on, by the averaged weights. ``training``, ``validation``: accuracies on
@@ -130,13 +130,13 @@ def train_policy(
 
 
 def _ignore_signals(worker: int) -> None:
-    """Leave to the process that trains what a terminal or a service manager sends to all."""
+    """Ignore signals that a terminal or a service manager sends to the whole group."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 
 
 class _Batches(torch.utils.data.Dataset):
-    """The batch of each step."""
+    """Dataset of the batch of each step."""
 
     def __init__(self, episodes: Sequence[TrainingEpisode], recipe: PolicyRecipe) -> None:
         self._recipe = recipe
@@ -162,7 +162,7 @@ class _Batches(torch.utils.data.Dataset):
         return self._recipe.steps
 
     def __getitem__(self, step: int) -> list[PolicyBatch]:
-        """A task for each episode, then one of its episodes; in parts, the short ones first.
+        """Draw a task for each episode, then an episode; split them into micro-batches by length.
 
         A batch is as long as its longest episode.
         """
@@ -189,7 +189,7 @@ class _Batches(torch.utils.data.Dataset):
 
 
 def _is_offset_grasp(episode: TrainingEpisode) -> bool:
-    """Whether what is picked first is picked beside its middle."""
+    """Return whether the first pick is beside its object's center."""
     which = episode.picked[0]
     return which != NOTHING and bool(np.linalg.norm(episode.grasp_offsets[0, which]) > MIN_OFFSET)
 
@@ -210,7 +210,7 @@ def measure(
     smoothing: float,
     most: int = 256,
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Accuracies and the action's losses on at most ``most`` of ``episodes``, as recorded.
+    """Measure accuracies and action losses on at most ``most`` of ``episodes``, as recorded.
 
     Accuracies are shares of ``accuracy`` by kind, and of all kinds together by task.
     """
@@ -231,7 +231,7 @@ def measure(
 
 
 def load_averaged(folder: Path, config: VimaConfig) -> tuple[VimaNetwork, int]:
-    """The network with the averaged weights of ``folder``'s checkpoint, on the CPU; its step.
+    """Load the network with the averaged weights of ``folder``'s checkpoint, and its step.
 
     Raises VimaError (BAD_CHECKPOINT).
     """
@@ -244,7 +244,7 @@ def load_averaged(folder: Path, config: VimaConfig) -> tuple[VimaNetwork, int]:
 
 
 def _groups(model: PolicyWithAuxiliaryHeads, weight_decay: float) -> list[dict]:
-    """Biases, norms and tables are not drawn to zero."""
+    """Group parameters: biases, norms and embeddings have no weight decay."""
     matrices: list[torch.nn.Parameter] = []
     others: list[torch.nn.Parameter] = []
     for name, parameter in model.named_parameters():

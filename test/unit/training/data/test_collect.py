@@ -17,7 +17,7 @@ from vima_ros.errors import VimaError
 from vima_ros.sim.recording import record
 from vima_ros.sim.tasks.base import TaskOutcome, TaskResult
 from vima_ros.training.data import collect
-from vima_ros.training.data.collect import Plan
+from vima_ros.training.data.collect import CollectionPlan
 from vima_ros.training.data.demonstration import demonstration_of
 from vima_ros.training.data.readers import demonstration_files, read_demonstrations
 from vima_ros.training.data.shards import read_shard, write_shard
@@ -37,12 +37,12 @@ def seeds_read(out):
 def test_interrupted_and_resumed_is_the_same_as_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(collect, "SHARD", 2)
     tasks = ("visual_manipulation", "rotate")
-    at_once = Plan(tmp_path / "once", tasks, 5, 3, workers=2)
+    at_once = CollectionPlan(tmp_path / "once", tasks, 5, 3, workers=2)
     *_, last = collect.collect(at_once)
     assert (last.there, last.total, last.done, last.failed) == (0, 10, 10, 0)
     assert seeds_read(at_once.out) == sorted((t, s) for t in tasks for s in range(3, 8))
 
-    resumed = Plan(tmp_path / "resumed", tasks, 5, 3, workers=1)
+    resumed = CollectionPlan(tmp_path / "resumed", tasks, 5, 3, workers=1)
     for progress in collect.collect(resumed):
         if progress.done:
             break
@@ -62,7 +62,8 @@ from vima_ros.training.data import collect
 
 if __name__ == "__main__":
     collect.SHARD = 1
-    plan = collect.Plan(Path(sys.argv[1]), ("rearrange",), 500, workers=2, content="masks")
+    tasks = ("rearrange",)
+    plan = collect.CollectionPlan(Path(sys.argv[1]), tasks, 500, workers=2, content="masks")
     for progress in collect.collect(plan):
         print(progress.done, flush=True)
 """
@@ -83,7 +84,9 @@ def test_killed_and_resumed_nothing_is_lost_or_half(tmp_path):
     assert 3 <= len(there) < 500
     assert seeds_read(out) == [("rearrange", seed) for seed in sorted(there)]
     count = max(there) + 2
-    first, *_, last = collect.collect(Plan(out, ("rearrange",), count, workers=1, content="masks"))
+    first, *_, last = collect.collect(
+        CollectionPlan(out, ("rearrange",), count, workers=1, content="masks")
+    )
     assert first.there == len(there)
     assert last.done == count - len(there)
     assert seeds_read(out) == [("rearrange", seed) for seed in range(count)]
@@ -126,7 +129,7 @@ def test_failed_seeds_are_counted_and_not_tried_again(tmp_path, monkeypatch):
         return record(task, level, seed, **options)
 
     monkeypatch.setattr(collect, "record", failing)
-    plan = Plan(tmp_path, ("rotate",), 4)
+    plan = CollectionPlan(tmp_path, ("rotate",), 4)
     (job,) = collect._missing(plan, "rotate")
     assert collect._write(job) == ["rotate 1: dropped it", "rotate 2: too full"]
     header, episodes = read_shard(job.path)
@@ -137,7 +140,7 @@ def test_failed_seeds_are_counted_and_not_tried_again(tmp_path, monkeypatch):
 
 
 def test_a_look_belongs_to_its_seed(tmp_path):
-    plan = Plan(tmp_path, ("rotate",), 1, 4, visual_randomization=0.7)
+    plan = CollectionPlan(tmp_path, ("rotate",), 1, 4, visual_randomization=0.7)
     (job,) = collect._missing(plan, "rotate")
     collect._write(job)
     (read,) = read_demonstrations(tmp_path)
@@ -159,7 +162,7 @@ ranges = st.lists(
 def test_what_is_missing_is_done_once_and_never_across_a_shard(
     tmp_path_factory, there, first, count
 ):
-    plan = Plan(tmp_path_factory.mktemp("out"), ("rotate",), count, first)
+    plan = CollectionPlan(tmp_path_factory.mktemp("out"), ("rotate",), count, first)
     folder = plan.out / "rotate" / "train"
     folder.mkdir(parents=True)
     for low, high in there:
@@ -175,15 +178,15 @@ def test_what_is_missing_is_done_once_and_never_across_a_shard(
 
 
 def test_a_folder_keeps_to_one_content_and_look(tmp_path):
-    collect._claim(Plan(tmp_path, ("rotate",), 1))
-    collect._claim(Plan(tmp_path, ("twist",), 9, 7))
+    collect._claim(CollectionPlan(tmp_path, ("rotate",), 1))
+    collect._claim(CollectionPlan(tmp_path, ("twist",), 9, 7))
     for other in (
         {"content": "masks"},
         {"visual_randomization": 0.5},
         {"deterministic_oracle": True},
     ):
         with pytest.raises(VimaError) as error:
-            next(collect.collect(Plan(tmp_path, ("rotate",), 1, **other)))
+            next(collect.collect(CollectionPlan(tmp_path, ("rotate",), 1, **other)))
         assert error.value.code == "OTHER_DEMONSTRATIONS"
 
 
@@ -203,7 +206,7 @@ def test_a_folder_keeps_to_one_content_and_look(tmp_path):
 def test_wrong_plans_are_refused(tmp_path, wrong, code):
     right = {"out": tmp_path, "tasks": ("rotate",), "seeds": 1}
     with pytest.raises(VimaError) as error:
-        Plan(**(right | wrong))
+        CollectionPlan(**(right | wrong))
     assert error.value.code == code
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vima_ros.errors import VimaError
-from vima_ros.training.data.collect import Plan, collect
+from vima_ros.training.data.collect import CollectionPlan, collect
 from vima_ros.training.data.readers import read_recordings
 from vima_ros.training.detector.augmentation import MIN_PIXELS, augment, instance_targets
 from vima_ros.training.detector.dataset import Source, draw, is_crowded, read_source
@@ -16,7 +16,7 @@ from vima_ros.training.evaluation.detector_frames import FIRST_EVALUATION_SEED
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "tables"
-    for _ in collect(Plan(path, ("rotate",), 2, 1_000_000, "train", "masks", 0.5, 1)):
+    for _ in collect(CollectionPlan(path, ("rotate",), 2, 1_000_000, "train", "masks", 0.5, 1)):
         pass
     return path
 
@@ -37,7 +37,9 @@ def test_every_frame_and_prompt_picture_is_read_as_it_was_recorded(folder):
 
 
 def test_frames_without_masks_are_refused(tmp_path):
-    for _ in collect(Plan(tmp_path, ("rotate",), 1, 1_000_000, "train", "frames", 0.0, 1)):
+    for _ in collect(
+        CollectionPlan(tmp_path, ("rotate",), 1, 1_000_000, "train", "frames", 0.0, 1)
+    ):
         pass
     with pytest.raises(VimaError) as caught:
         read_source(tmp_path)
@@ -72,7 +74,9 @@ def test_crowded_is_what_touches_or_is_small(second, size, crowded):
 
 
 def test_seeds_kept_for_measuring_are_refused(tmp_path):
-    plan = Plan(tmp_path, ("rotate",), 1, FIRST_EVALUATION_SEED, "train", "masks", 0.0, 1)
+    plan = CollectionPlan(
+        tmp_path, ("rotate",), 1, FIRST_EVALUATION_SEED, "train", "masks", 0.0, 1
+    )
     for _ in collect(plan):
         pass
     with pytest.raises(VimaError) as caught:

@@ -13,7 +13,7 @@ from safetensors import safe_open
 
 from vima_ros.errors import VimaError
 from vima_ros.perception.detectors.mask_rcnn import MaskRcnn, MaskRcnnConfig
-from vima_ros.training.data.collect import Plan, collect
+from vima_ros.training.data.collect import CollectionPlan, collect
 from vima_ros.training.detector.dataset import Source, read_source
 from vima_ros.training.detector.onnx_export import export_detector, save_weights
 from vima_ros.training.detector.trainer import DetectorRecipe, load_averaged, train_detector
@@ -24,7 +24,7 @@ from vima_ros.training.run_progress import Schedule
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "tables"
-    plan = Plan(path, ("visual_manipulation",), 2, 1_000_000, "train", "masks", 0.0, 1)
+    plan = CollectionPlan(path, ("visual_manipulation",), 2, 1_000_000, "train", "masks", 0.0, 1)
     for _ in collect(plan):
         pass
     return read_source(path)

@@ -17,7 +17,7 @@ from vima_ros.specs import VIEWS
 from vima_ros.training.evaluation import coco
 from vima_ros.training.evaluation.detector_frames import (
     FIRST_EVALUATION_SEED,
-    Frame,
+    EvaluationFrame,
     bench_frames,
     check_seed,
     tabletop_frames,
@@ -25,13 +25,13 @@ from vima_ros.training.evaluation.detector_frames import (
 from vima_ros.training.evaluation.detector_metrics import (
     compare,
     evaluate,
+    exact_match_rate,
+    mask_iou,
     match,
     measure,
-    overlap,
     recalls,
-    right,
 )
-from vima_ros.training.evaluation.detector_report import draw_seen, make_report, write
+from vima_ros.training.evaluation.detector_report import draw_run, make_report, write
 
 SIDE = 20  # [px] of the objects below
 
@@ -47,7 +47,7 @@ def instances(*lefts, scores=None, shift=(0, 0), side=SIDE):
 def frame(*lefts, name="frame", source="tabletop, look 0", **options):
     mask = instances(*lefts, **options).mask.astype(np.uint8)
     rgb = np.full((2, *FRAME_SHAPE, 3), 40, np.uint8)
-    return Frame(source, name, rgb, np.stack([mask, mask]), ("block",) * len(lefts))
+    return EvaluationFrame(source, name, rgb, np.stack([mask, mask]), ("block",) * len(lefts))
 
 
 def results(truth, found, count=1):
@@ -65,8 +65,8 @@ def test_perfect_finds_have_perfect_figures(lefts):
     quality = measure(results(frame(*lefts), instances(*lefts)))
     figures = (quality.ap, quality.ap50, quality.ap75, quality.recall)
     assert figures == pytest.approx((1.0,) * 4)
-    assert (quality.edge_median, quality.edge_p95, quality.right) == (0.0, 0.0, 1.0)
-    assert (quality.pictures, quality.objects) == (1, len(lefts))
+    assert (quality.edge_median, quality.edge_p95, quality.exact_match_rate) == (0.0, 0.0, 1.0)
+    assert (quality.images, quality.objects) == (1, len(lefts))
 
 
 @settings(max_examples=20)
@@ -78,7 +78,7 @@ def test_what_is_missing_lowers_recall_by_its_share(lefts, data):
     assert quality.recall == pytest.approx(share)
     # COCO reads precision at 101 recalls from 0 to 1.
     assert quality.ap == pytest.approx(np.floor(100 * share + 1e-9) / 101 + (share > 0) / 101)
-    assert quality.right == (len(kept) == len(lefts))
+    assert quality.exact_match_rate == (len(kept) == len(lefts))
     assert recalls(found) == {"block": (len(lefts), share, 1.0 if kept else None)}
 
 
@@ -89,11 +89,11 @@ def test_what_is_missing_lowers_recall_by_its_share(lefts, data):
 )
 def test_a_shift_costs_what_it_should(shift, iou, ap, ap50):
     found = results(frame(0, 100), instances(0, 100, shift=(shift, 0)))
-    assert found[0].overlaps == pytest.approx(np.diag([iou, iou]))
+    assert found[0].ious == pytest.approx(np.diag([iou, iou]))
     quality = measure(found)
     assert (quality.ap, quality.ap50) == pytest.approx((ap, ap50))
     assert quality.edge_median == (shift if ap50 else None)
-    assert quality.right == ap50
+    assert quality.exact_match_rate == ap50
 
 
 def test_the_largest_of_the_four_edges_counts():
@@ -104,7 +104,7 @@ def test_the_largest_of_the_four_edges_counts():
 
 def test_order_and_numbers_of_what_is_found_do_not_matter():
     shuffled = measure(results(frame(0, 40, 80), instances(80, 0, 40)))
-    assert (shuffled.ap, shuffled.right) == pytest.approx((1.0, 1.0))
+    assert (shuffled.ap, shuffled.exact_match_rate) == pytest.approx((1.0, 1.0))
 
 
 def test_a_false_find_above_the_true_ones_costs_precision_and_the_count():
@@ -114,12 +114,12 @@ def test_a_false_find_above_the_true_ones_costs_precision_and_the_count():
 
 
 def test_recall_is_read_where_false_finds_average_one_a_picture():
-    """Of 2 pictures: true, false, false, true, false, by falling score. The last is too many."""
-    pictures = [
+    """Of 2 images: true, false, false, true, false, by falling score. The last is too many."""
+    images = [
         *results(frame(0), instances(0, 50, 90, scores=[0.9, 0.8, 0.3])),
         *results(frame(0), instances(50, 0, scores=[0.7, 0.5])),
     ]
-    quality = measure(pictures)
+    quality = measure(images)
     assert (quality.recall, quality.false_finds) == (1.0, 1.0)
     assert quality.threshold == pytest.approx(0.5)
 
@@ -134,16 +134,19 @@ def test_slivers_are_asked_for_only_where_that_is_wanted():
     truth.masks[:, 50:, 100:] = 0
     truth.masks[:, 50:53, 100:103] = 2  # 9 px are left of it
     found = results(truth, instances(0))
-    assert [right(found, n) for n in (1, 9, 10, 16)] == [0.0, 0.0, 1.0, 1.0]
+    assert [exact_match_rate(found, n) for n in (1, 9, 10, 16)] == [0.0, 0.0, 1.0, 1.0]
     assert [measure(found, n).recall for n in (9, 10)] == [0.5, 1.0]
     both = results(truth, Instances(truth.masks[0], [1, 2], [1.0, 1.0]))
-    assert [right(both, n) for n in (1, 16)] == [1.0, 1.0]  # nor is it a mistake to find it
+    assert [exact_match_rate(both, n) for n in (1, 16)] == [
+        1.0,
+        1.0,
+    ]  # nor is it a mistake to find it
     assert measure(both).false_finds == 0.0
 
 
 def test_matches_are_one_to_one_and_the_best():
-    overlaps = np.array([[0.6, 0.9, 0.0], [0.5, 0.8, 0.4]])
-    assert np.argwhere(match(overlaps)).tolist() == [[0, 1], [1, 0]]
+    ious = np.array([[0.6, 0.9, 0.0], [0.5, 0.8, 0.4]])
+    assert np.argwhere(match(ious)).tolist() == [[0, 1], [1, 0]]
     assert match(np.zeros((0, 2))).shape == (0, 2)
 
 
@@ -163,11 +166,11 @@ def test_overlaps_are_those_of_coco(seed):
     )
     codes = [coco.run_lengths(item) for item in (one, other)]
     mask = pytest.importorskip("pycocotools.mask")
-    assert overlap(one, other) == pytest.approx(mask.iou(*codes, [0] * 5), abs=1e-6)
+    assert mask_iou(one, other) == pytest.approx(mask.iou(*codes, [0] * 5), abs=1e-6)
 
 
 class Given(Detector):
-    """Finds what it is told to, in one picture after the other."""
+    """Finds what it is told to, in one image after the other."""
 
     def __init__(self, *found):
         super().__init__()
@@ -183,7 +186,7 @@ class Given(Detector):
 def test_an_empty_picture_without_finds_is_right_and_measures_nothing_else():
     empty = Instances(np.zeros(FRAME_SHAPE, np.uint16), [], [])
     quality = measure(results(frame(), empty))
-    assert (quality.right, quality.objects) == (1.0, 0)
+    assert (quality.exact_match_rate, quality.objects) == (1.0, 0)
     assert (quality.ap, quality.recall, quality.edge_median) == (None, None, None)
 
 
@@ -203,7 +206,9 @@ def test_the_counts_are_of_one_detector_and_the_precision_of_the_other():
         Given(*[instances(0, 100, scores=[0.9, 0.1])] * 2),
     )
     quality = measure(evaluation.results)
-    assert (quality.ap, quality.right, len(evaluation.times)) == pytest.approx((1, 0, 1))
+    assert (quality.ap, quality.exact_match_rate, len(evaluation.times)) == pytest.approx(
+        (1, 0, 1)
+    )
 
 
 def test_the_report_says_what_was_reached_and_shows_the_worst(tmp_path):
@@ -212,7 +217,7 @@ def test_the_report_says_what_was_reached_and_shows_the_worst(tmp_path):
     evaluation = evaluate(frames, Given(*found), Given(*found), keep_worst=1)
     report = make_report(evaluation, {"detector": "given"})
     page = write(report, evaluation, tmp_path)
-    assert report.right_frames["tabletop, all looks"][16] == 0.5
+    assert report.exact_match_frames["tabletop, all looks"][16] == 0.5
     assert report.worst == {"tabletop, look 0": ["bad"]}
     verdicts = {target.what: target.verdict for target in report.targets}
     assert verdicts["tabletop, all looks: frames with the right count"] == "NOT MET"
@@ -220,10 +225,10 @@ def test_the_report_says_what_was_reached_and_shows_the_worst(tmp_path):
     assert verdicts["VIMA-Bench, front: AP50"] == "not measured"
     assert page == (tmp_path / "detector.md").read_text()
     assert (tmp_path / "detector.json").stat().st_size > 1000
-    (picture,) = (tmp_path / "worst").iterdir()
-    assert cv2.imread(str(picture)).shape[1] == 2 * 3 * FRAME_SHAPE[1]
+    (image,) = (tmp_path / "worst").iterdir()
+    assert cv2.imread(str(image)).shape[1] == 2 * 3 * FRAME_SHAPE[1]
     (_, _, seen), *_ = evaluation.worst["tabletop, look 0"]
-    red = (draw_seen(seen) == (255, 40, 40)).all(2)
+    red = (draw_run(seen) == (255, 40, 40)).all(2)
     assert red[:, : red.shape[1] // 2].any()  # missed
     assert red[:, red.shape[1] // 2 :].any()  # of nothing
 
@@ -260,7 +265,9 @@ def test_masks_are_perfect_and_a_plain_background_is_good_on_the_plain_table(tab
     truth, plain = make_detector("ground_truth_masks"), make_detector("plain_background")
     perfect = measure(evaluate(tabletop, truth, truth).results)
     good = measure(evaluate(tabletop, plain, plain).results)
-    assert (perfect.ap, perfect.right, perfect.edge_p95) == pytest.approx((1.0, 1.0, 0.0))
+    assert (perfect.ap, perfect.exact_match_rate, perfect.edge_p95) == pytest.approx(
+        (1.0, 1.0, 0.0)
+    )
     assert good.ap50 > 0.9
 
 

@@ -15,7 +15,7 @@ from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.policy_frame import project_to_view
 from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.specs import HEADS, POSITION_BINS, Observation
-from vima_ros.training.data.collect import Plan, collect
+from vima_ros.training.data.collect import CollectionPlan, collect
 from vima_ros.training.data.demonstration import demonstration_of
 from vima_ros.training.data.readers import read_demonstrations
 from vima_ros.training.data.vima_bench import read_bench_episode
@@ -44,7 +44,9 @@ CLEAN = DetectionNoise(0.0, 0.0, 0.0)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("demonstrations")
-    for _ in collect(Plan(out, TASKS, seeds=4, first_seed=10, deterministic_oracle=True)):
+    for _ in collect(
+        CollectionPlan(out, TASKS, seeds=4, first_seed=10, deterministic_oracle=True)
+    ):
         pass
     return out
 
@@ -286,7 +288,7 @@ def test_what_cannot_be_trained_on_is_refused(folder, episodes, config, tmp_path
     with pytest.raises(VimaError, match="none of"):
         read_training_episodes([folder], ["rotate"])
     out = tmp_path / "kept"
-    for _ in collect(Plan(out, TASKS[:1], seeds=1, first_seed=2_000_000)):
+    for _ in collect(CollectionPlan(out, TASKS[:1], seeds=1, first_seed=2_000_000)):
         pass
     with pytest.raises(VimaError, match="is for evaluation"):
         read_training_episodes([out])
@@ -355,7 +357,9 @@ def test_where_a_scattered_picture_shows_an_object_it_is_put(episodes):
 
 def test_it_is_known_where_a_steady_oracle_would_pick_each_object(tmp_path):
     for _ in collect(
-        Plan(tmp_path, ("rotate", "visual_manipulation"), seeds=3, deterministic_oracle=True)
+        CollectionPlan(
+            tmp_path, ("rotate", "visual_manipulation"), seeds=3, deterministic_oracle=True
+        )
     ):
         pass
     for episode in read_training_episodes([tmp_path]):
