@@ -12,7 +12,8 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchDescription
-from vima_ros.nodes.common.launch_arguments import check_arguments, stop_nodes
+from vima_ros.nodes.common.launch_arguments import check_arguments
+from vima_ros.nodes.common.launch_shutdown import stop_nodes
 
 SHARE = FindPackageShare("vima_ros")
 END_WITH = {"VIMA_ROS_END_WITH": str(os.getpid())}  # nodes end when the launch does

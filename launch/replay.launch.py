@@ -12,7 +12,8 @@ from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchDescription
-from vima_ros.nodes.common.launch_arguments import check_arguments, end_launch
+from vima_ros.nodes.common.launch_arguments import check_arguments
+from vima_ros.nodes.common.launch_shutdown import end_launch
 
 SHARE = FindPackageShare("vima_ros")
 END_WITH = {"VIMA_ROS_END_WITH": str(os.getpid())}  # nodes end when the launch does

@@ -152,7 +152,7 @@ def _check_shared_memory(program: str) -> None:
     if not shared_memory.is_writable():
         print(f"{program}: SHARED_MEMORY: {shared_memory.NOT_WRITABLE}", file=sys.stderr)
         sys.exit(2)
-    shared_memory.clear_unused()
+    shared_memory.remove_unused()
     size, free = shared_memory.room()
     if free < shared_memory.MIB:
         print(

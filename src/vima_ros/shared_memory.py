@@ -1,9 +1,9 @@
-"""Fast DDS's files in /dev/shm: those that belong to no process are removed.
+"""Removal of Fast DDS's files in /dev/shm that belong to no process.
 
 ``fastdds_UUID`` is a participant's segment; ``fastdds_UUID_el`` exists before it and after it, and
-is locked (flock) while the participant lives. ``fastdds_portN`` is a queue; who reads it locks
-``fastdds_portN_el`` or ``_sl``, who writes to it locks nothing, but reads another port of its
-domain. ``sem.fastdds_portN_mutex`` is held while a process opens or closes that port. Fast DDS 2
+is locked (flock) while the participant lives. ``fastdds_portN`` is a queue; its reader locks
+``fastdds_portN_el`` or ``_sl``, a writer locks nothing, but reads another port of its domain.
+``sem.fastdds_portN_mutex`` is held while a process opens or closes that port. Fast DDS 2
 writes ``fastrtps`` for ``fastdds``. Locks, unlike /proc, also show the processes of other users
 and containers.
 """
@@ -35,33 +35,33 @@ _PORT = re.compile(r"(?:sem\.)?((?:fastdds|fastrtps)_port(\d+))(?:_el|_sl|_mutex
 _LOCK_SUFFIXES = ("_el", "_sl")
 
 
-def clear_unused(ending: bool = False) -> None:
+def remove_unused(at_exit: bool = False) -> None:
     """Remove the files of this user that no living process uses.
 
-    ``ending``: this process sends and receives nothing more, so its own are removed too.
+    ``at_exit``: this process sends and receives nothing more, so its own are removed too.
     """
     names = _own_files()
-    mine = _locked_by_this_process() if ending else set()
+    own = _locked_by_this_process() if at_exit else set()
     for segment in {found[1] for found in map(_SEGMENT.fullmatch, names) if found}:
         lock = f"{segment}_el"
-        if lock in mine or not _fresh([segment, lock]):
-            with _taken(lock, mine) as unused:
+        if lock in own or not _fresh([segment, lock]):
+            with _try_lock(lock, own) as unused:
                 if unused:
                     _remove([segment, lock])
     ports = {found[1]: int(found[2]) for found in map(_PORT.fullmatch, names) if found}
     if ports:
-        living = _living_domains(mine)
+        living = _living_domains(own)
         for port, number in ports.items():
-            _clear_port(port, _domain(number) in living, mine)
+            _remove_port(port, _domain(number) in living, own)
 
 
 def is_writable() -> bool:
-    """Whether this user can make files in /dev/shm."""
+    """Return whether this user can create files in /dev/shm."""
     return os.access(FOLDER, os.W_OK | os.X_OK)
 
 
 def room() -> tuple[int, int]:
-    """Size of /dev/shm, and how much of it is free [bytes]; zeros where nothing can be written."""
+    """Return size and free space of /dev/shm [bytes]; zeros where nothing can be written."""
     try:
         if not is_writable():
             return 0, 0
@@ -71,20 +71,20 @@ def room() -> tuple[int, int]:
     return found.f_frsize * found.f_blocks, found.f_frsize * found.f_bavail
 
 
-def _clear_port(port: str, domain_lives: bool, mine: set[str]) -> None:
-    """Remove a port whose reader was killed, or which nobody in its domain can write to."""
+def _remove_port(port: str, domain_lives: bool, own: set[str]) -> None:
+    """Remove a port whose reader was killed, or that no process of its domain can write to."""
     locks = [f"{port}{suffix}" for suffix in _LOCK_SUFFIXES]
-    with _mutex_taken(f"{port}_mutex") as quiet:
+    with _try_mutex(f"{port}_mutex") as quiet:
         if not quiet:  # a process opens or closes it at this moment
             return
-        with _taken(locks[0], mine) as first, _taken(locks[1], mine) as second:
-            killed = any((FOLDER / name).exists() and name not in mine for name in locks)
+        with _try_lock(locks[0], own) as first, _try_lock(locks[1], own) as second:
+            killed = any((FOLDER / name).exists() and name not in own for name in locks)
             if first and second and (killed or not domain_lives):
                 _remove([port, *locks, f"sem.{port}_mutex"])
 
 
 def _own_files() -> list[str]:
-    """Names of this user's regular files in /dev/shm."""
+    """List this user's regular files in /dev/shm."""
     names, user = [], os.geteuid()
     with contextlib.suppress(OSError), os.scandir(FOLDER) as entries:
         for entry in entries:
@@ -94,22 +94,22 @@ def _own_files() -> list[str]:
     return names
 
 
-def _living_domains(mine: set[str]) -> set[int]:
-    """The ROS domains of which another process reads a port."""
+def _living_domains(own: set[str]) -> set[int]:
+    """Return the ROS domains of which another process reads a port."""
     living = set()
     for name in os.listdir(FOLDER):
         found = _PORT.fullmatch(name)
         lock = found and name.endswith(_LOCK_SUFFIXES) and _stat_regular(name)
-        if found and lock and name not in mine:
+        if found and lock and name not in own:
             # With its mutex: a process that opens the port at this moment must not meet our lock.
-            with _mutex_taken(f"{found[1]}_mutex") as quiet, _taken(name, mine, quiet) as unused:
+            with _try_mutex(f"{found[1]}_mutex") as quiet, _try_lock(name, own, quiet) as unused:
                 if not unused:
                     living.add(_domain(int(found[2])))
     return living
 
 
 def _stat_regular(name: str) -> os.stat_result | None:
-    """Of a regular file in /dev/shm; anything else of such a name is not Fast DDS's."""
+    """Return the status of a regular file in /dev/shm; Fast DDS has no other kinds."""
     with contextlib.suppress(OSError):
         found = os.lstat(FOLDER / name)
         if stat.S_ISREG(found.st_mode):
@@ -118,12 +118,12 @@ def _stat_regular(name: str) -> os.stat_result | None:
 
 
 def _domain(port: int) -> int:
-    """The ROS domain of a port."""
+    """Return the ROS domain of a port."""
     return (port - FIRST_PORT) // DOMAIN_PORTS
 
 
 def _locked_by_this_process() -> set[str]:
-    """Names of the files in /dev/shm that this process has open; Fast DDS keeps locks open."""
+    """Return the files in /dev/shm that this process has open; Fast DDS keeps locks open."""
     names = set()
     for number in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
@@ -134,16 +134,16 @@ def _locked_by_this_process() -> set[str]:
 
 
 @contextlib.contextmanager
-def _taken(name: str, mine: set[str], quiet: bool = True) -> Iterator[bool]:
-    """Whether no process holds the lock file; it is then locked here meanwhile.
+def _try_lock(name: str, own: set[str], quiet: bool = True) -> Iterator[bool]:
+    """Lock the lock file for the duration; yield whether no other process holds it.
 
-    True as well for one that does not exist, or of ``mine``; False where not ``quiet``.
+    Yields True as well for a missing file and one of ``own``, False where not ``quiet``.
     """
     path = FOLDER / name
     if not quiet:
         yield False
         return
-    if name in mine or not path.exists():
+    if name in own or not path.exists():
         yield True
         return
     try:
@@ -165,10 +165,10 @@ def _taken(name: str, mine: set[str], quiet: bool = True) -> Iterator[bool]:
 
 
 @contextlib.contextmanager
-def _mutex_taken(name: str) -> Iterator[bool]:
-    """Whether the named POSIX semaphore is free; it is then taken meanwhile. True without one.
+def _try_mutex(name: str) -> Iterator[bool]:
+    """Take the named POSIX semaphore for the duration; yield whether it was free or is missing.
 
-    An empty one is none: whoever opens it dies of a SIGBUS, so no process has it.
+    An empty file counts as missing: a process that opens it dies of a SIGBUS, so none has it.
     """
     path = FOLDER / f"sem.{name}"
     found = _stat_regular(path.name)

@@ -34,7 +34,7 @@ from vima_msgs.msg import ArmCommand, ArmState, Heartbeat, PolicyAction, ToolCom
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.geometry import Workspace
-from vima_ros.nodes.common import conversions, qos
+from vima_ros.nodes.common import action_conversions, conversions, qos
 from vima_ros.nodes.common.dds import isolate_ros_domain
 from vima_ros.program import run_program
 
@@ -158,7 +158,7 @@ class Ends:
         ranges = zip(Workspace().low, Workspace().high, strict=True)
         action.pose1 = self._pose(*(self.random.uniform(*r) for r in ranges))
         action.observation_stamp = self.client.node.get_clock().now().to_msg()
-        name, before = conversions.action_id(action), self.states.count
+        name, before = action_conversions.action_id(action), self.states.count
         self.actions.publish(action)
         answer = self.states.wait(
             lambda m: m.judged and m.command_id == name, 15, "an answer", before

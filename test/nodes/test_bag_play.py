@@ -12,7 +12,7 @@ from vima_msgs.msg import ArmCommand, ArmState, PolicyAction, Prompt, PromptAsse
 from vima_msgs.srv import SetPrompt
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
-from vima_ros.nodes.common import conversions, image_conversion
+from vima_ros.nodes.common import action_conversions, conversions, image_conversion
 from vima_ros.replay.bag import Bag
 
 NODES = ["perception", "prompt", "policy", "arm", "manager"]
@@ -52,7 +52,7 @@ def test_cameras_alone_lead_to_decisions_that_stay_dry(tmp_path):
 
         action = actions.wait(lambda m: True, 15, "action")
         answer = answers.wait(
-            lambda m: m.command_id == conversions.action_id(action), 15, "the gate's answer"
+            lambda m: m.command_id == action_conversions.action_id(action), 15, "the gate's answer"
         )
         assert (answer.state, answer.code) == (ArmState.REFUSED, "DRY_RUN")
         assert commands.messages == []

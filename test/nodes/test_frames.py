@@ -13,7 +13,7 @@ from vima_ros.arm.primitives import plan_waypoints
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.geometry import Pose, Transform, Workspace, quaternion_from_yaw
-from vima_ros.nodes.common import conversions
+from vima_ros.nodes.common import action_conversions, conversions
 
 XYZ, RPY = [0.1, -0.2, -0.3], [0.1, -0.15, 1.2]
 TABLE = Transform.from_xyz_rpy(XYZ, RPY)  # in base_link
@@ -55,7 +55,7 @@ class PlayedRobot:
         action.observation_stamp = self.client.node.get_clock().now().to_msg()
         action.header.frame_id = frame
         action.pose0, action.pose1 = (conversions.pose_to_message(pose) for pose in poses)
-        command_id = conversions.action_id(action)
+        command_id = action_conversions.action_id(action)
         self.actions.publish(action)
         end = self.states.wait(
             lambda m: m.judged and m.command_id == command_id and m.state in ENDED, 15, "an end"

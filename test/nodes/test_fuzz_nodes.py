@@ -8,7 +8,7 @@ from sensor_msgs.msg import Image
 from vima_msgs.msg import ArmCommand, ArmState, PolicyAction, Prompt, PromptAsset
 from vima_msgs.srv import SetPrompt
 from vima_ros.geometry import Workspace
-from vima_ros.nodes.common import conversions
+from vima_ros.nodes.common import action_conversions
 
 calm = settings(
     max_examples=120,
@@ -54,7 +54,10 @@ def test_any_action_is_answered_and_moves_only_where_it_may(suite, arm, action, 
     before = arm.states.count
     arm.act.publish(action)
     told = arm.states.wait(
-        lambda m: m.judged and m.command_id == conversions.action_id(action), 15, "word", before
+        lambda m: m.judged and m.command_id == action_conversions.action_id(action),
+        15,
+        "word",
+        before,
     )
     assert told.code
     if told.state == ArmState.EXECUTING:

@@ -31,7 +31,7 @@ from vima_ros.arm.kinematics import UR5E_HOME
 from vima_ros.cli.oracle import OracleDriver
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
-from vima_ros.nodes.common import conversions, image_conversion, qos
+from vima_ros.nodes.common import action_conversions, image_conversion, qos
 from vima_ros.sim.tasks import find_task
 
 pytest.importorskip("pinocchio", reason="the joint-level arm needs pip install pin")
@@ -146,7 +146,7 @@ class Cell:
         return self.ended(action, before)
 
     def ended(self, action, before):
-        wanted = conversions.action_id(action)
+        wanted = action_conversions.action_id(action)
         return self.states.wait(
             lambda m: m.command_id == wanted and m.state in ENDED, 60, "the motion's end", before
         )

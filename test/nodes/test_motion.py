@@ -10,7 +10,7 @@ from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
 from vima_msgs.msg import ArmCommand, ArmState, Observation, PolicyAction
-from vima_ros.nodes.common import conversions
+from vima_ros.nodes.common import action_conversions
 
 ENDED = (ArmState.SUCCEEDED, ArmState.REFUSED, ArmState.ABORTED, ArmState.STOPPED)
 
@@ -64,7 +64,7 @@ class Robot:
         return self.ended(action, before)
 
     def ended(self, action, before=0):
-        wanted = conversions.action_id(action)
+        wanted = action_conversions.action_id(action)
         return self.states.wait(
             lambda m: m.judged and m.command_id == wanted and m.state in ENDED,
             60,
@@ -73,7 +73,7 @@ class Robot:
         )
 
     def waypoints_sent(self, action):
-        wanted = conversions.action_id(action)
+        wanted = action_conversions.action_id(action)
         return [w for c in self.commands.messages if c.command_id == wanted for w in c.waypoints]
 
 

@@ -23,7 +23,7 @@ from vima_msgs.msg import (
 from vima_ros.client.client import Client
 from vima_ros.client.execute_prompt import ExecutePromptGoal
 from vima_ros.client.node_processes import NodeProcesses
-from vima_ros.nodes.common import conversions, qos
+from vima_ros.nodes.common import action_conversions, qos
 
 ROWS = 400  # of the word embedding of golden/vima.ckpt
 
@@ -56,7 +56,7 @@ class PolicyOnly:
         before = self.actions.count
         assert self.observe(1).state == EpisodeStatus.EXECUTING
         action = self.actions.wait(lambda m: m.prompt_id == name, 30, "an action", before)
-        return conversions.action_id(action)
+        return action_conversions.action_id(action)
 
     def arm_reports(self, state, command_id, code="OK"):
         """The status after the arm node's word."""
@@ -164,7 +164,9 @@ def test_an_unacknowledged_decision_is_sent_again(node):
     first, again = sent()[:2]
     assert first == again
     before = node.episodes.count
-    answer = ArmState(judged=True, state=ArmState.REFUSED, command_id=conversions.action_id(first))
+    answer = ArmState(
+        judged=True, state=ArmState.REFUSED, command_id=action_conversions.action_id(first)
+    )
     for code in ("DUPLICATE", "UNREACHABLE"):
         answer.code = code
         node.arm.publish(answer)
@@ -182,7 +184,7 @@ def test_a_position_where_nothing_was_picked_is_not_tried_again(node):
         assert all(np.abs(action.bins[:2] - pick).max() > 1 for pick in picks)
         picks.append(np.array(action.bins[:2], int))
         told = node.episodes.count
-        name = conversions.action_id(action)
+        name = action_conversions.action_id(action)
         answer = ArmState(judged=True, state=ArmState.ABORTED, code="NOT_PICKED", command_id=name)
         node.arm.publish(answer)
         status = node.status(lambda m: m.step, told)

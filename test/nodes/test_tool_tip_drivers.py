@@ -10,7 +10,7 @@ from std_msgs.msg import Header
 from vima_msgs.msg import ArmCommand, ArmState
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
-from vima_ros.nodes.common import conversions
+from vima_ros.nodes.common import action_conversions, conversions
 
 PERIOD = 0.1  # of arm_state [s]
 LATE = Duration(seconds=0.3)  # of a report
@@ -55,7 +55,7 @@ class Driver:
         self.report = ArmState(state=state, code=ArmState.OK, **report)
 
     def end(self, action):
-        wanted = conversions.action_id(action)
+        wanted = action_conversions.action_id(action)
         return self.states.wait(
             lambda m: m.judged and m.command_id == wanted and m.state in ENDED,
             30,

@@ -187,7 +187,9 @@ def test_a_parameter_file_in_the_home_folder(home):
     from vima_ros.nodes.common import parameter_files
 
     (home / "robot.yaml").write_text("/**/arm:\n  ros__parameters:\n    max_speed: 0.1\n")
-    (given,) = parameter_files.read(["arm", "--ros-args", "--params-file", "~/robot.yaml"])
+    (given,) = parameter_files.read_overrides(
+        ["arm", "--ros-args", "--params-file", "~/robot.yaml"]
+    )
     assert (given.name, given.source) == ("max_speed", str(home / "robot.yaml"))
 
 

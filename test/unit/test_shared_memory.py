@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from vima_ros import shared_memory
-from vima_ros.shared_memory import FOLDER, clear_unused
+from vima_ros.shared_memory import FOLDER, remove_unused
 
 PORT = 7400 + 250 * 250  # beyond what a ROS domain has: no participant of this machine uses it
 HOLD = """
@@ -76,16 +76,16 @@ def test_a_segment_stays_while_its_lock_is_held_and_goes_with_it_afterwards(make
     names = segment(prefix)
     make(*names)
     with held(names[1]):
-        clear_unused()
+        remove_unused()
         assert left(*names) == [*names]
-    clear_unused()
+    remove_unused()
     assert left(*names) == []
 
 
 def test_a_segment_without_a_lock_belongs_to_no_process(make):
     name, _ = segment()
     make(name)
-    clear_unused()
+    remove_unused()
     assert left(name) == []
 
 
@@ -93,7 +93,7 @@ def test_a_fresh_one_may_be_about_to_be_locked(make, monkeypatch):
     monkeypatch.setattr(shared_memory, "FRESH", 60.0)
     names = segment()
     make(*names)
-    clear_unused()
+    remove_unused()
     assert left(*names) == [*names]
 
 
@@ -103,9 +103,9 @@ def test_a_port_stays_while_a_process_reads_it_and_goes_once_that_was_killed(mak
     lock = exclusive if suffix == "_el" else shared
     make(name, lock)
     with held(lock):
-        clear_unused()
+        remove_unused()
         assert left(name, lock) == [name, lock]
-    clear_unused()
+    remove_unused()
     assert left(name, lock) == []
 
 
@@ -114,9 +114,9 @@ def test_a_port_without_a_reader_stays_while_a_process_of_its_domain_may_write_t
     name, other, beyond = f"fastdds_port{PORT}", port(PORT + 249), port(PORT + 250)
     make(name, other[0], other[1], beyond[0])
     with held(other[1]):
-        clear_unused()
+        remove_unused()
         assert left(name, other[0], beyond[0]) == [name, other[0]]
-    clear_unused()
+    remove_unused()
     assert left(name, *other) == []
 
 
@@ -124,10 +124,10 @@ def test_a_port_that_a_process_opens_at_this_moment_stays(make):
     """As one whose semaphore is taken: 0 is a semaphore's value when it is."""
     name, lock, _, mutex = port(PORT)
     make(name, lock, mutex)
-    clear_unused()
+    remove_unused()
     assert left(name, lock, mutex) == [name, lock, mutex]
     (FOLDER / mutex).write_bytes(b"\1" + bytes(31))
-    clear_unused()
+    remove_unused()
     assert left(name, lock, mutex) == []
 
 
@@ -138,12 +138,12 @@ def test_an_ending_process_removes_its_own_and_leaves_a_port_that_others_use(mak
         fcntl.flock(file, fcntl.LOCK_EX)
         fcntl.flock(reads, fcntl.LOCK_EX)
         with held(other[1]):
-            clear_unused()
+            remove_unused()
             assert left(*own) == [*own]
-            clear_unused(ending=True)
+            remove_unused(at_exit=True)
             assert left(*own) == []
             assert left(name, lock, other[0]) == [name, lock, other[0]]
-        clear_unused(ending=True)
+        remove_unused(at_exit=True)
         assert left(name, lock, *other) == []
 
 
@@ -155,7 +155,7 @@ def test_what_is_not_of_fast_dds_or_of_another_user_stays(make):
         for name in foreign:
             os.chown(FOLDER / name, 12345, 12345)
         others += foreign
-    clear_unused()
+    remove_unused()
     assert left(*others) == others
 
 
@@ -165,7 +165,7 @@ import sys
 from pathlib import Path
 from vima_ros import shared_memory
 shared_memory.FOLDER, shared_memory.FRESH = Path(sys.argv[1]), -1.0
-shared_memory.clear_unused()
+shared_memory.remove_unused()
 """
 
 

@@ -21,7 +21,7 @@ from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.running_suite import check_no_running_suite
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
-from vima_ros.nodes.common import conversions, qos
+from vima_ros.nodes.common import action_conversions, conversions, qos
 from vima_ros.nodes.common.dds import isolate_ros_domain
 from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.sim.episode_runner import choose_tasks, find_level, task_primitive
@@ -102,7 +102,7 @@ class OracleDriver:
         action.pose0 = conversions.pose_to_message(pose0)
         action.pose1 = conversions.pose_to_message(pose1)
         action.header.frame_id = self._true_poses.markers[0].header.frame_id
-        command_id = conversions.action_id(action)
+        command_id = action_conversions.action_id(action)
         states, statuses = self._states.count, self._statuses.count
         self._actions.publish(action)
         end = self._states.wait(

@@ -17,7 +17,7 @@ def _arguments(
     args: list[str], service: str = "stop", description: str | None = __doc__
 ) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=service, description=description)
-    add_namespace_option(parser, "namespace of the arm node")
+    add_namespace_option(parser, "Namespace of the arm node")
     return parser.parse_args(args)
 
 

@@ -20,7 +20,7 @@ from vima_ros.client.execute_prompt import ExecutePromptGoal
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.running_suite import check_no_running_suite
 from vima_ros.errors import VimaError
-from vima_ros.nodes.common import conversions, qos
+from vima_ros.nodes.common import action_conversions, conversions, qos
 from vima_ros.nodes.common.dds import isolate_ros_domain
 from vima_ros.nodes.common.prompt_conversions import asset_to_message
 from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
@@ -87,7 +87,7 @@ def _decisions(client: Client, count: int) -> dict[str, list[float]]:
         if result.error_code != ExecutePrompt.Result.STEP_LIMIT:
             raise VimaError("NOT_MEASURED", f"an episode ended early: {result.error_msg}")
     looked = {conversions.stamp_to_ns(m.header.stamp): m for m in seen.messages}
-    decided = {conversions.action_id(m): m for m in actions.messages}
+    decided = {action_conversions.action_id(m): m for m in actions.messages}
     stages: dict[str, list[float]] = {name: [] for name in STAGES}
     for command in commands.messages:
         action = decided.get(command.command_id)

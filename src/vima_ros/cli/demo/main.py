@@ -27,7 +27,7 @@ from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.task_runner import NODES, TaskRunner, start_nodes
 from vima_ros.errors import VimaError
 from vima_ros.files import prepare_folder
-from vima_ros.nodes.common import conversions, qos
+from vima_ros.nodes.common import action_conversions, qos
 from vima_ros.nodes.common.dds import isolate_ros_domain
 from vima_ros.paths import path_argument
 from vima_ros.sim.tasks.base import Level
@@ -91,7 +91,7 @@ class DemoRunner:
         """Print and draw the observation, the action and its result."""
         stamp = action.observation_stamp
         observation = self._observations.wait(lambda m: m.header.stamp == stamp, 10, "observation")
-        command_id = conversions.action_id(action)
+        command_id = action_conversions.action_id(action)
         done = self._states.wait(
             lambda m: m.judged and m.command_id == command_id and m.state in ENDED,
             60,

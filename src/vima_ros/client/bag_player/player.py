@@ -23,7 +23,7 @@ from vima_ros.client.bag_player.frame_pairs import FramePair, PairedStep
 from vima_ros.client.client import Client
 from vima_ros.errors import VimaError
 from vima_ros.geometry import yaw_from_quaternion
-from vima_ros.nodes.common import conversions, qos
+from vima_ros.nodes.common import action_conversions, conversions, qos
 from vima_ros.replay.frames import Frame
 from vima_ros.replay.report import StepRecord
 from vima_ros.specs import VIEWS, EndEffector, Primitive
@@ -202,7 +202,7 @@ class BagPlayer:
         return record.decided
 
     def _record_action(self, record: StepRecord, action: PolicyAction) -> None:
-        record.command_id = conversions.action_id(action)
+        record.command_id = action_conversions.action_id(action)
         record.stamp_ns = conversions.stamp_to_ns(action.observation_stamp)
         record.bins = [int(b) for b in action.bins]
         record.primitive = Primitive(action.primitive).name

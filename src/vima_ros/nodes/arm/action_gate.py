@@ -21,7 +21,7 @@ from vima_ros.errors import VimaError
 from vima_ros.nodes.arm.confirmation import ConfirmationServer
 from vima_ros.nodes.arm.joint_driver import JointDriver
 from vima_ros.nodes.arm.motion_control import ActiveCommand
-from vima_ros.nodes.common import conversions, qos
+from vima_ros.nodes.common import action_conversions, qos
 
 
 class ActionGate:
@@ -60,9 +60,9 @@ class ActionGate:
 
     def _on_action(self, message: PolicyAction) -> None:
         motion = self._node.motion
-        command_id, began = conversions.action_id(message), time.perf_counter()
+        command_id, began = action_conversions.action_id(message), time.perf_counter()
         try:
-            request = conversions.request_from_message(message, self._node.frames)
+            request = action_conversions.request_from_message(message, self._node.frames)
             approved = self._check(request, self._context(), self._limits)
         except VimaError as error:
             motion.refuse(error, command_id)
@@ -112,7 +112,7 @@ class ActionGate:
         message = ArmCommand(
             command_id=request.command_id,
             planning_time=command.planning_time,
-            waypoints=conversions.waypoints_to_message(
+            waypoints=action_conversions.waypoints_to_message(
                 node.frames.waypoints_to_base(approved.waypoints)
             ),
         )

@@ -11,7 +11,7 @@ from vima_msgs.srv import ConfirmMotion
 from vima_ros.arm.primitives import Waypoint
 from vima_ros.arm.safety_gate import Request
 from vima_ros.errors import GateCode, VimaError
-from vima_ros.nodes.common import conversions, qos
+from vima_ros.nodes.common import action_conversions, qos
 
 
 class ConfirmationServer:
@@ -37,7 +37,7 @@ class ConfirmationServer:
         message = ConfirmationRequest(
             command_id=request.command_id, text=text, timeout=self._timeout
         )
-        message.waypoints = conversions.waypoints_to_message(tuple(waypoints))
+        message.waypoints = action_conversions.waypoints_to_message(tuple(waypoints))
         self._publish(message)
         self._node.get_logger().info(f"waiting for confirmation: {text} [{request.command_id}]")
 

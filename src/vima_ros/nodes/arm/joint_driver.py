@@ -27,7 +27,7 @@ from vima_ros.arm.trajectory_planning import JointPlan, plan_trajectory
 from vima_ros.errors import GateCode, VimaError
 from vima_ros.nodes.arm.configuration import load_arm_model
 from vima_ros.nodes.arm.joint_states import JointStateSubscriber
-from vima_ros.nodes.common import conversions, qos
+from vima_ros.nodes.common import action_conversions, conversions, qos
 
 STOP_TIME = 0.2  # for the robot to come to rest [s]
 COMMAND_TOLERANCE = 0.02  # of joints from the last command, up to which plans start from it [rad]
@@ -192,7 +192,7 @@ class JointDriver:
 
     def _send(self, times: np.ndarray, positions: np.ndarray, velocities: np.ndarray) -> None:
         self._commanded, names = positions[-1], self._model.joint_names
-        message = conversions.trajectory_to_message(names, times, positions, velocities)
+        message = action_conversions.trajectory_to_message(names, times, positions, velocities)
         self.publisher.publish(message)
 
     def _end(self, result: ExecutionResult) -> None:

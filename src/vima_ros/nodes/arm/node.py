@@ -17,7 +17,7 @@ from vima_ros.nodes.arm.motion_control import ActiveCommand, MotionControl
 from vima_ros.nodes.arm.motion_watchdog import MotionWatchdog
 from vima_ros.nodes.arm.parameters import ArmParameters
 from vima_ros.nodes.arm.stop_services import StopServices
-from vima_ros.nodes.common import conversions, parameter_files, qos
+from vima_ros.nodes.common import conversions, parameter_checks, qos
 from vima_ros.nodes.common.base_frame import Frames
 from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.nodes.common.main import run
@@ -70,7 +70,7 @@ class ArmNode(VimaNode):
 
     def after_activate(self) -> None:
         """Log the limits of motion."""
-        origin = ", ".join(parameter_files.sources(self)) or "config/arm.yaml alone"
+        origin = ", ".join(parameter_checks.override_sources(self)) or "config/arm.yaml alone"
         limits = describe_limits(self.parameters, self._limits)
         self.get_logger().info(f"limits in force (from {origin}): {limits}")
 

@@ -1,4 +1,4 @@
-"""The two frames that poses are in, and the transform between them."""
+"""The base and the table frame, and the transform between them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vima_ros.geometry import Pose, Transform
 
 
 class Frames:
-    """``base``: the robot's own frame, as its description has it. ``table``: the workspace's.
+    """Base frame of the robot's description and table frame of the workspace.
 
     ``base_from_table`` is the pose of the table in the base frame, ``table_from_base`` its
     inverse; ``base`` and ``table`` are the frame ids.

@@ -1,4 +1,4 @@
-"""The environment that processes of the suite share: discovery, transport, logs."""
+"""DDS discovery and transport, and the log folder, as the suite's processes share them."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ PROFILE_VARIABLES = tuple(f"{name}_DEFAULT_PROFILES_FILE" for name in _NAMES)
 PROFILE_VARIABLE = PROFILE_VARIABLES[0]
 PROFILE_FILES = tuple(f"DEFAULT_{name}_PROFILES.xml" for name in _NAMES)
 PROFILE, SMALL_PROFILE = "fastdds.xml", "fastdds_small.xml"  # of config/
-# Per process, rounded up: the profile's segment with Fast DDS's bookkeeping, a second segment of
-# 0.5 MiB, two ports.
+# Per process, rounded up: the profile's segment, a second one of 0.5 MiB, two ports.
 NEED, SMALL_NEED = 35 * MIB, 4 * MIB
 PROCESSES = 8  # of a suite: six nodes and two clients
 MAX_DOMAIN = 232  # beyond, there are no UDP ports
@@ -34,22 +33,22 @@ _C_INTEGER = re.compile(r"\s*\+?(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")  # str
 
 
 def prepare_ros() -> None:
-    """Check and set what ROS reads from the environment; to be called before rclpy.init.
+    """Check and set the environment variables that ROS reads; call it before rclpy.init.
 
-    Removes what killed processes left in /dev/shm, and at the end of this process what is its own.
+    Removes files that killed processes left in /dev/shm, and at exit those of this process.
 
     Raises VimaError (BAD_ENVIRONMENT, SHARED_MEMORY).
     """
     _check_domain()
     _check_log_folder()
-    shared_memory.clear_unused()
-    _clear_at_exit()
+    shared_memory.remove_unused()
+    _remove_at_exit()
     use_fastdds_profile()
 
 
 @cache
-def _clear_at_exit() -> None:
-    at_exit(lambda: shared_memory.clear_unused(ending=True))
+def _remove_at_exit() -> None:
+    at_exit(lambda: shared_memory.remove_unused(at_exit=True))
 
 
 def _check_domain() -> None:
@@ -65,7 +64,7 @@ def _check_domain() -> None:
 
 
 def _check_log_folder() -> None:
-    """The folder that rcl logs to, as rcl finds it: it would only raise or abort."""
+    """Check the folder that rcl logs to: rcl itself would only raise or abort."""
     home = os.environ.get("HOME", "")
     if given := os.environ.get("ROS_LOG_DIR"):
         why, text = "ROS_LOG_DIR", given
@@ -94,10 +93,10 @@ def _check_log_folder() -> None:
 
 
 def user_profile() -> Path | None:
-    """The Fast DDS profile that the user has chosen, by variable or by a file where we run.
+    """Return the Fast DDS profile of the user, from a variable or the working folder, or None.
 
-    Under either name, whichever the Fast DDS that is installed reads. Raises VimaError
-    (BAD_ENVIRONMENT) for a variable that names no file, and for a file that is no well-formed XML.
+    Raises VimaError (BAD_ENVIRONMENT) for a variable that names no file, and for a file that is
+    no well-formed XML.
     """
     ours = config_path(PROFILE).parent.resolve()
     for variable in PROFILE_VARIABLES:
@@ -120,7 +119,7 @@ def user_profile() -> Path | None:
 
 
 def _check_profile(path: Path, origin: str) -> None:
-    """Fast DDS would go on without a profile that it cannot parse, or end the process."""
+    """Check that a profile can be parsed: Fast DDS would ignore it, or end the process."""
     try:
         expat.ParserCreate().Parse(path.read_bytes().lstrip(), True)
         return
@@ -136,10 +135,9 @@ def _check_profile(path: Path, origin: str) -> None:
 
 
 def use_fastdds_profile() -> None:
-    """Let large best-effort images arrive (config/fastdds.xml); the user's own profile wins.
+    """Select the profile that large best-effort images need, unless the user has chosen one.
 
-    Must be called before rclpy.init. Raises VimaError: SHARED_MEMORY where there is no room for
-    it, BAD_ENVIRONMENT.
+    Call it before rclpy.init. Raises VimaError: SHARED_MEMORY for too little room, BAD_ENVIRONMENT.
     """
     chosen = user_profile()
     if chosen is None:
@@ -152,7 +150,7 @@ def use_fastdds_profile() -> None:
 
 @cache  # Fast DDS reads a profile once per process
 def _fitting_profile() -> str:
-    """The profile for the room that /dev/shm has. Raises VimaError (SHARED_MEMORY)."""
+    """Return the profile that fits into /dev/shm. Raises VimaError (SHARED_MEMORY)."""
     if "fastrtps" not in os.environ.get("RMW_IMPLEMENTATION", "fastrtps"):
         return PROFILE
     if not shared_memory.is_writable():
@@ -178,7 +176,7 @@ def _fitting_profile() -> str:
 
 
 def free_domain() -> int:
-    """A ROS domain, 1 to 100, that no other run of ours on this machine has.
+    """Reserve a ROS domain, 1 to 100, that no other run of ours on this machine uses.
 
     A lock keeps it until this process ends, however it ends.
     """
@@ -195,7 +193,7 @@ def free_domain() -> int:
 
 
 def isolate_ros_domain() -> None:
-    """A domain of our own on this machine alone, unless the user chose one."""
+    """Use a ROS domain of our own, on this machine alone, unless the user chose one."""
     if "ROS_DOMAIN_ID" not in os.environ:
         os.environ["ROS_DOMAIN_ID"] = str(free_domain())
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")

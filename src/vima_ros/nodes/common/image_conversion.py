@@ -1,16 +1,16 @@
-"""sensor_msgs images to arrays: one function hides whether cv_bridge or rosbags-image does it.
+"""Conversion between sensor_msgs images and arrays, by cv_bridge or rosbags-image.
 
-What is right, and what is refused rather than guessed at:
+Supported, and refused rather than guessed:
 
-- Colour and grey of 8 bits a channel, in any order of channels, YUV 4:2:2 and Bayer; rows may be
+- Colour and grey of 8 bits per channel, in any order of channels, YUV 4:2:2 and Bayer; rows may be
   padded. ``is_bigendian`` means nothing there, as a byte has no order.
-- 16 bits a channel (mono16, rgb16, bayer_*16, 16UC1 …) is no picture: it may be depth, and which
-  of its bits carry light (10, 12, 14, 16) the message does not say.
-- Masks hold numbers, not brightness: mono8, or mono16 in the byte order ``is_bigendian`` says.
+- 16 bits per channel (mono16, rgb16, bayer_*16, 16UC1 …) are refused: they may be depth, and the
+  message does not say how many bits are used (10, 12, 14, 16).
+- Masks hold ids, not brightness: mono8, or mono16 in the byte order of ``is_bigendian``.
 - Alpha (rgba8, bgra8, PNG) counts: transparent pixels are blended over white.
-- Compressed: JPEG and PNG of 8 bits a channel, whole (perception/image_decoding.py); grey, colour
-  or with alpha, as the data say. ``format`` counts where it says what the data cannot: that they
-  are depth, or a Bayer mosaic.
+- Compressed: JPEG and PNG of 8 bits per channel, complete (perception/image_decoding.py); grey,
+  colour or with alpha, as in the data. ``format`` is used where the data cannot tell: depth, or
+  a Bayer mosaic.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ try:
 except ImportError:
     from rosbags.image import image_to_cvimage as _convert
 
-# bytes a pixel of the encodings that are colour or grey pictures
+# bytes per pixel of colour and grey images
 COLOUR_ENCODINGS = {
     **dict.fromkeys(("rgb8", "bgr8"), 3),
     **dict.fromkeys(("rgba8", "bgra8"), 4),
@@ -53,7 +53,7 @@ def _bad(message: str) -> VimaError:
 
 
 def _checked(message: Image, encodings: dict[str, int]) -> Any:
-    """The image with its rows unpadded; every size it claims is checked first."""
+    """Return the image with its rows unpadded, after a check of every size in the message."""
     if message.encoding not in encodings:
         raise _bad(f"encoding {message.encoding!r}; valid: {', '.join(encodings)}")
     height, width, step = message.height, message.width, message.step
@@ -78,7 +78,7 @@ def _checked(message: Image, encodings: dict[str, int]) -> Any:
 
 
 def decode_colour(message: Image | CompressedImage) -> np.ndarray:
-    """RGB uint8 (height, width, 3).
+    """Decode an image to RGB uint8 (height, width, 3).
 
     Transparent pixels are blended over white. Raises VimaError (BAD_IMAGE) for an unknown
     encoding, a size out of bounds, data that do not fit the size, or a compressed image that is
@@ -100,7 +100,7 @@ def decode_colour(message: Image | CompressedImage) -> np.ndarray:
 
 
 def decode_mask(message: Image) -> np.ndarray:
-    """Instance ids uint16 (height, width), 0 = background, of a mono8 or mono16 image.
+    """Decode a mono8 or mono16 image to instance ids uint16 (height, width), 0 = background.
 
     Raises VimaError (BAD_IMAGE) as ``decode_colour`` does.
     """
@@ -112,17 +112,17 @@ def decode_mask(message: Image) -> np.ndarray:
 
 
 def _decode_compressed(message: CompressedImage) -> np.ndarray:
-    said = f"compressed image of format {message.format!r}"
+    prefix = f"compressed image of format {message.format!r}"
     if NOT_COMPRESSIBLE.match(message.format):
-        raise _bad(f"{said}; valid: made of a picture of 8 bits a channel, demosaiced")
+        raise _bad(f"{prefix}; valid: made of an image of 8 bits per channel, demosaiced")
     try:
         return decode_image(bytes(message.data))
     except VimaError as error:
-        raise _bad(f"{said}: {error}") from error
+        raise _bad(f"{prefix}: {error}") from error
 
 
 def encode(array: np.ndarray, encoding: str, stamp: Any = None, frame_id: str = "") -> Image:
-    """An Image of a uint8 or uint16 array (height, width[, channels]) in the given encoding."""
+    """Convert a uint8 or uint16 array (height, width[, channels]) to an Image message."""
     array = np.ascontiguousarray(array)
     message = Image(
         height=array.shape[0],

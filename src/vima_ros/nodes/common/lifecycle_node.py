@@ -13,7 +13,7 @@ from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes.common import parameter_files, parameters
+from vima_ros.nodes.common import parameter_checks, parameter_files, parameters
 from vima_ros.nodes.common.diagnostics import DiagnosticsPublisher, PerformanceStatistics
 from vima_ros.nodes.common.duplicate_nodes import new_instance_id
 from vima_ros.nodes.common.guarded_node import GuardedNode
@@ -102,7 +102,7 @@ class VimaNode(GuardedNode):
         """Create the handles; on an error stay unconfigured and log the reason."""
         self._before_configure = [set(map(id, handles)) for handles in self._handles()]
         try:
-            parameter_files.check(self)
+            parameter_checks.check_overrides(self)
             self._heartbeats.wait_for_duplicates()
             self._state = State.TRANSITION_STATE_CONFIGURING
             self.configure()

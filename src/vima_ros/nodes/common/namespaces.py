@@ -1,4 +1,4 @@
-"""The namespace of a suite: ``right``, ``/right`` and ``right/`` are one and the same."""
+"""Namespace of a suite: ``right``, ``/right`` and ``right/`` are one and the same."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _SPELLING = re.compile(r"/|/?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*/?|
 
 
 def absolute_namespace(text: str) -> str:
-    """The absolute ROS namespace, such as ``/right``, that ``text`` names; ``/`` for nothing.
+    """Return the absolute ROS namespace, such as ``/right``, of ``text``; ``/`` for nothing.
 
-    Raises VimaError (BAD_NAMESPACE) for what ROS does not accept.
+    Raises VimaError (BAD_NAMESPACE) for names that ROS does not accept.
     """
     namespace = "/" + text.strip("/")
     if not _SPELLING.fullmatch(text) or len(namespace) > MAX_LENGTH:
@@ -28,9 +28,9 @@ def absolute_namespace(text: str) -> str:
 
 
 def add_namespace_option(
-    parser: argparse.ArgumentParser, description: str = "namespace of the nodes"
+    parser: argparse.ArgumentParser, description: str = "Namespace of the nodes"
 ) -> None:
-    """Give a program ``--namespace``; the parsed value is absolute."""
+    """Add the option ``--namespace``; the parsed value is absolute."""
 
     def parse(text: str) -> str:
         try:

@@ -1,42 +1,37 @@
-"""Parameter files and ``-p`` arguments, checked: each name has to reach a node that declares it.
+"""Parameter files and ``-p`` arguments of a node, read before rcl reads them.
 
-rcl ignores a parameter that no node declares, a section that no node's name matches, an empty file
-and an empty list, and refuses ``[0, -0.5]`` (an integer in a list of floats) with a traceback.
+rcl ignores an empty file and an empty list, and refuses ``[0, -0.5]`` (an integer in a list of
+floats) with a traceback.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import re
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import rclpy
 import yaml
 from rclpy.signals import SignalHandlerOptions
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes.common.parameters import default_values
-from vima_ros.paths import config_path, expand_text
+from vima_ros.nodes.common.node_names import names_suite_node, suite
+from vima_ros.paths import expand_text
 
-COMMON = ("use_sim_time", "start_type_description_service", "qos_overrides.")  # of every node
 LAYOUT = "/**/NODE: with ros__parameters: under it, and NAME: VALUE under that"
 _INTEGER = re.compile(r"[-+]?\d+")
 
 
 @dataclass(frozen=True)
 class Override:
-    """A parameter as a file or the command line gives it.
+    """Parameter set by a file or the command line.
 
-    ``section``: the node pattern that it stands under, with a leading slash; ``source``: the file,
-    or ``-p``; ``place``: the same with the line.
+    ``section``: node pattern of its section, with a leading slash; ``source``: the file, or
+    ``-p``; ``place``: the same with the line.
     """
 
     name: str
@@ -46,26 +41,26 @@ class Override:
 
     @property
     def node(self) -> str:
-        """The node's name in the section, empty where that is a wildcard."""
+        """Name of the node in the section, empty where that is a wildcard."""
         return self.section.rstrip("/").rpartition("/")[2].strip("*")
 
     def reaches(self, node: str) -> bool:
-        """Whether rcl applies it to the node of this fully qualified name."""
+        """Return whether rcl applies it to the node of this fully qualified name."""
         pattern = re.escape(self.section).replace(r"\*", "*")
         pattern = pattern.replace("/**", r"(/\w+)*").replace("/*", r"(/\w+)")
         return re.fullmatch(pattern, node) is not None
 
 
 def init(args: list[str] | None = None) -> list[Override]:
-    """``rclpy.init`` without its signal handlers, that reads lists of floats and integers.
+    """Initialize rclpy without its signal handlers; accept integers in lists of floats.
 
-    Returns what the arguments give: the ``parameter_overrides`` of this process's nodes.
+    Returns the ``parameter_overrides`` of this process's nodes.
 
     Raises VimaError: BAD_PARAMETER_FILE for a file that is absent, unreadable or holds nothing for
     any node of the suite, BAD_ARGUMENT for ROS arguments that rcl refuses.
     """
     words = list(sys.argv if args is None else args)
-    given = read(words)
+    overrides = read_overrides(words)
     with tempfile.TemporaryDirectory() as folder:
         for index, path in _files(words):
             text = _text(path)
@@ -81,25 +76,25 @@ def init(args: list[str] | None = None) -> list[Override]:
         except RuntimeError as error:  # RCLError, UnknownROSArgsError
             why = str(error).partition(", at /")[0].removeprefix("failed to initialize rcl: ")
             raise VimaError("BAD_ARGUMENT", why) from error
-    return given
+    return overrides
 
 
-def read(words: list[str]) -> list[Override]:
-    """Each parameter that the command line ``words`` and the files named there give.
+def read_overrides(words: list[str]) -> list[Override]:
+    """Read the parameters set by the command line ``words`` and the files named there.
 
     Raises VimaError (BAD_PARAMETER_FILE).
     """
     found = []
     renamed = {word.rpartition("__node:=")[2] for word in words if "__node:=" in word}
     for _, path in _files(words):
-        given = list(_from_file(path))
-        if not any(item.node in renamed or _concerns_suite(item) for item in given):
+        overrides = list(_from_file(path))
+        if not any(item.node in renamed or names_suite_node(item.node) for item in overrides):
             raise VimaError(
                 "BAD_PARAMETER_FILE",
                 f"{path} holds no parameter for any node of the suite ({', '.join(suite())}); "
                 f"valid: {LAYOUT}",
             )
-        found += given
+        found += overrides
     for option, rule in itertools.pairwise(words):
         if option in ("-p", "--param") and ":=" in rule:
             node, _, name = rule.partition(":=")[0].rpartition(":")
@@ -107,121 +102,8 @@ def read(words: list[str]) -> list[Override]:
     return found
 
 
-def check(node: Any) -> None:
-    """Raise VimaError (BAD_PARAMETER) naming all that was meant for ``node`` and is not read."""
-    given = _given(node)
-    faults = [*_unknown(node, given), *_unread(node, given), *_repeated(node, given)]
-    if faults:
-        raise VimaError("BAD_PARAMETER", "; ".join(faults))
-
-
-def sources(node: Any) -> list[str]:
-    """The files, and ``-p``, that give ``node`` parameters, in the order of the command line."""
-    name = node.get_fully_qualified_name()
-    return list(dict.fromkeys(item.source for item in _given(node) if item.reaches(name)))
-
-
-@cache
-def suite() -> dict[str, list[str]]:
-    """The names of the parameters of each node of the suite."""
-    names = sorted(path.stem for path in config_path("").glob("*.yaml"))
-    return {name: list(default_values(name)) for name in names}
-
-
-# --- what a node does not read
-
-
-def _given(node: Any) -> list[Override]:
-    """As ``init`` read it, with the values; without ``init`` as the files are now."""
-    return read(sys.argv) if node.parameter_overrides is None else node.parameter_overrides
-
-
-def _unknown(node: Any, given: list[Override]) -> Iterator[str]:
-    """Parameters that reach the node and that it, or under a wildcard the suite, lacks."""
-    own = [field.name for field in dataclasses.fields(node.parameters)]
-    every = list(dict.fromkeys([*own, *(name for names in suite().values() for name in names)]))
-    for item in given:
-        valid = own if item.node else every
-        common = item.name.startswith(COMMON) or node.has_parameter(item.name)
-        if common or item.name in valid or not item.reaches(node.get_fully_qualified_name()):
-            continue
-        owners = [name for name, names in suite().items() if item.name in names]
-        yield (
-            f"{item.name} ({item.place}, section {item.section}) is not a parameter of "
-            + (node.get_name() if item.node else "any node of the suite")
-            + (f" but of {', '.join(owners)}" if owners else "")
-            + f"; nearest: {get_close_matches(item.name, valid, 1, 0.0)[0]}"
-        )
-
-
-def _unread(node: Any, given: list[Override]) -> Iterator[str]:
-    """Sections that mean the node and do not match its fully qualified name."""
-    full = node.get_fully_qualified_name()
-    names = node.get_name(), node.name  # they differ where __node is remapped
-    own = [field.name for field in dataclasses.fields(node.parameters)]
-    # A file that has a section for this node may have others for nodes of other robots.
-    served = {item.source for item in given if item.node in names and item.reaches(full)}
-    beside = [full.removesuffix(names[0]) + name for name in suite()]
-    ours = {item.source for item in given if any(map(item.reaches, [full, *beside]))}
-    reported = set()
-    for item in given:
-        top_level, key = item.section.count("/") == 1, (item.source, item.section)
-        if item.node in names:
-            meant = top_level or item.source not in served
-        elif item.node:
-            close = get_close_matches(item.name, own, 1, 0.8)
-            meant = bool(close) and _misspells(item.node, names[0])
-        else:
-            meant = item.name in own and (top_level or item.source not in ours)
-        if key in reported or not meant or item.reaches(full):
-            continue
-        reported.add(key)
-        right = f"/**/{names[0]}:" if item.node else "/**:"
-        right = "-p NAME:=VALUE" if item.source == "-p" else right
-        yield f"section {item.section} ({item.place}) is not read by {full}; valid: {right}"
-
-
-def _repeated(node: Any, given: list[Override]) -> Iterator[str]:
-    """Parameters that stand twice in one section of a file: only the last is read."""
-    first: dict[tuple, Override] = {}
-    for item in given:
-        if item.source != "-p" and item.reaches(node.get_fully_qualified_name()):
-            other = first.setdefault((item.name, item.section, item.source), item)
-            if other is not item:
-                yield f"{item.name} stands twice in {item.section}: {other.place}; {item.place}"
-
-
-def _concerns_suite(item: Override) -> bool:
-    return not item.node or any(item.node == n or _misspells(item.node, n) for n in suite())
-
-
-def _misspells(name: str, node: str) -> bool:
-    """Whether ``name`` is ``node`` with a letter (in a long name two) wrong, and no other's."""
-    return name not in suite() and 0 < _edits(name.lower(), node) + (name != name.lower()) <= (
-        1 if len(node) < 5 else 2
-    )
-
-
-def _edits(a: str, b: str) -> int:
-    """Letters inserted, left out, replaced or swapped with their neighbour between two words."""
-    rows = [list(range(len(b) + 1))]
-    for i in range(1, len(a) + 1):
-        row = [i]
-        for j in range(1, len(b) + 1):
-            differs = a[i - 1] != b[j - 1]
-            best = min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + differs)
-            if i > 1 and j > 1 and differs and a[i - 2 : i] == b[j - 2 : j][::-1]:
-                best = min(best, rows[-2][j - 2] + 1)
-            row.append(best)
-        rows.append(row)
-    return rows[-1][-1]
-
-
-# --- files
-
-
 def _files(words: list[str]) -> list[tuple[int, str]]:
-    """Index and path of each parameter file in the arguments."""
+    """Return index and path of each parameter file in the arguments."""
     return [
         (i, expand_text(path))
         for i, path in enumerate(words)
@@ -283,7 +165,7 @@ def _from_file(path: str) -> Iterator[Override]:
 
 
 def _with_floats(text: str) -> str:
-    """``text`` with integers written as floats in each list that has floats, too."""
+    """Return the YAML text with integers as floats in each list that has floats, too."""
     places: list[int] = []
 
     def visit(node: yaml.Node) -> None:

@@ -1,6 +1,6 @@
-"""Parameters declared once: a dataclass field is one parameter, its YAML line gives the value.
+"""Parameters declared once: each is a field of a dataclass and a line of a YAML file.
 
-The dataclass says type, description, range and whether the parameter may change at run time; the
+The dataclass has type, description, range and whether the parameter may change at run time; the
 values live in config/NODE.yaml alone, which every node reads by itself, so that a file or ``-p``
 on the command line need name only what differs.
 """
@@ -55,7 +55,7 @@ def parameter(
     read_only: bool = False,
     path: bool = False,
 ) -> Any:
-    """A dataclass field that is a ROS parameter; the unit belongs in the description.
+    """Return a dataclass field that is a ROS parameter; its description includes the unit.
 
     ``low`` to ``high`` (both, for numbers) and ``choices`` (for strings) limit the value. Of a
     ``path`` (a string), the node gets the home folder in place of a leading ``~``.
@@ -67,7 +67,7 @@ def parameter(
 
 
 def default_values(node_name: str) -> dict[str, Any]:
-    """The values of config/NODE.yaml."""
+    """Read the values of config/NODE.yaml."""
     content = yaml.safe_load(config_path(f"{node_name}.yaml").read_text())
     return content[f"/**/{node_name}"]["ros__parameters"]
 
@@ -112,7 +112,7 @@ def _check(field: dataclasses.Field, kind: type, value: Any) -> None:
 
 
 def _expanded(field: dataclasses.Field, value: Any) -> Any:
-    """``value``, a path's with ``~`` expanded; raises VimaError (BAD_PARAMETER)."""
+    """Return the value, of a path with ``~`` expanded. Raises VimaError (BAD_PARAMETER)."""
     try:
         return expand_text(value) if field.metadata["path"] else value
     except VimaError as error:
@@ -120,7 +120,7 @@ def _expanded(field: dataclasses.Field, value: Any) -> Any:
 
 
 def _with_floats(given: Parameter, kind: type) -> Parameter:
-    """``given`` with floats in place of whole numbers where ``kind`` is of floats."""
+    """Return ``given`` with floats in place of whole numbers where ``kind`` is of floats."""
     if kind is float and given.type_ == Parameter.Type.INTEGER:
         return Parameter(given.name, value=float(given.value))
     if kind == list[float] and given.type_ == Parameter.Type.INTEGER_ARRAY:
@@ -168,9 +168,9 @@ def follow_changes(node: Any) -> None:
         node.parameters = dataclasses.replace(node.parameters, **new)  # paths are read-only
         return SetParametersResult(successful=True)
 
-    def mend(changes: list[Parameter]) -> list[Parameter]:
+    def convert_integers(changes: list[Parameter]) -> list[Parameter]:
         return [_with_floats(c, types[c.name]) if c.name in types else c for c in changes]
 
     if hasattr(node, "add_pre_set_parameters_callback"):  # not in Humble
-        node.add_pre_set_parameters_callback(mend)
+        node.add_pre_set_parameters_callback(convert_integers)
     node.add_on_set_parameters_callback(accept)

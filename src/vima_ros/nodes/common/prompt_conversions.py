@@ -25,7 +25,7 @@ from vima_ros.specs import (
 
 
 def prompt_to_message(prompt: EncodedPrompt, prompt_id: str, stamp: Time) -> msg.PromptTokens:
-    """Each picture once, however often the text names it."""
+    """Convert a prompt; each image is sent once, however often the text names it."""
     message = msg.PromptTokens(prompt_id=prompt_id, text=prompt.text)
     message.header.stamp = stamp
     index_of: dict[str, int] = {}
@@ -46,7 +46,7 @@ def prompt_to_message(prompt: EncodedPrompt, prompt_id: str, stamp: Time) -> msg
 
 
 def prompt_from_message(message: msg.PromptTokens) -> EncodedPrompt:
-    """Raises VimaError (INVALID_VALUE) for an image index that is not there, too."""
+    """Convert a prompt message. Raises VimaError (INVALID_VALUE), also for a bad image index."""
     images = [
         PromptImage(
             i.name,
@@ -66,7 +66,7 @@ def prompt_from_message(message: msg.PromptTokens) -> EncodedPrompt:
             raise VimaError(
                 "INVALID_VALUE",
                 f"prompt token kind {token.kind}, value {token.value}; valid: a word (0), or a "
-                f"picture (1) below {len(images)}",
+                f"image (1) below {len(images)}",
             )
     return EncodedPrompt(tuple(tokens), message.text)
 

@@ -14,7 +14,7 @@ from vima_ros.episode.timeouts import EpisodeTimeouts
 from vima_ros.episode.values import EpisodeState
 from vima_ros.errors import VimaError
 from vima_ros.liveness import NodeStatus, Supervisor
-from vima_ros.nodes.common import conversions, qos
+from vima_ros.nodes.common import action_conversions, qos
 from vima_ros.nodes.policy.execute_prompt_server import ExecutePromptServer
 from vima_ros.nodes.policy.step_service import StepServer
 
@@ -168,7 +168,7 @@ class EpisodeManager:
     def on_decision(self, action: PolicyAction, observation_stamp: int) -> None:
         """Send a decision to the arm, again while it is unacknowledged."""
         self.action = action
-        self.episode.on_decision(conversions.action_id(action), observation_stamp)
+        self.episode.on_decision(action_conversions.action_id(action), observation_stamp)
         self._send()
         self.publish_changes()
 
@@ -183,7 +183,7 @@ class EpisodeManager:
         if now == self._published:
             return
         self._published = now
-        status = conversions.episode_to_message(e, self._node.now_ns())
+        status = action_conversions.episode_to_message(e, self._node.now_ns())
         self._changes.append(status)
         self._status.publish(status)
         self._history.publish(EpisodeHistory(statuses=list(self._changes)))

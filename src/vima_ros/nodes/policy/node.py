@@ -19,7 +19,7 @@ from vima_ros.episode.history_rule import apply_arm_report
 from vima_ros.episode.values import ArmReport, EpisodeState, TaskStatusOutcome
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
-from vima_ros.nodes.common import conversions, qos
+from vima_ros.nodes.common import action_conversions, conversions, qos
 from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.nodes.common.main import run
 from vima_ros.nodes.common.prompt_conversions import prompt_from_message
@@ -95,7 +95,7 @@ class PolicyNode(VimaNode):
             code = error.code if full else EpisodeStatus.POLICY_ERROR
             self._episodes.end(code, f"{error.code}: {error}")
             return
-        action = conversions.decision_to_message(
+        action = action_conversions.decision_to_message(
             self._decision, self._workspace, self.parameters.table_frame, message
         )
         action.prompt_id, action.step = episode.prompt_id, episode.step

@@ -11,7 +11,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from vima_msgs.msg import ArmCommand, ArmState, ToolCommand
 from vima_ros.errors import VimaError
-from vima_ros.nodes.common import conversions, qos
+from vima_ros.nodes.common import action_conversions, conversions, qos
 from vima_ros.sim.robots.base import Phase
 from vima_ros.sim.tabletop import Tabletop
 
@@ -85,7 +85,7 @@ class CartesianRobotInterface(RobotInterface):
         try:
             if not self._node.active:
                 raise VimaError("NOT_ACTIVE", "the robot is not active")
-            waypoints = conversions.waypoints_from_message(message)
+            waypoints = action_conversions.waypoints_from_message(message)
             self._tabletop.start(
                 self._node.frames.waypoints_to_table(waypoints, message.header.frame_id)
             )

@@ -8,7 +8,8 @@ from helpers import ROOT, write_bag
 from rosbags.rosbag2 import StoragePlugin
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes.common.launch_arguments import CHECKS, check_names, check_values, end_launch
+from vima_ros.nodes.common.launch_arguments import CHECKS, check_names, check_values
+from vima_ros.nodes.common.launch_shutdown import end_launch
 
 PARAMS_FILE = str(ROOT / "config" / "robots" / "example.yaml")
 
@@ -45,7 +46,7 @@ def test_valid_values_pass(name, texts):
         ("params_file", "{tmp}/broken", "can't be read as YAML"),
         ("params_file", "{tmp}/binary", "can't be read as YAML"),
         ("params_file", "{tmp}/nested", "can't be read as YAML"),
-        ("checkpoint", "20M.ckpt", "valid: a file of weights, nothing for the bundled ones"),
+        ("checkpoint", "20M.ckpt", "valid: a checkpoint file, nothing for the bundled one"),
         ("device", "gpu", "valid: cpu, cuda, or cuda:N"),
         ("device", "cuda:", "valid: cpu, cuda, or cuda:N"),
         ("use_sim_time", "yes", "valid: true, false"),

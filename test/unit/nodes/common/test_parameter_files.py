@@ -14,7 +14,7 @@ from helpers import ROOT
 
 from vima_ros.errors import VimaError
 from vima_ros.nodes.arm.parameters import ArmParameters
-from vima_ros.nodes.common import parameter_files
+from vima_ros.nodes.common import parameter_checks, parameter_files
 from vima_ros.nodes.common.parameters import declare, default_values
 from vima_ros.nodes.policy.parameters import PolicyParameters
 
@@ -45,7 +45,7 @@ def check(tmp_path, monkeypatch):
             arguments += ["--params-file", str(path)]
         monkeypatch.setattr(sys, "argv", arguments)
         try:
-            parameter_files.check(node(**of_node))
+            parameter_checks.check_overrides(node(**of_node))
         except VimaError as error:
             return str(error)
         return ""
@@ -234,8 +234,8 @@ def test_numbers_are_read_however_they_are_written(tmp_path, way):
         assert type(p.max_speed) is float
         assert [list(p.workspace_min), list(p.workspace_max)] == [[0.0, -0.5], [1.0, 1.0]]
         assert list(p.home_joint_positions) == [0.0, 1.0, -1.5, 0.001, 2.0, 3.0]
-        parameter_files.check(made)
-        assert parameter_files.sources(made) == [str(path), "-p"]
+        parameter_checks.check_overrides(made)
+        assert parameter_checks.override_sources(made) == [str(path), "-p"]
     finally:
         rclpy.try_shutdown()
 
