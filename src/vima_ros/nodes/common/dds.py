@@ -137,7 +137,7 @@ def _check_profile(path: Path, origin: str) -> None:
 def use_fastdds_profile() -> None:
     """Select the profile that large best-effort images need, unless the user has chosen one.
 
-    Call it before rclpy.init. Raises VimaError: SHARED_MEMORY for too little room, BAD_ENVIRONMENT.
+    Call it before rclpy.init. Raises VimaError (SHARED_MEMORY, BAD_ENVIRONMENT).
     """
     chosen = user_profile()
     if chosen is None:
