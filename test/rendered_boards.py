@@ -152,7 +152,7 @@ class HeldBoard:
         """RGB uint8; ``texture``: another print (uint8) than the board's own, as large."""
         camera, board = self.camera, self.board
         if texture is None:
-            texture = board.picture(TEXTURE)
+            texture = board.render(TEXTURE)
         rim = TEXTURE // 2
         texture = cv2.copyMakeBorder(texture, rim, rim, rim, rim, cv2.BORDER_CONSTANT, value=255)
         texture = cv2.copyMakeBorder(texture, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=ground)

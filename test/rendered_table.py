@@ -22,7 +22,7 @@ def paste_board(texture, placed):
     """``texture`` with the board printed on it, its white rim included."""
     pixels = round(placed.board.square * PER_METRE)
     margin = pixels // 2
-    picture = placed.board.picture(pixels, margin)
+    image = placed.board.render(pixels, margin)
     # Sheet px (x right, y down) to board metres (x right, y up) to base metres to texture px.
     scale, top = placed.board.square / pixels, placed.board.size[1]
     to_board = np.array(
@@ -33,8 +33,8 @@ def paste_board(texture, placed):
     k = PER_METRE
     to_texture = np.array([[0, k, -ORIGIN[1] * k - 0.5], [k, 0, -ORIGIN[0] * k - 0.5], [0, 0, 1]])
     matrix, size = to_texture @ to_base @ to_board, texture.shape[::-1]
-    ink = cv2.warpPerspective(picture, matrix, size, flags=cv2.INTER_LINEAR)
-    where = cv2.warpPerspective(np.full_like(picture, 255), matrix, size, flags=cv2.INTER_NEAREST)
+    ink = cv2.warpPerspective(image, matrix, size, flags=cv2.INTER_LINEAR)
+    where = cv2.warpPerspective(np.full_like(image, 255), matrix, size, flags=cv2.INTER_NEAREST)
     return np.where(where > 0, ink, texture)
 
 
@@ -59,7 +59,7 @@ class PinholeCamera:
         )
         forward = np.subtract(self.target, self.position)
         forward = forward / np.linalg.norm(forward)
-        right = np.array([0.0, 1.0, 0.0])  # the picture's right is +y, as in VIMA's views
+        right = np.array([0.0, 1.0, 0.0])  # the image's right is +y, as in VIMA's views
         right = right - forward * (right @ forward)
         right /= np.linalg.norm(right)
         down = np.cross(forward, right)
@@ -100,7 +100,7 @@ class PinholeCamera:
         return fine[rim:-rim, rim:-rim]
 
     def look_at(self, texture, samples=2):
-        """RGB uint8 picture (h, w, 3) of ``texture``, ``samples`` squared rays a pixel."""
+        """RGB uint8 image (h, w, 3) of ``texture``, ``samples`` squared rays a pixel."""
         rays = self.rays(samples)
         rays = np.concatenate([rays, np.ones_like(rays[..., :1])], -1) @ self.rotation  # base
         with np.errstate(divide="ignore"):

@@ -22,9 +22,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "nodes"))
 
 import camera_infos
-import encoded_pictures
+import encoded_images
 import table
-from encoded_pictures import GREY_JPEGS, JPEG_OPTIONS, jpeg
+from encoded_images import GREY_JPEGS, JPEG_OPTIONS, jpeg
 from played_cameras import MILLISECOND, Cameras, Perception, image
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -57,7 +57,7 @@ def transparent(folder: Path) -> Outcome:
     rgba[:, 4:, 3] = 255
     got = {
         "PNG": image_conversion.decode_colour(
-            CompressedImage(data=encoded_pictures.png(rgba.reshape(4, 32), 8, 6))
+            CompressedImage(data=encoded_images.png(rgba.reshape(4, 32), 8, 6))
         ),
         "rgba8": image_conversion.decode_colour(image_conversion.encode(rgba, "rgba8")),
         "bgra8": image_conversion.decode_colour(
@@ -134,7 +134,7 @@ class Case:
 def lost(kind: str) -> Case:
     return Case(
         "BAD_IMAGE where data are lost",
-        partial(decode, {"whole": jpeg(kind)}, encoded_pictures.damaged_jpegs(jpeg(kind))),
+        partial(decode, {"whole": jpeg(kind)}, encoded_images.damaged_jpegs(jpeg(kind))),
     )
 
 
@@ -147,7 +147,7 @@ def running(
     )
 
 
-LOST = encoded_pictures.damaged_jpegs(jpeg())["1400 bytes lost at 50%"]
+LOST = encoded_images.damaged_jpegs(jpeg())["1400 bytes lost at 50%"]
 packed = partial(running, kind=CompressedImage, use_compressed_images=True)
 CASES = {
     "jpeg_packet_lost": lost("baseline"),
@@ -157,12 +157,12 @@ CASES = {
         if kind != "baseline"
     },
     "jpeg_scans_lost": Case(
-        "BAD_IMAGE", partial(decode, {}, encoded_pictures.without_scans(jpeg("progressive")))
+        "BAD_IMAGE", partial(decode, {}, encoded_images.without_scans(jpeg("progressive")))
     ),
-    "jpeg_odd_and_whole": Case("taken", partial(decode, encoded_pictures.odd_jpegs(), {})),
+    "jpeg_odd_and_whole": Case("taken", partial(decode, encoded_images.odd_jpegs(), {})),
     "png_damaged": Case(
         "BAD_IMAGE",
-        partial(decode, {"whole": encoded_pictures.plain_png()}, encoded_pictures.damaged_pngs()),
+        partial(decode, {"whole": encoded_images.plain_png()}, encoded_images.damaged_pngs()),
     ),
     "transparent_pixels": Case("white where transparent", transparent),
     "camera_info_odd": Case("each read, or refused naming the field", camera_info),

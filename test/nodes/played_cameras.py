@@ -92,8 +92,8 @@ class Cameras:
         self.clock += 100 * MILLISECOND
         stamps = stamps or {"front": self.clock, "top": self.clock + skew}
         masks = masks or {view: image_conversion.encode(table_ids(), "mono16") for view in stamps}
-        for view, picture in (("front", front), ("top", top)):
-            send = [(self.publishers[view], picture)]
+        for view, image in (("front", front), ("top", top)):
+            send = [(self.publishers[view], image)]
             if self.with_masks:
                 send.append((self.mask_publishers[view], masks[view]))
             for publisher, message in send:

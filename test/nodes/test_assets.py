@@ -145,7 +145,7 @@ def test_listed_deleted_and_unknown_to_the_next_prompt(library):
     assert "library holds" in refused.message
 
 
-def test_an_attached_picture_wins(library):
+def test_an_attached_image_wins(library):
     assert library.capture("block", kind=SCENE).success
     rgb = np.full((128, 256, 3), 255, np.uint8)
     rgb[40:71, 100:131] = (200, 30, 30)

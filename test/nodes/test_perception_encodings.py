@@ -203,7 +203,7 @@ BAD_PACKED = {
     "cut PNG": cut(".png", 0.9),
     "only a header": cut(".jpg", 0.02),
     "no data": CompressedImage(format="jpeg"),
-    "no picture": CompressedImage(format="jpeg", data=b"\x00" * 5000),
+    "no image": CompressedImage(format="jpeg", data=b"\x00" * 5000),
     "100 MP": bomb(),
     "16 bits": deep("mono16; png compressed "),
     "16 bits, not said": deep("png"),

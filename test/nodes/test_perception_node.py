@@ -16,7 +16,7 @@ from vima_ros.nodes.common import conversions, image_conversion, qos
 
 SOURCES = ROOT / "src" / "vima_ros"
 PIPELINE = [
-    *(SOURCES / "perception" / name for name in ("pipeline.py", "freshness.py")),
+    *(SOURCES / "perception" / name for name in ("pipeline.py", "staleness.py")),
     *(SOURCES / "nodes" / name for name in ("eyes_look.py", "images.py")),
 ]
 SECOND = 1000 * MILLISECOND
@@ -122,7 +122,9 @@ def test_the_status_tells_what_entered_the_policy_and_how_long_it_took(cameras):
     assert [status.front_count, status.top_count, status.low_score_count] == [2, 1, 0]
     objects = [*seen.front.objects, *seen.top.objects]
     assert status.min_accepted_score == min(item.score for item in objects) > 0
-    parts = [getattr(status, f"{part}_time") for part in ("decode", "view", "detector", "crop")]
+    parts = [
+        getattr(status, f"{part}_time") for part in ("decode", "transform", "detector", "crop")
+    ]
     assert all(seconds > 0 for seconds in parts)
     assert status.detection_time == pytest.approx(sum(parts) + status.tracking_time, rel=1e-3)
 
@@ -288,7 +290,7 @@ def test_without_camera_info_nothing_is_undistorted_in_silence(tmp_path):
             objects = playing.observations.messages[-1].front.objects
             return objects[0].bbox.tolist() != straight
 
-        running.client.wait_until(is_bent, "undistorted pictures")
+        running.client.wait_until(is_bent, "undistorted images")
 
 
 def test_every_code_of_the_pipeline_is_a_constant_of_the_message():

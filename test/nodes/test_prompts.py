@@ -10,7 +10,7 @@ from vima_msgs.srv import SetPrompt
 from vima_ros.nodes.common import image_conversion, qos
 
 
-def picture(width=256, height=128, sides=(30, 30)) -> Image:
+def make_image(width=256, height=128, sides=(30, 30)) -> Image:
     """A red rectangle on white, as prompts show an object."""
     rgb = np.full((height, width, 3), 255, np.uint8)
     rgb[40 : 40 + sides[0], 100 : 100 + sides[1]] = (200, 30, 30)
@@ -18,7 +18,7 @@ def picture(width=256, height=128, sides=(30, 30)) -> Image:
 
 
 def asset(name="block", **views) -> PromptAsset:
-    return PromptAsset(name=name, **(views or {"front": picture(), "top": picture()}))
+    return PromptAsset(name=name, **(views or {"front": make_image(), "top": make_image()}))
 
 
 def good(text="Put the {block} aside.") -> Prompt:
@@ -26,26 +26,26 @@ def good(text="Put the {block} aside.") -> Prompt:
 
 
 def truncated() -> Image:
-    image = picture()
+    image = make_image()
     image.data = image.data[:1000]
     return image
 
 
 def strange_encoding() -> Image:
-    image = picture()
+    image = make_image()
     image.encoding = "sparkle8"
     return image
 
 
 def hundred_megapixels() -> Image:
-    image = picture()
+    image = make_image()
     image.width, image.height = 10_000, 10_000
     return image
 
 
 def wrong_mask() -> PromptAsset:
     small = image_conversion.encode(np.ones((64, 64), np.uint8), "mono8")
-    return PromptAsset(name="block", front=picture(), front_mask=small)
+    return PromptAsset(name="block", front=make_image(), front_mask=small)
 
 
 BAD = {
@@ -55,7 +55,7 @@ BAD = {
     "unbalanced brace": (good("Put the {block aside."), "BAD_PLACEHOLDER"),
     "bad name": (good("Put the {red block} aside."), "BAD_PLACEHOLDER"),
     "glued to a word": (good("Put xx{block}xx aside."), "BAD_PLACEHOLDER"),
-    "no picture": (Prompt(text="Put it aside."), "NO_PLACEHOLDER"),
+    "no image": (Prompt(text="Put it aside."), "NO_PLACEHOLDER"),
     "unknown placeholder": (good("Put the {block} into the {bowl}."), "UNKNOWN_PLACEHOLDER"),
     "missing placeholder": (
         Prompt(text="Put the {block} aside.", assets=[asset(), asset("bowl")]),
@@ -68,7 +68,7 @@ BAD = {
     "unknown kind": (
         Prompt(
             text="Put the {block} aside.",
-            assets=[PromptAsset(name="block", kind=7, front=picture())],
+            assets=[PromptAsset(name="block", kind=7, front=make_image())],
         ),
         "BAD_KIND",
     ),
@@ -85,7 +85,7 @@ BAD = {
         "BAD_IMAGE",
     ),
     "wrong size": (
-        Prompt(text="Put the {block} aside.", assets=[asset(front=picture(200, 100))]),
+        Prompt(text="Put the {block} aside.", assets=[asset(front=make_image(200, 100))]),
         "WRONG_SIZE",
     ),
     "mask of another size": (
@@ -93,7 +93,7 @@ BAD = {
         "WRONG_SIZE",
     ),
     "nothing to be seen": (
-        Prompt(text="Put the {block} aside.", assets=[asset(front=picture(sides=(0, 0)))]),
+        Prompt(text="Put the {block} aside.", assets=[asset(front=make_image(sides=(0, 0)))]),
         "NO_OBJECT",
     ),
     "no view at all": (

@@ -1,1 +1,1 @@
-"""From camera pictures to objects: views, camera pairing, detectors, crops and drawings."""
+"""Perception: camera images to objects, by views, detectors, crops and tracking."""

@@ -1,4 +1,4 @@
-"""From each camera's picture to the policy frame, as parameters, calibration and lens say."""
+"""From each camera's image to the policy frame, as parameters, calibration and lens say."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from vima_ros.perception.calibration.io import load_calibration
 from vima_ros.perception.view_transform import ViewTransform
 from vima_ros.specs import VIEWS
 
-MAX_MAPS = 4  # picture and mask of the same size need one; a camera may be reconfigured
+MAX_MAPS = 4  # image and mask of the same size need one; a camera may be reconfigured
 
 
 class CameraView:
-    """Makes a ViewMap when the first picture of a size comes, and again when the lens changes.
+    """Makes a ViewMap when the first image of a size comes, and again when the lens changes.
 
-    ``undistort``: as ``camera_info`` says; pictures are refused until it has come, unless they are
-    ``rectified`` by the driver. It may be told in another thread than pictures are taken in.
+    ``undistort``: as ``camera_info`` says; images are refused until it has come, unless they are
+    ``rectified`` by the driver. It may be told in another thread than images are taken in.
     ``warning``: of the newest map, empty: none. Raises VimaError (BAD_PARAMETER) for both a region
     and a calibration.
     """
@@ -47,7 +47,7 @@ class CameraView:
         self._maps: dict[Any, ViewTransform] = {}
 
     def on_camera_info(self, message: Any) -> None:
-        """Remember it; a changed one counts from the next picture on."""
+        """Remember it; a changed one counts from the next image on."""
         self._info = message
 
     def apply(self, image: np.ndarray, is_mask: bool = False) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Which pictures of several cameras belong together, by their stamps."""
+"""Which images of several cameras belong together, by their stamps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a camera's picture to the policy frame, 256 wide and 128 high."""
+"""From a camera's image to the policy frame, 256 wide and 128 high."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def to_policy_frame(
     a copy, identical to the input where that is the policy frame already.
 
     Raises VimaError: INVALID_VALUE for another kind of array, INVALID_REGION for a region that
-    is not 2:1 or leaves the picture, or a picture too small to hold one.
+    is not 2:1 or leaves the image, or an image too small to hold one.
     """
     _check(image, is_mask)
     x, y, columns, rows = _region_in(image.shape[1::-1], region)
@@ -48,11 +48,11 @@ def to_policy_frame(
 
 
 class ViewTransform:
-    """From one camera's pictures of ``size`` (width, height [px]) to the policy frame.
+    """From one camera's images of ``size`` (width, height [px]) to the policy frame.
 
     Without ``calibration`` and ``lens`` it is ``to_policy_frame``. With ``lens`` (of camera_info)
-    the picture is undistorted first. ``calibration`` undistorts with its own lens and applies its
-    homography. Nothing is kept between pictures, so threads may share one.
+    the image is undistorted first. ``calibration`` undistorts with its own lens and applies its
+    homography. Nothing is kept between images, so threads may share one.
 
     Raises VimaError: INVALID_REGION as ``to_policy_frame``, INVALID_VALUE for both a region and a
     calibration, CALIBRATION_MISMATCH when the calibration is for another size or lens.
@@ -95,7 +95,7 @@ class ViewTransform:
         """``image`` uint8 (h, w, 3), a mask uint8 or uint16 (h, w), as the policy frame.
 
         Images are averaged over about the area of each new pixel; what the camera does not see
-        continues the picture's rim. Masks take the nearest pixel, 0 where the camera does not see.
+        continues the image's rim. Masks take the nearest pixel, 0 where the camera does not see.
         Raises VimaError: INVALID_VALUE for another kind of array, BAD_IMAGE for another size.
         """
         _check(image, is_mask)
@@ -124,10 +124,10 @@ class ViewTransform:
         )
 
     def _make_maps(self, calibration: Calibration | None, lens: CameraModel | None) -> None:
-        """Precompute where each sample of each policy pixel is in the picture.
+        """Precompute where each sample of each policy pixel is in the image.
 
         A policy pixel that covers several camera pixels is the mean of a grid of samples, a sample
-        for each; where it covers very many, the picture is shrunk by area first.
+        for each; where it covers very many, the image is shrunk by area first.
         """
         places = self._places(calibration, lens, (1, 1))  # (128, 256, 2)
         inside = np.asarray(((places >= -0.5) & (places <= np.array(self._size) - 0.5)).all(-1))
@@ -172,13 +172,13 @@ class ViewTransform:
 def draw_workspace(frame_rgb: np.ndarray, view: str, scale: int = 3) -> np.ndarray:
     """The policy frame ``scale`` times larger, uint8 (128 s, 256 s, 3), the workspace outlined."""
     size = (scale * frame_rgb.shape[1], scale * frame_rgb.shape[0])
-    picture = cv2.resize(frame_rgb, size, interpolation=cv2.INTER_NEAREST)
+    image = cv2.resize(frame_rgb, size, interpolation=cv2.INTER_NEAREST)
     workspace = Workspace()  # any has the same outline
     outline = project(table_to_policy(view, workspace), workspace_corners(workspace))
     points = np.rint((outline + 0.5) * scale - 0.5).astype(np.int32)
-    cv2.polylines(picture, [points], True, (255, 220, 0), 1, cv2.LINE_AA)
-    cv2.circle(picture, tuple(int(value) for value in points[0]), 2 * scale, (255, 60, 60), 1)
-    return picture
+    cv2.polylines(image, [points], True, (255, 220, 0), 1, cv2.LINE_AA)
+    cv2.circle(image, tuple(int(value) for value in points[0]), 2 * scale, (255, 60, 60), 1)
+    return image
 
 
 def _check_same_camera(
@@ -188,7 +188,7 @@ def _check_same_camera(
         raise VimaError(
             "CALIBRATION_MISMATCH",
             f"the {calibration.view} view is calibrated for {calibration.size[0]} x "
-            f"{calibration.size[1]} px and the picture has {size[0]} x {size[1]}; valid: the same "
+            f"{calibration.size[1]} px and the image has {size[0]} x {size[1]}; valid: the same "
             "size, or calibrate again",
         )
     if lens is not None and not lens.equals(calibration.lens):
@@ -242,20 +242,20 @@ def _check(image: np.ndarray, is_mask: bool) -> None:
 
 
 def _region_in(size: tuple[int, int], region: Sequence[int] | None) -> tuple[int, int, int, int]:
-    """``region``, or the largest in the middle, checked against a picture of ``size``."""
+    """``region``, or the largest in the middle, checked against an image of ``size``."""
     width, height = size
     x, y, columns, rows = _centred(width, height) if region is None else _region(region)
     if rows < 1 or x < 0 or y < 0 or x + columns > width or y + rows > height:
         raise VimaError(
             "INVALID_REGION",
             f"region x, y, width, height {[x, y, columns, rows]}; valid: at least 2 x 1 px and "
-            f"inside the picture of {width} x {height} px",
+            f"inside the image of {width} x {height} px",
         )
     return x, y, columns, rows
 
 
 def _centred(width: int, height: int) -> tuple[int, int, int, int]:
-    """The largest 2:1 region in the middle of a picture, x, y, width, height [px]."""
+    """The largest 2:1 region in the middle of an image, x, y, width, height [px]."""
     rows = min(height, width // 2)
     return (width - 2 * rows) // 2, (height - rows) // 2, 2 * rows, rows
 

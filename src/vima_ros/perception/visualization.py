@@ -1,4 +1,4 @@
-"""Pictures for people: what was found, and what the arm is about to do."""
+"""Images for people: what was found, and what the arm is about to do."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def draw_action(
 ) -> np.ndarray:
     """A copy of ``canvas`` uint8 RGB (h, w, 3) with an arrow from ``pick`` to ``place``.
 
-    The points are x, y [px] in the picture before it was enlarged ``scale`` times; what lies
+    The points are x, y [px] in the image before it was enlarged ``scale`` times; what lies
     outside is cut off. Raises VimaError (INVALID_VALUE) for points that are not finite.
     """
     _check_scale(scale)
@@ -193,7 +193,7 @@ def _free_place(
 
 
 def _area(text: str, corner: Sequence[int], shape: Sequence[int]) -> _Rectangle:
-    """What ``text`` covers with its lower left at ``corner``, moved to stay in the picture."""
+    """What ``text`` covers with its lower left at ``corner``, moved to stay in the image."""
     width, height = _text_size(text)
     x = max(0, min(int(corner[0]), shape[1] - width - 1))
     y = max(height + 1, min(int(corner[1]), shape[0] - 3))

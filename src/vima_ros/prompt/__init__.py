@@ -1,1 +1,1 @@
-"""From a sentence with pictures to what the policy reads."""
+"""Prompts: a sentence with images to the input of the policy."""

@@ -1,4 +1,4 @@
-"""Checks a prompt and puts its words and pictures in reading order."""
+"""Check of a prompt and assembly of its words and images in reading order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Encode = Callable[[str, Sequence[str]], Sequence[int | str]]
 
 
 def find_placeholders(text: str) -> tuple[str, ...]:
-    """The names between braces in reading order, each once.
+    """Return the names between braces in reading order, each once.
 
     Raises VimaError: EMPTY_TEXT, TEXT_TOO_LONG, BAD_PLACEHOLDER or NO_PLACEHOLDER.
     """
@@ -37,12 +37,12 @@ def find_placeholders(text: str) -> tuple[str, ...]:
     rest = PLACEHOLDER.sub("", text)
     if "{" in rest or "}" in rest:
         raise VimaError(
-            "BAD_PLACEHOLDER", f"unbalanced brace in {text!r}; valid: {{name}} for each picture"
+            "BAD_PLACEHOLDER", f"unbalanced brace in {text!r}; valid: {{name}} for each image"
         )
     if not names:
         raise VimaError(
             "NO_PLACEHOLDER",
-            f"no picture in {text!r}; valid: at least one {{name}}, as in 'Put the {{a}} aside.'",
+            f"no image in {text!r}; valid: at least one {{name}}, as in 'Put the {{a}} aside.'",
         )
     return tuple(dict.fromkeys(names))
 
@@ -50,40 +50,40 @@ def find_placeholders(text: str) -> tuple[str, ...]:
 def match_assets(
     placeholders: Sequence[str], asset_names: Sequence[str], library: Sequence[str] = ()
 ) -> list[str]:
-    """Each placeholder must have exactly one picture, and each picture a placeholder.
+    """Match each placeholder with exactly one image, and each image with a placeholder.
 
-    Returns the placeholders whose picture has to come from the ``library``; of two pictures the
+    Returns the placeholders whose image has to come from the ``library``; of two images the
     one that was sent counts.
 
     Raises VimaError: DUPLICATE_ASSET, UNKNOWN_PLACEHOLDER or MISSING_PLACEHOLDER.
     """
     twice = sorted({name for name in asset_names if list(asset_names).count(name) > 1})
     if twice:
-        raise VimaError("DUPLICATE_ASSET", f"several pictures named {twice}; valid: one each")
+        raise VimaError("DUPLICATE_ASSET", f"several images named {twice}; valid: one each")
     unsent = [name for name in placeholders if name not in asset_names]
     unknown = [name for name in unsent if name not in library]
     if unknown:
         raise VimaError(
             "UNKNOWN_PLACEHOLDER",
-            f"no picture for {unknown}; pictures were sent for {list(asset_names)}, the library "
+            f"no image for {unknown}; images were sent for {list(asset_names)}, the library "
             f"holds {list(library)}",
         )
     missing = [name for name in asset_names if name not in placeholders]
     if missing:
         raise VimaError(
             "MISSING_PLACEHOLDER",
-            f"the text does not name the pictures {missing}; it names {list(placeholders)}",
+            f"the text does not name the images {missing}; it names {list(placeholders)}",
         )
     return unsent
 
 
 def assemble(text: str, images: Mapping[str, PromptImage], encode: Encode) -> EncodedPrompt:
-    """Words as token ids and pictures, in reading order, end-of-sequence word last.
+    """Assemble token ids of words and images, in reading order, end-of-sequence word last.
 
     ``encode(text, names)`` is the tokenizer's: word ids and, for placeholders, their names.
 
-    Raises VimaError (PROMPT_TOO_LONG) beyond MAX_PROMPT_TOKENS, where a picture counts as many
-    tokens as the fullest picture has objects, front and top
+    Raises VimaError (PROMPT_TOO_LONG) beyond MAX_PROMPT_TOKENS, where an image counts as many
+    tokens as the fullest image has objects, front and top
     (docs/vima_architecture.md, "Sequence limits").
     """
     tokens = tuple(
@@ -94,12 +94,13 @@ def assemble(text: str, images: Mapping[str, PromptImage], encode: Encode) -> En
         max((len(getattr(image, view)) for image in images.values()), default=0)
         for view in ("front", "top")
     )
-    pictures = len(prompt.images)
-    length = len(tokens) - pictures + pictures * slots
+    image_count = len(prompt.images)
+    word_count = len(tokens) - image_count
+    length = word_count + image_count * slots
     if length > MAX_PROMPT_TOKENS:
         raise VimaError(
             "PROMPT_TOO_LONG",
-            f"the prompt has {length} tokens ({len(tokens) - pictures} words, {pictures} pictures "
+            f"the prompt has {length} tokens ({word_count} words, {image_count} images "
             f"of {slots} objects); valid: up to {MAX_PROMPT_TOKENS}",
         )
     return prompt

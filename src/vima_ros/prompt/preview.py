@@ -1,4 +1,4 @@
-"""The prompt as the policy will see it: words and objects' crops in reading order, one picture."""
+"""Preview of an encoded prompt: words and the objects' crops in reading order, one image."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ import numpy as np
 
 from vima_ros.specs import VIEWS, EncodedPrompt, PromptImage, ViewObjects
 
-WIDTH = 1024  # of the picture [px]
+WIDTH = 1024  # of the image [px]
 CROP = 64  # side of a crop as drawn [px]
-ROW = 2 * CROP + 44  # of text and pictures [px]
+ROW = 2 * CROP + 44  # of text and images [px]
 MARGIN, GAP = 16, 6  # [px]
-MOST = 6  # crops drawn of a view; how many more there are is told
+MAX_CROPS = 6  # crops drawn per view; the number of further ones is written
 _FONT, _SCALE, _SMALL = cv2.FONT_HERSHEY_SIMPLEX, 0.8, 0.4
 _PAPER, _INK, _FAINT = (255, 255, 255), (20, 20, 20), (140, 140, 140)
 _FRAME = {"front": (40, 110, 200), "top": (200, 110, 40)}
 
 
 def draw_prompt(prompt: EncodedPrompt, piece: Callable[[int], str]) -> np.ndarray:
-    """Uint8 RGB (height, WIDTH, 3): words as text, each picture as a box of its crops.
+    """Draw a prompt as uint8 RGB (height, WIDTH, 3), each image as a box of its crops.
 
     ``piece``: the text of a word id, with "▁" where a word begins (SentencePiece). The upper row
-    of a picture is its front view, the lower its top view.
+    of an image is its front view, the lower its top view.
     """
     blocks: list[np.ndarray] = []
     for token in prompt.tokens:
         if isinstance(token, PromptImage):
-            blocks.append(_picture(token))
+            blocks.append(_image(token))
         else:
             blocks += _word(piece(token))
-    return _laid_out(blocks)
+    return _layout(blocks)
 
 
 def _word(text: str) -> list[np.ndarray]:
@@ -46,7 +46,7 @@ def _word(text: str) -> list[np.ndarray]:
     return [block]
 
 
-def _picture(image: PromptImage) -> np.ndarray:
+def _image(image: PromptImage) -> np.ndarray:
     rows = [_row(getattr(image, view), view) for view in VIEWS]
     width = max(row.shape[1] for row in rows)
     kind = image.kind.name.lower()
@@ -62,16 +62,16 @@ def _picture(image: PromptImage) -> np.ndarray:
 
 
 def _row(objects: ViewObjects, view: str) -> np.ndarray:
-    """The crops of one view, (CROP, w, 3)."""
+    """Return the crops of one view, (CROP, w, 3)."""
     crops = [
         cv2.resize(crop.transpose(1, 2, 0), (CROP, CROP), interpolation=cv2.INTER_NEAREST)
-        for crop in objects.crops[:MOST]
+        for crop in objects.crops[:MAX_CROPS]
     ]
     for crop in crops:
         cv2.rectangle(crop, (0, 0), (CROP - 1, CROP - 1), _FRAME[view], 2)
     note = "" if len(objects) else f"no {view}"
-    if len(objects) > MOST:
-        note = f"+{len(objects) - MOST}"
+    if len(objects) > MAX_CROPS:
+        note = f"+{len(objects) - MAX_CROPS}"
     if note:
         blank = np.full((CROP, CROP, 3), _PAPER, np.uint8)
         cv2.putText(blank, note, (4, CROP // 2), _FONT, _SMALL, _FAINT, 1, cv2.LINE_AA)
@@ -79,7 +79,7 @@ def _row(objects: ViewObjects, view: str) -> np.ndarray:
     return np.hstack(crops)
 
 
-def _laid_out(blocks: list[np.ndarray]) -> np.ndarray:
+def _layout(blocks: list[np.ndarray]) -> np.ndarray:
     lines: list[list[np.ndarray]] = [[]]
     used = MARGIN
     for block in blocks:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from encoded_pictures import END, jpeg, png
+from encoded_images import END, jpeg, png
 
 from vima_msgs.msg import PromptAsset
 from vima_ros.errors import VimaError

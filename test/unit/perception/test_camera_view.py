@@ -14,7 +14,7 @@ from vima_ros.perception.camera_view import (
 )
 from vima_ros.perception.view_transform import to_policy_frame
 
-PICTURE = np.random.default_rng(2).integers(0, 255, (480, 640, 3), np.uint8)
+IMAGE = np.random.default_rng(2).integers(0, 255, (480, 640, 3), np.uint8)
 
 
 def info(distortion=0.0, focal=500.0, width=640):
@@ -33,29 +33,29 @@ def info(distortion=0.0, focal=500.0, width=640):
 def test_without_calibration_and_lens_it_is_the_region():
     view = CameraView((100, 100, 400, 200), None, undistort=False)
     view.on_camera_info(info(-0.4))  # not asked for
-    assert (view.apply(PICTURE) == to_policy_frame(PICTURE, (100, 100, 400, 200))).all()
-    ids = PICTURE[..., 0]
+    assert (view.apply(IMAGE) == to_policy_frame(IMAGE, (100, 100, 400, 200))).all()
+    ids = IMAGE[..., 0]
     want = to_policy_frame(ids, (100, 100, 400, 200), is_mask=True)
     assert (view.apply(ids, is_mask=True) == want).all()
 
 
-def test_pictures_of_changing_sizes_are_each_taken_as_they_are():
+def test_images_of_changing_sizes_are_each_taken_as_they_are():
     view = CameraView(None, None, undistort=False)
     for width in (640, 300, 256, 400, 500, 600, 640):
-        picture = PICTURE[:, :width]
-        assert (view.apply(picture) == to_policy_frame(picture)).all()
+        image = IMAGE[:, :width]
+        assert (view.apply(image) == to_policy_frame(image)).all()
     assert len(view._maps) <= 4
 
 
-def test_a_changed_lens_counts_from_the_next_picture_on():
+def test_a_changed_lens_counts_from_the_next_image_on():
     view = CameraView(None, None, undistort=True)
     view.on_camera_info(info(0.0))
-    straight = view.apply(PICTURE)
+    straight = view.apply(IMAGE)
     view.on_camera_info(info(-0.3))
-    bent = view.apply(PICTURE)
+    bent = view.apply(IMAGE)
     assert (straight != bent).any()
     view.on_camera_info(info(0.0))
-    assert (view.apply(PICTURE) == straight).all()
+    assert (view.apply(IMAGE) == straight).all()
 
 
 @pytest.mark.parametrize(
@@ -71,17 +71,17 @@ def test_undistortion_is_never_left_out_in_silence(message, code):
     view = CameraView(None, None, undistort=True)
     view.on_camera_info(message)
     with pytest.raises(VimaError, match="valid: ") as caught:
-        view.apply(PICTURE)
+        view.apply(IMAGE)
     assert caught.value.code == code
     view.on_camera_info(info())
-    view.apply(PICTURE)
+    view.apply(IMAGE)
 
 
 @pytest.mark.parametrize("message", [None, info(-0.3), info(focal=0.0)])
 def test_rectified_images_need_no_camera_info_and_are_not_undistorted_again(message):
     view = CameraView(None, None, undistort=True, rectified=True)
     view.on_camera_info(message)
-    difference = view.apply(PICTURE).astype(int) - to_policy_frame(PICTURE)
+    difference = view.apply(IMAGE).astype(int) - to_policy_frame(IMAGE)
     assert np.abs(difference).mean() < 20  # resampled, not bent
     if message is None:
         assert not difference.any()
@@ -104,12 +104,12 @@ def test_a_view_from_outside_the_image_is_warned_of_with_its_share():
     views = {name: CameraView(None, None, undistort=True) for name in ("front", "top")}
     for view, distortion in zip(views.values(), (0.0, 1.0), strict=True):
         view.on_camera_info(info(distortion))
-        view.apply(PICTURE)
+        view.apply(IMAGE)
     (warning,) = view_warnings(views)
     assert warning.startswith("OUTSIDE_IMAGE: top view: ")
     assert "% of the policy's view lie outside" in warning
     views["top"].on_camera_info(info(0.0))
-    views["top"].apply(PICTURE)
+    views["top"].apply(IMAGE)
     assert view_warnings(views) == []
 
 

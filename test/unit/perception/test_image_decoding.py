@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from encoded_pictures import (
+from encoded_images import (
     END,
     GREY_JPEGS,
     JPEG_OPTIONS,

@@ -1,4 +1,4 @@
-"""From pictures to an observation or a coded refusal; the detectors say what they are told."""
+"""From images to an observation or a coded refusal; the detectors say what they are told."""
 
 import dataclasses
 
@@ -56,13 +56,13 @@ def pipeline_with(detector, tracker=None, **limits):
     )
 
 
-def pictures(height=480, width=640):
+def make_images(height=480, width=640):
     return {view: RNG.integers(0, 255, (height, width, 3), np.uint8) for view in VIEWS}
 
 
 def process(pipeline, at=SECOND, images=None, masks=None, now=None):
     stamps = {"front": at, "top": at + 5}
-    return pipeline.process(images or pictures(), masks, stamps, at + 9 if now is None else now)
+    return pipeline.process(images or make_images(), masks, stamps, at + 9 if now is None else now)
 
 
 def test_a_good_pair_becomes_an_observation_that_can_be_traced():
@@ -137,14 +137,14 @@ def test_exactly_max_objects_pass():
     assert process(pipeline_with(Told(front=(0.9,) * 4), max_objects=4)).code == "OK"
 
 
-def test_a_bad_picture_names_its_view():
+def test_a_bad_image_names_its_view():
     seen = process(
-        pipeline_with(Told()), images={**pictures(), "top": np.zeros((1, 1, 3), np.uint8)}
+        pipeline_with(Told()), images={**make_images(), "top": np.zeros((1, 1, 3), np.uint8)}
     )
     assert (seen.code, seen.view) == ("INVALID_REGION", "top")
 
 
-def test_masks_take_the_same_way_as_pictures():
+def test_masks_take_the_same_way_as_images():
     ids = np.zeros((480, 640), np.uint16)
     ids[200:250, 100:160] = 300
     seen = process(pipeline_with(GroundTruthMaskDetector()), masks=dict.fromkeys(VIEWS, ids))
@@ -153,14 +153,14 @@ def test_masks_take_the_same_way_as_pictures():
     assert (seen.code, seen.view) == ("NO_MASK", "front")
 
 
-def test_stale_and_frozen_pictures_are_refused_before_anything_is_detected():
+def test_stale_and_frozen_images_are_refused_before_anything_is_detected():
     detector = Told(front=(0.9,))
     pipeline = pipeline_with(
         detector, max_age=1.0, frozen_timeout=0.5, frozen_timeout_noiseless=0.5
     )
-    still = pictures()
+    still = make_images()
     assert process(pipeline, at=10 * SECOND, images=still).code == "OK"
-    seen = process(pipeline, at=11 * SECOND, images={**pictures(), "top": still["top"]})
+    seen = process(pipeline, at=11 * SECOND, images={**make_images(), "top": still["top"]})
     assert (seen.code, seen.view) == ("FROZEN", "top")
     seen = process(pipeline, at=12 * SECOND, now=14 * SECOND)
     assert (seen.code, seen.view) == ("STALE", "")
@@ -168,7 +168,7 @@ def test_stale_and_frozen_pictures_are_refused_before_anything_is_detected():
     assert process(pipeline, at=15 * SECOND).code == "OK"
 
 
-def test_rules_may_change_between_pictures():
+def test_rules_may_change_between_images():
     pipeline = pipeline_with(Told(front=(0.9, 0.9)))
     assert process(pipeline).code == "OK"
     pipeline.limits = dataclasses.replace(pipeline.limits, max_objects=1)
@@ -181,7 +181,7 @@ def test_rules_may_change_between_pictures():
 def test_a_tracker_names_the_objects_and_the_mask_follows():
     tracker = Tracker()
     pipeline = pipeline_with(Told(front=(0.9, 0.8), top=(0.7, 0.9)), tracker)
-    images = pictures()
+    images = make_images()
     first, second = (process(pipeline, at=at * SECOND, images=images) for at in (1, 2))
     for view in VIEWS:
         ids = first.objects[view].track_ids
@@ -197,7 +197,7 @@ def test_stamps_that_jump_back_begin_anew_and_are_no_error():
     pipeline = pipeline_with(
         Told(front=(0.9,)), Tracker(), frozen_timeout=1.0, frozen_timeout_noiseless=1.0
     )
-    images = pictures()
+    images = make_images()
     assert process(pipeline, at=100 * SECOND, images=images).code == "OK"
     seen = process(pipeline, at=5 * SECOND, images=images)
     assert seen.code == "OK"
@@ -219,5 +219,5 @@ def test_a_fault_in_a_detector_is_not_hidden():
 def test_what_is_seen_continues_what_was_begun():
     seen = PerceptionResult({"front": 1, "top": 2}, times={"queue": 0.5})
     pipeline = pipeline_with(Told(front=(0.9,)))
-    assert pipeline.process(pictures(), None, seen.stamps, 3, seen) is seen
+    assert pipeline.process(make_images(), None, seen.stamps, 3, seen) is seen
     assert seen.times["queue"] == 0.5

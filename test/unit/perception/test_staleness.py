@@ -1,4 +1,4 @@
-"""Stale and frozen pictures, each view for itself."""
+"""Stale and frozen images, each view for itself."""
 
 import numpy as np
 import pytest

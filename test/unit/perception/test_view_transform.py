@@ -21,12 +21,12 @@ from vima_ros.perception.view_transform import ViewTransform, draw_workspace, to
 RNG = np.random.default_rng(0)
 
 
-def picture(width, height):
+def make_image(width, height):
     return RNG.integers(0, 256, (height, width, 3)).astype(np.uint8)
 
 
 def test_the_policy_frame_stays_as_it_is_and_is_a_copy():
-    image = picture(256, 128)
+    image = make_image(256, 128)
     mask = RNG.integers(0, 60000, (128, 256)).astype(np.uint16)
     for array, is_mask in ((image, False), (mask, True)):
         got = to_policy_frame(array, is_mask=is_mask)
@@ -35,7 +35,7 @@ def test_the_policy_frame_stays_as_it_is_and_is_a_copy():
 
 
 @given(st.integers(2, 400), st.integers(1, 300), st.booleans())
-def test_every_size_gives_the_frame_and_a_plain_picture_stays_plain(width, height, is_mask):
+def test_every_size_gives_the_frame_and_a_plain_image_stays_plain(width, height, is_mask):
     shape = (height, width) if is_mask else (height, width, 3)
     got = to_policy_frame(np.full(shape, 77, np.uint8), is_mask=is_mask)
     assert got.shape == ((128, 256) if is_mask else (128, 256, 3))
@@ -44,7 +44,7 @@ def test_every_size_gives_the_frame_and_a_plain_picture_stays_plain(width, heigh
 
 
 def test_a_larger_image_is_averaged_over_area():
-    image = picture(1024, 512)
+    image = make_image(1024, 512)
     means = image.reshape(128, 4, 256, 4, 3).mean((1, 3))
     np.testing.assert_allclose(to_policy_frame(image), means, atol=0.51)
 
@@ -71,19 +71,19 @@ def test_a_mask_has_no_ids_between():
     ],
 )
 def test_the_default_region_is_the_largest_in_the_middle(size, region):
-    image = picture(*size)
+    image = make_image(*size)
     np.testing.assert_array_equal(to_policy_frame(image), to_policy_frame(image, region))
 
 
 def test_a_region_selects_its_pixels():
-    image = picture(640, 480)
+    image = make_image(640, 480)
     got = to_policy_frame(image, (100, 50, 256, 128))
     np.testing.assert_array_equal(got, image[50:178, 100:356])
 
 
 @pytest.mark.parametrize("region", [(0, 0, 257, 128), (0, 0, 254, 128), (0, 0, 256, 127)])
 def test_a_pixel_off_two_to_one_is_tolerated(region):
-    assert to_policy_frame(picture(640, 480), region).shape == (128, 256, 3)
+    assert to_policy_frame(make_image(640, 480), region).shape == (128, 256, 3)
 
 
 @pytest.mark.parametrize(
@@ -104,12 +104,12 @@ def test_a_pixel_off_two_to_one_is_tolerated(region):
 )
 def test_a_region_that_cannot_be_is_refused(region):
     with pytest.raises(VimaError) as error:
-        to_policy_frame(picture(640, 480), region)
+        to_policy_frame(make_image(640, 480), region)
     assert error.value.code == "INVALID_REGION"
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 10), (0, 0), (10, 0)])
-def test_a_picture_without_room_for_a_region_is_refused(width, height):
+def test_an_image_without_room_for_a_region_is_refused(width, height):
     with pytest.raises(VimaError) as error:
         to_policy_frame(np.zeros((height, width, 3), np.uint8))
     assert error.value.code == "INVALID_REGION"
@@ -146,7 +146,7 @@ def of_region(x, y, width, height):
 
 
 def smooth(width, height, seed=0):
-    """A picture with structures of all sizes from a few pixels up."""
+    """An image with structures of all sizes from a few pixels up."""
     rng = np.random.default_rng(seed)
     layers = [
         cv2.resize(rng.normal(0, 40, (3 + height // s, 3 + width // s, 3)), (width, height))
@@ -157,7 +157,7 @@ def smooth(width, height, seed=0):
 
 @pytest.mark.parametrize("size", [(256, 128), (640, 480), (1000, 256)])
 def test_without_anything_a_map_is_the_region(size):
-    image, region = picture(*size), (0, 0, 256, 128)
+    image, region = make_image(*size), (0, 0, 256, 128)
     mask = RNG.integers(0, 60000, size[::-1]).astype(np.uint16)
     for chosen in (None, region):
         view = ViewTransform(size, region=chosen)
@@ -238,10 +238,10 @@ def test_what_lies_on_the_table_is_where_vima_shows_it(view, size, focal):
     )
     view_map = ViewTransform(size, calibration=made)
     frame, mask = view_map.apply(image), view_map.apply(image[..., 0], is_mask=True)
-    for picture_of_spots in (frame[..., 0], mask):
+    for image_of_spots in (frame[..., 0], mask):
         for column, row in project(table_to_policy(view, Workspace()), spots):
             left, top = round(column) - 6, round(row) - 6
-            patch = picture_of_spots[top : top + 13, left : left + 13].astype(float)
+            patch = image_of_spots[top : top + 13, left : left + 13].astype(float)
             weight = np.clip(patch - 62, 0, None)
             rows, columns = np.mgrid[top : top + 13, left : left + 13]
             centre = [(weight * columns).sum(), (weight * rows).sum()] / weight.sum()
@@ -276,7 +276,7 @@ def test_what_the_camera_does_not_see_is_told_and_filled():
 
 def test_beyond_the_horizon_nothing_is_seen():
     # Policy frame px to camera px with the horizon at row 96; below it the formula goes on and
-    # gives places inside the picture.
+    # gives places inside the image.
     depth = np.array([0, -1 / 96, 1.0])
     inverse = np.array([[2, 0, -256] + 320 * depth, [0, 0, 50] + 240 * depth, depth])
     beyond = inverse @ [128, 127, 1]
@@ -311,13 +311,13 @@ def test_another_camera_than_at_calibration_is_refused():
     assert error.value.code == "INVALID_VALUE"
 
 
-def test_a_map_refuses_other_pictures():
+def test_a_map_refuses_other_images():
     view = ViewTransform((640, 480), calibration=calibration_of(of_region(0, 80, 640, 320)))
     with pytest.raises(VimaError) as error:
-        view.apply(picture(320, 240))
+        view.apply(make_image(320, 240))
     assert error.value.code == "BAD_IMAGE"
     with pytest.raises(VimaError) as error:
-        view.apply(picture(640, 480)[..., 0])
+        view.apply(make_image(640, 480)[..., 0])
     assert error.value.code == "INVALID_VALUE"
 
 

@@ -12,7 +12,7 @@ def one_object(box, track_id=4):
     return ViewObjects([box], np.zeros((1, 3, 32, 32), np.uint8), [0.5], [track_id])
 
 
-def test_nothing_found_is_the_enlarged_picture():
+def test_nothing_found_is_the_enlarged_image():
     image = np.random.default_rng(0).integers(0, 256, IMAGE.shape).astype(np.uint8)
     drawn = draw_objects(image, ViewObjects.empty(), scale=2)
     assert drawn.shape == (256, 512, 3)
@@ -38,7 +38,7 @@ def test_the_box_goes_around_the_object(scale):
 
 
 @pytest.mark.parametrize("box", [[0, 0, 0, 0], [255, 127, 0, 0], [128, 64, 127, 255]])
-def test_a_label_at_the_edge_stays_in_the_picture(box):
+def test_a_label_at_the_edge_stays_in_the_image(box):
     drawn = draw_objects(IMAGE, one_object(box))
     assert (drawn != 47).any(-1).sum() > 100
 
@@ -141,4 +141,4 @@ def test_labels_of_neighbours_do_not_cover_each_other():
         for k, box in enumerate(boxes)
     ]
     black = (drawn == 0).all(-1).sum()
-    assert black > 0.95 * sum((picture == 0).all(-1).sum() for picture in alone)
+    assert black > 0.95 * sum((image == 0).all(-1).sum() for image in alone)

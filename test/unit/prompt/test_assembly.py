@@ -102,11 +102,11 @@ def test_a_name_of_64_characters_is_the_longest():
     assert find_placeholders("{" + "a" * 64 + "}") == ("a" * 64,)
 
 
-# --- pictures
+# --- images
 
 
 @given(st.lists(names, min_size=1, max_size=6, unique=True), st.randoms(), names)
-def test_each_placeholder_needs_one_picture_and_each_picture_a_placeholder(wanted, random, extra):
+def test_each_placeholder_needs_one_image_and_each_image_a_placeholder(wanted, random, extra):
     sent = random.sample(wanted, len(wanted))
     match_assets(wanted, sent)
     lost = sent.pop()
@@ -127,7 +127,7 @@ def test_each_placeholder_needs_one_picture_and_each_picture_a_placeholder(wante
 
 
 @given(st.lists(st.sampled_from(["{a}", "{b}", "{c}", "put", "on", "slowly"]), min_size=1))
-def test_words_and_pictures_stay_in_reading_order(pieces):
+def test_words_and_images_stay_in_reading_order(pieces):
     images = {name: image(name) for name in "abc"}
     prompt = assemble(" ".join(pieces), images, encode)
     want = [images[p[1]] if p[0] == "{" else len(p) for p in pieces]
@@ -151,24 +151,24 @@ def test_the_tokenizer_is_given_the_text_and_the_names():
     st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=3),
     st.integers(1, 30),
 )
-def test_a_picture_counts_as_the_fullest_one_in_each_view(words, counts, pictures):
-    """Pictures are padded to the largest count of each view."""
+def test_an_image_counts_as_the_fullest_one_in_each_view(words, counts, count):
+    """Images are padded to the largest count of each view."""
     images = {str(i): image(str(i), *count) for i, count in enumerate(counts)}
-    tokens = [5] * words + [str(i % len(counts)) for i in range(pictures)]
+    tokens = [5] * words + [str(i % len(counts)) for i in range(count)]
     fullest = max(front for front, _ in counts) + max(top for _, top in counts)
-    length = words + pictures * fullest
+    length = words + count * fullest
     if length <= MAX_PROMPT_TOKENS:
-        assert len(assemble("", images, lambda *_: tokens).tokens) == words + pictures
+        assert len(assemble("", images, lambda *_: tokens).tokens) == words + count
     else:
         error = refusal(assemble, "", images, lambda *_: tokens)
         assert error.code == "PROMPT_TOO_LONG"
-        for named in (f"{length} tokens", f"{words} words", f"{pictures} pictures", str(fullest)):
+        for named in (f"{length} tokens", f"{words} words", f"{count} images", str(fullest)):
             assert named in str(error)
 
 
 def test_256_tokens_and_not_one_more():
     images = {"a": image("a", front=3, top=1), "b": image("b", front=0, top=2)}
-    tokens = [7] * 246 + ["a", "b"]  # 246 words and two pictures of 3 + 2 slots
+    tokens = [7] * 246 + ["a", "b"]  # 246 words and two images of 3 + 2 slots
     assert len(assemble("", images, lambda *_: tokens).tokens) == 248
     error = refusal(assemble, "", images, lambda *_: [7, *tokens])
     assert error.code == "PROMPT_TOO_LONG"

@@ -17,15 +17,15 @@ from vima_ros.specs import AssetKind
 
 def asset(name="block", seed=0, kind=AssetKind.OBJECT, views=("front", "top"), **values):
     random = np.random.default_rng(seed)
-    pictures = {}
+    images = {}
     for view in views:
         rgb = random.integers(0, 256, (128, 256, 3), np.uint8)
         mask = np.zeros((128, 256), np.uint16)
         mask[20:50, 30:70] = 1
         if kind == AssetKind.SCENE:
             mask[60:80, 100:130] = 65535
-        pictures[view] = rgb, mask
-    return StoredAsset(name, kind, pictures, **values)
+        images[view] = rgb, mask
+    return StoredAsset(name, kind, images, **values)
 
 
 def same(one, other):
@@ -216,7 +216,7 @@ def png(array):
         ("asset.yaml", b"- object\n"),
         ("asset.yaml", LAUGHS + b"kind: *i\nstamp_ns: 1\n"),
         ("asset.yaml", LAUGHS + b"kind: object\nstamp_ns: *i\n"),
-        ("front.png", b"no picture"),
+        ("front.png", b"no image"),
         ("front.png", png(np.zeros((64, 64, 3), np.uint8))),
         ("front.png", png(np.zeros((128, 256, 3), np.uint8))[:200]),
         ("front_mask.png", png(np.zeros((128, 256, 3), np.uint8))),

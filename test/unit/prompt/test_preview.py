@@ -18,8 +18,8 @@ def objects(*colours):
     return ViewObjects(boxes, crops, np.ones(count, np.float32), np.arange(count))
 
 
-def drawn(text, **pictures):
-    return draw_prompt(assemble(text, pictures, TOKENIZER.encode), TOKENIZER.piece)
+def drawn(text, **images):
+    return draw_prompt(assemble(text, images, TOKENIZER.encode), TOKENIZER.piece)
 
 
 def where(canvas, colour):
@@ -44,7 +44,7 @@ def test_crops_stand_in_reading_order_front_above_top():
     assert min(red[2], green[2], blue[2]) > 0.8 * CROP**2
 
 
-def test_words_stand_between_the_pictures():
+def test_words_stand_between_the_images():
     image = PromptImage("a", AssetKind.OBJECT, objects(RED), objects(GREEN))
     alone, with_words = drawn("{a}", a=image), drawn("Put the red {a}", a=image)
     assert where(with_words, RED)[1] > where(alone, RED)[1] + 80

@@ -1,4 +1,4 @@
-"""Whatever text and pictures are sent: an encoded prompt, or a refusal with a code."""
+"""Whatever text and images are sent: an encoded prompt, or a refusal with a code."""
 
 import numpy as np
 import pytest
@@ -43,10 +43,10 @@ def test_any_text_is_encoded_whole_or_refused(text, sent, stored):
     try:
         placeholders = find_placeholders(text)
         wanted = match_assets(placeholders, sent, stored)
-        pictures = {
+        images = {
             n: PromptImage(n, AssetKind.OBJECT, BLOCK, ViewObjects.empty()) for n in placeholders
         }
-        prompt = assemble(text, pictures, TOKENIZER.encode)
+        prompt = assemble(text, images, TOKENIZER.encode)
     except VimaError as error:
         event = error.code
         assert event.isupper()
@@ -58,7 +58,7 @@ def test_any_text_is_encoded_whole_or_refused(text, sent, stored):
 
 @st.composite
 def hostile_images(draw):
-    """Pictures that are right, nearly right, or claim what is not so."""
+    """Images that are right, nearly right, or claim what is not so."""
     width, height = draw(st.sampled_from([(256, 128), (256, 128), (255, 128), (1, 1), (0, 128)]))
     encoding = draw(
         st.sampled_from(
@@ -97,7 +97,7 @@ def good_image():
         top_mask=st.one_of(st.builds(Image), hostile_images()),
     )
 )
-def test_any_picture_is_read_or_refused(asset):
+def test_any_image_is_read_or_refused(asset):
     try:
         views = asset_images_from_message(asset)
         image = ENCODER.encode(asset.name, AssetKind(asset.kind), views)

@@ -37,7 +37,7 @@ def result_png(image_rgb: np.ndarray, calibration: Calibration) -> bytes:
 
 
 def png(image_rgb: np.ndarray) -> bytes:
-    """A PNG file of an RGB picture."""
+    """A PNG file of an RGB image."""
     return cv2.imencode(".png", image_rgb[..., ::-1])[1].tobytes()
 
 
@@ -112,12 +112,12 @@ class ClickServer:
         if what == "accept":
             self._accepted, self._over = calibration, True
             return {"ok": True, "message": "Accepted. This page can be closed."}
-        picture = base64.b64encode(result_png(self._image, calibration)).decode()
+        image = base64.b64encode(result_png(self._image, calibration)).decode()
         notes = [f"note: {warning}" for warning in warnings(calibration)]
         return {
             "ok": True,
             "message": "\n".join(report(calibration) + notes),
-            "picture": f"data:image/png;base64,{picture}",
+            "image": f"data:image/png;base64,{image}",
         }
 
 

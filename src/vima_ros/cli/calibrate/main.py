@@ -98,7 +98,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     sheet.add_argument("--square", type=float, metavar="M", help="side [m]; the largest that fits")
     _add_board(sheet)
 
-    lens = commands.add_parser("lens", help="camera_info from pictures of the board")
+    lens = commands.add_parser("lens", help="camera_info from images of the board")
     lens.add_argument("images", type=path_argument, nargs="+", help="5 or more, the board tilted")
     lens.add_argument("--square", type=float, metavar="M", required=True, help="as printed [m]")
     lens.add_argument(
@@ -153,9 +153,9 @@ def _check_view(parser: argparse.ArgumentParser, options: argparse.Namespace) ->
         parser.error("one way is needed: --square with --at, --corners, or --click")
     if board and (options.square is None or options.at is None):
         parser.error("a board needs --square and --at")
-    pictures = len(options.image)
-    if pictures != len(options.at or [None]):
-        parser.error(f"{pictures} pictures and {len(options.at or [])} --at; one each is needed")
+    images = len(options.image)
+    if images != len(options.at or [None]):
+        parser.error(f"{images} images and {len(options.at or [])} --at; one each is needed")
     if options.corners_at and board:
         parser.error("--corners-at belongs to --corners or --click")
     if options.out.suffix != ".yaml":
@@ -208,17 +208,17 @@ def _read_inputs(options: argparse.Namespace) -> tuple[list[np.ndarray], CameraM
 
 
 def make_view(options: argparse.Namespace) -> int:
-    """Write the calibration, its patches and a picture of the result."""
+    """Write the calibration, its patches and an image of the result."""
     result = options.out.with_name(f"{options.out.stem}_result.png")
     patches = options.out.with_name(f"{options.out.stem}_patches.png")
     check_overwrite([options.out, patches, result], options.force)
-    pictures, lens = _read_inputs(options)
-    calibration = _solve(options, pictures, lens)
+    images, lens = _read_inputs(options)
+    calibration = _solve(options, images, lens)
     if calibration is None:
         print("cancelled; nothing is written", file=sys.stderr)
         return 1
     save_calibration(options.out, calibration)
-    write_atomic(result, result_png(pictures[-1], calibration))
+    write_atomic(result, result_png(images[-1], calibration))
     print("\n".join(report(calibration)))
     for warning in warnings(calibration):
         print(f"note: {warning}")
@@ -227,30 +227,28 @@ def make_view(options: argparse.Namespace) -> int:
 
 
 def _solve(
-    options: argparse.Namespace, pictures: list[np.ndarray], lens: CameraModel | None
+    options: argparse.Namespace, images: list[np.ndarray], lens: CameraModel | None
 ) -> Calibration | None:
     x0, y0, x1, y1 = options.workspace
     workspace = Workspace((x0, y0), (x1, y1))
     if options.at:
         board = Board(options.square, options.squares, dictionary=options.dictionary)
-        board, found = find_board(board, pictures)
+        board, found = find_board(board, images)
         print(describe_layout(board))
         placed = [PlacedBoard(board, x, y, math.radians(yaw)) for x, y, yaw in options.at]
         px = np.concatenate([corners for _, corners in found])
         m = np.concatenate([p.points[ids] for p, (ids, _) in zip(placed, found, strict=True)])
         return calibrate(
-            options.view, pictures[-1], px, m, lens=lens, workspace=workspace, board=placed[-1]
+            options.view, images[-1], px, m, lens=lens, workspace=workspace, board=placed[-1]
         )
     places = np.array(options.corners_at or workspace_corners(workspace))
 
     def solve(corners: np.ndarray) -> Calibration:
-        return calibrate(
-            options.view, pictures[-1], corners, places, lens=lens, workspace=workspace
-        )
+        return calibrate(options.view, images[-1], corners, places, lens=lens, workspace=workspace)
 
     if options.corners:
         return solve(np.array(options.corners))
-    with ClickServer(pictures[-1], solve, options.port) as server:
+    with ClickServer(images[-1], solve, options.port) as server:
         print(f"open in a browser on this machine: {server.url}", flush=True)
         return server.wait()
 
@@ -258,8 +256,8 @@ def _solve(
 def check(options: argparse.Namespace) -> int:
     """Say whether the camera has moved."""
     calibration = load_calibration(options.calibration)
-    pictures, _ = _read_inputs(options)
-    drift = DriftDetector(calibration, options.limit).check(pictures[-1])
+    images, _ = _read_inputs(options)
+    drift = DriftDetector(calibration, options.limit).check(images[-1])
     print(drift.message)
     return 1 if drift.moved else CANNOT_TELL if drift.by == "nothing" else 0
 

@@ -195,5 +195,5 @@ class PerceptionNode(VimaNode):
 
 
 def main(args: list[str] | None = None) -> None:
-    """``ros2 run vima_ros perception``."""
+    """Run the node: ``ros2 run vima_ros perception``."""
     run(PerceptionNode, args)

@@ -1,4 +1,4 @@
-"""The prompt node: prompts by topic and service, checked and turned into tokens for the policy."""
+"""The prompt node: prompts by topic and service, validated and encoded for the policy."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from sensor_msgs.msg import Image
 from vima_msgs.msg import EpisodeStatus, Prompt, PromptAsset, PromptStatus, PromptTokens
 from vima_msgs.srv import SetPrompt
 from vima_ros.errors import VimaError
-from vima_ros.nodes.common import image_conversion, prompt_conversions, qos
+from vima_ros.nodes.common import image_conversion, qos
 from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.nodes.common.main import run
-from vima_ros.nodes.common.prompt_conversions import prompt_to_message
+from vima_ros.nodes.common.prompt_conversions import asset_images_from_message, prompt_to_message
 from vima_ros.nodes.prompt.asset_services import AssetServices
 from vima_ros.nodes.prompt.parameters import PromptParameters
 from vima_ros.perception.detectors.base import DetectorSettings
@@ -28,17 +28,17 @@ from vima_ros.prompt.image_encoding import PromptImageEncoder
 from vima_ros.prompt.preview import draw_prompt
 from vima_ros.specs import AssetKind, EncodedPrompt, PromptImage
 
-ENDED = (EpisodeStatus.IDLE, EpisodeStatus.FINISHED, EpisodeStatus.FAILED)
+ENDED_STATES = (EpisodeStatus.IDLE, EpisodeStatus.FINISHED, EpisodeStatus.FAILED)
 
 
 class PromptNode(VimaNode):
-    """Answers each prompt on ``prompt_status``; an accepted one goes out as ``prompt_tokens``."""
+    """Publishes ``prompt_status`` for each prompt, and ``prompt_tokens`` for an accepted one."""
 
     name = "prompt"
     parameters_type = PromptParameters
 
     def configure(self) -> None:
-        """Load the tokenizer, open the library and create the handles."""
+        """Load the tokenizer, open the library and create publishers and services."""
         p = self.parameters
         self._tokenizer = PromptTokenizer(p.tokenizer or None)
         self._detectors = {
@@ -50,11 +50,11 @@ class PromptNode(VimaNode):
         self._image_encoder = PromptImageEncoder(self._detectors)
         self._library = AssetLibrary(Path(p.library), p.library_max_assets, p.library_max_bytes)
         self._asset_services = AssetServices(self, self._library)
-        self._answer, self._episode = PromptStatus(), EpisodeStatus()
+        self._latest, self._episode = PromptStatus(), EpisodeStatus()
         self._tokens = self.create_publisher(PromptTokens, "prompt_tokens", qos.LATCHED)
         self._status = self.create_publisher(PromptStatus, "prompt_status", qos.LATCHED)
         self._preview = self.create_publisher(Image, "prompt_preview", qos.LATCHED)
-        self._taken: deque[int] = deque(maxlen=100)
+        self._received_stamps: deque[int] = deque(maxlen=100)
         # Latched prompts, and those of a publisher that latches nothing (`ros2 topic pub`).
         for profile in (qos.LATCHED, qos.RELIABLE):
             self.create_subscription(Prompt, "prompt", self._on_prompt, profile)
@@ -62,54 +62,54 @@ class PromptNode(VimaNode):
         self.create_service(SetPrompt, "set_prompt", self._on_set_prompt)
 
     def _on_prompt(self, message: Prompt, info: dict[str, int]) -> None:
-        sent = info["source_timestamp"]
-        if sent not in self._taken:  # a latched prompt comes by both subscriptions
-            self._taken.append(sent)
-            self._take(SetPrompt.Request(prompt=message))
+        stamp = info["source_timestamp"]
+        if stamp not in self._received_stamps:  # a latched prompt arrives by both subscriptions
+            self._received_stamps.append(stamp)
+            self._process(SetPrompt.Request(prompt=message))
 
     def _on_episode(self, message: EpisodeStatus) -> None:
         self._episode = message
 
     def _on_set_prompt(self, request: Any, response: Any) -> Any:
-        answer, preview = self._take(request)
-        response.success = answer.code == PromptStatus.OK
-        response.prompt_id, response.code = answer.prompt_id, answer.code
-        response.message = answer.message
+        status, preview = self._process(request)
+        response.success = status.code == PromptStatus.OK
+        response.prompt_id, response.code = status.prompt_id, status.code
+        response.message = status.message
         if request.preview:
             response.preview = preview
         return response
 
-    def _take(self, request: Any) -> tuple[PromptStatus, Image]:
-        """Publish the tokens of a good prompt, and the answer to any; it, and the preview."""
+    def _process(self, request: Any) -> tuple[PromptStatus, Image]:
+        """Encode and publish a prompt; return its status and preview."""
         text = request.prompt.text
-        answer, preview = PromptStatus(text=text[:MAX_TEXT_LENGTH], code=PromptStatus.OK), Image()
-        answer.header.stamp = self.get_clock().now().to_msg()
+        status, preview = PromptStatus(text=text[:MAX_TEXT_LENGTH], code=PromptStatus.OK), Image()
+        status.header.stamp = self.get_clock().now().to_msg()
         try:
-            self._check_free(request)
+            self._check_not_busy(request)
             prompt = self._encode(request.prompt)
-            drawn = draw_prompt(prompt, self._tokenizer.piece)
-            preview = image_conversion.encode(drawn, "rgb8", answer.header.stamp)
+            preview_rgb = draw_prompt(prompt, self._tokenizer.piece)
+            preview = image_conversion.encode(preview_rgb, "rgb8", status.header.stamp)
             self._preview.publish(preview)
             if not request.check_only:
-                answer.prompt_id = uuid.uuid4().hex[:12]
-                self._publish(prompt, answer, request.hold)
+                status.prompt_id = uuid.uuid4().hex[:12]
+                self._publish(prompt, status, request.hold)
         except VimaError as error:
-            answer.code, answer.message = error.code, str(error)
+            status.code, status.message = error.code, str(error)
             self.get_logger().warning(f"refused: {error.code}: {error}")
-        except Exception as error:  # a service must answer whatever it was sent
-            answer.code, answer.message = "BAD_IMAGE", f"{type(error).__name__}: {error}"
-            self.get_logger().error(f"refused, unexpectedly: {answer.message}")
-        if answer.code != PromptStatus.OK:
-            self.statistics.record_refusal(answer.code, answer.message)
+        except Exception as error:  # a service must respond to any request
+            status.code, status.message = "BAD_IMAGE", f"{type(error).__name__}: {error}"
+            self.get_logger().error(f"refused, unexpected error: {status.message}")
+        if status.code != PromptStatus.OK:
+            self.statistics.record_refusal(status.code, status.message)
         if not request.check_only:
-            self._answer = answer
-            self._status.publish(answer)
-        return answer, preview
+            self._latest = status
+            self._status.publish(status)
+        return status, preview
 
-    def _check_free(self, request: Any) -> None:
+    def _check_not_busy(self, request: Any) -> None:
         if not self.active:
             raise VimaError("NOT_ACTIVE", "the prompt node is not active yet; send it again")
-        running = self._episode.by_goal and self._episode.state not in ENDED
+        running = self._episode.by_goal and self._episode.state not in ENDED_STATES
         if running and not (request.check_only or request.hold):
             what = f"{self._episode.prompt_id}: {self._episode.text}"
             raise VimaError(
@@ -119,12 +119,12 @@ class PromptNode(VimaNode):
     def _encode(self, message: Prompt) -> EncodedPrompt:
         began = time.perf_counter()
         placeholders = find_placeholders(message.text)
-        sent = [asset.name for asset in message.assets]
-        stored = match_assets(placeholders, sent, self._library.names())
+        attached = [asset.name for asset in message.assets]
+        stored = match_assets(placeholders, attached, self._library.names())
         images = {asset.name: self._encode_attached(asset) for asset in message.assets}
         for name in stored:
-            asset = self._library.load(name)
-            images[name] = self._image_encoder.encode(name, asset.kind, asset.views)
+            kept = self._library.load(name)
+            images[name] = self._image_encoder.encode(name, kept.kind, kept.views)
         encoded = time.perf_counter()
         prompt = assemble(message.text, images, self._tokenizer.encode)
         self.statistics.record_result(
@@ -133,18 +133,18 @@ class PromptNode(VimaNode):
         return prompt
 
     def _encode_attached(self, asset: PromptAsset) -> PromptImage:
-        views = prompt_conversions.asset_images_from_message(asset)
+        views = asset_images_from_message(asset)
         return self._image_encoder.encode(asset.name, AssetKind(asset.kind), views)
 
-    def _publish(self, prompt: EncodedPrompt, answer: PromptStatus, hold: bool) -> None:
-        tokens = prompt_to_message(prompt, answer.prompt_id, answer.header.stamp)
+    def _publish(self, prompt: EncodedPrompt, status: PromptStatus, hold: bool) -> None:
+        tokens = prompt_to_message(prompt, status.prompt_id, status.header.stamp)
         tokens.vocabulary_size, tokens.hold = self._tokenizer.vocab_size, hold
         self._tokens.publish(tokens)
-        self.get_logger().info(f"accepted {answer.prompt_id}: {prompt.text}")
+        self.get_logger().info(f"accepted {status.prompt_id}: {prompt.text}")
 
     def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
-        """The answer to the latest prompt, and what the library holds."""
-        a = self._answer
+        """Summarize the latest status and the content of the library."""
+        a = self._latest
         good = a.code in ("", PromptStatus.OK)
         values = {"prompt_id": a.prompt_id, "text": a.text, "library": str(self._library.folder)}
         for kind, detector in self._detectors.items():
@@ -157,5 +157,5 @@ class PromptNode(VimaNode):
 
 
 def main(args: list[str] | None = None) -> None:
-    """``ros2 run vima_ros prompt``."""
+    """Run the node: ``ros2 run vima_ros prompt``."""
     run(PromptNode, args)

@@ -1,1 +1,1 @@
-"""From a camera that looks otherwise to the view that the policy knows."""
+"""Calibration of a camera's view to the view that the policy expects."""

@@ -56,10 +56,10 @@ def board_sheet_png(board: Board, paper: str = "A4", dpi: int = 300) -> bytes:
     per_metre = pixels / board.square
     width, height = (round(side * per_metre) for side in sheet)
     canvas = np.full((height, width), 255, np.uint8)
-    picture = board.picture(pixels)
-    top, left = (height - picture.shape[0]) // 2, (width - picture.shape[1]) // 2
-    canvas[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
-    bottom = top + picture.shape[0]
+    image = board.render(pixels)
+    top, left = (height - image.shape[0]) // 2, (width - image.shape[1]) // 2
+    canvas[top : top + image.shape[0], left : left + image.shape[1]] = image
+    bottom = top + image.shape[0]
     _legend(canvas, board, (left, bottom), per_metre)
     return _with_resolution(cv2.imencode(".png", canvas)[1].tobytes(), round(per_metre))
 

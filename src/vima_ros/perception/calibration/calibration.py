@@ -1,7 +1,7 @@
-"""How a camera's picture maps to the policy frame: found from points whose place is known.
+"""How a camera's image maps to the policy frame: found from points whose place is known.
 
 The table is the plane z = 0 of the table frame. What stands above it is shown as the camera sees
-it; only the table itself is where VIMA's cameras would show it. Points in pictures are x, y [px];
+it; only the table itself is where VIMA's cameras would show it. Points in images are x, y [px];
 integers are pixel centres.
 """
 
@@ -65,7 +65,7 @@ def project(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
 class Fit:
     """How well the points agree; root mean squares.
 
-    ``camera_px``, ``camera_max_px``: between where the points are in the picture and where the
+    ``camera_px``, ``camera_max_px``: between where the points are in the image and where the
     homography puts them. ``policy_px`` the same in the policy frame, ``table_mm`` on the table.
     Four points always fit exactly. ``rigid_px``: what is left when the camera may only be moved,
     not bent: it tells swapped corners, a wrong size or a wrong lens; None without a lens.
@@ -86,8 +86,8 @@ class Calibration:
     """One camera's way to the policy frame. Raises VimaError (BAD_CALIBRATION) for nonsense.
 
     ``homography`` (3, 3): undistorted camera px to policy frame px. ``size``: width, height of the
-    camera's pictures [px]. ``corners`` (4, 2): where the reference corners are in the picture
-    [px]; ``patches`` (4, n, n) uint8: how they look, grey, all 0 where the picture ends.
+    camera's images [px]. ``corners`` (4, 2): where the reference corners are in the image
+    [px]; ``patches`` (4, n, n) uint8: how they look, grey, all 0 where the image ends.
     ``board``: the board it was made from, at its place on the table.
     """
 

@@ -128,7 +128,7 @@ class CameraModel:
         """Undistorted px (n, 2) of camera px (n, 2): ``distort`` undone by Newton's method.
 
         Raises VimaError (BAD_CAMERA_INFO) where that has no solution: the coefficients do not
-        describe the picture there.
+        describe the image there.
         """
         wanted = np.asarray(points, dtype=np.float64).reshape(-1, 2)
         found = wanted.copy()
@@ -145,7 +145,7 @@ class CameraModel:
             worst = wanted[np.nan_to_num(residual, nan=np.inf).argmax()]
             raise _bad(
                 f"the {self.model} coefficients {self.d.tolist()} cannot be undone at pixel "
-                f"{worst.round(1).tolist()}; valid: a calibration that covers the whole picture"
+                f"{worst.round(1).tolist()}; valid: a calibration that covers the whole image"
             )
         return found
 

@@ -15,7 +15,7 @@ from vima_ros.errors import VimaError
 
 MARKER_SHARE = 0.75  # of a square's side; the white rim around a marker lets it be found
 MIN_CORNERS = 6  # fewer tell too little
-LARGE = 1300  # [px] narrower pictures are searched at twice the size: markers of few pixels
+LARGE = 1300  # [px] narrower images are searched at twice the size: markers of few pixels
 DICTIONARIES = tuple(
     f"DICT_{bits}X{bits}_{count}" for bits in (4, 5, 6, 7) for count in (50, 100, 250, 1000)
 )
@@ -84,7 +84,7 @@ class Board:
         return self.square * np.stack([x, y], -1).reshape(-1, 2).astype(np.float64)
 
     def find(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Ids (n,) int and places (n, 2) [px] of the corners seen in a uint8 RGB or grey picture.
+        """Ids (n,) int and places (n, 2) [px] of the corners seen in a uint8 RGB or grey image.
 
         n may be 0. Raises VimaError (NOT_INSTALLED).
         """
@@ -117,7 +117,7 @@ class Board:
         agree = _agree(self.points[ids], found)
         return ids[agree], found[agree]
 
-    def picture(self, pixels_per_square: int, margin: int = 0) -> np.ndarray:
+    def render(self, pixels_per_square: int, margin: int = 0) -> np.ndarray:
         """The board alone, uint8 (h, w), with a white rim of ``margin`` [px]."""
         size = tuple(count * pixels_per_square + 2 * margin for count in self.squares)
         return _board(self).generateImage(size, marginSize=margin)
@@ -168,7 +168,7 @@ def _offset() -> float:
     Until 4.13 it added half a pixel (opencv/opencv, issue 25539).
     """
     board, side = Board(0.04), 40
-    corners, ids, _, _ = detector(board).detectBoard(board.picture(side, side))
+    corners, ids, _, _ = detector(board).detectBoard(board.render(side, side))
     columns = np.array([[0, 1], [1, 0]])  # of the inner corners: those are at whole squares
     places = np.stack(np.divmod(ids.ravel(), board.squares[0] - 1), -1) @ columns
     off = corners.reshape(-1, 2) - (side * (places + 2) - 0.5)

@@ -18,7 +18,7 @@ MIN_SCORE = 0.85  # normalised cross-correlation at which a patch counts as seen
 MIN_CONTRAST = 6.0  # [levels] standard deviation; a camera's noise is below
 MAX_LIKENESS = 0.92  # of a patch with itself somewhat shifted; more: an edge or plain surface
 AWAY_SHARE = 1 / 10  # of a patch's side: that far away it must not look like itself
-SEARCH_SHARE = 1 / 8  # of the picture's width, in which a patch is looked for on each side
+SEARCH_SHARE = 1 / 8  # of the image's width, in which a patch is looked for on each side
 PERSPECTIVE = 0.25  # of the longest shift, by which shifts differ when a camera moves
 MAX_TURN = 0.05  # [rad], and part by which distances may grow, for what moved together
 MIN_SEEN = 2  # reference corners; one alone may be something that looks like it
@@ -31,7 +31,7 @@ class Drift:
     """What one check found.
 
     ``by``: ``board``, ``corners`` or, where too few are seen to tell, ``nothing``; then ``moved``
-    is False and the distances are NaN. ``moved_px`` in the camera's picture, ``moved_mm`` on the
+    is False and the distances are NaN. ``moved_px`` in the camera's image, ``moved_mm`` on the
     table. ``seen`` of ``of`` board or table corners, what
     was mistaken for one left out.
     """
@@ -46,7 +46,7 @@ class Drift:
 
 
 class DriftDetector:
-    """Compares camera pictures with how things were at calibration; keeps nothing in between.
+    """Compares camera images with how things were at calibration; keeps nothing in between.
 
     The board, where one was used and is seen, else patches around the four reference corners are
     looked for. A corner hidden by the arm is left out; a change of light does not matter.
@@ -73,7 +73,7 @@ class DriftDetector:
         return int(self._usable.sum())
 
     def check(self, image_rgb: np.ndarray) -> Drift:
-        """What moved in ``image_rgb``, the camera's own picture, uint8 (h, w, 3).
+        """What moved in ``image_rgb``, the camera's own image, uint8 (h, w, 3).
 
         Raises VimaError (BAD_IMAGE) for one of another size than at calibration.
         """
@@ -152,15 +152,15 @@ class DriftMonitor:
         self._last_seen: dict[str, float] = {}
         self._in_a_row: dict[str, int] = {}  # looks that found it moved
 
-    def check(self, pictures: Mapping[str, np.ndarray], now: float) -> None:
-        """Look at the cameras' pictures if it is time; ``now`` [s], steady. Tens of ms."""
+    def check(self, images: Mapping[str, np.ndarray], now: float) -> None:
+        """Look at the cameras' images if it is time; ``now`` [s], steady. Tens of ms."""
         if not self._monitors or now < self._due:
             return
         self._due = now + self._period
         said = []
         for view, monitor in self._monitors.items():
             with add_view_to_errors(view):
-                drift = monitor.check(pictures[view])
+                drift = monitor.check(images[view])
             self.moved[view] = round(drift.moved_px, 2)
             if drift.by != "nothing":
                 self._last_seen[view] = now

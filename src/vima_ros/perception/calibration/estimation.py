@@ -25,7 +25,7 @@ from vima_ros.perception.calibration.charuco import PlacedBoard
 
 CLICK_SIGMA = 0.5  # [px] how well a person hits a corner; four points leave nothing to measure it
 MIN_HEIGHT = 0.05  # of a triangle of three corners, in parts of its longest side
-ORDER = "clockwise as the picture shows them, from the upper left one of the policy's view"
+ORDER = "clockwise as the image shows them, from the upper left one of the policy's view"
 TRIALS = 64  # with noise, to tell what an error of the points does to the workspace's corners
 
 
@@ -41,10 +41,10 @@ def calibrate(
 ) -> Calibration:
     """The calibration of the camera that took ``image_rgb`` (h, w, 3) uint8.
 
-    ``points_px`` (n, 2), n >= 4, are where the picture shows the points ``points_m`` (n, 2) of the
+    ``points_px`` (n, 2), n >= 4, are where the image shows the points ``points_m`` (n, 2) of the
     table [m]; None: the workspace's corners, in the order of ``workspace_corners``. Four points
     become the reference corners; else the workspace's corners are. ``board``: the board they were
-    found on. Raises VimaError: TOO_FEW_POINTS, OUTSIDE_PICTURE, TOO_SMALL, COLLINEAR,
+    found on. Raises VimaError: TOO_FEW_POINTS, POINT_OUTSIDE_IMAGE, TOO_SMALL, COLLINEAR,
     WRONG_ORDER, MIRRORED, BEYOND_HORIZON, INVALID_VALUE.
     """
     workspace = workspace or Workspace()
@@ -137,7 +137,7 @@ def _homography(points_m: np.ndarray, flat_px: np.ndarray, lens: CameraModel | N
 
 
 def _show(to_camera: np.ndarray, workspace: Workspace, lens: CameraModel | None) -> np.ndarray:
-    """The workspace's corners (4, 2) [px], far outside the picture where the lens sees none."""
+    """The workspace's corners (4, 2) [px], far outside the image where the lens sees none."""
     shown = project(to_camera, workspace_corners(workspace))
     return shown if lens is None else np.nan_to_num(lens.distort(shown), nan=-1e6)
 
@@ -149,7 +149,7 @@ def _check_points(
     if points_px.ndim != 2 or shape[1] != 2 or shape[0] < 4 or points_m.shape != shape:
         raise VimaError(
             "TOO_FEW_POINTS",
-            f"points {shape} in the picture and {points_m.shape} on the table; valid: four or "
+            f"points {shape} in the image and {points_m.shape} on the table; valid: four or "
             "more of each",
         )
     if not (np.isfinite(points_px).all() and np.isfinite(points_m).all()):
@@ -157,13 +157,13 @@ def _check_points(
     outside = ((points_px < -0.5) | (points_px > np.array(size) - 0.5)).any(1)
     if outside.any():
         raise VimaError(
-            "OUTSIDE_PICTURE",
+            "POINT_OUTSIDE_IMAGE",
             f"point {points_px[outside][0].tolist()}; valid: inside {size[0]} x {size[1]} px",
         )
     smallest = size[0] / 32
     if len(points_px) == 4:
         check_quadrilateral(project(to_policy, points_m), 1.0, "on the table")
-        check_quadrilateral(points_px, smallest, "in the picture")
+        check_quadrilateral(points_px, smallest, "in the image")
         return
     for points, limit, what in ((points_px, smallest / 2, "px"), (points_m, 0.01, "m")):
         spread = np.linalg.svd(points - points.mean(0), compute_uv=False) / math.sqrt(len(points))
@@ -216,11 +216,11 @@ def _check_horizon(to_camera: np.ndarray, points_m: np.ndarray, workspace: Works
     if not ((depth > 0).all() or (depth < 0).all()):
         raise VimaError(
             "BEYOND_HORIZON",
-            "the workspace would reach beyond the horizon of the picture; valid: points whose "
-            "places in the picture and on the table belong together",
+            "the workspace would reach beyond the horizon of the image; valid: points whose "
+            "places in the image and on the table belong together",
         )
     if np.linalg.det(to_camera) * depth[0] > 0:
-        raise VimaError("MIRRORED", "the picture is mirrored; valid: as the camera sees it")
+        raise VimaError("MIRRORED", "the image is mirrored; valid: as the camera sees it")
 
 
 def _fit(

@@ -22,10 +22,10 @@ from vima_ros.perception.calibration.charuco import Board, PlacedBoard
 FORMAT = "vima_ros camera calibration 1"
 MAX_FILE = 1 << 20  # [bytes] of either file
 HEADER = """\
-# How one camera's picture becomes the policy's view (docs/CALIBRATION.md). Written by `calibrate`.
-# size: width, height of the camera's picture [px]. workspace: on the table, table frame [m].
+# How one camera's image becomes the policy's view (docs/CALIBRATION.md). Written by `calibrate`.
+# size: width, height of the camera's image [px]. workspace: on the table, table frame [m].
 # lens: camera_info's; null = none. homography: undistorted camera px to policy frame px.
-# corners: of the table, or of the workspace, in the camera's picture, x, y [px]; patches: how they
+# corners: of the table, or of the workspace, in the camera's image, x, y [px]; patches: how they
 # looked. fit: how well the points agreed (rms). board: at x, y [m], yaw [rad]; null = none.
 """
 
@@ -140,7 +140,7 @@ def _patches(path: Path, entry: Mapping[str, Any]) -> np.ndarray:
         )  # fmt: skip
     image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
     if image is None or image.shape[1] != 4 * image.shape[0]:
-        raise VimaError("BAD_CALIBRATION", f"{name} is no picture of four squares")
+        raise VimaError("BAD_CALIBRATION", f"{name} is no image of four squares")
     return np.stack(np.hsplit(image, 4))
 
 

@@ -37,7 +37,7 @@ def report(calibration: Calibration) -> list[str]:
     """How good the calibration is, in sentences for a person."""
     fit, size = calibration.fit, calibration.size
     lines = [
-        f"{calibration.view} view by {calibration.method}: {fit.points} points in a picture of "
+        f"{calibration.view} view by {calibration.method}: {fit.points} points in an image of "
         f"{size[0]} x {size[1]} px"
     ]
     if fit.points == 4:
@@ -47,7 +47,7 @@ def report(calibration: Calibration) -> list[str]:
         )
     else:
         lines.append(
-            f"reprojection error: {fit.camera_px:.2f} px in the camera's picture (at most "
+            f"reprojection error: {fit.camera_px:.2f} px in the camera's image (at most "
             f"{fit.camera_max_px:.2f}), {fit.policy_px:.2f} px in the policy frame, "
             f"{fit.table_mm:.1f} mm on the table; {fit.corners_mm:.1f} mm expected at the "
             "workspace's corners"
@@ -75,7 +75,7 @@ def warnings(calibration: Calibration) -> list[str]:
         )
     if fit.corners_mm > MAX_CORNERS_MM:
         found.append(
-            f"the workspace's corners may be {fit.corners_mm:.0f} mm off: give pictures with the "
+            f"the workspace's corners may be {fit.corners_mm:.0f} mm off: give images with the "
             "board in several places, print it on A3, or use the table's corners"
         )
     found += _pose_warnings(calibration)

@@ -38,7 +38,7 @@ HOLDERS = (
 )
 MAX_ENTRIES = 10_000  # Detectron2's own configuration has about 400
 MAX_DEPTH = 20
-MAX_SIZE = 2000  # [px] to which a picture may be scaled
+MAX_SIZE = 2000  # [px] to which an image may be scaled
 
 
 class Detectron2Detector(Detector):
@@ -99,7 +99,7 @@ class Detectron2Detector(Detector):
         return instances
 
     def _input(self, image_rgb: np.ndarray) -> dict[str, Any]:
-        """What DefaultPredictor makes of a picture before it calls the model."""
+        """What DefaultPredictor makes of an image before it calls the model."""
         image = image_rgb[..., ::-1] if self._predictor.input_format == "BGR" else image_rgb
         image = self._predictor.aug.get_transform(image).apply_image(np.ascontiguousarray(image))
         values = np.ascontiguousarray(image.transpose(2, 0, 1), np.float32)

@@ -39,7 +39,7 @@ class MaskRcnnConfig:
     ``mask_resolution``: side of the mask that is pooled, half of that which comes out [cells];
     ``mask_dilations``: one for each convolution of the mask head, of ``mask_width`` channels.
     ``anchor_sizes``: square roots of the anchors' areas per stride [px]; ``anchor_ratios``: height
-    by width. ``detections``: most objects of one picture.
+    by width. ``detections``: most objects of one image.
     """
 
     widths: tuple[int, int, int, int] = (16, 32, 64, 128)
@@ -58,7 +58,7 @@ class MaskRcnnConfig:
 
 
 class Backbone(nn.Module):
-    """Pictures (B, 3, H, W) to a pyramid of strides 4, 8, 16, each (B, pyramid, H/s, W/s)."""
+    """Images (B, 3, H, W) to a pyramid of strides 4, 8, 16, each (B, pyramid, H/s, W/s)."""
 
     def __init__(self, config: MaskRcnnConfig) -> None:
         super().__init__()
@@ -80,9 +80,9 @@ class Backbone(nn.Module):
             before = width
         self.pyramid = FeaturePyramidNetwork(widths, config.pyramid)
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, OrderedDict[str, Tensor]]:
+    def forward(self, images: Tensor) -> tuple[Tensor, OrderedDict[str, Tensor]]:
         """The stem's features, at stride 2, and the pyramid, finest first."""
-        stem = self.stem(pictures)
+        stem = self.stem(images)
         features, levels = stem, OrderedDict()
         for index, stage in enumerate(self.stages):
             features = levels[str(index)] = stage(features)
@@ -171,16 +171,16 @@ class MaskRcnn(nn.Module):
     def forward(
         self, frames: Tensor, targets: list[dict[str, Tensor]] | None = None
     ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
-        """Detections per picture, and losses by name.
+        """Detections per image, and losses by name.
 
-        ``frames``: uint8 RGB (B, H, W, 3). ``targets``, per picture: ``boxes`` float32 (n, 4)
+        ``frames``: uint8 RGB (B, H, W, 3). ``targets``, per image: ``boxes`` float32 (n, 4)
         x1, y1, x2, y2 [px], ``labels`` int64 (n,) of ones, ``masks`` uint8 (n, H, W). Detections:
         ``boxes``, ``scores`` (n,), ``masks`` float32 (n, 1, M, M), probabilities inside the box.
         """
-        pictures = (frames.permute(0, 3, 1, 2).to(torch.float32) - 100.0) / 70.0
-        stem, features = self.backbone(pictures)
+        images = (frames.permute(0, 3, 1, 2).to(torch.float32) - 100.0) / 70.0
+        stem, features = self.backbone(images)
         sizes = [(int(frames.shape[1]), int(frames.shape[2]))] * frames.shape[0]
-        proposals, losses = self.rpn(ImageList(pictures, sizes), features, targets)
+        proposals, losses = self.rpn(ImageList(images, sizes), features, targets)
         features["masks"] = self.mask_features(stem, features["0"])
         found, more = self.roi_heads(features, proposals, sizes, targets)
         return found, {**losses, **more}

@@ -159,13 +159,13 @@ def _torchvisions(file: WeightsFile) -> tuple[str, Any, Any, dict[str, Any]]:
 
 def _run_torchvisions(model: Any, frames: Any) -> list[dict[str, Any]]:
     """Detections with masks inside their boxes, which the model's own call would paste."""
-    pictures = list(frames.permute(0, 3, 1, 2).float() / 255)  # B of (3, 128, 256)
-    images, _ = model.transform(pictures)
-    features = model.backbone(images.tensors)
-    proposals, _ = model.rpn(images, features)
-    found, _ = model.roi_heads(features, proposals, images.image_sizes)
+    images = list(frames.permute(0, 3, 1, 2).float() / 255)  # B of (3, 128, 256)
+    batch, _ = model.transform(images)
+    features = model.backbone(batch.tensors)
+    proposals, _ = model.rpn(batch, features)
+    found, _ = model.roi_heads(features, proposals, batch.image_sizes)
     height, width = FRAME_SHAPE
-    for one, (rows, columns) in zip(found, images.image_sizes, strict=True):
+    for one, (rows, columns) in zip(found, batch.image_sizes, strict=True):
         scale = one["boxes"].new_tensor([width / columns, height / rows] * 2)
         one["boxes"] = one["boxes"] * scale
     return found

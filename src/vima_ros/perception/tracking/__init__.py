@@ -1,1 +1,1 @@
-"""Which object is which, over time and across the views."""
+"""Tracking of objects over time and across the views."""

@@ -29,7 +29,7 @@ needs_board = pytest.mark.skipif(
 BARREL = (-0.2, 0.06, 0.001, -0.001, 0.0)
 CAMERA = PinholeCamera(d=BARREL)
 CORNERS = CAMERA.show(workspace_corners(Workspace()))
-PICTURE = CAMERA.look_at(table_texture())
+IMAGE = CAMERA.look_at(table_texture())
 
 
 def run(*args):
@@ -44,7 +44,7 @@ def corner_words(corners=CORNERS):
 
 @pytest.fixture
 def folder(tmp_path):
-    cv2.imwrite(str(tmp_path / "front.png"), PICTURE)
+    cv2.imwrite(str(tmp_path / "front.png"), IMAGE)
     info = camera_info_yaml(CameraModel(CAMERA.k, BARREL), (640, 480), "front")
     (tmp_path / "info.yaml").write_text(info)
     return tmp_path
@@ -119,13 +119,13 @@ def test_boards_in_two_places_become_a_calibration(folder, capsys):
 
 def test_check_says_whether_the_camera_has_moved(folder, capsys):
     assert by_corners(folder) == 0
-    pictures = {
-        "same": (PICTURE, 0, "in place"),
-        "moved": (np.roll(PICTURE, 5, axis=1), 1, "5.0 px"),
-        "dark": (np.zeros_like(PICTURE), 3, "cannot tell"),
+    images = {
+        "same": (IMAGE, 0, "in place"),
+        "moved": (np.roll(IMAGE, 5, axis=1), 1, "5.0 px"),
+        "dark": (np.zeros_like(IMAGE), 3, "cannot tell"),
     }
-    for name, (picture, code, says) in pictures.items():
-        cv2.imwrite(str(folder / f"{name}.png"), picture)
+    for name, (image, code, says) in images.items():
+        cv2.imwrite(str(folder / f"{name}.png"), image)
         assert run("check", folder / "cal.yaml", "--image", folder / f"{name}.png") == code
         assert says in capsys.readouterr().out
 
@@ -139,14 +139,14 @@ def test_a_board_to_print(tmp_path, capsys):
 
 
 @needs_board
-def test_a_lens_from_pictures(tmp_path, capsys):
+def test_a_lens_from_images(tmp_path, capsys):
     texture = paste_board(table_texture(), PlacedBoard(Board(0.069), 0.5, -0.15, 1.2))
     for number, angle in enumerate(np.linspace(0.3, 5.6, 6)):
         position = (0.45 + 0.35 * math.cos(angle), 0.35 * math.sin(angle), 0.42)
         camera = PinholeCamera(position, (0.5, 0.0, 0.0), angle, d=BARREL)
         cv2.imwrite(str(tmp_path / f"{number}.png"), camera.look_at(texture))
-    pictures = sorted(tmp_path.glob("*.png"))
-    assert run("lens", *pictures, "--square", 0.069, "--out", tmp_path / "info.yaml") == 0
+    images = sorted(tmp_path.glob("*.png"))
+    assert run("lens", *images, "--square", 0.069, "--out", tmp_path / "info.yaml") == 0
     said = capsys.readouterr().out
     assert "rms over 6 images" in said
     assert "focal length" in said
@@ -157,17 +157,17 @@ def test_a_lens_from_pictures(tmp_path, capsys):
 
 
 @needs_board
-def test_poor_pictures_are_warned_of_or_refused(tmp_path, capsys):
+def test_poor_images_are_warned_of_or_refused(tmp_path, capsys):
     """All tilted one way; then all the same, of which no lens is written."""
     legacy, rng = Board(0.04, legacy=True), np.random.default_rng(1)
     for kind in ("one_way", "parallel"):
         held = random_set(kind, legacy, PinholeCamera(d=BARREL), rng)[:6]
-        pictures = []
+        images = []
         for number, one in enumerate(held):
-            pictures.append(tmp_path / f"{kind}{number}.png")
-            cv2.imwrite(str(pictures[-1]), one.image(rng=rng, samples=2))
+            images.append(tmp_path / f"{kind}{number}.png")
+            cv2.imwrite(str(images[-1]), one.image(rng=rng, samples=2))
         info = tmp_path / f"{kind}.yaml"
-        code = run("lens", *pictures, "--square", 0.04, "--out", info)
+        code = run("lens", *images, "--square", 0.04, "--out", info)
         written = capsys.readouterr()
         assert "layout of OpenCV before 4.6" in written.out
         assert "Add images: with the " in written.out + written.err
@@ -236,12 +236,12 @@ def test_wrong_corners_are_refused_and_nothing_is_written(folder, capsys):
 
 
 def solve(corners):
-    return calibrate("front", PICTURE, corners, lens=CameraModel(CAMERA.k, BARREL))
+    return calibrate("front", IMAGE, corners, lens=CameraModel(CAMERA.k, BARREL))
 
 
 @pytest.fixture
 def server():
-    with ClickServer(PICTURE, solve) as running:
+    with ClickServer(IMAGE, solve) as running:
         yield running
 
 
@@ -256,7 +256,7 @@ def post(url, content):
         return json.loads(answer.read())
 
 
-def test_the_page_and_the_picture_are_served_here_only(server):
+def test_the_page_and_the_image_are_served_here_only(server):
     assert server.url.startswith("http://127.0.0.1:")
     kind, page = get(server.url)
     assert kind.startswith("text/html")
@@ -265,8 +265,8 @@ def test_the_page_and_the_picture_are_served_here_only(server):
     assert b"nearest the robot" in page
     kind, data = get(server.url + "image.png")
     assert kind == "image/png"
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    np.testing.assert_array_equal(picture[..., ::-1], PICTURE)
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    np.testing.assert_array_equal(image[..., ::-1], IMAGE)
 
 
 def test_the_page_asks_for_nothing_from_elsewhere():
@@ -280,7 +280,7 @@ def test_corners_are_previewed_and_accepted(server):
     shown = post(server.url + "preview", {"corners": corners})
     assert shown["ok"]
     assert "reprojection error" in shown["message"]
-    data = base64.b64decode(shown["picture"].removeprefix("data:image/png;base64,"))
+    data = base64.b64decode(shown["image"].removeprefix("data:image/png;base64,"))
     assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape == (384, 768, 3)
     assert server.wait(0) is None, "a preview is no answer"
     assert post(server.url + "accept", {"corners": corners})["ok"]
@@ -332,7 +332,7 @@ def test_cancelling_ends_it(server):
 def test_a_taken_port_is_named(server):
     port = int(server.url.split(":")[2].split("/")[0])
     with pytest.raises(VimaError, match=str(port)) as error:
-        ClickServer(PICTURE, solve, port)
+        ClickServer(IMAGE, solve, port)
     assert error.value.code == "CANNOT_SERVE"
 
 

@@ -49,12 +49,12 @@ def test_it_distorts_as_opencv_projects(lens):
     np.testing.assert_allclose(lens.distort(GRID), shown.reshape(-1, 2), atol=1e-6)
 
 
-def test_what_folds_back_into_the_picture_is_not_shown():
+def test_what_folds_back_into_the_image_is_not_shown():
     lens = CameraModel(K, [-0.35, 0.0, 0, 0, 0])
     far = np.array([[317.0 + 520 * 1.8, 244.0]])  # 61 degrees off the axis
     ray = np.array([[1.8, 0.0, 1.0]])
     folded = cv2.projectPoints(ray, np.zeros(3), np.zeros(3), K, lens.d)[0].ravel()
-    assert 0 < folded[0] < 640, "the polynomial alone shows it in the picture"
+    assert 0 < folded[0] < 640, "the polynomial alone shows it in the image"
     assert np.isnan(lens.distort(far)).all()
     assert np.isfinite(lens.distort(GRID)).all()
 

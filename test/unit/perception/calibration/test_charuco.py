@@ -77,11 +77,12 @@ def test_part_of_it_is_enough_and_less_is_refused():
     pixels, metres = find(placed, half)
     assert 6 <= len(pixels) < 12
     assert np.median(np.abs(pixels - camera.show(metres)).max(1)) < 0.1
-    for picture in (np.full_like(image, 90), noisy(np.full_like(image, 90), 40)):
+    blank = np.full_like(image, 90)
+    for image in (blank, noisy(blank, 40)):
         with pytest.raises(VimaError, match="valid: at least 6 corners") as error:
-            find(placed, picture)
+            find(placed, image)
         assert error.value.code == "NO_BOARD"
-        assert len(placed.board.find(picture)[0]) == 0
+        assert len(placed.board.find(image)[0]) == 0
 
 
 def test_its_place_on_the_table():

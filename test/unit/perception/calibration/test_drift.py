@@ -19,9 +19,9 @@ from vima_ros.perception.calibration.drift import DriftDetector, usable_patches
 from vima_ros.perception.calibration.estimation import calibrate
 
 CAMERA = PinholeCamera(d=(-0.2, 0.05, 0.001, 0, 0))
-PICTURE = CAMERA.look_at(table_texture())
+IMAGE = CAMERA.look_at(table_texture())
 CORNERS = CAMERA.show(workspace_corners(Workspace()))
-MADE = calibrate("front", PICTURE, CORNERS, lens=CameraModel(CAMERA.k, CAMERA.d))
+MADE = calibrate("front", IMAGE, CORNERS, lens=CameraModel(CAMERA.k, CAMERA.d))
 MONITOR = DriftDetector(MADE)
 
 
@@ -48,7 +48,7 @@ def covered(image, corners, value=128):
 
 
 def test_nothing_moved():
-    drift = MONITOR.check(PICTURE)
+    drift = MONITOR.check(IMAGE)
     assert not drift.moved
     assert drift.moved_px < 0.05
     assert (drift.seen, drift.of, drift.by) == (4, 4, "corners")
@@ -58,7 +58,7 @@ def test_nothing_moved():
 @settings(max_examples=30)
 @given(st.floats(-40, 40), st.floats(-40, 40))
 def test_a_shift_is_measured(x, y):
-    drift = MONITOR.check(noisy(shifted(PICTURE, x, y)))
+    drift = MONITOR.check(noisy(shifted(IMAGE, x, y)))
     assert drift.seen >= 2
     assert drift.moved_px == pytest.approx(math.hypot(x, y), abs=0.15)
     if abs(math.hypot(x, y) - 2) > 0.3:
@@ -81,7 +81,7 @@ def test_a_turned_camera_is_found_and_told_in_millimetres():
 
 def test_a_camera_that_only_rolls_is_found():
     matrix = cv2.getRotationMatrix2D((320, 260), 1.5, 1.0)
-    drift = MONITOR.check(cv2.warpAffine(PICTURE, matrix, (640, 480), flags=cv2.INTER_CUBIC))
+    drift = MONITOR.check(cv2.warpAffine(IMAGE, matrix, (640, 480), flags=cv2.INTER_CUBIC))
     assert drift.seen == 4
     assert drift.moved
     want = np.linalg.norm(CORNERS @ matrix[:, :2].T + matrix[:, 2] - CORNERS, axis=1)
@@ -101,7 +101,7 @@ LIGHT = {
 
 @pytest.mark.parametrize("change", LIGHT)
 def test_another_light_is_no_drift(change):
-    drift = MONITOR.check(np.clip(LIGHT[change](PICTURE.astype(float)), 0, 255).astype(np.uint8))
+    drift = MONITOR.check(np.clip(LIGHT[change](IMAGE.astype(float)), 0, 255).astype(np.uint8))
     assert not drift.moved
     assert drift.moved_px < 0.5
     assert drift.seen == 4
@@ -110,18 +110,18 @@ def test_another_light_is_no_drift(change):
 @pytest.mark.parametrize("hidden", [(0,), (3,), (0, 1), (0, 2), (2, 3)])
 @pytest.mark.parametrize("value", [60, 128, 225])
 def test_an_arm_before_one_or_two_corners_is_no_drift_and_hides_none(hidden, value):
-    drift = MONITOR.check(noisy(covered(PICTURE, hidden, value)))
+    drift = MONITOR.check(noisy(covered(IMAGE, hidden, value)))
     assert not drift.moved
     assert drift.seen == 4 - len(hidden)
-    moved = MONITOR.check(noisy(covered(shifted(PICTURE, 5, -4), hidden, value)))
+    moved = MONITOR.check(noisy(covered(shifted(IMAGE, 5, -4), hidden, value)))
     assert moved.moved
     assert moved.moved_px == pytest.approx(math.hypot(5, 4), abs=0.3)
 
 
 def test_something_that_looks_like_a_corner_is_outvoted():
     x, y = CORNERS[2].round().astype(int)
-    image = covered(PICTURE, [2])
-    patch = PICTURE[y - 18 : y + 19, x - 18 : x + 19]
+    image = covered(IMAGE, [2])
+    patch = IMAGE[y - 18 : y + 19, x - 18 : x + 19]
     image[y - 38 : y - 1, x - 40 : x - 3] = patch  # 20 px higher, 22 px to the left
     drift = MONITOR.check(image)
     assert drift.seen == 3
@@ -130,9 +130,9 @@ def test_something_that_looks_like_a_corner_is_outvoted():
 
 @pytest.mark.parametrize("pair", [(0, 1), (2, 3), (0, 2)])
 def test_two_corners_in_place_outvote_two_that_seem_to_have_moved_alike(pair):
-    image = PICTURE.copy()
+    image = IMAGE.copy()
     for x, y in CORNERS[list(pair)].round().astype(int):
-        patch = PICTURE[y - 20 : y + 21, x - 20 : x + 21]
+        patch = IMAGE[y - 20 : y + 21, x - 20 : x + 21]
         image[y - 17 : y + 24, x - 16 : x + 25] = patch  # 3 px lower, 4 px to the right
     drift = MONITOR.check(image)
     assert drift.seen == 2
@@ -140,11 +140,11 @@ def test_two_corners_in_place_outvote_two_that_seem_to_have_moved_alike(pair):
 
 
 def test_corners_that_disagree_tell_nothing():
-    image = np.full_like(PICTURE, 128)
+    image = np.full_like(IMAGE, 128)
     for (x, y), (right, down) in zip(
         CORNERS.round().astype(int), [(20, -30), (-35, 0), (30, 30), (40, -10)], strict=True
     ):
-        patch = PICTURE[y - 20 : y + 21, x - 20 : x + 21]
+        patch = IMAGE[y - 20 : y + 21, x - 20 : x + 21]
         image[y + down - 20 : y + down + 21, x + right - 20 : x + right + 21] = patch
     drift = MONITOR.check(image)
     assert drift.by == "nothing"
@@ -153,7 +153,7 @@ def test_corners_that_disagree_tell_nothing():
 
 @pytest.mark.parametrize("hidden", [(0, 1, 2), (0, 1, 2, 3)])
 def test_with_one_corner_or_none_it_cannot_tell(hidden):
-    drift = MONITOR.check(covered(PICTURE, hidden))
+    drift = MONITOR.check(covered(IMAGE, hidden))
     assert drift.by == "nothing"
     assert not drift.moved
     assert math.isnan(drift.moved_px)
@@ -204,13 +204,13 @@ def test_a_board_in_view_decides(board_monitor):
 
 def test_without_the_board_in_view_the_corners_decide(board_monitor):
     monitor, _ = board_monitor
-    assert monitor.check(PICTURE).by == "corners"
-    assert not monitor.check(PICTURE).moved
-    assert monitor.check(shifted(PICTURE, 6, 0)).moved
+    assert monitor.check(IMAGE).by == "corners"
+    assert not monitor.check(IMAGE).moved
+    assert monitor.check(shifted(IMAGE, 6, 0)).moved
 
 
 def test_a_limit_is_what_counts_as_moved():
-    image = shifted(PICTURE, 4, 0)
+    image = shifted(IMAGE, 4, 0)
     assert DriftDetector(MADE, 3.0).check(image).moved
     assert not DriftDetector(MADE, 5.0).check(image).moved
     for limit in (0.0, -1.0, math.nan):
@@ -219,7 +219,7 @@ def test_a_limit_is_what_counts_as_moved():
 
 
 @pytest.mark.parametrize("image", [np.zeros((240, 320, 3), np.uint8), np.zeros((480, 640, 3))])
-def test_another_picture_is_refused(image):
+def test_another_image_is_refused(image):
     with pytest.raises(VimaError) as error:
         MONITOR.check(image)
     assert error.value.code == "BAD_IMAGE"

@@ -28,8 +28,8 @@ def monitors(monkeypatch):
             self.limit, self.shown, self.answer = limit_px, [], Answer()
             made[calibration] = self
 
-        def check(self, picture):
-            self.shown.append(picture)
+        def check(self, image):
+            self.shown.append(image)
             return self.answer
 
     monkeypatch.setattr(drift, "DriftDetector", Monitor)
@@ -40,15 +40,15 @@ def watch_of(period=2.0):
     return DriftMonitor({"front": "f", "top": "t"}, period, 1.5)
 
 
-PICTURES = {"front": "front picture", "top": "top picture"}
+IMAGES = {"front": "front image", "top": "top image"}
 
 
 def test_it_looks_at_each_camera_once_a_period(monitors):
     watch = watch_of()
     for now in (10.0, 10.5, 11.9, 12.0, 13.9, 14.1):
-        watch.check(PICTURES, now)
-    assert monitors["f"].shown == ["front picture"] * 3
-    assert monitors["t"].shown == ["top picture"] * 3
+        watch.check(IMAGES, now)
+    assert monitors["f"].shown == ["front image"] * 3
+    assert monitors["t"].shown == ["top image"] * 3
     assert monitors["t"].limit == 1.5
     assert watch.warnings == ()
     assert watch.moved == {"front": 0.1, "top": 0.1}
@@ -59,7 +59,7 @@ def test_a_moved_camera_is_warned_of_once_sure_and_until_it_is_back(monitors):
     told = []
     for look, moved in enumerate([1, 1, 0, 1, 1, 1, 1, 0, 1]):
         monitors["t"].answer = Answer(moved=bool(moved), message="4 px to the left")
-        watch.check(PICTURES, 2.0 * look)
+        watch.check(IMAGES, 2.0 * look)
         told.append(len(watch.warnings))
         assert set(watch.warnings) <= {"CALIBRATION_MOVED: top view: 4 px to the left"}
     assert told == [0, 0, 0, 0, 0, 1, 1, 0, 0]
@@ -68,18 +68,18 @@ def test_a_moved_camera_is_warned_of_once_sure_and_until_it_is_back(monitors):
 def test_a_reference_out_of_sight_is_told_only_when_it_lasts(monitors):
     watch = watch_of()
     monitors["f"].answer = Answer(moved_px=float("nan"), by="nothing", message="0 of 4 corners")
-    watch.check(PICTURES, 0.0)
-    watch.check(PICTURES, 29.0)
+    watch.check(IMAGES, 0.0)
+    watch.check(IMAGES, 29.0)
     assert watch.warnings == ()
-    watch.check(PICTURES, 31.0)
+    watch.check(IMAGES, 31.0)
     assert watch.warnings == ("CALIBRATION_UNVERIFIED: front view: 0 of 4 corners",)
 
 
 def test_it_can_be_switched_off(monitors):
     watch = watch_of(period=0.0)
-    watch.check(PICTURES, 100.0)
+    watch.check(IMAGES, 100.0)
     assert monitors == {}
-    DriftMonitor({}, 2.0, 1.5).check(PICTURES, 100.0)
+    DriftMonitor({}, 2.0, 1.5).check(IMAGES, 100.0)
 
 
 def test_the_monitor_answers_with_what_is_asked_of_it():

@@ -56,7 +56,7 @@ def test_a_lens_is_found_from_rendered_images():
     rng, camera = np.random.default_rng(4), PinholeCamera(d=BARREL)
     held = random_set("good", BOARD, camera, rng)[:8]
     legacy = Board(0.04, legacy=True)
-    images = [h.image(texture=legacy.picture(60), noise=3, rng=rng, samples=2) for h in held]
+    images = [h.image(texture=legacy.render(60), noise=3, rng=rng, samples=2) for h in held]
     board, fit = estimate_intrinsics(BOARD, images)
     assert board.legacy
     assert fit.size == (640, 480)

@@ -15,7 +15,7 @@ def plain(colour):
 
 @settings(max_examples=30)
 @given(colours)
-def test_any_plain_picture_is_all_background(colour):
+def test_any_plain_image_is_all_background(colour):
     found = find_background(plain(colour))
     assert found.mask.all()
     assert found.contrast.max() <= 1
@@ -102,7 +102,7 @@ def framed(inner, outer, width):
     ],
     ids=["noise", "rough", "gradient", "patchwork", "plain middle", "plain rim"],
 )
-def test_a_picture_without_a_plain_surface_is_refused(image):
+def test_an_image_without_a_plain_surface_is_refused(image):
     with pytest.raises(VimaError, match="plain table or another detector") as error:
         find_background(image.astype(np.uint8))
     assert error.value.code == "NO_UNIFORM_BACKGROUND"

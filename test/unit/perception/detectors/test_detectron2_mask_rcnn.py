@@ -13,13 +13,13 @@ from detectron2 import model_zoo  # noqa: E402
 from detectron2.config import CfgNode, get_cfg  # noqa: E402
 from detectron2.engine import DefaultPredictor  # noqa: E402
 from detectron2.modeling import build_model  # noqa: E402
-from torch_checkpoints import picture, write_hostile  # noqa: E402
+from torch_checkpoints import make_image, write_hostile  # noqa: E402
 
 from vima_ros.errors import VimaError  # noqa: E402
 from vima_ros.perception.detectors.registry import DetectorSettings, make_detector  # noqa: E402
 
 BASE = "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml"
-IMAGE = picture()
+IMAGE = make_image()
 torch.set_num_threads(1)  # more wait for each other by spinning, for long on a busy machine
 
 
@@ -135,7 +135,7 @@ def test_channel_order_matters(checkpoint, tmp_path):
 
 def test_both_views_together_give_what_each_gives(checkpoint):
     detector = make(checkpoint[0])
-    images = {"front": IMAGE, "top": picture(1)}
+    images = {"front": IMAGE, "top": make_image(1)}
     both = detector.detect_views(images)
     for view, image in images.items():
         alone = detector.detect(image, view)

@@ -61,7 +61,7 @@ class _Recorder(Detector):
         (IMAGE[:, :-1], "top", MASK, "INVALID_VALUE"),
         (IMAGE.astype(np.float32), "top", MASK, "INVALID_VALUE"),
         (IMAGE[..., 0], "top", MASK, "INVALID_VALUE"),
-        ("a picture", "top", MASK, "INVALID_VALUE"),
+        ("an image", "top", MASK, "INVALID_VALUE"),
         (IMAGE, "side", MASK, "INVALID_VALUE"),
         (IMAGE, "top", MASK.astype(np.int64), "INVALID_VALUE"),
         (IMAGE, "top", None, "NO_MASK"),
@@ -73,12 +73,12 @@ def test_every_detector_checks_its_input(image, view, mask, code):
     assert error.value.code == code
 
 
-def test_a_mask_is_optional_for_a_detector_that_looks_at_the_picture():
+def test_a_mask_is_optional_for_a_detector_that_looks_at_the_image():
     assert len(_Recorder(needs_mask=False).detect(IMAGE, "front")) == 0
 
 
 class _Counter(Detector):
-    """Finds one pixel, at (0, 0) in front and (1, 1) on top; says no to black pictures."""
+    """Finds one pixel, at (0, 0) in front and (1, 1) on top; says no to black images."""
 
     def _find(self, image_rgb, view, mask):
         if not image_rgb.any():
@@ -88,7 +88,7 @@ class _Counter(Detector):
         return Instances(found, np.unique(found)[1:], [1.0])
 
 
-def test_views_are_looked_at_each_with_its_own_picture_and_mask():
+def test_views_are_looked_at_each_with_its_own_image_and_mask():
     found = _Counter().detect_views({"top": IMAGE + 1, "front": IMAGE + 1}, {"top": MASK + 9})
     assert list(found) == ["top", "front"]
     assert found["top"].mask[1, 1] == 9

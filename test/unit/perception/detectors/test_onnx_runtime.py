@@ -20,7 +20,7 @@ SPOTS = {  # colour: rows and columns
 
 
 def spotted(*colours):
-    """A grey picture with spots of these colours, and the mask of each by order of score."""
+    """A grey image with spots of these colours, and the mask of each by order of score."""
     image, masks = np.full((128, 256, 3), 50, np.uint8), np.zeros((128, 256), np.uint16)
     for number, colour in enumerate(colours, 1):
         image[SPOTS[colour]] = colour

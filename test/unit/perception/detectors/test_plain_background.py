@@ -76,7 +76,7 @@ def test_the_score_falls_with_contrast():
     assert 1 > scores[1] > scores[2] > 0.3
 
 
-def test_a_picture_without_a_plain_table_is_refused():
+def test_an_image_without_a_plain_table_is_refused():
     image = np.random.default_rng(0).integers(0, 256, (128, 256, 3)).astype(np.uint8)
     with pytest.raises(VimaError) as error:
         DETECTOR.detect(image, "top")

@@ -21,8 +21,8 @@ def sampled(box, mask):
     y = 2 * (torch.arange(128) + 0.5 - y1) / (y2 - y1) - 1
     grid = torch.stack([x.expand(128, 256), y[:, None].expand(128, 256)], -1)[None].double()
     grid = grid.clamp(-1e6, 1e6)
-    picture = torch.as_tensor(mask, dtype=torch.float64)[None, None]
-    return torch.nn.functional.grid_sample(picture, grid, align_corners=False)[0, 0].numpy()
+    image = torch.as_tensor(mask, dtype=torch.float64)[None, None]
+    return torch.nn.functional.grid_sample(image, grid, align_corners=False)[0, 0].numpy()
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -114,7 +114,7 @@ def test_boxes_without_pixels_are_no_objects(box):
     assert len(one(box)) == 0
 
 
-def test_a_box_may_leave_the_picture():
+def test_a_box_may_leave_the_image():
     found = one([-1e9, -1e9, 1e9, 1e9], np.ones((28, 28)))
     assert found.mask.all()
 

@@ -12,14 +12,14 @@ except (ImportError, RuntimeError) as error:
     pytest.skip(f"no torchvision for this torch: {error}", allow_module_level=True)
 
 from safetensors.torch import save_file
-from torch_checkpoints import picture, write_hostile
+from torch_checkpoints import make_image, write_hostile
 
 from vima_ros.errors import VimaError
 from vima_ros.perception.detectors.mask_rcnn import MaskRcnn
 from vima_ros.perception.detectors.postprocess import paste_masks
 from vima_ros.perception.detectors.registry import DetectorSettings, make_detector
 
-IMAGE = picture()
+IMAGE = make_image()
 torch.set_num_threads(1)  # more wait for each other by spinning, for long on a busy machine
 SIZES = {"min_size": 32, "max_size": 64}  # [px] a quarter of the frame, to be quick
 
@@ -73,7 +73,7 @@ def theirs(request, tmp_path_factory):
 def test_ours_gives_what_the_network_gives(ours):
     path, model = ours
     detector = make(path)
-    images = {"front": IMAGE, "top": picture(1)}
+    images = {"front": IMAGE, "top": make_image(1)}
     with torch.inference_mode():
         found, _ = model(torch.from_numpy(np.stack(list(images.values()))))
     got = detector.detect_views(images)
@@ -99,7 +99,7 @@ def test_ours_says_what_it_is(ours):
 def test_boxes_lie_where_torchvision_puts_them(theirs):
     path, model = theirs
     detector = make(path, min_score=0.1)
-    frames = torch.from_numpy(np.stack([IMAGE, picture(1)]))
+    frames = torch.from_numpy(np.stack([IMAGE, make_image(1)]))
     with torch.inference_mode():
         want = model(list(frames.permute(0, 3, 1, 2) / 255))
         got = detector._run(detector._model, frames)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 
-def picture(seed=0):
+def make_image(seed=0):
     """Coloured squares of 16 px, uint8 (128, 256, 3)."""
     colours = np.random.default_rng(seed).integers(0, 256, (8, 16, 3)).astype(np.uint8)
     return colours.repeat(16, 0).repeat(16, 1)

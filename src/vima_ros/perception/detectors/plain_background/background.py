@@ -1,4 +1,4 @@
-"""Which pixels of a picture show the plain surfaces that objects lie on."""
+"""Which pixels of an image show the plain surfaces that objects lie on."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from vima_ros.errors import VimaError
 
 MIN_TOLERANCE = 6.0  # [levels] covers rounding and mild compression where no noise is measured
 MAX_SIGMA = 8.0  # [levels] a surface that varies more is not plain
-MAX_SLOPE = 64.0  # [levels] over the picture's width; slanting light, not a gradient
+MAX_SLOPE = 64.0  # [levels] over the image's width; slanting light, not a gradient
 STRAY_QUANTILE = 0.95  # of the differences: compression leaves most pixels exact, a few far off
 STRAY_FACTOR = 2.5  # to the tolerance; about 6 sigma of normal noise
 FITS = 3  # the slope settles
 NEIGHBOURHOOD = 24  # [levels] around the commonest colour, while its centre is sought
-MIN_SHARE = 0.4  # of the picture is background, or it is not a picture of things on a table
-MIN_RIM_SHARE = 0.5  # of the picture's rim, which objects cross but do not cover
+MIN_SHARE = 0.4  # of the image is background, or it is not an image of things on a table
+MIN_RIM_SHARE = 0.5  # of the image's rim, which objects cross but do not cover
 RIM = 3  # [px] nearer to the rim a camera may show a sliver of what is beyond the table
-SECOND_RIM_SHARE = 1 / 6  # of the rim: a short side of the picture; more than one object crosses
-SECOND_SHARE = 1 / 8  # of the picture: more than one object covers
+SECOND_RIM_SHARE = 1 / 6  # of the rim: a short side of the image; more than one object crosses
+SECOND_SHARE = 1 / 8  # of the image: more than one object covers
 BLEND_REACH = 2  # [px] over which a camera mixes two surfaces that meet
 SAMPLE = 4096  # [px] looked at for a colour; enough for a median
 
@@ -48,13 +48,13 @@ def find_background(image_rgb: np.ndarray) -> Background:
     """The one or two plain surfaces behind the objects of ``image_rgb`` (h, w, 3) uint8.
 
     The first is the commonest colour. A second one (the ground around a table) must reach the
-    picture's rim or be larger than any object. A table is convex: within its outline the colour
+    image's rim or be larger than any object. A table is convex: within its outline the colour
     of the ground is part of an object, while the colour of the table is table everywhere, also
     inside a ring. Colours, their slope under slanting light and the noise are estimated from the
-    picture.
+    image.
 
     Raises VimaError (NO_UNIFORM_BACKGROUND) if the surfaces do not cover ``MIN_SHARE`` of the
-    picture and ``MIN_RIM_SHARE`` of its rim.
+    image and ``MIN_RIM_SHARE`` of its rim.
     """
     rim = _ring(image_rgb.shape[:2], 0)
     share = rim_share = 0.0
@@ -69,7 +69,7 @@ def find_background(image_rgb: np.ndarray) -> Background:
     if share < MIN_SHARE or rim_share < MIN_RIM_SHARE:
         raise VimaError(
             "NO_UNIFORM_BACKGROUND",
-            f"plain surfaces cover {share:.0%} of the picture and {rim_share:.0%} of its rim; "
+            f"plain surfaces cover {share:.0%} of the image and {rim_share:.0%} of its rim; "
             f"valid: at least {MIN_SHARE:.0%} and {MIN_RIM_SHARE:.0%}. Use a plain table or "
             "another detector",
         )
@@ -103,7 +103,7 @@ def _commonest_surface(image: np.ndarray, where: np.ndarray) -> _Surface | None:
 
 
 def _place(width: int, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """(..., 3): 1, x and y in picture widths, what a colour under slanting light depends on."""
+    """(..., 3): 1, x and y in image widths, what a colour under slanting light depends on."""
     x, y = np.broadcast_arrays(columns / width - 0.5, rows / width)
     return np.stack([np.ones_like(x), x, y], -1)
 

@@ -1,4 +1,4 @@
-"""A picture of three blocks as JPEG and PNG data of every kind, whole, odd and damaged."""
+"""An image of three blocks as JPEG and PNG data of every kind, whole, odd and damaged."""
 
 import functools
 import struct
