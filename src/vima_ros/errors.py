@@ -1,4 +1,4 @@
-"""The one exception of this package, and the codes of the safety gate."""
+"""Exception of this package, and the codes of the safety gate."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 
 class VimaError(ValueError):
-    """What was handed in cannot be used.
+    """Error of invalid input, with a code.
 
-    ``code`` is stable and meant for programs; the message is for people and names what was wrong,
-    what was got and what is valid. A worker process can raise it in its parent: it can be pickled,
-    and ``VimaError(error)`` is the same error again, as gymnasium's AsyncVectorEnv makes it.
+    ``code`` is stable and meant for programs; the message is for people and names the problem, the
+    value and what is valid. It can be pickled, so a worker process can raise it in its parent, and
+    ``VimaError(error)`` is an equal error, as gymnasium's AsyncVectorEnv builds it.
     """
 
     def __init__(self, code: str | VimaError, message: str | None = None) -> None:
@@ -38,7 +38,7 @@ def add_view_to_errors(view: str) -> Iterator[None]:
 
 
 class GateCode(str, Enum):
-    """Why the safety gate let an action pass (``OK``) or refused it."""
+    """Result of the safety gate: ``OK``, or the reason of a refusal."""
 
     OK = "OK"
     OUTSIDE_WORKSPACE = "OUTSIDE_WORKSPACE"

@@ -12,7 +12,7 @@ from vima_ros.errors import VimaError
 
 
 def yaw_from_quaternion(quaternion_xyzw: np.ndarray) -> float:
-    """Rotation about +z that is nearest to a quaternion (swing-twist) [rad], in (-pi, pi].
+    """Return the rotation about +z nearest to a quaternion (swing-twist) [rad], in (-pi, pi].
 
     The quaternion (4,) need not be of unit length.
 
@@ -30,21 +30,21 @@ def yaw_from_quaternion(quaternion_xyzw: np.ndarray) -> float:
 
 
 def quaternion_from_yaw(yaw: float) -> np.ndarray:
-    """Unit quaternion xyzw (4,) float64 of a rotation by ``yaw`` [rad] about +z."""
+    """Return the unit quaternion xyzw (4,) of a rotation by ``yaw`` [rad] about +z."""
     return np.array([0.0, 0.0, math.sin(yaw / 2.0), math.cos(yaw / 2.0)])
 
 
 def _wrap(angle: float) -> float:
-    """The same angle in (-pi, pi] [rad]."""
+    """Return the same angle in (-pi, pi] [rad]."""
     wrapped = math.remainder(angle, 2.0 * math.pi)
     return math.pi if wrapped == -math.pi else wrapped
 
 
 @dataclass(frozen=True, eq=False)
 class Pose:
-    """``position`` (3,) float64 [m], ``quaternion`` (4,) float64 xyzw; in which frame, users say.
+    """Pose: ``position`` (3,) float64 [m] and ``quaternion`` (4,) float64 xyzw, in any frame.
 
-    The quaternion is kept as it is given: the policy's is neither exact nor of unit length.
+    The quaternion is kept as given: the policy's is neither exact nor of unit length.
     """
 
     position: np.ndarray
@@ -62,7 +62,7 @@ class Pose:
 
     @property
     def is_finite(self) -> bool:
-        """Whether all seven numbers are finite."""
+        """True if all seven numbers are finite."""
         return bool(np.isfinite(self.position).all() and np.isfinite(self.quaternion).all())
 
 
@@ -135,8 +135,8 @@ class Transform:
 
     def inverse(self) -> Transform:
         """Return the transform from A to B."""
-        turn_back = Transform(quaternion=self.quaternion * (-1.0, -1.0, -1.0, 1.0))
-        return Transform(-turn_back.apply(self.translation), turn_back.quaternion)
+        inverse_rotation = Transform(quaternion=self.quaternion * (-1.0, -1.0, -1.0, 1.0))
+        return Transform(-inverse_rotation.apply(self.translation), inverse_rotation.quaternion)
 
     def __matmul__(self, other: Transform) -> Transform:
         return Transform(
@@ -145,7 +145,7 @@ class Transform:
 
 
 def _product(p: Iterable[float], q: Iterable[float]) -> np.ndarray:
-    """Quaternion (4,) xyzw of the rotation by ``q``, then by ``p``."""
+    """Return the quaternion (4,) xyzw of the rotation by ``q``, then by ``p``."""
     (px, py, pz, pw), (qx, qy, qz, qw) = p, q
     return np.array(
         [
@@ -159,7 +159,7 @@ def _product(p: Iterable[float], q: Iterable[float]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Workspace:
-    """The rectangle on the table that the policy's fractions span [m], table frame.
+    """Rectangle on the table that the policy's fractions span [m], table frame.
 
     The default is VIMA-Bench's: x in [0.25, 0.75], y in [-0.5, 0.5].
     """
@@ -179,12 +179,12 @@ class Workspace:
         object.__setattr__(self, "high", (float(high[0]), float(high[1])))
 
     def contains(self, x: float, y: float, tolerance: float = 1e-6) -> bool:
-        """Whether the point (x, y) [m] lies inside, the edge (and ``tolerance`` [m]) included."""
+        """Return True if (x, y) [m] is inside, or at most ``tolerance`` [m] beyond the edge."""
         inside_x = self.low[0] - tolerance <= x <= self.high[0] + tolerance
         return inside_x and self.low[1] - tolerance <= y <= self.high[1] + tolerance
 
     def clamp(self, x: float, y: float) -> tuple[float, float]:
-        """The point of the workspace nearest to (x, y) [m]."""
+        """Return the point of the workspace nearest to (x, y) [m]."""
         return (
             min(max(x, self.low[0]), self.high[0]),
             min(max(y, self.low[1]), self.high[1]),

@@ -37,7 +37,7 @@ class EpisodeManager:
         self.perception_status = ""
         self.action: PolicyAction | None = None  # the latest decision of this episode
         self.prompt: PromptTokens | None = None  # the latest; step may begin it
-        self._sent = 0.0  # time at which it was last sent [s, steady clock]
+        self._sent_at = 0.0  # [s, steady clock]
         self._published: tuple = ()
         self._cancel_response: Any = None
         timeout = node.parameters.node_timeout
@@ -47,7 +47,7 @@ class EpisodeManager:
         self._status = node.create_publisher(EpisodeStatus, "episode", qos.LATCHED)
         self._history = node.create_publisher(EpisodeHistory, "episode_history", qos.LATCHED)
         self._changes: deque[EpisodeStatus] = deque(maxlen=HISTORY_LENGTH)
-        self._canceller = node.create_client(CancelMotion, "cancel_motion")
+        self._cancel_client = node.create_client(CancelMotion, "cancel_motion")
         self.goals = ExecutePromptServer(node, self)
         self.steps = StepServer(node, self)
         node.subscribe_heartbeats(self._on_heartbeat)
@@ -125,9 +125,9 @@ class EpisodeManager:
 
     def _cancel_motion(self, finish: bool) -> None:
         self._cancel_response = None
-        if self._canceller.service_is_ready() and not self._supervisor.nodes["arm"].dead:
+        if self._cancel_client.service_is_ready() and not self._supervisor.nodes["arm"].dead:
             request = CancelMotion.Request(prompt_id=self.episode.prompt_id, finish_motion=finish)
-            self._cancel_response = self._canceller.call_async(request)
+            self._cancel_response = self._cancel_client.call_async(request)
 
     async def wait_for_cancel(self) -> None:
         """Wait until the arm node has cancelled the motion of the ended episode."""
@@ -155,7 +155,7 @@ class EpisodeManager:
         timeouts = self._timeouts
         timeouts.observation, timeouts.pause = p.observation_timeout, p.pause_timeout
         timeouts.response, timeouts.task_status = p.response_timeout, p.task_status_timeout
-        if self.episode.unacknowledged and now - self._sent > RESEND_PERIOD:
+        if self.episode.unacknowledged and now - self._sent_at > RESEND_PERIOD:
             self._send()
         was_running = self.episode.running
         timeouts.check(self.episode, now, self.perception_status)
@@ -173,7 +173,7 @@ class EpisodeManager:
         self.publish_changes()
 
     def _send(self) -> None:
-        self._sent = time.monotonic()
+        self._sent_at = time.monotonic()
         self._actions.publish(self.action)
 
     def publish_changes(self) -> None:

@@ -49,7 +49,7 @@ class ExecutePromptServer:
         self._tokens = Future()  # prompt_tokens of the running goal
         self._ended = Future()  # of its episode
         self._cancel_requested = False
-        self._setter = node.create_client(SetPrompt, "set_prompt")
+        self._set_prompt_client = node.create_client(SetPrompt, "set_prompt")
         self._server = ActionServer(
             node,
             ExecutePrompt,
@@ -79,7 +79,7 @@ class ExecutePromptServer:
             self._tokens.set_result(tokens)
 
     async def _execute(self, goal: Any) -> Any:
-        refusal = self._refusal()
+        refusal = self._reason_to_refuse()
         if refusal is not None:
             return self._conclude(goal, *refusal)
         self._goal, self._prompt_id, self._cancel_requested = goal, "", False
@@ -89,7 +89,7 @@ class ExecutePromptServer:
         finally:
             self._goal = None
 
-    def _refusal(self) -> tuple[int, str] | None:
+    def _reason_to_refuse(self) -> tuple[int, str] | None:
         """Return error code and message if no goal can begin now, else None."""
         # The state of a dead node is unknown: it may be running again without a heartbeat yet.
         nodes = {name: node for name, node in self._episodes.nodes.items() if not node.dead}
@@ -135,7 +135,9 @@ class ExecutePromptServer:
         """
         timeout = self._node.parameters.response_timeout
         request = SetPrompt.Request(prompt=prompt, hold=True)
-        response = await self._node.wait_for_response(self._setter.call_async(request), timeout)
+        response = await self._node.wait_for_response(
+            self._set_prompt_client.call_async(request), timeout
+        )
         if not response.success:
             raise VimaError(response.code, response.message)
         self._prompt_id = response.prompt_id

@@ -50,7 +50,7 @@ class PolicyNode(VimaNode):
         self._decision: Any = None
         mounted = p.default_end_effector
         self._end_effector = EndEffector[mounted.upper()] if mounted else None
-        self._episodes = EpisodeManager(self, self._read_prompt)
+        self._episodes = EpisodeManager(self, self._reset_policy)
         self.create_subscription(
             PromptTokens, "prompt_tokens", self._episodes.on_prompt, qos.LATCHED
         )
@@ -64,7 +64,7 @@ class PolicyNode(VimaNode):
             PerceptionStatus, "perception_status", self._on_perception_status, qos.LATCHED
         )
 
-    def _read_prompt(self, message: PromptTokens) -> None:
+    def _reset_policy(self, message: PromptTokens) -> None:
         """Reset the policy with a prompt; raises VimaError."""
         self._decision = None
         # Word embeddings have a few rows more than their tokenizer has words (T5: 32128, 32100).
