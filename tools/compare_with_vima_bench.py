@@ -73,10 +73,10 @@ def _object(task: str, id_: int, pose: np.ndarray, info: dict[str, Any]) -> Scen
 
 def draw(episode: Path) -> np.ndarray:
     """VIMA-Bench's first frames (left) and ours: front, then top; (128, 1024, 3) uint8 RGB."""
-    pictures = render_prompt_images(read_scene(episode)[0], AssetKind.SCENE)
+    images = render_prompt_images(read_scene(episode)[0], AssetKind.SCENE)
     with np.load(episode) as arrays:
         theirs = {v: arrays[f"obs_rgb_{v}"][0].transpose(1, 2, 0) for v in VIEWS}
-    return np.hstack([image for v in VIEWS for image in (theirs[v], pictures[v].rgb)])
+    return np.hstack([image for v in VIEWS for image in (theirs[v], images[v].rgb)])
 
 
 def compare_sizes(
@@ -86,12 +86,12 @@ def compare_sizes(
     found = defaultdict(list)
     for episode in episodes:
         scene, our_id = read_scene(episode)
-        pictures = render_prompt_images(scene, AssetKind.SCENE)
+        images = render_prompt_images(scene, AssetKind.SCENE)
         with np.load(episode) as arrays:
             for view in VIEWS:
                 mask = arrays[f"obs_segm_{view}"][0]
                 for id_, ours in our_id.items():
-                    sizes = _measure(mask == id_), _measure(pictures[view].mask == ours)
+                    sizes = _measure(mask == id_), _measure(images[view].mask == ours)
                     item = scene.objects[ours - 1]
                     if all(size is not None for size in sizes) and item.height_factor == 1.0:
                         found[item.shape, view].append(sizes)
@@ -99,7 +99,7 @@ def compare_sizes(
 
 
 def _measure(mask: np.ndarray) -> np.ndarray | None:
-    """Height, width and area [px], or None at the picture's rim."""
+    """Height, width and area [px], or None at the image's rim."""
     rows, columns = np.nonzero(mask)
     if not len(rows) or (mask[[0, -1]].any() or mask[:, [0, -1]].any()):
         return None
@@ -107,14 +107,14 @@ def _measure(mask: np.ndarray) -> np.ndarray | None:
 
 
 def main(args: list[str] | None = None) -> None:
-    """Write the picture and print the sizes."""
+    """Write the image and print the sizes."""
     parser = argparse.ArgumentParser(
         prog="compare_with_vima_bench", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument(
         "episodes", type=path_argument, nargs="+", help="npz files of recorded episodes"
     )
-    parser.add_argument("--out", type=path_argument, help="the picture to write, png")
+    parser.add_argument("--out", type=path_argument, help="the image to write, png")
     options = parser.parse_args(args)
     if options.out:
         rows = [_titled(draw(episode), episode.parent.name) for episode in options.episodes]

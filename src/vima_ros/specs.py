@@ -1,4 +1,4 @@
-"""THE TABLE: what goes into the policy and what comes out. Everything else refers to it.
+"""THE TABLE: inputs and outputs of the policy. Everything else refers to it.
 
 value          field          dtype, shape          range and meaning
 -------------  -------------  --------------------  --------------------------------------------
@@ -25,7 +25,7 @@ Decision       action         Action
                                                     the other: (150,) positions, (200,) rotations
                timings        {stage: float}        [s]
 
-The dataclasses are frozen and check themselves: VimaError (INVALID_VALUE) says what was wrong.
+The dataclasses are frozen and check themselves: VimaError (INVALID_VALUE) names the fault.
 """
 
 from __future__ import annotations
@@ -54,21 +54,21 @@ MAX_PROMPT_TOKENS = 256  # words and object slots of one prompt
 
 
 class EndEffector(IntEnum):
-    """The mounted tool, as in vima_msgs/ArmState."""
+    """End effector (mounted tool), as in vima_msgs/ArmState."""
 
     SUCTION = 0
     SPATULA = 1
 
 
 class Primitive(IntEnum):
-    """The motion an action means, as in vima_msgs/PolicyAction."""
+    """Motion primitive of an action, as in vima_msgs/PolicyAction."""
 
     PICK_PLACE = 0
     SWEEP = 1
 
 
 class AssetKind(IntEnum):
-    """What a prompt picture shows, as in vima_msgs/PromptAsset; ``AssetKind("scene")`` works."""
+    """Content of a prompt image, as in vima_msgs/PromptAsset; ``AssetKind("scene")`` works."""
 
     OBJECT = 0
     SCENE = 1
@@ -83,7 +83,7 @@ def _invalid(message: str) -> VimaError:
 
 
 def _check_array(owner: str, name: str, value: Any, dtype: type, shape: tuple) -> np.ndarray:
-    """``value`` as a read-only array of ``dtype``; None in ``shape`` means any size."""
+    """Convert to a read-only array of ``dtype``; None in ``shape`` means any size."""
     want = f"valid: {np.dtype(dtype)} {tuple('n' if size is None else size for size in shape)}"
     try:
         got = np.asarray(value)
@@ -113,7 +113,7 @@ def _check_enum(owner: str, name: str, value: Any, kind: type[IntEnum]) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class ViewObjects:
-    """The objects of one view, in the policy frame. See the table above."""
+    """Objects of one view, in the policy frame. See the table above."""
 
     boxes: np.ndarray
     crops: np.ndarray
@@ -149,12 +149,12 @@ class ViewObjects:
 
     @property
     def fields(self) -> tuple[np.ndarray, ...]:
-        """boxes, crops, scores, track_ids: what the constructor takes."""
+        """Arguments of the constructor: boxes, crops, scores, track_ids."""
         return self.boxes, self.crops, self.scores, self.track_ids
 
     @staticmethod
     def empty() -> ViewObjects:
-        """A view that shows nothing."""
+        """Return a view without objects."""
         return ViewObjects([], [], [], [])  # type: ignore[arg-type]
 
 
@@ -169,7 +169,7 @@ def _check_views(owner: Any) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """What both cameras and the arm say at one moment. See the table above."""
+    """Observation of both cameras and the arm at one time. See the table above."""
 
     front: ViewObjects
     top: ViewObjects
@@ -193,13 +193,13 @@ class Observation:
 
     @property
     def slot_counts(self) -> tuple[int, int]:
-        """Object slots of (front, top), the ``None`` rule applied."""
+        """Object slots of (front, top), with the ``None`` rule applied."""
         return self.slots or (max(len(self.front), len(self.top)),) * 2
 
 
 @dataclass(frozen=True, eq=False)
 class PromptImage:
-    """A picture in the prompt, as objects. See the table above."""
+    """An image in the prompt, as objects. See the table above."""
 
     name: str
     kind: AssetKind
@@ -214,7 +214,7 @@ class PromptImage:
 
 @dataclass(frozen=True, eq=False)
 class EncodedPrompt:
-    """Words and pictures in reading order. See the table above."""
+    """Prompt of words and images in reading order. See the table above."""
 
     tokens: tuple[int | PromptImage, ...]
     text: str = ""
@@ -222,12 +222,12 @@ class EncodedPrompt:
     def __post_init__(self) -> None:
         tokens = tuple(t if isinstance(t, PromptImage) else _word_id(t) for t in self.tokens)
         if not tokens:
-            raise _invalid("EncodedPrompt.tokens is empty; valid: at least one word or picture")
+            raise _invalid("EncodedPrompt.tokens is empty; valid: at least one word or image")
         object.__setattr__(self, "tokens", tokens)
 
     @property
     def images(self) -> tuple[PromptImage, ...]:
-        """The pictures in reading order, repeats kept."""
+        """Images in reading order, repeats kept."""
         return tuple(t for t in self.tokens if isinstance(t, PromptImage))
 
 
@@ -238,7 +238,7 @@ def _word_id(token: Any) -> int:
 
 
 def _bin_edges(count: int) -> np.ndarray:
-    """``count`` float32 points from 0 to 1, rounded as torch.linspace does."""
+    """Return ``count`` float32 points from 0 to 1, rounded as torch.linspace does."""
     step = np.float64(np.float32(1.0 / (count - 1)))
     index = np.arange(count)
     points = np.where(index < count // 2, step * index, 1.0 - step * (count - 1 - index))
@@ -247,7 +247,7 @@ def _bin_edges(count: int) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Action:
-    """Two poses as bins, and the motion they mean. See the table above."""
+    """Two poses as bins, and their motion primitive. See the table above."""
 
     bins: np.ndarray
     primitive: Primitive = Primitive.PICK_PLACE
@@ -267,7 +267,7 @@ class Action:
 
     @staticmethod
     def from_fractions(fractions: Any, primitive: int = Primitive.PICK_PLACE) -> Action:
-        """The action whose bins hold ``fractions`` (12,) in [0, 1].
+        """Build the action whose bins hold ``fractions`` (12,) in [0, 1].
 
         docs/vima_architecture.md, "Action discretization".
         """
@@ -284,7 +284,7 @@ class Action:
     def from_poses(
         pose0: Pose, pose1: Pose, workspace: Workspace, primitive: int = Primitive.PICK_PLACE
     ) -> Action:
-        """The action of two poses inside ``workspace``, binned as in ``from_fractions``.
+        """Build the action of two poses inside ``workspace``, binned as in ``from_fractions``.
 
         Their z is not part of it.
         """
@@ -296,7 +296,7 @@ class Action:
         return Action.from_fractions(np.concatenate(parts), primitive)
 
     def poses(self, workspace: Workspace) -> tuple[Pose, Pose]:
-        """pose0 and pose1 in ``workspace``: z = 0, quaternions xyzw as binned, not normalised."""
+        """Return pose0 and pose1 in ``workspace``: z = 0, quaternions xyzw as binned."""
         low, high = np.array(workspace.low), np.array(workspace.high)
         fractions = self.fractions.astype(np.float64).reshape(2, 6)
         position = np.clip(fractions[:, :2] * (high - low) + low, low, high)  # (2, 2) [m]
@@ -309,7 +309,7 @@ class Action:
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """What the policy chose, how sure it was and what it cost. See the table above."""
+    """Decision of the policy with its confidence and timings. See the table above."""
 
     action: Action
     confidence: np.ndarray

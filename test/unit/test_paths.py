@@ -117,7 +117,7 @@ def test_the_test_finds_the_paths_that_it_should(monkeypatch):
     }
     assert found == {
         *("out", "checkpoint", "policy", "bench", "image", "images", "calibration", "camera_info"),
-        *("weights", "peer_python", "params_file"),
+        *("weights", "baseline_python", "params_file"),
     }
 
 

@@ -1,1 +1,1 @@
-"""Benchmarks: what is measured, and how; ``cli/bench`` runs them and writes the page."""
+"""Benchmarks of the library's parts; ``cli/bench`` runs them and writes the page."""

@@ -1,4 +1,4 @@
-"""How long a joint-level arm takes to plan."""
+"""Planning times of a joint-level arm."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vima_ros.specs import Primitive
 
 
 def planning_times(urdf: Path, table: Transform, count: int = 60, seed: int = 0) -> list[float]:
-    """Of ``count`` random primitives all over the workspace, each from where the last ended [s].
+    """Measure planning times of ``count`` random primitives in the workspace, in sequence [s].
 
     ``table``: its pose in base_link. Raises VimaError as ``ArmModel.from_urdf`` and
     ``plan_trajectory``.

@@ -1,4 +1,4 @@
-"""How long a detector takes by itself, without ROS."""
+"""Detection times without ROS."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WARM_UP = 3  # calls
 def detector_times(
     detector: Detector, pairs: Sequence[Pair], count: int
 ) -> dict[str, list[float]]:
-    """Seconds of ``count`` calls each: "detector", both views at once; "crops" of what it found.
+    """Measure ``count`` calls [s]: "detector", both views at once; "crops" of its detections.
 
     Raises VimaError as ``detect_views``.
     """
@@ -35,7 +35,7 @@ def detector_times(
 
 
 def network_times(weights: str, pairs: Sequence[Pair], count: int, threads: int) -> list[float]:
-    """Seconds of ``count`` runs of an ONNX file as ONNX Runtime runs it unless told otherwise.
+    """Measure ``count`` runs of an ONNX file with ONNX Runtime's default settings [s].
 
     Both views at once, on the CPU. Raises VimaError (NOT_INSTALLED).
     """

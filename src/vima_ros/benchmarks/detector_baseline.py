@@ -1,8 +1,8 @@
-"""torchvision's own Mask R-CNN, as a program to measure it by; imports nothing of this package.
+"""Program of the baseline, torchvision's Mask R-CNN; imports nothing of this package.
 
-Arguments: an .npy of pictures, uint8 RGB (2, height, width, 3), and how many threads. It prints a
-line of JSON about itself. Then, for each line on stdin, the most boxes to keep in a picture, it
-detects in both pictures at once and prints a line: "seconds", and "boxes" kept in each picture.
+Arguments: an .npy of images, uint8 RGB (2, height, width, 3), and how many threads. It prints a
+line of JSON about itself. Then, for each line on stdin, the most boxes to keep in a image, it
+detects in both images at once and prints a line: "seconds", and "boxes" kept in each image.
 """
 
 import json
@@ -13,7 +13,7 @@ import numpy as np
 
 
 def main() -> None:
-    """The program."""
+    """Run the program."""
     import torch
     import torchvision
 
@@ -23,16 +23,14 @@ def main() -> None:
     model = torchvision.models.detection.maskrcnn_resnet50_fpn(
         weights=None, weights_backbone=None
     ).eval()
-    pictures = [
-        torch.from_numpy(picture).permute(2, 0, 1).float() / 255.0 for picture in np.load(path)
-    ]
+    images = [torch.from_numpy(image).permute(2, 0, 1).float() / 255.0 for image in np.load(path)]
     versions = {"torch": torch.__version__, "torchvision": torchvision.__version__}
     print(json.dumps(versions), flush=True)
     for line in sys.stdin:
         model.roi_heads.detections_per_img = int(line)
         began = time.perf_counter()
         with torch.inference_mode():
-            found = model(pictures)
+            found = model(images)
         seconds = time.perf_counter() - began
         boxes = [len(one["boxes"]) for one in found]
         print(json.dumps({"seconds": seconds, "boxes": boxes}), flush=True)

@@ -1,4 +1,4 @@
-"""`convert_checkpoint`: between a published checkpoint and this suite's own form of one."""
+"""`convert_checkpoint`: conversion between published checkpoints and this suite's form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`evaluate_detector`: how well a detector finds the objects of frames it was not trained on."""
+"""`evaluate_detector`: accuracy and speed of a detector on frames it was not trained on."""
 
 from __future__ import annotations
 

@@ -61,13 +61,13 @@ def attempt(job: Job, episodes: TaskRunner, frames: Mapping[str, MessageBuffer])
     began = time.perf_counter()
     ended = episodes.wait_for_end(episodes.start(job.task, job.level, job.seed))
     seconds = time.perf_counter() - began
-    picture = None
+    image = None
     if ended.code != "SUCCESS":
         last = [frames[view].messages[-1] for view in VIEWS]
-        picture = np.vstack([image_conversion.decode_colour(message) for message in last])
+        image = np.vstack([image_conversion.decode_colour(message) for message in last])
     for inbox in frames.values():
         inbox.messages.clear()
-    return Attempt(job, ended.code, ended.reason, ended.steps, seconds, picture)
+    return Attempt(job, ended.code, ended.reason, ended.steps, seconds, image)
 
 
 def main(args: list[str] | None = None) -> None:

@@ -15,8 +15,8 @@ from vima_ros.cli.training_options import (
     add_run_options,
     describe_progress,
     find_recipe,
+    make_logger,
     run_training,
-    sayer,
     with_overrides,
 )
 from vima_ros.errors import VimaError
@@ -26,7 +26,7 @@ from vima_ros.paths import path_argument
 QUALITY = ("ap", "ap50", "recall", "edge_median", "exact_match_rate")  # as in evaluation_report.py
 SOURCES = ("tabletop, all looks", "VIMA-Bench")
 MODEL, WEIGHTS = "detector.onnx", "detector.safetensors"
-say = sayer("train_detector")
+log = make_logger("train_detector")
 
 
 def _arguments(args: list[str]) -> argparse.Namespace:
@@ -72,10 +72,10 @@ def _train(options: argparse.Namespace, recipe: Any) -> None:
     prepare_folder(options.out)
     sources = []
     for folder in options.data:
-        say(f"reading {folder}")
+        log(f"reading {folder}")
         source = read_source(folder)
         sources.append(source)
-        say(
+        log(
             f"{folder}: {len(source.scenes)} frames, {len(source.prompts)} of prompts, "
             f"{len(source.validation)} frames for validation"
         )
@@ -90,13 +90,13 @@ def _train(options: argparse.Namespace, recipe: Any) -> None:
 
     def lines(schedule: Any) -> Iterator[str]:
         for p in train_detector(sources, recipe, options.out, schedule, options.start):
-            yield describe_progress(p, recipe.steps, recipe.batch_size, p.pictures_per_s, "images")
+            yield describe_progress(p, recipe.steps, recipe.batch_size, p.images_per_s, "images")
 
     run_training("train_detector", options.out, options.checkpoint_every, lines)
 
 
 def _digest(sources: list[Any]) -> str:
-    """Of all masks, in order: a resumed run goes on with the same data."""
+    """Hash all masks, in order: a resumed run must have the same data."""
     digest = hashlib.sha256()
     for source in sources:
         for image in (*source.scenes, *source.prompts):
@@ -105,7 +105,7 @@ def _digest(sources: list[Any]) -> str:
 
 
 def _recipe(options: argparse.Namespace) -> Any:
-    """Raises VimaError (BAD_CONFIG)."""
+    """Read the recipe. Raises VimaError (BAD_CONFIG)."""
     from vima_ros.training.detector.recipe import DetectorRecipe
     from vima_ros.training.recipes import read_recipe
 
@@ -114,13 +114,13 @@ def _recipe(options: argparse.Namespace) -> Any:
 
 
 def _origin(path: Path | None) -> dict[str, Any] | None:
-    """What a run goes on from: the file's hash, and the run it tells of."""
+    """Return the hash of the initial weights' file, and its card's step and run."""
     if path is None:
         return None
     import onnx
 
-    told = {p.key: p.value for p in onnx.load(path).metadata_props}
-    card = json.loads(told.get("card", "{}"))
+    metadata = {p.key: p.value for p in onnx.load(path).metadata_props}
+    card = json.loads(metadata.get("card", "{}"))
     return {"sha256": sha256_of(path), "step": card.get("step"), "run": card.get("run")}
 
 
@@ -139,7 +139,7 @@ def _card(folder: Path, model: Any, step: int, options: argparse.Namespace) -> d
 
 
 def _quality(report: Path) -> dict[str, Any]:
-    """Of what `evaluate_detector` wrote, what fits on a card: by source and view."""
+    """Extract the model card's figures from a report of `evaluate_detector`."""
     try:
         measured = json.loads(report.read_text())
         return {

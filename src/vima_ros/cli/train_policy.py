@@ -15,8 +15,8 @@ from vima_ros.cli.training_options import (
     add_run_options,
     describe_progress,
     find_recipe,
+    make_logger,
     run_training,
-    sayer,
     with_overrides,
 )
 from vima_ros.errors import VimaError
@@ -25,7 +25,7 @@ from vima_ros.paths import path_argument
 
 WEIGHTS = "policy.safetensors"
 VALIDATION_EVERY = 50  # episodes, one of which is not trained on
-say = sayer("train_policy")
+log = make_logger("train_policy")
 
 
 def _arguments(args: list[str]) -> argparse.Namespace:
@@ -64,18 +64,18 @@ def _train(options: argparse.Namespace, config: Any, recipe: Any) -> None:
     from vima_ros.training.run_directory import CONFIGURATION, read_progress, start_run
 
     prepare_folder(options.out)
-    say(f"reading {', '.join(map(str, options.data))}")
+    log(f"reading {', '.join(map(str, options.data))}")
     episodes = read_training_episodes(options.data, options.task, options.max_steps)
     counts = Counter(episode.task for episode in episodes)
-    say("episodes: " + ", ".join(f"{task} {count}" for task, count in sorted(counts.items())))
+    log("episodes: " + ", ".join(f"{task} {count}" for task, count in sorted(counts.items())))
     absent = sorted(set(recipe.task_weights) - set(counts))
     if absent:
-        say(f"emphasis without effect, for the data has no such episode: {', '.join(absent)}")
+        log(f"emphasis without effect, for the data has no such episode: {', '.join(absent)}")
     if len(episodes) < 2:
         raise VimaError("NO_DEMONSTRATIONS", "1 episode; valid: 2 or more, one for validation")
     validation, seen = episodes[::VALIDATION_EVERY], list(episodes)
     del seen[::VALIDATION_EVERY]
-    network, origin = _begin(options, config, recipe.seed)
+    network, origin = _initial_network(options, config, recipe.seed)
     facts = {
         "data": {"episodes": counts, "sha256": _digest(episodes)},
         "network": asdict(config),
@@ -99,11 +99,11 @@ def _train(options: argparse.Namespace, config: Any, recipe: Any) -> None:
     reached = {name: last.get(name) for name in ("training", "validation")}
     card: dict[str, Any] = {"step": step, "accuracy": reached, "run": run}
     save_weights(averaged, options.out / WEIGHTS, card)
-    say(f"written to {options.out / WEIGHTS}")
+    log(f"written to {options.out / WEIGHTS}")
 
 
-def _begin(options: argparse.Namespace, config: Any, seed: int) -> tuple[Any, Any]:
-    """The network that training begins with and where its weights come from; None: random ones."""
+def _initial_network(options: argparse.Namespace, config: Any, seed: int) -> tuple[Any, Any]:
+    """Return the initial network and its origin; None for random weights."""
     if options.start is None:
         return None, None
     from vima_ros.policy.checkpoints.load import load_network
@@ -113,12 +113,12 @@ def _begin(options: argparse.Namespace, config: Any, seed: int) -> tuple[Any, An
     trained, origin = load_network(options.start, {})
     network, taken = load_matching_weights(config, trained, seed)
     if not (options.out / CHECKPOINT).exists():
-        say(taken.describe(options.start))
+        log(taken.describe(options.start))
     return network, origin
 
 
 def _digest(episodes: list[Any]) -> str:
-    """Of tasks, prompts and actions, in order: a resumed run goes on with the same data."""
+    """Hash tasks, prompts and actions, in order: a resumed run must have the same data."""
     digest = hashlib.sha256()
     for episode in episodes:
         digest.update(repr((episode.task, episode.prompt)).encode() + episode.bins.tobytes())
@@ -126,7 +126,7 @@ def _digest(episodes: list[Any]) -> str:
 
 
 def _configuration(options: argparse.Namespace) -> tuple[Any, Any]:
-    """The network's sizes and the recipe. Raises VimaError (BAD_CONFIG)."""
+    """Read the network's sizes and the recipe. Raises VimaError (BAD_CONFIG)."""
     from vima_ros.policy.config import VimaConfig
     from vima_ros.policy.tokenizer import PromptTokenizer
     from vima_ros.training.policy.recipe import PolicyRecipe

@@ -1,4 +1,4 @@
-"""What `train_policy` and `train_detector` share: options, recipes, interrupts, curves."""
+"""Shared parts of `train_policy` and `train_detector`: options, recipes, interrupts, curves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OVERRIDES = ("steps", "batch_size", "learning_rate", "seed")  # of the recipe
 
 
 def add_run_options(parser: argparse.ArgumentParser, kind: str, printing: bool) -> None:
-    """Options of a run. ``kind``: of its recipes. ``printing``: --print-config is given."""
+    """Add the options of a run; ``kind``: of its recipes; ``printing``: with --print-config."""
     parser.add_argument(
         "--out",
         type=path_argument,
@@ -74,13 +74,13 @@ def _minutes(text: str) -> float:
 
 
 def bundled_recipes(kind: str) -> list[str]:
-    """Names of the recipes config/training/KIND_NAME.yaml."""
+    """List the names of the recipes config/training/KIND_NAME.yaml."""
     paths = config_path("training").glob(f"{kind}_*.yaml")
     return sorted(path.stem.removeprefix(f"{kind}_") for path in paths)
 
 
 def find_recipe(kind: str, given: str) -> Path:
-    """The file of a bundled recipe's name, or ``given`` as a path. Raises VimaError."""
+    """Find the file of a bundled recipe's name, or ``given`` as a path. Raises VimaError."""
     if given in bundled_recipes(kind):
         return config_path(f"training/{kind}_{given}.yaml")
     path = expand(given)
@@ -95,13 +95,13 @@ def find_recipe(kind: str, given: str) -> Path:
 
 
 def with_overrides(recipe: Any, options: argparse.Namespace) -> Any:
-    """``recipe`` with what the command line gives instead. Raises VimaError (BAD_CONFIG)."""
+    """Override settings by the command line's. Raises VimaError (BAD_CONFIG)."""
     given = {name: getattr(options, name) for name in OVERRIDES}
     return replace(recipe, **{name: value for name, value in given.items() if value is not None})
 
 
 class StopRequest:
-    """In a ``with`` block the first signal is only noted; a second one ends the process at once.
+    """Signal handling in a ``with`` block: the first requests a stop, a second ends the process.
 
     Calling it returns whether there was one; ``number`` is the signal's.
     """
@@ -111,7 +111,7 @@ class StopRequest:
         self._before: dict[signal.Signals, Any] = {}
 
     def __call__(self) -> bool:
-        """Whether there was a signal."""
+        """Return whether there was a signal."""
         return bool(self.number)
 
     def __enter__(self) -> StopRequest:
@@ -134,15 +134,15 @@ class StopRequest:
 
 
 class CurveDrawer:
-    """Draws a run's curves once in a while; ``say`` is called with why it cannot, once."""
+    """Periodic drawing of a run's curves; ``log`` gets the reason for a failure, once."""
 
-    def __init__(self, folder: Path, period: float, say: Callable[[str], None]) -> None:
-        self._folder, self._period, self._say = folder, period, say
+    def __init__(self, folder: Path, period: float, log: Callable[[str], None]) -> None:
+        self._folder, self._period, self._log = folder, period, log
         self._drawn = time.monotonic()
-        self._complained = False
+        self._failure_logged = False
 
     def draw(self, now: bool = False) -> None:
-        """Draw where ``now``, or the last time is longer ago than the period [s]."""
+        """Draw if ``now``, or if the last drawing is older than the period [s]."""
         from vima_ros.training.evaluation.learning_curves import draw_curves
 
         if not now and time.monotonic() - self._drawn < self._period:
@@ -151,13 +151,13 @@ class CurveDrawer:
         try:
             draw_curves(self._folder)
         except VimaError as error:
-            if error.code != "NO_PROGRESS" and not self._complained:
-                self._say(f"{error.code}: {error}")
-                self._complained = True
+            if error.code != "NO_PROGRESS" and not self._failure_logged:
+                self._log(f"{error.code}: {error}")
+                self._failure_logged = True
 
 
 def describe_progress(progress: Any, steps: int, per_step: int, rate: float, unit: str) -> str:
-    """A line: step, losses, accuracies of training and validation, rate and time left."""
+    """Format step, losses, accuracies of training and validation, rate and time left in a line."""
     losses = ", ".join(f"{name} {value:.3g}" for name, value in progress.losses.items())
     shares = ", ".join(
         f"{name} {_percent(progress.training.get(name))}/{_percent(share)}"
@@ -182,24 +182,24 @@ def _duration(seconds: float) -> str:
 
 
 def run_training(name: str, folder: Path, minutes: float, train: Callable[[Any], Any]) -> None:
-    """Go through ``train(schedule)``, which yields lines to print, until it ends.
+    """Print the lines that ``train(schedule)`` yields until it ends.
 
     Exits with 128 + its number after a signal, when the run has its checkpoint.
     """
     from vima_ros.training.run_progress import Schedule
 
-    say = sayer(name)
-    curves = CurveDrawer(folder, 60 * minutes, say)
+    log = make_logger(name)
+    curves = CurveDrawer(folder, 60 * minutes, log)
     with StopRequest() as stop:
-        schedule = Schedule(checkpoint_period=60 * minutes, stop=stop, log=say)
+        schedule = Schedule(checkpoint_period=60 * minutes, stop=stop, log=log)
         for line in train(schedule):
-            say(line)
+            log(line)
             curves.draw()
     curves.draw(now=True)
     if stop():
         raise SystemExit(128 + stop.number)
 
 
-def sayer(name: str) -> Callable[[str], None]:
-    """Print lines of the program ``name`` on the standard error."""
+def make_logger(name: str) -> Callable[[str], None]:
+    """Return a function that prints lines of the program ``name`` to stderr."""
     return lambda text: print(f"{name}: {text}", file=sys.stderr, flush=True)

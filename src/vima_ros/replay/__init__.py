@@ -1,1 +1,1 @@
-"""Recorded bags as input: reading them, and reporting what the nodes made of them."""
+"""Reading of recorded bags, and reports of replays."""

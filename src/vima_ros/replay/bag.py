@@ -1,4 +1,4 @@
-"""rosbag2 recordings (MCAP or SQLite) as prompt and steps; messages stay serialised (CDR)."""
+"""rosbag2 recordings (MCAP or SQLite) as prompt and steps; messages stay serialized (CDR)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vima_ros.specs import VIEWS, AssetKind, EndEffector
 
 # Topics that mark when a decision was made while recording, beside those of type PolicyAction
 ACTION_TOPICS = ("/oracle_action", "/vima/action", "/action")
-ASSETS = "/prompt_assets/"  # NAME/VIEW: pictures of the prompt
+ASSETS = "/prompt_assets/"  # NAME/VIEW: images of the prompt
 PROMPT_MESSAGE, ACTION = "vima_msgs/msg/Prompt", "vima_msgs/msg/PolicyAction"
 ARM_STATE = "vima_msgs/msg/ArmState"
 IMAGE, STRING = "sensor_msgs/msg/Image", "std_msgs/msg/String"
@@ -29,7 +29,7 @@ Layout = Mapping[str, Any]  # fields by name of message type, as rosbags has the
 
 @dataclass(frozen=True)
 class RecordedAsset:
-    """A picture of the recorded prompt: serialised sensor_msgs/Image by view.
+    """An image of the recorded prompt: serialized sensor_msgs/Image by view.
 
     Or CompressedImage, for the views in ``compressed``.
     """
@@ -42,7 +42,7 @@ class RecordedAsset:
 
 @dataclass(frozen=True)
 class RecordedPrompt:
-    """Text and pictures; ``message``: a serialised vima_msgs/Prompt where that was recorded.
+    """Text and images; ``message``: a serialized vima_msgs/Prompt where that was recorded.
 
     ``topic`` it was on; ``layout`` of that message as recorded, empty where the recording holds no
     definition of it. ``end_effector``: what was mounted.
@@ -57,7 +57,7 @@ class RecordedPrompt:
 
 
 class Bag:
-    """A recording, opened; a context manager.
+    """An open recording; a context manager.
 
     ``image_topics`` by view; where none is given: ``front/image_raw`` and ``top/image_raw`` in any
     namespace, else those with ``/compressed`` behind.
@@ -93,7 +93,7 @@ class Bag:
 
     @property
     def compressed(self) -> bool:
-        """Whether both views are sensor_msgs/CompressedImage."""
+        """True if both views are sensor_msgs/CompressedImage."""
         return all(self._kind[topic] == COMPRESSED_IMAGE for topic in self._topics.values())
 
     # --- which topics
@@ -112,7 +112,7 @@ class Bag:
         return topics
 
     def _find_view(self, view: str, given: str, every: set[str]) -> str:
-        """The topic of a view, empty if there is none; one with messages first."""
+        """Find the topic of a view, preferably one with messages; empty if there is none."""
         name = given or f"/{view}/image_raw"
         names = (name, f"{name}/compressed")
         recorded = {topic for topic in every if self._count[topic]}
@@ -125,14 +125,14 @@ class Bag:
                 if len(found) > 1:
                     raise bad_bag(
                         self.path,
-                        f"has {view} images on {', '.join(found)}; --{view} says which",
+                        f"has {view} images on {', '.join(found)}; --{view} chooses",
                     )
                 if found:
                     return found[0]
         return ""
 
     def _topics_of(self, *kinds: str) -> list[str]:
-        """Topics of these types that hold messages, of the cameras' namespace where it has any."""
+        """List topics of these types with messages, in the cameras' namespace where it has any."""
         found = [t for t, kind in self._kind.items() if kind in kinds and self._count[t]]
         namespace = self._topics["front"].partition("/front/")[0]
         return [t for t in found if t.rpartition("/")[0] == namespace] or found
@@ -140,7 +140,7 @@ class Bag:
     # --- the prompt
 
     def prompt(self) -> RecordedPrompt | None:
-        """The last prompt of the recording, or None.
+        """Read the last prompt of the recording, or None.
 
         Either a vima_msgs/Prompt on any topic, or a std_msgs/String on /prompt with JSON {"text",
         "placeholders": [{"name", "placeholder_type"}]} and /prompt_assets/NAME/VIEW images.
@@ -163,7 +163,7 @@ class Bag:
         return None if raw is None else self._parse(raw)
 
     def end_effector(self) -> str:
-        """What a robot that was recorded reports as mounted, suction where none was."""
+        """Read the recorded robot's end effector, suction where none was recorded."""
         for connection, _, data in self._storage.messages(self._topics_of(ARM_STATE)):
             state = self._read(connection, data)
             if state is not None and not getattr(state, "judged", False):
@@ -193,7 +193,7 @@ class Bag:
             ) from error
 
     def _views(self, name: str) -> tuple[dict[str, bytes], frozenset[str]]:
-        """The pictures of a placeholder by view, and those of them that are compressed."""
+        """Return the images of a placeholder by view, and the compressed ones of them."""
         topics = {f"{ASSETS}{name}/{view}": (view, IMAGE) for view in VIEWS}
         topics |= {f"{t}/compressed": (view, COMPRESSED_IMAGE) for t, (view, _) in topics.items()}
         found: dict[str, dict[str, bytes]] = {IMAGE: {}, COMPRESSED_IMAGE: {}}
@@ -207,7 +207,7 @@ class Bag:
         return packed | raw, frozenset(packed.keys() - raw.keys())
 
     def _read(self, connection: Any, data: bytes) -> Any:
-        """A message of ours by the recorded definition; None without one, or if it misfits."""
+        """Read one of our messages by its recorded definition; None if absent or misfitting."""
         try:
             if connection.msgdef not in self._own_types:
                 types = get_typestore(Stores.ROS2_HUMBLE)
@@ -221,7 +221,7 @@ class Bag:
     # --- the steps
 
     def steps(self, seconds: float = 1.0) -> list[Step]:
-        """The recording cut at the decisions made in it.
+        """Cut the recording at its decisions.
 
         A step holds the frames between the decision before and its own; the newest few of them are
         what its decision is made on. Its own are those up to the recorded observation_stamp, where
@@ -241,7 +241,7 @@ class Bag:
         return cut(frames, ends)
 
     def _frames(self) -> list[Frame]:
-        """In the bag's order."""
+        """Yield the frames in the bag's order."""
         view_of = {topic: view for view, topic in self._topics.items()}
         frames = []
         for connection, received, data in self._storage.messages(list(view_of)):
@@ -281,7 +281,7 @@ def _text(value: Any) -> str:
 
 
 def _layout(connection: Any) -> Layout:
-    """Of a recorded message and those in it; empty where the recording does not hold it."""
+    """Return the layout of a recorded message and its parts; empty where it is not recorded."""
     if connection.msgdef.format != MessageDefinitionFormat.MSG:
         return {}
     try:

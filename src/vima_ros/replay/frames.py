@@ -1,4 +1,4 @@
-"""Recorded camera frames: their times, and the steps that they are cut into.
+"""Recorded camera frames, their times, and their division into steps.
 
 A message has two times: when the recorder received it (the bag's time), and the stamp of its
 header. The bag's time orders messages; all else goes by the stamps, which may be of another clock
@@ -42,7 +42,7 @@ class Frame:
 
     @property
     def message(self) -> bytes:
-        """``data`` with ``stamp`` in its header, where that was zero."""
+        """Serialized message, with ``stamp`` in its header where that was zero."""
         order = "<" if self.data[1] & 1 else ">"  # CDR's encapsulation: which end comes first
         seconds, nanoseconds = divmod(self.stamp, 1_000_000_000)
         return self.data[:4] + struct.pack(f"{order}iI", seconds, nanoseconds) + self.data[12:]
@@ -50,7 +50,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Step:
-    """What was seen before one decision, in order of the stamps.
+    """Frames before one decision, in order of their stamps.
 
     ``frames`` of the whole step; in the first of them a robot may still move. From ``settled`` on
     [ns, as the stamps], a decision may be made.
@@ -61,7 +61,7 @@ class Step:
 
 
 class End(NamedTuple):
-    """Where a step ends: when the decision was recorded, and what it was made on (0: unknown)."""
+    """End of a step: time of the recorded decision, and its observation's stamp (0: unknown)."""
 
     received: int
     observed: int = 0  # stamp of the older view [ns]
@@ -69,12 +69,12 @@ class End(NamedTuple):
 
 
 def set_times(frames: Sequence[Frame]) -> list[Frame]:
-    """The frames, in the bag's order, with a stamp where theirs is zero, and their epochs."""
+    """Set the epochs of frames in the bag's order, and a stamp where theirs is zero."""
     return _in_epochs(_stamped(frames))
 
 
 def _stamped(frames: Sequence[Frame]) -> list[Frame]:
-    """The same; where a stamp is zero, as far before the bag's time as those around it."""
+    """Replace zero stamps: as far before the bag's time as those around them."""
     known = {view: [f for f in frames if f.view == view and f.stamp > 0] for view in VIEWS}
     every = [frame for frame in frames if frame.stamp > 0]
     found = []
@@ -92,7 +92,7 @@ def _stamped(frames: Sequence[Frame]) -> list[Frame]:
 
 
 def _in_epochs(frames: Sequence[Frame]) -> list[Frame]:
-    """The same, numbered where the stamps of a view jump back."""
+    """Return the frames with epochs, which begin where the stamps of a view jump back."""
     newest: dict[str, int] = {}
     epochs = dict.fromkeys(VIEWS, 0)
     numbered = []
@@ -106,7 +106,7 @@ def _in_epochs(frames: Sequence[Frame]) -> list[Frame]:
 
 
 def _ahead(frames: Sequence[Frame]) -> dict[str, int]:
-    """By how much a view's frames come before those of the other that show the same moment [ns].
+    """Compute the lead of a view's frames over the other view's of the same time [ns].
 
     No decision is made on them until then.
     """
@@ -119,7 +119,7 @@ def _ahead(frames: Sequence[Frame]) -> dict[str, int]:
 
 
 def cut(frames: Sequence[Frame], ends: Sequence[End]) -> list[Step]:
-    """One step up to each end that has frames of both views before it."""
+    """Cut one step up to each end that has frames of both views before it."""
     steps: list[Step] = []
     ahead = _ahead(frames)
     stamps = {frame.stamp for frame in frames}

@@ -1,4 +1,4 @@
-"""What the nodes made of a recording: one record a step, as a table and as JSON."""
+"""Report of a replay: one record per step, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vima_ros.files import write_atomic
 
 @dataclass
 class StepRecord:
-    """One step. ``code`` is the gate's, OK where a command left; NO_DECISION where none came.
+    """One step; ``code``: the gate's, OK where a command left, NO_DECISION where none came.
 
     ``episode``: code by which the policy's episode had ended or paused, where that is why;
     ``objects``: count by view; ``pose0``, ``pose1``: x, y [m] and yaw [rad], None where the
@@ -39,12 +39,12 @@ class StepRecord:
 
     @property
     def decided(self) -> bool:
-        """Whether the policy decided and the gate answered."""
+        """True if the policy decided and the gate answered."""
         return bool(self.bins) and self.code != "NO_DECISION"
 
     @property
     def row(self) -> list[str]:
-        """Its cells of the table."""
+        """Cells of the table's row."""
 
         def place(pose: list[float | None]) -> str:
             if not pose:
@@ -71,7 +71,7 @@ HEADINGS = ["step", "front/top", "primitive", "pose0 [m]", "pose1 [m]", "gate", 
 
 
 def write_report(path: Path, bag: str, prompt: dict[str, Any], steps: list[StepRecord]) -> None:
-    """``replay.json``: the bag's name, the prompt and its answer, and the steps.
+    """Write replay.json: the bag's name, the prompt and its result, and the steps.
 
     Raises VimaError (CANNOT_WRITE).
     """

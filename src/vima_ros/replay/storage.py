@@ -1,6 +1,6 @@
-"""The files of a rosbag2 recording, read with or without the metadata.yaml that describes them.
+"""Reader of rosbag2 files, with or without the metadata.yaml that describes them.
 
-Each file says itself what it holds; metadata.yaml only says which files belong together. So a
+Each file describes its own content; metadata.yaml only lists the files that belong together. So a
 recording without it, one whose storage identifier is empty (`ros2 bag reindex` of some versions)
 and a single file of a split one are read like any other, compressed by rosbag2 or not.
 """
@@ -40,12 +40,12 @@ MENDING = {
 
 
 def bad_bag(path: Path, what: str) -> VimaError:
-    """The error for a recording that cannot be used; ``what`` continues "bag PATH"."""
+    """Return the error for an unusable recording; ``what`` continues "bag PATH"."""
     return VimaError("BAD_BAG", f"bag {path} {what}")
 
 
 class Storage:
-    """The messages of a recording, opened; a context manager.
+    """Messages of an open recording; a context manager.
 
     Raises VimaError (BAD_BAG) saying what mends it for what is no recording, or is damaged.
     """
@@ -62,16 +62,16 @@ class Storage:
             raise
 
     def close(self) -> None:
-        """Close the files; unpacked copies are deleted."""
+        """Close the files; decompressed copies are deleted."""
         self._stack.close()
 
     @property
     def connections(self) -> list[Any]:
-        """Of all files: topic, msgtype, msgcount and msgdef each; a topic may have several."""
+        """List connections of all files: topic, msgtype, msgcount and msgdef each."""
         return [connection for _, reader in self._readers for connection in reader.connections]
 
     def messages(self, topics: Collection[str]) -> Iterator[tuple[Any, int, bytes]]:
-        """Connection, time of recording [ns] and serialised message, in order of that time.
+        """Yield connection, recording time [ns] and serialized message, in order of that time.
 
         Raises VimaError (BAD_BAG) where the file is damaged.
         """
@@ -128,7 +128,7 @@ class Storage:
 
 
 def _plain(data: bytes) -> bytes:
-    """A message, unpacked where rosbag2 compressed it by itself."""
+    """Decompress a message that rosbag2 compressed by itself."""
     data = bytes(data)
     if not data.startswith(ZSTD_MAGIC):
         return data
@@ -140,13 +140,13 @@ def _plain(data: bytes) -> bytes:
 
 
 def _kind(file: Path) -> str:
-    """``.mcap`` or ``.db3``; empty for any other file."""
+    """Return the storage kind, ``.mcap`` or ``.db3``; empty for any other file."""
     suffix = Path(file.stem).suffix if file.suffix == COMPRESSED else file.suffix
     return suffix if suffix in KINDS else ""
 
 
 def find_files(path: Path) -> list[Path]:
-    """The data files of the recording at ``path``, a folder or one of its files.
+    """Find the data files of the recording at ``path``, a folder or one of its files.
 
     Raises VimaError (BAD_BAG) where there is none, or more than one recording.
     """
@@ -168,7 +168,7 @@ def find_files(path: Path) -> list[Path]:
 
 
 def _listed(folder: Path) -> list[Path]:
-    """What metadata.yaml lists; nothing where it is missing, damaged or lists only other files."""
+    """List the files in metadata.yaml; none where it is missing, damaged or lists other files."""
     try:
         content = yaml.safe_load((folder / METADATA).read_text())
         names = content["rosbag2_bagfile_information"]["relative_file_paths"]

@@ -37,7 +37,7 @@ def test_every_pair_takes_its_turn_and_warming_up_is_not_counted():
     assert timed == [(view, turn % 2) for turn in range(WARM_UP + 5) for view in ("front", "top")]
 
 
-def test_the_peer_imports_nothing_that_another_python_may_lack():
+def test_the_baseline_imports_nothing_that_another_python_may_lack():
     tree = ast.parse(Path(detector_baseline.__file__).read_text())
     names = [a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names]
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]

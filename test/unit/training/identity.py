@@ -24,20 +24,20 @@ def _disguised(mask, rng):
 def identities(rgb, masks, rng):
     """Counts over n timesteps, ``rgb`` (n, 2, 128, 256, 3) and ``masks`` (n, 2, 128, 256) uint8.
 
-    The ids of each picture are shuffled. Counted are objects seen again in a view, ``still`` or
+    The ids of each image are shuffled. Counted are objects seen again in a view, ``still`` or
     ``moved``, and ``pairs`` seen in both views, and how many of them were ``..._right``: have the
     track id of the time before, and of the other view.
     """
     tracker, counts, before = Tracker(), Counter(), {}
     for k, (images, truth) in enumerate(zip(rgb, masks, strict=True)):
-        pictures, disguised, objects, true, now = {}, {}, {}, {}, {}
+        images, disguised, objects, true, now = {}, {}, {}, {}, {}
         for view, image, mask in zip(VIEWS, images, truth, strict=True):
-            pictures[view] = np.ascontiguousarray(image)
+            images[view] = np.ascontiguousarray(image)
             disguised[view], true[view] = _disguised(mask, rng)
             ids = rng.permutation(list(true[view]))
             found = Instances(disguised[view], ids, np.full(len(ids), 0.9))
-            objects[view] = extract_objects(pictures[view], found)
-        seen = tracker.update(objects, k, pictures, disguised)
+            objects[view] = extract_objects(images[view], found)
+        seen = tracker.update(objects, k, images, disguised)
         for view in VIEWS:
             of = {track: true[view][d] for d, track in tracker.track_ids[view].items()}
             for track, box in zip(seen[view].track_ids.tolist(), seen[view].boxes, strict=True):

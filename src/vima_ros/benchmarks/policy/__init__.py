@@ -1,1 +1,1 @@
-"""How fast the policy decides: ``plan`` starts the processes, the others work in them."""
+"""Benchmark of the policy: ``plan`` starts the processes, the other modules run in them."""

@@ -1,4 +1,4 @@
-"""What is measured: a random episode, its incremental decisions, and the same from scratch.
+"""Benchmark cases: a random episode, its incremental decisions, and full recomputation.
 
 The weights are random too. They cost what trained ones cost.
 """
@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from vima_ros.benchmarks.policy.plan import OBJECTS, PICTURES, STEPS, WORDS
+from vima_ros.benchmarks.policy.plan import IMAGES, OBJECTS, STEPS, WORDS
 from vima_ros.policy.model.batching import collate_observations, collate_prompts
 from vima_ros.policy.model.network import VimaNetwork
 from vima_ros.policy.policy import Policy
@@ -33,7 +33,7 @@ Times = Mapping[str, float]  # of the stages of one call [s], as Decision.timing
 
 
 def random_view(rng: np.random.Generator, objects: int) -> ViewObjects:
-    """Random boxes with noise in them."""
+    """Draw random boxes with crops of noise."""
     width, height = POLICY_FRAME_WIDTH, POLICY_FRAME_HEIGHT
     return ViewObjects(
         rng.integers(0, (width, height, height, width), (objects, 4)),
@@ -46,23 +46,23 @@ def random_view(rng: np.random.Generator, objects: int) -> ViewObjects:
 def random_observation(
     rng: np.random.Generator, front: int = OBJECTS, top: int = OBJECTS
 ) -> Observation:
-    """A step with so many objects in each view."""
+    """Draw an observation with so many objects in each view."""
     return Observation(random_view(rng, front), random_view(rng, top))
 
 
 def random_prompt(
-    rng: np.random.Generator, words: int = WORDS, pictures: int = PICTURES
+    rng: np.random.Generator, words: int = WORDS, images: int = IMAGES
 ) -> EncodedPrompt:
-    """Words, and pictures of one object anywhere between them: ``words + 2 * pictures`` tokens."""
+    """Draw a prompt of words and one-object images: ``words + 2 * images`` tokens."""
     tokens: list[int | PromptImage] = [int(word) for word in rng.integers(3, 1000, words)]
-    for i in range(pictures):
+    for i in range(images):
         image = PromptImage(f"p{i}", AssetKind.OBJECT, random_view(rng, 1), random_view(rng, 1))
         tokens.insert(int(rng.integers(len(tokens) + 1)), image)
     return EncodedPrompt(tuple(tokens))
 
 
 class BenchmarkEpisode:
-    """Eight steps; each is a session that is about to decide it, as often as asked."""
+    """Eight steps, each as a session that can decide it repeatedly."""
 
     def __init__(self, policy: Policy, rng: np.random.Generator) -> None:
         self.prompt = random_prompt(rng)
@@ -77,12 +77,12 @@ class BenchmarkEpisode:
                 session.record(self.decisions[-1])
 
     def decide(self, step: int, observation: Observation | None = None) -> Decision:
-        """Step 1 to 8, decided on what was seen there or on another observation."""
+        """Decide step 1 to 8 on its own observation or another one."""
         return self._sessions[step - 1].infer(observation or self.observations[step - 1])
 
 
 class FullRecompute:
-    """A step's decision as the published code makes it: the controller keeps nothing.
+    """Decision without a KV cache, as in the published code.
 
     The newest observation is encoded with all its slots, then the controller reads the prompt and
     the whole history again. As there, the tokens of the prompt and of earlier steps are kept.
@@ -113,7 +113,7 @@ class FullRecompute:
 
     @torch.inference_mode()
     def decide(self) -> tuple[Times, Mapping[str, np.ndarray]]:
-        """Timings as a Decision has them, and the logits {head: (C,)}."""
+        """Return timings as in a Decision, and the logits {head: (C,)}."""
         network, times = self._network, [self._now()]
         newest, _ = network.encode_observations(self._newest)
         times.append(self._now())

@@ -1,4 +1,4 @@
-"""Measures one size of the policy in this process, which ``plan.py`` starts.
+"""Measurement of one size of the policy, in a process that ``plan.py`` starts.
 
 What is compared is measured in turns and divided within a turn: a disturbed machine then disturbs
 both sides. Times are in seconds, memory in bytes.
@@ -42,20 +42,20 @@ Spread = dict[str, float]
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Median and quartiles."""
+    """Return median and quartiles."""
     low, median, high = np.percentile(values, (25, 50, 75)).tolist()
     return {"median": median, "low": low, "high": high}
 
 
 def by_stage(times: Sequence[Times]) -> dict[str, Spread]:
-    """The spread of each stage."""
+    """Return median and quartiles of each stage."""
     return {stage: spread([time[stage] for time in times]) for stage in times[0]}
 
 
 def in_turns(
     groups: Sequence[Mapping[str, Callable[[], Times]]], repeat: int
 ) -> dict[str, list[Times]]:
-    """Every case once in each of ``repeat`` turns, after one turn that does not count.
+    """Run every case once in each of ``repeat`` turns, after a warm-up turn.
 
     The cases of a group share weights. At the start of each turn its first runs once without
     counting, so that it finds the weights in the caches as the others do.
@@ -70,7 +70,7 @@ def in_turns(
 
 
 def resident(now: bool = False) -> int:
-    """The most memory this process has had so far, or what it has now where the system tells."""
+    """Return this process's peak resident memory [bytes], or its current one if ``now``."""
     try:
         status = Path("/proc/self/status").read_text()
         return 1024 * int(status.split("VmRSS:" if now else "VmHWM:")[1].split()[0])
@@ -79,7 +79,7 @@ def resident(now: bool = False) -> int:
 
 
 def describe(device: str) -> dict[str, Any]:
-    """What PyTorch is and runs on."""
+    """Describe PyTorch and its device."""
     if device == "cuda" and not torch.cuda.is_available():
         raise VimaError("BAD_DEVICE", "this PyTorch finds no GPU; valid here: cpu")
     gpu = torch.cuda.get_device_name() if device == "cuda" else "no GPU"
@@ -87,7 +87,7 @@ def describe(device: str) -> dict[str, Any]:
 
 
 def random_weights(config: Mapping[str, int]) -> VimaNetwork:
-    """``random_network``, with T5's queries scaled down as T5 starts them.
+    """Build ``random_network`` with T5's queries scaled down as T5 initializes them.
 
     T5 does not scale its attention scores (docs/vima_architecture.md, "Prompt encoding").
     Without this they are so large on random weights that the least rounding changes which words
@@ -102,12 +102,12 @@ def random_weights(config: Mapping[str, int]) -> VimaNetwork:
 
 
 def write_checkpoint(path: str, config: Mapping[str, int]) -> None:
-    """A published-style file of random weights."""
+    """Write a published-style file of random weights."""
     torch.save(published_checkpoint(random_weights(config)), path)
 
 
 def measure_size(path: str, dtype: str, device: str, repeat: int) -> dict[str, Any]:
-    """The policy of a file in one dtype.
+    """Measure the policy of a file in one dtype.
 
     The peaks are those of the process: it should have done nothing else before.
     """
@@ -136,7 +136,7 @@ def measure_size(path: str, dtype: str, device: str, repeat: int) -> dict[str, A
 def measure_steps(
     policy: Policy, episode: BenchmarkEpisode, repeat: int, plain: Path | None
 ) -> dict[str, Any]:
-    """Prompt and steps 1 to 8, and where ``plain`` is given the full recompute beside them.
+    """Measure prompt and steps 1 to 8, beside the full recomputation where ``plain`` is given.
 
     ``plain``: the policy's file, whose network recomputes as it is.
     """
@@ -183,7 +183,7 @@ def measure_steps(
 
 
 def _ratios(samples: Mapping[str, Sequence[Times]], kinds: Sequence[str]) -> dict[str, Spread]:
-    """Of times in the same turn; a name says "case stage / case stage"."""
+    """Compute ratios of times in the same turn; a name means "case stage / case stage"."""
     last = f"step {STEPS}"
     wanted = [((last, "controller"), ("step 1", "controller"))]
     for kind in kinds:
@@ -202,13 +202,13 @@ def _ratios(samples: Mapping[str, Sequence[Times]], kinds: Sequence[str]) -> dic
 
 
 def _apart(decision: Decision, logits: Mapping[str, np.ndarray]) -> float:
-    """The largest difference, over the largest logit."""
+    """Return the maximum difference, relative to the largest logit."""
     apart = max(float(abs(decision.logits[head] - logits[head]).max()) for head in HEADS)
     return apart / max(float(abs(logits[head]).max()) for head in HEADS)
 
 
 def measure_batches(policy: Policy) -> dict[str, dict[str, Spread]]:
-    """The second step of 1, 8 and 32 sessions at once, each with a prompt of its own."""
+    """Measure the second step of 1, 8 and 32 sessions at once, each with its own prompt."""
     rng = np.random.default_rng(2)
     sessions = [policy.session() for _ in range(max(SESSIONS))]
     for session in sessions:
@@ -228,7 +228,7 @@ def measure_batches(policy: Policy) -> dict[str, dict[str, Spread]]:
 def measure_agreement(
     path: str, dtypes: Sequence[str], device: str, decisions: int
 ) -> dict[str, dict[str, float]]:
-    """How often a dtype's bins are not float32's, over random prompts and episodes.
+    """Measure how often a dtype's bins differ from float32's, over random prompts and episodes.
 
     The float32 decision is what is executed in both, so that their histories stay the same.
     """
@@ -253,7 +253,7 @@ def measure_agreement(
 
 
 def _disagreement(pairs: Sequence[tuple[Decision, Decision]]) -> dict[str, float]:
-    """Fractions of the bins, and of the decisions; the logits against their spread."""
+    """Return fractions of different bins and decisions, and the logits' relative differences."""
     bins = np.array([[d.action.bins for d in pair] for pair in pairs])  # (N, 2, 12)
     logits = np.array([[np.concatenate([d.logits[h] for h in HEADS]) for d in p] for p in pairs])
     apart = abs(bins[:, 1] - bins[:, 0])  # (N, 12)
@@ -276,7 +276,7 @@ TASKS: dict[str, Callable[..., Any]] = {
 
 
 def main() -> None:
-    """The task, threads and arguments that the first argument holds as JSON; prints JSON."""
+    """Run the task in the first argument, JSON with its threads and arguments; print JSON."""
     order = json.loads(sys.argv[1])
     if order["threads"]:
         torch.set_num_threads(order["threads"])

@@ -1,4 +1,4 @@
-"""The policy's speed: what is measured, each size and dtype in a process of its own.
+"""Plan of the policy benchmark: each size and dtype in a process of its own.
 
 Nothing here imports torch; the processes do (``measures.py``).
 """
@@ -25,7 +25,7 @@ from vima_ros.policy.config import PUBLISHED
 # What is decided: an episode of random observations, and its prompt.
 STEPS, OBJECTS = 8, 8  # of the episode; in each view of a step
 HIDDEN = 3  # objects that the front view does not show, in the case of that name
-WORDS, PICTURES = 22, 2  # of the prompt; a picture has one object in each view: 26 tokens
+WORDS, IMAGES = 22, 2  # of the prompt; a image has one object in each view: 26 tokens
 
 BUNDLED_SIZE = "bundled"  # the policy that the node loads by default
 
@@ -36,7 +36,7 @@ Results = dict[str, Any]  # what bench.json holds under "policy"
 
 @dataclass(frozen=True)
 class BenchmarkPlan:
-    """What to measure; ``threads`` 0: as many as PyTorch takes by itself.
+    """Settings of the benchmark; ``threads`` 0: PyTorch's default.
 
     ``sizes``: of the published ones, with random weights, and BUNDLED_SIZE.
     """
@@ -68,7 +68,7 @@ class BenchmarkPlan:
 
 
 def run(plan: BenchmarkPlan, progress: Callable[[str], None]) -> Results:
-    """Measure everything, one process after the other. ``progress`` is told what comes next.
+    """Measure everything, one process after the other; ``progress`` gets the next task's name.
 
     Raises VimaError (BENCH_FAILED) where a process fails; its own words are on stderr.
     """
@@ -110,7 +110,7 @@ def run(plan: BenchmarkPlan, progress: Callable[[str], None]) -> Results:
 
 @contextmanager
 def _weights(plan: BenchmarkPlan, size: str, progress: Callable[[str], None]) -> Iterator[str]:
-    """The bundled weights, or a file of random ones, as long as it is needed."""
+    """Yield the bundled weights, or a temporary file of random ones."""
     if size == BUNDLED_SIZE:
         yield str(BUNDLED)
         return
@@ -122,7 +122,7 @@ def _weights(plan: BenchmarkPlan, size: str, progress: Callable[[str], None]) ->
 
 
 def _child(plan: BenchmarkPlan, task: str, **arguments: Any) -> Any:
-    """The task in a fresh process, which sees the modules that this one sees."""
+    """Run the task in a fresh process with the same module path."""
     order = {"task": task, "threads": plan.threads, "arguments": arguments}
     done = subprocess.run(
         [sys.executable, "-m", "vima_ros.benchmarks.policy.measure", json.dumps(order)],

@@ -1,15 +1,15 @@
-"""What ``plan.run`` measured, as tables for people."""
+"""Tables of the results of ``plan.run``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from vima_ros.benchmarks.policy.plan import OBJECTS, PICTURES, STEPS, WORDS, Results
+from vima_ros.benchmarks.policy.plan import IMAGES, OBJECTS, STEPS, WORDS, Results
 
 
 class Table(NamedTuple):
-    """A title with what its columns mean, headings, and rows of cells."""
+    """Table with a title that explains its columns, headings, and rows of cells."""
 
     title: str
     headings: list[str]
@@ -17,20 +17,20 @@ class Table(NamedTuple):
 
 
 def describe(results: Results) -> str:
-    """Where, when and how it was measured, in a line."""
+    """Describe machine, date and settings of the measurement in a line."""
     machine, plan = results["machine"], results["plan"]
     kernels = {f"{case['dtype']}: {case['kernels']}" for case in results["cases"]}
     return (
         f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, "
         f"{machine['device']}, PyTorch {machine['torch']} ({'; '.join(sorted(kernels))}), "
         f"{machine['date']}, load {machine['load']:.1f} before; random weights, {OBJECTS} objects "
-        f"in 2 views, a prompt of {WORDS + 2 * PICTURES} tokens; medians (quartiles) of "
+        f"in 2 views, a prompt of {WORDS + 2 * IMAGES} tokens; medians (quartiles) of "
         f"{plan['repeat']} turns"
     )
 
 
 def tables(results: Results) -> list[Table]:
-    """What ``run`` measured, for people. Times in ms, memory in MB (10^6 bytes)."""
+    """Make the tables of results. Times in ms, memory in MB (10^6 bytes)."""
     cases = results["cases"]
     made = [
         _steps([case for case in cases if case["dtype"] == results["plan"]["dtypes"][0]]),

@@ -1,4 +1,4 @@
-"""What the Fast DDS profile changes for camera images between two processes."""
+"""Effect of the Fast DDS profile on camera images between two processes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def send(policy: str) -> None:
 
 
 def receive(policy: str) -> list[float]:
-    """Age of each image on arrival [ms], until none has come for a second."""
+    """Receive images and return their ages on arrival [ms], until none has come for a second."""
     ages: list[float] = []
 
     def take(message: Image) -> None:
@@ -68,7 +68,7 @@ def receive(policy: str) -> list[float]:
 
 
 def _measure(policy: str, profile: str) -> dict[str, Any]:
-    """Ages [ms] of what arrived with one reliability and one profile."""
+    """Measure ages of arrivals [ms] with one reliability and one profile."""
     environment = os.environ | {PROFILE_VARIABLE: profile}
     command = [sys.executable, "-m", "vima_ros.cli.bench.dds_transport", policy]
     sender = subprocess.Popen([*command, "send"], env=environment)
@@ -88,7 +88,7 @@ def _measure(policy: str, profile: str) -> dict[str, Any]:
 
 
 def run() -> list[dict[str, Any]]:
-    """Both reliabilities with Fast DDS's own profile and with ours."""
+    """Measure both reliabilities with Fast DDS's own profile and with ours."""
     isolate_ros_domain()
     use_fastdds_profile()
     with tempfile.TemporaryDirectory() as folder:
@@ -99,7 +99,7 @@ def run() -> list[dict[str, Any]]:
 
 
 def show(measured: list[dict[str, Any]]) -> list[str]:
-    """What ``run`` measured: where, and a table."""
+    """Return the settings and a table of the results of ``run``."""
     rows = []
     for case in measured:
         ages = case["ages"]
@@ -119,7 +119,7 @@ def show(measured: list[dict[str, Any]]) -> list[str]:
 
 
 def main() -> None:
-    """One end: the reliability, then ``send`` or ``receive``, which prints the ages as JSON."""
+    """Run one end: the reliability, then ``send`` or ``receive``, which prints ages as JSON."""
     _, policy, part = sys.argv
     if part == "send":
         send(policy)

@@ -1,4 +1,4 @@
-"""From shutter to command, stage by stage, and from a call of stop to the last command."""
+"""Latency from shutter to command by stage, and from a call of stop to the last command."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def run(decisions: int, out: Path, progress: Callable[[str], None]) -> dict[str,
 
 
 def _prompt() -> Prompt:
-    """Prompt about two objects of the scene, each alone on white as in VIMA-Bench."""
+    """Make a prompt about two objects of the scene, each alone on white as in VIMA-Bench."""
     block, bowl = OBJECTS
     prompt = Prompt(text=f"Put the {{{block}}} into the {{{bowl}}}.")
     for name in OBJECTS:
@@ -111,7 +111,7 @@ def _is_longer(items: list, count: int) -> bool:
 
 
 def _stops(client: Client) -> list[float]:
-    """From the call to the last message that moves anything [s]; below 0: that was before it."""
+    """Measure times from calls of stop to the last command that moves [s]; below 0: before it."""
     moving: list[tuple[float, str]] = []
 
     def note(topic: str, message: Any) -> None:
@@ -146,7 +146,7 @@ def _stops(client: Client) -> list[float]:
 
 
 def show(results: dict[str, Any]) -> list[str]:
-    """Paragraphs and tables of what ``run`` gave."""
+    """Return paragraphs and tables of the results of ``run``."""
     rows = []
     for name, what in STAGES.items():
         p50, p99 = 1e3 * np.percentile(results["stages"][name], (50, 99))

@@ -1,4 +1,4 @@
-"""`bench`: how fast perception, policy, simulation, the arm's planning and transport are."""
+"""`bench`: speed of perception, policy, simulation, the arm's planning and transport."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def _parser() -> argparse.ArgumentParser:
         default=eyes.weights,
         help="file; none: the detector's own",
     )
-    group.add_argument("--pairs", type=int, default=eyes.pairs, help="of pictures")
+    group.add_argument("--pairs", type=int, default=eyes.pairs, help="of images")
     group.add_argument(
-        "--peer-python",
+        "--baseline-python",
         type=path_text_argument,
         default="",
         help="a Python that has torchvision",
@@ -79,7 +79,7 @@ def _eyes(options: argparse.Namespace) -> perception_latency.PerceptionPlan:
         detector=options.detector,
         weights=str(Path(options.weights).resolve()) if options.weights else "",
         pairs=options.pairs,
-        peer_python=options.peer_python,
+        baseline_python=options.baseline_python,
     )
 
 

@@ -1,4 +1,4 @@
-"""The perception part of `bench`: from two cameras' pictures to the observation, and a peer."""
+"""Latency from two cameras' images to the observation, beside a baseline detector."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from vima_ros.benchmarks.detector import detector_times, network_times
 from vima_ros.cli.bench.synthetic_cameras import (
     HEIGHT,
     WIDTH,
-    Answers,
     Cameras,
-    camera_pictures,
+    PairResults,
+    camera_images,
     policy_frames,
 )
 from vima_ros.client.client import Client
@@ -35,18 +35,18 @@ from vima_ros.nodes.common.dds import isolate_ros_domain, use_fastdds_profile
 from vima_ros.perception.detectors.registry import DetectorSettings, make_detector
 from vima_ros.tables import format_table
 
-LATENCY_LIMIT, PEER_FACTOR = 0.1, 8.0  # wanted: [s] median, and times faster than the peer
+LATENCY_LIMIT, MIN_SPEEDUP = 0.1, 8.0  # targets: median [s], and the factor to the baseline
 CAMERA_RATE, CAMERA_TIME = 30.0, 10.0  # of cameras that do not wait [1/s], [s]
-# The most boxes the peer keeps: its own default, and about as many as these tables have objects.
-PEER_BOXES = (100, 8)
+# Maximum boxes of the baseline: its own default, and about as many as there are objects here.
+BASELINE_BOXES = (100, 8)
 NAMESPACE = "/bench"
 
 
 @dataclass(frozen=True)
 class PerceptionPlan:
-    """What to measure. ``pairs`` in ``turns`` blocks, a peer's call of each kind after each.
+    """Settings: ``pairs`` in ``turns`` blocks, baseline calls of each kind after each block.
 
-    ``cores``: all processes share so many. ``peer_python`` "": that of the clone's .venv-train.
+    ``cores``: number that all processes share. ``baseline_python`` "": that of .venv-train.
     """
 
     detector: str = "onnx"
@@ -55,7 +55,7 @@ class PerceptionPlan:
     turns: int = 4
     threads: int = 2
     cores: int = 2
-    peer_python: str = ""
+    baseline_python: str = ""
 
 
 def run(plan: PerceptionPlan, progress: Callable[[str], None]) -> dict[str, Any]:
@@ -69,37 +69,37 @@ def run(plan: PerceptionPlan, progress: Callable[[str], None]) -> dict[str, Any]
         "load": os.getloadavg()[0],
     }
     frames = policy_frames()
-    pairs = camera_pictures(frames)
+    pairs = camera_images(frames)
     with _cores(plan.cores), tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        pictures = Path(folder) / "pictures.npy"
-        detector_baseline_process.save_pictures(pictures, pairs[0])
-        peer, missing = None, ""
+        images = Path(folder) / "images.npy"
+        detector_baseline_process.save_images(images, pairs[0])
+        baseline, missing = None, ""
         try:
-            python = Path(plan.peer_python or detector_baseline_process.default_python())
-            peer = stack.enter_context(
-                detector_baseline_process.Peer(python, pictures, plan.threads)
+            python = Path(plan.baseline_python or detector_baseline_process.default_python())
+            baseline = stack.enter_context(
+                detector_baseline_process.BaselineProcess(python, images, plan.threads)
             )
-            progress("the peer's first call")
-            peer.detect(PEER_BOXES[0])
+            progress("the baseline's first call")
+            baseline.detect(BASELINE_BOXES[0])
         except VimaError as error:
             missing = str(error)
-        node = _node(plan, pairs, peer, Path(folder), progress)
+        node = _node(plan, pairs, baseline, Path(folder), progress)
         progress("the detector alone")
         alone = _alone(plan, frames)
-    versions = peer.versions if peer else {}
-    calls = node.pop("peer")
+    versions = baseline.versions if baseline else {}
+    calls = node.pop("baseline")
     return {
         "machine": machine,
         "plan": asdict(plan),
         **node,
         **alone,
-        "peer": {"missing": missing, "versions": versions, "calls": calls},
+        "baseline": {"missing": missing, "versions": versions, "calls": calls},
     }
 
 
 @contextmanager
 def _cores(count: int) -> Iterator[None]:
-    """Keep this thread, and what it starts, to the first ``count`` of its cores."""
+    """Pin this thread, and its children, to the first ``count`` of its cores."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(before)[:count])
     try:
@@ -111,13 +111,13 @@ def _cores(count: int) -> Iterator[None]:
 def _node(
     plan: PerceptionPlan,
     pairs: Sequence[dict[str, np.ndarray]],
-    peer: detector_baseline_process.Peer | None,
+    baseline: detector_baseline_process.BaselineProcess | None,
     folder: Path,
     progress: Callable[[str], None],
 ) -> dict[str, Any]:
     parameters = {"detector": plan.detector, "weights": plan.weights, "threads": plan.threads}
-    one_by_one = Answers()
-    calls: dict[str, list[dict[str, Any]]] = {str(boxes): [] for boxes in PEER_BOXES}
+    one_by_one = PairResults()
+    calls: dict[str, list[dict[str, Any]]] = {str(boxes): [] for boxes in BASELINE_BOXES}
     with (
         NodeProcesses(folder, params_file="example", namespace=NAMESPACE) as nodes,
         Client("bench_cameras", NAMESPACE) as client,
@@ -135,11 +135,11 @@ def _node(
         for turn in range(plan.turns):
             progress(f"perception node, turn {turn + 1} of {plan.turns}")
             cameras.one_by_one(-(-plan.pairs // plan.turns), one_by_one)
-            if peer is None:
+            if baseline is None:
                 continue
-            for boxes in PEER_BOXES:
+            for boxes in BASELINE_BOXES:
                 progress(f"{detector_baseline_process.NAME}, at most {boxes} boxes")
-                calls[str(boxes)].append(peer.detect(boxes))
+                calls[str(boxes)].append(baseline.detect(boxes))
         stages = _stages(diagnostics)
         progress(f"perception node, cameras at {CAMERA_RATE:g} Hz")
         steadily = cameras.steadily(CAMERA_RATE, CAMERA_TIME)
@@ -148,14 +148,14 @@ def _node(
         "one_by_one": asdict(one_by_one),
         "steadily": asdict(steadily),
         "stages": stages,
-        "peer": calls,
+        "baseline": calls,
     }
 
 
 def _stages(diagnostics: Any) -> dict[str, dict[str, float]]:
-    """{stage: {"median": ms, "p99": ms}} as the node tells it next."""
+    """Return {stage: {"median": ms, "p99": ms}} of the node's next diagnostics."""
 
-    def told(message: DiagnosticArray) -> dict[str, dict[str, float]]:
+    def parse(message: DiagnosticArray) -> dict[str, dict[str, float]]:
         found = {}
         for item in (value for status in message.status for value in status.values):
             name = re.fullmatch(r"latency\.(.+) \[ms\]", item.key)
@@ -164,7 +164,7 @@ def _stages(diagnostics: Any) -> dict[str, dict[str, float]]:
                 found[name[1]] = {"median": float(numbers[1]), "p99": float(numbers[2])}
         return found
 
-    return told(diagnostics.wait(told, 15, "diagnostics of perception", diagnostics.count))
+    return parse(diagnostics.wait(parse, 15, "diagnostics of perception", diagnostics.count))
 
 
 def _alone(plan: PerceptionPlan, frames: Sequence[dict[str, np.ndarray]]) -> dict[str, Any]:
@@ -183,7 +183,7 @@ def _alone(plan: PerceptionPlan, frames: Sequence[dict[str, np.ndarray]]) -> dic
 
 
 def show(results: dict[str, Any]) -> list[str]:
-    """Paragraphs and tables of what ``run`` gave."""
+    """Return paragraphs and tables of the results of ``run``."""
     machine, plan, stages = results["machine"], results["plan"], results["stages"]
     latencies = results["one_by_one"]["latencies"]
     where = (
@@ -192,7 +192,7 @@ def show(results: dict[str, Any]) -> list[str]:
         f"{machine['load']:.1f} before. Two views of {WIDTH}x{HEIGHT} rgb8 from another process; "
         "from the shutter to the observation received there."
     )
-    parts = [where, _answers_table(results)]
+    parts = [where, _results_table(results)]
     if not latencies:
         why = results["one_by_one"]["why"]
         return [*parts, f"No pair led to an observation, so there is nothing to compare: {why}"]
@@ -208,19 +208,19 @@ def show(results: dict[str, Any]) -> list[str]:
     return parts
 
 
-def _answers_table(results: dict[str, Any]) -> str:
+def _results_table(results: dict[str, Any]) -> str:
     rows = [
-        [name, *_answers_row(answers)]
+        [name, *_results_row(answers)]
         for name, answers in (
             ("one pair at a time", results["one_by_one"]),
             (f"cameras at {CAMERA_RATE:g} Hz, the newest pair wins", results["steadily"]),
         )
     ]
-    headings = ["pictures", "observations", "refused", "not seen", "objects"]
+    headings = ["images", "observations", "refused", "not seen", "objects"]
     return format_table([*headings, "median [ms]", "quartiles", "p99"], rows)
 
 
-def _answers_row(answers: dict[str, Any]) -> list[str]:
+def _results_row(answers: dict[str, Any]) -> list[str]:
     refused = ", ".join(f"{n} {code}" for code, n in answers["refused"].items()) or "0"
     counts = [str(len(answers["latencies"])), refused, str(answers["lost"])]
     if len(answers["latencies"]) < 2:
@@ -239,7 +239,7 @@ def _spread(values: Sequence[float]) -> tuple[str, str]:
 
 
 def _bound(results: dict[str, Any], median: float) -> list[str]:
-    """What the time goes into."""
+    """Describe the parts of the latency."""
     detect = results["stages"].get("detect", {}).get("median", 0.0) / 1e3
     alone = {name: statistics.median(times) for name, times in results["alone"].items()}
     verdict = "met" if median <= LATENCY_LIMIT else "NOT MET"
@@ -256,29 +256,29 @@ def _bound(results: dict[str, Any], median: float) -> list[str]:
 
 
 def _comparison(results: dict[str, Any], latencies: Sequence[float]) -> list[str]:
-    peer = results["peer"]
-    if peer["missing"]:
-        return [f"NOT compared with a peer: {peer['missing']}"]
+    baseline = results["baseline"]
+    if baseline["missing"]:
+        return [f"NOT compared with a baseline: {baseline['missing']}"]
     ours = statistics.median(latencies)
     median, spread = _spread([1e3 * t for t in latencies])
     rows = [["this node, camera to observation", "-", median, spread, "1"]]
     factors = []
-    for calls in peer["calls"].values():
+    for calls in baseline["calls"].values():
         seconds = [call["seconds"] for call in calls]
         factors.append(statistics.median(seconds) / ours)
         boxes = "+".join(str(n) for n in calls[0]["boxes"])
         median, spread = _spread([1e3 * t for t in seconds])
         rows.append([detector_baseline_process.NAME, boxes, median, spread, f"{factors[-1]:.1f}"])
-    verdict = "met" if min(factors) >= PEER_FACTOR else "NOT MET"
-    versions = ", ".join(f"{name} {version}" for name, version in peer["versions"].items())
+    verdict = "met" if min(factors) >= MIN_SPEEDUP else "NOT MET"
+    versions = ", ".join(f"{name} {version}" for name, version in baseline["versions"].items())
     return [
         f"Beside it in the same run, in turns: {detector_baseline_process.NAME}, {versions}, "
-        f"{results['plan']['threads']} threads, the same two pictures in one call, no ROS. Its "
+        f"{results['plan']['threads']} threads, the same two images in one call, no ROS. Its "
         "weights are random, because only its time is asked for. They decide how many boxes its "
-        "mask head has to work on: random ones let it keep as many as it may, 100 a picture "
-        f"by default. So it is measured also with at most {PEER_BOXES[-1]}, about as many as "
+        "mask head has to work on: random ones let it keep as many as it may, 100 a image "
+        f"by default. So it is measured also with at most {BASELINE_BOXES[-1]}, about as many as "
         "there are objects, which is the fairer figure and the one that counts here.",
         format_table(["", "boxes", "median [ms]", "quartiles", "times ours"], rows),
-        f"Wanted: at least {PEER_FACTOR:g} times faster than the peer; reached: "
+        f"Wanted: at least {MIN_SPEEDUP:g} times faster than the baseline; reached: "
         f"{min(factors):.1f} times, {verdict}.",
     ]

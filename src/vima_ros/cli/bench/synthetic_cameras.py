@@ -1,4 +1,4 @@
-"""Two cameras that play rendered frames to the perception node and time its observations."""
+"""Synthetic cameras that publish rendered frames and time the node's observations."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from vima_ros.specs import VIEWS
 from vima_ros.training.evaluation.detector_frames import FIRST_EVALUATION_SEED, tabletop_frames
 
 WIDTH, HEIGHT = 640, 480  # [px]
-SCENES, NOISY = 8, 3  # different frames, and noisy pictures of each
-NOISE = 2  # grey levels a pixel may be off; a real camera never gives the same picture twice
-PATIENCE = 5.0  # a pair that led to nothing by then is lost [s]
+SCENES, NOISE_VARIANTS = 8, 3  # different frames, and noisy images of each
+NOISE = 2  # grey levels a pixel may be off; a real camera never gives the same image twice
+RESULT_TIMEOUT = 5.0  # a pair that led to nothing by then is lost [s]
 PAUSE = 0.02  # between an answer and the next pair, for the node to say and draw what it does [s]
 
-Pictures = dict[str, np.ndarray]  # uint8 RGB by view
+Images = dict[str, np.ndarray]  # uint8 RGB by view
 
 
-def policy_frames() -> list[Pictures]:
-    """Rendered frames of ``SCENES`` tasks. Raises VimaError (NO_RENDERER)."""
+def policy_frames() -> list[Images]:
+    """Render frames of ``SCENES`` tasks. Raises VimaError (NO_RENDERER)."""
     frames = tabletop_frames(SCENES, FIRST_EVALUATION_SEED, (0.0,))
     scenes = [frame for frame in frames if "look" in frame.source]
     return [dict(zip(VIEWS, frame.rgb, strict=True)) for frame in scenes]
 
 
-def camera_pictures(frames: Sequence[Pictures]) -> list[Pictures]:
-    """The frames as cameras of 640x480 would show them: in the middle, and with noise."""
+def camera_images(frames: Sequence[Images]) -> list[Images]:
+    """Convert frames to camera images of 640x480: centered, and with noise."""
     random = np.random.default_rng(0)
     pairs = []
-    for _ in range(NOISY):
+    for _ in range(NOISE_VARIANTS):
         for frame in frames:
             pairs.append({view: _enlarged(image, random) for view, image in frame.items()})
     return pairs
@@ -57,10 +57,10 @@ def _enlarged(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 @dataclass
-class Answers:
-    """What pairs led to: [s] from shutter to observation received; refusals by code; or nothing.
+class PairResults:
+    """Results of pairs: latencies from shutter to observation [s], refusals by code, and losses.
 
-    ``objects``: of both views, one an observation. ``why``: what the last refusal said.
+    ``objects``: of both views, per observation. ``why``: message of the last refusal.
     """
 
     latencies: list[float] = field(default_factory=list)
@@ -71,9 +71,9 @@ class Answers:
 
 
 class Cameras:
-    """Publishes as camera drivers do, from a process that is not the node's."""
+    """Publisher of both cameras' images, in a process of its own."""
 
-    def __init__(self, client: Client, pairs: Sequence[Pictures]) -> None:
+    def __init__(self, client: Client, pairs: Sequence[Images]) -> None:
         self._client = client
         self._publishers = {
             view: client.create_publisher(Image, f"{view}/image_raw", qos.SENSOR_DATA)
@@ -97,9 +97,9 @@ class Cameras:
         )
 
     def start_node(self) -> None:
-        """Configure and activate, then show pairs until one is answered.
+        """Configure and activate the node, then publish pairs until one is answered.
 
-        Raises VimaError (BENCH_FAILED, TIMEOUT); what the node says is in its log.
+        Raises VimaError (BENCH_FAILED, TIMEOUT); see the node's log.
         """
         for change in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
             request = ChangeState.Request(transition=Transition(id=change))
@@ -111,36 +111,36 @@ class Cameras:
         )
         self._client.wait_until(self._is_answered, "answer of perception")
 
-    def one_by_one(self, count: int, answers: Answers, patience: float = PATIENCE) -> None:
-        """Add to ``answers`` those to ``count`` pairs, the next one when the last is answered."""
+    def one_by_one(
+        self, count: int, results: PairResults, timeout: float = RESULT_TIMEOUT
+    ) -> None:
+        """Publish ``count`` pairs, each after the last one's result, and add the results."""
         for _ in range(count):
             stamp = self._show()
-            self._wait(stamp, patience)
-            self._count(stamp, answers)
+            self._wait(stamp, timeout)
+            self._count(stamp, results)
             time.sleep(PAUSE)
 
-    def steadily(self, rate: float, seconds: float) -> Answers:
-        """Pairs at ``rate`` [1/s], whether they are answered or not; lost: never looked at."""
+    def steadily(self, rate: float, seconds: float) -> PairResults:
+        """Publish pairs at ``rate`` [1/s] without waiting; unprocessed ones count as lost."""
         began, stamps = time.monotonic(), []
         for number in range(round(rate * seconds)):
             time.sleep(max(began + number / rate - time.monotonic(), 0.0))
             stamps.append(self._show())
-        self._wait(stamps[-1], PATIENCE)
-        answers = Answers()
+        self._wait(stamps[-1], RESULT_TIMEOUT)
+        results = PairResults()
         for stamp in stamps:
-            self._count(stamp, answers)
-        return answers
+            self._count(stamp, results)
+        return results
 
     def _is_answered(self) -> bool:
-        answers = Answers()
-        self.one_by_one(1, answers, 0.5)
-        return not answers.lost
+        results = PairResults()
+        self.one_by_one(1, results, 0.5)
+        return not results.lost
 
-    def _wait(self, stamp: int, patience: float) -> None:
+    def _wait(self, stamp: int, timeout: float) -> None:
         with self._answered:
-            self._answered.wait_for(
-                lambda: stamp in self._seen or stamp in self._refused, patience
-            )
+            self._answered.wait_for(lambda: stamp in self._seen or stamp in self._refused, timeout)
 
     def _show(self) -> int:
         messages = self._messages[self._shown % len(self._messages)]
@@ -153,16 +153,16 @@ class Cameras:
             self._publishers[view].publish(message)
         return stamp
 
-    def _count(self, stamp: int, answers: Answers) -> None:
+    def _count(self, stamp: int, results: PairResults) -> None:
         if stamp in self._seen:
             latency, objects = self._seen[stamp]
-            answers.latencies.append(latency)
-            answers.objects.append(objects)
+            results.latencies.append(latency)
+            results.objects.append(objects)
         elif stamp in self._refused:
-            code, answers.why = self._refused[stamp]
-            answers.refused[code] = answers.refused.get(code, 0) + 1
+            code, results.why = self._refused[stamp]
+            results.refused[code] = results.refused.get(code, 0) + 1
         else:
-            answers.lost += 1
+            results.lost += 1
 
     def _on_observation(self, message: Any) -> None:
         now, stamp = time.monotonic(), conversions.stamp_to_ns(message.header.stamp)

@@ -126,14 +126,14 @@ def actions(bins: np.ndarray, end_effector: EndEffector) -> tuple[Action, ...]:
 
 
 def _objects(
-    pictures: RecordedImages, count: int, detector: Detector | None
+    images: RecordedImages, count: int, detector: Detector | None
 ) -> list[tuple[ViewObjects, ViewObjects]]:
     """Extract the objects of every timestep, front and top."""
     ids, found = np.arange(1, count + 1), []
-    for timestep, frames in enumerate(pictures.rgb):
+    for timestep, frames in enumerate(images.rgb):
         views = []
         for index, rgb in enumerate(frames):
-            mask = None if pictures.masks is None else pictures.masks[timestep, index]
+            mask = None if images.masks is None else images.masks[timestep, index]
             if detector is not None or mask is None:
                 instances = (detector or GroundTruthMaskDetector()).detect(rgb, VIEWS[index], mask)
             else:

@@ -39,9 +39,9 @@ def unpack_recording(
     assets = []
     for i, fact in enumerate(facts["assets"]):
         ids = None if prompt_masks is None else prompt_masks[i : i + 1]
-        pictures = RecordedImages(arrays["prompt_rgb"][i : i + 1], ids)
+        images = RecordedImages(arrays["prompt_rgb"][i : i + 1], ids)
         assets.append(
-            RecordedPromptAsset(fact["name"], AssetKind(fact["kind"]), fact["count"], pictures)
+            RecordedPromptAsset(fact["name"], AssetKind(fact["kind"]), fact["count"], images)
         )
     return RecordedEpisode(
         facts["task"],

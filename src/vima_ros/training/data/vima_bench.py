@@ -79,15 +79,15 @@ def _asset(
     alone = {
         key: array[None] for key, array in arrays.items() if key.startswith(f"prompt__{name}__")
     }
-    pictures = _pictures(alone, f"prompt__{name}__{{}}_{{}}", ids)
+    images = _pictures(alone, f"prompt__{name}__{{}}_{{}}", ids)
     kind = AssetKind(placeholder["placeholder_type"])
-    return RecordedPromptAsset(name, kind, len(ids), pictures, shows)
+    return RecordedPromptAsset(name, kind, len(ids), images, shows)
 
 
 def _same(shown: dict[str, Any], objects: list[dict[str, Any]]) -> int:
     """Return the index of the only object that looks like ``shown``, or -1.
 
-    In gray it is any of its shape: so VIMA-Bench pictures what a new noun means.
+    In gray it is any of its shape: so VIMA-Bench shows the meaning of a new noun.
     """
     alike = [
         place

@@ -31,7 +31,7 @@ def _moved(
         ((width - 1) / 2, (height - 1) / 2), random.uniform(-6, 6), random.uniform(0.85, 1.2)
     )
     matrix[:, 2] = matrix[:, 2] + random.uniform(-0.08, 0.08, 2) * (width, height)
-    # Ids need the nearest pixel; what comes into the picture is more of its edge, and background.
+    # Ids need the nearest pixel; what comes into the image is more of its edge, and background.
     frame = cv2.warpAffine(
         frame, matrix, (width, height), None, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
     )

@@ -23,7 +23,7 @@ SMALL = 100  # [px] what is smaller, or partly hidden, is harder to find
 
 
 @dataclass(frozen=True)
-class Picture:
+class EncodedImage:
     """An image and its instance ids, both as PNG: sixty thousand of them fit in a gigabyte."""
 
     frame_png: bytes
@@ -37,7 +37,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageSource:
     """Images of one folder: of scenes, and of prompts.
 
     ``crowded``: places in ``scenes`` of those with objects that touch, or smaller than SMALL.
@@ -45,22 +45,22 @@ class Source:
     """
 
     name: str
-    scenes: tuple[Picture, ...]
-    prompts: tuple[Picture, ...]
+    scenes: tuple[EncodedImage, ...]
+    prompts: tuple[EncodedImage, ...]
     crowded: tuple[int, ...] = ()
-    validation: tuple[Picture, ...] = ()
+    validation: tuple[EncodedImage, ...] = ()
 
 
-def read_source(folder: Path) -> Source:
+def read_source(folder: Path) -> ImageSource:
     """Read all recordings below ``folder``: of `demonstrate --content masks`, or VIMA-Bench's.
 
     One in ``VALIDATION_EVERY`` is for validation; the only one is not.
 
     Raises VimaError: NO_DEMONSTRATIONS, BAD_DEMONSTRATIONS, NO_PICTURES, NO_MASK, EVALUATION_SEED.
     """
-    scenes: list[Picture] = []
-    prompts: list[Picture] = []
-    validation: list[Picture] = []
+    scenes: list[EncodedImage] = []
+    prompts: list[EncodedImage] = []
+    validation: list[EncodedImage] = []
     for number, recording in enumerate(read_recordings(folder), 1):
         if recording.seed >= FIRST_EVALUATION_SEED:
             raise VimaError(
@@ -74,8 +74,10 @@ def read_source(folder: Path) -> Source:
         scenes += _pictures(recording.images, folder)
         for asset in recording.assets:
             prompts += _pictures(asset.images, folder)
-    crowded = (place for place, picture in enumerate(scenes) if is_crowded(picture.decode()[1]))
-    return Source(folder.name, tuple(scenes), tuple(prompts), tuple(crowded), tuple(validation))
+    crowded = (place for place, image in enumerate(scenes) if is_crowded(image.decode()[1]))
+    return ImageSource(
+        folder.name, tuple(scenes), tuple(prompts), tuple(crowded), tuple(validation)
+    )
 
 
 def is_crowded(mask: np.ndarray) -> bool:
@@ -87,19 +89,21 @@ def is_crowded(mask: np.ndarray) -> bool:
     return any(((one != other) & (one > 0) & (other > 0)).any() for one, other in pairs)
 
 
-def _pictures(pictures: RecordedImages, folder: Path) -> Iterator[Picture]:
-    if pictures.masks is None:
+def _pictures(images: RecordedImages, folder: Path) -> Iterator[EncodedImage]:
+    if images.masks is None:
         raise VimaError("NO_MASK", f"{folder}: frames without masks; valid: --content masks")
-    for frames, masks in zip(pictures.rgb, pictures.masks, strict=True):
+    for frames, masks in zip(images.rgb, images.masks, strict=True):
         for frame, mask in zip(frames, masks, strict=True):
-            yield Picture(_png(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)), _png(mask))
+            yield EncodedImage(_png(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)), _png(mask))
 
 
 def _png(image: np.ndarray) -> bytes:
     return cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
 
-def draw(sources: Sequence[Source], count: int, random: np.random.Generator) -> Iterable[Picture]:
+def draw(
+    sources: Sequence[ImageSource], count: int, random: np.random.Generator
+) -> Iterable[EncodedImage]:
     """Draw ``count`` images: each source as often as any other."""
     for _ in range(count):
         source = _any_of(sources, random)

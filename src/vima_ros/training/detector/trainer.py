@@ -14,14 +14,14 @@ from torchvision.ops import box_iou
 from vima_ros.errors import VimaError
 from vima_ros.perception.detectors.mask_rcnn import MaskRcnn
 from vima_ros.training.detector.augmentation import augment, instance_targets
-from vima_ros.training.detector.dataset import Picture, Source, draw
+from vima_ros.training.detector.dataset import EncodedImage, ImageSource, draw
 from vima_ros.training.detector.recipe import DetectorRecipe
 from vima_ros.training.detector.warm_start import start_from
 from vima_ros.training.evaluation.detector_metrics import match
 from vima_ros.training.run_directory import CHECKPOINT, load_checkpoint
 from vima_ros.training.run_progress import Run, Schedule, seed_step
 
-MEASURED = 24  # pictures [each of those trained on and of the others]
+MEASURED = 24  # images [each of those trained on and of the others]
 MIN_SCORE = 0.5  # of what counts as found
 
 
@@ -29,16 +29,16 @@ MIN_SCORE = 0.5  # of what counts as found
 class DetectorProgress:
     """Progress of a run after ``step`` steps.
 
-    ``losses``: means since the last report. ``training``, ``validation``: accuracies on pictures
-    as they were recorded (``measure``), the latter by the averaged weights on pictures not trained
-    on. ``pictures_per_s``.
+    ``losses``: means since the last report. ``training``, ``validation``: accuracies on images
+    as they were recorded (``measure``), the latter by the averaged weights on images not trained
+    on. ``images_per_s``.
     """
 
     step: int
     losses: dict[str, float]
     training: dict[str, float]
     validation: dict[str, float]
-    pictures_per_s: float
+    images_per_s: float
 
     @property
     def loss(self) -> float:
@@ -47,7 +47,7 @@ class DetectorProgress:
 
 
 def train_detector(
-    sources: Sequence[Source],
+    sources: Sequence[ImageSource],
     recipe: DetectorRecipe,
     folder: Path,
     schedule: Schedule | None = None,
@@ -59,11 +59,11 @@ def train_detector(
 
     The random numbers of every step follow from the recipe's seed and the step's number: a run
     that was interrupted and resumed ends with the same weights as one in one go. Raises VimaError:
-    NO_DEMONSTRATIONS for no pictures, and as ``Run`` and ``start_from``.
+    NO_DEMONSTRATIONS for no images, and as ``Run`` and ``start_from``.
     """
     schedule = schedule or Schedule()
     if not any(source.scenes for source in sources):
-        raise VimaError("NO_DEMONSTRATIONS", "no pictures to train on")
+        raise VimaError("NO_DEMONSTRATIONS", "no images to train on")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     # A processor without AVX-512 emulates bfloat16, several times slower than float32.
     short = device.type == "cuda" or torch.backends.cpu.get_cpu_capability() == "AVX512"
@@ -81,8 +81,8 @@ def train_detector(
         model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
     )
     run = Run(folder, recipe.steps, model, averaged, optimizer, schedule)
-    seen = [picture for source in sources for picture in source.scenes]
-    others = [picture for source in sources for picture in source.validation]
+    seen = [image for source in sources for image in source.scenes]
+    others = [image for source in sources for image in source.validation]
     for step in range(run.step, recipe.steps):
         seed_step(recipe.seed, step)  # proposals are sampled
         frames, targets = make_batch(sources, recipe, step, device)
@@ -114,21 +114,21 @@ def train_detector(
 
 @torch.no_grad()
 def measure(
-    model: torch.nn.Module, pictures: Sequence[Picture], device: torch.device
+    model: torch.nn.Module, images: Sequence[EncodedImage], device: torch.device
 ) -> dict[str, float]:
     """Measure recall and precision on validation frames.
 
     Found is what scores ``MIN_SCORE`` or more; it is a true object where their boxes have an IoU
-    of 0.5 or more, one to one. On at most ``MEASURED`` of ``pictures``.
+    of 0.5 or more, one to one. On at most ``MEASURED`` of ``images``.
     """
-    chosen = pictures[:: max(len(pictures) // MEASURED, 1)][:MEASURED]
+    chosen = images[:: max(len(images) // MEASURED, 1)][:MEASURED]
     if not chosen:
         return {}
     true = found = both = 0
     was_training = model.training
     model.eval()
-    for picture in chosen:  # one at a time: little memory
-        frame, mask = picture.decode()
+    for image in chosen:  # one at a time: little memory
+        frame, mask = image.decode()
         boxes = torch.from_numpy(instance_targets(mask)[0])
         result = model(torch.from_numpy(frame)[None].to(device))[0][0]
         kept = result["boxes"][result["scores"] >= MIN_SCORE].float().cpu()
@@ -139,13 +139,13 @@ def measure(
 
 
 def make_batch(
-    sources: Sequence[Source], recipe: DetectorRecipe, step: int, device: torch.device
+    sources: Sequence[ImageSource], recipe: DetectorRecipe, step: int, device: torch.device
 ) -> tuple[torch.Tensor, list[dict[str, torch.Tensor]]]:
     """Make the frames and targets of ``step``, as ``MaskRcnn.forward`` takes them."""
     random = np.random.default_rng([recipe.seed, step])
     frames, targets = [], []
-    for picture in draw(sources, recipe.batch_size, random):
-        frame, mask = augment(*picture.decode(), random)
+    for image in draw(sources, recipe.batch_size, random):
+        frame, mask = augment(*image.decode(), random)
         boxes, masks = instance_targets(mask)
         frames.append(torch.from_numpy(frame))
         target = {

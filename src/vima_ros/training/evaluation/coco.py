@@ -12,9 +12,9 @@ import numpy as np
 from vima_ros.errors import VimaError
 from vima_ros.perception.detectors.instances import FRAME_SHAPE, Instances
 
-Codes = list[dict[str, Any]]  # masks of a picture as COCO's run-length codes
+Codes = list[dict[str, Any]]  # masks of a image as COCO's run-length codes
 _CATEGORY = 1  # there is but one: object
-_MAX_FOUND = 100  # in one picture, COCO's convention
+_MAX_FOUND = 100  # in one image, COCO's convention
 _LARGE = 1e9  # [px]
 
 
@@ -23,7 +23,7 @@ class Precision(NamedTuple):
 
     ``ap``: over IoU 0.50 to 0.95; ``ap50``, ``ap75``: at one IoU. ``recall``: share of the objects
     found at IoU 0.5 at the lowest score, ``threshold``, that lets through at most one false find a
-    picture on average; ``false_finds``: how many these are a picture.
+    image on average; ``false_finds``: how many these are a image.
     """
 
     ap: float | None
@@ -84,12 +84,12 @@ def _evaluated(
     return evaluated
 
 
-def _data(pictures: Sequence[Codes], scores: Sequence[np.ndarray] | None = None) -> Any:
+def _data(images: Sequence[Codes], scores: Sequence[np.ndarray] | None = None) -> Any:
     """Build a COCO data set; ids count from 1, because COCOeval takes 0 for no match."""
     coco, _, mask = _tools()
     height, width = FRAME_SHAPE
     annotations: list[dict[str, Any]] = []
-    for number, codes in enumerate(pictures, 1):
+    for number, codes in enumerate(images, 1):
         for place, code in enumerate(codes):
             item: dict[str, Any] = {
                 "id": len(annotations) + 1,
@@ -104,7 +104,7 @@ def _data(pictures: Sequence[Codes], scores: Sequence[np.ndarray] | None = None)
     data.dataset = {
         "images": [
             {"id": number, "height": height, "width": width}
-            for number in range(1, len(pictures) + 1)
+            for number in range(1, len(images) + 1)
         ],
         "categories": [{"id": _CATEGORY}],
         "annotations": annotations,
@@ -113,9 +113,7 @@ def _data(pictures: Sequence[Codes], scores: Sequence[np.ndarray] | None = None)
     return data
 
 
-def _recall_at_one(
-    evaluated: Any, pictures: int
-) -> tuple[float | None, float | None, float | None]:
+def _recall_at_one(evaluated: Any, images: int) -> tuple[float | None, float | None, float | None]:
     """Compute recall, threshold and false positives as in ``Precision``."""
     entries = [entry for entry in evaluated.evalImgs if entry is not None]
     wanted = sum(int((entry["gtIgnore"] == 0).sum()) for entry in entries)
@@ -132,9 +130,9 @@ def _recall_at_one(
     order = np.argsort(-scores, kind="stable")
     scores, hits = scores[order], hits[order]
     true, false = np.cumsum(hits), np.cumsum(~hits)
-    usable = false <= pictures
+    usable = false <= images
     usable[:-1] &= scores[1:] < scores[:-1]  # equal scores pass a threshold together
     if not usable.any():
         return 0.0, None, 0.0
     last = int(np.flatnonzero(usable)[-1])
-    return float(true[last] / wanted), float(scores[last]), float(false[last] / pictures)
+    return float(true[last] / wanted), float(scores[last]), float(false[last] / images)

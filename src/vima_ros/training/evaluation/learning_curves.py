@@ -10,7 +10,7 @@ from vima_ros.errors import VimaError
 from vima_ros.sim.tasks import TASKS
 from vima_ros.training.run_directory import CURVES, PROGRESS, read_progress
 
-SETTLED = 0.1  # share of a run whose high losses need not fit into the picture
+SETTLED = 0.1  # share of a run whose high losses need not fit into the image
 STYLES = ("-", "--")  # of training, of validation
 MARKERS = "osv^D*PX"
 Curves = Mapping[str, Sequence[float | None]]

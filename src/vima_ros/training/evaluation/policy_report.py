@@ -17,7 +17,7 @@ from vima_ros.training.evaluation.policy_rollouts import Attempt, rate
 from vima_ros.training.evaluation.vima_bench_first_actions import NEAR
 
 REPORT, NUMBERS = "report.md", "report.json"
-PICTURES = 2  # of failures, of each task and detector
+MAX_IMAGES = 2  # of failures, of each task and detector
 
 
 def write_report(
@@ -103,10 +103,10 @@ def _failures(groups: Mapping[tuple[str, str], list[Attempt]], out: Path) -> str
             continue
         told = ", ".join(f"{code} {count}" for code, count in codes.most_common())
         lines.append(f"- {task}, {detector}: {told}")
-        for attempt in failed[:PICTURES]:
+        for attempt in failed[:MAX_IMAGES]:
             name = f"{task}_{detector}_{attempt.job.seed}.png"
-            if attempt.picture is not None:
-                write_image(out / name, attempt.picture)
+            if attempt.image is not None:
+                write_image(out / name, attempt.image)
             lines.append(f"  - [seed {attempt.job.seed}]({name}): {attempt.reason}")
     return "\n".join(lines) or "There were none."
 

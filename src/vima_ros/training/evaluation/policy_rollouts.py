@@ -60,7 +60,7 @@ class Job:
 class Attempt:
     """Result of an episode: ``code`` as in EpisodeStatus, or of perception or policy.
 
-    ``steps``: decisions made, ``seconds`` in all; ``picture``: RGB, what both cameras saw at the
+    ``steps``: decisions made, ``seconds`` in all; ``image``: RGB, what both cameras saw at the
     end.
     """
 
@@ -69,7 +69,7 @@ class Attempt:
     reason: str
     steps: int
     seconds: float
-    picture: np.ndarray | None = None
+    image: np.ndarray | None = None
 
     @property
     def success(self) -> bool:
@@ -134,9 +134,9 @@ def attempt(job: Job) -> Attempt:
             _follow(machine, run, policy, pipeline, detector.needs_mask)
         except VimaError as error:
             machine.end(error.code, str(error))
-        picture = np.vstack([run.tabletop.render(view) for view in VIEWS])
+        image = np.vstack([run.tabletop.render(view) for view in VIEWS])
         seconds = time.perf_counter() - began
-        kept = None if machine.code == "SUCCESS" else picture
+        kept = None if machine.code == "SUCCESS" else image
         return Attempt(job, machine.code, machine.message, machine.step, seconds, kept)
 
 

@@ -26,7 +26,7 @@ from vima_ros.training.policy.training_episode import (
 TRIES = 30
 EDGE = 0.04  # of the workspace: no object's centre comes nearer [m]
 GAP = 0.01  # between objects [m]
-LEAST_RADIUS = 0.03  # of an object [m]
+MIN_RADIUS = 0.03  # of an object [m]
 TOGETHER = 0.04  # what stands nearer to each other is on or in each other, and stays so [m]
 WHERE_MATTERS = ("manipulate_old_neighbor", "sweep_without_exceeding")  # among each other
 AS_PICTURED = ("rearrange", "rearrange_then_restore")  # scenes show where things go
@@ -165,7 +165,7 @@ def _moved(
 
 def _radius(timestep: ViewPair, count: int) -> np.ndarray:
     """Estimate the radius (K,) of each object from its top view [m]."""
-    radius = np.full(count, LEAST_RADIUS)
+    radius = np.full(count, MIN_RADIUS)
     top = timestep[VIEWS.index("top")]
     metres = 1.0 / _pixels("top", np.array([[0.0, 1.0]]))[0, 0]
     for box, which in zip(top.boxes, top.ids, strict=True):

@@ -8,9 +8,9 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not here")
 pytest.importorskip("vima_msgs.msg", reason="vima_msgs is not built or not sourced")
 
-from vima_ros.benchmarks.detector_baseline_process import Peer, save_pictures
+from vima_ros.benchmarks.detector_baseline_process import BaselineProcess, save_images
 from vima_ros.cli.bench import perception_latency
-from vima_ros.cli.bench.synthetic_cameras import NOISE, NOISY, camera_pictures
+from vima_ros.cli.bench.synthetic_cameras import NOISE, NOISE_VARIANTS, camera_images
 from vima_ros.errors import VimaError
 from vima_ros.perception.view_transform import to_policy_frame
 
@@ -21,34 +21,34 @@ def program(path, *lines):
     return path
 
 
-def test_the_peer_answers_each_question(tmp_path):
+def test_the_baseline_answers_each_question(tmp_path):
     python = program(
         tmp_path / "python",
         """echo '{"torch": "9"}'""",
         """while read boxes; do echo "{\\"seconds\\": 1, \\"boxes\\": [$boxes, 0]}"; done""",
     )
-    with Peer(python, tmp_path / "pictures.npy", 2) as peer:
-        assert peer.versions == {"torch": "9"}
-        assert [peer.detect(n)["boxes"] for n in (100, 8)] == [[100, 0], [8, 0]]
+    with BaselineProcess(python, tmp_path / "images.npy", 2) as baseline:
+        assert baseline.versions == {"torch": "9"}
+        assert [baseline.detect(n)["boxes"] for n in (100, 8)] == [[100, 0], [8, 0]]
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_without_a_peer_it_says_what_to_do(tmp_path, there):
+def test_without_a_baseline_it_says_what_to_do(tmp_path, there):
     path = program(tmp_path / "python", "exit 3") if there else tmp_path / "none"
-    with pytest.raises(VimaError, match=r"vima --train setup.*--peer-python") as error:
-        Peer(path, tmp_path / "pictures.npy", 2)
-    assert error.value.code == "NO_PEER"
+    with pytest.raises(VimaError, match=r"vima --train setup.*--baseline-python") as error:
+        BaselineProcess(path, tmp_path / "images.npy", 2)
+    assert error.value.code == "NO_BASELINE"
 
 
-def test_the_real_peer_detects_in_both_pictures(tmp_path):
+def test_the_real_baseline_detects_in_both_pictures(tmp_path):
     python = perception_latency.detector_baseline_process.default_python()
     if not os.access(python, os.X_OK):
         pytest.skip("no torchvision: ./vima --train setup")
-    pictures = tmp_path / "pictures.npy"
+    images = tmp_path / "images.npy"
     image = np.zeros((64, 96, 3), np.uint8)
-    save_pictures(pictures, {"front": image, "top": image})
-    with Peer(python, pictures, 2) as peer:
-        answer = peer.detect(3)
+    save_images(images, {"front": image, "top": image})
+    with BaselineProcess(python, images, 2) as baseline:
+        answer = baseline.detect(3)
     assert answer["seconds"] > 0
     assert [n <= 3 for n in answer["boxes"]] == [True, True]
 
@@ -58,8 +58,8 @@ def test_cameras_show_the_frame_in_the_middle_and_never_twice_the_same():
     frame = {view: np.zeros((128, 256, 3), np.uint8) for view in ("front", "top")}
     for image in frame.values():  # large patches: enlarging blurs what is small
         image[:] = np.kron(random.integers(0, 255, (4, 8, 3)), np.ones((32, 32, 1)))
-    pairs = camera_pictures([frame])
-    assert len(pairs) == NOISY
+    pairs = camera_images([frame])
+    assert len(pairs) == NOISE_VARIANTS
     assert not np.array_equal(pairs[0]["top"], pairs[1]["top"])
     for view, image in pairs[0].items():
         assert (image.shape, image.dtype) == ((480, 640, 3), np.uint8)
@@ -85,7 +85,7 @@ def results(**fields):
         "steadily": answers(0.07, 0.08, lost=5),
         "stages": {"detect": {"median": 40.0, "p99": 44.0}},
         "alone": {"detector": [0.03], "network": [0.02], "crops": [0.001]},
-        "peer": {
+        "baseline": {
             "missing": "",
             "versions": {"torch": "9"},
             "calls": {
@@ -105,7 +105,7 @@ def test_the_page_tells_median_bound_and_factor():
     assert "reached: 50.0 ms, met" in page
     assert "takes 40.0 ms of that (80 %)" in page
     assert "plain ONNX Runtime 20.0 ms" in page
-    assert "reached: 20.0 times, met" in page  # of the peer with few boxes
+    assert "reached: 20.0 times, met" in page  # of the baseline with few boxes
     assert "40.0" in page  # and of the other, in the table
 
 
@@ -116,8 +116,8 @@ def test_what_is_not_reached_is_said():
 
 
 def test_what_is_missing_is_said():
-    assert "NOT compared with a peer: no torchvision" in shown(
-        peer={"missing": "no torchvision", "versions": {}, "calls": {"100": [], "8": []}}
+    assert "NOT compared with a baseline: no torchvision" in shown(
+        baseline={"missing": "no torchvision", "versions": {}, "calls": {"100": [], "8": []}}
     )
     page = shown(one_by_one=answers(refused={"NO_OBJECT": 3}, why="an empty table"))
     assert "3 NO_OBJECT" in page

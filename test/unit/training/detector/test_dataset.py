@@ -9,7 +9,7 @@ from vima_ros.errors import VimaError
 from vima_ros.training.data.collect import CollectionPlan, collect
 from vima_ros.training.data.readers import read_recordings
 from vima_ros.training.detector.augmentation import MIN_PIXELS, augment, instance_targets
-from vima_ros.training.detector.dataset import Source, draw, is_crowded, read_source
+from vima_ros.training.detector.dataset import ImageSource, draw, is_crowded, read_source
 from vima_ros.training.evaluation.detector_frames import FIRST_EVALUATION_SEED
 
 
@@ -30,8 +30,8 @@ def test_every_frame_and_prompt_picture_is_read_as_it_was_recorded(folder):
     kept = source.scenes + source.validation  # the second recording is for validation
     assert len(source.validation) == 2 * len(recordings[1].images.rgb)
     assert len(source.prompts) == 2 * len(recordings[0].assets)
-    for picture, frame, mask in zip(kept, frames, masks, strict=True):
-        decoded = picture.decode()
+    for image, frame, mask in zip(kept, frames, masks, strict=True):
+        decoded = image.decode()
         assert (decoded[0] == frame).all()
         assert (decoded[1] == mask).all()
 
@@ -48,18 +48,18 @@ def test_frames_without_masks_are_refused(tmp_path):
 
 def test_sources_are_drawn_from_equally_and_scenes_more_often_than_prompts(folder):
     small = read_source(folder)
-    only_scenes = Source("other", small.scenes * 50, ())
+    only_scenes = ImageSource("other", small.scenes * 50, ())
     drawn = list(draw([small, only_scenes], 4000, np.random.default_rng(0)))
-    prompts = sum(picture in small.prompts for picture in drawn) / 4000
+    prompts = sum(image in small.prompts for image in drawn) / 4000
     assert 0.05 < prompts < 0.10  # 15 % of one half
 
 
 def test_crowded_scenes_are_drawn_more_often(folder):
     source = read_source(folder)
     scenes = source.scenes + source.validation
-    crowded = Source("crowded", scenes, (), (3,))
+    crowded = ImageSource("crowded", scenes, (), (3,))
     drawn = list(draw([crowded], 4000, np.random.default_rng(0)))
-    assert 0.5 < sum(picture is scenes[3] for picture in drawn) / 4000 < 0.6  # 1/2 + 1/2 x 1/8
+    assert 0.5 < sum(image is scenes[3] for image in drawn) / 4000 < 0.6  # 1/2 + 1/2 x 1/8
 
 
 @pytest.mark.parametrize(

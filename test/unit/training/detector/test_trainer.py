@@ -14,7 +14,7 @@ from safetensors import safe_open
 from vima_ros.errors import VimaError
 from vima_ros.perception.detectors.mask_rcnn import MaskRcnn, MaskRcnnConfig
 from vima_ros.training.data.collect import CollectionPlan, collect
-from vima_ros.training.detector.dataset import Source, read_source
+from vima_ros.training.detector.dataset import ImageSource, read_source
 from vima_ros.training.detector.onnx_export import export_detector, save_weights
 from vima_ros.training.detector.trainer import DetectorRecipe, load_averaged, train_detector
 from vima_ros.training.detector.warm_start import start_from
@@ -65,7 +65,7 @@ def test_accuracy_is_measured_on_pictures_kept_for_validation(source, tmp_path):
 
 def test_what_cannot_be_trained_is_refused(source, tmp_path):
     with pytest.raises(VimaError) as caught:
-        next(train_detector([Source("none", (), ())], DetectorRecipe(), tmp_path))
+        next(train_detector([ImageSource("none", (), ())], DetectorRecipe(), tmp_path))
     assert caught.value.code == "NO_DEMONSTRATIONS"
     (tmp_path / "checkpoint.pt").write_bytes(b"no checkpoint")
     for load in (lambda: next(train_detector([source], DetectorRecipe(), tmp_path)),):
@@ -84,8 +84,8 @@ def test_the_exported_file_finds_what_the_network_finds(source, tmp_path):
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     assert json.loads(session.get_modelmeta().custom_metadata_map["card"])["name"] == "test"
     names = [item.name for item in session.get_outputs()]
-    for picture in range(2):
-        pair = [source.scenes[2 * picture + view].decode()[0] for view in range(2)]
+    for image in range(2):
+        pair = [source.scenes[2 * image + view].decode()[0] for view in range(2)]
         frames = np.stack(pair)
         found = dict(zip(names, session.run(None, {"images": frames}), strict=True))
         model.eval()
@@ -152,16 +152,16 @@ def exported(tmp_path_factory):
 
 @torch.no_grad()
 def test_training_goes_on_from_an_exported_detector(exported):
-    """It computes what the file does, and is normalized by what the pictures lead to."""
+    """It computes what the file does, and is normalized by what the images lead to."""
     model, path = exported
     frames = torch.randint(0, 256, (2, 128, 256, 3), dtype=torch.uint8)
     other = MaskRcnn()
     # Of equal tensors, which biases of 0 are, the export keeps one.
     assert all(name.endswith(".bias") for name in start_from(other, path, frames).anew)
-    pictures = (frames.permute(0, 3, 1, 2).float() - 100.0) / 70.0
+    images = (frames.permute(0, 3, 1, 2).float() - 100.0) / 70.0
     seen = []
     for network in (model, other.eval()):
-        stem, levels = network.backbone(pictures)
+        stem, levels = network.backbone(images)
         masks = network.mask_features(stem, levels["0"])
         boxes = network.roi_heads.box_head(levels["0"][:, :, :8, :8])
         shapes = network.roi_heads.mask_head(masks[:, :, :24, :24])
@@ -169,8 +169,8 @@ def test_training_goes_on_from_an_exported_detector(exported):
     for one, two in zip(*seen, strict=True):
         assert torch.allclose(one, two, atol=2e-3), float((one - two).abs().max())
     stem = other.train().backbone.stem
-    before = stem(pictures).mean()
-    assert torch.allclose(before, other.eval().backbone.stem(pictures).mean(), atol=1e-2)
+    before = stem(images).mean()
+    assert torch.allclose(before, other.eval().backbone.stem(images).mean(), atol=1e-2)
 
 
 def test_a_layer_that_the_file_lacks_changes_next_to_nothing(exported):

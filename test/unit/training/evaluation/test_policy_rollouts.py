@@ -87,7 +87,7 @@ def oracle(monkeypatch):
 @pytest.mark.parametrize("task", ["visual_manipulation", "rotate", "sweep_without_exceeding"])
 def test_who_knows_the_answer_succeeds(oracle, task, detector):
     done = attempt(Job(task, "train", 2_000_001, "", detector))
-    assert (done.code, done.picture) == ("SUCCESS", None), done.reason
+    assert (done.code, done.image) == ("SUCCESS", None), done.reason
     assert len(oracle.seen) == done.steps == len(oracle.recorded)
     assert all(len(seen.front) + len(seen.top) for seen in oracle.seen)
     assert oracle.seen[0].end_effector == oracle.run.tabletop.scene.end_effector
@@ -118,7 +118,7 @@ def test_what_was_not_carried_out_is_not_remembered(oracle, monkeypatch):
     done = attempt(Job("visual_manipulation", "train", 2_000_001, "", "ground_truth_masks"))
     assert (done.code, done.steps) == ("TASK_FAILED", 3)
     assert "not solved in 3 steps" in done.reason
-    assert done.picture.shape == (256, 256, 3)
+    assert done.image.shape == (256, 256, 3)
     assert oracle.recorded == []
     assert len(oracle.missed) == done.steps, "there was nothing to pick"
 
