@@ -1,4 +1,4 @@
-"""Entry points of all nodes and programs, and how signals end them.
+"""Entry points of all nodes and programs, and their handling of signals.
 
 The name in ``argv[0]`` selects the module whose ``main`` runs: ``vima_ros.nodes.NAME.node`` of a
 node; ``vima_ros.cli.NAME``, or ``vima_ros.cli.NAME.main`` where that is a package, of a program.
@@ -57,7 +57,7 @@ class SignalWatcher:
         self._on_end = callback
 
     def forget(self) -> None:
-        """Call nothing any more: the process is about to end by itself."""
+        """Call nothing any more, as the process ends by itself."""
         self._on_end = lambda reason: None
 
     def _watch(self) -> None:
@@ -73,7 +73,7 @@ class SignalWatcher:
 
 
 def handled_signals() -> list[signal.Signals]:
-    """``SIGNALS``, but not SIGHUP where it is ignored, as nohup has it."""
+    """Return ``SIGNALS``, without SIGHUP where that is ignored, as by nohup."""
     return [s for s in SIGNALS if s != signal.SIGHUP or signal.getsignal(s) != signal.SIG_IGN]
 
 
@@ -102,7 +102,7 @@ _watcher: SignalWatcher | None = None
 
 
 def watch_signals() -> SignalWatcher:
-    """The process's signal watcher, made at the first call. To be called in the main thread."""
+    """Return the process's signal watcher. Call it in the main thread."""
     global _watcher
     if _watcher is None:
         _watcher = SignalWatcher()

@@ -33,7 +33,7 @@ def all_captured(suite):
 
 
 def test_what_is_seen_is_printed_and_drawn(suite, tmp_path):
-    done = run("assets", "seen", "--out", str(tmp_path))
+    done = run("assets", "objects", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines() if " top " in line]
     assert lines
@@ -43,7 +43,7 @@ def test_what_is_seen_is_printed_and_drawn(suite, tmp_path):
     assert "{thing}" in run("assets", "list").stdout
 
 
-@pytest.mark.parametrize("how", [["--every", "0.3"], []], ids=["by time", "by Enter"])
+@pytest.mark.parametrize("how", [["--interval", "0.3"], []], ids=["by time", "by Enter"])
 def test_frames_of_a_demonstration_are_captured_in_a_row(suite, how):
     name = f"frame{len(how)}"
     done = run("assets", "capture", name, "--scene", "--frames", "3", *how, entered="\n\n\n")

@@ -24,7 +24,7 @@ PROGRAMS = Path(get_package_prefix("vima_ros")) / "lib" / "vima_ros"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # What a program needs to run for longer than the test takes.
 ARGUMENTS = {
-    "assets": ["seen"],
+    "assets": ["objects"],
     "grab_image": ["front/image_raw", "--out", "{out}/front.png"],
     "calibrate": [
         "view",

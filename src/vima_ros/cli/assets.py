@@ -1,4 +1,4 @@
-"""`assets`: the asset library from the command line: what is seen, capture, list, delete."""
+"""`assets`: list objects in view, and capture, list or delete assets of the library."""
 
 from __future__ import annotations
 
@@ -26,36 +26,48 @@ Request = CaptureAsset.Request
 
 
 def parse(args: list[str]) -> argparse.Namespace:
-    """The command line; ends the process (exit code 2) where it is wrong."""
+    """Parse the command line; end the process (exit code 2) where it is wrong."""
     parser = argparse.ArgumentParser(prog="assets", description=__doc__)
     add_namespace_option(parser)
-    does = parser.add_subparsers(dest="command", required=True)
-    seen = does.add_parser("seen", help="the objects that the cameras see now, with their ids")
-    seen.add_argument(
-        "--out", type=path_argument, metavar="DIR", help="save front.png and top.png too"
+    commands = parser.add_subparsers(dest="command", required=True)
+    objects = commands.add_parser("objects", help="Objects in the current images, with their ids")
+    objects.add_argument(
+        "--out", type=path_argument, metavar="DIR", help="Folder for front.png and top.png"
     )
-    capture = does.add_parser("capture", help="name an object, or the scene, as seen now")
-    capture.add_argument("name", help="letters, digits and _: {NAME} in a prompt")
-    what = capture.add_mutually_exclusive_group(required=True)
-    what.add_argument("--id", help="as `assets seen` and debug/front show it")
-    what.add_argument("--pixel", metavar="VIEW,X,Y", help="in the policy frame, 256x128 px")
-    what.add_argument("--box", metavar="VIEW,X,Y,H,W", help="centre, height and width [px]")
-    what.add_argument("--scene", action="store_true", help="all that is seen")
-    capture.add_argument("--frames", type=int, default=0, help="NAME_0, NAME_1, …: so many")
-    capture.add_argument("--every", type=float, help="between frames [s]; else Enter for each")
-    does.add_parser("list", help="what there is")
-    does.add_parser("delete", help="take one away").add_argument("name")
+    capture = commands.add_parser(
+        "capture", help="Capture of an object, or the scene, from the current images"
+    )
+    capture.add_argument(
+        "name", help="Name of the asset, {NAME} in a prompt: letters, digits and _"
+    )
+    selection = capture.add_mutually_exclusive_group(required=True)
+    selection.add_argument("--id", help="Id, as in `assets objects` and debug/front")
+    selection.add_argument(
+        "--pixel", metavar="VIEW,X,Y", help="Pixel of the policy frame, 256x128 px"
+    )
+    selection.add_argument(
+        "--box", metavar="VIEW,X,Y,H,W", help="Box: centre, height and width [px]"
+    )
+    selection.add_argument("--scene", action="store_true", help="All objects in view")
+    capture.add_argument(
+        "--frames", type=int, default=0, help="Number of captures NAME_0, NAME_1, …"
+    )
+    capture.add_argument(
+        "--interval", type=float, help="Time between captures [s]; default: Enter for each"
+    )
+    commands.add_parser("list", help="List of all assets")
+    commands.add_parser("delete", help="Deletion of one asset").add_argument("name")
     options = parser.parse_args(args)
     if options.command == "capture":
         if options.frames < 0:
             parser.error(f"--frames {options.frames}; valid: 0 or more")
-        if options.every is not None and not 0 <= options.every < math.inf:
-            parser.error(f"--every {options.every}; valid: 0 s or more")
+        if options.interval is not None and not 0 <= options.interval < math.inf:
+            parser.error(f"--interval {options.interval}; valid: 0 s or more")
     return options
 
 
 def make_request(options: argparse.Namespace) -> Any:
-    """The CaptureAsset request; raises VimaError (BAD_CAPTURE)."""
+    """Build the CaptureAsset request. Raises VimaError (BAD_CAPTURE)."""
     request = Request(name=options.name, kind=PromptAsset.KIND_OBJECT)
     if options.scene:
         request.kind = PromptAsset.KIND_SCENE
@@ -72,7 +84,9 @@ def make_request(options: argparse.Namespace) -> Any:
 
 
 def whole_numbers(texts: list[str], count: int, below: int) -> list[int]:
-    """``count`` of them from 0; a message would take others and hold something else.
+    """Parse ``count`` whole numbers from 0 to below ``below``.
+
+    A message would accept others and hold another value.
 
     Raises VimaError (BAD_CAPTURE).
     """
@@ -87,16 +101,16 @@ def whole_numbers(texts: list[str], count: int, below: int) -> list[int]:
 
 
 def _names(options: argparse.Namespace) -> Iterator[str]:
-    """Each when it is to be captured."""
+    """Yield each name when its asset is to be captured."""
     if not options.frames:
         yield options.name
         return
     for number in range(options.frames):
         name = f"{options.name}_{number}"
-        if options.every is None:
+        if options.interval is None:
             input(f"Enter captures {{{name}}} ")
         elif number:
-            time.sleep(options.every)
+            time.sleep(options.interval)
         yield name
 
 
@@ -113,12 +127,12 @@ def _capture(client: Client, options: argparse.Namespace) -> int:
     return 0
 
 
-def _seen(client: Client, options: argparse.Namespace) -> int:
+def _objects(client: Client, options: argparse.Namespace) -> int:
     if options.out:
         prepare_folder(options.out)
     scene = client.call(GetScene, "get_scene", GetScene.Request())
     if not scene.success:
-        print(f"nothing seen: {scene.code}: {scene.message}", file=sys.stderr)
+        print(f"no objects: {scene.code}: {scene.message}", file=sys.stderr)
         return 1
     print("   id  view   score  x, y, height, width [px]")
     for view in VIEWS:
@@ -151,10 +165,10 @@ def _list(client: Client) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
-    """The exit code: 0 done, 1 refused; raises VimaError where nobody answers."""
+    """Run the command; return 0 done, 1 refused. Raises VimaError where no node responds."""
     with Client("assets", options.namespace) as client:
-        if options.command == "seen":
-            return _seen(client, options)
+        if options.command == "objects":
+            return _objects(client, options)
         if options.command == "capture":
             return _capture(client, options)
         if options.command == "list":
@@ -169,7 +183,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def main(args: list[str] | None = None) -> None:
-    """``ros2 run vima_ros assets``."""
+    """Run the program ``assets``."""
     options = parse(remove_ros_args(args or sys.argv)[1:])
     try:
         sys.exit(run(options))

@@ -6,5 +6,5 @@ from vima_ros.cli.stop import call_arm
 
 
 def main(args: list[str] | None = None) -> None:
-    """``ros2 run vima_ros resume``."""
+    """Run the program ``resume``."""
     call_arm("resume", __doc__, args)

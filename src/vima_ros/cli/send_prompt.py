@@ -1,4 +1,4 @@
-"""`send_prompt`: a prompt from the command line, with pictures, and what becomes of it."""
+"""`send_prompt`: send a prompt with its images from the command line, and follow its episode."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from vima_ros.nodes.common.prompt_conversions import asset_from_files
 from vima_ros.paths import path_argument
 
 Result = ExecutePrompt.Result
-BEGIN_TIMEOUT = 10.0  # until the policy node has taken an accepted prompt [s]
-EXIT = {  # what became of a prompt that was watched
+EPISODE_START_TIMEOUT = 10.0  # from an accepted prompt to the start of its episode [s]
+EXIT = {  # exit codes with --watch
     Result.NONE: 0,
     Result.PROMPT_REFUSED: 1,
     Result.BUSY: 3,
@@ -54,45 +54,53 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="send_prompt", description=__doc__, epilog=EPILOG)
     parser.add_argument(
         "text",
-        help='such as "Put the {a} into the {b}."; what no option gives is taken from the library',
+        help='Prompt, such as "Put the {a} into the {b}."; the asset library has the placeholders '
+        "without an option",
     )
-    picture = "NAME=FRONT.png[,TOP.png] or NAME=,TOP.png, each 256x128 px; may be repeated"
-    parser.add_argument("--image", action="append", default=[], help=f"one object: {picture}")
-    parser.add_argument("--scene", action="append", default=[], help=f"a scene: {picture}")
+    files = "NAME=FRONT.png[,TOP.png] or NAME=,TOP.png, each 256x128 px; may be repeated"
+    parser.add_argument(
+        "--image", action="append", default=[], help=f"Image of one object: {files}"
+    )
+    parser.add_argument("--scene", action="append", default=[], help=f"Image of a scene: {files}")
     parser.add_argument(
         "--capture",
         action="append",
         default=[],
-        metavar="NAME=WHAT",
-        help="what the cameras see now, into the library: NAME=ID (`assets seen` tells the ids), "
-        "NAME=VIEW:X,Y for what is at a pixel, NAME=scene for all; may be repeated",
+        metavar="NAME=SOURCE",
+        help="Capture into the asset library, from the current images: NAME=ID (`assets objects` "
+        "lists the ids), NAME=VIEW:X,Y for the object at a pixel, NAME=scene for all; may be "
+        "repeated",
     )
-    parser.add_argument("--watch", action="store_true", help="run it and follow it to its end")
-    parser.add_argument("--max-steps", type=int, default=0, help="0: as configured")
+    parser.add_argument(
+        "--watch", action="store_true", help="Execution as a goal, followed to its end"
+    )
+    parser.add_argument(
+        "--max-steps", type=int, default=0, help="Maximum number of steps; 0: as configured"
+    )
     parser.add_argument(
         "--preview",
         type=path_argument,
         metavar="FILE",
-        help="only save the prompt as the policy will see it, a PNG",
+        help="PNG file for the policy's view of the prompt, which is then not executed",
     )
     add_namespace_option(parser)
     return parser.parse_args(args)
 
 
 def make_capture(argument: str) -> CaptureAsset.Request:
-    """The request of NAME=ID, NAME=VIEW:X,Y or NAME=scene; VimaError (BAD_CAPTURE) for others."""
-    name, _, what = argument.partition("=")
+    """Parse NAME=ID, NAME=VIEW:X,Y or NAME=scene. Raises VimaError (BAD_CAPTURE)."""
+    name, _, source = argument.partition("=")
     request = CaptureAsset.Request(name=name, kind=PromptAsset.KIND_OBJECT)
-    view, colon, pixel = what.partition(":")
+    view, colon, pixel = source.partition(":")
     try:
-        if what == "scene":
+        if source == "scene":
             request.kind = PromptAsset.KIND_SCENE
         elif colon:
             request.select, request.view = CaptureAsset.Request.BY_PIXEL, view
             request.pixel = whole_numbers(pixel.split(","), 2, 2**16)
         else:
             request.select = CaptureAsset.Request.BY_TRACK_ID
-            (request.track_id,) = whole_numbers([what], 1, 2**32)
+            (request.track_id,) = whole_numbers([source], 1, 2**32)
     except VimaError:
         raise VimaError(
             "BAD_CAPTURE", f"{argument!r}; valid: NAME=3, NAME=front:120,60 or NAME=scene"
@@ -101,7 +109,7 @@ def make_capture(argument: str) -> CaptureAsset.Request:
 
 
 def send(options: argparse.Namespace) -> int:
-    """The exit code; raises VimaError where it does not come to an answer."""
+    """Send the prompt and return the exit code. Raises VimaError where no node responds."""
     prompt = PromptMessage(text=options.text)
     prompt.assets = [asset_from_files(a, PromptAsset.KIND_OBJECT) for a in options.image]
     prompt.assets += [asset_from_files(a, PromptAsset.KIND_SCENE) for a in options.scene]
@@ -116,30 +124,30 @@ def send(options: argparse.Namespace) -> int:
             print(f"captured {{{request.name}}}: objects {counts} in the top view")
         if options.watch and options.preview is None:
             return _watch(client, prompt, options.max_steps)
-        asks = options.preview is not None
-        request = SetPrompt.Request(prompt=prompt, check_only=asks, preview=asks)
+        check_only = options.preview is not None
+        request = SetPrompt.Request(prompt=prompt, check_only=check_only, preview=check_only)
         episodes = client.subscribe_episodes()
         answer = client.call(SetPrompt, "set_prompt", request)
         if not answer.success:
             return _refused(f"{answer.code}: {answer.message}")
-        if asks:
+        if check_only:
             return _save(options.preview, image_conversion.decode_colour(answer.preview))
         print(f"accepted as {answer.prompt_id}")
-        return _ended_at_once(episodes, answer.prompt_id)
+        return _start_failure(episodes, answer.prompt_id)
 
 
-def _ended_at_once(episodes: MessageBuffer, prompt_id: str) -> int:
-    """The exit code: of the episode where that cannot begin, because the arm is stopped."""
+def _start_failure(episodes: MessageBuffer, prompt_id: str) -> int:
+    """Return the exit code: 0, or of an episode that fails at once, as when the arm is stopped."""
     try:
-        begun = episodes.wait(
-            lambda m: m.prompt_id == prompt_id, BEGIN_TIMEOUT, "the policy node's answer"
+        status = episodes.wait(
+            lambda m: m.prompt_id == prompt_id, EPISODE_START_TIMEOUT, "start of the episode"
         )
     except VimaError:  # the policy node is not there, or busy: the prompt waits for it
         return 0
-    if begun.state != EpisodeStatus.FAILED:
+    if status.state != EpisodeStatus.FAILED:
         return 0
-    print(f"{begun.code}: {begun.message}", file=sys.stderr)
-    return EXIT[Result.STOPPED] if begun.code == EpisodeStatus.STOPPED else 8
+    print(f"{status.code}: {status.message}", file=sys.stderr)
+    return EXIT[Result.STOPPED] if status.code == EpisodeStatus.STOPPED else 8
 
 
 def _refused(why: str) -> int:
@@ -149,32 +157,32 @@ def _refused(why: str) -> int:
 
 def _save(path: Path, rgb: Any) -> int:
     write_image(path, rgb)
-    print(f"the prompt as the policy will see it: {path}")
+    print(f"written: {path}: the policy's view of the prompt")
     return 0
 
 
 def _watch(client: Client, prompt: PromptMessage, max_steps: int) -> int:
     """Run the prompt as a goal; the first Ctrl-C cancels it, the second leaves."""
-    told: list[tuple[int, str]] = []
+    printed: list[tuple[int, str]] = []
 
-    def tell(feedback: Any) -> None:
+    def on_feedback(feedback: Any) -> None:
         now = feedback.step, feedback.stage
-        if told[-1:] != [now]:
-            told.append(now)
+        if printed[-1:] != [now]:
+            printed.append(now)
             hint = " (the arm is stopped: resume it)" if feedback.stage == "paused" else ""
             print(f"  step {feedback.step}: {feedback.stage}{_poses(feedback)}{hint}", flush=True)
 
     requests = client.subscribe(ConfirmationRequest, "confirmation_request", qos.LATCHED)
     asking = threading.Thread(target=_ask, args=(client, requests), daemon=True)
     asking.start()
-    goal = ExecutePromptGoal(client, prompt, max_steps, tell)
+    goal = ExecutePromptGoal(client, prompt, max_steps, on_feedback)
     try:
         result = _wait(goal)
     finally:
         goal.close()
     name = "SUCCESS" if result.error_code == Result.NONE else NAMES[result.error_code]
-    said = result.error_msg.removeprefix(f"{name}: ")
-    print(f"{name}: {said}" if said else f"{name} after {result.steps} decisions")
+    message = result.error_msg.removeprefix(f"{name}: ")
+    print(f"{name}: {message}" if message else f"{name} after {result.steps} decisions")
     return EXIT.get(result.error_code, 8)
 
 
@@ -198,11 +206,11 @@ def _poses(feedback: Any) -> str:
 
 
 def _ask(client: Client, requests: Any) -> None:
-    """Put each motion that waits for a person to the one at the terminal."""
-    seen = 0
+    """Ask the person at the terminal to confirm each motion that waits for it."""
+    count = 0
     while True:
-        request = requests.wait(lambda m: bool(m.command_id), 1e9, "request", seen, quiet=True)
-        seen = requests.count
+        request = requests.wait(lambda m: bool(m.command_id), 1e9, "request", count, quiet=True)
+        count = requests.count
         if not sys.stdin.isatty():
             print(
                 f"  waiting for confirmation: {request.text}; respond by the service confirm",
@@ -219,7 +227,7 @@ def _ask(client: Client, requests: Any) -> None:
 
 
 def main(args: list[str] | None = None) -> None:
-    """``ros2 run vima_ros send_prompt``."""
+    """Run the program ``send_prompt``."""
     options = _arguments(remove_ros_args(args or sys.argv)[1:])
     try:
         sys.exit(send(options))

@@ -1,4 +1,4 @@
-"""`stop`: hold the arm where it is, until `resume`."""
+"""`stop`: stop the arm where it is, until `resume`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _arguments(
 
 
 def call_arm(service: str, description: str | None, args: list[str] | None) -> None:
-    """Call a service of the arm node and print its answer; exit code 2 where there is none."""
+    """Call a service of the arm node and print its response; exit code 2 where there is none."""
     options = _arguments(remove_ros_args(args or sys.argv)[1:], service, description)
     try:
         with Client(service, options.namespace) as client:
@@ -33,5 +33,5 @@ def call_arm(service: str, description: str | None, args: list[str] | None) -> N
 
 
 def main(args: list[str] | None = None) -> None:
-    """``ros2 run vima_ros stop``."""
+    """Run the program ``stop``."""
     call_arm("stop", __doc__, args)

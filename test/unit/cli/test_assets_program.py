@@ -43,7 +43,7 @@ def test_numbers_that_a_message_would_turn_into_others_are_refused(how):
     assert "valid:" in str(caught.value)
 
 
-@pytest.mark.parametrize("how", [("--frames", "-1"), ("--every", "-1"), ("--every", "nan")])
+@pytest.mark.parametrize("how", [("--frames", "-1"), ("--interval", "-1"), ("--interval", "nan")])
 def test_no_negative_number_of_frames_and_no_negative_wait(how):
     with pytest.raises(SystemExit) as ended:
         parse(["capture", "name", "--scene", *how])

@@ -1,4 +1,4 @@
-"""Clicking four corners in a browser: a page served on 127.0.0.1, and what it answers."""
+"""Server of a page on 127.0.0.1 on which four corners are clicked in a browser."""
 
 from __future__ import annotations
 
@@ -31,22 +31,23 @@ LABELS = (
 
 
 def result_png(image_rgb: np.ndarray, calibration: Calibration) -> bytes:
-    """The policy frame with the workspace outlined, as a PNG file."""
+    """Encode the policy frame with the workspace outlined as PNG."""
     frame = ViewTransform(calibration.size, calibration=calibration).apply(image_rgb)
     return png(draw_workspace(frame, calibration.view))
 
 
 def png(image_rgb: np.ndarray) -> bytes:
-    """A PNG file of an RGB image."""
+    """Encode an RGB image as PNG."""
     return cv2.imencode(".png", image_rgb[..., ::-1])[1].tobytes()
 
 
-class ClickServer:
-    """Serves the page until someone accepts or cancels; a context manager.
+class CornerPickerServer:
+    """Serves the page until a person accepts or cancels; a context manager.
 
-    ``solve`` makes a calibration of corners (4, 2) [px] or raises VimaError, which the page shows.
-    Who does not know the random part of ``url`` gets nothing. ``port`` 0: any free one. Raises
-    VimaError (CANNOT_SERVE) when the port is taken.
+    ``solve`` computes a calibration from corners (4, 2) [px] or raises VimaError, which the page
+    shows. Requests without the random part of ``url`` are refused. ``port`` 0: any free one.
+
+    Raises VimaError (CANNOT_SERVE) when the port is taken.
     """
 
     def __init__(
@@ -68,10 +69,10 @@ class ClickServer:
 
     @property
     def url(self) -> str:
-        """Where the page is."""
+        """Address of the page."""
         return f"http://127.0.0.1:{self._server.server_port}/{self._token}/"
 
-    def __enter__(self) -> ClickServer:
+    def __enter__(self) -> CornerPickerServer:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -79,17 +80,17 @@ class ClickServer:
         self._server.server_close()
 
     def wait(self, timeout: float | None = None) -> Calibration | None:
-        """What was accepted; None when it was cancelled or ``timeout`` [s] passed."""
+        """Return the accepted calibration; None when cancelled or after ``timeout`` [s]."""
         self._ended.wait(timeout)
         return self._accepted
 
     def answered(self) -> None:
-        """To be called once an answer is sent: only then may the server go."""
+        """End the wait once the last response is sent."""
         if self._over:
             self._ended.set()
 
     def get(self, path: str) -> tuple[str, bytes] | None:
-        """Type and content of a GET; None: not found."""
+        """Return type and content of a GET; None: not found."""
         if path == f"/{self._token}/":
             text = PAGE.read_text().replace("@LABELS@", json.dumps(LABELS))
             return "text/html; charset=utf-8", text.encode()
@@ -98,7 +99,7 @@ class ClickServer:
         return None
 
     def post(self, path: str, body: bytes) -> dict[str, Any] | None:
-        """The answer to a POST; None: not found."""
+        """Return the response to a POST; None: not found."""
         what = path.removeprefix(f"/{self._token}/")
         if what == path or what not in ("preview", "accept", "cancel"):
             return None
@@ -112,12 +113,12 @@ class ClickServer:
         if what == "accept":
             self._accepted, self._over = calibration, True
             return {"ok": True, "message": "Accepted. This page can be closed."}
-        image = base64.b64encode(result_png(self._image, calibration)).decode()
+        encoded = base64.b64encode(result_png(self._image, calibration)).decode()
         notes = [f"note: {warning}" for warning in warnings(calibration)]
         return {
             "ok": True,
             "message": "\n".join(report(calibration) + notes),
-            "image": f"data:image/png;base64,{image}",
+            "image": f"data:image/png;base64,{encoded}",
         }
 
 
@@ -131,7 +132,7 @@ def _corners(body: bytes) -> np.ndarray:
     return corners
 
 
-def _handler(server: ClickServer) -> type[BaseHTTPRequestHandler]:
+def _handler(server: CornerPickerServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = 10  # [s] a request may take to arrive
 
@@ -164,6 +165,6 @@ def _handler(server: ClickServer) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(content)
 
         def log_message(self, *_: object) -> None:
-            """Requests are nobody's business."""
+            """Log no requests."""
 
     return Handler

@@ -1,7 +1,7 @@
-"""`calibrate`: a camera's way to the policy's view, from a board or corners (docs/CALIBRATION.md).
+"""`calibrate`: map a camera to the policy's view by a board or corners (docs/CALIBRATION.md).
 
 Exit codes: 0 done (`check`: in place), 1 refused or failed (`check`: moved), 2 wrong arguments,
-3 `check`: too little seen to tell.
+3 `check`: too little in view to tell.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 
-from vima_ros.cli.calibrate.corner_picker import ClickServer, result_png
+from vima_ros.cli.calibrate.corner_picker import CornerPickerServer, result_png
 from vima_ros.errors import VimaError
 from vima_ros.files import check_overwrite, write_atomic
 from vima_ros.geometry import Workspace
@@ -63,15 +63,17 @@ def _squares(text: str) -> tuple[int, int]:
 
 
 def _paper(text: str) -> str:
-    """The paper of that name, in capitals or not."""
+    """Return the paper of that name, whatever its case."""
     return next((name for name in PAPERS if name.lower() == text.lower()), text)
 
 
 def _add_board(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--squares", type=_squares, default=(5, 4), metavar="CxR", help="5x4")
+    parser.add_argument(
+        "--squares", type=_squares, default=(5, 4), metavar="CxR", help="Columns and rows; 5x4"
+    )
     parser.add_argument(
         "--dictionary", choices=DICTIONARIES, default="DICT_4X4_50", metavar="NAME",
-        help="of the markers, OpenCV's name; DICT_4X4_50",
+        help="Dictionary of the markers, OpenCV's name; DICT_4X4_50",
     )  # fmt: skip
 
 
@@ -91,23 +93,31 @@ def _arguments(args: list[str]) -> argparse.Namespace:
         prog="calibrate", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    sheet = commands.add_parser("board", help="a board to print")
+    sheet = commands.add_parser("board", help="Board to print")
     sheet.add_argument("--out", type=path_argument, required=True, help="PNG file to write")
-    sheet.add_argument("--paper", type=_paper, choices=sorted(PAPERS), default="A4")
-    sheet.add_argument("--dpi", type=int, default=300)
-    sheet.add_argument("--square", type=float, metavar="M", help="side [m]; the largest that fits")
+    sheet.add_argument(
+        "--paper", type=_paper, choices=sorted(PAPERS), default="A4", help="Paper size; A4"
+    )
+    sheet.add_argument("--dpi", type=int, default=300, help="Dots per inch; 300")
+    sheet.add_argument(
+        "--square", type=float, metavar="M", help="Side of a square [m]; the largest that fits"
+    )
     _add_board(sheet)
 
     lens = commands.add_parser("lens", help="camera_info from images of the board")
-    lens.add_argument("images", type=path_argument, nargs="+", help="5 or more, the board tilted")
-    lens.add_argument("--square", type=float, metavar="M", required=True, help="as printed [m]")
+    lens.add_argument(
+        "images", type=path_argument, nargs="+", help="Images of the tilted board, 5 or more"
+    )
+    lens.add_argument(
+        "--square", type=float, metavar="M", required=True, help="Side of a square as printed [m]"
+    )
     lens.add_argument(
         "--out", type=path_argument, required=True, help="camera_info YAML file to write"
     )
     _add_board(lens)
 
-    view = commands.add_parser("view", help="a camera's calibration")
-    view.add_argument("view", choices=VIEWS)
+    view = commands.add_parser("view", help="Calibration of a camera")
+    view.add_argument("view", choices=VIEWS, help="View of the camera")
     _add_source(view, several=True)
     view.add_argument(
         "--camera-info",
@@ -115,32 +125,40 @@ def _arguments(args: list[str]) -> argparse.Namespace:
         metavar="FILE",
         help="camera_info YAML file, such as `grab_image` writes",
     )
-    view.add_argument("--square", type=float, metavar="M", help="board: side as printed [m]")
+    view.add_argument(
+        "--square", type=float, metavar="M", help="Side of a square of the board as printed [m]"
+    )
     view.add_argument(
         "--at", type=float, nargs=3, action="append", metavar=("X", "Y", "YAW_DEG"),
-        help="board: its origin [m] and the direction of its x axis, anticlockwise from the "
+        help="Origin of the board [m] and direction of its x axis, anticlockwise from the "
         "base's x [degrees]; once for each --image",
     )  # fmt: skip
     _add_board(view)
-    view.add_argument("--corners", type=_point, nargs=4, metavar="x,y", help=f"[px] {ORDER}")
-    view.add_argument("--click", action="store_true", help="click the corners in a browser")
-    view.add_argument("--port", type=int, default=0, help="of --click; any free one")
+    view.add_argument(
+        "--corners", type=_point, nargs=4, metavar="x,y", help=f"Corners [px], {ORDER}"
+    )
+    view.add_argument("--click", action="store_true", help="Choice of the corners in a browser")
+    view.add_argument("--port", type=int, default=0, help="Port for --click; any free one")
     view.add_argument(
         "--corners-at", type=_point, nargs=4, metavar="x,y",
-        help="where the corners are in the table frame [m]; the workspace's",
+        help="Positions of the corners in the table frame [m]; the workspace's",
     )  # fmt: skip
     view.add_argument(
         "--workspace", type=float, nargs=4, metavar=("X0", "Y0", "X1", "Y1"),
-        default=[*Workspace().low, *Workspace().high], help="[m], as the policy's; VIMA's",
+        default=[*Workspace().low, *Workspace().high], help="Workspace of the policy [m]; VIMA's",
     )  # fmt: skip
-    view.add_argument("--out", type=path_argument, required=True, help="NAME.yaml to write")
+    view.add_argument(
+        "--out", type=path_argument, required=True, help="Calibration file NAME.yaml to write"
+    )
 
-    check = commands.add_parser("check", help="has the camera moved since?")
-    check.add_argument("calibration", type=path_argument, help="NAME.yaml")
+    check = commands.add_parser("check", help="Check that the camera has not moved since")
+    check.add_argument("calibration", type=path_argument, help="Calibration file NAME.yaml")
     _add_source(check, several=False)
-    check.add_argument("--limit", type=float, default=2.0, help="what counts as moved [px]; 2")
+    check.add_argument(
+        "--limit", type=float, default=2.0, help="Displacement that counts as moved [px]; 2"
+    )
     for command in (sheet, lens, view):
-        command.add_argument("--force", action="store_true", help="overwrite what is there")
+        command.add_argument("--force", action="store_true", help="Permission to overwrite files")
     options = parser.parse_args(args)
     if options.command == "view":
         _check_view(view, options)
@@ -175,7 +193,7 @@ def make_board(options: argparse.Namespace) -> int:
 
 
 def make_lens(options: argparse.Namespace) -> int:
-    """Write the camera_info file, unless the images do not determine it; say how good it is."""
+    """Write the camera_info file, unless the images do not determine it; print its accuracy."""
     check_overwrite([options.out], options.force)
     board = Board(options.square, options.squares, dictionary=options.dictionary)
     images = [read_image(path) for path in options.images]
@@ -248,13 +266,13 @@ def _solve(
 
     if options.corners:
         return solve(np.array(options.corners))
-    with ClickServer(images[-1], solve, options.port) as server:
+    with CornerPickerServer(images[-1], solve, options.port) as server:
         print(f"open in a browser on this machine: {server.url}", flush=True)
         return server.wait()
 
 
 def check(options: argparse.Namespace) -> int:
-    """Say whether the camera has moved."""
+    """Print whether the camera has moved."""
     calibration = load_calibration(options.calibration)
     images, _ = _read_inputs(options)
     drift = DriftDetector(calibration, options.limit).check(images[-1])

@@ -13,7 +13,7 @@ import pytest
 from rendered_boards import random_set
 from rendered_table import PinholeCamera, paste_board, table_texture
 
-from vima_ros.cli.calibrate.corner_picker import PAGE, ClickServer
+from vima_ros.cli.calibrate.corner_picker import PAGE, CornerPickerServer
 from vima_ros.cli.calibrate.main import main
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
@@ -241,7 +241,7 @@ def solve(corners):
 
 @pytest.fixture
 def server():
-    with ClickServer(IMAGE, solve) as running:
+    with CornerPickerServer(IMAGE, solve) as running:
         yield running
 
 
@@ -332,7 +332,7 @@ def test_cancelling_ends_it(server):
 def test_a_taken_port_is_named(server):
     port = int(server.url.split(":")[2].split("/")[0])
     with pytest.raises(VimaError, match=str(port)) as error:
-        ClickServer(IMAGE, solve, port)
+        CornerPickerServer(IMAGE, solve, port)
     assert error.value.code == "CANNOT_SERVE"
 
 
@@ -343,7 +343,7 @@ def test_clicked_corners_become_a_file(folder, monkeypatch):
         threading.Thread(target=post, args=(url + "accept", body), daemon=True).start()
         return server
 
-    monkeypatch.setattr(ClickServer, "__enter__", browse)
+    monkeypatch.setattr(CornerPickerServer, "__enter__", browse)
     code = run(
         *("view", "front", "--image", folder / "front.png", "--click"),
         *("--out", folder / "cal.yaml", "--camera-info", folder / "info.yaml"),
