@@ -1,7 +1,7 @@
-"""VIMA-Bench's frames beside ours: ``tools/compare_with_vima_bench.py EPISODE.npz … --out FILE``.
+"""Compare VIMA-Bench's images with ours: ``compare_with_vima_bench.py EPISODE.npz … --out FILE``.
 
-Reads recorded episodes (arrays in an npz, the rest in a json of the same name), rebuilds each
-first scene here and draws it with the same cameras.
+Reads recorded episodes (arrays in an npz, the rest in a json of the same name) and renders the
+first scene of each in our simulator.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.scene import Scene, SceneObject
 from vima_ros.specs import VIEWS, AssetKind, EndEffector
 
-# VIMA-Bench's recorded pose of these is not amid what is drawn: (x, y) of that in its frame [m].
-_MIDDLE = {"bowl": (-0.0335, 0.0145), "frame": (0.0099, 0.0)}
+# Centres (x, y) of shapes whose frame in VIMA-Bench is not at the centre [m].
+_CENTRES = {"bowl": (-0.0335, 0.0145), "frame": (0.0099, 0.0)}
 _OTHER_NAMES = {"l_shaped_block": "l_block", "gray": "grey"}
 _WITHOUT_TOUCHING = {
     "line": "short_line",
@@ -36,13 +36,13 @@ MEASURES = ("height [px]", "width [px]", "area [px]")
 
 
 def our_name(name: str) -> str:
-    """Of a shape or texture, by VIMA-Bench's words for it."""
+    """Return our name of a shape or texture of VIMA-Bench."""
     name = name.lower().replace(" ", "_").replace("-", "_")
     return _OTHER_NAMES.get(name, name)
 
 
 def read_scene(episode: Path) -> tuple[Scene, dict[int, int]]:
-    """The scene at the start of an episode, and our mask id of each of its segmentation ids."""
+    """Return the first scene of an episode, and our mask id of each of its segmentation ids."""
     info = json.loads(episode.with_suffix(".json").read_text())
     with np.load(episode) as arrays:
         ids, poses = arrays["state_obj_ids"].tolist(), arrays["state_obj_pose"][0]
@@ -59,11 +59,11 @@ def _object(task: str, id_: int, pose: np.ndarray, info: dict[str, Any]) -> Scen
     if task == "sweep_without_touching":
         shape = _WITHOUT_TOUCHING.get(shape, shape)
     yaw = yaw_from_quaternion(pose[3:])
-    dx, dy = _MIDDLE.get(shape, (0.0, 0.0))
+    dx, dy = _CENTRES.get(shape, (0.0, 0.0))
     x = pose[0] + math.cos(yaw) * dx - math.sin(yaw) * dy
     y = pose[1] + math.sin(yaw) * dx + math.cos(yaw) * dy
     factor = 1.0
-    if "kitting" in info["obj_asset"] or shape == "block":  # whose pose is amid them
+    if "kitting" in info["obj_asset"] or shape == "block":  # whose frame is at the centre
         bounds = info["obj_size_range"]
         height = float(pose[2]) / ((bounds["low"][2] + bounds["high"][2]) / 4)
         factor = round(height, 2) if abs(height - 1.0) > 0.15 else 1.0
@@ -72,7 +72,7 @@ def _object(task: str, id_: int, pose: np.ndarray, info: dict[str, Any]) -> Scen
 
 
 def draw(episode: Path) -> np.ndarray:
-    """VIMA-Bench's first frames (left) and ours: front, then top; (128, 1024, 3) uint8 RGB."""
+    """Draw VIMA-Bench's and our first images, front, then top; (128, 1024, 3) uint8 RGB."""
     images = render_prompt_images(read_scene(episode)[0], AssetKind.SCENE)
     with np.load(episode) as arrays:
         theirs = {v: arrays[f"obs_rgb_{v}"][0].transpose(1, 2, 0) for v in VIEWS}
@@ -82,7 +82,7 @@ def draw(episode: Path) -> np.ndarray:
 def compare_sizes(
     episodes: Iterable[Path],
 ) -> dict[tuple[str, str], list[tuple[np.ndarray, np.ndarray]]]:
-    """By (shape, view): (theirs, ours), each the MEASURES of a wholly visible object."""
+    """Return by (shape, view) pairs of their and our MEASURES of wholly visible objects."""
     found = defaultdict(list)
     for episode in episodes:
         scene, our_id = read_scene(episode)
@@ -99,7 +99,7 @@ def compare_sizes(
 
 
 def _measure(mask: np.ndarray) -> np.ndarray | None:
-    """Height, width and area [px], or None at the image's rim."""
+    """Return height, width and area [px], or None for an object at the image's border."""
     rows, columns = np.nonzero(mask)
     if not len(rows) or (mask[[0, -1]].any() or mask[:, [0, -1]].any()):
         return None
@@ -112,17 +112,17 @@ def main(args: list[str] | None = None) -> None:
         prog="compare_with_vima_bench", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument(
-        "episodes", type=path_argument, nargs="+", help="npz files of recorded episodes"
+        "episodes", type=path_argument, nargs="+", help="Files of recorded episodes, npz"
     )
-    parser.add_argument("--out", type=path_argument, help="the image to write, png")
+    parser.add_argument("--out", type=path_argument, help="Output image, png")
     options = parser.parse_args(args)
     if options.out:
         rows = [_titled(draw(episode), episode.parent.name) for episode in options.episodes]
         try:
             write_image(options.out, np.vstack(rows))
         except VimaError as error:
-            parser.exit(2, f"compare: {error.code}: {error}\n")
-    print(f"{'shape':28}view   seen  theirs: {', '.join(MEASURES)}; ours / theirs")
+            parser.exit(2, f"compare_with_vima_bench: {error.code}: {error}\n")
+    print(f"{'shape':28}view  count  theirs: {', '.join(MEASURES)}; ours / theirs")
     for (shape, view), pairs in sorted(compare_sizes(options.episodes).items()):
         theirs, ours = (np.median([pair[k] for pair in pairs], axis=0) for k in (0, 1))
         print(f"{shape:28}{view:6}{len(pairs):5}  {theirs}  {(ours / theirs).round(3)}")

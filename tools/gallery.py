@@ -1,4 +1,4 @@
-"""A picture of all tasks: both views at the start, and the prompt with its pictures.
+"""Draw a gallery of all tasks: both views at the start, and the prompt with its images.
 
 ``python tools/gallery.py docs/gallery.png``
 """
@@ -21,14 +21,14 @@ from vima_ros.sim.tasks import TASKS
 from vima_ros.sim.tasks.base import Asset, TaskEpisode
 from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH, VIEWS, AssetKind
 
-_COLUMNS, _MARGIN, _GAP = 3, 14, 6  # tiles a row; around them and between words [px]
+_COLUMNS, _MARGIN, _GAP = 3, 14, 6  # tiles per row; margins of tiles and gap of words [px]
 _TITLE, _LINE = 26, 44  # heights [px]
 _FONT, _SIZE, _INK, _GREY = cv2.FONT_HERSHEY_SIMPLEX, 0.43, (20, 20, 20), (120, 120, 120)
 _WIDTH = len(VIEWS) * POLICY_FRAME_WIDTH
 
 
 def gallery(tasks: Sequence[str] = tuple(TASKS), seed: int = 0) -> np.ndarray:
-    """(h, w, 3) uint8 RGB: the episode of ``seed`` of each task, at its first level."""
+    """Return an image (h, w, 3) uint8 RGB of the episode of ``seed`` of each task."""
     tiles = [tile(TASKS[name].sample(seed)) for name in tasks]
     rows = [tiles[i : i + _COLUMNS] for i in range(0, len(tiles), _COLUMNS)]
     bands = [_row(row) for row in rows]
@@ -36,7 +36,7 @@ def gallery(tasks: Sequence[str] = tuple(TASKS), seed: int = 0) -> np.ndarray:
 
 
 def tile(episode: TaskEpisode) -> np.ndarray:
-    """(h, 512, 3) uint8 RGB: name, front and top view, prompt."""
+    """Return an image (h, 512, 3) uint8 RGB of name, front and top view, and prompt."""
     with EpisodeRunner(episode) as run:
         views = np.concatenate([run.tabletop.render(view) for view in VIEWS], axis=1)
     title = _white(_TITLE, _WIDTH)
@@ -45,11 +45,11 @@ def tile(episode: TaskEpisode) -> np.ndarray:
 
 
 def _prompt(episode: TaskEpisode) -> np.ndarray:
-    """(h, 512, 3): words and small pictures in reading order."""
+    """Return an image (h, 512, 3) of the words and images of the prompt."""
     lines, x = [_white(_LINE, _WIDTH)], 0
     for word in _words(episode):
         width = _text_width(word) if isinstance(word, str) else word.shape[1]
-        if isinstance(word, str) and word in ".:":  # follows a picture
+        if isinstance(word, str) and word in ".:":  # follows an image
             x -= _GAP
         if x + width > _WIDTH:
             lines.append(_white(_LINE, _WIDTH))
@@ -73,14 +73,14 @@ def _words(episode: TaskEpisode) -> Iterator[str | np.ndarray]:
 
 
 def _thumbnail(asset: Asset) -> np.ndarray:
-    """(38, w, 3): the top view, of an object what is around it."""
-    picture = render_prompt_images(asset.scene, asset.kind)["top"]
+    """Return the top view of a scene, or its part around an object, (38, w, 3)."""
+    view = render_prompt_images(asset.scene, asset.kind)["top"]
     if asset.kind == AssetKind.SCENE:
-        return _small(picture.rgb, (_LINE - 6) * POLICY_FRAME_WIDTH // POLICY_FRAME_HEIGHT)
-    x, y, width, height = cv2.boundingRect(picture.mask)
+        return _small(view.rgb, (_LINE - 6) * POLICY_FRAME_WIDTH // POLICY_FRAME_HEIGHT)
+    x, y, width, height = cv2.boundingRect(view.mask)
     half = max(width, height) // 2 + 4
     middle_x, middle_y = x + width // 2, y + height // 2
-    padded = np.pad(picture.rgb, ((half, half), (half, half), (0, 0)), mode="edge")
+    padded = np.pad(view.rgb, ((half, half), (half, half), (0, 0)), mode="edge")
     return _small(
         padded[middle_y : middle_y + 2 * half, middle_x : middle_x + 2 * half], _LINE - 6
     )
@@ -95,9 +95,9 @@ def _small(rgb: np.ndarray, width: int) -> np.ndarray:
 def _row(tiles: list[np.ndarray]) -> np.ndarray:
     height = max(map(len, tiles)) + _MARGIN
     band = _white(height, _COLUMNS * (_WIDTH + _MARGIN) + _MARGIN)
-    for i, picture in enumerate(tiles):
+    for i, image in enumerate(tiles):
         left = _MARGIN + i * (_WIDTH + _MARGIN)
-        band[: len(picture), left : left + _WIDTH] = picture
+        band[: len(image), left : left + _WIDTH] = image
     return band
 
 
@@ -109,8 +109,8 @@ def _text_width(text: str) -> int:
     return int(cv2.getTextSize(text, _FONT, _SIZE, 1)[0][0])
 
 
-def _write(picture: np.ndarray, text: str, x: int, y: int, ink: tuple[int, int, int]) -> None:
-    cv2.putText(picture, text, (x, y), _FONT, _SIZE, ink, 1, cv2.LINE_AA)
+def _write(image: np.ndarray, text: str, x: int, y: int, ink: tuple[int, int, int]) -> None:
+    cv2.putText(image, text, (x, y), _FONT, _SIZE, ink, 1, cv2.LINE_AA)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ export AMENT_PREFIX_PATH PATH
 
 
 def fix_include_folders(prefix: Path) -> int:
-    """Point the exported CMake files at this Python and numpy; how many files were changed."""
+    """Point the exported CMake files at this Python and numpy; return the number of changes."""
     changed = 0
     for path in prefix.glob("share/*/cmake/export_*__rosidl_generator_pyExport.cmake"):
         old = path.read_text()

@@ -1,4 +1,4 @@
-"""An episode under way: its world, its judge and how many actions were taken."""
+"""Execution of a task's episode in the simulator: actions, success criterion and step count."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from vima_ros.sim.tasks.base import (
 )
 from vima_ros.specs import EndEffector, Primitive
 
-# The flying tool is light and stiff, so it may be quicker than an arm; and nothing is in its way.
+# The free gripper is light and stiff, so it can move faster than an arm.
 FAST_MOTION = MotionParameters(
     travel_height=0.25,
     sweep_travel_height=0.12,
@@ -35,18 +35,18 @@ FAST_MOTION = MotionParameters(
     sweep_speed=0.3,
     suction_dwell=0.04,
 )
-SETTLE_TIME = 0.3  # what was set down a few millimetres too high falls [s]
-_APPEARANCE_STREAM = 1  # of random numbers, apart from those of the episode itself
+SETTLE_TIME = 0.3  # at the start, for objects that are placed a few millimetres too high [s]
+_APPEARANCE_STREAM = 1  # random numbers independent of those of the episode
 
 
 def task_primitive(task: Task) -> Primitive:
-    """What an action of this task means."""
+    """Return the primitive of a task's actions."""
     spatula = task.end_effector == EndEffector.SPATULA
     return Primitive.SWEEP if spatula else Primitive.PICK_PLACE
 
 
 def world_state(tabletop: Tabletop) -> WorldState:
-    """Where everything is now."""
+    """Return the true poses of all objects."""
     names = [item.name for item in tabletop.scene.objects]
     return WorldState({name: tabletop.object_pose(name) for name in names}, tabletop.scene)
 
@@ -58,7 +58,7 @@ def execute_action(
     kind: Primitive,
     motion: MotionParameters = FAST_MOTION,
 ) -> TaskOutcome:
-    """Carry out an action to its end, watched and then judged.
+    """Execute an action, monitored by the criterion, and evaluate its outcome.
 
     Raises VimaError (NOT_FINITE) for a pose without a yaw, or a sweep without a direction.
     """
@@ -68,10 +68,10 @@ def execute_action(
 
 
 class EpisodeRunner:
-    """One episode, from its start. A context manager; one thread, as ``Tabletop``.
+    """Runner of one episode from its start. A context manager; not thread-safe, as ``Tabletop``.
 
-    ``code`` and ``message`` say why the last action was not carried out to its end: as
-    ``SimulatedRobotState``'s, or NOT_FINITE for one that means no motion; empty when it was.
+    ``code`` and ``message``: reason why the last action failed, as in ``SimulatedRobotState``, or
+    NOT_FINITE for an action that defines no motion; empty if it succeeded.
     """
 
     def __init__(self, episode: TaskEpisode, motion: MotionParameters = FAST_MOTION) -> None:
@@ -89,38 +89,38 @@ class EpisodeRunner:
         self.close()
 
     def close(self) -> None:
-        """Free what the pictures needed."""
+        """Free the rendering resources."""
         self.tabletop.close()
 
     @property
     def result(self) -> TaskResult:
-        """The judge's last word."""
+        """Last result of the success criterion."""
         return self._criterion.result
 
     @property
     def truncated(self) -> bool:
-        """Whether the step limit was reached without success or failure."""
+        """True if the step limit was reached without success or failure."""
         return self.result.outcome == TaskOutcome.RUNNING and self.steps >= self.episode.step_limit
 
     @property
     def done(self) -> bool:
-        """Whether no further action is taken."""
+        """True if the episode has ended."""
         return self.result.outcome != TaskOutcome.RUNNING or self.truncated
 
     def world_state(self) -> WorldState:
-        """Where everything truly is now."""
+        """Return the true poses of all objects."""
         return world_state(self.tabletop)
 
     def object_poses(self) -> np.ndarray:
-        """(K, 7) float64 x, y, z [m], quaternion xyzw, in the order of the scene's objects."""
+        """Return x, y, z [m], quaternion xyzw of the scene's objects in order, (K, 7) float64."""
         poses = self.world_state().poses.values()
         return np.array([[*pose.position, *pose.quaternion] for pose in poses])
 
     def step(self, pose0: Pose, pose1: Pose) -> TaskResult:
-        """Carry out an action to its end and judge it.
+        """Execute an action and evaluate its outcome.
 
-        One that means no motion (a pose without a yaw, a sweep without a direction) moves nothing
-        and costs a step, as a pick that finds nothing. Raises VimaError (EPISODE_OVER).
+        An action that defines no motion (a pose without a yaw, a sweep without a direction) moves
+        nothing and counts as a step, as does a failed pick. Raises VimaError (EPISODE_OVER).
         """
         if self.done:
             raise VimaError("EPISODE_OVER", "the episode has ended; valid: start another")
@@ -138,7 +138,7 @@ class EpisodeRunner:
 
 
 def with_appearance(episode: TaskEpisode, appearance: VisualAppearance) -> TaskEpisode:
-    """The same episode seen in another way, its prompt too (without clutter)."""
+    """Return the episode and its prompt (without clutter) with another appearance."""
     plain = replace(appearance, clutter=())
     assets = {
         name: Asset(asset.kind, replace(asset.scene, appearance=plain))
@@ -148,7 +148,10 @@ def with_appearance(episode: TaskEpisode, appearance: VisualAppearance) -> TaskE
 
 
 def with_random_appearance(episode: TaskEpisode, strength: float) -> TaskEpisode:
-    """The look its seed draws; 0: as it is. Raises VimaError (INVALID_VALUE) beyond 0 to 1."""
+    """Return the episode with the random appearance of its seed; ``strength`` 0: unchanged.
+
+    Raises VimaError (INVALID_VALUE) for a strength outside 0 to 1.
+    """
     if strength == 0.0:
         return episode
     stream = [_APPEARANCE_STREAM, zlib.crc32(episode.task.encode()), episode.seed]
@@ -156,7 +159,7 @@ def with_random_appearance(episode: TaskEpisode, strength: float) -> TaskEpisode
 
 
 def find_level(name: str | None) -> Level | None:
-    """The level of that name, None for None; VimaError (UNKNOWN_LEVEL) when there is none."""
+    """Return the level of that name, None for None. Raises VimaError (UNKNOWN_LEVEL)."""
     try:
         return None if name is None else Level(name)
     except ValueError:
@@ -165,9 +168,9 @@ def find_level(name: str | None) -> Level | None:
 
 
 def choose_tasks(names: str | Sequence[str] | None, level: Level | None) -> tuple[Task, ...]:
-    """The tasks of those names, or all that have ``level`` (None: all).
+    """Return the tasks of those names, or all that have ``level`` (None: all).
 
-    Raises VimaError: UNKNOWN_TASK, or UNKNOWN_LEVEL where a named task does not have it.
+    Raises VimaError: UNKNOWN_TASK, or UNKNOWN_LEVEL if a named task does not have the level.
     """
     if names is None:
         return tuple(t for t in TASKS.values() if level is None or level in t.levels)

@@ -1,4 +1,4 @@
-"""Whole episodes of a task, its oracle acting, without rendering; and how well that goes."""
+"""Rollouts of the tasks' oracles without rendering, and their success rates."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from vima_ros.specs import Action
 
 @dataclass(frozen=True)
 class EpisodeResult:
-    """How an episode ended: RUNNING when the step limit was reached, or the oracle gave up.
+    """Result of an episode; RUNNING: the step limit was reached, or the oracle gave up.
 
-    ``steps``: actions taken. ``seconds``: wall clock, the model's making included.
+    ``steps``: number of actions. ``seconds``: wall time, including the creation of the model.
     """
 
     task: str
@@ -34,7 +34,7 @@ class EpisodeResult:
 
 @dataclass(frozen=True)
 class OracleScore:
-    """Of ``episodes`` of one task: rate of success, mean steps of those, seconds an episode."""
+    """Success rate of one task, mean steps of the successes, and mean seconds per episode."""
 
     task: str
     episodes: int
@@ -52,7 +52,7 @@ def run_episode(
     binned: bool = True,
     motion: MotionParameters = FAST_MOTION,
 ) -> EpisodeResult:
-    """One episode, the oracle acting; ``binned``: its actions rounded to bins.
+    """Run one episode of the oracle; ``binned``: with its actions rounded to bins.
 
     Raises VimaError: UNKNOWN_TASK, UNKNOWN_LEVEL, INVALID_VALUE (seed).
     """
@@ -67,9 +67,16 @@ def run_episode(
             if binned:
                 poses = Action.from_poses(*poses, workspace, run.primitive).poses(workspace)
             run.step(*poses)
-    verdict, seconds = run.result, time.perf_counter() - start
+    task_result, seconds = run.result, time.perf_counter() - start
     return EpisodeResult(
-        task, episode.level, seed, binned, verdict.outcome, verdict.reason, run.steps, seconds
+        task,
+        episode.level,
+        seed,
+        binned,
+        task_result.outcome,
+        task_result.reason,
+        run.steps,
+        seconds,
     )
 
 
@@ -81,7 +88,7 @@ def measure_oracles(
     binned: bool = True,
     processes: int = 1,
 ) -> Iterator[OracleScore]:
-    """The oracles' scores, task by task; ``level`` None is each task's first.
+    """Yield the score of each task's oracle; ``level`` None is each task's first.
 
     Raises VimaError as ``run_episode``.
     """
@@ -93,13 +100,13 @@ def measure_oracles(
 
 
 def summarize(results: list[EpisodeResult]) -> OracleScore:
-    """Of one task's episodes, at least one."""
-    good = [result for result in results if result.outcome == TaskOutcome.SUCCESS]
+    """Summarize the episodes of one task, at least one."""
+    successes = [result for result in results if result.outcome == TaskOutcome.SUCCESS]
     return OracleScore(
         results[0].task,
         len(results),
-        len(good) / len(results),
-        sum(result.steps for result in good) / max(len(good), 1),
+        len(successes) / len(results),
+        sum(result.steps for result in successes) / max(len(successes), 1),
         sum(result.seconds for result in results) / len(results),
         tuple(result for result in results if result.outcome != TaskOutcome.SUCCESS),
     )

@@ -1,4 +1,4 @@
-"""Recordings of the oracles at work."""
+"""Recording of episodes in which a task's oracle acts."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from vima_ros.specs import VIEWS, Action, AssetKind, EndEffector
 
 @dataclass(frozen=True, eq=False)
 class RecordedImages:
-    """n moments in both views, front first.
+    """Images of n time steps in both views, front first.
 
-    ``rgb`` (n, 2, 128, 256, 3) uint8; ``masks`` (n, 2, 128, 256) uint8: 0, or an object's place
-    in the list of objects + 1; None: not taken.
+    ``rgb`` (n, 2, 128, 256, 3) uint8; ``masks`` (n, 2, 128, 256) uint8: 0, or the index of an
+    object + 1; None: not recorded.
     """
 
     rgb: np.ndarray
@@ -29,10 +29,9 @@ class RecordedImages:
 
 @dataclass(frozen=True, eq=False)
 class RecordedPromptAsset:
-    """A picture of the prompt: one moment, of ``count`` objects.
+    """Images of a prompt asset with ``count`` objects.
 
-    ``shows``: which of the episode's objects each mask id is, or -1; empty where only the task
-    knows.
+    ``shows``: index of the episode's object for each mask id, or -1; empty if not known.
     """
 
     name: str
@@ -47,10 +46,10 @@ class RecordedEpisode:
     """Episode of T actions with K objects; other fields as in ``sim.tasks.base.TaskEpisode``.
 
     ``prompt``: text with {placeholders}. ``assets``: in the order of the text. ``objects``: their
-    names, in the order of the mask ids. ``pictures``: of T + 1 moments, before each action and at
-    the end. ``bins`` (T, 12) uint8: the actions as carried out, ``specs.Action.bins``.
-    ``actions`` (T, 12) float32: the same before they were rounded, pose0 x, y [m], quaternion
-    xyzw, pose1 alike. ``object_poses`` (T + 1, K, 7) float32: x, y, z [m], quaternion xyzw.
+    names, in the order of the mask ids. ``images``: of T + 1 time steps, before each action and at
+    the end. ``bins`` (T, 12) uint8: the executed actions, ``specs.Action.bins``. ``actions``
+    (T, 12) float32: the actions before rounding, x, y [m], quaternion xyzw of pose0 and pose1.
+    ``object_poses`` (T + 1, K, 7) float32: x, y, z [m], quaternion xyzw.
     """
 
     task: str
@@ -76,7 +75,7 @@ def record(
     visual_randomization: float = 0.0,
     deterministic_oracle: bool = False,
 ) -> RecordedEpisode | TaskResult:
-    """The oracle's episode, its actions rounded to bins; the verdict if it was no success.
+    """Record the oracle's episode, with actions rounded to bins; return the result of a failure.
 
     ``level`` None: the task's first. ``visual_randomization``: strength of the domain
     randomization, 0 to 1. ``deterministic_oracle``: the oracle draws nothing at random.
@@ -86,16 +85,16 @@ def record(
     found = find_task(task)
     episode = with_random_appearance(found.sample(seed, level), visual_randomization)
     oracle = found.oracle(episode, None if deterministic_oracle else seed)
-    moments, states, actions, bins = [], [], [], []
+    frames, states, actions, bins = [], [], [], []
     with EpisodeRunner(episode) as run:
         while True:
-            moments.append(_look(run.tabletop, masks))
+            frames.append(_images(run.tabletop, masks))
             states.append(run.object_poses())
             poses = None if run.done else oracle.act(run.world_state())
             if poses is None:
                 break
             action = Action.from_poses(*poses, Workspace(), run.primitive)
-            actions.append(numbers(*poses))
+            actions.append(action_vector(*poses))
             bins.append(action.bins)
             run.step(*action.poses(Workspace()))
         if run.result.outcome != TaskOutcome.SUCCESS:
@@ -109,30 +108,30 @@ def record(
         episode.scene.end_effector,
         episode.step_limit,
         tuple(item.name for item in episode.scene.objects),
-        _joined(moments),
+        _concatenate(frames),
         np.array(bins, np.uint8),
         np.array(actions, np.float32),
         np.array(states, np.float32),
     )
 
 
-def numbers(pose0: Pose, pose1: Pose) -> np.ndarray:
-    """(12,): x, y [m] and quaternion xyzw of both."""
+def action_vector(pose0: Pose, pose1: Pose) -> np.ndarray:
+    """Return x, y [m] and quaternion xyzw of both poses, (12,)."""
     return np.concatenate(
         [part for pose in (pose0, pose1) for part in (pose.position[:2], pose.quaternion)]
     )
 
 
-def _look(tabletop: Tabletop, masks: bool) -> RecordedImages:
+def _images(tabletop: Tabletop, masks: bool) -> RecordedImages:
     rgb = np.stack([tabletop.render(view) for view in VIEWS])
     ids = np.stack([tabletop.render_mask(view) for view in VIEWS]) if masks else None
     return RecordedImages(rgb[None], None if ids is None else ids[None])
 
 
-def _joined(moments: list[RecordedImages]) -> RecordedImages:
-    masks = [moment.masks for moment in moments if moment.masks is not None]
+def _concatenate(frames: list[RecordedImages]) -> RecordedImages:
+    masks = [frame.masks for frame in frames if frame.masks is not None]
     return RecordedImages(
-        np.concatenate([moment.rgb for moment in moments]),
+        np.concatenate([frame.rgb for frame in frames]),
         np.concatenate(masks) if masks else None,
     )
 
@@ -146,8 +145,8 @@ def _asset(name: str, asset: Asset, masks: bool) -> RecordedPromptAsset:
     )
 
 
-def _failure(verdict: TaskResult) -> TaskResult:
-    """A RUNNING episode that has ended ran out of steps, or of ideas."""
-    if verdict.outcome == TaskOutcome.RUNNING:
-        return replace(verdict, reason=f"not done: {verdict.reason}")
-    return verdict
+def _failure(result: TaskResult) -> TaskResult:
+    """Add to a RUNNING result that the episode has ended."""
+    if result.outcome == TaskOutcome.RUNNING:
+        return replace(result, reason=f"not done: {result.reason}")
+    return result

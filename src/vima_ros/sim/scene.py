@@ -1,4 +1,4 @@
-"""What stands on the table: values, a few ready scenes, and random ones."""
+"""Scenes: objects on the table and their appearance; a few predefined and random scenes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from vima_ros.sim.model.textures import COLOURS, TEXTURES
 from vima_ros.specs import EndEffector
 
 MAX_SEED = 2**31 - 1  # of scenes and episodes
-MAX_OBJECTS = 254  # ids of a mask are uint8, 0 is the background
+MAX_OBJECTS = 254  # ids in a mask are uint8, 0 is the background
 _ATTEMPTS = 1000
-_GAP = 0.015  # between the circles around two objects [m]
+_GAP = 0.015  # minimum distance of the circles around two objects [m]
 _RANDOM_COLOURS = tuple(sorted(COLOURS))
 _RANDOM_MOVABLE = ("block", "cross", "l_block", "round", "shorter_block", "triangle")
 _RANDOM_FIXED = ("bowl", "container", "square")
@@ -27,10 +27,10 @@ _RANDOM_FIXED = ("bowl", "container", "square")
 
 @dataclass(frozen=True)
 class SceneObject:
-    """An object and where it stands: ``position_xy`` [m] and ``yaw`` [rad] in the table frame.
+    """Object of a scene at ``position_xy`` [m] and ``yaw`` [rad] in the table frame.
 
-    ``shape``: a key of SHAPES; ``texture``: of TEXTURES. ``scale``: of all sizes;
-    ``height_factor``: of the height besides. ``base_height``: z of what it stands on [m].
+    ``shape``: a key of SHAPES. ``texture``: a key of TEXTURES. ``scale``: of all sizes.
+    ``height_factor``: additional scale of the height. ``base_height``: z of the surface below [m].
     """
 
     name: str
@@ -65,15 +65,15 @@ class SceneObject:
 
     @property
     def scaled_shape(self) -> Shape:
-        """Its entry in the registry of shapes, in this object's size."""
+        """Shape of the registry at the scale of this object."""
         return _scaled_shape(self.shape, self.scale, self.height_factor)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Objects with different names, the tool, and the look.
+    """Objects with unique names, the end effector and the visual appearance.
 
-    An object's mask id is its place here + 1.
+    The mask id of an object is its index + 1.
     """
 
     objects: tuple[SceneObject, ...]
@@ -86,13 +86,13 @@ class Scene:
         if len(set(names)) != len(names) or len(names) > MAX_OBJECTS:
             raise _invalid(
                 f"scene of {len(names)} objects {names}; "
-                f"valid: at most {MAX_OBJECTS}, each with its own name"
+                f"valid: at most {MAX_OBJECTS}, with unique names"
             )
         object.__setattr__(self, "objects", objects)
         object.__setattr__(self, "end_effector", EndEffector(self.end_effector))
 
     def object(self, name: str) -> SceneObject:
-        """The object of that name; VimaError (UNKNOWN_OBJECT) when there is none."""
+        """Return the object of that name. Raises VimaError (UNKNOWN_OBJECT)."""
         for item in self.objects:
             if item.name == name:
                 return item
@@ -111,10 +111,10 @@ def random_scene(
     fixed: int = 1,
     end_effector: EndEffector = EndEffector.SUCTION,
 ) -> Scene:
-    """A scene of ``movable`` + ``fixed`` objects, placed as by ``scatter``; a seed, one scene.
+    """Return the random scene of a seed, with ``movable`` + ``fixed`` objects.
 
-    Every object has a plain colour of its own, so together at most 9.
-    Raises VimaError: INVALID_VALUE for such numbers, NO_ROOM as ``scatter``.
+    Every object has a different plain colour, so there are at most 9. Raises VimaError:
+    INVALID_VALUE for more or negative numbers, NO_ROOM as ``scatter``.
     """
     count = movable + fixed
     if min(movable, fixed) < 0 or count > len(_RANDOM_COLOURS):
@@ -133,15 +133,15 @@ def random_scene(
 
 
 def scatter(scene: Scene, seed: int) -> Scene:
-    """The same objects elsewhere: inside the workspace, apart from each other, at any yaw.
+    """Move the objects to random poses inside the workspace, apart from each other.
 
-    The same seed gives the same places. Raises VimaError (NO_ROOM) when they do not fit.
+    The same seed gives the same poses. Raises VimaError (NO_ROOM) if they do not fit.
     """
     random, workspace = np.random.default_rng(seed), Workspace()
-    for _ in range(_ATTEMPTS // 10):  # a start that leaves no room for the last is given up
+    for _ in range(_ATTEMPTS // 10):  # a layout without room for the last objects is discarded
         placed: list[SceneObject] = []
         for item in sorted(scene.objects, key=lambda item: -item.scaled_shape.radius):
-            free = _free_place(item, placed, random, workspace)
+            free = _at_free_pose(item, placed, random, workspace)
             if free is None:
                 break
             placed.append(free)
@@ -156,13 +156,13 @@ def scatter(scene: Scene, seed: int) -> Scene:
     )
 
 
-def _free_place(
+def _at_free_pose(
     item: SceneObject,
     placed: list[SceneObject],
     random: np.random.Generator,
     workspace: Workspace,
 ) -> SceneObject | None:
-    """``item`` moved to where it touches neither the edge nor another, or None."""
+    """Return ``item`` at a free pose inside the workspace, or None."""
     radius = item.scaled_shape.radius
     low, high = np.array(workspace.low) + radius, np.array(workspace.high) - radius
     if (low > high).any():
@@ -182,7 +182,7 @@ def _invalid(message: str) -> VimaError:
     return VimaError("INVALID_VALUE", message)
 
 
-_DOWN = -math.pi / 2  # turns the open side of a three-sided rectangle towards +x
+_OPEN_TO_X = -math.pi / 2  # yaw of a three-sided rectangle that is open towards +x
 
 SCENES: dict[str, Scene] = {
     "put": Scene(
@@ -207,7 +207,9 @@ SCENES: dict[str, Scene] = {
     ),
     "sweep": Scene(
         (
-            SceneObject("orange_bounds", "three_sided_rectangle", "orange", (0.41, 0.0), _DOWN),
+            SceneObject(
+                "orange_bounds", "three_sided_rectangle", "orange", (0.41, 0.0), _OPEN_TO_X
+            ),
             SceneObject("grey_line", "line", "grey", (0.40, 0.0), math.pi / 2),
             SceneObject("red_small_block_1", "small_block", "red", (0.64, -0.14), 0.3),
             SceneObject("red_small_block_2", "small_block", "red", (0.68, -0.06), 1.0),
@@ -216,5 +218,5 @@ SCENES: dict[str, Scene] = {
         EndEffector.SPATULA,
     ),
 }
-RANDOM_SCENE = "random"  # the name of ``random_scene``
+RANDOM_SCENE = "random"  # name of the scene that ``random_scene`` returns
 SCENE_NAMES = (*SCENES, RANDOM_SCENE)

@@ -42,8 +42,8 @@ def test_another_strength_is_refused(strength):
 
 
 @pytest.mark.parametrize("change", [{"light_direction": (0, 0, 1)}, {"ambient": math.nan}])
-def test_an_impossible_look_is_refused(change):
-    with pytest.raises(VimaError, match="goes down"):
+def test_an_impossible_appearance_is_refused(change):
+    with pytest.raises(VimaError, match="light from above"):
         VisualAppearance(**change)
 
 

@@ -70,7 +70,7 @@ def test_a_seed_is_the_episode_of_that_seed(bare):
     for task, level in (("rotate", None), ("twist", "novel_object_generalization")):
         _, info = bare.reset(seed=7, options={"task": task, "level": level})
         episode = find_task(task).sample(7, find_task(task).check_level(level))
-        assert bare.run.episode.scene == episode.scene
+        assert bare.runner.episode.scene == episode.scene
         assert (info["task"], info["seed"], info["prompt"]) == (task, 7, episode.prompt)
         assert info["level"] == episode.level.value
 
@@ -119,7 +119,7 @@ def test_info_says_where_the_objects_are():
 def test_the_prompts_pictures_come_with_a_reset(task):
     with TabletopEnv(task, images="masks") as env:
         _, info = env.reset(seed=0)
-        assets = env.run.episode.assets
+        assets = env.runner.episode.assets
     assert list(info["prompt_assets"]) == list(assets)
     for name, asset in info["prompt_assets"].items():
         assert "{" + name + "}" in info["prompt"]

@@ -69,7 +69,7 @@ def test_a_bad_object_is_refused(change, match):
 
 def test_names_are_unique_and_looked_up():
     item = SceneObject("a", "block", "red", (0.5, 0))
-    with pytest.raises(VimaError, match="own name"):
+    with pytest.raises(VimaError, match="unique names"):
         Scene((item, item))
     assert Scene((item,)).object("a") is item
     with pytest.raises(VimaError, match="valid: a") as caught:

@@ -1,4 +1,4 @@
-"""VIMA-Bench's seventeen tasks: scenes, prompts, judges, oracles."""
+"""The seventeen tasks of VIMA-Bench: scenes, prompts, success criteria and oracles."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ TASKS: dict[str, Task] = {
 
 
 def find_task(name: str) -> Task:
-    """The task of that name; VimaError (UNKNOWN_TASK) when there is none."""
+    """Return the task of that name. Raises VimaError (UNKNOWN_TASK)."""
     if name not in TASKS:
         raise VimaError("UNKNOWN_TASK", f"no task {name!r}; valid: {', '.join(TASKS)}")
     return TASKS[name]

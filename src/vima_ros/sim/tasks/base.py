@@ -1,6 +1,6 @@
-"""What a task is: an episode to start from, a judge that says how it goes, an oracle that acts.
+"""Base classes of the tasks: episodes, success criteria and oracles.
 
-Everything a task hands out follows from (task, level, seed) alone, in any process.
+The episode of a task is a function of (task, level, seed) alone, in any process.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ATTEMPTS = 100
 
 
 class TaskOutcome(str, Enum):
-    """How an episode stands."""
+    """Outcome of an episode so far."""
 
     RUNNING = "running"
     SUCCESS = "success"
@@ -33,13 +33,13 @@ class TaskOutcome(str, Enum):
 
 @dataclass(frozen=True)
 class TaskResult:
-    """The judge's word; ``reason`` says why it is no longer, or not yet, a success."""
+    """Outcome of a task with the reason why it has failed or is not yet solved."""
 
     outcome: TaskOutcome
     reason: str = ""
 
     def at_step(self, step: int, limit: int) -> TaskResult:
-        """The verdict after ``step`` commands: a task not solved in ``limit`` is a FAILURE."""
+        """Return the result after ``step`` commands: not solved in ``limit`` is a FAILURE."""
         if self.outcome != TaskOutcome.RUNNING or step < limit:
             return self
         return TaskResult(
@@ -49,7 +49,7 @@ class TaskResult:
 
 @dataclass(frozen=True)
 class Asset:
-    """A picture of the prompt. For an OBJECT the scene holds that one object, for a SCENE all."""
+    """Scene of a prompt image; for an OBJECT it has exactly one object."""
 
     kind: AssetKind
     scene: Scene
@@ -57,11 +57,11 @@ class Asset:
 
 @dataclass(frozen=True)
 class TaskEpisode:
-    """The start of an episode, as values.
+    """Initial state, prompt and goal of an episode.
 
-    ``prompt`` names its pictures as {placeholder}; ``assets`` has them by that name in the order
-    of the text, each once. ``step_limit``: actions until it is given up (VIMA-Bench's
-    oracle_max_steps). ``goal``: what the task's judge and oracle aim at, a frozen dataclass.
+    ``prompt`` has a {placeholder} for each image; ``assets`` has the images by that name in the
+    order of the text, each once. ``step_limit``: maximum number of actions (VIMA-Bench's
+    oracle_max_steps). ``goal``: goal of the task's criterion and oracle, a frozen dataclass.
     """
 
     task: str
@@ -76,14 +76,14 @@ class TaskEpisode:
 
 @dataclass(frozen=True)
 class WorldState:
-    """Where everything truly is: the pose of each object's frame by name, table frame."""
+    """True pose of each object's frame by name, in the table frame."""
 
     poses: Mapping[str, Pose]
     scene: Scene
 
     @staticmethod
     def at_start(scene: Scene) -> WorldState:
-        """As the scene has it."""
+        """Return the initial poses of a scene."""
         poses = {
             item.name: Pose(
                 np.array([*item.position_xy, item.base_height + item.scaled_shape.rest_height]),
@@ -95,40 +95,40 @@ class WorldState:
 
 
 class SuccessCriterion(ABC):
-    """Follows one episode. Once it says SUCCESS or FAILURE it stays with that."""
+    """Success criterion of one episode. SUCCESS and FAILURE are final."""
 
     def __init__(self) -> None:
         self._result = TaskResult(TaskOutcome.RUNNING)
 
     @property
     def result(self) -> TaskResult:
-        """What ``update`` said last."""
+        """Last result of ``update``."""
         return self._result
 
     def update(self, world: WorldState) -> TaskResult:
-        """To be called once after every action, when all is at rest."""
+        """Evaluate the task; call it once after every action, when the scene is at rest."""
         if self._result.outcome == TaskOutcome.RUNNING:
             self._result = self._evaluate(world)
         return self._result
 
-    def monitor(self, world: WorldState) -> None:  # noqa: B027 (most judges look at the end only)
-        """To be called several times a second during motions."""
+    def monitor(self, world: WorldState) -> None:  # noqa: B027 (most judges variant at the end only)
+        """Monitor a motion; call it several times per second."""
 
     @abstractmethod
     def _evaluate(self, world: WorldState) -> TaskResult: ...
 
 
 class Oracle(ABC):
-    """Knows the goal and the true poses; may remember what it did."""
+    """Privileged policy that knows the goal and the true poses; it may have state."""
 
     @abstractmethod
     def act(self, world: WorldState) -> tuple[Pose, Pose] | None:
-        """pose0 and pose1 of the next action, table frame, z = 0; None: nothing left to do."""
+        """Return pose0 and pose1 of the next action, table frame, z = 0; None if there is none."""
 
 
 @dataclass(frozen=True)
 class EpisodeSpec:
-    """What a task draws: the parts of an episode that are its own."""
+    """Parts of an episode that a task draws at random."""
 
     scene: Scene
     prompt: str
@@ -137,10 +137,10 @@ class EpisodeSpec:
 
 
 class Task(ABC):
-    """One of the benchmark's tasks; it has no state.
+    """Task of the benchmark, without state.
 
-    ``templates``: the forms of its prompt, with {picture} and <word> where those are filled in.
-    ``has_base``: whether something is put into a base. ``levels``: those it exists for.
+    ``templates``: variants of the prompt with {placeholder} for images and <word> for words.
+    ``has_base``: True if objects are put into a base. ``levels``: levels that the task has.
     """
 
     name: ClassVar[str]
@@ -157,14 +157,14 @@ class Task(ABC):
 
     @property
     def template(self) -> str:
-        """The first form of the prompt."""
+        """First variant of the prompt."""
         return self.templates[0]
 
     def sample(self, seed: int, level: Level | None = None) -> TaskEpisode:
-        """The episode of a seed (0 or more); ``level`` None is the first of ``levels``.
+        """Return the episode of a seed (0 or more); ``level`` None is the first of ``levels``.
 
-        Raises VimaError: UNKNOWN_LEVEL, INVALID_VALUE (seed), NO_ROOM (does not happen with the
-        sizes of the registry).
+        Raises VimaError: UNKNOWN_LEVEL, INVALID_VALUE (seed), NO_ROOM (does not occur with the
+        registered shapes).
         """
         level = self.check_level(level)
         if seed < 0:
@@ -173,12 +173,12 @@ class Task(ABC):
         random = np.random.default_rng(stream)
         for _ in range(_ATTEMPTS):
             try:
-                draft = self._draw(random, split(level, self.has_base))
+                spec = self._draw(random, split(level, self.has_base))
             except VimaError as error:
                 if error.code != "NO_ROOM":
                     raise
                 continue
-            parts = (draft.scene, draft.prompt, draft.assets, self.step_limit, draft.goal)
+            parts = (spec.scene, spec.prompt, spec.assets, self.step_limit, spec.goal)
             return TaskEpisode(self.name, level, seed, *parts)
         raise VimaError(
             "NO_ROOM",
@@ -187,7 +187,7 @@ class Task(ABC):
         )
 
     def check_level(self, level: Level | None) -> Level:
-        """``level``, or the first one for None; VimaError (UNKNOWN_LEVEL) if it has it not."""
+        """Return ``level``, or the first for None. Raises VimaError (UNKNOWN_LEVEL)."""
         if level is None:
             return self.levels[0]
         if level not in self.levels:
@@ -200,16 +200,16 @@ class Task(ABC):
 
     @abstractmethod
     def success_criterion(self, episode: TaskEpisode) -> SuccessCriterion:
-        """A new judge for an episode of this task."""
+        """Create the success criterion of an episode of this task."""
 
     @abstractmethod
     def oracle(self, episode: TaskEpisode, seed: int | None = 0) -> Oracle:
-        """A new oracle for an episode of this task.
+        """Create an oracle for an episode of this task.
 
-        ``seed`` draws where it picks, as VIMA-Bench's do. None: it draws nothing, and does of
-        several equally good things always the one that can be told from what is seen.
+        ``seed``: of its random choices of grasp points, as in VIMA-Bench. None: no random choices;
+        among equally good actions it takes the one that can be inferred from the images.
         """
 
     @abstractmethod
     def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
-        """One episode; VimaError (NO_ROOM) makes ``sample`` draw again."""
+        """Draw one episode; on VimaError (NO_ROOM) ``sample`` draws again."""

@@ -1,4 +1,4 @@
-"""Move one object as three pictures show it."""
+"""Task: move one object along the positions in three images."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from vima_ros.sim.tasks.placement import DistractorCheck, PlaceGoal, PlacementGo
 from vima_ros.sim.tasks.prompt_templates import object_asset, scene_asset
 from vima_ros.sim.tasks.splits import Level, Split
 
-_CENTRE, _RADIUS, _CORNERS = (0.5, 0.0), 0.19, 5  # a pentagon, its first corner on +x [m]
+_CENTRE, _RADIUS, _CORNERS = (0.5, 0.0), 0.19, 5  # of a pentagon, its first corner on +x [m]
 _MOVES = 2
 
 
 class FollowMotion(PlacementTask):
-    """From corner to corner of a pentagon; the distractor in its centre is another than shown."""
+    """Motion between corners of a pentagon; its centre has another distractor than the images."""
 
     name = "follow_motion"
     templates = ("Follow this motion for {dragged_obj}: {frame_0} {frame_1} {frame_2}.",)

@@ -1,4 +1,4 @@
-"""Carry out two moves that three pictures show; objects may be stacked."""
+"""Task: repeat two moves shown in three images; objects may be stacked."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from vima_ros.sim.tasks.splits import Split
 _PLACES = ((0.5, -0.25), (0.5, 0.0), (0.5, 0.25))
 _MOVES = 2
 
-Stacks = list[list[SceneObject]]  # of each place, the lowest first
+Stacks = list[list[SceneObject]]  # of each place, from the bottom
 
 
 class FollowOrder(PlacementTask):
-    """Three objects of one shape in a row and a distractor; every action must be the next move."""
+    """Stacking of three objects of one shape in a row; every action must be the next move."""
 
     name = "follow_order"
     templates = ("Stack objects in this order {frame_0} {frame_1} {frame_2}.",)
@@ -28,21 +28,21 @@ class FollowOrder(PlacementTask):
     has_base = False
 
     def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
-        table, shape = LayoutSampler(random), choose(random, split.dragged_shapes)
+        layout, shape = LayoutSampler(random), choose(random, split.dragged_shapes)
         textures = choose_different(random, split.dragged_textures, len(_PLACES))
         stacks: Stacks = []
         for k, (texture, place) in enumerate(zip(textures, _PLACES, strict=True), 1):
-            table.occupy(shape, place)
+            layout.occupy(shape, place)
             stacks.append([SceneObject(f"stacked_obj_{k}", shape, texture, place)])
         others = [other for other in split.dragged_shapes if other != shape]
-        look = choose(random, others), choose(random, split.dragged_textures)
-        distractor = table.place("distractor_obj", *look)
+        variant = choose(random, others), choose(random, split.dragged_textures)
+        distractor = layout.place("distractor_obj", *variant)
         items = tuple(stack[0] for stack in stacks)
         assets, stages = {"frame_0": scene_asset(*items)}, []
         for k in range(1, _MOVES + 1):
             moved, place = _move(random, stacks)
             stages.append((PlaceGoal(moved, place, 0.0),))
-            assets[f"frame_{k}"] = scene_asset(*_standing(stacks))
+            assets[f"frame_{k}"] = scene_asset(*_objects(stacks))
         goal = PlacementGoal(
             tuple(stages),
             (distractor.name,),
@@ -53,7 +53,7 @@ class FollowOrder(PlacementTask):
 
 
 def _move(random: np.random.Generator, stacks: Stacks) -> tuple[str, tuple[float, float]]:
-    """Move the top of one stack onto another place; its name and the place."""
+    """Move the top of one stack to another; return its name and the new position."""
     places = range(len(stacks))
     moves = [(a, b) for a in places for b in places if stacks[a] and a != b]
     source, target = choose(random, moves)
@@ -62,8 +62,8 @@ def _move(random: np.random.Generator, stacks: Stacks) -> tuple[str, tuple[float
     return moved.name, _PLACES[target]
 
 
-def _standing(stacks: Stacks) -> Sequence[SceneObject]:
-    """All objects where they are now, stacks of the first place first, each from below."""
+def _objects(stacks: Stacks) -> Sequence[SceneObject]:
+    """Return all objects at their current poses, stack by stack from the bottom."""
     found = []
     for place, stack in zip(_PLACES, stacks, strict=True):
         height = 0.0

@@ -1,4 +1,4 @@
-"""Where a suction cup picks an object up."""
+"""Grasp points for a suction cup."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from vima_ros.sim.model import polygons
 from vima_ros.sim.model.shapes import Shape
 from vima_ros.specs import Action
 
-_BINNED_MARGIN = 0.003  # a grasp point's bin, too, is this far from the edge [m]
-_LEANING = 0.2  # towards the robot: what a metre counts
+_BINNED_MARGIN = 0.003  # minimum distance from the edge after rounding to bins [m]
+_ROBOT_SIDE_WEIGHT = 0.2  # preference of points nearer to the robot, per metre
 _IDENTITY = np.array([0.0, 0.0, 0.0, 1.0])
 
 
 def heading(pose: Pose) -> float:
-    """Direction of a frame's x axis seen from above [rad]; any rotation has one."""
+    """Return the direction of a frame's x axis seen from above [rad], for any rotation."""
     x, y, z, w = pose.quaternion
     return math.atan2(2.0 * (x * y + z * w), 1.0 - 2.0 * (y * y + z * z))
 
 
 def grasp_point(shape: Shape, pose: Pose, random: np.random.Generator | None) -> np.ndarray:
-    """(2,) x, y [m] in the table frame on the object's top, well inside it.
+    """Return a point (2,) x, y [m] in the table frame on the object's top, away from its edges.
 
-    ``random`` None: always the same, as near as may be to the middle of the box around it that
-    a camera above sees. A point stays on the object when it is rounded to the bins of an action,
-    where there is one.
+    ``random`` None: deterministic, as near as possible to the centre of the object's bounding box
+    in the top view. If there is such a point, it stays on the object when rounded to the bins of
+    an action.
     """
     rotation = _rotation(pose)
     best_first = np.array(shape.grasp_points)
-    points = _middle_first(shape, rotation) if random is None else best_first
+    points = _sorted_by_distance(shape, rotation) if random is None else best_first
     for number in range(40):
         if random is None:
             point = points[min(number, len(points) - 1)]
-        else:  # square: rather one of the first, which are deeper inside
+        else:  # squared: prefers the first, which are farther from the edges
             point = points[int(random.random() ** 2 * len(points))]
         world = pose.position[:2] + rotation @ point
         own = (binned(world) - pose.position[:2]) @ rotation
@@ -45,8 +45,8 @@ def grasp_point(shape: Shape, pose: Pose, random: np.random.Generator | None) ->
 
 
 def visible_center(shape: Shape, pose: Pose) -> np.ndarray:
-    """(2,) x, y [m] in the table frame of the middle of the box that a camera above sees."""
-    return pose.position[:2] + _middle(shape, _rotation(pose))
+    """Return the centre (2,) x, y [m] of the bounding box in the top view, table frame."""
+    return pose.position[:2] + _center(shape, _rotation(pose))
 
 
 def _rotation(pose: Pose) -> np.ndarray:
@@ -54,24 +54,26 @@ def _rotation(pose: Pose) -> np.ndarray:
     return np.array([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
 
 
-def _middle(shape: Shape, rotation: np.ndarray) -> np.ndarray:
-    """(2,) [m] of the box around the turned outline, from its frame's origin."""
+def _center(shape: Shape, rotation: np.ndarray) -> np.ndarray:
+    """Return the centre (2,) [m] of the rotated outline's bounding box in its own frame."""
     corners = np.array(shape.outline[0]) @ rotation.T
     return (corners.min(axis=0) + corners.max(axis=0)) / 2
 
 
-def _middle_first(shape: Shape, rotation: np.ndarray) -> np.ndarray:
-    """(n, 2) firm grasp points [m], by how far they are from the middle of the turned shape's box.
+def _sorted_by_distance(shape: Shape, rotation: np.ndarray) -> np.ndarray:
+    """Return the firm grasp points (n, 2) [m], sorted by distance from the bounding box centre.
 
-    Of those alike, rather one nearer to the robot, whose base is on the -x side.
+    Among equal ones those nearer to the robot, whose base is on the -x side, come first.
     """
     points = np.array(shape.firm_grasp_points)
-    away = points @ rotation.T - _middle(shape, rotation)
-    return points[np.argsort(np.linalg.norm(away, axis=1) + _LEANING * away[:, 0], kind="stable")]
+    away = points @ rotation.T - _center(shape, rotation)
+    return points[
+        np.argsort(np.linalg.norm(away, axis=1) + _ROBOT_SIDE_WEIGHT * away[:, 0], kind="stable")
+    ]
 
 
 def binned(position_xy: np.ndarray) -> np.ndarray:
-    """(2,) where an action says that a position (2,) is [m]."""
+    """Round a position (2,) [m] to the bins of an action."""
     workspace = Workspace()
     pose = Pose(np.append(workspace.clamp(*position_xy), 0.0), _IDENTITY)
     return Action.from_poses(pose, pose, workspace).poses(workspace)[0].position[:2]

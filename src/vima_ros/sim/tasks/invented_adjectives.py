@@ -1,4 +1,4 @@
-"""Invented adjectives: three pairs of objects show what one means."""
+"""Invented adjectives, defined by three pairs of objects."""
 
 from __future__ import annotations
 
@@ -18,48 +18,48 @@ EXAMPLES = " ".join(
     f"{{demo_blicker_obj_{k}}} is <adjective> than {{demo_less_blicker_obj_{k}}}."
     for k in (1, 2, 3)
 )
-_LOW = (0.3, 0.4)  # height factor of what is short
-_TALLER = 2.0  # what is tall has this much more
+_LOW = (0.3, 0.4)  # height factor of short objects
+_TALLER = 2.0  # difference of the height factor of tall objects
 
 
 @dataclass(frozen=True)
 class Property:
-    """What the adjective says: taller or not, else lighter or not."""
+    """Property that the adjective names: height, or brightness of the colour."""
 
     height: bool
-    increases: bool  # taller, lighter; else shorter, darker
+    increases: bool  # taller or brighter; else shorter or darker
 
     @staticmethod
     def draw(random: np.random.Generator) -> Property:
-        """Any of the four."""
+        """Draw one of the four properties."""
         return Property(*(bool(value) for value in random.integers(2, size=2)))
 
     def pair(
         self,
         random: np.random.Generator,
         split: Split,
-        table: LayoutSampler,
+        layout: LayoutSampler,
         shape: str,
         names: tuple,
     ) -> tuple[SceneObject, SceneObject]:
-        """Two objects alike but for the property, the one that has more of it first."""
+        """Place two objects that differ only in the property; the one with more of it is first."""
         if self.height:
             texture = choose(random, _with_dark(split))
             low = float(random.uniform(*_LOW))
-            looks = [(texture, low), (texture, low + _TALLER)]
+            variants = [(texture, low), (texture, low + _TALLER)]
         else:
             texture = choose(random, _darkened(split))
-            looks = [(f"dark_{texture}", 1.0), (texture, 1.0)]
+            variants = [(f"dark_{texture}", 1.0), (texture, 1.0)]
         if self.increases:
-            looks.reverse()
+            variants.reverse()
         more, less = (
-            table.place(name, shape, texture, height_factor=factor)
-            for name, (texture, factor) in zip(names, looks, strict=True)
+            layout.place(name, shape, texture, height_factor=factor)
+            for name, (texture, factor) in zip(names, variants, strict=True)
         )
         return more, less
 
     def examples(self, random: np.random.Generator, split: Split) -> Mapping[str, Asset]:
-        """The pictures of EXAMPLES."""
+        """Return the images of EXAMPLES."""
         assets = {}
         for k in (1, 2, 3):
             names = f"demo_blicker_obj_{k}", f"demo_less_blicker_obj_{k}"
@@ -70,12 +70,12 @@ class Property:
 
 
 def adjective_shapes(split: Split) -> tuple[str, ...]:
-    """All but the block: at a third of its height it would be the shorter block."""
+    """Return all shapes but the block, which would be a shorter block at a third of its height."""
     return tuple(shape for shape in split.dragged_shapes if shape != "block")
 
 
 def _darkened(split: Split) -> list[str]:
-    """Those that have a dark variant."""
+    """Return the textures that have a dark variant."""
     return [name for name in split.dragged_textures if f"dark_{name}" in TEXTURES]
 
 

@@ -1,4 +1,4 @@
-"""Where things stand when an episode starts: free places on the table, and objects as drawn."""
+"""Sampling of initial layouts: random objects at free poses on the table."""
 
 from __future__ import annotations
 
@@ -14,50 +14,50 @@ from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.sim.scene import SceneObject
 
 _ATTEMPTS = 200
-_GAP = 0.015  # between the circles around two objects [m]
-# Whoever is put on a place shall not be within the tolerance (at most 0.125 m) of another.
-_LEAST_DISTANCE = 0.15  # between two centres [m]
-_EDGE = 0.015  # free at the edge of the workspace: positions have bins of 1 cm [m]
+_GAP = 0.015  # minimum distance of the circles around two objects [m]
+# An object at a goal position must not be within the tolerance (at most 0.125 m) of another.
+_MIN_DISTANCE = 0.15  # between two centres [m]
+_EDGE = 0.015  # margin at the edge of the workspace: positions have bins of 1 cm [m]
 
 XY = tuple[float, float]
 Kind = TypeVar("Kind")
 
 
 def choose(random: np.random.Generator, options: Sequence[Kind]) -> Kind:
-    """One of them, each as likely; unlike numpy's own it keeps the Python type."""
+    """Draw one option uniformly; unlike numpy's choice it keeps the Python type."""
     return options[int(random.integers(len(options)))]
 
 
 def choose_different(
     random: np.random.Generator, options: Sequence[Kind], count: int
 ) -> tuple[Kind, ...]:
-    """``count`` different ones in random order."""
+    """Draw ``count`` different options in random order."""
     return tuple(options[int(k)] for k in random.permutation(len(options))[:count])
 
 
 def random_yaw(random: np.random.Generator) -> float:
-    """Any [rad]."""
+    """Draw a yaw [rad] uniformly."""
     return float(random.uniform(-math.pi, math.pi))
 
 
 def random_scale(random: np.random.Generator, shape: str) -> float:
-    """One of those that objects of this shape have."""
+    """Draw a scale of an object of this shape."""
     return float(random.uniform(*SHAPES[shape].scale_range))
 
 
 class LayoutSampler:
-    """Finds free places: apart from each other, inside the workspace, at any yaw."""
+    """Sampler of free poses inside the workspace, apart from each other, at any yaw."""
 
     def __init__(self, random: np.random.Generator) -> None:
         self._random, self._workspace = random, Workspace()
         self._taken: list[tuple[XY, float]] = []  # centre and radius [m]
 
     def occupy(self, shape: str, position_xy: XY) -> None:
-        """Keep others off what stands there."""
+        """Reserve the place of an object."""
         self._taken.append((position_xy, SHAPES[shape].radius))
 
-    def free_place(self, shape: str) -> tuple[XY, float]:
-        """Position and yaw for an object of that shape, occupied from now on.
+    def free_pose(self, shape: str) -> tuple[XY, float]:
+        """Sample and reserve a position and yaw for an object of that shape.
 
         Raises VimaError (NO_ROOM).
         """
@@ -66,7 +66,7 @@ class LayoutSampler:
         high = np.array(self._workspace.high) - radius - _EDGE
         for _ in range(_ATTEMPTS):
             x, y = self._random.uniform(low, high)
-            if all(self._apart((x, y), radius, *other) for other in self._taken):
+            if all(self._is_clear((x, y), radius, *other) for other in self._taken):
                 self._taken.append(((float(x), float(y)), radius))
                 return (float(x), float(y)), random_yaw(self._random)
         raise VimaError(
@@ -75,12 +75,12 @@ class LayoutSampler:
         )
 
     def place(self, name: str, shape: str, texture: str, **more: float) -> SceneObject:
-        """An object at a free place; ``more``: other fields of SceneObject."""
-        position, yaw = self.free_place(shape)
+        """Return an object at a free pose; ``more``: other fields of SceneObject."""
+        position, yaw = self.free_pose(shape)
         scale = random_scale(self._random, shape)
         return SceneObject(name, shape, texture, position, yaw, scale, **more)
 
     @staticmethod
-    def _apart(place: XY, radius: float, other: XY, other_radius: float) -> bool:
-        least = max(radius + other_radius + _GAP, _LEAST_DISTANCE)
-        return math.dist(place, other) > least
+    def _is_clear(place: XY, radius: float, other: XY, other_radius: float) -> bool:
+        min_distance = max(radius + other_radius + _GAP, _MIN_DISTANCE)
+        return math.dist(place, other) > min_distance

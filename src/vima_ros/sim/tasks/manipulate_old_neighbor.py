@@ -1,4 +1,4 @@
-"""Put an object into a base, then what was its neighbour."""
+"""Task: put an object into a base, then the object that was its neighbour."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from vima_ros.sim.tasks.prompt_templates import fill, object_asset
 from vima_ros.sim.tasks.splits import Split
 
 _CELLS = tuple((x, y) for x in range(3) for y in range(2))
-_DIRECTIONS = {"north": (-1, 0), "south": (1, 0), "west": (0, -1), "east": (0, 1)}  # as seen
+_DIRECTIONS = {"north": (-1, 0), "south": (1, 0), "west": (0, -1), "east": (0, 1)}  # in the image
 _BASE = (0.5, 0.25)  # [m]
 
 
 class ManipulateOldNeighbor(PlacementTask):
-    """Five objects on a grid of 3 x 2 with one gap; north is up in the picture (-x)."""
+    """Grid of 3 x 2 with five objects and one gap; north is up in the image (-x)."""
 
     name = "manipulate_old_neighbor"
     templates = (
@@ -28,8 +28,8 @@ class ManipulateOldNeighbor(PlacementTask):
 
     def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
         cells = choose_different(random, _CELLS, len(_CELLS) - 1)
-        looks = [(shape, t) for shape in split.dragged_shapes for t in split.dragged_textures]
-        chosen = dict(zip(cells, choose_different(random, looks, len(cells)), strict=True))
+        variants = [(shape, t) for shape in split.dragged_shapes for t in split.dragged_textures]
+        chosen = dict(zip(cells, choose_different(random, variants, len(cells)), strict=True))
         dragged_cell, neighbour_cell, direction = choose(random, _neighbours(cells))
         names = {dragged_cell: "dragged_obj", neighbour_cell: "neighbour_obj"}
         others = [cell for cell in sorted(cells) if cell not in names]
@@ -62,7 +62,7 @@ def _position(cell: Cell) -> tuple[float, float]:
 
 
 def _neighbours(cells: tuple[Cell, ...]) -> list[tuple[Cell, Cell, str]]:
-    """All of (a cell, what is beside it, in which direction) where both have an object."""
+    """Return all (cell, neighbouring cell, direction) where both cells have an object."""
     found = []
     for cell in sorted(cells):
         for direction, (dx, dy) in _DIRECTIONS.items():

@@ -1,4 +1,4 @@
-"""An invented adjective is shown, then used to choose between two objects of one shape."""
+"""Task: choose between two objects of one shape by an invented adjective."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vima_ros.sim.tasks.splits import Split
 
 
 class NovelAdj(PlacementTask):
-    """The other object of the pair is the distractor."""
+    """Adjective defined by examples; the other object of the pair is the distractor."""
 
     name = "novel_adj"
     templates = (
@@ -24,14 +24,14 @@ class NovelAdj(PlacementTask):
     step_limit = 3
 
     def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
-        table, less = LayoutSampler(random), int(random.integers(2))
-        base = table.place(
+        layout, less = LayoutSampler(random), int(random.integers(2))
+        base = layout.place(
             "base_obj", choose(random, split.base_shapes), choose(random, split.base_textures)
         )
         prop = Property.draw(random)
         names = ("dragged_obj", "distractor_obj")
         shape = choose(random, adjective_shapes(split))
-        pair = prop.pair(random, split, table, shape, names[::-1] if less else names)
+        pair = prop.pair(random, split, layout, shape, names[::-1] if less else names)
         dragged, distractor = reversed(pair) if less else pair
         assets = {
             **prop.examples(random, split),

@@ -1,4 +1,4 @@
-"""Invented nouns and an invented adjective at once."""
+"""Task: combination of invented nouns and an invented adjective."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LESS = "Put the less <adjective> <noun> into the <base_noun>."
 
 
 class NovelAdjAndNoun(PlacementTask):
-    """As novel_adj, with two more distractors: two objects, or a base and an object."""
+    """Extension of novel_adj with nouns and two more distractors, one of which may be a base."""
 
     name = "novel_adj_and_noun"
     templates = (
@@ -37,20 +37,20 @@ class NovelAdjAndNoun(PlacementTask):
     levels = (Level.NOVEL_TASK,)
 
     def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
-        table, form = LayoutSampler(random), int(random.integers(len(self.templates)))
+        layout, form = LayoutSampler(random), int(random.integers(len(self.templates)))
         less = form >= 2
-        base = table.place(
+        base = layout.place(
             "base_obj", choose(random, split.base_shapes), choose(random, split.base_textures)
         )
         prop = Property.draw(random)
         names = ("dragged_obj", "distractor_obj_1")
         shape = choose(random, adjective_shapes(split))
-        pair = prop.pair(random, split, table, shape, names[::-1] if less else names)
+        pair = prop.pair(random, split, layout, shape, names[::-1] if less else names)
         dragged, distractor = reversed(pair) if less else pair
         taken = (base.shape, dragged.shape)
         shapes = [split.dragged_shapes, choose(random, (split.dragged_shapes, split.base_shapes))]
         more = [
-            table.place(
+            layout.place(
                 f"distractor_obj_{k}",
                 choose(random, [shape for shape in options if shape not in taken]),
                 choose(random, split.textures),
@@ -60,7 +60,7 @@ class NovelAdjAndNoun(PlacementTask):
         noun, base_noun = choose_different(random, NOUNS, 2)
         template = self.templates[form]
         words = {"adjective": choose(random, ADJECTIVES), "noun": noun, "base_noun": base_noun}
-        pictures = {
+        assets = {
             **prop.examples(random, split),
             dragged.name: shape_asset(dragged),
             base.name: shape_asset(base),
@@ -69,6 +69,6 @@ class NovelAdjAndNoun(PlacementTask):
         return EpisodeSpec(
             Scene((base, dragged, distractor, *more)),
             fill(template, **words),
-            {name: pictures[name] for name in placeholders(template)},
+            {name: assets[name] for name in placeholders(template)},
             PlacementGoal(((into(base, dragged.name),),), distractors),
         )

@@ -1,4 +1,4 @@
-"""Two invented nouns are shown, then used."""
+"""Task: put an object into a base, both named by invented nouns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FIXED_DISTRACTOR = 1 / 6
 
 
 class NovelNoun(PlacementTask):
-    """As visual_manipulation, but the pictures tell only the shapes."""
+    """Variant of visual_manipulation whose images show only the shapes."""
 
     name = "novel_noun"
     templates = (
@@ -27,20 +27,20 @@ class NovelNoun(PlacementTask):
     step_limit = 3
 
     def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
-        table = LayoutSampler(random)
-        base, dragged = base_and_dragged(table, random, split, "dragged_obj_1")
+        layout = LayoutSampler(random)
+        base, dragged = base_and_dragged(layout, random, split, "dragged_obj_1")
         fixed = random.random() < _FIXED_DISTRACTOR
         shapes = split.base_shapes if fixed else split.dragged_shapes
         others = [shape for shape in shapes if shape not in (base.shape, dragged.shape)]
-        distractor = table.place(
+        distractor = layout.place(
             "distractor_obj_1", choose(random, others), choose(random, split.textures)
         )
         template = choose(random, self.templates)
         noun, base_noun = choose_different(random, NOUNS, 2)
-        pictures = {dragged.name: shape_asset(dragged), base.name: shape_asset(base)}
+        assets = {dragged.name: shape_asset(dragged), base.name: shape_asset(base)}
         return EpisodeSpec(
             Scene((base, dragged, distractor)),
             fill(template, noun=noun, base_noun=base_noun),
-            {name: pictures[name] for name in placeholders(template)},
+            {name: assets[name] for name in placeholders(template)},
             PlacementGoal(((into(base, dragged.name),),), (distractor.name,)),
         )

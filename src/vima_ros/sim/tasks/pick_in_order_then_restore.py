@@ -1,4 +1,4 @@
-"""Carry an object through two bases and back to where it was."""
+"""Task: move an object to two bases in order and back to its own."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from vima_ros.sim.tasks.splits import Split
 
 _PLACES = tuple((x, y) for x in (0.375, 0.625) for y in (-0.25, 0.0, 0.25))  # [m]
 _TOLERANCE = 0.05  # [m]
-_DROP = 0.005  # the object starts so far above the floor of its base [m]
+_DROP = 0.005  # initial height of the object above the floor of its base [m]
 
 
 class PickInOrderThenRestore(PlacementTask):
-    """Six bases of one shape in two rows, all of different textures; the object is in one."""
+    """Six bases of one shape and different textures in two rows, with the object in one."""
 
     name = "pick_in_order_then_restore"
     templates = (
@@ -42,9 +42,9 @@ class PickInOrderThenRestore(PlacementTask):
             SceneObject(name, shape, texture, place, scale=scale)
             for name, texture, place in zip(names, textures, places, strict=True)
         ]
-        look = choose(random, split.dragged_shapes), choose(random, split.dragged_textures)
+        variant = choose(random, split.dragged_shapes), choose(random, split.dragged_textures)
         height = floor_height(bases[0].scaled_shape) + _DROP
-        dragged = SceneObject("dragged_obj", *look, places[0], base_height=height)
+        dragged = SceneObject("dragged_obj", *variant, places[0], base_height=height)
         order = (bases[1], bases[2], bases[0])
         return EpisodeSpec(
             Scene((dragged, *bases)),
@@ -59,7 +59,7 @@ class PickInOrderThenRestore(PlacementTask):
 
 
 def floor_height(base: Shape) -> float:
-    """Height of what an object in the middle of a base stands on [m]; 0 is the table."""
+    """Return the height of the floor at the centre of a base [m]; 0 is the table."""
     tops = [0.0]
     for part in base.parts:
         x, y, z = part.position

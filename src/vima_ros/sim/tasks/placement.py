@@ -1,6 +1,6 @@
-"""Tasks in which objects have places to go: their goal, judge and oracle.
+"""Placement tasks: goals, success criterion and oracle.
 
-All tasks with the suction cup are of this kind.
+All tasks with the suction cup are placement tasks.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from vima_ros.sim.tasks.grasp_points import grasp_point, heading
 from vima_ros.sim.tasks.layout import XY, LayoutSampler, choose
 from vima_ros.sim.tasks.splits import Split
 
-TOLERANCE = 0.10  # between an object and its place [m]
+TOLERANCE = 0.10  # of the position of an object [m]
 YAW_TOLERANCE = math.radians(15)
-_MOVED = 0.01  # what moves less has not been put anywhere [m]
-_CLEARANCE = 0.16  # of a place that something is moved aside to [m]
+_MIN_MOTION = 0.01  # an object that moves less has not been placed [m]
+_CLEARANCE = 0.16  # of the place that a distractor is moved to [m]
 
 
 class DistractorCheck(Enum):
-    """When a distractor on a goal place, or a goal object put on a distractor, is a failure."""
+    """Time at which a distractor on a goal place, or an object on a distractor, is a failure."""
 
     EVERY_ACTION = "every action"
     STAGE_END = "once all goals of a stage are reached"
@@ -44,10 +44,10 @@ class DistractorCheck(Enum):
 
 @dataclass(frozen=True)
 class PlaceGoal:
-    """An object has to go to a place, within ``tolerance`` [m].
+    """Goal position of an object, within ``tolerance`` [m].
 
-    ``yaw`` [rad] is where the oracle turns it; the judge asks for it, up to the symmetry of the
-    shape, when there is a ``yaw_tolerance`` [rad].
+    The oracle rotates the object to ``yaw`` [rad]. The criterion checks the yaw, up to the
+    symmetry of the shape, only if there is a ``yaw_tolerance`` [rad].
     """
 
     object: str
@@ -57,11 +57,11 @@ class PlaceGoal:
     yaw_tolerance: float | None = None
 
     def near(self, pose: Pose) -> bool:
-        """Whether something at ``pose`` is on this place, whatever its yaw."""
+        """Return True if ``pose`` is within the tolerance of the position, at any yaw."""
         return math.dist(pose.position[:2], self.position_xy) <= self.tolerance
 
     def reached(self, world: WorldState) -> bool:
-        """Whether the object is where it has to be."""
+        """Return True if the object has reached the goal."""
         pose = world.poses[self.object]
         if self.yaw_tolerance is None or not self.near(pose):
             return self.near(pose)
@@ -75,10 +75,10 @@ Stage = tuple[PlaceGoal, ...]
 
 @dataclass(frozen=True)
 class PlacementGoal:
-    """``stages`` come one after the other; the goals of one stage are reached in any order.
+    """Goals in ``stages``, reached one after the other; those of one stage in any order.
 
-    ``no_stage_early``: reaching a place of a later stage first is a failure; ``every_action``: so
-    is an action that does not complete a stage.
+    ``no_stage_early``: reaching a goal of a later stage first is a failure. ``every_action``: an
+    action that does not complete a stage is a failure.
     """
 
     stages: tuple[Stage, ...]
@@ -89,30 +89,30 @@ class PlacementGoal:
 
     @property
     def objects(self) -> tuple[str, ...]:
-        """Those that have to go somewhere."""
+        """Names of the objects with goals."""
         return tuple(dict.fromkeys(goal.object for stage in self.stages for goal in stage))
 
 
 def base_and_dragged(
-    table: LayoutSampler, random: np.random.Generator, split: Split, dragged_name: str
+    layout: LayoutSampler, random: np.random.Generator, split: Split, dragged_name: str
 ) -> tuple[SceneObject, SceneObject]:
-    """A base, and an object to put into it, placed, with shapes and textures of ``split``."""
-    base = table.place(
+    """Place a base and an object to put into it, with shapes and textures of ``split``."""
+    base = layout.place(
         "base_obj", choose(random, split.base_shapes), choose(random, split.base_textures)
     )
-    dragged = table.place(
+    dragged = layout.place(
         dragged_name, choose(random, split.dragged_shapes), choose(random, split.dragged_textures)
     )
     return base, dragged
 
 
 def into(base: SceneObject, name: str, tolerance: float = TOLERANCE) -> PlaceGoal:
-    """The object of that name into a base, turned as the base is."""
+    """Return the goal of an object in a base, at the yaw of the base."""
     return PlaceGoal(name, base.position_xy, base.yaw, tolerance)
 
 
 class PlacementCriterion(SuccessCriterion):
-    """Judges a PlacementGoal."""
+    """Success criterion of a PlacementGoal."""
 
     def __init__(self, episode: TaskEpisode) -> None:
         super().__init__()
@@ -131,13 +131,11 @@ class PlacementCriterion(SuccessCriterion):
         if self._stage == len(stages):
             return TaskResult(TaskOutcome.SUCCESS)
         if self._goal.every_action and not done:
-            return TaskResult(
-                TaskOutcome.FAILURE, f"the action did not bring {stage[0].object} on"
-            )
+            return TaskResult(TaskOutcome.FAILURE, f"the action did not place {stage[0].object}")
         return TaskResult(TaskOutcome.RUNNING, f"{self._stage} of {len(stages)} stages done")
 
     def _failure(self, world: WorldState, stage: Stage, done: bool) -> str:
-        """Why it has failed, or empty."""
+        """Return the reason of a failure, or an empty text."""
         workspace = Workspace()
         for name in self._goal.objects:
             x, y = world.poses[name].position[:2]
@@ -147,7 +145,7 @@ class PlacementCriterion(SuccessCriterion):
             for goal in _flat(self._goal.stages[self._stage + 1 :]):
                 now, before = goal.reached(world), goal.reached(self._last)
                 if now and not before and goal not in stage:
-                    return f"{goal.object} came to {goal.position_xy} too early"
+                    return f"{goal.object} reached {goal.position_xy} too early"
         when = self._goal.check_distractors
         if when == DistractorCheck.EVERY_ACTION:
             return self._on_distractor(world, stage) or self._distractor_on_place(world, stage)
@@ -163,10 +161,10 @@ class PlacementCriterion(SuccessCriterion):
         return ""
 
     def _on_distractor(self, world: WorldState, stage: Stage) -> str:
-        """A goal object that was put on a distractor and not on its own place."""
+        """Return the reason if an object was put on a distractor instead of its goal."""
         for goal in stage:
             now, before = (state.poses[goal.object].position[:2] for state in (world, self._last))
-            if goal.reached(world) or math.dist(now, before) < _MOVED:
+            if goal.reached(world) or math.dist(now, before) < _MIN_MOTION:
                 continue
             for name in self._goal.distractors:
                 if math.dist(now, world.poses[name].position[:2]) <= goal.tolerance:
@@ -175,10 +173,10 @@ class PlacementCriterion(SuccessCriterion):
 
 
 class PlacementOracle(Oracle):
-    """Takes the first object that is not on its place there, what is in the way aside first.
+    """Oracle that places the first object without its goal, after moving distractors aside.
 
-    ``seed`` None: the object nearest to the robot's base, by the middle of what is seen of it,
-    and turned only where the goal asks for it.
+    ``seed`` None: the object nearest to the robot's base, picked at the centre of its bounding box
+    and rotated only if the goal requires it.
     """
 
     def __init__(self, episode: TaskEpisode, seed: int | None = 0) -> None:
@@ -187,7 +185,7 @@ class PlacementOracle(Oracle):
         self._stage = 0
 
     def act(self, world: WorldState) -> tuple[Pose, Pose] | None:
-        """Pick and place; None once all stages are done."""
+        """Return the next pick and place, or None after all stages."""
         stages = self._goal.stages
         while self._stage < len(stages) and all(
             goal.reached(world) for goal in stages[self._stage]
@@ -196,23 +194,23 @@ class PlacementOracle(Oracle):
         if self._stage == len(stages):
             return None
         stage = stages[self._stage]
-        blocked = self._blocked(world, stage)
-        if blocked is not None:
+        distractor = self._blocking_distractor(world, stage)
+        if distractor is not None:
             place = self._free_place(world, stage)
             return pick_and_place(
-                world, blocked, place, heading(world.poses[blocked]), self._random
+                world, distractor, place, heading(world.poses[distractor]), self._random
             )
         goals = [goal for goal in stage if not goal.reached(world)]
         if self._random is not None:
             goal, yaw = goals[0], goals[0].yaw
         else:
             goal = min(goals, key=lambda g: np.linalg.norm(world.poses[g.object].position[:2]))
-            turned = goal.yaw_tolerance is not None
-            yaw = goal.yaw if turned else heading(world.poses[goal.object])
+            rotated = goal.yaw_tolerance is not None
+            yaw = goal.yaw if rotated else heading(world.poses[goal.object])
         return pick_and_place(world, goal.object, goal.position_xy, yaw, self._random)
 
-    def _blocked(self, world: WorldState, stage: Stage) -> str | None:
-        """A distractor on a goal place that can be moved."""
+    def _blocking_distractor(self, world: WorldState, stage: Stage) -> str | None:
+        """Return the name of a movable distractor on a goal place, or None."""
         for name in self._goal.distractors:
             if world.scene.object(name).scaled_shape.movable and any(
                 goal.near(world.poses[name]) for goal in stage
@@ -221,7 +219,7 @@ class PlacementOracle(Oracle):
         return None
 
     def _free_place(self, world: WorldState, stage: Stage) -> XY:
-        """Far from all objects and goal places, or as far as may be."""
+        """Return a place far from all objects and goals, or as far as possible."""
         taken = [pose.position[:2] for pose in world.poses.values()]
         taken += [np.array(goal.position_xy) for goal in _flat(self._goal.stages)]
         low, high = np.array(Workspace().low) + 0.1, np.array(Workspace().high) - 0.1
@@ -236,7 +234,7 @@ class PlacementOracle(Oracle):
 def pick_and_place(
     world: WorldState, name: str, place: XY, yaw: float, random: np.random.Generator | None
 ) -> tuple[Pose, Pose]:
-    """The action that brings an object to ``place`` with ``yaw``: it is picked without turning.
+    """Return the action that brings an object to ``place`` with ``yaw``, picked at yaw 0.
 
     The object is carried rigidly, so the tool ends at goal pose x inverse (object in the pick
     frame).
@@ -259,12 +257,12 @@ def _flat(stages: Iterable[Stage]) -> Iterable[PlaceGoal]:
 
 
 class PlacementTask(Task):
-    """A task whose goal is a PlacementGoal."""
+    """Task whose goal is a PlacementGoal."""
 
     def success_criterion(self, episode: TaskEpisode) -> PlacementCriterion:
-        """A new criterion."""
+        """Create the success criterion."""
         return PlacementCriterion(episode)
 
     def oracle(self, episode: TaskEpisode, seed: int | None = 0) -> PlacementOracle:
-        """A new oracle."""
+        """Create an oracle."""
         return PlacementOracle(episode, seed)

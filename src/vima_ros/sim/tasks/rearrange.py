@@ -1,4 +1,4 @@
-"""Rearrange the objects to what a picture shows."""
+"""Tasks: rearrange the objects as in an image, and optionally restore them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ from vima_ros.sim.tasks.placement import (
 from vima_ros.sim.tasks.prompt_templates import scene_asset
 from vima_ros.sim.tasks.splits import Split
 
-_COUNTS, _PROBABILITIES = (1, 2, 3), (0.4, 0.4, 0.2)  # of the objects in the picture
+_COUNTS, _PROBABILITIES = (1, 2, 3), (0.4, 0.4, 0.2)  # of the number of objects in the image
 
 
 class Rearrange(PlacementTask):
-    """One to three objects; a single one has a distractor, half of the time on its goal place."""
+    """Rearrangement of one to three objects; a single one has a distractor.
+
+    In half of the episodes the distractor is on the goal place.
+    """
 
     name = "rearrange"
     templates = ("Rearrange to this {scene}.",)
@@ -32,17 +35,17 @@ class Rearrange(PlacementTask):
 
     def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
         count = _COUNTS[int(random.choice(len(_COUNTS), p=_PROBABILITIES))]
-        table = LayoutSampler(random)
-        looks = [(shape, t) for shape in split.dragged_shapes for t in split.dragged_textures]
+        layout = LayoutSampler(random)
+        variants = [(shape, t) for shape in split.dragged_shapes for t in split.dragged_textures]
         items = [
-            table.place(f"dragged_obj_{k}", *look)
-            for k, look in enumerate(choose_different(random, looks, count), 1)
+            layout.place(f"dragged_obj_{k}", *variant)
+            for k, variant in enumerate(choose_different(random, variants, count), 1)
         ]
         goals: list[SceneObject] = []
         for item in items:
-            position, yaw = table.free_place(item.shape)
+            position, yaw = layout.free_pose(item.shape)
             goals.append(replace(item, position_xy=position, yaw=yaw))
-        distractors = [_distractor(random, split, table, goals[0])] if count == 1 else []
+        distractors = [_distractor(random, split, layout, goals[0])] if count == 1 else []
         stages = self._stages(random, items, goals)
         names = tuple(item.name for item in distractors)
         return EpisodeSpec(
@@ -59,7 +62,7 @@ class Rearrange(PlacementTask):
 
 
 class RearrangeThenRestore(Rearrange):
-    """As rearrange, then everything back to where it was."""
+    """Rearrangement, after which all objects return to their initial poses."""
 
     name = "rearrange_then_restore"
     templates = ("Rearrange objects to this setup {scene} and then restore.",)
@@ -77,11 +80,11 @@ def _places(goals: list[SceneObject]) -> Stage:
 
 
 def _distractor(
-    random: np.random.Generator, split: Split, table: LayoutSampler, goal: SceneObject
+    random: np.random.Generator, split: Split, layout: LayoutSampler, goal: SceneObject
 ) -> SceneObject:
     shapes = [shape for shape in split.dragged_shapes if shape != goal.shape]
-    look = choose(random, shapes), choose(random, split.textures)
-    distractor = table.place("distractor_obj_1", *look)
+    variant = choose(random, shapes), choose(random, split.textures)
+    distractor = layout.place("distractor_obj_1", *variant)
     if random.random() < 0.5:
         return distractor
     return replace(distractor, position_xy=goal.position_xy)

@@ -1,4 +1,4 @@
-"""Rotate an object clockwise by an angle."""
+"""Task: rotate an object clockwise by an angle."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ANGLES = (30, 60, 90, 120, 150)  # clockwise seen from above [degrees]
 
 
 class Rotate(PlacementTask):
-    """Only shapes that look the same after a full turn alone; one distractor."""
+    """Rotation of a shape without rotational symmetry; one distractor."""
 
     name = "rotate"
     templates = ("Rotate the {dragged_obj} <angle> degrees.",)
@@ -25,10 +25,10 @@ class Rotate(PlacementTask):
     has_base = False
 
     def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
-        table = LayoutSampler(random)
+        layout = LayoutSampler(random)
         textures = choose_different(random, split.dragged_textures, 2)
         dragged, distractor = (
-            table.place(name, choose(random, split.asymmetric_shapes), texture)
+            layout.place(name, choose(random, split.asymmetric_shapes), texture)
             for name, texture in zip(("dragged_obj", "distractor_obj"), textures, strict=True)
         )
         angle = choose(random, ANGLES)

@@ -1,4 +1,4 @@
-"""Put all objects that share a property with the base into it."""
+"""Tasks: put all objects that share a property with the base into it."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ from vima_ros.sim.tasks.prompt_templates import object_asset
 from vima_ros.sim.tasks.splits import Level, Split
 
 _TOLERANCE, _BOWL_TOLERANCE = 0.125, 0.0875  # [m]
-Look = tuple[str, str]  # shape and texture
+Variant = tuple[str, str]  # shape and texture
 
 
 class _SameProperty(PlacementTask):
-    """Two objects to move and one distractor."""
+    """Base class: two objects to move and one distractor."""
 
     step_limit = 4
 
     def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
-        base_look, *looks = self._looks(random, split)
-        table = LayoutSampler(random)
-        base = table.place("base_obj", *base_look)
+        base_variant, *variants = self._draw_variants(random, split)
+        layout = LayoutSampler(random)
+        base = layout.place("base_obj", *base_variant)
         names = ("dragged_obj_1", "dragged_obj_2", "distractor_obj_1")
-        items = [table.place(name, *look) for name, look in zip(names, looks, strict=True)]
+        items = [
+            layout.place(name, *variant) for name, variant in zip(names, variants, strict=True)
+        ]
         tolerance = _BOWL_TOLERANCE if base.shape == "bowl" else _TOLERANCE
         stage = tuple(into(base, item.name, tolerance) for item in items[:2])
         return EpisodeSpec(
@@ -39,18 +41,18 @@ class _SameProperty(PlacementTask):
         )
 
     @abstractmethod
-    def _looks(self, random: np.random.Generator, split: Split) -> list[Look]:
-        """Of the base, the two objects to move and the distractor."""
+    def _draw_variants(self, random: np.random.Generator, split: Split) -> list[Variant]:
+        """Draw shape and texture of the base, the two objects to move and the distractor."""
 
 
 class SameTexture(_SameProperty):
-    """The texture of the base."""
+    """Objects with the texture of the base."""
 
     name = "same_texture"
     templates = ("Put all objects with the same texture as {base_obj} into it.",)
     levels = (Level.NOVEL_TASK,)
 
-    def _looks(self, random: np.random.Generator, split: Split) -> list[Look]:
+    def _draw_variants(self, random: np.random.Generator, split: Split) -> list[Variant]:
         texture = choose(random, split.textures)
         other = choose(random, [name for name in split.textures if name != texture])
         shapes = [choose(random, split.base_shapes)]
@@ -59,14 +61,14 @@ class SameTexture(_SameProperty):
 
 
 class SameShape(_SameProperty):
-    """The profile of the base: like a square or like a circle."""
+    """Objects with the profile of the base, square or circle."""
 
     name = "same_shape"
     templates = ("Put all objects with the same profile as {base_obj} into it.",)
 
-    def _looks(self, random: np.random.Generator, split: Split) -> list[Look]:
+    def _draw_variants(self, random: np.random.Generator, split: Split) -> list[Variant]:
         base = choose(random, split.base_shapes)
-        # Two blocks do not stand on each other well; and no unseen shape is like a square.
+        # Blocks are not stable on each other; and no novel shape has a square profile.
         shapes = {name for name in split.dragged_shapes if name != "block"} | {"shorter_block"}
         profile = SHAPES[base].profile
         same = sorted(name for name in shapes if SHAPES[name].profile == profile)

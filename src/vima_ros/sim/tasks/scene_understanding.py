@@ -1,4 +1,4 @@
-"""Put the object that has a texture in a pictured scene into the base of another texture."""
+"""Task: put the object with a texture in the image of a scene into the base with another."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from vima_ros.sim.tasks.splits import Split
 
 
 class SceneUnderstanding(PlacementTask):
-    """The words alone do not tell.
+    """Selection that is ambiguous without the image.
 
     On the table is either another object with the texture of the dragged one, which is not in the
-    picture, or another base of the same shape.
+    image, or another base of the same shape.
     """
 
     name = "scene_understanding"
@@ -25,16 +25,16 @@ class SceneUnderstanding(PlacementTask):
     step_limit = 3
 
     def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
-        table = LayoutSampler(random)
-        base, dragged = base_and_dragged(table, random, split, "dragged_obj")
+        layout = LayoutSampler(random)
+        base, dragged = base_and_dragged(layout, random, split, "dragged_obj")
         named = {base.texture, dragged.texture}
         textures = [texture for texture in split.textures if texture not in named]
         others = [shape for shape in split.dragged_shapes if shape != dragged.shape]
         if random.random() < 0.5:
-            look = choose(random, others), dragged.texture
+            variant = choose(random, others), dragged.texture
         else:
-            look = base.shape, choose(random, textures)
-        distractor = table.place("distractor_obj", *look)
+            variant = base.shape, choose(random, textures)
+        distractor = layout.place("distractor_obj", *variant)
         elsewhere = LayoutSampler(random)
         scene = (
             elsewhere.place(dragged.name, dragged.shape, dragged.texture),

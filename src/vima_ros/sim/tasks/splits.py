@@ -1,4 +1,4 @@
-"""Which shapes and textures a task may draw at which level (VIMA-Bench's four test levels)."""
+"""Shapes and textures of each generalization level of VIMA-Bench."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from itertools import combinations
 
 
 class Level(str, Enum):
-    """What is new compared with training; the values are VIMA-Bench's names."""
+    """Generalization level; the values are VIMA-Bench's names."""
 
     TRAIN = "train"
-    PLACEMENT = "placement_generalization"  # other places
-    COMBINATORIAL = "combinatorial_generalization"  # known shapes and textures, new pairs
-    NOVEL_OBJECT = "novel_object_generalization"  # unseen shapes, any texture
-    NOVEL_TASK = "novel_task_generalization"  # unseen tasks, any shape and texture
+    PLACEMENT = "placement_generalization"  # new positions
+    COMBINATORIAL = "combinatorial_generalization"  # known shapes and textures, new combinations
+    NOVEL_OBJECT = "novel_object_generalization"  # new shapes, any texture
+    NOVEL_TASK = "novel_task_generalization"  # new tasks, any shape and texture
 
 
 @dataclass(frozen=True)
 class Split:
-    """What may be drawn: keys of SHAPES and TEXTURES, for what is moved and for bases."""
+    """Shapes and textures of moved objects and of bases: keys of SHAPES and TEXTURES."""
 
     dragged_shapes: tuple[str, ...]
     base_shapes: tuple[str, ...]
@@ -28,12 +28,12 @@ class Split:
 
     @property
     def textures(self) -> tuple[str, ...]:
-        """Of distractors: all that the level uses."""
+        """Textures of distractors: all of the level."""
         return tuple(dict.fromkeys(self.dragged_textures + self.base_textures))
 
     @property
     def asymmetric_shapes(self) -> tuple[str, ...]:
-        """Those of the dragged shapes that tasks about turning use."""
+        """Dragged shapes without rotational symmetry, for tasks with rotations."""
         return tuple(name for name in self.dragged_shapes if name in _ASYMMETRIC)
 
 
@@ -43,7 +43,7 @@ TRAIN_SHAPES = _LETTERS + _MOVABLE
 NOVEL_SHAPES = ("letter_r", "diamond", "hexagon", "round", "star")
 TRAIN_CONTAINERS = ("bowl", "frame", "container", "square")
 NOVEL_CONTAINERS = ("pallet", "pan")
-# VIMA-Bench counts all sides of its triangle as equal, though one is longer.
+# VIMA-Bench regards its triangle as symmetric, though one side is longer.
 _ASYMMETRIC = (*_LETTERS, "letter_r", "heart", "l_block")
 
 _COLOURS = ("red", "yellow", "green", "blue", "purple")  # of patterns
@@ -95,10 +95,10 @@ _SPLITS = {
 
 
 def split(level: Level, has_base: bool = True) -> Split:
-    """What a task may draw at ``level``.
+    """Return the shapes and textures of a level.
 
-    Where all textures are allowed, what is moved and bases share them half and half; a task
-    without bases draws from all.
+    Where all textures are allowed, moved objects have one half of them and bases the other; a task
+    without bases has all.
     """
     found = _SPLITS[level]
     if has_base or level not in (Level.NOVEL_OBJECT, Level.NOVEL_TASK):

@@ -1,4 +1,4 @@
-"""Sweep a number of small blocks into a three-sided rectangle with the spatula."""
+"""Tasks: sweep small blocks into a three-sided rectangle with the spatula."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from vima_ros.sim.tasks.sweep_oracle import SweepOracle
 from vima_ros.specs import EndEffector
 
 _BAR = 0.04  # width of the drawn bars [m]
-_SLACK = 0.02  # a block counts up to so far outside the open side: half a bar [m]
-_PATCHES = ((0.57, -0.22), (0.58, 0.03))  # low corners of where blocks are born [m]
-_PATCH = 0.18  # side [m]
-# The blade comes down 2 cm behind a block and more, and has to be in the workspace there.
-_MOST_X = 0.71
-_APART = 0.045  # centres of two blocks: they never overlap [m]
+_SLACK = 0.02  # of the zone beyond the open side, half a bar [m]
+_PATCHES = ((0.57, -0.22), (0.58, 0.03))  # lower corners of the areas of initial positions [m]
+_PATCH = 0.18  # their side [m]
+# The blade is lowered at least 2 cm behind a block, and must be in the workspace there.
+_MAX_X = 0.71
+_MIN_DISTANCE = 0.045  # of the centres of two blocks, which never overlap [m]
 _COUNTS, _PROBABILITIES = (1, 2, 3), (0.5, 0.25, 0.25)
 _WORDS = {1: ("any", "one", "all"), 2: ("any", "one", "two", "all")}
 _WORDS[3] = ("any", "one", "two", "three", "all")
@@ -33,11 +33,11 @@ _NUMBERS = {"any": 1, "one": 1, "two": 2, "three": 3}
 
 
 class SweepTask(Task):
-    """A three-sided rectangle open towards +x, a line, and as many distractor blocks as blocks.
+    """Base class: a three-sided rectangle open towards +x, a line, blocks and distractor blocks.
 
     ``_shapes``: of the rectangle and the line. ``_centre_x``, ``_size``: of the rectangle, its
-    size in x and y to the middle of its bars [m]. ``_distractor_patch``: side of where distractors
-    are born [m].
+    size in x and y to the middle of its bars [m]. ``_distractor_patch``: side of the area of the
+    initial positions of distractors [m].
     """
 
     end_effector = EndEffector.SPATULA
@@ -47,11 +47,11 @@ class SweepTask(Task):
     _distractor_patch: ClassVar[float]
 
     def success_criterion(self, episode: TaskEpisode) -> SuccessCriterion:
-        """A new criterion."""
+        """Create the success criterion."""
         return SweepCriterion(episode)
 
     def oracle(self, episode: TaskEpisode, seed: int | None = 0) -> Oracle:
-        """A new oracle; it draws nothing."""
+        """Create an oracle; it makes no random choices."""
         return SweepOracle(episode)
 
     def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
@@ -106,15 +106,15 @@ class SweepTask(Task):
 
     @abstractmethod
     def _line_x(self, random: np.random.Generator) -> float:
-        """Where the line lies along y [m]."""
+        """Return the x of the line, which is parallel to y [m]."""
 
     @abstractmethod
     def _zone_start(self, line: Rectangle) -> float:
-        """The zone's end towards the robot: its least x [m]."""
+        """Return the minimum x of the zone, its end towards the robot [m]."""
 
 
 class SweepWithoutExceeding(SweepTask):
-    """The line lies across the rectangle; the zone is between it and the open side."""
+    """Line across the rectangle; the zone is between the line and the open side."""
 
     name = "sweep_without_exceeding"
     templates = ("Sweep <determiner> {swept_obj} into {bounds} without exceeding {constraint}.",)
@@ -133,7 +133,7 @@ class SweepWithoutExceeding(SweepTask):
 
 
 class SweepWithoutTouching(SweepTask):
-    """The line closes part of the open side; blocks go around it."""
+    """Line that closes part of the open side; blocks have to be swept around it."""
 
     name = "sweep_without_touching"
     templates = ("Sweep <determiner> {swept_obj} into {bounds} without touching {constraint}.",)
@@ -151,9 +151,9 @@ class SweepWithoutTouching(SweepTask):
 
 
 def _free(random: np.random.Generator, corner: XY, side: float, taken: list[XY]) -> XY:
-    """A place in a patch, apart from other blocks; VimaError (NO_ROOM)."""
+    """Draw a free position in a patch. Raises VimaError (NO_ROOM)."""
     for _ in range(100):
         x, y = (float(low + side * random.random()) for low in corner)
-        if x <= _MOST_X and all(math.dist((x, y), other) >= _APART for other in taken):
+        if x <= _MAX_X and all(math.dist((x, y), other) >= _MIN_DISTANCE for other in taken):
             return x, y
     raise VimaError("NO_ROOM", f"no room for a block beside {len(taken)} others; valid: fewer")

@@ -1,4 +1,4 @@
-"""The goal and the judge of the sweep tasks: a zone to sweep blocks into, a line not to touch."""
+"""Goal and success criterion of the sweep tasks: a zone for blocks, a line not to touch."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ BLOCK = SHAPES["small_block"].size[0]  # side [m]
 
 @dataclass(frozen=True)
 class Rectangle:
-    """Along the table frame's axes: (x, y) of two corners [m]."""
+    """Rectangle along the axes of the table frame: (x, y) of two corners [m]."""
 
     low: tuple[float, float]
     high: tuple[float, float]
 
     @staticmethod
     def around(centre: tuple[float, float], size: tuple[float, float]) -> Rectangle:
-        """By its centre and its extent in x and y."""
+        """Return the rectangle with a centre and an extent in x and y."""
         (x, y), (dx, dy) = centre, size
         return Rectangle((x - dx / 2, y - dy / 2), (x + dx / 2, y + dy / 2))
 
     def contains(self, corners: np.ndarray) -> bool:
-        """Whether all points (n, 2) are inside."""
+        """Return True if all points (n, 2) are inside."""
         return bool(((corners >= self.low) & (corners <= self.high)).all())
 
     def overlaps(self, corners: np.ndarray) -> bool:
-        """Whether a square with these corners (4, 2), in order, and the rectangle meet.
+        """Return True if a square with these corners (4, 2), in order, overlaps the rectangle.
 
-        Two convex shapes are apart when some side of one has the other beyond it.
+        By the separating axis theorem.
         """
         (x0, y0), (x1, y1) = self.low, self.high
         own = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
@@ -54,11 +54,11 @@ class Rectangle:
 
 @dataclass(frozen=True)
 class SweepGoal:
-    """``count`` of the ``swept`` blocks have to lie wholly in ``zone``, no more.
+    """Goal that exactly ``count`` of the ``swept`` blocks lie wholly in ``zone``.
 
-    No block may touch ``line``, no part of a distractor may be in ``inside``: the part of the zone
-    that the drawn three-sided rectangle spans. ``target``: where the oracle sweeps to, between
-    its bars.
+    No block may touch ``line``, no part of a distractor may be in ``inside``, the part of the zone
+    inside the drawn three-sided rectangle. ``target``: area between its bars to which the oracle
+    sweeps.
     """
 
     swept: tuple[str, ...]
@@ -71,7 +71,7 @@ class SweepGoal:
 
 
 class SweepCriterion(SuccessCriterion):
-    """Judges a SweepGoal; what touched the line once has failed, so ``watch`` matters."""
+    """Success criterion of a SweepGoal; a contact with the line during a motion is a failure."""
 
     def __init__(self, episode: TaskEpisode) -> None:
         super().__init__()
@@ -109,14 +109,14 @@ class SweepCriterion(SuccessCriterion):
 
 
 def in_zone(goal: SweepGoal, world: WorldState) -> tuple[str, ...]:
-    """The swept blocks that lie wholly in the zone."""
+    """Return the names of the swept blocks that lie wholly in the zone."""
     return tuple(
         name for name in goal.swept if goal.zone.contains(block_corners(world.poses[name]))
     )
 
 
 def block_corners(pose: Pose) -> np.ndarray:
-    """(4, 2) of a block seen from above [m], in order."""
+    """Return the corners (4, 2) of a block in the top view, in order [m]."""
     yaw, half = heading(pose), BLOCK / 2
     along = half * np.array([math.cos(yaw), math.sin(yaw)])
     across = np.array([-along[1], along[0]])

@@ -1,4 +1,4 @@
-"""Plans pushes of one block at a time into the zone, around the line and the other blocks."""
+"""Oracle of the sweep tasks: plans pushes of one block at a time around obstacles."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from vima_ros.sim.tasks.base import Oracle, TaskEpisode, WorldState
 from vima_ros.sim.tasks.sweep_goal import BLOCK, Rectangle, SweepGoal, block_corners, in_zone
 from vima_ros.specs import POSITION_BINS
 
-# The sweep primitive (VIMA-Bench's): the blade starts so far behind pose0 and stops so far before
-# pose1; it is 5 cm wide and 5 mm thick.
+# The sweep primitive of VIMA-Bench: distances of the start behind pose0 and of the end before
+# pose1, width and half the thickness of the blade.
 _RUN_UP, _STOP_SHORT, _BLADE, _HALF_THICK = 0.02, 0.05, 0.05, 0.0025  # [m]
-_RADIUS = BLOCK / math.sqrt(2.0)  # a block fits into this circle, whatever its yaw [m]
-_BEHIND = 0.012  # pose0 is so far behind the block's centre: the blade never lands on it [m]
-_STOPS = _STOP_SHORT - _HALF_THICK - BLOCK / 2  # a pushed block ends so far before pose1 [m]
+_RADIUS = BLOCK / math.sqrt(2.0)  # of the circle around a block [m]
+_BEHIND = 0.012  # of pose0 behind the block's centre, so that the blade never lands on it [m]
+_STOPS = _STOP_SHORT - _HALF_THICK - BLOCK / 2  # of the pushed block's end before pose1 [m]
 _MARGIN = 0.005  # to other blocks and the line [m]
-_DRIFT = 0.03  # of a block along the blade, of the way that it is pushed
-_INSIDE = 0.006  # of the zone, besides the radius: pushes are not exact [m]
-_NODE_GRID, _ZONE_GRID = 0.05, 0.015  # of places to push a block to [m]
-_EDGE = 0.04  # of the workspace: not pushed to [m]
+_DRIFT = 0.03  # of a block along the blade, as a fraction of the distance
+_INSIDE = 0.006  # margin in the zone in addition to the radius: pushes are not exact [m]
+_NODE_GRID, _ZONE_GRID = 0.05, 0.015  # of positions to push a block to [m]
+_EDGE = 0.04  # margin of these at the edge of the workspace [m]
 _TABLE = Rectangle(Workspace().low, Workspace().high)
 
 
 @dataclass(frozen=True)
 class Pushes:
-    """n pushes: ``pose0``, ``pose1``, ``end`` of the block, each (n, 2); which are ``valid``."""
+    """Pushes ``pose0``, ``pose1`` with ``end`` of the block, each (n, 2), and ``valid`` (n,)."""
 
     pose0: np.ndarray
     pose1: np.ndarray
     end: np.ndarray
     valid: np.ndarray
 
-    def first(self, which: np.ndarray) -> tuple[Pose, Pose]:
-        """The shortest of those with ``which`` (n,) true."""
+    def shortest(self, mask: np.ndarray) -> tuple[Pose, Pose]:
+        """Return the shortest push where ``mask`` (n,) is True."""
         length = np.linalg.norm(self.pose1 - self.pose0, axis=1)
-        best = int(np.where(which, length, np.inf).argmin())
+        best = int(np.where(mask, length, np.inf).argmin())
         identity = quaternion_from_yaw(0.0)
         return (
             Pose(np.append(self.pose0[best], 0.0), identity),
@@ -47,7 +47,7 @@ class Pushes:
 
 
 class SweepOracle(Oracle):
-    """Brings the block in that needs the fewest pushes; its poses lose nothing when binned."""
+    """Oracle that sweeps the block with the fewest pushes; its poses are exact bins."""
 
     def __init__(self, episode: TaskEpisode) -> None:
         self._goal: SweepGoal = episode.goal
@@ -55,13 +55,13 @@ class SweepOracle(Oracle):
         self._targets = _grid(self._goal.target, _RADIUS + _INSIDE, _ZONE_GRID)
 
     def act(self, world: WorldState) -> tuple[Pose, Pose] | None:
-        """The next push; None once enough blocks are in the zone, or when there is no way."""
+        """Return the next push; None if enough blocks are in the zone, or if there is none."""
         inside = in_zone(self._goal, world)
         if len(inside) >= self._goal.count:
             return None
-        left = [name for name in self._goal.swept if name not in inside]
+        remaining = [name for name in self._goal.swept if name not in inside]
         corners = {name: block_corners(pose) for name, pose in world.poses.items()}
-        planners = [self._planner(world, corners, name) for name in left]
+        planners = [self._planner(world, corners, name) for name in remaining]
         for pushes in (1, 2, 3):
             for planner in planners:
                 found = planner.first_push(pushes)
@@ -77,7 +77,7 @@ class SweepOracle(Oracle):
 
 
 class _Planner:
-    """Plans for one block at ``start``; ``obstacles``: corners (m, 2) of the others."""
+    """Planner for one block at ``start``; ``obstacles``: corners (m, 2) of the others."""
 
     def __init__(
         self,
@@ -92,19 +92,19 @@ class _Planner:
         self._out: Pushes | None = None
 
     def first_push(self, pushes: int) -> tuple[Pose, Pose] | None:
-        """The first of so many that bring the block into the zone, or None."""
+        """Return the first of ``pushes`` pushes into the zone, or None if there are none."""
         if pushes == 1:
             found = self._push(self._start[None], self._targets)
-            which = found.valid & self._on_target(found.end)
+            mask = found.valid & self._on_target(found.end)
         else:
             found = self._out = self._out or self._push(self._start[None], self._nodes)
-            which = found.valid & self._reachable(found.end, found.valid, pushes - 1)
-        return found.first(which) if which.any() else None
+            mask = found.valid & self._reachable(found.end, found.valid, pushes - 1)
+        return found.shortest(mask) if mask.any() else None
 
-    def _reachable(self, places: np.ndarray, asked: np.ndarray, pushes: int) -> np.ndarray:
-        """(n,) whether the zone is so many pushes from ``places`` (n, 2), for those ``asked``."""
+    def _reachable(self, places: np.ndarray, candidates: np.ndarray, pushes: int) -> np.ndarray:
+        """Return a mask (n,) of ``places`` (n, 2) from which ``pushes`` pushes reach the zone."""
         result = np.zeros(len(places), bool)
-        index = np.flatnonzero(asked)
+        index = np.flatnonzero(candidates)
         ends = self._targets if pushes == 1 else self._nodes
         starts = np.repeat(places[index], len(ends), axis=0)
         found = self._push(starts, np.tile(ends, (len(index), 1)))
@@ -122,7 +122,7 @@ class _Planner:
         return _within(self._goal.target, places, inside)
 
     def _push(self, starts: np.ndarray, ends: np.ndarray) -> Pushes:
-        """Pushes of the block from ``starts`` (n or 1, 2) to about ``ends`` (n, 2)."""
+        """Return pushes of the block from ``starts`` (n or 1, 2) to about ``ends`` (n, 2)."""
         starts = np.broadcast_to(starts, ends.shape)
         way = ends - starts
         length = np.linalg.norm(way, axis=1, keepdims=True)
@@ -142,13 +142,13 @@ class _Planner:
         valid &= ahead + _RUN_UP >= _RADIUS + _HALF_THICK + 0.002
         valid &= _within(_TABLE, blade, 0.0) & _within(_TABLE, end, _RADIUS)
         valid[valid] &= self._clear(pose0[valid], along[valid], across[valid], stop[valid])
-        valid[valid] &= self._off_the_line(starts[valid], end[valid])
+        valid[valid] &= self._avoids_line(starts[valid], end[valid])
         return Pushes(pose0, pose1, end, valid)
 
     def _clear(
         self, pose0: np.ndarray, along: np.ndarray, across: np.ndarray, stop: np.ndarray
     ) -> np.ndarray:
-        """(n,) whether blade and block meet no other block."""
+        """Return a mask (n,) of the pushes without contact to other blocks."""
         relative = self._obstacles - pose0[:, None]  # (n, m, 2)
         forward = np.einsum("nmk,nk->nm", relative, along)
         aside = np.einsum("nmk,nk->nm", relative, across)
@@ -157,8 +157,8 @@ class _Planner:
         )
         return ~(met & (abs(aside) < _BLADE / 2 + _MARGIN)).any(axis=1)
 
-    def _off_the_line(self, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """(n,) whether the block stays off the line all the way."""
+    def _avoids_line(self, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """Return a mask (n,) of the pushes on which the block does not touch the line."""
         parts = np.linspace(0.0, 1.0, 25)[:, None]
         way = (ends - starts)[:, None]
         places = starts[:, None] + parts * way  # (n, 25, 2)
@@ -169,7 +169,7 @@ class _Planner:
 
 
 def _grid(area: Rectangle, margin: float, step: float) -> np.ndarray:
-    """(n, 2) places inside, ``margin`` from the edges."""
+    """Return a grid (n, 2) of positions inside, ``margin`` from the edges."""
     axes = [
         np.linspace(low + margin, high - margin, max(int((high - low - 2 * margin) / step), 1) + 1)
         for low, high in zip(area.low, area.high, strict=True)
@@ -178,7 +178,7 @@ def _grid(area: Rectangle, margin: float, step: float) -> np.ndarray:
 
 
 def _binned(places: np.ndarray) -> np.ndarray:
-    """(n, 2) nearest places that an action's bins can say."""
+    """Round positions (n, 2) to the bins of an action."""
     low, span = np.array(_TABLE.low), np.subtract(_TABLE.high, _TABLE.low)
     bins = np.array(POSITION_BINS)
     index = np.clip(np.round((places - low) / span * bins), 0, bins - 1)
@@ -187,7 +187,7 @@ def _binned(places: np.ndarray) -> np.ndarray:
 
 
 def _within(area: Rectangle, places: np.ndarray, margin: float) -> np.ndarray:
-    """(n,) which of the places are inside, ``margin`` from the edges."""
+    """Return a mask (n,) of the positions inside, ``margin`` from the edges."""
     above = places >= np.array(area.low) + margin
     below = places <= np.array(area.high) - margin
     return np.all(above & below, axis=1)

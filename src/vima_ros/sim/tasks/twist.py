@@ -1,4 +1,4 @@
-"""What "twist" means is shown by examples, then asked for."""
+"""Task: rotate objects by an angle defined by example images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TOLERANCE = 0.05  # [m]
 
 
 class Twist(PlacementTask):
-    """One or two of three objects have the texture; all turn clockwise by the angle shown."""
+    """Rotation of one or two of three objects, selected by texture, clockwise."""
 
     name = "twist"
     templates = (
@@ -34,14 +34,14 @@ class Twist(PlacementTask):
     has_base = False
 
     def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
-        table, count = LayoutSampler(random), int(random.integers(1, 3))
+        layout, count = LayoutSampler(random), int(random.integers(1, 3))
         texture = choose(random, split.dragged_textures)
         others = [other for other in split.dragged_textures if other != texture]
         items = []
         for k in range(1, _OBJECTS + 1):
             name = f"dragged_obj_{k}" if k <= count else f"distractor_obj_{k - count}"
-            look = texture if k <= count else choose(random, others)
-            items.append(table.place(name, choose(random, split.asymmetric_shapes), look))
+            variant = texture if k <= count else choose(random, others)
+            items.append(layout.place(name, choose(random, split.asymmetric_shapes), variant))
         turn = -math.radians(choose(random, ANGLES))
         goals = tuple(
             PlaceGoal(item.name, item.position_xy, item.yaw + turn, _TOLERANCE, YAW_TOLERANCE)
@@ -59,11 +59,11 @@ class Twist(PlacementTask):
 def _examples(
     random: np.random.Generator, shapes: Sequence[str], textures: Sequence[str], turn: float
 ) -> Mapping[str, Asset]:
-    """Single objects before and after."""
+    """Return images of single objects before and after the rotation."""
     assets = {}
     for k in (1, 2, 3):
-        look = choose(random, shapes), choose(random, textures)
-        before = LayoutSampler(random).place("twisted_obj", *look)
+        variant = choose(random, shapes), choose(random, textures)
+        before = LayoutSampler(random).place("twisted_obj", *variant)
         assets[f"before_twist_{k}"] = scene_asset(before)
         assets[f"after_twist_{k}"] = scene_asset(replace(before, yaw=before.yaw + turn))
     return assets

@@ -11,7 +11,12 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
-from vima_ros.sim.recording import RecordedEpisode, RecordedImages, RecordedPromptAsset, numbers
+from vima_ros.sim.recording import (
+    RecordedEpisode,
+    RecordedImages,
+    RecordedPromptAsset,
+    action_vector,
+)
 from vima_ros.specs import VIEWS, Action, AssetKind, EndEffector
 from vima_ros.training.data.shards import DAMAGED
 from vima_ros.weight_files import why_not_loaded
@@ -59,7 +64,7 @@ def _recording(facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> Recorded
         tuple(f"{info['texture_name']} {info['obj_name']} {i}" for i, info in infos.items()),
         _pictures(arrays, "obs_{}_{}", ids),
         np.array([Action.from_poses(*pair, workspace).bins for pair in poses], np.uint8),
-        np.array([numbers(*pair) for pair in poses], np.float32),
+        np.array([action_vector(*pair) for pair in poses], np.float32),
         arrays["state_obj_pose"][:, place],
     )
 

@@ -239,7 +239,7 @@ def test_a_full_table_is_refused():
 
     def fill_up():
         for _ in range(40):
-            table.free_place("bowl")
+            table.free_pose("bowl")
 
     with pytest.raises(VimaError, match="no room for bowl") as caught:
         fill_up()
