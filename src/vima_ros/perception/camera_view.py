@@ -1,4 +1,4 @@
-"""From each camera's image to the policy frame, as parameters, calibration and lens say."""
+"""Transform of each camera's image to the policy frame, by parameters and calibration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_MAPS = 4  # image and mask of the same size need one; a camera may be reconf
 
 
 class CameraView:
-    """Makes a ViewMap when the first image of a size comes, and again when the lens changes.
+    """Transforms the images of one camera, by a ViewTransform for each image size.
 
     ``undistort``: as ``camera_info`` says; images are refused until it has come, unless they are
     ``rectified`` by the driver. It may be told in another thread than images are taken in.
@@ -47,11 +47,11 @@ class CameraView:
         self._maps: dict[Any, ViewTransform] = {}
 
     def on_camera_info(self, message: Any) -> None:
-        """Remember it; a changed one counts from the next image on."""
+        """Keep the camera_info; a changed one applies from the next image on."""
         self._info = message
 
     def apply(self, image: np.ndarray, is_mask: bool = False) -> np.ndarray:
-        """The policy frame. Raises VimaError (NO_CAMERA_INFO), and as ViewMap and Lens do."""
+        """Transform an image. Raises VimaError (NO_CAMERA_INFO), and as ViewTransform does."""
         info, size = self._info, (image.shape[1], image.shape[0])
         key = (size, _content(info)) if self._undistort else size
         if key not in self._maps:
@@ -85,7 +85,7 @@ class CameraView:
 
 
 def _content(info: Any) -> tuple | None:
-    """What of a CameraInfo matters here."""
+    """Return the relevant content of a CameraInfo."""
     if info is None:
         return None
     roi = info.roi
@@ -97,7 +97,7 @@ def _content(info: Any) -> tuple | None:
 
 
 def is_rectified(topic: str) -> bool:
-    """Whether the images on ``topic`` are without distortion, by image_proc's naming."""
+    """Return True if the images on ``topic`` are rectified, by image_proc's naming."""
     name = topic.removesuffix("/compressed").rpartition("/")[2]
     return name.startswith("image_rect")
 
@@ -105,7 +105,7 @@ def is_rectified(topic: str) -> bool:
 def camera_views(
     parameters: Any, calibrations: Mapping[str, Calibration], topics: Mapping[str, str]
 ) -> dict[str, CameraView]:
-    """By view, as PerceptionParameters say; ``topics`` {"front/image": name} after remapping.
+    """Make the views of PerceptionParameters; ``topics`` {"front/image": resolved name}.
 
     Raises VimaError (BAD_PARAMETER) as CameraView does.
     """
@@ -121,7 +121,7 @@ def camera_views(
 
 
 def view_warnings(views: Mapping[str, CameraView]) -> list[str]:
-    """As PerceptionStatus has them, "CODE: sentence" each."""
+    """Return warnings as in PerceptionStatus, "CODE: sentence" each."""
     return [
         f"OUTSIDE_IMAGE: {name} view: {view.warning}"
         for name, view in views.items()
@@ -130,7 +130,7 @@ def view_warnings(views: Mapping[str, CameraView]) -> list[str]:
 
 
 def load_calibrations(parameters: Any) -> dict[str, Calibration]:
-    """Those that PerceptionParameters name, by view.
+    """Load the calibrations named by PerceptionParameters, by view.
 
     Raises VimaError as ``load_calibration`` does, and (BAD_CALIBRATION) for another view's file.
     """

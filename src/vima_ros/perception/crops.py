@@ -1,4 +1,4 @@
-"""The policy's view of each object (docs/vima_architecture.md, "Crops and boxes")."""
+"""Crops and boxes of the objects (docs/vima_architecture.md, "Crops and boxes")."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MIN_VISIBLE_PIXELS = 2  # [px] an object with fewer counts as hidden
 
 
 def extract_objects(image_rgb: np.ndarray, instances: Instances) -> ViewObjects:
-    """The visible objects of ``image_rgb`` uint8 (128, 256, 3), in the order of ``instances``.
+    """Extract the visible objects of ``image_rgb`` uint8 (128, 256, 3), in given order.
 
     Hidden objects are left out. A track id is the instance's id. Raises VimaError
     (INVALID_VALUE) for another image.
@@ -35,12 +35,12 @@ def extract_objects(image_rgb: np.ndarray, instances: Instances) -> ViewObjects:
 
 
 def _box(left: int, top: int, columns: int, rows: int) -> tuple[int, int, int, int]:
-    """Box x centre, y centre, height, width [px], the latter max − min."""
+    """Return x centre, y centre, height, width [px], the latter two max − min."""
     return left + (columns - 1) // 2, top + (rows - 1) // 2, rows - 1, columns - 1
 
 
 def _crop(patch_rgb: np.ndarray) -> np.ndarray:
-    """``patch_rgb`` (h, w, 3) padded to a square and resized, (3, 32, 32)."""
+    """Pad ``patch_rgb`` (h, w, 3) to a square and resize it to (3, 32, 32)."""
     rows, columns = patch_rgb.shape[:2]
     size = max(rows, columns)
     above, before = (size - rows) // 2, (size - columns) // 2

@@ -1,4 +1,4 @@
-"""Which images of several cameras belong together, by their stamps."""
+"""Synchronization of the images of several cameras by their stamps."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class StampSynchronizer:
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything, as at the start."""
+        """Return to the initial state."""
         self._waiting: dict[str, dict[int, Any]] = {key: {} for key in self._keys}
         self._used: dict[str, int] = {}  # stamps of the last set
         self._newest: dict[str, int] = {}
 
     def add(self, key: str, stamp_ns: int, item: Any) -> dict[str, tuple[int, Any]] | None:
-        """Take ``item``; the newest complete set {key: (stamp, item)} if there is one now.
+        """Add ``item``; return the newest complete set {key: (stamp, item)} if there is one.
 
         Newest: the largest stamp in it is as large as possible, and each key gives its newest
         item up to that stamp. Everything older than the set is dropped. A second item with the

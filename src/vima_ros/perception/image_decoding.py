@@ -1,4 +1,4 @@
-"""JPEG and PNG data to RGB, or a refusal: what a decoder would only warn of is an error here.
+"""Strict decoding of JPEG and PNG data to RGB: a warning of the decoder is an error here.
 
 - A JPEG has no checksum. What lost data decodes to an image all the same, the rest of it in the
   wrong place, and libjpeg only warns; so every warning is a refusal. It may be baseline or
@@ -37,7 +37,7 @@ def _bad(message: str) -> VimaError:
 
 
 def decode_image(data: bytes, *, oriented: bool = False) -> np.ndarray:
-    """RGB uint8 (height, width, 3) of JPEG or PNG data of up to 8 bits a channel.
+    """Decode JPEG or PNG data, up to 8 bits per channel, to RGB uint8 (height, width, 3).
 
     ``oriented``: turn it as its EXIF data ask, as is right for photographs; a camera's images are
     left as the sensor has them. Raises VimaError (BAD_IMAGE) for other data, damaged data, data
@@ -57,7 +57,7 @@ def decode_image(data: bytes, *, oriented: bool = False) -> np.ndarray:
 
 
 def read_image(path: Path | str, *, oriented: bool = False) -> np.ndarray:
-    """RGB uint8 (height, width, 3) of a JPEG or PNG file; ``oriented`` as in ``decode_image``.
+    """Read a JPEG or PNG file as RGB uint8 (height, width, 3).
 
     Raises VimaError (BAD_IMAGE) naming the file.
     """
@@ -75,7 +75,7 @@ def read_image(path: Path | str, *, oriented: bool = False) -> np.ndarray:
 
 
 def blend_over_white(rgba: np.ndarray) -> np.ndarray:
-    """RGB uint8 (h, w, 3) of RGBA uint8 (h, w, 4), not premultiplied.
+    """Blend RGBA uint8 (h, w, 4), not premultiplied, over white: RGB uint8 (h, w, 3).
 
     Raises VimaError (BAD_IMAGE) where no pixel is visible, as from a driver that leaves the
     fourth byte 0.
@@ -118,7 +118,7 @@ def _decode_jpeg(data: bytes) -> np.ndarray:
 
 
 def _incomplete(data: bytes) -> str:
-    """What is wrong with a JPEG though its decoder does not mind, in words; empty: nothing.
+    """Describe what is wrong with a JPEG that its decoder accepts; empty: nothing.
 
     Scans are missing: without the last ones of a progressive JPEG the decoder shows a coarse
     image, and without a component's scan one in other colours. Or a quantization table has zeros,
@@ -150,7 +150,7 @@ def _incomplete(data: bytes) -> str:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Each marker up to the end of the image, and what its segment holds."""
+    """Iterate over each marker up to the end of the image, with its segment."""
     at = len(JPEG)
     while found := _MARKER.search(data, at):
         marker, at = found[1][0], found.end()
@@ -163,7 +163,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _has_zero(segment: bytes) -> bool:
-    """Whether a quantization table of this DQT segment divides by zero."""
+    """Return True if a quantization table of this DQT segment contains zeros."""
     at = 0
     while at < len(segment):
         size = 2 if segment[at] >> 4 else 1
@@ -203,7 +203,7 @@ def _decode_png(data: bytes) -> np.ndarray:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """Type and content of each chunk. Raises VimaError (BAD_IMAGE) for a damaged one."""
+    """Iterate over type and content of chunks. Raises VimaError (BAD_IMAGE) if damaged."""
     view, at, kind = memoryview(data), len(PNG), b""
     while kind != b"IEND":
         length = int.from_bytes(view[at : at + 4], "big")

@@ -1,4 +1,4 @@
-"""From a camera's image to the policy frame, 256 wide and 128 high."""
+"""Transform of a camera's image to the policy frame, 256 px wide and 128 px high."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_OUTSIDE = 0.03  # part of a view that may come from outside the image
 def to_policy_frame(
     image: np.ndarray, region: Sequence[int] | None = None, *, is_mask: bool = False
 ) -> np.ndarray:
-    """``region`` of ``image`` as the policy frame: (128, 256, 3), for a mask (128, 256).
+    """Resize ``region`` of ``image`` to the policy frame: (128, 256, 3), a mask (128, 256).
 
     ``image`` is uint8 (h, w, 3), or with ``is_mask`` uint8 or uint16 (h, w). ``region`` is x, y,
     width, height [px] of a 2:1 area; None is the largest one in the middle. Images are averaged
@@ -48,7 +48,7 @@ def to_policy_frame(
 
 
 class ViewTransform:
-    """From one camera's images of ``size`` (width, height [px]) to the policy frame.
+    """Transform of one camera's images of ``size`` (width, height [px]) to the policy frame.
 
     Without ``calibration`` and ``lens`` it is ``to_policy_frame``. With ``lens`` (of camera_info)
     the image is undistorted first. ``calibration`` undistorts with its own lens and applies its
@@ -82,7 +82,7 @@ class ViewTransform:
 
     @property
     def warning(self) -> str:
-        """How much of the view comes from outside the image, where it matters; empty: little."""
+        """Warning if much of the view lies outside the image; empty: little."""
         outside = 1.0 - self.coverage
         if outside <= MAX_OUTSIDE:
             return ""
@@ -92,7 +92,7 @@ class ViewTransform:
         )
 
     def apply(self, image: np.ndarray, is_mask: bool = False) -> np.ndarray:
-        """``image`` uint8 (h, w, 3), a mask uint8 or uint16 (h, w), as the policy frame.
+        """Transform ``image`` uint8 (h, w, 3), or a mask uint8 or uint16 (h, w).
 
         Images are averaged over about the area of each new pixel; what the camera does not see
         continues the image's rim. Masks take the nearest pixel, 0 where the camera does not see.
@@ -124,7 +124,7 @@ class ViewTransform:
         )
 
     def _make_maps(self, calibration: Calibration | None, lens: CameraModel | None) -> None:
-        """Precompute where each sample of each policy pixel is in the image.
+        """Precompute the position in the image of each sample of each policy pixel.
 
         A policy pixel that covers several camera pixels is the mean of a grid of samples, a sample
         for each; where it covers very many, the image is shrunk by area first.
@@ -153,7 +153,7 @@ class ViewTransform:
     def _places(
         self, calibration: Calibration | None, lens: CameraModel | None, samples: tuple[int, int]
     ) -> np.ndarray:
-        """Camera px (h, w, 2) of a grid of ``samples`` in each policy pixel; NaN: not seen."""
+        """Return camera px (h, w, 2) of ``samples`` in each policy pixel; NaN: not visible."""
         columns, rows = (
             (np.arange(size * count) + 0.5) / count - 0.5
             for size, count in zip((POLICY_FRAME_WIDTH, POLICY_FRAME_HEIGHT), samples, strict=True)
@@ -170,7 +170,7 @@ class ViewTransform:
 
 
 def draw_workspace(frame_rgb: np.ndarray, view: str, scale: int = 3) -> np.ndarray:
-    """The policy frame ``scale`` times larger, uint8 (128 s, 256 s, 3), the workspace outlined."""
+    """Draw the workspace on the policy frame, uint8 (128 scale, 256 scale, 3)."""
     size = (scale * frame_rgb.shape[1], scale * frame_rgb.shape[0])
     image = cv2.resize(frame_rgb, size, interpolation=cv2.INTER_NEAREST)
     workspace = Workspace()  # any has the same outline
@@ -200,7 +200,7 @@ def _check_same_camera(
 
 
 def _before(homography: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Undistorted px (n, 2) of policy frame px (n, 2); NaN beyond the horizon."""
+    """Map policy frame px (n, 2) to undistorted px (n, 2); NaN beyond the horizon."""
     inverse = np.linalg.inv(homography)
     moved = np.column_stack([points, np.ones(len(points))]) @ inverse.T
     middle = inverse[2] @ [(POLICY_FRAME_WIDTH - 1) / 2, (POLICY_FRAME_HEIGHT - 1) / 2, 1.0]
@@ -210,7 +210,7 @@ def _before(homography: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def _spacing(places: np.ndarray, inside: np.ndarray, axis: int) -> float:
-    """How many camera pixels a policy pixel covers along ``axis``, where it covers many."""
+    """Return the camera pixels per policy pixel along ``axis``, where there are many."""
     steps: np.ndarray = np.linalg.norm(np.diff(places, axis=axis), axis=-1)
     both = np.take(inside, range(1, inside.shape[axis]), axis)
     seen = steps[both & np.isfinite(steps)]
@@ -220,7 +220,7 @@ def _spacing(places: np.ndarray, inside: np.ndarray, axis: int) -> float:
 def _used_part(
     places: np.ndarray, size: tuple[int, int], shrink: int
 ) -> tuple[int, int, int, int]:
-    """x, y from and x, y to [px] of what ``places`` need, whole multiples of ``shrink`` large."""
+    """Return x, y from and x, y to [px] of the region used, in multiples of ``shrink``."""
     limits = []
     for axis, length in enumerate(size):
         values = np.clip(np.nan_to_num(places[..., axis], nan=0.0), 0, length - 1)
@@ -242,7 +242,7 @@ def _check(image: np.ndarray, is_mask: bool) -> None:
 
 
 def _region_in(size: tuple[int, int], region: Sequence[int] | None) -> tuple[int, int, int, int]:
-    """``region``, or the largest in the middle, checked against an image of ``size``."""
+    """Return ``region``, or the largest centred one, checked against an image of ``size``."""
     width, height = size
     x, y, columns, rows = _centred(width, height) if region is None else _region(region)
     if rows < 1 or x < 0 or y < 0 or x + columns > width or y + rows > height:
@@ -255,7 +255,7 @@ def _region_in(size: tuple[int, int], region: Sequence[int] | None) -> tuple[int
 
 
 def _centred(width: int, height: int) -> tuple[int, int, int, int]:
-    """The largest 2:1 region in the middle of an image, x, y, width, height [px]."""
+    """Return the largest centred 2:1 region of an image, x, y, width, height [px]."""
     rows = min(height, width // 2)
     return (width - 2 * rows) // 2, (height - rows) // 2, 2 * rows, rows
 

@@ -1,4 +1,4 @@
-"""Images for people: what was found, and what the arm is about to do."""
+"""Debug images: detected objects and the next action."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _Rectangle = tuple[int, int, int, int]  # left, top, right, bottom [px], all ins
 
 
 def object_color(track_id: int) -> tuple[int, int, int]:
-    """A bright RGB colour that stays with a track id; neighbouring ids differ much."""
+    """Return a bright RGB colour for a track id; neighbouring ids differ much."""
     hue = int(track_id * 180 * 0.618) % 180  # golden ratio; OpenCV's hue is in half degrees
     pixel = cv2.cvtColor(np.array([[[hue, 160, 255]]], np.uint8), cv2.COLOR_HSV2RGB)
     red, green, blue = pixel[0, 0].tolist()
@@ -40,7 +40,7 @@ def draw_objects(
     title: str = "",
     detail: str = "",
 ) -> np.ndarray:
-    """``image_rgb`` uint8 (128, 256, 3) enlarged ``scale`` times, with what was found on it.
+    """Draw objects on ``image_rgb`` uint8 (128, 256, 3), enlarged ``scale`` times.
 
     Each object has its box, its track id, its score and its age from ``ages_s`` ({track id:
     seconds}). ``mask`` integers (128, 256): whose each pixel is, by track id; those of ``objects``
@@ -79,7 +79,7 @@ def draw_action(
     scale: int = 3,
     labels: tuple[str, str] = ("pick", "place"),
 ) -> np.ndarray:
-    """A copy of ``canvas`` uint8 RGB (h, w, 3) with an arrow from ``pick`` to ``place``.
+    """Draw an arrow from ``pick`` to ``place`` on a copy of ``canvas`` uint8 RGB (h, w, 3).
 
     The points are x, y [px] in the image before it was enlarged ``scale`` times; what lies
     outside is cut off. Raises VimaError (INVALID_VALUE) for points that are not finite.
@@ -114,14 +114,14 @@ def _check_scale(scale: int) -> None:
 
 
 def _enlarged(box: Sequence[int], scale: int) -> _Rectangle:
-    """A policy box as left, top, right, bottom, all inside it, enlarged ``scale`` times."""
+    """Return left, top, right, bottom (inclusive) of a policy box, enlarged ``scale`` times."""
     x, y, height, width = box
     left, top = (x - width // 2) * scale, (y - height // 2) * scale
     return left, top, left + (width + 1) * scale - 1, top + (height + 1) * scale - 1
 
 
 def _tint(canvas: np.ndarray, mask: np.ndarray, track_ids: Sequence[int], scale: int) -> None:
-    """Cover the pixels of each object with some of its colour, and draw their outline."""
+    """Tint the pixels of each object with its colour and draw its outline."""
     kind, shape = getattr(mask, "dtype", np.dtype(object)).kind, np.shape(mask)
     if kind not in "iu" or shape != FRAME_SHAPE:
         got = f"{getattr(mask, 'dtype', type(mask).__name__)} {shape}"
@@ -145,7 +145,7 @@ def _duration(seconds: float) -> str:
 
 
 def _title(canvas: np.ndarray, title: str, detail: str) -> _Rectangle:
-    """A dark bar over the top edge; ``detail`` is left out where there is no room for it."""
+    """Draw a dark bar over the top edge; ``detail`` is left out without space for it."""
     bar = canvas[:_TITLE_HEIGHT]
     bar[...] = bar // 4
     width = canvas.shape[1]
@@ -169,7 +169,7 @@ def _free_place(
     boxes: Sequence[_Rectangle],
     shape: Sequence[int],
 ) -> tuple[int, int]:
-    """Lower left of ``text``: around ``box``, off other texts, and off other boxes if possible."""
+    """Return the lower left of ``text`` around ``box`` with minimum overlap."""
     width, height = _text_size(text)
     left, top, right, bottom = box
     below, middle = bottom + height + 5, (top + bottom + height) // 2
@@ -193,7 +193,7 @@ def _free_place(
 
 
 def _area(text: str, corner: Sequence[int], shape: Sequence[int]) -> _Rectangle:
-    """What ``text`` covers with its lower left at ``corner``, moved to stay in the image."""
+    """Return the area of ``text`` with its lower left at ``corner``, moved into the image."""
     width, height = _text_size(text)
     x = max(0, min(int(corner[0]), shape[1] - width - 1))
     y = max(height + 1, min(int(corner[1]), shape[0] - 3))
@@ -207,7 +207,7 @@ def _overlap(a: _Rectangle, b: _Rectangle) -> bool:
 def _write(
     canvas: np.ndarray, text: str, corner: Sequence[int], colour: tuple[int, int, int]
 ) -> _Rectangle:
-    """``text`` with its lower left at ``corner``, moved to stay inside; what it covers."""
+    """Draw ``text`` with its lower left at ``corner``, moved into the image; return its area."""
     area = _area(text, corner, canvas.shape)
     cv2.rectangle(canvas, area[:2], area[2:], (0, 0, 0), cv2.FILLED)
     at = area[0] + 1, area[3] - _MARGIN

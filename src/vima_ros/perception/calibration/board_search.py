@@ -1,4 +1,4 @@
-"""A board in several images: which layout it has, and what is seen where it is not found."""
+"""Search for a board in several images, and diagnosis of images in which it is not found."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ def find_board(
 
 
 def image_name(number: int, names: Sequence[str]) -> str:
-    """The name of an image in errors; ``number`` counts from 1."""
+    """Return the name of an image for errors; ``number`` counts from 1."""
     return names[number - 1] if names else f"image {number}"
 
 
 def describe_layout(board: Board) -> str:
-    """The layout in which a board was found, in a sentence for a person."""
+    """Describe the layout in which a board was found."""
     if board.other_layout is None:
         return "board found; with an odd number of rows all layouts are the same"
     return f"board found in the layout of {_layout(board.legacy)}"
@@ -83,7 +83,7 @@ def _count(found: Sequence[Found]) -> int:
 
 
 def explain_absence(board: Board, image: np.ndarray, corners: int = 0) -> str:
-    """What is seen in an image in which only ``corners`` corners of ``board`` are found."""
+    """Describe an image in which only ``corners`` corners of ``board`` are found."""
     columns, rows = board.squares
     valid = (
         f"valid: at least {MIN_CORNERS} corners of a board of {columns} x {rows} squares with "
@@ -118,7 +118,7 @@ def explain_absence(board: Board, image: np.ndarray, corners: int = 0) -> str:
 
 
 def _markers(grey: np.ndarray, name: str, exact: bool) -> tuple[Sequence[np.ndarray], np.ndarray]:
-    """Corners and ids (n,) of the markers of a dictionary; ``exact``: each bit must be right."""
+    """Detect markers of a dictionary: corners and ids (n,); ``exact``: without bit errors."""
     aruco, parameters = cv2.aruco, search_parameters()
     if exact:
         parameters.errorCorrectionRate = 0.0
@@ -130,13 +130,13 @@ def _markers(grey: np.ndarray, name: str, exact: bool) -> tuple[Sequence[np.ndar
 
 
 def _smallest(family: str, highest: int) -> str:
-    """The smallest dictionary of ``family`` with a marker ``highest``."""
+    """Return the smallest dictionary of ``family`` with a marker ``highest``."""
     sizes = [name for name in DICTIONARIES if name.startswith(family.rsplit("_", 1)[0] + "_")]
     return next((name for name in sizes if highest < int(name.rsplit("_", 1)[1])), family)
 
 
 def _list(ids: np.ndarray) -> str:
-    """Such as "3 markers (ids 1, 2, 9)"."""
+    """Describe markers, as in "3 markers (ids 1, 2, 9)"."""
     unique = sorted(set(ids.tolist()))
     shown = ", ".join(map(str, unique[:8])) + (f" … {unique[-1]}" if len(unique) > 8 else "")
     return f"{len(ids)} marker{'s' * (len(ids) > 1)} (ids {shown})"
@@ -145,7 +145,7 @@ def _list(ids: np.ndarray) -> str:
 def _fitting(
     board: Board, grey: np.ndarray, markers: tuple[Sequence[np.ndarray], np.ndarray]
 ) -> Board | None:
-    """The smallest board of other squares of which most corners are seen."""
+    """Return the board of other squares of which most corners are found, the smallest one."""
     corners, ids = markers
     best, most = None, MIN_CORNERS - 1
     for columns in range(3, MAX_SQUARES + 1):

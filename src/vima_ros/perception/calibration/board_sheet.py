@@ -1,4 +1,4 @@
-"""A ChArUco board to print: a sheet that knows its size."""
+"""ChArUco board to print, on a sheet with its physical size."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MARGIN = 0.010  # [m] of the sheet, which few printers reach and where the legen
 
 
 def max_square_size(squares: tuple[int, int], paper: str) -> float:
-    """The side [m] of the largest squares of whole millimetres that fit a sheet."""
+    """Return the maximum side [m] of squares, in whole millimetres, that fit a sheet."""
     sheet = _paper(paper)
     fits = min((side - 2 * MARGIN) / count for side, count in zip(sheet, squares, strict=True))
     return math.floor(fits * 1000 + 1e-9) / 1000
@@ -39,7 +39,7 @@ def _bad(message: str) -> VimaError:
 
 
 def board_sheet_png(board: Board, paper: str = "A4", dpi: int = 300) -> bytes:
-    """A PNG file of a whole landscape sheet, which knows its size: print it at 100 %.
+    """Return a PNG file of a landscape sheet with its physical size, to print at 100 %.
 
     Raises VimaError (BAD_BOARD) for a board that does not fit.
     """
@@ -65,7 +65,7 @@ def board_sheet_png(board: Board, paper: str = "A4", dpi: int = 300) -> bytes:
 
 
 def _legend(canvas: np.ndarray, board: Board, origin: tuple[int, int], per_metre: float) -> None:
-    """The origin, an arrow along x and what the board is, below it."""
+    """Draw the origin, an arrow along x and a description below the board."""
     mm = per_metre / 1000
     x, y = origin[0], round(origin[1] + 2 * mm)
     thick = max(1, round(0.3 * mm))
@@ -81,7 +81,7 @@ def _legend(canvas: np.ndarray, board: Board, origin: tuple[int, int], per_metre
 
 
 def _with_resolution(png: bytes, per_metre: int) -> bytes:
-    """``png`` with a pHYs chunk (PNG specification, 11.3.4.3) right after its IHDR."""
+    """Insert a pHYs chunk (PNG specification, 11.3.4.3) right after the IHDR of ``png``."""
     body = b"pHYs" + struct.pack(">IIB", per_metre, per_metre, 1)
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
     end = 8 + 4 + 4 + 13 + 4  # signature; length, name, content and checksum of IHDR

@@ -1,4 +1,4 @@
-"""How a camera's image maps to the policy frame: found from points whose place is known.
+"""Mapping of a camera's image to the policy frame, from points at known places.
 
 The table is the plane z = 0 of the table frame. What stands above it is shown as the camera sees
 it; only the table itself is where VIMA's cameras would show it. Points in images are x, y [px];
@@ -25,7 +25,7 @@ MAX_PATCH = 257  # [px]
 
 
 def workspace_corners(workspace: Workspace) -> np.ndarray:
-    """The corners [m] (4, 2) as the policy frame shows them, clockwise from the upper left.
+    """Return the corners [m] (4, 2) clockwise from the upper left of the policy frame.
 
     They are (low x, low y), (low x, high y), (high x, high y), (high x, low y): the nearest to
     the robot on its right, nearest left, farthest left, farthest right.
@@ -35,7 +35,7 @@ def workspace_corners(workspace: Workspace) -> np.ndarray:
 
 
 def table_to_policy(view: str, workspace: Workspace) -> np.ndarray:
-    """Matrix (3, 3) from (x, y, 1) on the table [m] to (column, row, 1) in the policy frame [px].
+    """Return the matrix (3, 3) from (x, y, 1) on the table [m] to (column, row, 1) [px].
 
     A workspace other than VIMA's takes the place of VIMA's: the policy's positions are fractions.
     Raises VimaError (INVALID_VALUE) for a view that does not exist.
@@ -54,7 +54,7 @@ def table_to_policy(view: str, workspace: Workspace) -> np.ndarray:
 
 
 def project(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """``points`` (n, 2) through a homography (3, 3): (n, 2); infinite where there is no image."""
+    """Map ``points`` (n, 2) by a homography (3, 3); infinite on the horizon."""
     points = np.asarray(points, dtype=np.float64).reshape(-1, 2)
     moved = np.column_stack([points, np.ones(len(points))]) @ np.asarray(matrix).T
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -63,7 +63,7 @@ def project(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Fit:
-    """How well the points agree; root mean squares.
+    """Residuals of a calibration, root mean squares.
 
     ``camera_px``, ``camera_max_px``: between where the points are in the image and where the
     homography puts them. ``policy_px`` the same in the policy frame, ``table_mm`` on the table.
@@ -83,7 +83,7 @@ class Fit:
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """One camera's way to the policy frame. Raises VimaError (BAD_CALIBRATION) for nonsense.
+    """Mapping of one camera's image to the policy frame. Raises VimaError (BAD_CALIBRATION).
 
     ``homography`` (3, 3): undistorted camera px to policy frame px. ``size``: width, height of the
     camera's images [px]. ``corners`` (4, 2): where the reference corners are in the image
@@ -138,12 +138,12 @@ class Calibration:
         object.__setattr__(self, "size", size)
 
     def camera_to_table(self, points: np.ndarray) -> np.ndarray:
-        """Table x, y [m] (n, 2) of camera px (n, 2)."""
+        """Map camera px (n, 2) to table x, y [m] (n, 2)."""
         matrix = np.linalg.inv(table_to_policy(self.view, self.workspace)) @ self.homography
         return project(matrix, self._undistort(points))
 
     def table_to_camera(self, points: np.ndarray) -> np.ndarray:
-        """Camera px (n, 2) of table x, y [m] (n, 2); NaN where the lens cannot show it."""
+        """Map table x, y [m] (n, 2) to camera px (n, 2); NaN where the lens cannot show it."""
         matrix = np.linalg.inv(self.homography) @ table_to_policy(self.view, self.workspace)
         shown = project(matrix, points)
         return shown if self.lens is None else self.lens.distort(shown)
@@ -152,6 +152,6 @@ class Calibration:
         return np.asarray(points) if self.lens is None else self.lens.undistort(points)
 
     def describe(self) -> dict[str, Any]:
-        """What /diagnostics shows."""
+        """Describe the calibration for /diagnostics."""
         numbers = {k: v if v is None else round(v, 3) for k, v in asdict(self.fit).items()}
         return {"view": self.view, "method": self.method, "created": self.created} | numbers

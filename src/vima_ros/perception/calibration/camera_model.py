@@ -1,4 +1,4 @@
-"""A camera's lens, as sensor_msgs/CameraInfo describes it: points with and without distortion."""
+"""Camera model of sensor_msgs/CameraInfo: camera matrix and lens distortion."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _bad(message: str) -> VimaError:
 
 @dataclass(frozen=True, eq=False)
 class CameraModel:
-    """Camera matrix ``k`` (3, 3) [px], distortion ``d`` (n,) and its ``model``, by ROS's name.
+    """Camera matrix ``k`` (3, 3) [px], distortion ``d`` (n,) and ROS's name of its ``model``.
 
     The model may be given by another name, and with another number of coefficients, as
     ``model_and_coefficients`` reads them. Undistorted pixels are those of a pinhole camera with
@@ -61,7 +61,7 @@ class CameraModel:
     def from_camera_info(
         info: Any, size: tuple[int, int], *, rectified: bool = False
     ) -> CameraModel | None:
-        """The lens of a CameraInfo (any object with its fields) for images of ``size``.
+        """Make the model of a CameraInfo (any object with its fields) for images of ``size``.
 
         ``size``: width, height [px]. Binning and region of interest are taken into account, as
         ROS's image_geometry does. ``rectified``: the images are, so that ``p`` holds their camera
@@ -91,7 +91,7 @@ class CameraModel:
 
     @functools.cached_property
     def reach(self) -> float:
-        """Largest tangent of the angle to the optical axis at which the model still makes sense.
+        """Maximum tangent of the angle to the optical axis at which the model is valid.
 
         Beyond, the polynomial folds back and would show the same place twice.
         """
@@ -106,7 +106,7 @@ class CameraModel:
         return float(radius[folded[0]]) if folded.size else MAX_RAY
 
     def _project(self, rays: np.ndarray) -> np.ndarray:
-        """Camera px (n, 2) of rays x/z, y/z (n, 2)."""
+        """Project rays x/z, y/z (n, 2) to camera px (n, 2)."""
         if self.model == "equidistant":
             return cv2.fisheye.distortPoints(rays[:, None], self.k, self.d)[:, 0]
         points = np.column_stack([rays, np.ones(len(rays))])
@@ -114,7 +114,7 @@ class CameraModel:
         return cv2.projectPoints(points, zero, zero, self.k, self.d)[0].reshape(-1, 2)
 
     def distort(self, points: np.ndarray) -> np.ndarray:
-        """Camera px (n, 2) of undistorted px (n, 2); NaN where the lens cannot show it."""
+        """Map undistorted px (n, 2) to camera px (n, 2); NaN where the lens cannot show it."""
         points = np.asarray(points, dtype=np.float64).reshape(-1, 2)
         inverse = np.linalg.inv(self.k)
         rays = points @ inverse[:2, :2].T + inverse[:2, 2]
@@ -125,7 +125,7 @@ class CameraModel:
         return shown
 
     def undistort(self, points: np.ndarray) -> np.ndarray:
-        """Undistorted px (n, 2) of camera px (n, 2): ``distort`` undone by Newton's method.
+        """Map camera px (n, 2) to undistorted px (n, 2): ``distort`` inverted by Newton's method.
 
         Raises VimaError (BAD_CAMERA_INFO) where that has no solution: the coefficients do not
         describe the image there.
@@ -150,13 +150,13 @@ class CameraModel:
         return found
 
     def _slope(self, points: np.ndarray, axis: int) -> np.ndarray:
-        """How fast the distorted points (n, 2) move when ``points`` do along ``axis``."""
+        """Return the derivative of the distorted ``points`` (n, 2) along ``axis``."""
         step = np.zeros(2)
         step[axis] = 1e-3
         return (self.distort(points + step) - self.distort(points - step)) / 2e-3
 
     def equals(self, other: CameraModel | None) -> bool:
-        """Whether ``other`` shows the same, to rounding."""
+        """Return True if ``other`` is the same model, up to rounding."""
         if other is None or self.model != other.model:
             return False
         length = max(self.d.size, other.d.size)
@@ -168,7 +168,7 @@ class CameraModel:
 
 
 def _finite(name: str, values: Any, count: int) -> np.ndarray:
-    """Field ``name`` as float64 (count,)."""
+    """Return field ``name`` as float64 (count,)."""
     array = np.array(values, dtype=np.float64).ravel()
     if array.size != count or not np.isfinite(array).all():
         raise _bad(f"{name} is {array.tolist()}; valid: {count} finite numbers")
@@ -176,7 +176,7 @@ def _finite(name: str, values: Any, count: int) -> np.ndarray:
 
 
 def _crop_and_binning(info: Any, size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Where an image of ``size`` begins on the full one [px], and how many of its pixels make one.
+    """Return the offset of an image of ``size`` on the full one [px], and its binning.
 
     Raises VimaError (BAD_CAMERA_INFO) where the image cannot be that part.
     """
@@ -202,7 +202,7 @@ def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def read_camera_info(path: Path) -> SimpleNamespace:
-    """A camera_info YAML file (ROS's camera_calibration_parsers) with CameraInfo's fields.
+    """Read a camera_info YAML file into an object with CameraInfo's fields.
 
     UTF-8, UTF-16 or Latin-1. Raises VimaError (BAD_CAMERA_INFO) naming the key, or what else the
     file is.
@@ -222,7 +222,7 @@ def read_camera_info(path: Path) -> SimpleNamespace:
 
 
 def _read_text(path: Path) -> str:
-    """Raises OSError, or ValueError with the reason why it is no YAML text."""
+    """Read a YAML text. Raises OSError, or ValueError with the reason why it is none."""
     with path.open("rb") as file:
         data = file.read(MAX_FILE + 1)
     if len(data) > MAX_FILE:
@@ -240,7 +240,7 @@ def _read_text(path: Path) -> str:
 
 
 def _camera_info(content: Any) -> SimpleNamespace:
-    """CameraInfo's fields. Raises VimaError naming the key."""
+    """Convert YAML content to CameraInfo's fields. Raises VimaError naming the key."""
     if not isinstance(content, Mapping):
         kind = "empty" if content is None else f"a {type(content).__name__}"
         raise _bad(f"it is {kind}; valid: the keys of a camera_info YAML file")
@@ -282,7 +282,7 @@ def _camera_info(content: Any) -> SimpleNamespace:
 
 
 def camera_info_yaml(lens: CameraModel, size: tuple[int, int], name: str) -> str:
-    """The YAML text that ``read_camera_info`` and ROS's camera drivers read."""
+    """Return the YAML text that ``read_camera_info`` and ROS's camera drivers read."""
     projection = np.column_stack([lens.k, np.zeros(3)])
 
     def matrix(values: np.ndarray) -> dict[str, Any]:

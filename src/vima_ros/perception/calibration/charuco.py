@@ -1,4 +1,4 @@
-"""A printed ChArUco board and its corners in an image."""
+"""Printed ChArUco board and the detection of its corners in an image."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _aruco() -> Any:
 
 @dataclass(frozen=True)
 class Board:
-    """A board of ``squares`` (columns, rows) with sides of ``square`` [m].
+    """ChArUco board of ``squares`` (columns, rows) with sides of ``square`` [m].
 
     Points on it are x to the right and y up from its lower left outer corner, as printed.
     ``marker``: the side of its markers [m], 0 = 3/4 of ``square``. ``legacy``: the layout of
@@ -78,13 +78,13 @@ class Board:
 
     @property
     def points(self) -> np.ndarray:
-        """Where its inner corners are, (n, 2) [m], by id: rows from the top, left to right."""
+        """Positions of the inner corners, (n, 2) [m], by id: rows from the top, left to right."""
         columns, rows = self.squares
         x, y = np.meshgrid(np.arange(1, columns), np.arange(rows - 1, 0, -1))
         return self.square * np.stack([x, y], -1).reshape(-1, 2).astype(np.float64)
 
     def find(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Ids (n,) int and places (n, 2) [px] of the corners seen in a uint8 RGB or grey image.
+        """Find the corners in a uint8 RGB or grey image: ids (n,) int and positions (n, 2) [px].
 
         n may be 0. Raises VimaError (NOT_INSTALLED).
         """
@@ -102,7 +102,7 @@ class Board:
         marker_ids: np.ndarray | None = None,
         neighbours: int = 2,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """As ``find``, in a grey image as it is, around markers that were found in it before.
+        """Find the corners in a grey image, around given markers if there are any.
 
         ``neighbours``: of the two markers beside a corner, so many have to be seen; corners with
         one may be the edge of what hides the other.
@@ -118,7 +118,7 @@ class Board:
         return ids[agree], found[agree]
 
     def render(self, pixels_per_square: int, margin: int = 0) -> np.ndarray:
-        """The board alone, uint8 (h, w), with a white rim of ``margin`` [px]."""
+        """Render the board, uint8 (h, w), with a white margin of ``margin`` [px]."""
         size = tuple(count * pixels_per_square + 2 * margin for count in self.squares)
         return _board(self).generateImage(size, marginSize=margin)
 
@@ -137,7 +137,7 @@ def _board(board: Board) -> Any:
 
 
 def searched(image: np.ndarray) -> tuple[np.ndarray, int]:
-    """The uint8 grey image in which markers are searched, and how many times larger it is."""
+    """Return the uint8 grey image to search for markers, and its magnification."""
     grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     if grey.shape[1] >= LARGE:
         return grey, 1
@@ -145,7 +145,7 @@ def searched(image: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def search_parameters() -> Any:
-    """OpenCV's parameters for finding markers."""
+    """Return OpenCV's parameters of the marker detection."""
     aruco = _aruco()
     search = aruco.DetectorParameters()
     search.minMarkerPerimeterRate = 0.01  # of the image's longer side: the board may be small
@@ -154,7 +154,7 @@ def search_parameters() -> Any:
 
 
 def detector(board: Board, neighbours: int = 2) -> Any:
-    """A new one each time: OpenCV does not say that two threads may share one."""
+    """Make a new detector: OpenCV does not document that two threads may share one."""
     corners = _aruco().CharucoParameters()
     corners.minMarkers = neighbours
     corners.tryRefineMarkers = True
@@ -163,7 +163,7 @@ def detector(board: Board, neighbours: int = 2) -> Any:
 
 @functools.lru_cache(maxsize=1)
 def _offset() -> float:
-    """How far right and below of their places this OpenCV reports corners: 0 or 0.5 [px].
+    """Return the offset of corners reported by this OpenCV: 0 or 0.5 [px].
 
     Until 4.13 it added half a pixel (opencv/opencv, issue 25539).
     """
@@ -176,14 +176,14 @@ def _offset() -> float:
 
 
 def _spacing(points: np.ndarray) -> float:
-    """From a point to the nearest other, the median over ``points`` (n, 2) [px]."""
+    """Return the median distance to the nearest neighbour of ``points`` (n, 2) [px]."""
     apart = np.linalg.norm(points[:, None] - points[None], axis=-1)
     np.fill_diagonal(apart, np.inf)
     return float(np.median(apart.min(1)))
 
 
 def _agree(points: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Which corners are where the others say, to a part of a square: a lens bends the board."""
+    """Return the corners consistent with the others: bool (n,)."""
     limit = max(1.0, 0.15 * _spacing(found))
     if len(points) < 4:
         return np.zeros(len(points), bool)
@@ -209,6 +209,6 @@ class PlacedBoard:
 
     @property
     def points(self) -> np.ndarray:
-        """Where its inner corners are in the table frame, (n, 2) [m], by id."""
+        """Positions of the inner corners in the table frame, (n, 2) [m], by id."""
         c, s = math.cos(self.yaw), math.sin(self.yaw)
         return self.board.points @ np.array([[c, s], [-s, c]]) + [self.x, self.y]

@@ -1,4 +1,4 @@
-"""Lens distortion as drivers and calibration tools name and number it, in ROS's own terms."""
+"""Names and coefficients of lens distortion models, converted to ROS's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OTHER_NAMES = {  # in small letters, without separators
 
 
 def model_and_coefficients(name: str, d: np.ndarray) -> tuple[str, np.ndarray]:
-    """A key of MODELS and as many coefficients as it has, of CameraInfo's fields.
+    """Convert CameraInfo's fields to a key of MODELS and that model's coefficients.
 
     ``name`` is distortion_model, in any of its usual spellings; empty: of the polynomial series. A
     ``d`` (n,) that is empty, as where there is no distortion, is all 0; zeros behind the model's

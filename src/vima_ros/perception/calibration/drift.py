@@ -1,4 +1,4 @@
-"""Whether a camera, or the table before it, has moved since it was calibrated."""
+"""Detection of a camera, or a table, that has moved since the calibration."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ UNSEEN_AFTER = 30.0  # [s] of seeing nothing to go by, until that is said
 
 @dataclass(frozen=True)
 class Drift:
-    """What one check found.
+    """Result of one check.
 
     ``by``: ``board``, ``corners`` or, where too few are seen to tell, ``nothing``; then ``moved``
     is False and the distances are NaN. ``moved_px`` in the camera's image, ``moved_mm`` on the
@@ -46,7 +46,7 @@ class Drift:
 
 
 class DriftDetector:
-    """Compares camera images with how things were at calibration; keeps nothing in between.
+    """Compares camera images with the calibration; stateless.
 
     The board, where one was used and is seen, else patches around the four reference corners are
     looked for. A corner hidden by the arm is left out; a change of light does not matter.
@@ -69,11 +69,11 @@ class DriftDetector:
 
     @property
     def usable(self) -> int:
-        """How many of the four reference corners can be recognised at all."""
+        """Number of the four reference corners that can be recognised."""
         return int(self._usable.sum())
 
     def check(self, image_rgb: np.ndarray) -> Drift:
-        """What moved in ``image_rgb``, the camera's own image, uint8 (h, w, 3).
+        """Measure the drift in the camera's own image ``image_rgb``, uint8 (h, w, 3).
 
         Raises VimaError (BAD_IMAGE) for one of another size than at calibration.
         """
@@ -118,7 +118,7 @@ class DriftDetector:
         )
 
     def _judge(self, expected: np.ndarray, found: np.ndarray, of: int, by: str) -> Drift:
-        """The lower median counts: of a board, a corner may be found wrong."""
+        """Compare positions by the lower median shift: a corner of a board may be wrong."""
         shifts = np.linalg.norm(found - expected, axis=1)
         on_table = [self._calibration.camera_to_table(points) for points in (expected, found)]
         middle = np.argsort(shifts)[(len(shifts) - 1) // 2]
@@ -133,7 +133,7 @@ class DriftDetector:
 
 
 class DriftMonitor:
-    """``warnings``: what to tell, "CODE: sentence" each, by the latest look; may be read anywhere.
+    """Periodic check of all calibrated cameras.
 
     ``calibrations`` by view; ``period`` [s], 0 = never; ``limit`` [px of the camera].
     """
@@ -153,7 +153,7 @@ class DriftMonitor:
         self._in_a_row: dict[str, int] = {}  # looks that found it moved
 
     def check(self, images: Mapping[str, np.ndarray], now: float) -> None:
-        """Look at the cameras' images if it is time; ``now`` [s], steady. Tens of ms."""
+        """Check the cameras' images once per period; ``now`` [s], steady. Takes tens of ms."""
         if not self._monitors or now < self._due:
             return
         self._due = now + self._period
@@ -173,7 +173,7 @@ class DriftMonitor:
 
 
 def usable_patches(patches: np.ndarray) -> np.ndarray:
-    """Which of ``patches`` (4, n, n) uint8 show something whose place can be told: bool (4,).
+    """Return which of ``patches`` (4, n, n) uint8 can be located: bool (4,).
 
     Not a plain surface, nor an edge, which looks the same all along itself.
     """
@@ -192,7 +192,7 @@ def _is_distinct(patch: np.ndarray) -> bool:
 
 
 def _find(grey: np.ndarray, patch: np.ndarray, corner: np.ndarray) -> np.ndarray | None:
-    """Where (2,) [px] the corner of ``patch`` is now; None where it is not seen."""
+    """Locate the corner of ``patch``: (2,) [px]; None where it is not found."""
     reach = len(patch) // 2 + round(SEARCH_SHARE * grey.shape[1])
     nearest = np.rint(corner).astype(int)
     x0, y0 = np.maximum(nearest - reach, 0)
@@ -212,7 +212,7 @@ _QUADRATIC = np.linalg.pinv(np.column_stack([np.ones(9), _X, _Y, _X**2, _X * _Y,
 
 
 def _top(values: np.ndarray) -> np.ndarray:
-    """Where (x, y) a quadratic through 3 x 3 values around a maximum is highest, within a pixel.
+    """Return the maximum (x, y) of a quadratic through 3 x 3 values, within a pixel.
 
     With its mixed term: the peak of a slanting corner is longest along neither axis.
     """
@@ -224,7 +224,7 @@ def _top(values: np.ndarray) -> np.ndarray:
 
 
 def _agreeing(expected: np.ndarray, found: np.ndarray, limit: float) -> np.ndarray:
-    """Indices of the points (n, 2) to believe; fewer than 2: they do not agree.
+    """Return the indices of consistent points (n, 2); fewer than 2: inconsistent.
 
     Two or more that are in place, within ``limit`` [px], are never so by chance. Else the most
     that moved together: three or four where a little turning, growing and a shift explain them,
@@ -246,12 +246,12 @@ def _agreeing(expected: np.ndarray, found: np.ndarray, limit: float) -> np.ndarr
 
 
 def _slack(shifts: np.ndarray) -> float:
-    """How far off [px] points may be that moved together: near ones move more than far ones."""
+    """Return the tolerance [px] of points that moved together: near ones move more."""
     return float(1.0 + PERSPECTIVE * shifts.max())
 
 
 def _misfit(expected: np.ndarray, found: np.ndarray) -> float:
-    """Largest distance [px] from a small similarity, of two points from a shift."""
+    """Return the maximum distance [px] from a small similarity, of two points from a shift."""
     source, target = (points @ [1, 1j] for points in (expected, found))
     turn = 1.0 + 0.0j
     if len(source) > 2:

@@ -1,4 +1,4 @@
-"""Finding a camera's calibration from points whose place on the table is known."""
+"""Estimation of a camera's calibration from points at known places on the table."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def calibrate(
     workspace: Workspace | None = None,
     board: PlacedBoard | None = None,
 ) -> Calibration:
-    """The calibration of the camera that took ``image_rgb`` (h, w, 3) uint8.
+    """Calibrate the camera that took ``image_rgb`` (h, w, 3) uint8.
 
     ``points_px`` (n, 2), n >= 4, are where the image shows the points ``points_m`` (n, 2) of the
     table [m]; None: the workspace's corners, in the order of ``workspace_corners``. Four points
@@ -75,7 +75,7 @@ def calibrate(
 
 
 def cut_patches(image_rgb: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Grey squares (4, n, n) uint8 around ``corners`` (4, 2) [px], all 0 where they do not fit."""
+    """Cut grey squares (4, n, n) uint8 around ``corners`` (4, 2) [px]; 0 where outside."""
     grey = cv2.cvtColor(image_rgb, cv2.COLOR_RGB2GRAY)
     half = min(max(8, grey.shape[1] // 40), MAX_PATCH // 2)
     patches = np.zeros((4, 2 * half + 1, 2 * half + 1), np.uint8)
@@ -90,7 +90,7 @@ def cut_patches(image_rgb: np.ndarray, corners: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class CameraPose:
-    """Where a camera is: ``position`` (3,) [m], ``rotation`` (3, 3) table frame to camera frame.
+    """Pose of a camera: ``position`` (3,) [m], ``rotation`` (3, 3) table to camera frame.
 
     The camera frame is x right, y down, z forward. ``error_px``: root mean square of what does
     not fit [undistorted px].
@@ -101,13 +101,13 @@ class CameraPose:
     error_px: float
 
     def homography(self, k: np.ndarray) -> np.ndarray:
-        """Matrix (3, 3) from the table [m] to undistorted px of a camera with the matrix ``k``."""
+        """Return the matrix (3, 3) from the table [m] to undistorted px of a camera with ``k``."""
         shift = -self.rotation @ self.position
         return k @ np.column_stack([self.rotation[:, :2], shift])
 
 
 def camera_pose(points_m: np.ndarray, flat_px: np.ndarray, lens: CameraModel) -> CameraPose:
-    """The camera that shows table points (n, 2) [m] at undistorted ``flat_px`` (n, 2)."""
+    """Estimate the pose from table points (n, 2) [m] at undistorted ``flat_px`` (n, 2)."""
     points = np.column_stack([points_m, np.zeros(len(points_m))])
     flat, none = np.ascontiguousarray(flat_px).reshape(-1, 1, 2), np.zeros(5)
     # Not SOLVEPNP_IPPE, which is made for planes but gives NaN for some poses.
@@ -122,7 +122,7 @@ def _rms(difference: np.ndarray) -> float:
 
 
 def _homography(points_m: np.ndarray, flat_px: np.ndarray, lens: CameraModel | None) -> np.ndarray:
-    """From the table to undistorted px, with the least squared error there.
+    """Fit the homography from the table to undistorted px by least squares.
 
     With a lens, many points tell the camera's pose, six numbers instead of eight: a board covers
     a part of the table only, and a free homography is poor beyond it. Four points are fitted
@@ -137,7 +137,7 @@ def _homography(points_m: np.ndarray, flat_px: np.ndarray, lens: CameraModel | N
 
 
 def _show(to_camera: np.ndarray, workspace: Workspace, lens: CameraModel | None) -> np.ndarray:
-    """The workspace's corners (4, 2) [px], far outside the image where the lens sees none."""
+    """Project the workspace's corners (4, 2) [px], far outside the image where invisible."""
     shown = project(to_camera, workspace_corners(workspace))
     return shown if lens is None else np.nan_to_num(lens.distort(shown), nan=-1e6)
 
@@ -176,7 +176,7 @@ def _check_points(
 
 
 def check_quadrilateral(corners: np.ndarray, smallest: float, where: str) -> None:
-    """Raises VimaError unless ``corners`` (4, 2), x right and y down, go clockwise around an area.
+    """Raise VimaError unless ``corners`` (4, 2) go clockwise around an area.
 
     Codes: TOO_SMALL (two corners nearer than ``smallest``), COLLINEAR (three on a line),
     WRONG_ORDER (the sides cross, or a corner lies between the others), MIRRORED (anticlockwise).
@@ -210,7 +210,7 @@ def _cross(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _check_horizon(to_camera: np.ndarray, points_m: np.ndarray, workspace: Workspace) -> None:
-    """The points and the workspace must be on the same side of the camera."""
+    """Raise VimaError unless points and workspace are on one side of the camera."""
     points = np.vstack([points_m, workspace_corners(workspace)])
     depth = np.column_stack([points, np.ones(len(points))]) @ to_camera[2]
     if not ((depth > 0).all() or (depth < 0).all()):

@@ -1,4 +1,4 @@
-"""A camera's lens from several images of a board, and how well they determine it."""
+"""Estimation of a camera model from several images of a board, and its accuracy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MIN_LEFT = 6  # corners of an image are not left out however they fit
 
 @dataclass(frozen=True, eq=False)
 class IntrinsicsFit:
-    """A lens and how well the images of a board determine it.
+    """Camera model with its accuracy.
 
     ``rms`` [px] over all images, ``per_image`` [px]: the reprojection error. Standard
     deviations: ``focal_std`` as a fraction of the focal length, of the worse axis,
@@ -46,7 +46,7 @@ class IntrinsicsFit:
 def estimate_intrinsics(
     board: Board, images: Sequence[np.ndarray], names: Sequence[str] = ()
 ) -> tuple[Board, IntrinsicsFit]:
-    """The lens that explains ``images`` of ``board``, and the board in the layout found.
+    """Estimate the camera model from ``images`` of ``board``; also return the layout found.
 
     ``images``: (h, w, 3) uint8 RGB, all of one size, the board tilted to all sides and all over
     the image; ``names``: of the images, for errors.
@@ -75,7 +75,7 @@ def estimate_intrinsics(
 def fit_intrinsics(
     points_m: Sequence[np.ndarray], points_px: Sequence[np.ndarray], size: tuple[int, int]
 ) -> IntrinsicsFit:
-    """The plumb_bob lens (k1, k2, p1, p2; k3 = 0) that explains images of a flat board.
+    """Fit the plumb_bob model (k1, k2, p1, p2; k3 = 0) to corners of a flat board.
 
     ``points_m``, ``points_px``: for each image (n, 2) corners on the board [m] and in the image
     [px]; ``size``: width, height of the images [px]. Corners that fit worse than ``OUTLIER`` times
@@ -115,7 +115,7 @@ def fit_intrinsics(
 
 
 def _best(board: list[np.ndarray], shown: list[np.ndarray], size: tuple[int, int]) -> tuple:
-    """OpenCV's fit with the least error from several starts: from one it may end far off."""
+    """Return the fit of minimum error from several starts; one alone may end far off."""
     fits, failure = [], cv2.error("no start led to a finite lens")
     for focal in STARTS:
         k = np.diag([focal * size[0], focal * size[0], 1.0])
@@ -136,7 +136,7 @@ def _calibrate(
     k: np.ndarray,
     d: np.ndarray,
 ) -> tuple:
-    """Error [px], k, d, and the board's rotation vectors and places. Raises cv2.error."""
+    """Fit: error [px], k, d, and the board's rotation vectors and positions. Raises cv2.error."""
     flags = cv2.CALIB_FIX_K3 | cv2.CALIB_USE_INTRINSIC_GUESS
     fit = cv2.calibrateCamera(board, shown, tuple(size), k.copy(), d.copy(), flags=flags)
     if not (np.isfinite(fit[0]) and np.isfinite(fit[1]).all() and fit[1].diagonal().min() > 0):
@@ -145,7 +145,7 @@ def _calibrate(
 
 
 def _deviations(board: list[np.ndarray], residuals: list[np.ndarray], fit: tuple) -> np.ndarray:
-    """Standard deviations (8,) of fx, fy, cx, cy [px], k1, k2, p1, p2; huge: undetermined.
+    """Return standard deviations (8,) of fx, fy, cx, cy [px], k1, k2, p1, p2.
 
     From the inverse of the normal equations, the poses eliminated. Not OpenCV's own, which come
     from a pseudoinverse: what is not determined at all has almost none there.
@@ -174,6 +174,6 @@ def _residuals(board: list[np.ndarray], shown: list[np.ndarray], fit: tuple) -> 
 
 
 def _tilt(turn: np.ndarray) -> np.ndarray:
-    """x, y of the board's normal (away from the camera) in the camera frame: (2,)."""
+    """Return x, y (2,) of the board's normal (away from the camera) in the camera frame."""
     normal = cv2.Rodrigues(turn)[0][:, 2]
     return normal[:2] * np.sign(normal[2])

@@ -1,4 +1,4 @@
-"""How well images of a board determine a lens, and which images to add, in sentences."""
+"""Report on the accuracy of a camera model, and images that would improve it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DIRECTIONS = np.array([[np.cos(a), np.sin(a)] for a in np.arange(0, 2 * np.pi, 
 
 
 def describe_intrinsics(fit: IntrinsicsFit) -> list[str]:
-    """The lens with the standard deviations of its parameters."""
+    """Describe the camera model with the standard deviations of its parameters."""
     (fx, cx), (fy, cy) = fit.lens.k[0, [0, 2]], fit.lens.k[1, 1:]
     lines = [
         f"reprojection error: {fit.rms:.2f} px rms over {len(fit.per_image)} images",
@@ -31,7 +31,7 @@ def describe_intrinsics(fit: IntrinsicsFit) -> list[str]:
 
 
 def check_determined(fit: IntrinsicsFit) -> None:
-    """Raise VimaError (COLLINEAR) where the lens is of no use; it names the images to add."""
+    """Raise VimaError (COLLINEAR) for an unusable fit, naming the images to add."""
     problem = ""
     if fit.focal_std > REFUSED_FOCAL_STD:
         problem = (
@@ -53,7 +53,7 @@ def check_determined(fit: IntrinsicsFit) -> None:
 
 
 def intrinsics_warnings(fit: IntrinsicsFit) -> list[str]:
-    """What is doubtful about the lens, each in a sentence that says what to do."""
+    """Return warnings about the fit, each with what to do."""
     found = []
     if fit.rms > GOOD_RMS:
         found.append(
@@ -79,7 +79,7 @@ def intrinsics_warnings(fit: IntrinsicsFit) -> list[str]:
 
 
 def missing_images(fit: IntrinsicsFit) -> list[str]:
-    """The images that would determine the lens better, at least one kind."""
+    """Return descriptions of images that would improve the fit, at least one."""
     lacking = []
     sides = [
         side for side, way in _SIDES.items() if (fit.tilts @ way).max() < np.sin(np.radians(12.0))
@@ -101,7 +101,7 @@ def _percent(part: float) -> str:
 
 
 def _sides_lacking(fit: IntrinsicsFit) -> bool:
-    """Whether in some direction no image has the board tilted towards the camera."""
+    """Return True if in some direction no image has the board tilted to the camera."""
     return bool((fit.tilts @ _DIRECTIONS.T).max(0).min() < np.sin(np.radians(MIN_TILT)))
 
 
@@ -111,7 +111,7 @@ def _coverage(fit: IntrinsicsFit) -> float:
 
 
 def _empty_cells(fit: IntrinsicsFit) -> list[str]:
-    """Those corners of the image, a third of its width and height, in which no corner lies."""
+    """Return the corner regions of the image, thirds of its sides, without any corner."""
     cells = np.floor(3 * fit.corners / fit.size).astype(int)
     names = {(0, 0): "upper left", (2, 0): "upper right", (0, 2): "lower left"}
     names[2, 2] = "lower right"

@@ -1,4 +1,4 @@
-"""Calibrations as files: NAME.yaml for people and programs, NAME_patches.png beside it."""
+"""Calibration files: NAME.yaml for people and programs, NAME_patches.png beside it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HEADER = """\
 
 
 def save_calibration(path: Path, calibration: Calibration) -> None:
-    """Write ``path`` (NAME.yaml) and NAME_patches.png, each whole or not at all.
+    """Write ``path`` (NAME.yaml) and NAME_patches.png atomically.
 
     Raises VimaError (CANNOT_WRITE).
     """
@@ -46,7 +46,7 @@ def save_calibration(path: Path, calibration: Calibration) -> None:
 
 
 def load_calibration(path: Path | str) -> Calibration:
-    """The calibration of NAME.yaml and the patches beside it.
+    """Load the calibration of NAME.yaml and the patches beside it.
 
     Raises VimaError: NO_CALIBRATION where a file is not there, BAD_CALIBRATION naming the key
     that is missing or wrong.

@@ -1,4 +1,4 @@
-"""What a person should know about a calibration: in figures, and what looks doubtful."""
+"""Report on a calibration for people: figures and warnings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ELEVATION = {"front": 45.0, "top": 90.0}  # [degrees] VIMA's cameras look down
 
 
 def pose_of(calibration: Calibration) -> CameraPose | None:
-    """Where the camera is; None without a lens."""
+    """Return the camera's pose; None without a camera model."""
     lens = calibration.lens
     if lens is None:
         return None
@@ -29,12 +29,12 @@ def pose_of(calibration: Calibration) -> CameraPose | None:
 
 
 def _elevation(pose: CameraPose) -> float:
-    """How far down the camera looks [degrees]."""
+    """Return the angle by which the camera looks down [degrees]."""
     return math.degrees(math.asin(np.clip(-pose.rotation[2, 2], -1.0, 1.0)))
 
 
 def report(calibration: Calibration) -> list[str]:
-    """How good the calibration is, in sentences for a person."""
+    """Describe the accuracy of the calibration in sentences."""
     fit, size = calibration.fit, calibration.size
     lines = [
         f"{calibration.view} view by {calibration.method}: {fit.points} points in an image of "
@@ -63,7 +63,7 @@ def report(calibration: Calibration) -> list[str]:
 
 
 def warnings(calibration: Calibration) -> list[str]:
-    """What looks wrong or could be better, each in a sentence that says what to do."""
+    """Return warnings about the calibration, each with what to do."""
     fit = calibration.fit
     found = []
     if calibration.lens is None:

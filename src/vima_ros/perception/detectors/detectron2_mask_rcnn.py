@@ -1,4 +1,4 @@
-"""The detector that runs Mask R-CNN in Detectron2: VIMA's published one, or your own.
+"""Detector with Mask R-CNN in Detectron2: VIMA's published one, or your own.
 
 The file is what ``torch.save`` makes of a dict: ``model``, a state dict, and ``cfg``, which
 updates Detectron2's ``get_cfg()``. It is read without running code that it may hold.
@@ -64,7 +64,7 @@ class Detectron2Detector(Detector):
         self._predictor, self._named = _predictor(self._file, str(device), self.min_score)
 
     def describe(self) -> dict[str, Any]:
-        """Backend, file, what its cfg says, device, threads and threshold."""
+        """Describe backend, file, cfg, device, threads and minimum score."""
         cfg = self._predictor.cfg
         return {
             "backend": "detectron2",
@@ -99,7 +99,7 @@ class Detectron2Detector(Detector):
         return instances
 
     def _input(self, image_rgb: np.ndarray) -> dict[str, Any]:
-        """What DefaultPredictor makes of an image before it calls the model."""
+        """Prepare an image as DefaultPredictor's own call does."""
         image = image_rgb[..., ::-1] if self._predictor.input_format == "BGR" else image_rgb
         image = self._predictor.aug.get_transform(image).apply_image(np.ascontiguousarray(image))
         values = np.ascontiguousarray(image.transpose(2, 0, 1), np.float32)
@@ -107,7 +107,7 @@ class Detectron2Detector(Detector):
 
 
 def _torch() -> Any:
-    """The module torch, with a detectron2 that works beside it."""
+    """Import torch, with a detectron2 that works with it."""
     try:
         import detectron2.engine
         import detectron2.layers  # noqa: F401  # its compiled part
@@ -123,7 +123,7 @@ def _torch() -> Any:
 
 
 def _predictor(file: WeightsFile, device: str, min_score: float) -> tuple[Any, str]:
-    """Detectron2's DefaultPredictor of a checkpoint, and the name of its architecture."""
+    """Make Detectron2's DefaultPredictor of a checkpoint, with its architecture's name."""
     from detectron2.engine import DefaultPredictor
 
     from vima_ros.perception.detectors.torch_common import load_state, plain_state, read_checkpoint
@@ -147,12 +147,12 @@ def _predictor(file: WeightsFile, device: str, min_score: float) -> tuple[Any, s
 
 
 def _current(state: Mapping[str, Any]) -> dict[str, Any]:
-    """A state dict without what the cfg says."""
+    """Return a state dict without entries that the cfg defines."""
     return {name: value for name, value in state.items() if not name.startswith(FROM_CFG)}
 
 
 def _frame_boxes(found: Any) -> Any:
-    """Boxes (n, 4) from the scale of the network's input to the policy frame's [px]."""
+    """Scale boxes (n, 4) from the network's input to the policy frame [px]."""
     rows, columns = found.image_size
     height, width = FRAME_SHAPE
     boxes = found.pred_boxes.tensor
@@ -160,7 +160,7 @@ def _frame_boxes(found: Any) -> Any:
 
 
 def plain_config(entry: Any) -> dict[str, Any]:
-    """``entry``, nested dicts or the YAML text of such, as new dicts, lists and plain values.
+    """Convert ``entry``, nested dicts or their YAML text, to new dicts and plain values.
 
     Raises ValueError saying what else is in it.
     """
@@ -191,7 +191,7 @@ def _plain(value: Any, left: list[int], depth: int) -> Any:
 
 
 def complete_config(own: dict[str, Any], device: str, lowest_score: float) -> Any:
-    """Detectron2's ``get_cfg()`` updated by ``own``, to be given to its DefaultPredictor.
+    """Update Detectron2's ``get_cfg()`` by ``own``, for its DefaultPredictor.
 
     What it says of weights and data sets is left out, as they would be loaded, from anywhere. The
     network is GeneralizedRCNN, whatever its author called it. Raises ValueError.
@@ -216,7 +216,7 @@ def complete_config(own: dict[str, Any], device: str, lowest_score: float) -> An
 
 
 def _update(node: Any, values: dict[str, Any]) -> None:
-    """Set ``values``, level by level; those unknown to this Detectron2 are kept as well."""
+    """Set ``values`` recursively; keys unknown to this Detectron2 are kept as well."""
     for key, value in values.items():
         known = node.get(key)
         if isinstance(value, dict) and isinstance(known, dict):

@@ -1,4 +1,4 @@
-"""The detector that trusts given instance masks."""
+"""Detector that returns given instance masks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vima_ros.perception.detectors.instances import Instances
 
 
 class GroundTruthMaskDetector(Detector):
-    """Takes the instance mask as it is, for instance a simulator's.
+    """Returns the given instance mask, such as a simulator's.
 
     Object order is ascending id; every score is 1. The ids are taken to be the same in both views
     and over time.

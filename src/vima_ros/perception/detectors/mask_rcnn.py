@@ -1,4 +1,4 @@
-"""Our detector's network: a compact Mask R-CNN of torchvision's parts (He et al., ICCV 2017).
+"""The bundled detector's network: a compact Mask R-CNN of torchvision's parts.
 
 A small ResNet (He et al., CVPR 2016) with a feature pyramid (Lin et al., CVPR 2017) of strides 4,
 8 and 16. One class: object. An object of the policy frame measures 9 to 90 px, so that boxes are
@@ -58,7 +58,7 @@ class MaskRcnnConfig:
 
 
 class Backbone(nn.Module):
-    """Images (B, 3, H, W) to a pyramid of strides 4, 8, 16, each (B, pyramid, H/s, W/s)."""
+    """Feature pyramid of images (B, 3, H, W): strides 4, 8, 16, each (B, pyramid, H/s, W/s)."""
 
     def __init__(self, config: MaskRcnnConfig) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class Backbone(nn.Module):
         self.pyramid = FeaturePyramidNetwork(widths, config.pyramid)
 
     def forward(self, images: Tensor) -> tuple[Tensor, OrderedDict[str, Tensor]]:
-        """The stem's features, at stride 2, and the pyramid, finest first."""
+        """Return the features of the stem, at stride 2, and the pyramid, finest first."""
         stem = self.stem(images)
         features, levels = stem, OrderedDict()
         for index, stage in enumerate(self.stages):
@@ -90,7 +90,7 @@ class Backbone(nn.Module):
 
 
 class MaskFeatures(nn.Module):
-    """What the stem saw and what the pyramid knows, (B, mask_features, H/2, W/2)."""
+    """Fusion of stem and pyramid for masks, (B, mask_features, H/2, W/2)."""
 
     def __init__(self, config: MaskRcnnConfig) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class MaskFeatures(nn.Module):
         )
 
     def forward(self, stem: Tensor, finest: Tensor) -> Tensor:
-        """``stem`` at stride 2, ``finest`` of the pyramid at stride 4."""
+        """Fuse ``stem`` at stride 2 and ``finest`` of the pyramid at stride 4."""
         known = functional.interpolate(self.known(finest), scale_factor=2.0, mode="nearest")
         return self.join(self.seen(stem) + known)
 
@@ -171,7 +171,7 @@ class MaskRcnn(nn.Module):
     def forward(
         self, frames: Tensor, targets: list[dict[str, Tensor]] | None = None
     ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
-        """Detections per image, and losses by name.
+        """Return detections per image, and losses by name.
 
         ``frames``: uint8 RGB (B, H, W, 3). ``targets``, per image: ``boxes`` float32 (n, 4)
         x1, y1, x2, y2 [px], ``labels`` int64 (n,) of ones, ``masks`` uint8 (n, H, W). Detections:

@@ -1,4 +1,4 @@
-"""What every backend with weights does: read the file, its card, and say what is wrong."""
+"""Weights files of detectors: reading, model card and errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_CARD_LENGTH = 1 << 16  # [characters]
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A file's name, all its bytes, their sha256 in hexadecimal, and ``file_kind``'s name."""
+    """Content of a file: name, bytes, their sha256 in hexadecimal, and ``file_kind``'s name."""
 
     name: str
     data: bytes
@@ -28,14 +28,14 @@ class WeightsFile:
     kind: str
 
     def facts(self) -> dict[str, Any]:
-        """For a person: the name, and enough of the sha256 to tell files apart."""
+        """Describe the file: its name and the beginning of its sha256."""
         return {"weights": self.name, "sha256": self.sha256[:12]}
 
 
 def read_weights(
     given: str, default: Path | None, what: str, kinds: Collection[str]
 ) -> WeightsFile:
-    """The file ``given``, or ``default`` where that is empty; ``what`` names what it should hold.
+    """Read the file ``given``, or ``default`` if that is empty; ``what``: expected content.
 
     Raises VimaError: NO_WEIGHTS without a file, BAD_WEIGHTS for one that is too large or of
     another kind than ``kinds``, saying of which.
@@ -58,12 +58,12 @@ def read_weights(
 
 
 def bad_weights(name: str, why: str, valid: str) -> VimaError:
-    """The error for a file that is not what it should be."""
+    """Return the error for a file with other content than expected."""
     return VimaError("BAD_WEIGHTS", f"{name}: {why}; valid: {valid}")
 
 
 def read_card(name: str, metadata: Mapping[str, str]) -> dict[str, Any]:
-    """The JSON object under ``card``, empty if there is none; ``min_score`` in it is a score.
+    """Read the JSON object under ``card``, empty if absent; ``min_score`` in it is a score.
 
     Raises VimaError (BAD_WEIGHTS).
     """

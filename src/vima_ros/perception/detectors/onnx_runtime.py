@@ -1,4 +1,4 @@
-"""The detector that runs an ONNX file, the shipped one or your own, in ONNX Runtime.
+"""Detector that runs an ONNX file, bundled or your own, in ONNX Runtime.
 
 The file's interface: input ``images`` uint8 RGB (2, 128, 256, 3), front and top. Outputs for each
 view v: ``boxes_v`` float32 (n, 4) x1, y1, x2, y2 [px], ``scores_v`` (n,), ``masks_v`` (n, M, M),
@@ -41,7 +41,7 @@ OUTPUTS = {  # name: shape; None = any size
 
 
 class OnnxDetector(Detector):
-    """Mask R-CNN in ONNX Runtime; both views are one run. Reads all settings but ``device``.
+    """Mask R-CNN in ONNX Runtime, both views in one run; uses all settings but ``device``.
 
     The constructor raises VimaError: NOT_INSTALLED, NO_WEIGHTS, BAD_WEIGHTS, or BAD_DEVICE where
     ``provider`` is not to be had. ``detect`` also raises BAD_DETECTION for a network's nonsense.
@@ -61,7 +61,7 @@ class OnnxDetector(Detector):
         self._find_views({view: np.zeros((*FRAME_SHAPE, 3), np.uint8) for view in VIEWS}, {})
 
     def describe(self) -> dict[str, Any]:
-        """Backend, file, provider, threads, threshold, and the file's card."""
+        """Describe backend, file, provider, threads, minimum score and the file's card."""
         return {
             "backend": "onnx",
             **self._file.facts(),
@@ -93,7 +93,7 @@ class OnnxDetector(Detector):
 
 
 def _runtime(provider: str) -> Any:
-    """The module onnxruntime, with ``provider`` in it."""
+    """Import onnxruntime, with ``provider`` available."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -139,7 +139,7 @@ def _session(runtime: Any, file: WeightsFile, settings: DetectorSettings) -> Any
 
 
 def _check_interface(session: Any, name: str) -> None:
-    """Raises VimaError (BAD_WEIGHTS) naming the first input or output that differs."""
+    """Raise VimaError (BAD_WEIGHTS) naming the first input or output that differs."""
     inputs, outputs = session.get_inputs(), {o.name: o for o in session.get_outputs()}
     got = [(i.name, i.type, i.shape) for i in inputs]
     if got != [INPUT]:

@@ -1,4 +1,4 @@
-"""The detectors there are. A new backend is one file and one line in ``DETECTORS``."""
+"""Registry of detectors. A new backend is one file and one line in ``DETECTORS``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DETECTORS = {
 
 
 def make_detector(name: str, settings: DetectorSettings = DEFAULT_SETTINGS) -> Detector:
-    """The detector registered as ``name``.
+    """Make the detector registered as ``name``.
 
     Raises VimaError: UNKNOWN_DETECTOR, whose message lists the valid names; INVALID_VALUE for
     settings it has no use for; NOT_INSTALLED, whose message says what to install; NO_WEIGHTS for

@@ -1,4 +1,4 @@
-"""What the backends on torch share: the device, checkpoints read safely, and the network's run."""
+"""Common parts of the torch backends: device, safe reading of checkpoints, weights."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SAME_OBJECT = 0.5  # intersection over union of boxes, as Mask R-CNN has it with
 
 
 def checked_device(device: str) -> torch.device:
-    """Raises VimaError (BAD_DEVICE)."""
+    """Return the torch device. Raises VimaError (BAD_DEVICE)."""
     try:
         place = torch.device(device)
         if place.type not in ("cpu", "cuda"):
@@ -37,7 +37,7 @@ def checked_device(device: str) -> torch.device:
 
 
 def read_checkpoint(file: WeightsFile, holders: Iterable[str], valid: str) -> Any:
-    """What ``torch.save`` wrote, as long as loading it runs no code: tensors and plain values.
+    """Read a file of ``torch.save`` without running code: tensors and plain values.
 
     ``holders``: full names of classes that may be named where they only hold values; each comes as
     an OrderedDict, and the class itself is never touched. Raises VimaError (BAD_WEIGHTS).
@@ -51,7 +51,7 @@ def read_checkpoint(file: WeightsFile, holders: Iterable[str], valid: str) -> An
 
 
 def plain_state(state: Any, file: WeightsFile, valid: str) -> dict[str, Tensor]:
-    """A state dict without what DataParallel or torch.compile put into its names.
+    """Return a state dict without prefixes of DataParallel or torch.compile.
 
     Raises VimaError (BAD_WEIGHTS) for what is no dict of tensors, or where two names are the same
     without it.
@@ -68,7 +68,7 @@ def plain_state(state: Any, file: WeightsFile, valid: str) -> dict[str, Tensor]:
 
 
 def load_state(model: nn.Module, state: Mapping[str, Tensor], name: str, valid: str) -> None:
-    """Fill ``model`` with ``state``; every name and shape must fit and every number be finite.
+    """Load ``state`` into ``model``; names and shapes must match, numbers be finite.
 
     Raises VimaError (BAD_WEIGHTS).
     """
@@ -93,7 +93,7 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], name: str, valid: 
 def assemble_views(
     found: Mapping[str, tuple[Tensor, Tensor, Tensor]], min_score: float
 ) -> dict[str, Instances]:
-    """Boxes (n, 4), scores (n,), masks (n, M, M) by view to instances, whatever their classes.
+    """Convert boxes (n, 4), scores (n,), masks (n, M, M) by view to instances of one class.
 
     Of boxes in the same place, as two classes may give for one object, the surest stays.
     """

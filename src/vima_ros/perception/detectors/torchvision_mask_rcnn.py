@@ -1,4 +1,4 @@
-"""The detector that runs Mask R-CNN in PyTorch: ours as trained, or torchvision's, fine-tuned."""
+"""Detector with Mask R-CNN in PyTorch: the compact network, or torchvision's, fine-tuned."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class TorchvisionDetector(Detector):
         self.min_score = own if settings.min_score is None else settings.min_score
 
     def describe(self) -> dict[str, Any]:
-        """Backend, network, file, device, threads, threshold, and the file's card."""
+        """Describe backend, network, file, device, threads, minimum score and the file's card."""
         return {
             "backend": "torchvision",
             "network": self._kind,
@@ -90,7 +90,7 @@ class TorchvisionDetector(Detector):
 
 
 def _torch() -> Any:
-    """The module torch, with a torchvision that works beside it."""
+    """Import torch, with a torchvision that works with it."""
     here = "no torch"
     try:
         import torch
@@ -108,7 +108,7 @@ def _torch() -> Any:
 
 
 def _ours(file: WeightsFile) -> tuple[str, Any, Any, dict[str, Any]]:
-    """Name, function from (model, frames uint8 (B, 128, 256, 3)) to detections, model, card."""
+    """Load the compact network: name, function from (model, frames) to detections, model, card."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -127,7 +127,7 @@ def _ours(file: WeightsFile) -> tuple[str, Any, Any, dict[str, Any]]:
 
 
 def _torchvisions(file: WeightsFile) -> tuple[str, Any, Any, dict[str, Any]]:
-    """As ``_ours``, for maskrcnn_resnet50_fpn with as many classes as the file has."""
+    """Load maskrcnn_resnet50_fpn with as many classes as the file has; returns as ``_ours``."""
     from torchvision.models.detection import MaskRCNN
     from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
     from torchvision.ops.misc import FrozenBatchNorm2d
@@ -158,7 +158,7 @@ def _torchvisions(file: WeightsFile) -> tuple[str, Any, Any, dict[str, Any]]:
 
 
 def _run_torchvisions(model: Any, frames: Any) -> list[dict[str, Any]]:
-    """Detections with masks inside their boxes, which the model's own call would paste."""
+    """Return detections with masks inside boxes, which the model's own call would paste."""
     images = list(frames.permute(0, 3, 1, 2).float() / 255)  # B of (3, 128, 256)
     batch, _ = model.transform(images)
     features = model.backbone(batch.tensors)

@@ -1,4 +1,4 @@
-"""Which pixels of an image show the plain surfaces that objects lie on."""
+"""Segmentation of the plain surfaces behind the objects of an image."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Background:
 
 @dataclass(frozen=True, eq=False)
 class _Surface:
-    """A plain colour (h, w, 3), where it is seen (h, w) bool, and the contrast with it (h, w)."""
+    """A plain colour (h, w, 3), its pixels (h, w) bool, and the contrast with it (h, w)."""
 
     colour: np.ndarray
     mask: np.ndarray
@@ -45,7 +45,7 @@ class _Surface:
 
 
 def find_background(image_rgb: np.ndarray) -> Background:
-    """The one or two plain surfaces behind the objects of ``image_rgb`` (h, w, 3) uint8.
+    """Find the one or two plain surfaces of ``image_rgb`` (h, w, 3) uint8.
 
     The first is the commonest colour. A second one (the ground around a table) must reach the
     image's rim or be larger than any object. A table is convex: within its outline the colour
@@ -77,14 +77,14 @@ def find_background(image_rgb: np.ndarray) -> Background:
 
 
 def _ring(shape: tuple[int, ...], inset: int) -> np.ndarray:
-    """Bool (h, w): the pixels that are ``inset`` [px] away from the outermost ones."""
+    """Return the pixels ``inset`` [px] away from the outermost ones: bool (h, w)."""
     ring = np.zeros(shape, np.uint8)
     corner = shape[1] - 1 - inset, shape[0] - 1 - inset
     return cv2.rectangle(ring, (inset, inset), corner, 1) > 0
 
 
 def _commonest_surface(image: np.ndarray, where: np.ndarray) -> _Surface | None:
-    """The surface of the colour that is commonest in ``where`` (h, w) bool.
+    """Return the surface of the commonest colour in ``where`` (h, w) bool.
 
     None if there is nothing to look at or the colour varies more than a plain surface does.
     """
@@ -103,13 +103,13 @@ def _commonest_surface(image: np.ndarray, where: np.ndarray) -> _Surface | None:
 
 
 def _place(width: int, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """(..., 3): 1, x and y in image widths, what a colour under slanting light depends on."""
+    """Return (..., 3): 1, x and y in image widths, for a colour with linear shading."""
     x, y = np.broadcast_arrays(columns / width - 0.5, rows / width)
     return np.stack([np.ones_like(x), x, y], -1)
 
 
 def _fit(pixels: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, float] | None:
-    """Colour of the commonest surface as (3, 3), ``place`` to RGB, and its tolerance [levels].
+    """Fit the commonest surface: (3, 3) from position to RGB, and its tolerance [levels].
 
     ``pixels`` is uint8 (n, 3). None if there are too few or they vary too much.
     """
@@ -132,7 +132,7 @@ def _fit(pixels: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, float] | No
 
 
 def _mode(pixels: np.ndarray) -> np.ndarray:
-    """The commonest colour (3,) of ``pixels`` uint8 (n, 3), to about 16 levels."""
+    """Return the commonest colour (3,) of ``pixels`` uint8 (n, 3), to about 16 levels."""
     bins = (pixels >> 4).astype(np.int32) @ np.array([256, 16, 1], np.int32)
     counts = np.pad(np.bincount(bins, minlength=4096).reshape(16, 16, 16), 1)
     for axis in range(3):  # a colour on the edge of a bin counts with the bins beside it
@@ -142,7 +142,7 @@ def _mode(pixels: np.ndarray) -> np.ndarray:
 
 
 def _second_surface(image: np.ndarray, first: np.ndarray, rim: np.ndarray) -> _Surface | None:
-    """What is seen beyond the first surface (h, w), None if that is not plain or not large."""
+    """Return the surface beyond the first (h, w); None if it is not plain or not large."""
     for where in (rim & ~first, ~first):
         surface = _commonest_surface(image, where)
         if surface is None:
@@ -154,7 +154,7 @@ def _second_surface(image: np.ndarray, first: np.ndarray, rim: np.ndarray) -> _S
 
 
 def _outer_parts(mask: np.ndarray, rim: np.ndarray) -> np.ndarray:
-    """The connected parts of ``mask`` (h, w) that reach the rim or are larger than any object."""
+    """Return the connected parts of ``mask`` that reach the rim or exceed any object."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     keep = stats[:, cv2.CC_STAT_AREA] >= SECOND_SHARE * mask.size
     keep[labels[rim]] = True
@@ -163,7 +163,7 @@ def _outer_parts(mask: np.ndarray, rim: np.ndarray) -> np.ndarray:
 
 
 def _table_and_ground(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Bool (h, w): the table, and the ground where it lies outside the table's outline."""
+    """Return the table, and the ground outside the table's outline: bool (h, w)."""
     table, ground, outline = first, second, _hull(first)
     if outline[second].mean() > 0.5:  # the first surface surrounds the second
         table, ground, outline = second, first, _hull(second)
@@ -171,7 +171,7 @@ def _table_and_ground(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _hull(mask: np.ndarray) -> np.ndarray:
-    """Bool (h, w): the convex hull of the largest connected part of ``mask``."""
+    """Return the convex hull of the largest connected part of ``mask``: bool (h, w)."""
     opened = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     _, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
     hull = np.zeros(mask.shape, np.uint8)
@@ -183,7 +183,7 @@ def _hull(mask: np.ndarray) -> np.ndarray:
 
 
 def _seam(image: np.ndarray, first: _Surface, second: _Surface) -> np.ndarray:
-    """Bool (h, w): where two surfaces meet and a camera mixes their colours."""
+    """Return the pixels where two surfaces meet and their colours mix: bool (h, w)."""
     kernel = np.ones((2 * BLEND_REACH + 1,) * 2, np.uint8)
     near = [cv2.dilate(surface.mask.astype(np.uint8), kernel) > 0 for surface in (first, second)]
     seam = near[0] & near[1] & ~first.mask & ~second.mask
