@@ -98,7 +98,7 @@ def one_lens(kind, rng, see):
     off = np.nan
     try:
         fit = see(board, random_set(kind, board, camera, rng), rng)
-        off = np.abs(fit.lens.k.diagonal()[:2] / camera.k.diagonal()[:2] - 1).max()
+        off = np.abs(fit.camera_model.k.diagonal()[:2] / camera.k.diagonal()[:2] - 1).max()
         check_determined(fit)
     except VimaError:
         return off, False, True

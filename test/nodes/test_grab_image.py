@@ -72,7 +72,7 @@ def test_an_image_and_its_camera_info_become_a_calibration(camera, tmp_path, top
     words += ["--corners", *(f"{x:.3f},{y:.3f}" for x, y in corners)]
     assert run(calibrate, *words, "--out", tmp_path / "front.yaml") == 0
     made = load_calibration(tmp_path / "front.yaml")
-    assert made.lens.equals(CameraModel(CAMERA.k, CAMERA.d))
+    assert made.camera_model.equals(CameraModel(CAMERA.k, CAMERA.d))
     np.testing.assert_allclose(
         made.camera_to_table(corners), workspace_corners(Workspace()), atol=1e-4
     )

@@ -17,7 +17,8 @@ from vima_ros.nodes.common import conversions, image_conversion, qos
 SOURCES = ROOT / "src" / "vima_ros"
 PIPELINE = [
     *(SOURCES / "perception" / name for name in ("pipeline.py", "staleness.py")),
-    *(SOURCES / "nodes" / name for name in ("eyes_look.py", "images.py")),
+    *(SOURCES / "nodes" / "perception").glob("*pair*.py"),
+    SOURCES / "nodes" / "common" / "image_conversion.py",
 ]
 SECOND = 1000 * MILLISECOND
 RNG = np.random.default_rng(3)

@@ -61,27 +61,27 @@ class CameraView:
                 size,
                 region=self._region,
                 calibration=self._calibration,
-                lens=self._lens(info, size),
+                camera_model=self._camera_model(info, size),
             )
         self.warning = self._maps[key].warning
         return self._maps[key].apply(image, is_mask)
 
-    def _lens(self, info: Any, size: tuple[int, int]) -> CameraModel | None:
+    def _camera_model(self, info: Any, size: tuple[int, int]) -> CameraModel | None:
         if not self._undistort:
             return None
-        lens = (
+        camera_model = (
             None
             if info is None
             else CameraModel.from_camera_info(info, size, rectified=self._rectified)
         )
-        if lens is None and not self._rectified:
+        if camera_model is None and not self._rectified:
             got = "none came" if info is None else "it is uncalibrated (k is zero)"
             raise VimaError(
                 "NO_CAMERA_INFO",
                 f"camera_info: {got}; valid: calibrate the lens (camera_calibration), or set "
                 "undistort false",
             )
-        return lens
+        return camera_model
 
 
 def _content(info: Any) -> tuple | None:

@@ -38,7 +38,7 @@ def to_policy_frame(
     is not 2:1 or leaves the image, or an image too small to hold one.
     """
     _check(image, is_mask)
-    x, y, columns, rows = _region_in(image.shape[1::-1], region)
+    x, y, columns, rows = _checked_region(image.shape[1::-1], region)
     patch = image[y : y + rows, x : x + columns]
     size = (POLICY_FRAME_WIDTH, POLICY_FRAME_HEIGHT)
     if (columns, rows) == size:
@@ -50,9 +50,9 @@ def to_policy_frame(
 class ViewTransform:
     """Transform of one camera's images of ``size`` (width, height [px]) to the policy frame.
 
-    Without ``calibration`` and ``lens`` it is ``to_policy_frame``. With ``lens`` (of camera_info)
-    the image is undistorted first. ``calibration`` undistorts with its own lens and applies its
-    homography. Nothing is kept between images, so threads may share one.
+    Without ``calibration`` and ``camera_model`` it is ``to_policy_frame``. With ``camera_model``
+    (of camera_info) the image is undistorted first. ``calibration`` undistorts by its own model
+    and applies its homography. Nothing is kept between images, so threads may share one.
 
     Raises VimaError: INVALID_REGION as ``to_policy_frame``, INVALID_VALUE for both a region and a
     calibration, CALIBRATION_MISMATCH when the calibration is for another size or lens.
@@ -64,21 +64,21 @@ class ViewTransform:
         *,
         region: Sequence[int] | None = None,
         calibration: Calibration | None = None,
-        lens: CameraModel | None = None,
+        camera_model: CameraModel | None = None,
     ) -> None:
         self._size = (int(size[0]), int(size[1]))
-        self._plain = calibration is None and lens is None
+        self._plain = calibration is None and camera_model is None
         self.coverage = 1.0  # part of the policy frame that the camera sees
         if calibration is not None and region is not None:
             raise VimaError(
                 "INVALID_VALUE", "a region and a calibration are given; valid: one of them"
             )
-        self._region = _region_in(self._size, region)
+        self._region = _checked_region(self._size, region)
         if calibration is not None:
-            _check_same_camera(calibration, self._size, lens)
-            lens = calibration.lens
+            _check_same_camera(calibration, self._size, camera_model)
+            camera_model = calibration.camera_model
         if not self._plain:
-            self._make_maps(calibration, lens)
+            self._make_maps(calibration, camera_model)
 
     @property
     def warning(self) -> str:
@@ -123,13 +123,15 @@ class ViewTransform:
             else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         )
 
-    def _make_maps(self, calibration: Calibration | None, lens: CameraModel | None) -> None:
+    def _make_maps(
+        self, calibration: Calibration | None, camera_model: CameraModel | None
+    ) -> None:
         """Precompute the position in the image of each sample of each policy pixel.
 
         A policy pixel that covers several camera pixels is the mean of a grid of samples, a sample
         for each; where it covers very many, the image is shrunk by area first.
         """
-        places = self._places(calibration, lens, (1, 1))  # (128, 256, 2)
+        places = self._sample_positions(calibration, camera_model, (1, 1))  # (128, 256, 2)
         inside = np.asarray(((places >= -0.5) & (places <= np.array(self._size) - 0.5)).all(-1))
         self.coverage = float(inside.mean())
         self._nearest = cv2.split(np.nan_to_num(places, nan=-9.0).astype(np.float32))
@@ -141,8 +143,8 @@ class ViewTransform:
             min(MAX_SAMPLES, max(1, math.ceil(value / self._shrink - 0.05))) for value in scale
         )
         self._samples = (across, down)
-        places = self._places(calibration, lens, self._samples)
-        self._used = _used_part(places, self._size, self._shrink)
+        places = self._sample_positions(calibration, camera_model, self._samples)
+        self._used = _used_region(places, self._size, self._shrink)
         first = np.array(self._used[:2]) + (self._shrink - 1) / 2  # centre of the first pixel
         places = (places - first) / self._shrink
         last = (np.array(self._used[2:]) - self._used[:2]) / self._shrink
@@ -150,8 +152,11 @@ class ViewTransform:
         columns, rows = cv2.split(places.astype(np.float32))
         self._maps = cv2.convertMaps(columns, rows, cv2.CV_16SC2)
 
-    def _places(
-        self, calibration: Calibration | None, lens: CameraModel | None, samples: tuple[int, int]
+    def _sample_positions(
+        self,
+        calibration: Calibration | None,
+        camera_model: CameraModel | None,
+        samples: tuple[int, int],
     ) -> np.ndarray:
         """Return camera px (h, w, 2) of ``samples`` in each policy pixel; NaN: not visible."""
         columns, rows = (
@@ -164,8 +169,8 @@ class ViewTransform:
             scale = np.array([width / POLICY_FRAME_WIDTH, height / POLICY_FRAME_HEIGHT])
             flat = (points + 0.5) * scale - 0.5 + [x, y]
         else:
-            flat = _before(calibration.homography, points)
-        places = flat if lens is None else lens.distort(flat)
+            flat = _apply_inverse(calibration.homography, points)
+        places = flat if camera_model is None else camera_model.distort(flat)
         return places.reshape(len(rows), len(columns), 2)
 
 
@@ -182,7 +187,7 @@ def draw_workspace(frame_rgb: np.ndarray, view: str, scale: int = 3) -> np.ndarr
 
 
 def _check_same_camera(
-    calibration: Calibration, size: tuple[int, int], lens: CameraModel | None
+    calibration: Calibration, size: tuple[int, int], camera_model: CameraModel | None
 ) -> None:
     if calibration.size != size:
         raise VimaError(
@@ -191,7 +196,7 @@ def _check_same_camera(
             f"{calibration.size[1]} px and the image has {size[0]} x {size[1]}; valid: the same "
             "size, or calibrate again",
         )
-    if lens is not None and not lens.equals(calibration.lens):
+    if camera_model is not None and not camera_model.equals(calibration.camera_model):
         raise VimaError(
             "CALIBRATION_MISMATCH",
             f"camera_info of the {calibration.view} view is not what it was calibrated with; "
@@ -199,7 +204,7 @@ def _check_same_camera(
         )
 
 
-def _before(homography: np.ndarray, points: np.ndarray) -> np.ndarray:
+def _apply_inverse(homography: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Map policy frame px (n, 2) to undistorted px (n, 2); NaN beyond the horizon."""
     inverse = np.linalg.inv(homography)
     moved = np.column_stack([points, np.ones(len(points))]) @ inverse.T
@@ -217,7 +222,7 @@ def _spacing(places: np.ndarray, inside: np.ndarray, axis: int) -> float:
     return float(np.quantile(seen, 0.9)) if seen.size else 1.0
 
 
-def _used_part(
+def _used_region(
     places: np.ndarray, size: tuple[int, int], shrink: int
 ) -> tuple[int, int, int, int]:
     """Return x, y from and x, y to [px] of the region used, in multiples of ``shrink``."""
@@ -241,10 +246,12 @@ def _check(image: np.ndarray, is_mask: bool) -> None:
         raise VimaError("INVALID_VALUE", f"{kind} is {dtype} {shape}; valid: {valid}")
 
 
-def _region_in(size: tuple[int, int], region: Sequence[int] | None) -> tuple[int, int, int, int]:
+def _checked_region(
+    size: tuple[int, int], region: Sequence[int] | None
+) -> tuple[int, int, int, int]:
     """Return ``region``, or the largest centred one, checked against an image of ``size``."""
     width, height = size
-    x, y, columns, rows = _centred(width, height) if region is None else _region(region)
+    x, y, columns, rows = _centered_region(width, height) if region is None else _region(region)
     if rows < 1 or x < 0 or y < 0 or x + columns > width or y + rows > height:
         raise VimaError(
             "INVALID_REGION",
@@ -254,7 +261,7 @@ def _region_in(size: tuple[int, int], region: Sequence[int] | None) -> tuple[int
     return x, y, columns, rows
 
 
-def _centred(width: int, height: int) -> tuple[int, int, int, int]:
+def _centered_region(width: int, height: int) -> tuple[int, int, int, int]:
     """Return the largest centred 2:1 region of an image, x, y, width, height [px]."""
     rows = min(height, width // 2)
     return (width - 2 * rows) // 2, (height - rows) // 2, 2 * rows, rows

@@ -67,7 +67,7 @@ def draw_objects(
         if ages_s is not None and track_id in ages_s:
             text += f" {_duration(ages_s[track_id])}"
         others = boxes[:i] + boxes[i + 1 :]
-        place = _free_place(text, box, taken, others, canvas.shape)
+        place = _label_position(text, box, taken, others, canvas.shape)
         taken.append(_write(canvas, text, place, colour))
     return canvas
 
@@ -162,7 +162,7 @@ def _text_size(text: str) -> tuple[int, int]:
     return width, height
 
 
-def _free_place(
+def _label_position(
     text: str,
     box: _Rectangle,
     texts: Sequence[_Rectangle],
@@ -183,16 +183,16 @@ def _free_place(
     ]
 
     def covers(place: tuple[int, int]) -> tuple[int, int]:
-        there = _area(text, place, shape)
+        there = _text_area(text, place, shape)
         return (
-            sum(_overlap(there, other) for other in texts),
-            sum(_overlap(there, other) for other in boxes),
+            sum(_intersect(there, other) for other in texts),
+            sum(_intersect(there, other) for other in boxes),
         )
 
     return min(places, key=covers)
 
 
-def _area(text: str, corner: Sequence[int], shape: Sequence[int]) -> _Rectangle:
+def _text_area(text: str, corner: Sequence[int], shape: Sequence[int]) -> _Rectangle:
     """Return the area of ``text`` with its lower left at ``corner``, moved into the image."""
     width, height = _text_size(text)
     x = max(0, min(int(corner[0]), shape[1] - width - 1))
@@ -200,7 +200,7 @@ def _area(text: str, corner: Sequence[int], shape: Sequence[int]) -> _Rectangle:
     return x - 1, y - height - 1, x + width, y + _MARGIN
 
 
-def _overlap(a: _Rectangle, b: _Rectangle) -> bool:
+def _intersect(a: _Rectangle, b: _Rectangle) -> bool:
     return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
 
 
@@ -208,7 +208,7 @@ def _write(
     canvas: np.ndarray, text: str, corner: Sequence[int], colour: tuple[int, int, int]
 ) -> _Rectangle:
     """Draw ``text`` with its lower left at ``corner``, moved into the image; return its area."""
-    area = _area(text, corner, canvas.shape)
+    area = _text_area(text, corner, canvas.shape)
     cv2.rectangle(canvas, area[:2], area[2:], (0, 0, 0), cv2.FILLED)
     at = area[0] + 1, area[3] - _MARGIN
     cv2.putText(canvas, text, at, _FONT, _FONT_SCALE, colour, 1, cv2.LINE_AA)

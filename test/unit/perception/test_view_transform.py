@@ -9,7 +9,7 @@ from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.perception.calibration.calibration import (
     Calibration,
-    Fit,
+    CalibrationFit,
     project,
     table_to_policy,
     workspace_corners,
@@ -132,10 +132,10 @@ def test_another_kind_of_array_is_refused(image, is_mask):
     assert error.value.code == "INVALID_VALUE"
 
 
-def calibration_of(homography, size=(640, 480), lens=None):
-    fit = Fit(4, 0, 0, 0, 0, None, 0)
+def calibration_of(homography, size=(640, 480), camera_model=None):
+    fit = CalibrationFit(4, 0, 0, 0, 0, None, 0)
     corners, patches = np.zeros((4, 2)), np.zeros((4, 17, 17), np.uint8)
-    return Calibration("top", size, homography, corners, patches, fit, lens=lens)
+    return Calibration("top", size, homography, corners, patches, fit, camera_model=camera_model)
 
 
 def of_region(x, y, width, height):
@@ -213,7 +213,9 @@ def test_masks_keep_their_ids():
     camera = PinholeCamera(d=(-0.2, 0.05, 0, 0, 0))
     corners = workspace_corners(Workspace())
     blank = np.zeros((480, 640, 3), np.uint8)
-    made = calibrate("front", blank, camera.show(corners), lens=CameraModel(camera.k, camera.d))
+    made = calibrate(
+        "front", blank, camera.show(corners), camera_model=CameraModel(camera.k, camera.d)
+    )
     mask = np.where(RNG.random((480, 640)) < 0.5, 7, 50000).astype(np.uint16)
     got = ViewTransform((640, 480), calibration=made).apply(mask, is_mask=True)
     assert set(np.unique(got).tolist()) == {7, 50000}
@@ -234,7 +236,7 @@ def test_what_lies_on_the_table_is_where_vima_shows_it(view, size, focal):
         view,
         image,
         camera.show(workspace_corners(Workspace())),
-        lens=CameraModel(camera.k, camera.d),
+        camera_model=CameraModel(camera.k, camera.d),
     )
     view_map = ViewTransform(size, calibration=made)
     frame, mask = view_map.apply(image), view_map.apply(image[..., 0], is_mask=True)
@@ -252,7 +254,7 @@ def test_a_lens_without_a_calibration_straightens_the_region():
     camera = PinholeCamera(d=(-0.3, 0.08, 0, 0, 0))
     straight = PinholeCamera(d=(0.0,) * 5)
     view = ViewTransform(
-        (640, 480), region=(20, 60, 600, 300), lens=CameraModel(camera.k, camera.d)
+        (640, 480), region=(20, 60, 600, 300), camera_model=CameraModel(camera.k, camera.d)
     )
     texture = cv2.GaussianBlur(table_texture(), (0, 0), 4)
     want = to_policy_frame(straight.look_at(texture), (20, 60, 600, 300)).astype(float)
@@ -290,21 +292,24 @@ def test_beyond_the_horizon_nothing_is_seen():
 
 
 def test_a_lens_that_bends_nothing_changes_nothing():
-    region, lens = (21, 60, 600, 300), CameraModel([[500, 0, 320], [0, 510, 240], [0, 0, 1]], [])
-    view = ViewTransform((640, 480), region=region, lens=lens)
+    region, camera_model = (
+        (21, 60, 600, 300),
+        CameraModel([[500, 0, 320], [0, 510, 240], [0, 0, 1]], []),
+    )
+    view = ViewTransform((640, 480), region=region, camera_model=camera_model)
     mask = RNG.integers(0, 60000, (480, 640)).astype(np.uint16)
     same = view.apply(mask, is_mask=True) == to_policy_frame(mask, region, is_mask=True)
     assert same.mean() > 0.99
 
 
 def test_another_camera_than_at_calibration_is_refused():
-    lens = CameraModel([[500, 0, 320], [0, 500, 240], [0, 0, 1]], [0.1, 0, 0, 0, 0])
+    camera_model = CameraModel([[500, 0, 320], [0, 500, 240], [0, 0, 1]], [0.1, 0, 0, 0, 0])
     other = CameraModel([[501, 0, 320], [0, 500, 240], [0, 0, 1]], [0.1, 0, 0, 0, 0])
-    made = calibration_of(of_region(0, 80, 640, 320), lens=lens)
-    ViewTransform((640, 480), calibration=made, lens=lens)
-    for size, told in (((1280, 960), lens), ((640, 480), other)):
+    made = calibration_of(of_region(0, 80, 640, 320), camera_model=camera_model)
+    ViewTransform((640, 480), calibration=made, camera_model=camera_model)
+    for size, told in (((1280, 960), camera_model), ((640, 480), other)):
         with pytest.raises(VimaError) as error:
-            ViewTransform(size, calibration=made, lens=told)
+            ViewTransform(size, calibration=made, camera_model=told)
         assert error.value.code == "CALIBRATION_MISMATCH"
     with pytest.raises(VimaError) as error:
         ViewTransform((640, 480), calibration=made, region=(0, 0, 256, 128))

@@ -172,9 +172,9 @@ def _alone(plan: PerceptionPlan, frames: Sequence[dict[str, np.ndarray]]) -> dic
     detector = make_detector(plan.detector, settings)
     alone = detector_times(detector, frames, plan.pairs)
     if plan.detector == "onnx":
-        from vima_ros.perception.detectors.onnx_runtime import SHIPPED
+        from vima_ros.perception.detectors.onnx_runtime import BUNDLED
 
-        weights = plan.weights or str(SHIPPED)
+        weights = plan.weights or str(BUNDLED)
         alone["network"] = network_times(weights, frames, plan.pairs, plan.threads)
     return {"alone": alone, "card": detector.describe()}
 

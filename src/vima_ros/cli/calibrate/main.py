@@ -203,7 +203,9 @@ def make_lens(options: argparse.Namespace) -> int:
         print(f"{path}: {error:.2f} px")
     print("\n".join(describe_intrinsics(fit)))
     check_determined(fit)
-    write_atomic(options.out, camera_info_yaml(fit.lens, fit.size, options.out.stem).encode())
+    write_atomic(
+        options.out, camera_info_yaml(fit.camera_model, fit.size, options.out.stem).encode()
+    )
     for warning in intrinsics_warnings(fit):
         print(f"warning: {warning}")
     print(f"written: {options.out}")
@@ -219,10 +221,10 @@ def _read_inputs(options: argparse.Namespace) -> tuple[list[np.ndarray], CameraM
     info = getattr(options, "camera_info", None)
     if info is None:
         return images, None
-    lens = CameraModel.from_camera_info(read_camera_info(info), sizes.pop())
-    if lens is None:
+    camera_model = CameraModel.from_camera_info(read_camera_info(info), sizes.pop())
+    if camera_model is None:
         print("note: camera_info says that the camera is not calibrated: no lens is used")
-    return images, lens
+    return images, camera_model
 
 
 def make_view(options: argparse.Namespace) -> int:
@@ -230,8 +232,8 @@ def make_view(options: argparse.Namespace) -> int:
     result = options.out.with_name(f"{options.out.stem}_result.png")
     patches = options.out.with_name(f"{options.out.stem}_patches.png")
     check_overwrite([options.out, patches, result], options.force)
-    images, lens = _read_inputs(options)
-    calibration = _solve(options, images, lens)
+    images, camera_model = _read_inputs(options)
+    calibration = _solve(options, images, camera_model)
     if calibration is None:
         print("cancelled; nothing is written", file=sys.stderr)
         return 1
@@ -245,7 +247,7 @@ def make_view(options: argparse.Namespace) -> int:
 
 
 def _solve(
-    options: argparse.Namespace, images: list[np.ndarray], lens: CameraModel | None
+    options: argparse.Namespace, images: list[np.ndarray], camera_model: CameraModel | None
 ) -> Calibration | None:
     x0, y0, x1, y1 = options.workspace
     workspace = Workspace((x0, y0), (x1, y1))
@@ -257,12 +259,25 @@ def _solve(
         px = np.concatenate([corners for _, corners in found])
         m = np.concatenate([p.points[ids] for p, (ids, _) in zip(placed, found, strict=True)])
         return calibrate(
-            options.view, images[-1], px, m, lens=lens, workspace=workspace, board=placed[-1]
+            options.view,
+            images[-1],
+            px,
+            m,
+            camera_model=camera_model,
+            workspace=workspace,
+            board=placed[-1],
         )
     places = np.array(options.corners_at or workspace_corners(workspace))
 
     def solve(corners: np.ndarray) -> Calibration:
-        return calibrate(options.view, images[-1], corners, places, lens=lens, workspace=workspace)
+        return calibrate(
+            options.view,
+            images[-1],
+            corners,
+            places,
+            camera_model=camera_model,
+            workspace=workspace,
+        )
 
     if options.corners:
         return solve(np.array(options.corners))
@@ -277,7 +292,7 @@ def check(options: argparse.Namespace) -> int:
     images, _ = _read_inputs(options)
     drift = DriftDetector(calibration, options.limit).check(images[-1])
     print(drift.message)
-    return 1 if drift.moved else CANNOT_TELL if drift.by == "nothing" else 0
+    return 1 if drift.moved else CANNOT_TELL if drift.reference == "nothing" else 0
 
 
 COMMANDS = {"board": make_board, "lens": make_lens, "view": make_view, "check": check}

@@ -14,8 +14,8 @@ from vima_ros.perception.calibration.charuco import (
     DICTIONARIES,
     MIN_CORNERS,
     Board,
+    search_image,
     search_parameters,
-    searched,
 )
 
 Found = tuple[np.ndarray, np.ndarray]  # ids (n,), corners (n, 2) [px]
@@ -89,7 +89,7 @@ def explain_absence(board: Board, image: np.ndarray, corners: int = 0) -> str:
         f"valid: at least {MIN_CORNERS} corners of a board of {columns} x {rows} squares with "
         f"{board.dictionary}, in focus and evenly lit"
     )
-    grey, _ = searched(image)
+    grey, _ = search_image(image)
     own = _markers(grey, board.dictionary, exact=False)
     seen = {name: _markers(grey, name, exact=True) for name in FAMILIES}
     family = max(seen, key=lambda name: len(seen[name][1]))
@@ -166,7 +166,7 @@ def _check_outline(
 ) -> None:
     """Raise VimaError (BAD_BOARD) where markers of higher ids continue the board's pattern."""
     columns, rows = board.squares
-    grey, scale = searched(image)
+    grey, scale = search_image(image)
     corners, marker_ids = _markers(grey, board.dictionary, exact=False)
     to_board, _ = cv2.findHomography(places, board.points[ids] / board.square, cv2.RANSAC, 0.1)
     more = []

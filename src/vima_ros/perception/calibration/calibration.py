@@ -62,7 +62,7 @@ def project(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Fit:
+class CalibrationFit:
     """Residuals of a calibration, root mean squares.
 
     ``camera_px``, ``camera_max_px``: between where the points are in the image and where the
@@ -96,9 +96,9 @@ class Calibration:
     homography: np.ndarray
     corners: np.ndarray
     patches: np.ndarray
-    fit: Fit
+    fit: CalibrationFit
     method: str = "corners"
-    lens: CameraModel | None = None
+    camera_model: CameraModel | None = None
     workspace: Workspace = field(default_factory=Workspace)
     board: PlacedBoard | None = None
     created: str = ""
@@ -146,10 +146,14 @@ class Calibration:
         """Map table x, y [m] (n, 2) to camera px (n, 2); NaN where the lens cannot show it."""
         matrix = np.linalg.inv(self.homography) @ table_to_policy(self.view, self.workspace)
         shown = project(matrix, points)
-        return shown if self.lens is None else self.lens.distort(shown)
+        return shown if self.camera_model is None else self.camera_model.distort(shown)
 
     def _undistort(self, points: np.ndarray) -> np.ndarray:
-        return np.asarray(points) if self.lens is None else self.lens.undistort(points)
+        return (
+            np.asarray(points)
+            if self.camera_model is None
+            else self.camera_model.undistort(points)
+        )
 
     def describe(self) -> dict[str, Any]:
         """Describe the calibration for /diagnostics."""

@@ -160,7 +160,10 @@ class CameraModel:
         if other is None or self.model != other.model:
             return False
         length = max(self.d.size, other.d.size)
-        own, others = (np.pad(lens.d, (0, length - lens.d.size)) for lens in (self, other))
+        own, others = (
+            np.pad(camera_model.d, (0, length - camera_model.d.size))
+            for camera_model in (self, other)
+        )
         return bool(
             np.allclose(self.k, other.k, rtol=1e-6, atol=1e-6)
             and np.allclose(own, others, atol=1e-9)
@@ -281,9 +284,9 @@ def _camera_info(content: Any) -> SimpleNamespace:
     )
 
 
-def camera_info_yaml(lens: CameraModel, size: tuple[int, int], name: str) -> str:
+def camera_info_yaml(camera_model: CameraModel, size: tuple[int, int], name: str) -> str:
     """Return the YAML text that ``read_camera_info`` and ROS's camera drivers read."""
-    projection = np.column_stack([lens.k, np.zeros(3)])
+    projection = np.column_stack([camera_model.k, np.zeros(3)])
 
     def matrix(values: np.ndarray) -> dict[str, Any]:
         rows, columns = np.atleast_2d(values).shape
@@ -293,9 +296,9 @@ def camera_info_yaml(lens: CameraModel, size: tuple[int, int], name: str) -> str
         "image_width": int(size[0]),
         "image_height": int(size[1]),
         "camera_name": name,
-        "camera_matrix": matrix(lens.k),
-        "distortion_model": lens.model,
-        "distortion_coefficients": matrix(lens.d),
+        "camera_matrix": matrix(camera_model.k),
+        "distortion_model": camera_model.model,
+        "distortion_coefficients": matrix(camera_model.d),
         "rectification_matrix": matrix(np.eye(3)),
         "projection_matrix": matrix(projection),
     }

@@ -13,9 +13,11 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 
-MARKER_SHARE = 0.75  # of a square's side; the white rim around a marker lets it be found
+MARKER_FRACTION = 0.75  # of a square's side; the white rim around a marker lets it be found
 MIN_CORNERS = 6  # fewer tell too little
-LARGE = 1300  # [px] narrower images are searched at twice the size: markers of few pixels
+MAX_UPSCALED_WIDTH = (
+    1300  # [px] narrower images are searched at twice the size: markers of few pixels
+)
 DICTIONARIES = tuple(
     f"DICT_{bits}X{bits}_{count}" for bits in (4, 5, 6, 7) for count in (50, 100, 250, 1000)
 )
@@ -51,7 +53,7 @@ class Board:
     def __post_init__(self) -> None:
         columns, rows = squares = tuple(int(value) for value in self.squares)
         object.__setattr__(self, "squares", squares)
-        object.__setattr__(self, "marker", self.marker or round(MARKER_SHARE * self.square, 6))
+        object.__setattr__(self, "marker", self.marker or round(MARKER_FRACTION * self.square, 6))
         if not (0.002 <= self.square <= 1 and 0.3 * self.square <= self.marker < self.square):
             raise _bad(
                 f"squares of {self.square} m with markers of {self.marker} m; valid: 0.002 to 1 "
@@ -88,7 +90,7 @@ class Board:
 
         n may be 0. Raises VimaError (NOT_INSTALLED).
         """
-        grey, scale = searched(image)
+        grey, scale = search_image(image)
         for neighbours in (2, 1):
             ids, found = self.select(grey, neighbours=neighbours)
             if len(ids) >= MIN_CORNERS:
@@ -113,8 +115,8 @@ class Board:
         if ids is None or corners is None or len(ids) < 2:
             return np.zeros(0, np.int64), np.zeros((0, 2))
         ids = ids.reshape(-1).astype(np.int64)
-        found = corners.reshape(-1, 2).astype(np.float64) - _offset()
-        agree = _agree(self.points[ids], found)
+        found = corners.reshape(-1, 2).astype(np.float64) - _corner_offset()
+        agree = _consistent_corners(self.points[ids], found)
         return ids[agree], found[agree]
 
     def render(self, pixels_per_square: int, margin: int = 0) -> np.ndarray:
@@ -136,10 +138,10 @@ def _board(board: Board) -> Any:
     return made
 
 
-def searched(image: np.ndarray) -> tuple[np.ndarray, int]:
+def search_image(image: np.ndarray) -> tuple[np.ndarray, int]:
     """Return the uint8 grey image to search for markers, and its magnification."""
     grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    if grey.shape[1] >= LARGE:
+    if grey.shape[1] >= MAX_UPSCALED_WIDTH:
         return grey, 1
     return cv2.resize(grey, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC), 2
 
@@ -162,7 +164,7 @@ def detector(board: Board, neighbours: int = 2) -> Any:
 
 
 @functools.lru_cache(maxsize=1)
-def _offset() -> float:
+def _corner_offset() -> float:
     """Return the offset of corners reported by this OpenCV: 0 or 0.5 [px].
 
     Until 4.13 it added half a pixel (opencv/opencv, issue 25539).
@@ -182,7 +184,7 @@ def _spacing(points: np.ndarray) -> float:
     return float(np.median(apart.min(1)))
 
 
-def _agree(points: np.ndarray, found: np.ndarray) -> np.ndarray:
+def _consistent_corners(points: np.ndarray, found: np.ndarray) -> np.ndarray:
     """Return the corners consistent with the others: bool (n,)."""
     limit = max(1.0, 0.15 * _spacing(found))
     if len(points) < 4:

@@ -16,32 +16,35 @@ from vima_ros.perception.calibration.charuco import MIN_CORNERS
 
 MIN_SCORE = 0.85  # normalised cross-correlation at which a patch counts as seen
 MIN_CONTRAST = 6.0  # [levels] standard deviation; a camera's noise is below
-MAX_LIKENESS = 0.92  # of a patch with itself somewhat shifted; more: an edge or plain surface
+MAX_SELF_SIMILARITY = (
+    0.92  # of a patch with itself somewhat shifted; more: an edge or plain surface
+)
 AWAY_SHARE = 1 / 10  # of a patch's side: that far away it must not look like itself
 SEARCH_SHARE = 1 / 8  # of the image's width, in which a patch is looked for on each side
 PERSPECTIVE = 0.25  # of the longest shift, by which shifts differ when a camera moves
 MAX_TURN = 0.05  # [rad], and part by which distances may grow, for what moved together
 MIN_SEEN = 2  # reference corners; one alone may be something that looks like it
-MOVED_IN_A_ROW = 3  # looks: an arm that crosses the reference moves on, a knocked camera does not
-UNSEEN_AFTER = 30.0  # [s] of seeing nothing to go by, until that is said
+MIN_CONSECUTIVE_MOVED = (
+    3  # looks: an arm that crosses the reference moves on, a knocked camera does not
+)
+UNVERIFIED_TIMEOUT = 30.0  # [s] of seeing nothing to go by, until that is said
 
 
 @dataclass(frozen=True)
-class Drift:
+class DriftResult:
     """Result of one check.
 
-    ``by``: ``board``, ``corners`` or, where too few are seen to tell, ``nothing``; then ``moved``
+    ``reference``: ``board``, ``corners``, or ``nothing`` where too few are found; then ``moved``
     is False and the distances are NaN. ``moved_px`` in the camera's image, ``moved_mm`` on the
-    table. ``seen`` of ``of`` board or table corners, what
-    was mistaken for one left out.
+    table. ``seen`` of ``total`` board or table corners, without outliers.
     """
 
     moved: bool
     moved_px: float
     moved_mm: float
     seen: int
-    of: int
-    by: str
+    total: int
+    reference: str
     message: str
 
 
@@ -72,7 +75,7 @@ class DriftDetector:
         """Number of the four reference corners that can be recognised."""
         return int(self._usable.sum())
 
-    def check(self, image_rgb: np.ndarray) -> Drift:
+    def check(self, image_rgb: np.ndarray) -> DriftResult:
         """Measure the drift in the camera's own image ``image_rgb``, uint8 (h, w, 3).
 
         Raises VimaError (BAD_IMAGE) for one of another size than at calibration.
@@ -86,16 +89,16 @@ class DriftDetector:
         grey = cv2.cvtColor(image_rgb, cv2.COLOR_RGB2GRAY)
         return self._check_board(grey) or self._check_corners(grey)
 
-    def _check_board(self, grey: np.ndarray) -> Drift | None:
+    def _check_board(self, grey: np.ndarray) -> DriftResult | None:
         placed = self._calibration.board
         if placed is None:
             return None
         ids, found = placed.board.find(grey)
         if len(ids) < MIN_CORNERS:
             return None
-        return self._judge(self._board_px[ids], found, len(self._board_px), "board")
+        return self._measure(self._board_px[ids], found, len(self._board_px), "board")
 
-    def _check_corners(self, grey: np.ndarray) -> Drift:
+    def _check_corners(self, grey: np.ndarray) -> DriftResult:
         corners, patches = self._calibration.corners, self._calibration.patches
         places = [
             _find(grey, patch, corner) if usable else None
@@ -103,10 +106,10 @@ class DriftDetector:
         ]
         seen = [place is not None for place in places]
         found = np.array([place for place in places if place is not None]).reshape(-1, 2)
-        together = _agreeing(corners[seen], found, self._limit)
+        together = _consistent_points(corners[seen], found, self._limit)
         if len(together) >= MIN_SEEN:
-            return self._judge(corners[seen][together], found[together], 4, "corners")
-        return Drift(
+            return self._measure(corners[seen][together], found[together], 4, "corners")
+        return DriftResult(
             False,
             math.nan,
             math.nan,
@@ -117,25 +120,29 @@ class DriftDetector:
             f"{self.usable} recognisable",
         )
 
-    def _judge(self, expected: np.ndarray, found: np.ndarray, of: int, by: str) -> Drift:
+    def _measure(
+        self, expected: np.ndarray, found: np.ndarray, total: int, reference: str
+    ) -> DriftResult:
         """Compare positions by the lower median shift: a corner of a board may be wrong."""
         shifts = np.linalg.norm(found - expected, axis=1)
         on_table = [self._calibration.camera_to_table(points) for points in (expected, found)]
         middle = np.argsort(shifts)[(len(shifts) - 1) // 2]
         px, mm = float(shifts[middle]), 1e3 * float(np.linalg.norm(np.subtract(*on_table)[middle]))
         moved = px > self._limit
-        what = "the board" if by == "board" else "the table's corners"
+        subject = "the board" if reference == "board" else "the table's corners"
         verb = "moved" if moved else "in place, within"
-        message = f"{what} {verb} {px:.1f} px ({mm:.1f} mm), {len(found)} of {of} seen"
+        message = f"{subject} {verb} {px:.1f} px ({mm:.1f} mm), {len(found)} of {total} found"
         if moved:
             message += "; calibrate the camera again, or put it back"
-        return Drift(moved, px, mm, len(found), of, by, message)
+        return DriftResult(moved, px, mm, len(found), total, reference, message)
 
 
 class DriftMonitor:
     """Periodic check of all calibrated cameras.
 
-    ``calibrations`` by view; ``period`` [s], 0 = never; ``limit`` [px of the camera].
+    ``warnings``: of the latest check, "CODE: sentence" each; may be read in any thread. ``moved``
+    [px] by view, NaN where nothing was found. ``calibrations`` by view; ``period`` [s], 0 = never;
+    ``limit`` [px of the camera].
     """
 
     def __init__(
@@ -150,26 +157,28 @@ class DriftMonitor:
         }
         self._period, self._due = period, -math.inf
         self._last_seen: dict[str, float] = {}
-        self._in_a_row: dict[str, int] = {}  # looks that found it moved
+        self._consecutive_moved: dict[str, int] = {}  # looks that found it moved
 
     def check(self, images: Mapping[str, np.ndarray], now: float) -> None:
         """Check the cameras' images once per period; ``now`` [s], steady. Takes tens of ms."""
         if not self._monitors or now < self._due:
             return
         self._due = now + self._period
-        said = []
+        warnings_now = []
         for view, monitor in self._monitors.items():
             with add_view_to_errors(view):
                 drift = monitor.check(images[view])
             self.moved[view] = round(drift.moved_px, 2)
-            if drift.by != "nothing":
+            if drift.reference != "nothing":
                 self._last_seen[view] = now
-            self._in_a_row[view] = self._in_a_row.get(view, 0) + 1 if drift.moved else 0
-            if self._in_a_row[view] >= MOVED_IN_A_ROW:
-                said.append(f"CALIBRATION_MOVED: {view} view: {drift.message}")
-            elif now - self._last_seen.setdefault(view, now) > UNSEEN_AFTER:
-                said.append(f"CALIBRATION_UNVERIFIED: {view} view: {drift.message}")
-        self.warnings = tuple(said)
+            self._consecutive_moved[view] = (
+                self._consecutive_moved.get(view, 0) + 1 if drift.moved else 0
+            )
+            if self._consecutive_moved[view] >= MIN_CONSECUTIVE_MOVED:
+                warnings_now.append(f"CALIBRATION_MOVED: {view} view: {drift.message}")
+            elif now - self._last_seen.setdefault(view, now) > UNVERIFIED_TIMEOUT:
+                warnings_now.append(f"CALIBRATION_UNVERIFIED: {view} view: {drift.message}")
+        self.warnings = tuple(warnings_now)
 
 
 def usable_patches(patches: np.ndarray) -> np.ndarray:
@@ -186,9 +195,9 @@ def _is_distinct(patch: np.ndarray) -> bool:
     away = max(3, round(AWAY_SHARE * len(patch)))
     rim = min(2 * away, len(patch) // 3)
     inner = patch[rim:-rim, rim:-rim]
-    likeness = cv2.matchTemplate(patch, inner, cv2.TM_CCOEFF_NORMED)  # (2 rim + 1) squared
-    shifted = np.abs(np.arange(len(likeness)) - rim) >= away
-    return bool(likeness[shifted[:, None] | shifted].max() < MAX_LIKENESS)
+    similarity = cv2.matchTemplate(patch, inner, cv2.TM_CCOEFF_NORMED)  # (2 rim + 1) squared
+    shifted = np.abs(np.arange(len(similarity)) - rim) >= away
+    return bool(similarity[shifted[:, None] | shifted].max() < MAX_SELF_SIMILARITY)
 
 
 def _find(grey: np.ndarray, patch: np.ndarray, corner: np.ndarray) -> np.ndarray | None:
@@ -202,7 +211,7 @@ def _find(grey: np.ndarray, patch: np.ndarray, corner: np.ndarray) -> np.ndarray
     inside = 0 < x < scores.shape[1] - 1 and 0 < y < scores.shape[0] - 1
     if not (inside and score >= MIN_SCORE):  # at the rim it may be only the flank of a peak
         return None
-    peak = np.array([x, y]) + _top(scores[y - 1 : y + 2, x - 1 : x + 2])
+    peak = np.array([x, y]) + _peak_offset(scores[y - 1 : y + 2, x - 1 : x + 2])
     # The patch was cut around the nearest pixel: what is left of the corner stays.
     return peak + len(patch) // 2 + [x0, y0] + (corner - nearest)
 
@@ -211,7 +220,7 @@ _Y, _X = (grid.ravel().astype(float) for grid in np.mgrid[-1:2, -1:2])
 _QUADRATIC = np.linalg.pinv(np.column_stack([np.ones(9), _X, _Y, _X**2, _X * _Y, _Y**2]))
 
 
-def _top(values: np.ndarray) -> np.ndarray:
+def _peak_offset(values: np.ndarray) -> np.ndarray:
     """Return the maximum (x, y) of a quadratic through 3 x 3 values, within a pixel.
 
     With its mixed term: the peak of a slanting corner is longest along neither axis.
@@ -223,7 +232,7 @@ def _top(values: np.ndarray) -> np.ndarray:
     return np.clip(-np.linalg.solve(bend, [x, y]), -1.0, 1.0)
 
 
-def _agreeing(expected: np.ndarray, found: np.ndarray, limit: float) -> np.ndarray:
+def _consistent_points(expected: np.ndarray, found: np.ndarray, limit: float) -> np.ndarray:
     """Return the indices of consistent points (n, 2); fewer than 2: inconsistent.
 
     Two or more that are in place, within ``limit`` [px], are never so by chance. Else the most
@@ -238,19 +247,19 @@ def _agreeing(expected: np.ndarray, found: np.ndarray, limit: float) -> np.ndarr
         for subset in itertools.combinations(range(len(found)), size):
             chosen = list(subset)
             shifts = np.linalg.norm(found[chosen] - expected[chosen], axis=1)
-            fits.append((_misfit(expected[chosen], found[chosen]) / _slack(shifts), chosen))
+            fits.append((_residual(expected[chosen], found[chosen]) / _tolerance(shifts), chosen))
         worst, chosen = min(fits)
         if worst <= 1.0:
             return np.array(chosen)
     return np.zeros(0, int)
 
 
-def _slack(shifts: np.ndarray) -> float:
+def _tolerance(shifts: np.ndarray) -> float:
     """Return the tolerance [px] of points that moved together: near ones move more."""
     return float(1.0 + PERSPECTIVE * shifts.max())
 
 
-def _misfit(expected: np.ndarray, found: np.ndarray) -> float:
+def _residual(expected: np.ndarray, found: np.ndarray) -> float:
     """Return the maximum distance [px] from a small similarity, of two points from a shift."""
     source, target = (points @ [1, 1j] for points in (expected, found))
     turn = 1.0 + 0.0j

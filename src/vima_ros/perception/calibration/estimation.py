@@ -15,7 +15,7 @@ from vima_ros.perception.calibration.calibration import (
     MAX_PATCH,
     METHODS,
     Calibration,
-    Fit,
+    CalibrationFit,
     project,
     table_to_policy,
     workspace_corners,
@@ -24,9 +24,11 @@ from vima_ros.perception.calibration.camera_model import CameraModel
 from vima_ros.perception.calibration.charuco import PlacedBoard
 
 CLICK_SIGMA = 0.5  # [px] how well a person hits a corner; four points leave nothing to measure it
-MIN_HEIGHT = 0.05  # of a triangle of three corners, in parts of its longest side
-ORDER = "clockwise as the image shows them, from the upper left one of the policy's view"
-TRIALS = 64  # with noise, to tell what an error of the points does to the workspace's corners
+MIN_TRIANGLE_HEIGHT = 0.05  # of a triangle of three corners, in parts of its longest side
+CORNER_ORDER = "clockwise as the image shows them, from the upper left one of the policy's view"
+NOISE_TRIALS = (
+    64  # with noise, to tell what an error of the points does to the workspace's corners
+)
 
 
 def calibrate(
@@ -35,7 +37,7 @@ def calibrate(
     points_px: np.ndarray,
     points_m: np.ndarray | None = None,
     *,
-    lens: CameraModel | None = None,
+    camera_model: CameraModel | None = None,
     workspace: Workspace | None = None,
     board: PlacedBoard | None = None,
 ) -> Calibration:
@@ -53,21 +55,23 @@ def calibrate(
     points_m = workspace_corners(workspace) if points_m is None else np.asarray(points_m, float)
     points_px = np.asarray(points_px, dtype=np.float64)
     _check_points(points_px, points_m, (width, height), to_policy)
-    flat = points_px if lens is None else lens.undistort(points_px)
-    to_camera = _homography(points_m, flat, lens)
+    flat = points_px if camera_model is None else camera_model.undistort(points_px)
+    to_camera = _homography(points_m, flat, camera_model)
     _check_horizon(to_camera, points_m, workspace)
     homography = to_policy @ np.linalg.inv(to_camera)
     homography /= homography[2, 2] if abs(homography[2, 2]) > 1e-9 else 1.0
-    corners = points_px if len(points_px) == 4 else _show(to_camera, workspace, lens)
+    corners = (
+        points_px if len(points_px) == 4 else _project_corners(to_camera, workspace, camera_model)
+    )
     return Calibration(
         view,
         (width, height),
         homography,
         corners,
         cut_patches(image_rgb, corners),
-        _fit(points_px, points_m, to_camera, to_policy, lens, workspace),
+        _fit(points_px, points_m, to_camera, to_policy, camera_model, workspace),
         METHODS[board is not None],
-        lens,
+        camera_model,
         workspace,
         board,
         datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -106,13 +110,15 @@ class CameraPose:
         return k @ np.column_stack([self.rotation[:, :2], shift])
 
 
-def camera_pose(points_m: np.ndarray, flat_px: np.ndarray, lens: CameraModel) -> CameraPose:
+def camera_pose(
+    points_m: np.ndarray, flat_px: np.ndarray, camera_model: CameraModel
+) -> CameraPose:
     """Estimate the pose from table points (n, 2) [m] at undistorted ``flat_px`` (n, 2)."""
     points = np.column_stack([points_m, np.zeros(len(points_m))])
     flat, none = np.ascontiguousarray(flat_px).reshape(-1, 1, 2), np.zeros(5)
     # Not SOLVEPNP_IPPE, which is made for planes but gives NaN for some poses.
-    _, turn, shift = cv2.solvePnP(points, flat, lens.k, none, flags=cv2.SOLVEPNP_ITERATIVE)
-    shown = cv2.projectPoints(points, turn, shift, lens.k, none)[0].reshape(-1, 2)
+    _, turn, shift = cv2.solvePnP(points, flat, camera_model.k, none, flags=cv2.SOLVEPNP_ITERATIVE)
+    shown = cv2.projectPoints(points, turn, shift, camera_model.k, none)[0].reshape(-1, 2)
     rotation = cv2.Rodrigues(turn)[0]
     return CameraPose(-rotation.T @ shift.ravel(), rotation, _rms(shown - flat_px))
 
@@ -121,25 +127,29 @@ def _rms(difference: np.ndarray) -> float:
     return float(np.sqrt((difference**2).sum(-1).mean()))
 
 
-def _homography(points_m: np.ndarray, flat_px: np.ndarray, lens: CameraModel | None) -> np.ndarray:
+def _homography(
+    points_m: np.ndarray, flat_px: np.ndarray, camera_model: CameraModel | None
+) -> np.ndarray:
     """Fit the homography from the table to undistorted px by least squares.
 
     With a lens, many points tell the camera's pose, six numbers instead of eight: a board covers
     a part of the table only, and a free homography is poor beyond it. Four points are fitted
     exactly, as the person who gave them expects.
     """
-    if lens is not None and len(points_m) > 4:
-        return camera_pose(points_m, flat_px, lens).homography(lens.k)
+    if camera_model is not None and len(points_m) > 4:
+        return camera_pose(points_m, flat_px, camera_model).homography(camera_model.k)
     matrix, _ = cv2.findHomography(points_m, flat_px, 0)
     if matrix is None or not np.isfinite(matrix).all():
         raise VimaError("COLLINEAR", "the points lie on a line; valid: points all over the table")
     return matrix
 
 
-def _show(to_camera: np.ndarray, workspace: Workspace, lens: CameraModel | None) -> np.ndarray:
+def _project_corners(
+    to_camera: np.ndarray, workspace: Workspace, camera_model: CameraModel | None
+) -> np.ndarray:
     """Project the workspace's corners (4, 2) [px], far outside the image where invisible."""
     shown = project(to_camera, workspace_corners(workspace))
-    return shown if lens is None else np.nan_to_num(lens.distort(shown), nan=-1e6)
+    return shown if camera_model is None else np.nan_to_num(camera_model.distort(shown), nan=-1e6)
 
 
 def _check_points(
@@ -181,17 +191,18 @@ def check_quadrilateral(corners: np.ndarray, smallest: float, where: str) -> Non
     Codes: TOO_SMALL (two corners nearer than ``smallest``), COLLINEAR (three on a line),
     WRONG_ORDER (the sides cross, or a corner lies between the others), MIRRORED (anticlockwise).
     """
-    told = f"corners {where} {np.round(corners, 3).tolist()}"
+    description = f"corners {where} {np.round(corners, 3).tolist()}"
     apart = np.linalg.norm(corners[:, None] - corners[None], axis=-1)[np.triu_indices(4, 1)]
     if apart.min() < smallest:
         raise VimaError(
-            "TOO_SMALL", f"{told} are {apart.min():.3g} apart; valid: {smallest:.3g} or more"
+            "TOO_SMALL",
+            f"{description} are {apart.min():.3g} apart; valid: {smallest:.3g} or more",
         )
     for left_out in range(4):
         a, b, c = np.delete(corners, left_out, 0)
         longest = max(np.linalg.norm(b - a), np.linalg.norm(c - b), np.linalg.norm(a - c))
-        if abs(_cross(b - a, c - a)) < MIN_HEIGHT * longest**2:
-            raise VimaError("COLLINEAR", f"{told}: three are on a line; valid: none")
+        if abs(_cross(b - a, c - a)) < MIN_TRIANGLE_HEIGHT * longest**2:
+            raise VimaError("COLLINEAR", f"{description}: three are on a line; valid: none")
     sides = np.roll(corners, -1, 0) - corners
     turns = np.array(
         [
@@ -200,9 +211,9 @@ def check_quadrilateral(corners: np.ndarray, smallest: float, where: str) -> Non
         ]
     )
     if (turns < 0).all():
-        raise VimaError("MIRRORED", f"{told} go anticlockwise; valid: {ORDER}")
+        raise VimaError("MIRRORED", f"{description} go anticlockwise; valid: {CORNER_ORDER}")
     if not (turns > 0).all():
-        raise VimaError("WRONG_ORDER", f"{told} cross over; valid: {ORDER}")
+        raise VimaError("WRONG_ORDER", f"{description} cross over; valid: {CORNER_ORDER}")
 
 
 def _cross(a: np.ndarray, b: np.ndarray) -> float:
@@ -228,30 +239,30 @@ def _fit(
     points_m: np.ndarray,
     to_camera: np.ndarray,
     to_policy: np.ndarray,
-    lens: CameraModel | None,
+    camera_model: CameraModel | None,
     workspace: Workspace,
-) -> Fit:
-    flat = points_px if lens is None else lens.undistort(points_px)
+) -> CalibrationFit:
+    flat = points_px if camera_model is None else camera_model.undistort(points_px)
     shown = project(to_camera, points_m)
-    camera = (shown if lens is None else lens.distort(shown)) - points_px
+    camera = (shown if camera_model is None else camera_model.distort(shown)) - points_px
     on_table = project(np.linalg.inv(to_camera), flat)
     count = len(points_px)
     sigma = (
         CLICK_SIGMA if count == 4 else _rms(camera) / math.sqrt(2) * math.sqrt(count / (count - 4))
     )
-    noise = np.random.default_rng(0).normal(0.0, sigma, (TRIALS, count, 2))
+    noise = np.random.default_rng(0).normal(0.0, sigma, (NOISE_TRIALS, count, 2))
     corners = workspace_corners(workspace)
     shown = project(to_camera, corners)
     off = [
-        project(np.linalg.inv(_homography(points_m, flat + shift, lens)), shown) - corners
+        project(np.linalg.inv(_homography(points_m, flat + shift, camera_model)), shown) - corners
         for shift in noise
     ]
-    return Fit(
+    return CalibrationFit(
         count,
         _rms(camera),
         float(np.hypot(*camera.T).max()),
         _rms(project(to_policy, on_table) - project(to_policy, points_m)),
         1e3 * _rms(on_table - points_m),
-        None if lens is None else camera_pose(points_m, flat, lens).error_px,
+        None if camera_model is None else camera_pose(points_m, flat, camera_model).error_px,
         1e3 * _rms(np.array(off)),
     )

@@ -32,7 +32,7 @@ class IntrinsicsFit:
     (m, 2) [px]: all corners that were used; ``left_out``: how many were not, as outliers.
     """
 
-    lens: CameraModel
+    camera_model: CameraModel
     size: tuple[int, int]
     rms: float
     per_image: tuple[float, ...]
@@ -92,7 +92,7 @@ def fit_intrinsics(
         shown = [p[k] for p, k in zip(shown, keep, strict=True)]
         fit = _calibrate(board, shown, size, fit[1], fit[2])
         rms, k, d, turns, _ = fit
-        lens = CameraModel(k, d.ravel()[:5])
+        camera_model = CameraModel(k, d.ravel()[:5])
     except (cv2.error, VimaError) as error:
         raise VimaError(
             "COLLINEAR",
@@ -102,7 +102,7 @@ def fit_intrinsics(
     residuals = _residuals(board, shown, fit)
     deviations = _deviations(board, residuals, fit)
     return IntrinsicsFit(
-        lens,
+        camera_model,
         (int(size[0]), int(size[1])),
         float(rms),
         tuple(float(np.sqrt((r**2).mean())) for r in residuals),
@@ -154,8 +154,8 @@ def _deviations(board: list[np.ndarray], residuals: list[np.ndarray], fit: tuple
     normal = np.zeros((8, 8))
     for points, turn, shift in zip(board, turns, shifts, strict=True):
         jacobian = cv2.projectPoints(points, turn, shift, k, d)[1]  # turn, shift, f, c, d
-        pose, lens = jacobian[:, :6], jacobian[:, 6:14]
-        rest = lens - pose @ np.linalg.lstsq(pose, lens, rcond=None)[0]
+        pose, camera_model = jacobian[:, :6], jacobian[:, 6:14]
+        rest = camera_model - pose @ np.linalg.lstsq(pose, camera_model, rcond=None)[0]
         normal += rest.T @ rest
     scale = np.sqrt(np.maximum(normal.diagonal(), 1e-300))
     values, vectors = np.linalg.eigh(normal / np.outer(scale, scale))

@@ -19,7 +19,7 @@ _DIRECTIONS = np.array([[np.cos(a), np.sin(a)] for a in np.arange(0, 2 * np.pi, 
 
 def describe_intrinsics(fit: IntrinsicsFit) -> list[str]:
     """Describe the camera model with the standard deviations of its parameters."""
-    (fx, cx), (fy, cy) = fit.lens.k[0, [0, 2]], fit.lens.k[1, 1:]
+    (fx, cx), (fy, cy) = fit.camera_model.k[0, [0, 2]], fit.camera_model.k[1, 1:]
     lines = [
         f"reprojection error: {fit.rms:.2f} px rms over {len(fit.per_image)} images",
         f"focal length: {fx:.1f}, {fy:.1f} px, standard deviation {_percent(fit.focal_std)}",
@@ -41,7 +41,9 @@ def check_determined(fit: IntrinsicsFit) -> None:
     else:
         width, height = np.array(fit.size) - 1.0
         try:
-            fit.lens.undistort(np.array([[0, 0], [width, 0], [0, height], [width, height]]))
+            fit.camera_model.undistort(
+                np.array([[0, 0], [width, 0], [0, height], [width, height]])
+            )
         except VimaError:
             problem = "their distortion has no inverse at the corners of the image"
     if problem:

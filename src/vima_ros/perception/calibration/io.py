@@ -15,7 +15,7 @@ import yaml
 from vima_ros.errors import VimaError
 from vima_ros.files import write_atomic
 from vima_ros.geometry import Workspace
-from vima_ros.perception.calibration.calibration import Calibration, Fit
+from vima_ros.perception.calibration.calibration import Calibration, CalibrationFit
 from vima_ros.perception.calibration.camera_model import CameraModel
 from vima_ros.perception.calibration.charuco import Board, PlacedBoard
 
@@ -68,7 +68,7 @@ def load_calibration(path: Path | str) -> Calibration:
             patches=_patches(path, content["patches"]),
             fit=_fit(content["fit"]),
             method=content["method"],
-            lens=_lens(content["lens"]),
+            camera_model=_camera_model(content["lens"]),
             workspace=Workspace(**content["workspace"]),
             board=_board(content["board"]),
             created=str(content["created"]),
@@ -88,7 +88,11 @@ def _bad(path: Path, reason: str) -> VimaError:
 
 
 def _content(calibration: Calibration, patches: str, png: bytes) -> dict[str, Any]:
-    lens, board, workspace = calibration.lens, calibration.board, calibration.workspace
+    camera_model, board, workspace = (
+        calibration.camera_model,
+        calibration.board,
+        calibration.workspace,
+    )
     return {
         "format": FORMAT,
         "view": calibration.view,
@@ -96,7 +100,12 @@ def _content(calibration: Calibration, patches: str, png: bytes) -> dict[str, An
         "method": calibration.method,
         "size": list(calibration.size),
         "workspace": {"low": list(workspace.low), "high": list(workspace.high)},
-        "lens": lens and {"model": lens.model, "k": lens.k.ravel().tolist(), "d": lens.d.tolist()},
+        "lens": camera_model
+        and {
+            "model": camera_model.model,
+            "k": camera_model.k.ravel().tolist(),
+            "d": camera_model.d.tolist(),
+        },
         "homography": calibration.homography.tolist(),
         "corners": calibration.corners.tolist(),
         "patches": {"file": patches, "sha256": hashlib.sha256(png).hexdigest()},
@@ -144,16 +153,16 @@ def _patches(path: Path, entry: Mapping[str, Any]) -> np.ndarray:
     return np.stack(np.hsplit(image, 4))
 
 
-def _fit(entry: Mapping[str, Any]) -> Fit:
+def _fit(entry: Mapping[str, Any]) -> CalibrationFit:
     values = dict(entry)
     rigid = values.pop("rigid_px")
     numbers = {name: float(value) for name, value in values.items() if name != "points"}
-    return Fit(
+    return CalibrationFit(
         points=int(values["points"]), rigid_px=None if rigid is None else float(rigid), **numbers
     )
 
 
-def _lens(entry: Mapping[str, Any] | None) -> CameraModel | None:
+def _camera_model(entry: Mapping[str, Any] | None) -> CameraModel | None:
     return None if entry is None else CameraModel(entry["k"], entry["d"], entry["model"])
 
 

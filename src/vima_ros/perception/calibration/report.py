@@ -16,16 +16,16 @@ MAX_TILT = {"front": 20.0, "top": 20.0}  # [degrees] from VIMA's camera: 45 down
 ELEVATION = {"front": 45.0, "top": 90.0}  # [degrees] VIMA's cameras look down
 
 
-def pose_of(calibration: Calibration) -> CameraPose | None:
+def calibrated_pose(calibration: Calibration) -> CameraPose | None:
     """Return the camera's pose; None without a camera model."""
-    lens = calibration.lens
-    if lens is None:
+    camera_model = calibration.camera_model
+    if camera_model is None:
         return None
     corners = workspace_corners(calibration.workspace)
     shown = calibration.table_to_camera(corners)
     if not np.isfinite(shown).all():
         return None
-    return camera_pose(corners, lens.undistort(shown), lens)
+    return camera_pose(corners, camera_model.undistort(shown), camera_model)
 
 
 def _elevation(pose: CameraPose) -> float:
@@ -52,7 +52,7 @@ def report(calibration: Calibration) -> list[str]:
             f"{fit.table_mm:.1f} mm on the table; {fit.corners_mm:.1f} mm expected at the "
             "workspace's corners"
         )
-    pose = pose_of(calibration)
+    pose = calibrated_pose(calibration)
     if pose is not None:
         x, y, z = pose.position
         lines.append(
@@ -66,7 +66,7 @@ def warnings(calibration: Calibration) -> list[str]:
     """Return warnings about the calibration, each with what to do."""
     fit = calibration.fit
     found = []
-    if calibration.lens is None:
+    if calibration.camera_model is None:
         found.append("no lens is known: lines near the rim may stay bent; give --camera-info")
     elif fit.rigid_px is not None and fit.rigid_px > max(2.0, calibration.size[0] / 250):
         found.append(
@@ -99,7 +99,7 @@ def warnings(calibration: Calibration) -> list[str]:
 
 
 def _pose_warnings(calibration: Calibration) -> list[str]:
-    pose, view = pose_of(calibration), calibration.view
+    pose, view = calibrated_pose(calibration), calibration.view
     if pose is None:
         return []
     found = []

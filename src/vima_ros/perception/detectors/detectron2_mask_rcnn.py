@@ -25,13 +25,15 @@ from vima_ros.perception.detectors.postprocess import LOW_SCORE_FACTOR
 from vima_ros.weight_files import TORCH
 
 MIN_SCORE = 0.95  # as VIMA's published detector is used
-WHAT = "Detectron2's Mask R-CNN as VIMA publishes it (mask_rcnn.pth), a dict of model and cfg"
-SOURCE = "git+https://github.com/facebookresearch/detectron2.git"
+EXPECTED_CONTENT = (
+    "Detectron2's Mask R-CNN as VIMA publishes it (mask_rcnn.pth), a dict of model and cfg"
+)
+DETECTRON2_SOURCE = "git+https://github.com/facebookresearch/detectron2.git"
 # Older versions saved these with the weights; now they come from the cfg.
-FROM_CFG = ("pixel_mean", "pixel_std", "proposal_generator.anchor_generator.cell_anchors.")
+KEYS_FROM_CFG = ("pixel_mean", "pixel_std", "proposal_generator.anchor_generator.cell_anchors.")
 
 # The classes that a saved cfg is made of: nested dicts, which read_checkpoint makes of them.
-HOLDERS = (
+DATA_CLASSES = (
     "detectron2.config.config.CfgNode",
     "fvcore.common.config.CfgNode",
     "yacs.config.CfgNode",
@@ -56,20 +58,20 @@ class Detectron2Detector(Detector):
         self._torch = torch = _torch()
         from vima_ros.perception.detectors import torch_common
 
-        self._models = torch_common
+        self._common = torch_common
         device = torch_common.checked_device(settings.device)
         self.min_score = MIN_SCORE if settings.min_score is None else settings.min_score
-        self._file = read_weights(settings.weights, None, WHAT, (TORCH,))
+        self._file = read_weights(settings.weights, None, EXPECTED_CONTENT, (TORCH,))
         torch.set_num_threads(settings.threads)
-        self._predictor, self._named = _predictor(self._file, str(device), self.min_score)
+        self._predictor, self._architecture = _predictor(self._file, str(device), self.min_score)
 
     def describe(self) -> dict[str, Any]:
         """Describe backend, file, cfg, device, threads and minimum score."""
         cfg = self._predictor.cfg
         return {
             "backend": "detectron2",
-            **self._file.facts(),
-            "architecture": self._named,
+            **self._file.describe(),
+            "architecture": self._architecture,
             "classes": cfg.MODEL.ROI_HEADS.NUM_CLASSES,
             "channels": cfg.INPUT.FORMAT,
             "size": f"shorter side {cfg.INPUT.MIN_SIZE_TEST} px",
@@ -95,7 +97,7 @@ class Detectron2Detector(Detector):
             view: (_frame_boxes(one), one.scores, one.pred_masks[:, 0])
             for view, one in zip(images_rgb, found, strict=True)
         }
-        instances: dict[str, Instances] = self._models.assemble_views(by_view, self.min_score)
+        instances: dict[str, Instances] = self._common.assemble_views(by_view, self.min_score)
         return instances
 
     def _input(self, image_rgb: np.ndarray) -> dict[str, Any]:
@@ -116,8 +118,9 @@ def _torch() -> Any:
         raise VimaError(
             "NOT_INSTALLED",
             f"detector detectron2 needs Detectron2 ({first_line(error)}): install a torch and the "
-            f"torchvision built for it, then pip install --no-build-isolation '{SOURCE}', which "
-            "compiles it; detectors without it: onnx, plain_background, ground_truth_masks",
+            "torchvision built for it, then pip install --no-build-isolation "
+            f"'{DETECTRON2_SOURCE}', which compiles it; detectors without it: "
+            "onnx, plain_background, ground_truth_masks",
         ) from error
     return torch
 
@@ -128,10 +131,10 @@ def _predictor(file: WeightsFile, device: str, min_score: float) -> tuple[Any, s
 
     from vima_ros.perception.detectors.torch_common import load_state, plain_state, read_checkpoint
 
-    content = read_checkpoint(file, HOLDERS, WHAT)
+    content = read_checkpoint(file, DATA_CLASSES, EXPECTED_CONTENT)
     if not isinstance(content, dict) or not {"model", "cfg"} <= set(content):
         got = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        raise bad_weights(file.name, f"it holds {got}"[:200], WHAT)
+        raise bad_weights(file.name, f"it holds {got}"[:200], EXPECTED_CONTENT)
     try:
         own = plain_config(content["cfg"])
         cfg = complete_config(own, device, LOW_SCORE_FACTOR * min_score)
@@ -139,16 +142,19 @@ def _predictor(file: WeightsFile, device: str, min_score: float) -> tuple[Any, s
         named = str(own.get("MODEL", {}).get("META_ARCHITECTURE", named))
         predictor = DefaultPredictor(cfg)
     except Exception as error:  # what a cfg says can fail in any way once it is built
-        raise bad_weights(file.name, first_line(error), WHAT) from error
+        raise bad_weights(file.name, first_line(error), EXPECTED_CONTENT) from error
     load_state(
-        predictor.model, _current(plain_state(content["model"], file, WHAT)), file.name, WHAT
+        predictor.model,
+        _current(plain_state(content["model"], file, EXPECTED_CONTENT)),
+        file.name,
+        EXPECTED_CONTENT,
     )
     return predictor, named
 
 
 def _current(state: Mapping[str, Any]) -> dict[str, Any]:
     """Return a state dict without entries that the cfg defines."""
-    return {name: value for name, value in state.items() if not name.startswith(FROM_CFG)}
+    return {name: value for name, value in state.items() if not name.startswith(KEYS_FROM_CFG)}
 
 
 def _frame_boxes(found: Any) -> Any:

@@ -27,7 +27,7 @@ class WeightsFile:
     sha256: str
     kind: str
 
-    def facts(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Describe the file: its name and the beginning of its sha256."""
         return {"weights": self.name, "sha256": self.sha256[:12]}
 

@@ -28,10 +28,12 @@ from vima_ros.perception.detectors.postprocess import paste_masks
 from vima_ros.specs import VIEWS
 from vima_ros.weight_files import ONNX
 
-SHIPPED = Path(__file__).parent / "weights" / "detector.onnx"
+BUNDLED = Path(__file__).parent / "weights" / "detector.onnx"
 MIN_SCORE = 0.5  # where the card names none
-WHAT = "an ONNX file as train_detector exports it, or empty for the shipped one"
-EXTERNAL = b"\x0a\x08location"  # how ONNX's protocol buffers begin the name of a file of weights
+EXPECTED_CONTENT = "an ONNX file as train_detector exports it, or empty for the shipped one"
+EXTERNAL_DATA_KEY = (
+    b"\x0a\x08location"  # how ONNX's protocol buffers begin the name of a file of weights
+)
 INPUT = ("images", "tensor(uint8)", [len(VIEWS), *FRAME_SHAPE, 3])
 OUTPUTS = {  # name: shape; None = any size
     f"{kind}_{view}": shape
@@ -52,7 +54,7 @@ class OnnxDetector(Detector):
     def __init__(self, settings: DetectorSettings = DEFAULT_SETTINGS) -> None:
         super().__init__(settings)
         runtime = _runtime(settings.provider)
-        self._file = read_weights(settings.weights, SHIPPED, WHAT, (ONNX,))
+        self._file = read_weights(settings.weights, BUNDLED, EXPECTED_CONTENT, (ONNX,))
         self._session = _session(runtime, self._file, settings)
         _check_interface(self._session, self._file.name)
         self._card = read_card(self._file.name, self._session.get_modelmeta().custom_metadata_map)
@@ -64,7 +66,7 @@ class OnnxDetector(Detector):
         """Describe backend, file, provider, threads, minimum score and the file's card."""
         return {
             "backend": "onnx",
-            **self._file.facts(),
+            **self._file.describe(),
             "provider": self.settings.provider,
             "threads": self.settings.threads,
             "min_score": self.min_score,
@@ -114,8 +116,8 @@ def _runtime(provider: str) -> Any:
 
 
 def _session(runtime: Any, file: WeightsFile, settings: DetectorSettings) -> Any:
-    if EXTERNAL in file.data:
-        raise bad_weights(file.name, "some of its weights lie in another file", WHAT)
+    if EXTERNAL_DATA_KEY in file.data:
+        raise bad_weights(file.name, "some of its weights lie in another file", EXPECTED_CONTENT)
     options = runtime.SessionOptions()
     options.intra_op_num_threads = settings.threads
     options.inter_op_num_threads = 1
@@ -126,7 +128,7 @@ def _session(runtime: Any, file: WeightsFile, settings: DetectorSettings) -> Any
     try:
         session = runtime.InferenceSession(file.data, options, providers=[settings.provider])
     except Exception as error:  # as in ``_find_views``
-        raise bad_weights(file.name, first_line(error), WHAT) from error
+        raise bad_weights(file.name, first_line(error), EXPECTED_CONTENT) from error
     session.disable_fallback()
     loaded = session.get_providers()
     if loaded[0] != settings.provider:

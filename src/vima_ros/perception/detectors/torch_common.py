@@ -20,7 +20,7 @@ from vima_ros.perception.detectors.postprocess import paste_masks
 from vima_ros.state_dict_names import log_stripped, strip_wrappers
 from vima_ros.weight_files import why_not_loaded
 
-SAME_OBJECT = 0.5  # intersection over union of boxes, as Mask R-CNN has it within a class
+NMS_IOU = 0.5  # intersection over union of boxes, as Mask R-CNN has it within a class
 
 
 def checked_device(device: str) -> torch.device:
@@ -99,7 +99,7 @@ def assemble_views(
     """
     instances = {}
     for view, (boxes, scores, masks) in found.items():
-        kept = nms(boxes, scores, SAME_OBJECT)
+        kept = nms(boxes, scores, NMS_IOU)
         arrays: list[np.ndarray] = [a[kept].cpu().numpy() for a in (boxes, scores, masks)]
         with add_view_to_errors(view):
             instances[view] = paste_masks(*arrays, min_score=min_score)

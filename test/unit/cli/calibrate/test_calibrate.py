@@ -236,7 +236,7 @@ def test_wrong_corners_are_refused_and_nothing_is_written(folder, capsys):
 
 
 def solve(corners):
-    return calibrate("front", IMAGE, corners, lens=CameraModel(CAMERA.k, BARREL))
+    return calibrate("front", IMAGE, corners, camera_model=CameraModel(CAMERA.k, BARREL))
 
 
 @pytest.fixture

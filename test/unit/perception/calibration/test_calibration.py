@@ -75,9 +75,9 @@ def test_the_corners_go_clockwise_from_the_upper_left(view):
 def test_four_corners_recover_any_camera_and_lens(camera, view):
     shown = camera.show(CORNERS)
     assume(((shown >= 0) & (shown <= [639, 479])).all())
-    got = calibrate(view, BLANK, shown, lens=lens_of(camera))
+    got = calibrate(view, BLANK, shown, camera_model=lens_of(camera))
     want = project(table_to_policy(view, Workspace()), TABLE)
-    shown_in_policy_frame = project(got.homography, got.lens.undistort(camera.show(TABLE)))
+    shown_in_policy_frame = project(got.homography, got.camera_model.undistort(camera.show(TABLE)))
     np.testing.assert_allclose(shown_in_policy_frame, want, atol=0.01)
     np.testing.assert_allclose(got.camera_to_table(camera.show(TABLE)), TABLE, atol=1e-5)
     np.testing.assert_allclose(got.table_to_camera(TABLE), camera.show(TABLE), atol=0.01)
@@ -88,8 +88,8 @@ def test_four_corners_recover_any_camera_and_lens(camera, view):
 
 def test_many_points_recover_a_fisheye():
     camera = PinholeCamera(d=(0.03, -0.01, 0.002, 0.0), fisheye=True, focal=400.0)
-    lens = CameraModel(camera.k, camera.d, "equidistant")
-    got = calibrate("front", BLANK, camera.show(TABLE), TABLE, lens=lens)
+    camera_model = CameraModel(camera.k, camera.d, "equidistant")
+    got = calibrate("front", BLANK, camera.show(TABLE), TABLE, camera_model=camera_model)
     np.testing.assert_allclose(got.camera_to_table(camera.show(TABLE)), TABLE, atol=1e-5)
 
 
@@ -105,8 +105,10 @@ def test_ignoring_a_bent_lens_shows_in_the_error():
 def test_the_error_is_that_of_the_points(with_lens):
     camera = PinholeCamera()
     noise = np.random.default_rng(1).normal(0, 0.5, (54, 2))
-    lens = lens_of(camera) if with_lens else None
-    fit = calibrate("front", BLANK, camera.show(TABLE) + noise, TABLE, lens=lens).fit
+    camera_model = lens_of(camera) if with_lens else None
+    fit = calibrate(
+        "front", BLANK, camera.show(TABLE) + noise, TABLE, camera_model=camera_model
+    ).fit
     assert fit.points == 54
     assert fit.camera_px == pytest.approx(np.sqrt((noise**2).sum(1).mean()), rel=0.1)
     # A table pixel is about 1.9 mm across and 2.9 mm along the line of sight here.
@@ -117,13 +119,13 @@ def test_the_error_is_that_of_the_points(with_lens):
 @pytest.mark.parametrize("with_lens", [True, False])
 def test_the_error_expected_at_the_corners_is_the_error_there(with_lens):
     camera = PinholeCamera()
-    lens = lens_of(camera) if with_lens else None
+    camera_model = lens_of(camera) if with_lens else None
     part = np.stack(np.meshgrid(np.linspace(0.4, 0.6, 5), np.linspace(-0.1, 0.1, 5)), -1)
     part = part.reshape(-1, 2)
     rng, errors, expected = np.random.default_rng(2), [], []
     for _ in range(30):
         shown = camera.show(part) + rng.normal(0, 0.2, part.shape)
-        got = calibrate("front", BLANK, shown, part, lens=lens)
+        got = calibrate("front", BLANK, shown, part, camera_model=camera_model)
         error = 1e3 * (got.camera_to_table(camera.show(CORNERS)) - CORNERS)
         errors.append(np.sqrt((error**2).sum(1).mean()))
         expected.append(got.fit.corners_mm)
@@ -136,7 +138,7 @@ def test_a_lens_makes_a_small_board_good_enough():
     part = np.stack(np.meshgrid(np.linspace(0.4, 0.6, 5), np.linspace(-0.1, 0.1, 5)), -1)
     shown = camera.show(part.reshape(-1, 2)) + np.random.default_rng(3).normal(0, 0.2, (25, 2))
     free = calibrate("front", BLANK, shown, part.reshape(-1, 2))
-    rigid = calibrate("front", BLANK, shown, part.reshape(-1, 2), lens=lens_of(camera))
+    rigid = calibrate("front", BLANK, shown, part.reshape(-1, 2), camera_model=lens_of(camera))
     assert rigid.fit.corners_mm < 0.5 * free.fit.corners_mm
 
 
@@ -146,7 +148,7 @@ def test_only_clockwise_corners_are_taken(order):
     shown = camera.show(CORNERS)[list(order)]
     steps = {(b - a) % 4 for a, b in itertools.pairwise((*order, order[0]))}
     if steps == {1}:
-        calibration = calibrate("front", BLANK, shown, lens=lens_of(camera))
+        calibration = calibrate("front", BLANK, shown, camera_model=lens_of(camera))
         said = " ".join(warnings(calibration))
         assert ("first corner the right one" in said) == (order[0] != 0)
         return
@@ -206,22 +208,24 @@ def test_a_workspace_beyond_the_horizon_is_refused():
 @settings(max_examples=25)
 @given(places)
 def test_the_camera_is_found_where_it_is(camera):
-    lens = lens_of(camera)
-    pose = camera_pose(TABLE, lens.undistort(camera.show(TABLE)), lens)
+    camera_model = lens_of(camera)
+    pose = camera_pose(TABLE, camera_model.undistort(camera.show(TABLE)), camera_model)
     np.testing.assert_allclose(pose.position, camera.position, atol=1e-4)
     np.testing.assert_allclose(pose.rotation, camera.rotation, atol=1e-4)
 
 
-def said_about(camera, view="front", workspace=None, lens=None):
+def said_about(camera, view="front", workspace=None, camera_model=None):
     image = np.random.default_rng(0).integers(0, 255, (480, 640, 3)).astype(np.uint8)
     points = workspace_corners(workspace or Workspace())
-    got = calibrate(view, image, camera.show(points), workspace=workspace, lens=lens)
+    got = calibrate(
+        view, image, camera.show(points), workspace=workspace, camera_model=camera_model
+    )
     return " ".join(warnings(got)), " ".join(report(got))
 
 
 def test_a_good_calibration_leaves_no_doubt():
     camera = PinholeCamera()
-    said, told = said_about(camera, lens=lens_of(camera))
+    said, told = said_about(camera, camera_model=lens_of(camera))
     assert said == ""
     assert "looking 45 degrees down" in told
     assert "x 1.35" in told
@@ -229,22 +233,28 @@ def test_a_good_calibration_leaves_no_doubt():
 
 def test_doubts_name_what_is_doubtful():
     camera = PinholeCamera()
-    lens = lens_of(camera)
+    camera_model = lens_of(camera)
     assert "no lens" in said_about(camera)[0]
     wrong = CameraModel(camera.k * [[2], [2], [1]], camera.d)
-    assert "no camera with this lens" in said_about(camera, lens=wrong)[0]
-    assert "45 degrees down and VIMA's 90" in said_about(camera, "top", lens=lens)[0]
+    assert "no camera with this lens" in said_about(camera, camera_model=wrong)[0]
+    assert (
+        "45 degrees down and VIMA's 90" in said_about(camera, "top", camera_model=camera_model)[0]
+    )
     assert (
         "stretched"
-        in said_about(camera, lens=lens, workspace=Workspace((0.3, -0.2), (0.7, 0.2)))[0]
+        in said_about(
+            camera, camera_model=camera_model, workspace=Workspace((0.3, -0.2), (0.7, 0.2))
+        )[0]
     )
     behind = PinholeCamera(position=(-0.35, 0.0, 0.85), roll=np.pi)
-    assert "lean the wrong way" in said_about(behind, lens=lens_of(behind))[0]
+    assert "lean the wrong way" in said_about(behind, camera_model=lens_of(behind))[0]
     close = PinholeCamera(position=(0.95, 0.0, 0.5))
     small = Workspace((0.4, -0.1), (0.6, 0.1))
-    assert "outside" not in said_about(close, lens=lens_of(close), workspace=small)[0]
+    assert "outside" not in said_about(close, camera_model=lens_of(close), workspace=small)[0]
     near = PinholeCamera(focal=620.0, target=(0.8, 0.0, 0.0))
-    assert "16% of the policy's view lie outside" in said_about(near, lens=lens_of(near))[0]
+    assert (
+        "16% of the policy's view lie outside" in said_about(near, camera_model=lens_of(near))[0]
+    )
 
 
 def test_patches_are_what_is_around_the_corners():

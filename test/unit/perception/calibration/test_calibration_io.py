@@ -16,7 +16,7 @@ from vima_ros.perception.calibration.estimation import calibrate
 from vima_ros.perception.calibration.io import load_calibration, save_calibration
 
 
-def made(lens=True, board=True):
+def made(camera_model=True, board=True):
     workspace = Workspace((0.25, -0.4), (0.65, 0.4))
     camera = PinholeCamera(d=(-0.2, 0.05, 1e-5, 0, 0))
     points = workspace_corners(workspace)
@@ -24,7 +24,7 @@ def made(lens=True, board=True):
         "top",
         np.random.default_rng(0).integers(0, 255, (480, 640, 3)).astype(np.uint8),
         camera.show(points),
-        lens=CameraModel(camera.k, camera.d) if lens else None,
+        camera_model=CameraModel(camera.k, camera.d) if camera_model else None,
         workspace=workspace,
         board=PlacedBoard(Board(0.047, legacy=True), 0.1, -0.2, 1e-5) if board else None,
     )
@@ -37,9 +37,9 @@ def written(tmp_path):
     return path
 
 
-@pytest.mark.parametrize(("lens", "board"), [(True, True), (False, False), (True, False)])
-def test_what_is_written_is_read(tmp_path, lens, board):
-    path, calibration = tmp_path / "a.yaml", made(lens, board)
+@pytest.mark.parametrize(("camera_model", "board"), [(True, True), (False, False), (True, False)])
+def test_what_is_written_is_read(tmp_path, camera_model, board):
+    path, calibration = tmp_path / "a.yaml", made(camera_model, board)
     save_calibration(path, calibration)
     read = load_calibration(path)
     for name in ("homography", "corners", "patches"):
@@ -47,11 +47,11 @@ def test_what_is_written_is_read(tmp_path, lens, board):
     for name in ("view", "size", "workspace", "board", "created", "method"):
         assert getattr(read, name) == getattr(calibration, name), name
     assert asdict(read.fit) == asdict(calibration.fit)
-    if lens:
-        assert read.lens.equals(calibration.lens)
-        np.testing.assert_array_equal(read.lens.d, calibration.lens.d)
+    if camera_model:
+        assert read.camera_model.equals(calibration.camera_model)
+        np.testing.assert_array_equal(read.camera_model.d, calibration.camera_model.d)
     else:
-        assert read.lens is None
+        assert read.camera_model is None
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.yaml", "a_patches.png"]
 
 

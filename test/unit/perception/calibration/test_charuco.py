@@ -55,7 +55,7 @@ def test_a_calibration_from_it_puts_the_table_in_its_place():
     pixels, metres = (np.concatenate(points) for points in zip(*found, strict=True))
     blank = np.zeros((480, 640, 3), np.uint8)
     got = calibrate(
-        "front", blank, pixels, metres, lens=CameraModel(camera.k, BARREL), board=boards[1]
+        "front", blank, pixels, metres, camera_model=CameraModel(camera.k, BARREL), board=boards[1]
     )
     corners = workspace_corners(Workspace())
     shown = camera.show(corners)
@@ -63,7 +63,7 @@ def test_a_calibration_from_it_puts_the_table_in_its_place():
     assert got.fit.camera_px < 0.4
     assert np.abs(got.camera_to_table(shown) - corners).max() < 0.005, "metres"
     want = project(table_to_policy("front", Workspace()), corners)
-    assert np.abs(project(got.homography, got.lens.undistort(shown)) - want).max() < 1.0
+    assert np.abs(project(got.homography, got.camera_model.undistort(shown)) - want).max() < 1.0
     np.testing.assert_allclose(got.corners, shown, atol=2.0)
 
 

@@ -21,7 +21,7 @@ from vima_ros.perception.calibration.estimation import calibrate
 CAMERA = PinholeCamera(d=(-0.2, 0.05, 0.001, 0, 0))
 IMAGE = CAMERA.look_at(table_texture())
 CORNERS = CAMERA.show(workspace_corners(Workspace()))
-MADE = calibrate("front", IMAGE, CORNERS, lens=CameraModel(CAMERA.k, CAMERA.d))
+MADE = calibrate("front", IMAGE, CORNERS, camera_model=CameraModel(CAMERA.k, CAMERA.d))
 MONITOR = DriftDetector(MADE)
 
 
@@ -51,7 +51,7 @@ def test_nothing_moved():
     drift = MONITOR.check(IMAGE)
     assert not drift.moved
     assert drift.moved_px < 0.05
-    assert (drift.seen, drift.of, drift.by) == (4, 4, "corners")
+    assert (drift.seen, drift.total, drift.reference) == (4, 4, "corners")
     assert MONITOR.usable == 4
 
 
@@ -147,14 +147,14 @@ def test_corners_that_disagree_tell_nothing():
         patch = IMAGE[y - 20 : y + 21, x - 20 : x + 21]
         image[y + down - 20 : y + down + 21, x + right - 20 : x + right + 21] = patch
     drift = MONITOR.check(image)
-    assert drift.by == "nothing"
+    assert drift.reference == "nothing"
     assert "4 of 4" in drift.message
 
 
 @pytest.mark.parametrize("hidden", [(0, 1, 2), (0, 1, 2, 3)])
 def test_with_one_corner_or_none_it_cannot_tell(hidden):
     drift = MONITOR.check(covered(IMAGE, hidden))
-    assert drift.by == "nothing"
+    assert drift.reference == "nothing"
     assert not drift.moved
     assert math.isnan(drift.moved_px)
     assert drift.seen < 2
@@ -169,7 +169,7 @@ def test_a_plain_table_or_an_edge_has_nothing_to_recognise():
     for image in (plain, edge):
         made = calibrate("top", image, across)
         assert not usable_patches(made.patches).any()
-        assert DriftDetector(made).check(image).by == "nothing"
+        assert DriftDetector(made).check(image).reference == "nothing"
     assert usable_patches(MADE.patches).all()
 
 
@@ -184,13 +184,15 @@ def board_monitor():
     ids, pixels = placed.board.find(image)
     metres = placed.points[ids]
     lens = CameraModel(CAMERA.k, CAMERA.d)
-    return DriftDetector(calibrate("front", image, pixels, metres, lens=lens, board=placed)), image
+    return DriftDetector(
+        calibrate("front", image, pixels, metres, camera_model=lens, board=placed)
+    ), image
 
 
 def test_a_board_in_view_decides(board_monitor):
     monitor, image = board_monitor
     drift = monitor.check(noisy(image))
-    assert (drift.by, drift.of) == ("board", 12)
+    assert (drift.reference, drift.total) == ("board", 12)
     assert drift.seen > 8
     assert not drift.moved
     moved = monitor.check(shifted(image, 3.0, -4.0))
@@ -204,7 +206,7 @@ def test_a_board_in_view_decides(board_monitor):
 
 def test_without_the_board_in_view_the_corners_decide(board_monitor):
     monitor, _ = board_monitor
-    assert monitor.check(IMAGE).by == "corners"
+    assert monitor.check(IMAGE).reference == "corners"
     assert not monitor.check(IMAGE).moved
     assert monitor.check(shifted(IMAGE, 6, 0)).moved
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 import pytest
 
 from vima_ros.perception.calibration import drift
-from vima_ros.perception.calibration.drift import Drift, DriftMonitor
+from vima_ros.perception.calibration.drift import DriftMonitor, DriftResult
 
 
 @dataclass
@@ -14,7 +14,7 @@ class Answer:
 
     moved: bool = False
     moved_px: float = 0.1
-    by: str = "corners"
+    reference: str = "corners"
     message: str = "as calibrated"
 
 
@@ -67,7 +67,9 @@ def test_a_moved_camera_is_warned_of_once_sure_and_until_it_is_back(monitors):
 
 def test_a_reference_out_of_sight_is_told_only_when_it_lasts(monitors):
     watch = watch_of()
-    monitors["f"].answer = Answer(moved_px=float("nan"), by="nothing", message="0 of 4 corners")
+    monitors["f"].answer = Answer(
+        moved_px=float("nan"), reference="nothing", message="0 of 4 corners"
+    )
     watch.check(IMAGES, 0.0)
     watch.check(IMAGES, 29.0)
     assert watch.warnings == ()
@@ -83,4 +85,4 @@ def test_it_can_be_switched_off(monitors):
 
 
 def test_the_monitor_answers_with_what_is_asked_of_it():
-    assert set(vars(Answer())) <= {field.name for field in fields(Drift)}
+    assert set(vars(Answer())) <= {field.name for field in fields(DriftResult)}

@@ -41,7 +41,7 @@ def fit_of(held, rng, error=CORNER_ERROR, outliers=0.0):
 
 def off(fit, camera):
     """Part by which the focal length is off, of the worse axis."""
-    return np.abs(fit.lens.k.diagonal()[:2] / camera.k.diagonal()[:2] - 1).max()
+    return np.abs(fit.camera_model.k.diagonal()[:2] / camera.k.diagonal()[:2] - 1).max()
 
 
 def said(fit):
@@ -63,10 +63,10 @@ def test_a_lens_is_found_from_rendered_images():
     assert fit.rms < 0.2
     assert len(fit.per_image) == 8
     assert off(fit, camera) < 0.005
-    np.testing.assert_allclose(fit.lens.k[:2, 2], camera.k[:2, 2], atol=2.0)
+    np.testing.assert_allclose(fit.camera_model.k[:2, 2], camera.k[:2, 2], atol=2.0)
     grid = np.stack(np.meshgrid([120, 320, 520], [90, 240, 390]), -1).reshape(-1, 2)
     want = CameraModel(camera.k, BARREL).undistort(grid)
-    np.testing.assert_allclose(fit.lens.undistort(grid), want, atol=3.0)
+    np.testing.assert_allclose(fit.camera_model.undistort(grid), want, atol=3.0)
     assert said(fit) == ""
 
 
@@ -114,8 +114,8 @@ def test_standard_deviations_are_those_of_repetition():
     rng, camera = np.random.default_rng(9), PinholeCamera(d=BARREL)
     held = random_set("good", BOARD, camera, rng)
     fits = [fit_of(held, rng) for _ in range(40)]
-    focal = np.array([fit.lens.k.diagonal()[:2] for fit in fits])
-    center = np.array([fit.lens.k[:2, 2] for fit in fits])
+    focal = np.array([fit.camera_model.k.diagonal()[:2] for fit in fits])
+    center = np.array([fit.camera_model.k[:2, 2] for fit in fits])
     stated = np.median([fit.focal_std for fit in fits])
     assert (focal.std(0) / focal.mean(0)).max() == pytest.approx(stated, rel=0.35)
     stated = np.median([fit.center_std for fit in fits])

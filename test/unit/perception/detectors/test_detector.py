@@ -66,10 +66,10 @@ def test_without_its_package_a_backend_says_what_to_install(name, monkeypatch):
 
 
 def test_the_pair_to_install_is_the_one_that_is_tested():
-    from vima_ros.perception.detectors.torchvision_mask_rcnn import PAIR
+    from vima_ros.perception.detectors.torchvision_mask_rcnn import TORCH_REQUIREMENT
 
     pinned = (ROOT / "requirements/torchvision.txt").read_text().split()
-    assert set(PAIR.split()) <= set(pinned)
+    assert set(TORCH_REQUIREMENT.split()) <= set(pinned)
 
 
 @pytest.mark.parametrize("name", WITHOUT_WEIGHTS)

@@ -8,7 +8,7 @@ import pytest
 from helpers import ROOT
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.detectors.onnx_runtime import SHIPPED
+from vima_ros.perception.detectors.onnx_runtime import BUNDLED
 from vima_ros.perception.detectors.registry import DetectorSettings, make_detector
 
 FILES = ROOT / "test/data/onnx"
@@ -162,12 +162,12 @@ def test_a_provider_that_does_not_start_is_refused(monkeypatch):
 
 
 def test_the_shipped_file_keeps_the_contract():
-    if not SHIPPED.exists():
+    if not BUNDLED.exists():
         pytest.skip("no shipped detector.onnx in this tree")
     detector = make("")
     assert detector.describe()["weights"] == "detector.onnx"
     assert 0 < detector.describe()["card"]["min_score"] < 1
-    assert SHIPPED.stat().st_size < 25e6
+    assert BUNDLED.stat().st_size < 25e6
     found = detector.detect_views({"front": BLANK, "top": IMAGE})
     assert len(found["front"]) == 0
     again = detector.detect(IMAGE, "top")

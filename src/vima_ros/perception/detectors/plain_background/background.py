@@ -16,11 +16,13 @@ STRAY_QUANTILE = 0.95  # of the differences: compression leaves most pixels exac
 STRAY_FACTOR = 2.5  # to the tolerance; about 6 sigma of normal noise
 FITS = 3  # the slope settles
 NEIGHBOURHOOD = 24  # [levels] around the commonest colour, while its centre is sought
-MIN_SHARE = 0.4  # of the image is background, or it is not an image of things on a table
-MIN_RIM_SHARE = 0.5  # of the image's rim, which objects cross but do not cover
+MIN_FRACTION = 0.4  # of the image is background, or it is not an image of things on a table
+MIN_RIM_FRACTION = 0.5  # of the image's rim, which objects cross but do not cover
 RIM = 3  # [px] nearer to the rim a camera may show a sliver of what is beyond the table
-SECOND_RIM_SHARE = 1 / 6  # of the rim: a short side of the image; more than one object crosses
-SECOND_SHARE = 1 / 8  # of the image: more than one object covers
+MIN_SECOND_RIM_FRACTION = (
+    1 / 6
+)  # of the rim: a short side of the image; more than one object crosses
+MIN_SECOND_FRACTION = 1 / 8  # of the image: more than one object covers
 BLEND_REACH = 2  # [px] over which a camera mixes two surfaces that meet
 SAMPLE = 4096  # [px] looked at for a colour; enough for a median
 
@@ -53,8 +55,8 @@ def find_background(image_rgb: np.ndarray) -> Background:
     inside a ring. Colours, their slope under slanting light and the noise are estimated from the
     image.
 
-    Raises VimaError (NO_UNIFORM_BACKGROUND) if the surfaces do not cover ``MIN_SHARE`` of the
-    image and ``MIN_RIM_SHARE`` of its rim.
+    Raises VimaError (NO_UNIFORM_BACKGROUND) if the surfaces do not cover ``MIN_FRACTION`` of the
+    image and ``MIN_RIM_FRACTION`` of its rim.
     """
     rim = _ring(image_rgb.shape[:2], 0)
     share = rim_share = 0.0
@@ -66,11 +68,11 @@ def find_background(image_rgb: np.ndarray) -> Background:
             mask = _table_and_ground(first.mask, second.mask) | _seam(image_rgb, first, second)
             contrast = np.minimum(contrast, second.contrast)
         share, rim_share = mask.mean(), mask[_ring(rim.shape, RIM)].mean()
-    if share < MIN_SHARE or rim_share < MIN_RIM_SHARE:
+    if share < MIN_FRACTION or rim_share < MIN_RIM_FRACTION:
         raise VimaError(
             "NO_UNIFORM_BACKGROUND",
             f"plain surfaces cover {share:.0%} of the image and {rim_share:.0%} of its rim; "
-            f"valid: at least {MIN_SHARE:.0%} and {MIN_RIM_SHARE:.0%}. Use a plain table or "
+            f"valid: at least {MIN_FRACTION:.0%} and {MIN_RIM_FRACTION:.0%}. Use a plain table or "
             "another detector",
         )
     return Background(mask, contrast)
@@ -91,18 +93,20 @@ def _commonest_surface(image: np.ndarray, where: np.ndarray) -> _Surface | None:
     index = np.flatnonzero(where)
     index = index[:: 1 + len(index) // SAMPLE]
     pixels = image.reshape(-1, 3)[index]
-    found = _fit(pixels, _place(image.shape[1], index // image.shape[1], index % image.shape[1]))
+    found = _fit(
+        pixels, _position_basis(image.shape[1], index // image.shape[1], index % image.shape[1])
+    )
     if found is None:
         return None
     fit, tolerance = found
     rows, columns = np.ogrid[: image.shape[0], : image.shape[1]]
-    colour = (_place(image.shape[1], rows, columns) @ fit).astype(np.float32)  # (h, w, 3)
+    colour = (_position_basis(image.shape[1], rows, columns) @ fit).astype(np.float32)  # (h, w, 3)
     red, green, blue = cv2.split(cv2.absdiff(image.astype(np.float32), colour))
     contrast = cv2.max(cv2.max(red, green), blue) / np.float32(tolerance)
     return _Surface(colour, contrast <= 1, contrast)
 
 
-def _place(width: int, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def _position_basis(width: int, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Return (..., 3): 1, x and y in image widths, for a colour with linear shading."""
     x, y = np.broadcast_arrays(columns / width - 0.5, rows / width)
     return np.stack([np.ones_like(x), x, y], -1)
@@ -114,7 +118,7 @@ def _fit(pixels: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, float] | No
     ``pixels`` is uint8 (n, 3). None if there are too few or they vary too much.
     """
     fit = np.zeros((3, 3))
-    fit[0] = _mode(pixels)
+    fit[0] = _commonest_color(pixels)
     for _ in range(FITS):
         near = (np.abs(pixels - place @ fit) <= NEIGHBOURHOOD).all(1)
         if np.count_nonzero(near) < len(fit):
@@ -131,7 +135,7 @@ def _fit(pixels: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, float] | No
     return fit, max(MIN_TOLERANCE, STRAY_FACTOR * stray)
 
 
-def _mode(pixels: np.ndarray) -> np.ndarray:
+def _commonest_color(pixels: np.ndarray) -> np.ndarray:
     """Return the commonest colour (3,) of ``pixels`` uint8 (n, 3), to about 16 levels."""
     bins = (pixels >> 4).astype(np.int32) @ np.array([256, 16, 1], np.int32)
     counts = np.pad(np.bincount(bins, minlength=4096).reshape(16, 16, 16), 1)
@@ -148,7 +152,7 @@ def _second_surface(image: np.ndarray, first: np.ndarray, rim: np.ndarray) -> _S
         if surface is None:
             continue
         mask = _outer_parts(surface.mask & ~first, rim)
-        if mask[rim].mean() >= SECOND_RIM_SHARE or mask.mean() >= SECOND_SHARE:
+        if mask[rim].mean() >= MIN_SECOND_RIM_FRACTION or mask.mean() >= MIN_SECOND_FRACTION:
             return _Surface(surface.colour, mask, surface.contrast)
     return None
 
@@ -156,7 +160,7 @@ def _second_surface(image: np.ndarray, first: np.ndarray, rim: np.ndarray) -> _S
 def _outer_parts(mask: np.ndarray, rim: np.ndarray) -> np.ndarray:
     """Return the connected parts of ``mask`` that reach the rim or exceed any object."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
-    keep = stats[:, cv2.CC_STAT_AREA] >= SECOND_SHARE * mask.size
+    keep = stats[:, cv2.CC_STAT_AREA] >= MIN_SECOND_FRACTION * mask.size
     keep[labels[rim]] = True
     keep[0] = False
     return keep[labels]
