@@ -20,8 +20,8 @@ from vima_ros.sim.tasks.base import (
     SuccessCriterion,
     Task,
     TaskEpisode,
+    TaskEvaluation,
     TaskOutcome,
-    TaskResult,
     WorldState,
 )
 from vima_ros.specs import EndEffector, Primitive
@@ -93,7 +93,7 @@ class EpisodeRunner:
         self.tabletop.close()
 
     @property
-    def result(self) -> TaskResult:
+    def result(self) -> TaskEvaluation:
         """Last result of the success criterion."""
         return self._criterion.result
 
@@ -116,7 +116,7 @@ class EpisodeRunner:
         poses = self.world_state().poses.values()
         return np.array([[*pose.position, *pose.quaternion] for pose in poses])
 
-    def step(self, pose0: Pose, pose1: Pose) -> TaskResult:
+    def step(self, pose0: Pose, pose1: Pose) -> TaskEvaluation:
         """Execute an action and evaluate its outcome.
 
         An action that defines no motion (a pose without a yaw, a sweep without a direction) moves

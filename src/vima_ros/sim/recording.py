@@ -11,7 +11,7 @@ from vima_ros.sim.episode_runner import EpisodeRunner, with_random_appearance
 from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.sim.tasks import find_task
-from vima_ros.sim.tasks.base import Asset, Level, TaskOutcome, TaskResult
+from vima_ros.sim.tasks.base import Asset, Level, TaskEvaluation, TaskOutcome
 from vima_ros.specs import VIEWS, Action, AssetKind, EndEffector
 
 
@@ -74,7 +74,7 @@ def record(
     masks: bool = True,
     visual_randomization: float = 0.0,
     deterministic_oracle: bool = False,
-) -> RecordedEpisode | TaskResult:
+) -> RecordedEpisode | TaskEvaluation:
     """Record the oracle's episode, with actions rounded to bins; return the result of a failure.
 
     ``level`` None: the task's first. ``visual_randomization``: strength of the domain
@@ -145,7 +145,7 @@ def _asset(name: str, asset: Asset, masks: bool) -> RecordedPromptAsset:
     )
 
 
-def _failure(result: TaskResult) -> TaskResult:
+def _failure(result: TaskEvaluation) -> TaskEvaluation:
     """Add to a RUNNING result that the episode has ended."""
     if result.outcome == TaskOutcome.RUNNING:
         return replace(result, reason=f"not done: {result.reason}")

@@ -32,17 +32,17 @@ class TaskOutcome(str, Enum):
 
 
 @dataclass(frozen=True)
-class TaskResult:
+class TaskEvaluation:
     """Outcome of a task with the reason why it has failed or is not yet solved."""
 
     outcome: TaskOutcome
     reason: str = ""
 
-    def at_step(self, step: int, limit: int) -> TaskResult:
+    def at_step(self, step: int, limit: int) -> TaskEvaluation:
         """Return the result after ``step`` commands: not solved in ``limit`` is a FAILURE."""
         if self.outcome != TaskOutcome.RUNNING or step < limit:
             return self
-        return TaskResult(
+        return TaskEvaluation(
             TaskOutcome.FAILURE, f"not solved in {limit} steps; {self.reason}".strip("; ")
         )
 
@@ -98,24 +98,24 @@ class SuccessCriterion(ABC):
     """Success criterion of one episode. SUCCESS and FAILURE are final."""
 
     def __init__(self) -> None:
-        self._result = TaskResult(TaskOutcome.RUNNING)
+        self._result = TaskEvaluation(TaskOutcome.RUNNING)
 
     @property
-    def result(self) -> TaskResult:
+    def result(self) -> TaskEvaluation:
         """Last result of ``update``."""
         return self._result
 
-    def update(self, world: WorldState) -> TaskResult:
+    def update(self, world: WorldState) -> TaskEvaluation:
         """Evaluate the task; call it once after every action, when the scene is at rest."""
         if self._result.outcome == TaskOutcome.RUNNING:
             self._result = self._evaluate(world)
         return self._result
 
-    def monitor(self, world: WorldState) -> None:  # noqa: B027 (most judges variant at the end only)
+    def monitor(self, world: WorldState) -> None:  # noqa: B027 (most criteria need only the end)
         """Monitor a motion; call it several times per second."""
 
     @abstractmethod
-    def _evaluate(self, world: WorldState) -> TaskResult: ...
+    def _evaluate(self, world: WorldState) -> TaskEvaluation: ...
 
 
 class Oracle(ABC):

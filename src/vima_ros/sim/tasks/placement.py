@@ -20,8 +20,8 @@ from vima_ros.sim.tasks.base import (
     SuccessCriterion,
     Task,
     TaskEpisode,
+    TaskEvaluation,
     TaskOutcome,
-    TaskResult,
     WorldState,
 )
 from vima_ros.sim.tasks.grasp_points import grasp_point, heading
@@ -120,19 +120,21 @@ class PlacementCriterion(SuccessCriterion):
         self._stage = 0
         self._last = WorldState.at_start(episode.scene)
 
-    def _evaluate(self, world: WorldState) -> TaskResult:
+    def _evaluate(self, world: WorldState) -> TaskEvaluation:
         stages, stage = self._goal.stages, self._goal.stages[self._stage]
         done = all(goal.reached(world) for goal in stage)
         reason = self._failure(world, stage, done)
         self._last = world
         if reason:
-            return TaskResult(TaskOutcome.FAILURE, reason)
+            return TaskEvaluation(TaskOutcome.FAILURE, reason)
         self._stage += done
         if self._stage == len(stages):
-            return TaskResult(TaskOutcome.SUCCESS)
+            return TaskEvaluation(TaskOutcome.SUCCESS)
         if self._goal.every_action and not done:
-            return TaskResult(TaskOutcome.FAILURE, f"the action did not place {stage[0].object}")
-        return TaskResult(TaskOutcome.RUNNING, f"{self._stage} of {len(stages)} stages done")
+            return TaskEvaluation(
+                TaskOutcome.FAILURE, f"the action did not place {stage[0].object}"
+            )
+        return TaskEvaluation(TaskOutcome.RUNNING, f"{self._stage} of {len(stages)} stages done")
 
     def _failure(self, world: WorldState, stage: Stage, done: bool) -> str:
         """Return the reason of a failure, or an empty text."""

@@ -12,8 +12,8 @@ from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.sim.tasks.base import (
     SuccessCriterion,
     TaskEpisode,
+    TaskEvaluation,
     TaskOutcome,
-    TaskResult,
     WorldState,
 )
 from vima_ros.sim.tasks.grasp_points import heading
@@ -84,25 +84,25 @@ class SweepCriterion(SuccessCriterion):
             if self._goal.line.overlaps(block_corners(world.poses[name])):
                 self._touched = self._touched or name
 
-    def _evaluate(self, world: WorldState) -> TaskResult:
+    def _evaluate(self, world: WorldState) -> TaskEvaluation:
         self.monitor(world)
         if self._touched:
-            return TaskResult(TaskOutcome.FAILURE, f"{self._touched} touched the line")
+            return TaskEvaluation(TaskOutcome.FAILURE, f"{self._touched} touched the line")
         workspace = Workspace()
         for name in self._goal.swept:
             x, y = world.poses[name].position[:2]
             if not workspace.contains(x, y):
-                return TaskResult(TaskOutcome.FAILURE, f"{name} has left the workspace")
+                return TaskEvaluation(TaskOutcome.FAILURE, f"{name} has left the workspace")
         for name in self._goal.distractors:
             if self._goal.inside.overlaps(block_corners(world.poses[name])):
-                return TaskResult(TaskOutcome.FAILURE, f"{name} is in the zone")
+                return TaskEvaluation(TaskOutcome.FAILURE, f"{name} is in the zone")
         count = len(in_zone(self._goal, world))
         if count > self._goal.count:
-            return TaskResult(
+            return TaskEvaluation(
                 TaskOutcome.FAILURE, f"{count} blocks in the zone, not {self._goal.count}"
             )
         done = count == self._goal.count
-        return TaskResult(
+        return TaskEvaluation(
             TaskOutcome.SUCCESS if done else TaskOutcome.RUNNING,
             f"{count} of {self._goal.count} blocks",
         )

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from vima_ros.errors import VimaError
 from vima_ros.sim.recording import record
-from vima_ros.sim.tasks.base import TaskOutcome, TaskResult
+from vima_ros.sim.tasks.base import TaskEvaluation, TaskOutcome
 from vima_ros.training.data import collect
 from vima_ros.training.data.collect import CollectionPlan
 from vima_ros.training.data.demonstration import demonstration_of
@@ -123,7 +123,7 @@ if __name__ == "__main__":
 def test_failed_seeds_are_counted_and_not_tried_again(tmp_path, monkeypatch):
     def failing(task, level, seed, **options):
         if seed == 1:
-            return TaskResult(TaskOutcome.FAILURE, "dropped it")
+            return TaskEvaluation(TaskOutcome.FAILURE, "dropped it")
         if seed == 2:
             raise VimaError("NO_ROOM", "too full")
         return record(task, level, seed, **options)
