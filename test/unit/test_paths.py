@@ -116,7 +116,16 @@ def test_the_test_finds_the_paths_that_it_should(monkeypatch):
         if getattr(action.type, "__module__", "") == "vima_ros.paths"
     }
     assert found == {
-        *("out", "checkpoint", "policy", "bench", "image", "images", "calibration", "camera_info"),
+        *(
+            "out",
+            "checkpoint",
+            "policy",
+            "vima_bench",
+            "image",
+            "images",
+            "calibration",
+            "camera_info",
+        ),
         *("weights", "baseline_python", "params_file"),
     }
 

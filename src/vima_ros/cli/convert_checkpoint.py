@@ -14,19 +14,31 @@ OWN, PUBLISHED = ".safetensors", ".ckpt"
 def _arguments(args: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="convert_checkpoint", description=__doc__)
     own = f"NAME{OWN}, with NAME.json beside it"
-    parser.add_argument("source", type=path_argument, help=f"a published checkpoint, or {own}")
+    parser.add_argument("source", type=path_argument, help=f"Published checkpoint, or {own}")
     parser.add_argument(
-        "target", type=path_argument, help=f"to write: the other, {own}, or NAME{PUBLISHED}"
+        "target", type=path_argument, help=f"File to write: the other of {own} and NAME{PUBLISHED}"
     )
-    untold = "where it is not the published model's and a published file does not tell it"
-    parser.add_argument("--vit-heads", type=int, metavar="N", help=f"attention heads, {untold}")
-    parser.add_argument("--t5-max-distance", type=int, metavar="N", help=f"in tokens, {untold}")
-    parser.add_argument("--force", action="store_true", help="overwrite what is there")
+    missing = "if a published file lacks it and it is not the published model's"
+    parser.add_argument(
+        "--vit-heads",
+        type=int,
+        metavar="N",
+        help=f"Number of attention heads of the crop encoder, {missing}",
+    )
+    parser.add_argument(
+        "--t5-max-distance",
+        type=int,
+        metavar="N",
+        help=f"Maximum relative position of the prompt encoder [tokens], {missing}",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="Permission to overwrite existing files"
+    )
     options = parser.parse_args(args)
     if options.target.suffix not in (OWN, PUBLISHED):
         parser.error(f"{options.target} does not end in {OWN} or {PUBLISHED}")
     if (options.source.suffix == OWN) == (options.target.suffix == OWN):
-        parser.error(f"both are of the same form; valid: one ends in {OWN}")
+        parser.error(f"source and target have the same form; valid: one ends in {OWN}")
     return options
 
 
@@ -41,8 +53,8 @@ def convert(options: argparse.Namespace) -> None:
     from vima_ros.policy.checkpoints.published import save_checkpoint
     from vima_ros.policy.checkpoints.safetensors import save_weights
 
-    untold = {"vit_heads": options.vit_heads, "t5_max_distance": options.t5_max_distance}
-    overrides = {name: value for name, value in untold.items() if value is not None}
+    sizes = {"vit_heads": options.vit_heads, "t5_max_distance": options.t5_max_distance}
+    overrides = {name: value for name, value in sizes.items() if value is not None}
     network, origin = load_network(source, overrides)
     if target.suffix == OWN:
         came_from = {"file": source.name, "sha256": origin["sha256"]}

@@ -33,14 +33,31 @@ def _arguments(args: list[str]) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--detector", choices=sorted(DETECTORS), default="onnx")
+    parser.add_argument("--detector", choices=sorted(DETECTORS), default="onnx", help="Detector")
     parser.add_argument(
-        "--weights", type=path_text_argument, default="", help="file; none: the detector's own"
+        "--weights",
+        type=path_text_argument,
+        default="",
+        help="Weights file; empty: the detector's own",
     )
-    parser.add_argument("--min-score", type=float, help="operating threshold; none: the weights'")
-    parser.add_argument("--threads", type=int, default=DetectorSettings().threads)
-    parser.add_argument("--frames", type=int, default=500, help="of the tabletop; 0: none")
-    parser.add_argument("--first-seed", type=int, default=FIRST_EVALUATION_SEED)
+    parser.add_argument(
+        "--min-score", type=float, help="Score threshold; none: that of the weights"
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=DetectorSettings().threads,
+        help="Number of threads of the detector",
+    )
+    parser.add_argument(
+        "--frames", type=int, default=500, help="Number of frames of the tabletop; 0: none"
+    )
+    parser.add_argument(
+        "--first-seed",
+        type=int,
+        default=FIRST_EVALUATION_SEED,
+        help="Seed of the first episode",
+    )
     parser.add_argument(
         "--visual-randomization",
         type=float,
@@ -49,11 +66,13 @@ def _arguments(args: list[str]) -> argparse.Namespace:
         help="Strengths of the domain randomization, used in turns, 0 to 1",
     )
     parser.add_argument(
-        "--bench", type=path_argument, help="folder of recorded VIMA-Bench episodes"
+        "--vima-bench", type=path_argument, help="Folder of recorded VIMA-Bench episodes"
     )
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument(
-        "--out", type=path_argument, required=True, help="folder for report and images"
+        "--workers", type=int, default=os.cpu_count() or 1, help="Number of processes"
+    )
+    parser.add_argument(
+        "--out", type=path_argument, required=True, help="Folder of the report and images"
     )
     return parser.parse_args(args)
 
@@ -63,10 +82,12 @@ def _frames(options: argparse.Namespace) -> Iterator[EvaluationFrame]:
     if options.frames:
         looks = tuple(options.visual_randomization)
         sources.append(tabletop_frames(options.frames, options.first_seed, looks, options.workers))
-    if options.bench:
-        sources.append(bench_frames(options.bench))
+    if options.vima_bench:
+        sources.append(bench_frames(options.vima_bench))
     if not sources:
-        raise VimaError("NO_FRAMES", "nothing to measure on; valid: --frames N or --bench FOLDER")
+        raise VimaError(
+            "NO_FRAMES", "nothing to measure on; valid: --frames N or --vima-bench FOLDER"
+        )
     for number, frame in enumerate(chain(*sources), 1):
         if number % 50 == 0:
             print(f"evaluate_detector: {number} pairs of images", file=sys.stderr, flush=True)

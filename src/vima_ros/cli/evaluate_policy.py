@@ -33,9 +33,13 @@ def _arguments(args: list[str]) -> argparse.Namespace:
         help="Strength of the domain randomization, 0 to 1",
     )
     parser.add_argument(
-        "--bench", type=path_argument, help="folder of recorded VIMA-Bench episodes"
+        "--vima-bench",
+        type=path_argument,
+        help="Folder of recorded VIMA-Bench episodes whose first actions are compared",
     )
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, help="Number of processes"
+    )
     return parser.parse_args(args)
 
 
@@ -50,7 +54,11 @@ def _evaluate(options: argparse.Namespace) -> None:
     jobs = make_jobs(options, options.visual_randomization)
     ended = attempt_all(jobs, options.workers) if jobs else ()
     attempts = collect_attempts("evaluate_policy", ended, len(jobs))
-    firsts = first_actions(policy, read_demonstrations(options.bench)) if options.bench else ()
+    firsts = (
+        first_actions(policy, read_demonstrations(options.vima_bench))
+        if options.vima_bench
+        else ()
+    )
     report(options, policy, attempts, [asdict(first) for first in firsts])
 
 

@@ -25,26 +25,34 @@ def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
         "--policy",
         type=path_text_argument,
         default=str(BUNDLED),
-        help="checkpoint file, .safetensors or published",
+        help="Checkpoint file, .safetensors or published",
     )
-    parser.add_argument("--tasks", nargs="*", default=[], help="names; none: all of the level")
     parser.add_argument(
-        "--level", default=Level.TRAIN.value, help=", ".join(v.value for v in Level)
+        "--tasks", nargs="*", default=[], help="Names of tasks; none: all of the level"
     )
-    parser.add_argument("--seeds", type=int, default=100, help="episodes per task; 0: none")
     parser.add_argument(
-        "--first-seed", type=int, default=FIRST_EVALUATION_SEED, help="seed of the first episode"
+        "--level",
+        default=Level.TRAIN.value,
+        help=f"Level of the tasks: {', '.join(v.value for v in Level)}",
+    )
+    parser.add_argument("--seeds", type=int, default=100, help="Number of episodes per task")
+    parser.add_argument(
+        "--first-seed", type=int, default=FIRST_EVALUATION_SEED, help="Seed of the first episode"
     )
     parser.add_argument(
         "--detector",
         nargs="+",
         choices=("ground_truth_masks", "onnx"),
         default=["ground_truth_masks", "onnx"],
-        help="detectors to evaluate with",
+        help="Detectors to evaluate with; ground_truth_masks: the simulation's masks",
     )
-    parser.add_argument("--card", metavar="NAME", help="entry of the model card for the results")
     parser.add_argument(
-        "--out", type=path_argument, required=True, help="folder for the report and images"
+        "--card",
+        metavar="NAME",
+        help="Entry of the model card that the success rates are written to",
+    )
+    parser.add_argument(
+        "--out", type=path_argument, required=True, help="Folder of the report and images"
     )
 
 

@@ -41,25 +41,25 @@ def _arguments(args: list[str]) -> argparse.Namespace:
         nargs="*",
         default=[],
         metavar="DIR",
-        help="images with masks: of `demonstrate --content masks`, or recorded with VIMA-Bench; "
-        "each folder is drawn from as often as any other",
+        help="Folders of images with masks, of `demonstrate --content masks` or recorded with "
+        "VIMA-Bench; all have the same weight",
     )
     add_run_options(parser, "detector", "--print-config" in args)
     parser.add_argument(
         "--start",
         type=path_argument,
         metavar="ONNX",
-        help="begin with the weights of a detector, such as the bundled one; what is not taken is "
-        "printed with the reason",
+        help="Detector whose weights training begins with, such as the bundled one; those that do "
+        "not fit are printed with the reason",
     )
     parser.add_argument(
         "--quality",
         type=path_argument,
         metavar="JSON",
-        help="export again with what `evaluate_detector` measured in the model card",
+        help="Report of `evaluate_detector` for the model card; the detector is exported again",
     )
     parser.add_argument(
-        "--min-score", type=float, default=0.5, help="the card's: objects below are left out"
+        "--min-score", type=float, default=0.5, help="Score threshold in the model card"
     )
     return parser.parse_args(args)
 

@@ -24,7 +24,7 @@ from vima_ros.files import prepare_folder
 from vima_ros.paths import path_argument
 
 WEIGHTS = "policy.safetensors"
-VALIDATION_EVERY = 50  # episodes, one of which is not trained on
+VALIDATION_EVERY = 50  # one of so many episodes is for validation
 log = make_logger("train_policy")
 
 
@@ -41,19 +41,26 @@ def _arguments(args: list[str]) -> argparse.Namespace:
         nargs="+",
         required=not printing,
         metavar="DIR",
-        help="demonstrations: of `demonstrate`, or recorded with VIMA-Bench",
+        help="Folders of demonstrations, of `demonstrate` or recorded with VIMA-Bench",
     )
     add_run_options(parser, "policy", printing)
-    parser.add_argument("--task", nargs="*", default=[], help="names; none: all there are")
-    parser.add_argument("--max-steps", type=int, default=100, help="of an episode, the first")
+    parser.add_argument("--tasks", nargs="*", default=[], help="Names of tasks; none: all")
+    parser.add_argument(
+        "--max-steps",
+        type=int,
+        default=100,
+        help="Maximum steps of an episode; further ones are left out",
+    )
     parser.add_argument(
         "--start",
         type=path_argument,
         metavar="FILE",
-        help="begin with the weights of another policy, as far as they fit; what is not taken is "
-        "printed with the reason",
+        help="Policy whose weights training begins with, where they fit; the others are printed "
+        "with the reason",
     )
-    parser.add_argument("--workers", type=int, default=0, help="processes that make batches")
+    parser.add_argument(
+        "--workers", type=int, default=0, help="Number of processes that make batches"
+    )
     return parser.parse_args(args)
 
 
@@ -65,7 +72,7 @@ def _train(options: argparse.Namespace, config: Any, recipe: Any) -> None:
 
     prepare_folder(options.out)
     log(f"reading {', '.join(map(str, options.data))}")
-    episodes = read_training_episodes(options.data, options.task, options.max_steps)
+    episodes = read_training_episodes(options.data, options.tasks, options.max_steps)
     counts = Counter(episode.task for episode in episodes)
     log("episodes: " + ", ".join(f"{task} {count}" for task, count in sorted(counts.items())))
     absent = sorted(set(recipe.task_weights) - set(counts))

@@ -29,35 +29,34 @@ def add_run_options(parser: argparse.ArgumentParser, kind: str, printing: bool) 
         type=path_argument,
         required=not printing,
         metavar="DIR",
-        help="folder of the run; the same command again resumes it from its checkpoint",
+        help="Folder of the run; the same command resumes it from its checkpoint",
     )
     parser.add_argument(
         "--config",
         type=path_text_argument,
         default=DEFAULT_RECIPE,
         metavar="FILE",
-        help=f"a recipe: a YAML file anywhere, or the name of a bundled one: "
+        help=f"Recipe: a YAML file, or the name of a bundled one: "
         f"{', '.join(bundled_recipes(kind))}",
     )
     parser.add_argument(
         "--print-config",
         action="store_true",
-        help="print the recipe, with every setting explained, as a file for --config; then end",
+        help="Print the recipe with every setting explained, as a file for --config, and exit",
     )
-    parser.add_argument("--steps", type=int, help="total steps, instead of the recipe's")
-    parser.add_argument("--batch-size", type=int, help="batch size, instead of the recipe's")
+    parser.add_argument("--steps", type=int, help="Total steps, instead of the recipe's")
+    parser.add_argument("--batch-size", type=int, help="Batch size, instead of the recipe's")
     parser.add_argument(
-        "--learning-rate", type=float, help="peak learning rate, instead of the recipe's"
+        "--learning-rate", type=float, help="Peak learning rate, instead of the recipe's"
     )
-    parser.add_argument("--seed", type=int, help="random seed, instead of the recipe's")
+    parser.add_argument("--seed", type=int, help="Random seed, instead of the recipe's")
     parser.add_argument(
         "--checkpoint-every",
         type=_minutes,
         default=CHECKPOINT_MINUTES,
         metavar="MINUTES",
-        help="how often a checkpoint is written: what is lost at most, and a step, if the "
-        "program is killed (SIGKILL, power). Ctrl-C and SIGTERM write one after the present step "
-        "and lose nothing; a second one ends at once",
+        help="Period of checkpoints, which a killed run loses at most (SIGKILL, power). Ctrl-C "
+        "and SIGTERM write one after the current step and lose nothing; a second one ends at once",
     )
 
 

@@ -26,7 +26,7 @@ def test_it_measures_frames_of_both_kinds_and_says_so(tmp_path, capsys):
         2,
         "--visual-randomization",
         0.5,
-        "--bench",
+        "--vima-bench",
         bench,
     )
     report = json.loads((tmp_path / "detector.json").read_text())
@@ -43,7 +43,7 @@ def test_it_measures_frames_of_both_kinds_and_says_so(tmp_path, capsys):
         (["--first-seed", FIRST_EVALUATION_SEED - 1], "TRAINING_SEED"),
         (["--frames", 0], "NO_FRAMES"),
         (["--min-score", 2], "INVALID_VALUE"),
-        (["--bench", "/nowhere", "--frames", 0], "NO_DEMONSTRATIONS"),
+        (["--vima-bench", "/nowhere", "--frames", 0], "NO_DEMONSTRATIONS"),
     ],
 )
 def test_a_mistake_ends_with_its_code(tmp_path, capsys, wrong, code):

@@ -29,35 +29,49 @@ def _parser() -> argparse.ArgumentParser:
         "part",
         nargs="?",
         choices=("perception", "policy", "simulation", "transport", "episode"),
-        help="only this; default: all",
+        help="Part to run; default: all",
     )
     parser.add_argument(
-        "--out", type=path_argument, default=Path("out"), help="folder for bench.md, .json"
+        "--out", type=path_argument, default=Path("out"), help="Folder of bench.md and bench.json"
     )
     group = parser.add_argument_group("policy")
     choices = (planning.BUNDLED_SIZE, *PUBLISHED)
-    group.add_argument("--sizes", default=",".join(plan.sizes), help=", ".join(choices))
-    group.add_argument("--dtypes", help="default: all of the device")
-    group.add_argument("--device", default=plan.device, choices=tuple(planning.DTYPES))
-    group.add_argument("--threads", type=int, default=plan.threads, help="0: PyTorch's own choice")
-    group.add_argument("--repeat", type=int, default=plan.repeat, help="turns")
-    group.add_argument("--agreement-size", default=plan.agreement_size)
-    eyes = perception_latency.PerceptionPlan()
-    parser.add_argument("--decisions", type=int, default=200, help="of the part episode")
+    group.add_argument(
+        "--sizes", default=",".join(plan.sizes), help=f"Sizes: {', '.join(choices)}"
+    )
+    group.add_argument("--dtypes", help="Number formats; default: all of the device")
+    group.add_argument(
+        "--device", default=plan.device, choices=tuple(planning.DTYPES), help="Device"
+    )
+    group.add_argument(
+        "--threads", type=int, default=plan.threads, help="Number of threads; 0: PyTorch's default"
+    )
+    group.add_argument("--repeat", type=int, default=plan.repeat, help="Number of turns")
+    group.add_argument(
+        "--agreement-size",
+        default=plan.agreement_size,
+        help="Size whose number formats are compared",
+    )
+    perception = perception_latency.PerceptionPlan()
+    parser.add_argument(
+        "--decisions", type=int, default=200, help="Number of decisions of the part episode"
+    )
     group = parser.add_argument_group("perception")
-    group.add_argument("--detector", default=eyes.detector, choices=sorted(DETECTORS))
+    group.add_argument(
+        "--detector", default=perception.detector, choices=sorted(DETECTORS), help="Detector"
+    )
     group.add_argument(
         "--weights",
         type=path_text_argument,
-        default=eyes.weights,
-        help="file; none: the detector's own",
+        default=perception.weights,
+        help="Weights file; empty: the detector's own",
     )
-    group.add_argument("--pairs", type=int, default=eyes.pairs, help="of images")
+    group.add_argument("--pairs", type=int, default=perception.pairs, help="Number of image pairs")
     group.add_argument(
         "--baseline-python",
         type=path_text_argument,
         default="",
-        help="a Python that has torchvision",
+        help="Python with torchvision, for the baseline",
     )
     return parser
 
@@ -74,7 +88,7 @@ def _plan(options: argparse.Namespace) -> planning.BenchmarkPlan:
     )
 
 
-def _eyes(options: argparse.Namespace) -> perception_latency.PerceptionPlan:
+def _perception_plan(options: argparse.Namespace) -> perception_latency.PerceptionPlan:
     return perception_latency.PerceptionPlan(
         detector=options.detector,
         weights=str(Path(options.weights).resolve()) if options.weights else "",
@@ -96,7 +110,7 @@ def main(args: list[str] | None = None) -> None:
         prepare_folder(options.out)
         plan = _plan(options)
         if options.part in (None, "perception"):
-            results["perception"] = perception_latency.run(_eyes(options), _progress)
+            results["perception"] = perception_latency.run(_perception_plan(options), _progress)
             page += ["## Perception", *perception_latency.show(results["perception"])]
         if options.part in (None, "policy"):
             results["policy"] = planning.run(plan, _progress)
