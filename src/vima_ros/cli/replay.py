@@ -43,7 +43,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--rate",
         type=float,
-        help="Speed relative to the recording; default: wait for each decision",
+        help="Speed factor relative to the recording; default: wait for each decision",
     )
     parser.add_argument(
         "--bringup",

@@ -20,7 +20,7 @@ END_STATES = (EpisodeStatus.FINISHED, EpisodeStatus.FAILED)
 
 
 @dataclass(frozen=True)
-class TaskResult:
+class TaskRunResult:
     """End of an episode: its code and reason as in ``EpisodeStatus``, and its prompt.
 
     ``steps``: number of decisions.
@@ -66,7 +66,7 @@ class TaskRunner:
             lambda m: (m.task, m.seed, m.steps) == (task, seed, 0), 60, "task", self._before[0]
         )
 
-    def wait_for_end(self, started: TaskStatus) -> TaskResult:
+    def wait_for_end(self, started: TaskStatus) -> TaskRunResult:
         """Return the result of the task started last. Raises VimaError (TIMEOUT)."""
         since = conversions.stamp_to_ns(started.header.stamp)
         status = self._prompts.wait(
@@ -76,7 +76,7 @@ class TaskRunner:
             self._before[2],
         )
         if not status.prompt_id:
-            return TaskResult(status.code, status.message, 0, started.prompt)
+            return TaskRunResult(status.code, status.message, 0, started.prompt)
         last = self._episodes.wait(
             lambda m: m.prompt_id == status.prompt_id and m.state in END_STATES,
             EPISODE_TIMEOUT,
@@ -84,4 +84,4 @@ class TaskRunner:
             self._before[1],
             quiet=True,
         )
-        return TaskResult(last.code, last.message, last.step, started.prompt)
+        return TaskRunResult(last.code, last.message, last.step, started.prompt)

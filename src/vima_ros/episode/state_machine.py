@@ -283,7 +283,7 @@ class EpisodeStateMachine:
         refused = report == ArmReport.REFUSED
         if not refused:
             self.stop_reason, self.stop_time = message, stamp
-        elif not self.stop_reason:  # stopped before this node began: only the refusal tells
+        elif not self.stop_reason:  # stopped before this node began: only the refusal reports it
             reason = message[message.find("(") + 1 : message.rfind(")")]  # as the gate words it
             self.stop_reason, self.stop_time = reason or message, -1
         # Stopped before this episode, but reported late: as if known when it began.

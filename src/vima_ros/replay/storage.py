@@ -117,7 +117,7 @@ class Storage:
     def _damaged(self, file: Path, what: str, error: Exception) -> VimaError:
         why = str(error) or "no reason given"
         if file.suffix == COMPRESSED:
-            mending = f"`zstd -d {file}` tells more, and unpacks what is whole"
+            mending = f"`zstd -d {file}` reports more, and unpacks the intact part"
         else:
             mending = MENDING[file.suffix].format(file=file)
         return bad_bag(

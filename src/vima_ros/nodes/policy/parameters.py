@@ -18,7 +18,7 @@ class PolicyParameters:
         read_only=True,
         path=True,
     )
-    device: str = parameter("torch device of the policy: cpu, cuda, cuda:1 …", read_only=True)
+    device: str = parameter("Torch device of the policy: cpu, cuda, cuda:1 …", read_only=True)
     dtype: str = parameter(
         "Data type of the policy's computation; int8 on a cpu only",
         choices=DTYPES,

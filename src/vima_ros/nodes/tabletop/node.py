@@ -141,9 +141,7 @@ class TabletopNode(VimaNode):
 def main(args: list[str] | None = None) -> None:
     """``ros2 run vima_ros tabletop``."""
     parser = argparse.ArgumentParser(prog="tabletop", description=__doc__)
-    parser.add_argument(
-        "--viewer", action="store_true", help="Show the simulation in MuJoCo's viewer"
-    )
+    parser.add_argument("--viewer", action="store_true", help="MuJoCo's viewer of the simulation")
     options = parser.parse_args(remove_ros_args(args or sys.argv)[1:])
     if options.viewer:
         try:

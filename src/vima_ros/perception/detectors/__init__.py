@@ -1,1 +1,1 @@
-"""Who finds the objects: one interface, one file a backend."""
+"""Detectors of objects: one interface, one file per backend."""
