@@ -46,7 +46,7 @@ NUMBERS_WITHOUT_UNIT = re.compile(
 )
 BANNED = re.compile(
     r"\b(told|tells|doubtful|unseen|seldom|spoil\w*|spoilt|eyes|pictures?|namesakes?|by heart)\b"
-    r"|(?<!message\.)(?<!\.)\bjudged\b(?!``|"|=| (true|false))",
+    r"|(?<!\.)\bjudged\b(?!``|\x22|=| (true|false))",
     re.IGNORECASE,
 )
 
