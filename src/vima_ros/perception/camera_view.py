@@ -20,8 +20,8 @@ MAX_MAPS = 4  # image and mask of the same size need one; a camera may be reconf
 class CameraView:
     """Transforms the images of one camera, by a ViewTransform for each image size.
 
-    ``undistort``: as ``camera_info`` says; images are refused until it has come, unless they are
-    ``rectified`` by the driver. It may be told in another thread than images are taken in.
+    ``undistort``: by ``camera_info``; images are refused until it arrives, unless the driver
+    ``rectified`` them. It may arrive in another thread than the images.
     ``warning``: of the newest map, empty: none. Raises VimaError (BAD_PARAMETER) for both a region
     and a calibration.
     """

@@ -18,7 +18,7 @@ def extract_objects(image_rgb: np.ndarray, instances: Instances) -> ViewObjects:
     (INVALID_VALUE) for another image.
     """
     check_image(image_rgb)
-    boxes, crops, seen = [], [], []
+    boxes, crops, visible = [], [], []
     for place, instance in enumerate(instances.ids.tolist()):
         pixels = (instances.mask == instance).view(np.uint8)
         if cv2.countNonZero(pixels) < MIN_VISIBLE_PIXELS:
@@ -26,11 +26,11 @@ def extract_objects(image_rgb: np.ndarray, instances: Instances) -> ViewObjects:
         left, top, columns, rows = cv2.boundingRect(pixels)
         boxes.append(_box(left, top, columns, rows))
         crops.append(_crop(image_rgb[top : top + rows, left : left + columns]))
-        seen.append(place)
-    if not seen:
+        visible.append(place)
+    if not visible:
         return ViewObjects.empty()
     return ViewObjects(
-        np.array(boxes), np.stack(crops), instances.scores[seen], instances.ids[seen]
+        np.array(boxes), np.stack(crops), instances.scores[visible], instances.ids[visible]
     )
 
 

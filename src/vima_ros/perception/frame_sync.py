@@ -26,9 +26,9 @@ class StampSynchronizer:
     ) -> None:
         if len(keys) == 0 or len(set(keys)) != len(keys):
             raise VimaError("INVALID_VALUE", f"keys {list(keys)}; valid: one or more, each once")
-        for name, value, least in (("slop_ns", slop_ns, 0), ("depth", depth, 1)):
-            if value < least:
-                raise VimaError("INVALID_VALUE", f"{name} is {value}; valid: {least} or more")
+        for name, value, minimum in (("slop_ns", slop_ns, 0), ("depth", depth, 1)):
+            if value < minimum:
+                raise VimaError("INVALID_VALUE", f"{name} is {value}; valid: {minimum} or more")
         if reset_ns <= slop_ns:
             raise VimaError(
                 "INVALID_VALUE", f"reset_ns is {reset_ns}; valid: more than slop_ns {slop_ns}"

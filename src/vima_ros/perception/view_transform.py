@@ -218,8 +218,8 @@ def _spacing(places: np.ndarray, inside: np.ndarray, axis: int) -> float:
     """Return the camera pixels per policy pixel along ``axis``, where there are many."""
     steps: np.ndarray = np.linalg.norm(np.diff(places, axis=axis), axis=-1)
     both = np.take(inside, range(1, inside.shape[axis]), axis)
-    seen = steps[both & np.isfinite(steps)]
-    return float(np.quantile(seen, 0.9)) if seen.size else 1.0
+    visible = steps[both & np.isfinite(steps)]
+    return float(np.quantile(visible, 0.9)) if visible.size else 1.0
 
 
 def _used_region(

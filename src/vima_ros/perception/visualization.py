@@ -43,7 +43,7 @@ def draw_objects(
     """Draw objects on ``image_rgb`` uint8 (128, 256, 3), enlarged ``scale`` times.
 
     Each object has its box, its track id, its score and its age from ``ages_s`` ({track id:
-    seconds}). ``mask`` integers (128, 256): whose each pixel is, by track id; those of ``objects``
+    seconds}). ``mask`` integers (128, 256): the track id of each pixel; those of ``objects``
     are tinted. ``title`` (left) and ``detail`` (right) are written in a bar over the top edge.
 
     Returns uint8 RGB (128 scale, 256 scale, 3). Raises VimaError (INVALID_VALUE) for another

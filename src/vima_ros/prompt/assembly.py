@@ -52,8 +52,8 @@ def match_assets(
 ) -> list[str]:
     """Match each placeholder with exactly one image, and each image with a placeholder.
 
-    Returns the placeholders whose image has to come from the ``library``; of two images the
-    one that was sent counts.
+    Returns the placeholders whose image has to come from the ``library``; an attached image takes
+    precedence.
 
     Raises VimaError: DUPLICATE_ASSET, UNKNOWN_PLACEHOLDER or MISSING_PLACEHOLDER.
     """

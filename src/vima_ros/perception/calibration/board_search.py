@@ -20,7 +20,7 @@ from vima_ros.perception.calibration.charuco import (
 
 Found = tuple[np.ndarray, np.ndarray]  # ids (n,), corners (n, 2) [px]
 
-# The largest dictionary of each kind: it begins with the markers of the smaller ones.
+# The largest dictionary of each kind, which begins with the markers of the smaller ones.
 FAMILIES = (
     *(f"DICT_{bits}X{bits}_1000" for bits in (4, 5, 6, 7)),
     "DICT_ARUCO_ORIGINAL",
@@ -91,26 +91,29 @@ def explain_absence(board: Board, image: np.ndarray, corners: int = 0) -> str:
     )
     grey, _ = search_image(image)
     own = _markers(grey, board.dictionary, exact=False)
-    seen = {name: _markers(grey, name, exact=True) for name in FAMILIES}
-    family = max(seen, key=lambda name: len(seen[name][1]))
-    ids = seen[family][1]
+    found_markers = {name: _markers(grey, name, exact=True) for name in FAMILIES}
+    family = max(found_markers, key=lambda name: len(found_markers[name][1]))
+    ids = found_markers[family][1]
     bits = board.dictionary.rsplit("_", 1)[0]
     if len(ids) >= max(MIN_MARKERS, len(own[1]) + 1) and not family.startswith(bits):
-        fits = _smallest(family, int(ids.max()))
+        fits = _min_dictionary(family, int(ids.max()))
         remedy = f"--dictionary {fits} would fit" if fits in DICTIONARIES else "not supported"
         return (
-            f"{corners} corners of the board are seen, but {_list(ids)} of {fits}: {remedy}; "
-            f"{valid}"
+            f"{corners} corners of the board are seen, but {_describe_markers(ids)} of {fits}: "
+            f"{remedy}; {valid}"
         )
     if family.startswith(bits) and len(ids) > len(own[1]):
-        own = seen[family]  # ids beyond those of the smaller dictionary
+        own = found_markers[family]  # ids beyond those of the smaller dictionary
     if not len(own[1]):
         return f"no corner of the board and no ArUco marker is seen; {valid}"
-    message = f"{corners} corners of the board are seen, and {_list(own[1])} of its dictionary"
+    message = (
+        f"{corners} corners of the board are seen, and {_describe_markers(own[1])} of its "
+        "dictionary"
+    )
     expected = columns * rows // 2
     if own[1].max() >= expected:
         message += f", where the board has 0 to {expected - 1}"
-    if fitting := _fitting(board, grey, own):
+    if fitting := _fitting_board(board, grey, own):
         message += f": --squares {fitting.squares[0]}x{fitting.squares[1]} would fit"
     elif own[1].max() < expected:
         message += ": too little of the chessboard around them is seen"
@@ -129,35 +132,37 @@ def _markers(grey: np.ndarray, name: str, exact: bool) -> tuple[Sequence[np.ndar
     return corners, np.zeros(0, int) if ids is None else ids.ravel()
 
 
-def _smallest(family: str, highest: int) -> str:
-    """Return the smallest dictionary of ``family`` with a marker ``highest``."""
+def _min_dictionary(family: str, max_id: int) -> str:
+    """Return the smallest dictionary of ``family`` with a marker ``max_id``."""
     sizes = [name for name in DICTIONARIES if name.startswith(family.rsplit("_", 1)[0] + "_")]
-    return next((name for name in sizes if highest < int(name.rsplit("_", 1)[1])), family)
+    return next((name for name in sizes if max_id < int(name.rsplit("_", 1)[1])), family)
 
 
-def _list(ids: np.ndarray) -> str:
+def _describe_markers(ids: np.ndarray) -> str:
     """Describe markers, as in "3 markers (ids 1, 2, 9)"."""
     unique = sorted(set(ids.tolist()))
     shown = ", ".join(map(str, unique[:8])) + (f" … {unique[-1]}" if len(unique) > 8 else "")
     return f"{len(ids)} marker{'s' * (len(ids) > 1)} (ids {shown})"
 
 
-def _fitting(
+def _fitting_board(
     board: Board, grey: np.ndarray, markers: tuple[Sequence[np.ndarray], np.ndarray]
 ) -> Board | None:
     """Return the board of other squares of which most corners are found, the smallest one."""
     corners, ids = markers
-    best, most = None, MIN_CORNERS - 1
+    best, max_count = None, MIN_CORNERS - 1
     for columns in range(3, MAX_SQUARES + 1):
         for rows in range(3, MAX_SQUARES + 1):
-            dictionary = _smallest(board.dictionary, max(int(ids.max()), columns * rows // 2 - 1))
+            dictionary = _min_dictionary(
+                board.dictionary, max(int(ids.max()), columns * rows // 2 - 1)
+            )
             if columns * rows // 2 <= ids.max() or dictionary not in DICTIONARIES:
                 continue
             tried = replace(board, squares=(columns, rows), dictionary=dictionary)
             for layout in filter(None, (tried, tried.other_layout)):
-                seen = layout.select(grey, corners, ids)[0]
-                if len(seen) > most:
-                    best, most = layout, len(seen)
+                found_markers = layout.select(grey, corners, ids)[0]
+                if len(found_markers) > max_count:
+                    best, max_count = layout, len(found_markers)
     return best
 
 
@@ -182,6 +187,6 @@ def _check_outline(
     if len(more) >= MIN_MARKERS:
         raise VimaError(
             "BAD_BOARD",
-            f"{where}{_list(np.array(more))} continue the board beyond {columns} x {rows} "
-            "squares; valid: --squares as on the print",
+            f"{where}{_describe_markers(np.array(more))} continue the board beyond "
+            f"{columns} x {rows} squares; valid: --squares as on the print",
         )

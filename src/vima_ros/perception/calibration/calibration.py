@@ -1,6 +1,6 @@
 """Mapping of a camera's image to the policy frame, from points at known places.
 
-The table is the plane z = 0 of the table frame. What stands above it is shown as the camera sees
+The table is the plane z = 0 of the table frame. Objects above it appear as the camera sees
 it; only the table itself is where VIMA's cameras would show it. Points in images are x, y [px];
 integers are pixel centres.
 """
@@ -68,7 +68,7 @@ class CalibrationFit:
     ``camera_px``, ``camera_max_px``: between where the points are in the image and where the
     homography puts them. ``policy_px`` the same in the policy frame, ``table_mm`` on the table.
     Four points always fit exactly. ``rigid_px``: what is left when the camera may only be moved,
-    not bent: it tells swapped corners, a wrong size or a wrong lens; None without a lens.
+    not distorted: it reveals swapped corners, a wrong size or model; None without a model.
     ``corners_mm``: expected error at the workspace's corners, which the points may be far from.
     """
 

@@ -14,10 +14,8 @@ import numpy as np
 from vima_ros.errors import VimaError
 
 MARKER_FRACTION = 0.75  # of a square's side; the white rim around a marker lets it be found
-MIN_CORNERS = 6  # fewer tell too little
-MAX_UPSCALED_WIDTH = (
-    1300  # [px] narrower images are searched at twice the size: markers of few pixels
-)
+MIN_CORNERS = 6  # fewer are too inaccurate
+MAX_UPSCALED_WIDTH = 1300  # [px] narrower images are enlarged twice: markers of few pixels
 DICTIONARIES = tuple(
     f"DICT_{bits}X{bits}_{count}" for bits in (4, 5, 6, 7) for count in (50, 100, 250, 1000)
 )
@@ -106,7 +104,7 @@ class Board:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the corners in a grey image, around given markers if there are any.
 
-        ``neighbours``: of the two markers beside a corner, so many have to be seen; corners with
+        ``neighbours``: of the two markers beside a corner, that many must be visible; corners with
         one may be the edge of what hides the other.
         """
         corners, ids, _, _ = detector(self, neighbours).detectBoard(

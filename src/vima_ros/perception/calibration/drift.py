@@ -14,20 +14,16 @@ from vima_ros.errors import VimaError, add_view_to_errors
 from vima_ros.perception.calibration.calibration import Calibration
 from vima_ros.perception.calibration.charuco import MIN_CORNERS
 
-MIN_SCORE = 0.85  # normalised cross-correlation at which a patch counts as seen
+MIN_SCORE = 0.85  # normalised cross-correlation from which a patch counts as found
 MIN_CONTRAST = 6.0  # [levels] standard deviation; a camera's noise is below
-MAX_SELF_SIMILARITY = (
-    0.92  # of a patch with itself somewhat shifted; more: an edge or plain surface
-)
+MAX_SELF_SIMILARITY = 0.92  # of a shifted patch with itself; above: an edge or plain surface
 AWAY_SHARE = 1 / 10  # of a patch's side: that far away it must not look like itself
 SEARCH_SHARE = 1 / 8  # of the image's width, in which a patch is looked for on each side
 PERSPECTIVE = 0.25  # of the longest shift, by which shifts differ when a camera moves
 MAX_TURN = 0.05  # [rad], and part by which distances may grow, for what moved together
 MIN_SEEN = 2  # reference corners; one alone may be something that looks like it
-MIN_CONSECUTIVE_MOVED = (
-    3  # looks: an arm that crosses the reference moves on, a knocked camera does not
-)
-UNVERIFIED_TIMEOUT = 30.0  # [s] of seeing nothing to go by, until that is said
+MIN_CONSECUTIVE_MOVED = 3  # checks; an arm crossing the reference moves on by then
+UNVERIFIED_TIMEOUT = 30.0  # without any reference found, before a warning [s]
 
 
 @dataclass(frozen=True)
@@ -51,8 +47,8 @@ class DriftResult:
 class DriftDetector:
     """Compares camera images with the calibration; stateless.
 
-    The board, where one was used and is seen, else patches around the four reference corners are
-    looked for. A corner hidden by the arm is left out; a change of light does not matter.
+    The board, where one was used and is visible, is compared, else patches around the four
+    reference corners. A corner hidden by the arm is left out; a change of light does not matter.
     ``limit_px``: what counts as moved [px of the camera].
 
     Raises VimaError: INVALID_VALUE for a limit that is not above 0, NOT_INSTALLED for a board
@@ -149,7 +145,7 @@ class DriftMonitor:
         self, calibrations: Mapping[str, Calibration], period: float, limit: float
     ) -> None:
         self.warnings: tuple[str, ...] = ()
-        self.moved: dict[str, float] = {}  # [px], by view; nan: nothing seen
+        self.moved: dict[str, float] = {}  # [px], by view; nan: nothing found
         self._monitors = {
             view: DriftDetector(calibration, limit_px=limit)
             for view, calibration in calibrations.items()
@@ -235,9 +231,9 @@ def _peak_offset(values: np.ndarray) -> np.ndarray:
 def _consistent_points(expected: np.ndarray, found: np.ndarray, limit: float) -> np.ndarray:
     """Return the indices of consistent points (n, 2); fewer than 2: inconsistent.
 
-    Two or more that are in place, within ``limit`` [px], are never so by chance. Else the most
-    that moved together: three or four where a little turning, growing and a shift explain them,
-    two where they shifted alike. What is mistaken for a corner seldom agrees with the others.
+    Two or more that are in place, within ``limit`` [px], are so by chance practically never. Else
+    the largest set that moved together: three or four explained by a small rotation, scaling and
+    shift, two by the same shift. A mistaken corner rarely agrees with the others.
     """
     in_place = np.flatnonzero(np.linalg.norm(found - expected, axis=1) <= limit)
     if len(in_place) >= MIN_SEEN:

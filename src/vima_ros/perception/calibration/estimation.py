@@ -26,9 +26,7 @@ from vima_ros.perception.calibration.charuco import PlacedBoard
 CLICK_SIGMA = 0.5  # [px] how well a person hits a corner; four points leave nothing to measure it
 MIN_TRIANGLE_HEIGHT = 0.05  # of a triangle of three corners, in parts of its longest side
 CORNER_ORDER = "clockwise as the image shows them, from the upper left one of the policy's view"
-NOISE_TRIALS = (
-    64  # with noise, to tell what an error of the points does to the workspace's corners
-)
+NOISE_TRIALS = 64  # random errors of the points, for the expected error of the corners
 
 
 def calibrate(
@@ -132,9 +130,9 @@ def _homography(
 ) -> np.ndarray:
     """Fit the homography from the table to undistorted px by least squares.
 
-    With a lens, many points tell the camera's pose, six numbers instead of eight: a board covers
-    a part of the table only, and a free homography is poor beyond it. Four points are fitted
-    exactly, as the person who gave them expects.
+    With a camera model, many points determine the camera's pose, six numbers instead of eight: a
+    board covers a part of the table only, and a free homography is poor beyond it. Four points are
+    fitted exactly, as the person who gave them expects.
     """
     if camera_model is not None and len(points_m) > 4:
         return camera_pose(points_m, flat_px, camera_model).homography(camera_model.k)
@@ -170,12 +168,12 @@ def _check_points(
             "POINT_OUTSIDE_IMAGE",
             f"point {points_px[outside][0].tolist()}; valid: inside {size[0]} x {size[1]} px",
         )
-    smallest = size[0] / 32
+    min_distance = size[0] / 32
     if len(points_px) == 4:
         check_quadrilateral(project(to_policy, points_m), 1.0, "on the table")
-        check_quadrilateral(points_px, smallest, "in the image")
+        check_quadrilateral(points_px, min_distance, "in the image")
         return
-    for points, limit, what in ((points_px, smallest / 2, "px"), (points_m, 0.01, "m")):
+    for points, limit, what in ((points_px, min_distance / 2, "px"), (points_m, 0.01, "m")):
         spread = np.linalg.svd(points - points.mean(0), compute_uv=False) / math.sqrt(len(points))
         if spread[0] < limit:
             raise VimaError(
@@ -185,18 +183,18 @@ def _check_points(
             raise VimaError("COLLINEAR", "the points lie on a line; valid: all over the board")
 
 
-def check_quadrilateral(corners: np.ndarray, smallest: float, where: str) -> None:
+def check_quadrilateral(corners: np.ndarray, min_distance: float, where: str) -> None:
     """Raise VimaError unless ``corners`` (4, 2) go clockwise around an area.
 
-    Codes: TOO_SMALL (two corners nearer than ``smallest``), COLLINEAR (three on a line),
+    Codes: TOO_SMALL (two corners nearer than ``min_distance``), COLLINEAR (three on a line),
     WRONG_ORDER (the sides cross, or a corner lies between the others), MIRRORED (anticlockwise).
     """
     description = f"corners {where} {np.round(corners, 3).tolist()}"
     apart = np.linalg.norm(corners[:, None] - corners[None], axis=-1)[np.triu_indices(4, 1)]
-    if apart.min() < smallest:
+    if apart.min() < min_distance:
         raise VimaError(
             "TOO_SMALL",
-            f"{description} are {apart.min():.3g} apart; valid: {smallest:.3g} or more",
+            f"{description} are {apart.min():.3g} apart; valid: {min_distance:.3g} or more",
         )
     for left_out in range(4):
         a, b, c = np.delete(corners, left_out, 0)

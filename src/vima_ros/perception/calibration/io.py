@@ -40,7 +40,7 @@ def save_calibration(path: Path, calibration: Calibration) -> None:
     text = HEADER + yaml.safe_dump(
         _content(calibration, patches.name, png), sort_keys=False, default_flow_style=None
     )
-    # The patches first: a reader in between sees by the checksum that the two do not fit.
+    # The patches first: a reader in between detects the mismatch by the checksum.
     write_atomic(patches, png)
     write_atomic(path, text.encode())
 

@@ -141,7 +141,7 @@ def _predictor(file: WeightsFile, device: str, min_score: float) -> tuple[Any, s
         named = str(cfg.MODEL.META_ARCHITECTURE)
         named = str(own.get("MODEL", {}).get("META_ARCHITECTURE", named))
         predictor = DefaultPredictor(cfg)
-    except Exception as error:  # what a cfg says can fail in any way once it is built
+    except Exception as error:  # a cfg can fail in any way when it is built
         raise bad_weights(file.name, first_line(error), EXPECTED_CONTENT) from error
     load_state(
         predictor.model,
@@ -199,8 +199,8 @@ def _plain(value: Any, left: list[int], depth: int) -> Any:
 def complete_config(own: dict[str, Any], device: str, lowest_score: float) -> Any:
     """Update Detectron2's ``get_cfg()`` by ``own``, for its DefaultPredictor.
 
-    What it says of weights and data sets is left out, as they would be loaded, from anywhere. The
-    network is GeneralizedRCNN, whatever its author called it. Raises ValueError.
+    Its weights and data sets are left out, as they would be loaded from anywhere. The
+    network is GeneralizedRCNN, whatever name it has. Raises ValueError.
     """
     from detectron2.config import get_cfg
 

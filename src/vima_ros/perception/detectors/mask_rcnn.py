@@ -4,8 +4,8 @@ A small ResNet (He et al., CVPR 2016) with a feature pyramid (Lin et al., CVPR 2
 8 and 16. One class: object. An object of the policy frame measures 9 to 90 px, so that boxes are
 all pooled from the finest level, which the pyramid fills with what the others know. Masks are
 pooled from a map of stride 2 beside it: the bars of a hollow frame are 2 px wide. The mask head's
-convolutions are dilated until each cell sees its whole box: of two objects that overlap, only the
-box says which is meant.
+convolutions are dilated until each cell covers its whole box: of two objects that overlap, only
+the box identifies the object.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class MaskRcnnConfig:
     ``mask_resolution``: side of the mask that is pooled, half of that which comes out [cells];
     ``mask_dilations``: one for each convolution of the mask head, of ``mask_width`` channels.
     ``anchor_sizes``: square roots of the anchors' areas per stride [px]; ``anchor_ratios``: height
-    by width. ``detections``: most objects of one image.
+    by width. ``detections``: maximum number of objects.
     """
 
     widths: tuple[int, int, int, int] = (16, 32, 64, 128)

@@ -30,10 +30,8 @@ from vima_ros.weight_files import ONNX
 
 BUNDLED = Path(__file__).parent / "weights" / "detector.onnx"
 MIN_SCORE = 0.5  # where the card names none
-EXPECTED_CONTENT = "an ONNX file as train_detector exports it, or empty for the shipped one"
-EXTERNAL_DATA_KEY = (
-    b"\x0a\x08location"  # how ONNX's protocol buffers begin the name of a file of weights
-)
+EXPECTED_CONTENT = "an ONNX file as train_detector exports it, or empty for the bundled one"
+EXTERNAL_DATA_KEY = b"\x0a\x08location"  # before the name of a separate file of weights
 INPUT = ("images", "tensor(uint8)", [len(VIEWS), *FRAME_SHAPE, 3])
 OUTPUTS = {  # name: shape; None = any size
     f"{kind}_{view}": shape
@@ -150,7 +148,7 @@ def _check_interface(session: Any, name: str) -> None:
         raise bad_weights(name, f"its outputs are {sorted(outputs)}", str(sorted(OUTPUTS)))
     for output, shape in OUTPUTS.items():
         kind, sizes = outputs[output].type, outputs[output].shape
-        # Sizes that the graph does not tell are texts or None.
+        # Sizes that the graph does not specify are strings or None.
         fits = len(sizes) == len(shape) and all(
             want is None or have == want or not isinstance(have, int)
             for have, want in zip(sizes, shape, strict=True)

@@ -24,7 +24,7 @@ def make_detector(name: str, settings: DetectorSettings = DEFAULT_SETTINGS) -> D
     """Make the detector registered as ``name``.
 
     Raises VimaError: UNKNOWN_DETECTOR, whose message lists the valid names; INVALID_VALUE for
-    settings it has no use for; NOT_INSTALLED, whose message says what to install; NO_WEIGHTS for
+    unusable settings; NOT_INSTALLED, whose message names what to install; NO_WEIGHTS for
     a file that is missing; BAD_WEIGHTS for one that is another; BAD_DEVICE.
     """
     if name not in DETECTORS:

@@ -95,7 +95,8 @@ def assemble_views(
 ) -> dict[str, Instances]:
     """Convert boxes (n, 4), scores (n,), masks (n, M, M) by view to instances of one class.
 
-    Of boxes in the same place, as two classes may give for one object, the surest stays.
+    Of boxes in the same place, as two classes may give for one object, the one with the highest
+    score stays.
     """
     instances = {}
     for view, (boxes, scores, masks) in found.items():

@@ -52,8 +52,8 @@ class Detections:
 
         The boxes are the newer ones; the newer features have the weight ``memory``, 0 to 1.
         """
-        seen = newer.visible
-        places, newer = places[seen], newer[seen]
+        visible = newer.visible
+        places, newer = places[visible], newer[visible]
         boxes = self.boxes.copy()
         boxes[places] = newer.boxes
         weight = np.where(self.visible[places], memory, 1.0)

@@ -19,9 +19,7 @@ NEIGHBOURHOOD = 24  # [levels] around the commonest colour, while its centre is 
 MIN_FRACTION = 0.4  # of the image is background, or it is not an image of things on a table
 MIN_RIM_FRACTION = 0.5  # of the image's rim, which objects cross but do not cover
 RIM = 3  # [px] nearer to the rim a camera may show a sliver of what is beyond the table
-MIN_SECOND_RIM_FRACTION = (
-    1 / 6
-)  # of the rim: a short side of the image; more than one object crosses
+MIN_SECOND_RIM_FRACTION = 1 / 6  # of the rim, a short side of the image; more than an object
 MIN_SECOND_FRACTION = 1 / 8  # of the image: more than one object covers
 BLEND_REACH = 2  # [px] over which a camera mixes two surfaces that meet
 SAMPLE = 4096  # [px] looked at for a colour; enough for a median

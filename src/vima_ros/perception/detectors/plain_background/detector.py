@@ -11,7 +11,7 @@ from vima_ros.perception.detectors.plain_background.background import RIM, find_
 
 MIN_AREA = 12  # [px] smaller is speckle; VIMA's smallest block covers about 57
 MAX_GAP_AREA = 8  # [px] pixels of background colour inside a texture, not a hole
-FULL_CONTRAST = 3.0  # [tolerances of the background] from which an object is sure to be one
+FULL_CONTRAST = 3.0  # [tolerances of the background] at which the score reaches 1
 
 
 class PlainBackgroundDetector(Detector):
