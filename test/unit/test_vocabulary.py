@@ -150,3 +150,42 @@ def test_class_names_are_unique():
         if isinstance(node, ast.ClassDef)
     )
     assert [name for name, count in names.items() if count > 1] == []
+
+
+@pytest.mark.parametrize(
+    "docstring",
+    ["What the arm does.", "Whether it is.", "Of a scene.", "Who ends it.", "As told."],
+)
+def test_a_docstring_that_begins_with_a_clause_is_caught(docstring):
+    assert docstring_faults(ast.parse(f'def f():\n    """{docstring}"""'))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'x: float = parameter("Maximum speed", low=0.0, high=1.0)',
+        'x: float = parameter("how fast [m/s]", low=0.0, high=1.0)',
+        'x: str = parameter("Whether it is so")',
+        'DeclareLaunchArgument("task", description="of VIMA-Bench, or none")',
+        'DeclareLaunchArgument("task")',
+        'parser.add_argument("--seeds", help="episodes of each task")',
+        'parser.add_argument("--time", type=float, help="Duration")',
+        'parser.add_argument("--out", help=f"for {name}")',
+    ],
+)
+def test_a_description_that_is_no_noun_phrase_is_caught(source):
+    assert any(description_fault(*found) for found in descriptions(ast.parse(source)))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "told = 1",
+        "def take_pictures(): pass",
+        "class EyesNode: pass",
+        "# as judged",
+        "f('unseen')",
+    ],
+)
+def test_a_banned_word_is_caught(source):
+    assert banned(source)
