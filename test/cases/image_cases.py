@@ -25,7 +25,7 @@ import camera_infos
 import encoded_images
 import table
 from encoded_images import GREY_JPEGS, JPEG_OPTIONS, jpeg
-from played_cameras import MILLISECOND, Cameras, Perception, image
+from played_cameras import MILLISECOND, Perception, PlayedCameras, image
 from sensor_msgs.msg import CompressedImage, Image
 
 from vima_msgs.msg import PerceptionStatus
@@ -77,11 +77,15 @@ def camera_info(folder: Path) -> Outcome:
 
 
 def with_node(
-    play: Callable[[Cameras, int], None], codes: set[str], kind: type, folder: Path, **parameters
+    play: Callable[[PlayedCameras, int], None],
+    codes: set[str],
+    kind: type,
+    folder: Path,
+    **parameters,
 ) -> Outcome:
     """``play`` shows the nth of PAIRS pairs; the statuses of the node have just ``codes``."""
     with Perception(folder, "/cases", frozen_timeout=1.0, **parameters) as running:
-        cameras = Cameras(running.client, kind)
+        cameras = PlayedCameras(running.client, kind)
         cameras.client.wait_until(
             lambda: all(p.get_subscription_count() for p in cameras.publishers.values()), "cameras"
         )
@@ -102,24 +106,24 @@ def with_node(
     return "; ".join(f"{code} {message}" for code, message in seen.items()), wrong
 
 
-def show_jpegs(data: bytes, cameras: Cameras, number: int) -> None:
+def show_jpegs(data: bytes, cameras: PlayedCameras, number: int) -> None:
     cameras.show(*(CompressedImage(format="jpeg", data=data) for _ in range(2)))
 
 
-def show_at_rest(cameras: Cameras, number: int) -> None:
+def show_at_rest(cameras: PlayedCameras, number: int) -> None:
     cameras.show(image(), image())
 
 
-def show_zero_stamps(cameras: Cameras, number: int) -> None:
+def show_zero_stamps(cameras: PlayedCameras, number: int) -> None:
     cameras.show(image(), image(), stamps={"front": 0, "top": 0})
 
 
-def show_frozen_stamp(cameras: Cameras, number: int) -> None:
+def show_frozen_stamp(cameras: PlayedCameras, number: int) -> None:
     stamps = {"front": cameras.clock + number * MILLISECOND, "top": 1}
     cameras.show(image(), image(), stamps=stamps)
 
 
-def show_nothing(cameras: Cameras, number: int) -> None:
+def show_nothing(cameras: PlayedCameras, number: int) -> None:
     pass
 
 
@@ -139,7 +143,7 @@ def lost(kind: str) -> Case:
 
 
 def running(
-    play: Callable[[Cameras, int], None], *codes: str, kind: type = Image, **parameters
+    play: Callable[[PlayedCameras, int], None], *codes: str, kind: type = Image, **parameters
 ) -> Case:
     return Case(
         f"{', '.join(codes)} of a running node",

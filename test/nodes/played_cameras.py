@@ -1,4 +1,4 @@
-"""Cameras that a test plays, and what perception makes of them."""
+"""Cameras played by a test, and the messages of the perception node."""
 
 import time
 
@@ -54,7 +54,7 @@ def compressed(suffix, **size) -> CompressedImage:
     return CompressedImage(format=f"rgb8; {suffix[1:]} compressed bgr8", data=data.tobytes())
 
 
-class Cameras:
+class PlayedCameras:
     """Two best-effort cameras, as drivers are, with masks if asked for."""
 
     def __init__(self, client, kind=Image, with_masks=False):

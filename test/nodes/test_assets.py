@@ -1,4 +1,4 @@
-"""What is seen is captured, listed, named by prompts, deleted; it survives the prompt node."""
+"""Assets are captured, listed, named by prompts, deleted; they survive the prompt node."""
 
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def by_box(o):
     return [int(v) for v in o.bbox]
 
 
-def test_the_scene_tells_whose_each_pixel_is(library):
+def test_scene_labels_give_the_object_of_each_pixel(library):
     scene = library.scene()
     for view in VIEWS:
         labels = image_conversion.decode_mask(getattr(scene, f"{view}_labels"))
@@ -126,7 +126,7 @@ def test_the_scene_is_captured_with_all_that_is_in_it(library):
         ),
     ],
 )
-def test_what_cannot_be_captured_is_told(library, fields, code, told):
+def test_an_invalid_capture_is_refused(library, fields, code, told):
     answer = library.capture(fields.pop("name", "bad"), **fields)
     assert (answer.success, answer.code) == (False, code)
     assert told in answer.message
@@ -186,7 +186,7 @@ def test_damaged_files_are_listed_and_the_node_lives(library):
     assert library.client.call(DeleteAsset, "delete_asset", request).success
 
 
-def test_a_library_that_cannot_be_read_is_told_and_the_node_lives(library):
+def test_an_unreadable_library_is_reported_and_the_node_continues(library):
     assert library.capture("there", kind=SCENE).success
     folder = Path(library.suite.parameters["library"])
     aside = folder.rename(folder.with_name("aside"))

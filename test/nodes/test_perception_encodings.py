@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from played_cameras import Cameras, Perception, compressed, image, table, table_ids
+from played_cameras import Perception, PlayedCameras, compressed, image, table, table_ids
 from sensor_msgs.msg import CompressedImage, Image
 
 from vima_msgs.msg import PerceptionStatus
@@ -13,7 +13,7 @@ from vima_ros.nodes.common import image_conversion
 @pytest.fixture(scope="module")
 def cameras(tmp_path_factory):
     with Perception(tmp_path_factory.mktemp("logs"), "/plain") as running:
-        playing = Cameras(running.client)
+        playing = PlayedCameras(running.client)
         playing.wait_for_perception(image(), image())
         yield playing
         running.nodes.check_alive()
@@ -24,7 +24,7 @@ def compressed_cameras(tmp_path_factory):
     with Perception(
         tmp_path_factory.mktemp("logs"), "/packed", use_compressed_images=True
     ) as running:
-        playing = Cameras(running.client, CompressedImage)
+        playing = PlayedCameras(running.client, CompressedImage)
         playing.wait_for_perception(compressed(".jpg"), compressed(".jpg"))
         yield playing
         running.nodes.check_alive()
@@ -35,7 +35,7 @@ def masked_cameras(tmp_path_factory):
     with Perception(
         tmp_path_factory.mktemp("logs"), "/masked", detector="ground_truth_masks"
     ) as running:
-        playing = Cameras(running.client, with_masks=True)
+        playing = PlayedCameras(running.client, with_masks=True)
         playing.wait_for_perception(image(), image())
         yield playing
         running.nodes.check_alive()

@@ -1,4 +1,4 @@
-"""The perception node alone, with cameras that the test plays: pairs, refusals, what it tells."""
+"""The perception node alone, with played cameras: pairs, refusals, reports."""
 
 import re
 
@@ -7,7 +7,7 @@ import pytest
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from helpers import ROOT
-from played_cameras import MILLISECOND, Cameras, Perception, image, table
+from played_cameras import MILLISECOND, Perception, PlayedCameras, image, table
 from sensor_msgs.msg import CameraInfo, Image
 
 from vima_msgs.msg import PerceptionStatus
@@ -44,13 +44,13 @@ def perception(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cameras(perception):
-    playing = Cameras(perception.client)
+    playing = PlayedCameras(perception.client)
     playing.wait_for_perception(image(width=256, height=128), image(width=256, height=128))
     return playing
 
 
 def wait_for_code(cameras, code, **shown) -> PerceptionStatus:
-    """The first status of ``code`` while pairs are shown as ``Cameras.show`` takes them."""
+    """The first status of ``code`` while pairs are shown as ``PlayedCameras.show`` takes them."""
     before = cameras.statuses.count
 
     def has_come():
@@ -111,7 +111,7 @@ def test_of_a_burst_the_last_pair_is_always_perceived(cameras):
         cameras.observations.wait(lambda m, s=stamps[-1]: m.header.stamp == s, 15, "observation")
 
 
-def test_the_status_tells_what_entered_the_policy_and_how_long_it_took(cameras):
+def test_the_status_reports_objects_and_times(cameras):
     stamp = cameras.show(image(), image(blocks=1), skew=7 * MILLISECOND)
     seen = cameras.observations.wait(lambda m: m.header.stamp == stamp, 15, "observation")
     status = cameras.statuses.wait(lambda m: m.header.stamp == stamp, 15, "perception_status")
@@ -139,7 +139,7 @@ def test_an_object_keeps_its_id_and_has_it_in_both_views(cameras):
         assert [item.track_id for item in seen.top.objects] == ids
 
 
-def test_latency_is_told_by_stage(cameras):
+def test_latency_is_reported_by_stage(cameras):
     cameras.observation_of(image(), image())
     inbox = cameras.client.subscribe(DiagnosticArray, "/diagnostics")
 
@@ -202,7 +202,7 @@ def watched(tmp_path_factory):
     """A node that looks for stale and frozen frames, generous to a slow machine."""
     rules = {"max_age": 60.0, "frozen_timeout": 0.5}
     with Perception(tmp_path_factory.mktemp("logs"), "/watchful", **rules) as running:
-        playing = Cameras(running.client)
+        playing = PlayedCameras(running.client)
         playing.wait_for_perception(noisy(), noisy())
         yield playing
         running.nodes.check_alive()
@@ -255,7 +255,7 @@ def camera_info(distortion) -> CameraInfo:
 
 def test_without_camera_info_nothing_is_undistorted_in_silence(tmp_path):
     with Perception(tmp_path, "/lens", undistort=True) as running:
-        playing = Cameras(running.client)
+        playing = PlayedCameras(running.client)
         playing.statuses.wait(lambda m: m.code == PerceptionStatus.NO_FRAMES, 15, "NO_FRAMES")
         assert "waiting for the cameras: front view: no frame" in running.nodes.log("perception")
         assert "[WARN]" not in running.nodes.log("perception"), "they may just be coming up"

@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 import rclpy
-from played_cameras import UNHURRIED, Cameras, image
+from played_cameras import UNHURRIED, PlayedCameras, image
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
@@ -60,7 +60,7 @@ class Inside:
         self.thread = threading.Thread(target=self.spin)
         self.thread.start()
         self.client = Client("camera", "/inside")
-        self.cameras = Cameras(self.client)
+        self.cameras = PlayedCameras(self.client)
 
     def spin(self):
         while not self.ended.is_set():
@@ -151,7 +151,7 @@ def test_inference_keeps_no_callback_waiting_and_the_newest_pair_comes_next(insi
     assert not any(stamp in seen for stamp in shown[:3])
 
 
-def test_a_fault_is_told_and_the_next_pair_is_looked_at(inside):
+def test_an_unexpected_error_is_reported_and_the_next_pair_is_processed(inside):
     inside.detector.error = ZeroDivisionError("a fault")
     inside.show_until_begun()
     inside.detector.go_on.release()
@@ -184,7 +184,7 @@ def test_deactivation_ends_the_thread_and_hands_on_nothing_more(inside):
     assert worker_threads() == []
 
 
-def test_what_was_seen_before_the_clock_jumped_is_not_handed_on(inside):
+def test_results_from_before_a_clock_jump_are_not_published(inside):
     inside.show_until_begun()
     inside.do(inside.node.on_clock_jump_back)
     inside.detector.go_on.release(2)

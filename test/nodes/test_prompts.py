@@ -1,4 +1,4 @@
-"""Prompts by topic and service into the running suite; bad ones are told so, and nothing dies."""
+"""Prompts by topic and service into the running suite; bad ones are refused, and nothing dies."""
 
 import numpy as np
 import pytest

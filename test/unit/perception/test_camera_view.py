@@ -1,4 +1,4 @@
-"""From camera to policy frame as parameters, calibration and camera_info say."""
+"""Transform from camera to policy frame by parameters, calibration and camera_info."""
 
 from types import SimpleNamespace
 

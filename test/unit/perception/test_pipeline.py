@@ -1,4 +1,4 @@
-"""From images to an observation or a coded refusal; the detectors say what they are told."""
+"""The pipeline from images to an observation or a coded refusal, with fake detectors."""
 
 import dataclasses
 
@@ -19,14 +19,14 @@ FIRST_ID = 11  # of the detector: no id of a new tracker
 RNG = np.random.default_rng(5)
 
 
-class Centred:
+class CentredView:
     """The policy frame as it is without calibration."""
 
     def apply(self, image, is_mask=False):
         return to_policy_frame(image, is_mask=is_mask)
 
 
-class Told(Detector):
+class FixedScores(Detector):
     """Finds blocks side by side with the scores it was told, by view."""
 
     def __init__(self, low_score_count=0, **scores):
@@ -52,7 +52,7 @@ class Told(Detector):
 
 def pipeline_with(detector, tracker=None, **limits):
     return PerceptionPipeline(
-        detector, dict.fromkeys(VIEWS, Centred()), tracker, AcceptanceLimits(**limits)
+        detector, dict.fromkeys(VIEWS, CentredView()), tracker, AcceptanceLimits(**limits)
     )
 
 
@@ -66,28 +66,28 @@ def process(pipeline, at=SECOND, images=None, masks=None, now=None):
 
 
 def test_a_good_pair_becomes_an_observation_that_can_be_traced():
-    seen = process(pipeline_with(Told(front=(0.9, 0.8), top=(0.7,))), at=3 * SECOND)
-    assert (seen.code, seen.message, seen.view) == ("OK", "", "")
-    assert seen.observation.stamp == seen.stamp == 3 * SECOND
-    assert seen.stamps == {"front": 3 * SECOND, "top": 3 * SECOND + 5}
-    assert seen.min_accepted_score == pytest.approx(0.7)
+    result = process(pipeline_with(FixedScores(front=(0.9, 0.8), top=(0.7,))), at=3 * SECOND)
+    assert (result.code, result.message, result.view) == ("OK", "", "")
+    assert result.observation.stamp == result.stamp == 3 * SECOND
+    assert result.stamps == {"front": 3 * SECOND, "top": 3 * SECOND + 5}
+    assert result.min_accepted_score == pytest.approx(0.7)
     for view in VIEWS:
-        objects = getattr(seen.observation, view)
-        assert objects is seen.objects[view]
+        objects = getattr(result.observation, view)
+        assert objects is result.objects[view]
         for box, crop in zip(objects.boxes, objects.crops, strict=True):
             x, y, height, width = box.tolist()
-            patch = seen.frames[view][y - height // 2 :, x - width // 2 :][
+            patch = result.frames[view][y - height // 2 :, x - width // 2 :][
                 : height + 1, : width + 1
             ]
             # Area averages keep the mean; the black bars beside a narrow object do not.
             share = (width + 1) / (height + 1)
             assert crop.mean() == pytest.approx(patch.mean() * share, abs=2)
-    assert set(seen.times) == {"staleness", "view", "detect", "crops"}
-    assert all(seconds >= 0 for seconds in seen.times.values())
+    assert set(result.times) == {"staleness", "view", "detect", "crops"}
+    assert all(seconds >= 0 for seconds in result.times.values())
 
 
 def test_both_views_go_to_the_detector_in_one_call():
-    detector = Told(front=(0.9,))
+    detector = FixedScores(front=(0.9,))
     process(pipeline_with(detector))
     assert detector.calls == [("front", "top")]
 
@@ -95,12 +95,12 @@ def test_both_views_go_to_the_detector_in_one_call():
 @pytest.mark.parametrize(
     ("detector", "limits", "code", "view"),
     [
-        (Told(), {}, "NO_OBJECT", ""),
-        (Told(low_score_count=2), {}, "LOW_SCORE", ""),
-        (Told(front=(0.2, 0.1)), {"min_score": 0.3}, "LOW_SCORE", ""),
-        (Told(top=(0.9,) * 5), {"max_objects": 4}, "TOO_MANY_OBJECTS", "top"),
+        (FixedScores(), {}, "NO_OBJECT", ""),
+        (FixedScores(low_score_count=2), {}, "LOW_SCORE", ""),
+        (FixedScores(front=(0.2, 0.1)), {"min_score": 0.3}, "LOW_SCORE", ""),
+        (FixedScores(top=(0.9,) * 5), {"max_objects": 4}, "TOO_MANY_OBJECTS", "top"),
         (
-            Told(front=VimaError("NO_UNIFORM_BACKGROUND", "a chessboard")),
+            FixedScores(front=VimaError("NO_UNIFORM_BACKGROUND", "a chessboard")),
             {},
             "NO_UNIFORM_BACKGROUND",
             "front",
@@ -108,68 +108,69 @@ def test_both_views_go_to_the_detector_in_one_call():
     ],
 )
 def test_what_cannot_be_trusted_is_refused_with_a_code(detector, limits, code, view):
-    seen = process(pipeline_with(detector, **limits))
-    assert (seen.code, seen.view, seen.observation) == (code, view, None)
-    assert seen.message
-    assert view in seen.message
+    result = process(pipeline_with(detector, **limits))
+    assert (result.code, result.view, result.observation) == (code, view, None)
+    assert result.message
+    assert view in result.message
 
 
-def test_doubtful_objects_are_left_out_and_counted():
-    seen = process(
+def test_objects_with_low_scores_are_left_out_and_counted():
+    result = process(
         pipeline_with(
-            Told(front=(0.9, 0.2, 0.8), top=(0.1, 0.9), low_score_count=1), min_score=0.5
+            FixedScores(front=(0.9, 0.2, 0.8), top=(0.1, 0.9), low_score_count=1), min_score=0.5
         )
     )
-    assert [len(seen.objects[view]) for view in VIEWS] == [2, 1]
-    assert seen.low_score_count == 4
-    assert seen.objects["front"].track_ids.tolist() == [11, 13]
-    assert set(np.unique(seen.labels("front"))) == {0, 11, 13}
+    assert [len(result.objects[view]) for view in VIEWS] == [2, 1]
+    assert result.low_score_count == 4
+    assert result.objects["front"].track_ids.tolist() == [11, 13]
+    assert set(np.unique(result.labels("front"))) == {0, 11, 13}
 
 
 def test_the_limit_is_the_detectors_own_unless_one_is_set():
-    detector = Told(front=(0.9, 0.2, 0.6))
+    detector = FixedScores(front=(0.9, 0.2, 0.6))
     detector.min_score = 0.5
     assert len(process(pipeline_with(detector)).objects["front"]) == 2
     assert len(process(pipeline_with(detector, min_score=0.8)).objects["front"]) == 1
 
 
 def test_exactly_max_objects_pass():
-    assert process(pipeline_with(Told(front=(0.9,) * 4), max_objects=4)).code == "OK"
+    assert process(pipeline_with(FixedScores(front=(0.9,) * 4), max_objects=4)).code == "OK"
 
 
 def test_a_bad_image_names_its_view():
-    seen = process(
-        pipeline_with(Told()), images={**make_images(), "top": np.zeros((1, 1, 3), np.uint8)}
+    result = process(
+        pipeline_with(FixedScores()),
+        images={**make_images(), "top": np.zeros((1, 1, 3), np.uint8)},
     )
-    assert (seen.code, seen.view) == ("INVALID_REGION", "top")
+    assert (result.code, result.view) == ("INVALID_REGION", "top")
 
 
 def test_masks_take_the_same_way_as_images():
     ids = np.zeros((480, 640), np.uint16)
     ids[200:250, 100:160] = 300
-    seen = process(pipeline_with(GroundTruthMaskDetector()), masks=dict.fromkeys(VIEWS, ids))
-    assert seen.objects["front"].track_ids.tolist() == [300]
-    seen = process(pipeline_with(GroundTruthMaskDetector()))
-    assert (seen.code, seen.view) == ("NO_MASK", "front")
+    result = process(pipeline_with(GroundTruthMaskDetector()), masks=dict.fromkeys(VIEWS, ids))
+    assert result.objects["front"].track_ids.tolist() == [300]
+    result = process(pipeline_with(GroundTruthMaskDetector()))
+    assert (result.code, result.view) == ("NO_MASK", "front")
 
 
 def test_stale_and_frozen_images_are_refused_before_anything_is_detected():
-    detector = Told(front=(0.9,))
+    detector = FixedScores(front=(0.9,))
     pipeline = pipeline_with(
         detector, max_age=1.0, frozen_timeout=0.5, frozen_timeout_noiseless=0.5
     )
     still = make_images()
     assert process(pipeline, at=10 * SECOND, images=still).code == "OK"
-    seen = process(pipeline, at=11 * SECOND, images={**make_images(), "top": still["top"]})
-    assert (seen.code, seen.view) == ("FROZEN", "top")
-    seen = process(pipeline, at=12 * SECOND, now=14 * SECOND)
-    assert (seen.code, seen.view) == ("STALE", "")
+    result = process(pipeline, at=11 * SECOND, images={**make_images(), "top": still["top"]})
+    assert (result.code, result.view) == ("FROZEN", "top")
+    result = process(pipeline, at=12 * SECOND, now=14 * SECOND)
+    assert (result.code, result.view) == ("STALE", "")
     assert len(detector.calls) == 1
     assert process(pipeline, at=15 * SECOND).code == "OK"
 
 
-def test_rules_may_change_between_images():
-    pipeline = pipeline_with(Told(front=(0.9, 0.9)))
+def test_limits_may_change_between_images():
+    pipeline = pipeline_with(FixedScores(front=(0.9, 0.9)))
     assert process(pipeline).code == "OK"
     pipeline.limits = dataclasses.replace(pipeline.limits, max_objects=1)
     assert process(pipeline, at=2 * SECOND).code == "TOO_MANY_OBJECTS"
@@ -180,7 +181,7 @@ def test_rules_may_change_between_images():
 
 def test_a_tracker_names_the_objects_and_the_mask_follows():
     tracker = Tracker()
-    pipeline = pipeline_with(Told(front=(0.9, 0.8), top=(0.7, 0.9)), tracker)
+    pipeline = pipeline_with(FixedScores(front=(0.9, 0.8), top=(0.7, 0.9)), tracker)
     images = make_images()
     first, second = (process(pipeline, at=at * SECOND, images=images) for at in (1, 2))
     for view in VIEWS:
@@ -195,29 +196,29 @@ def test_a_tracker_names_the_objects_and_the_mask_follows():
 
 def test_stamps_that_jump_back_begin_anew_and_are_no_error():
     pipeline = pipeline_with(
-        Told(front=(0.9,)), Tracker(), frozen_timeout=1.0, frozen_timeout_noiseless=1.0
+        FixedScores(front=(0.9,)), Tracker(), frozen_timeout=1.0, frozen_timeout_noiseless=1.0
     )
     images = make_images()
     assert process(pipeline, at=100 * SECOND, images=images).code == "OK"
-    seen = process(pipeline, at=5 * SECOND, images=images)
-    assert seen.code == "OK"
-    assert set(seen.ages.values()) == {0.0}
+    result = process(pipeline, at=5 * SECOND, images=images)
+    assert result.code == "OK"
+    assert set(result.ages.values()) == {0.0}
     assert process(pipeline, at=5 * SECOND + 10, images=images).code == "OK"
 
 
 def test_too_many_objects_are_not_tracked():
     tracker = Tracker()
-    process(pipeline_with(Told(front=(0.9,) * 9), tracker, max_objects=8))
+    process(pipeline_with(FixedScores(front=(0.9,) * 9), tracker, max_objects=8))
     assert tracker.ages(SECOND) == {}
 
 
 def test_a_fault_in_a_detector_is_not_hidden():
     with pytest.raises(ZeroDivisionError):
-        process(pipeline_with(Told(front=ZeroDivisionError("oops"))))
+        process(pipeline_with(FixedScores(front=ZeroDivisionError("oops"))))
 
 
-def test_what_is_seen_continues_what_was_begun():
-    seen = PerceptionResult({"front": 1, "top": 2}, times={"queue": 0.5})
-    pipeline = pipeline_with(Told(front=(0.9,)))
-    assert pipeline.process(make_images(), None, seen.stamps, 3, seen) is seen
-    assert seen.times["queue"] == 0.5
+def test_a_given_result_is_continued():
+    result = PerceptionResult({"front": 1, "top": 2}, times={"queue": 0.5})
+    pipeline = pipeline_with(FixedScores(front=(0.9,)))
+    assert pipeline.process(make_images(), None, result.stamps, 3, result) is result
+    assert result.times["queue"] == 0.5

@@ -112,7 +112,7 @@ def test_frames_sent_twice_hide_no_noise():
     ("age", "said"),
     [(0, ""), (1.0, ""), (1.01, "1.01 s old"), (-1.0, ""), (-1.2, "1.20 s ahead of this clock")],
 )
-def test_age_is_judged_by_the_clock_in_both_directions(age, said):
+def test_age_is_checked_in_both_directions_of_the_clock(age, said):
     now = 100 * SECOND
     stamps = {"front": now, "top": now - round(age * 1e9)}
     if not said:
@@ -130,5 +130,5 @@ def test_both_views_are_named():
     assert caught.value.code == "STALE"
 
 
-def test_a_clock_that_has_not_started_tells_no_age():
+def test_without_a_started_clock_no_age_is_known():
     StalenessChecker().check_age({"front": 1_700_000_000 * SECOND}, 0, 1.0)

@@ -264,7 +264,7 @@ def test_a_lens_without_a_calibration_straightens_the_region():
     assert np.abs(bent - want).mean() > 5 * off
 
 
-def test_what_the_camera_does_not_see_is_told_and_filled():
+def test_what_lies_outside_the_image_is_reported_and_filled():
     half = ViewTransform((640, 480), calibration=calibration_of(of_region(-320, 80, 640, 320)))
     assert half.coverage == pytest.approx(0.5, abs=0.01)
     image, mask = np.full((480, 640, 3), 200, np.uint8), np.full((480, 640), 9, np.uint8)
@@ -276,7 +276,7 @@ def test_what_the_camera_does_not_see_is_told_and_filled():
         ViewTransform((640, 480), calibration=calibration_of(of_region(5000, 80, 640, 320)))
 
 
-def test_beyond_the_horizon_nothing_is_seen():
+def test_beyond_the_horizon_nothing_is_visible():
     # Policy frame px to camera px with the horizon at row 96; below it the formula goes on and
     # gives places inside the image.
     depth = np.array([0, -1 / 96, 1.0])

@@ -59,7 +59,7 @@ def test_what_is_saved_is_loaded_after_a_restart_too(library, kind, views):
     same(AssetLibrary(library.folder).load("block"), kept)
 
 
-def test_a_person_can_look_into_it(library):
+def test_its_files_are_readable_by_people(library):
     library.save(asset(origin={"track_id": 3, "front_box": [1, 2, 3, 4]}))
     folder = library.folder / "block"
     assert sorted(p.name for p in folder.iterdir()) == [
@@ -276,7 +276,7 @@ def test_what_was_being_deleted_when_the_process_died_does_not_come_back(library
     assert list(library.folder.iterdir()) == []
 
 
-def test_a_folder_that_is_none_is_told(tmp_path):
+def test_a_path_that_is_no_folder_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     assert code(AssetLibrary, tmp_path / "file") == "LIBRARY_ERROR"
     assert code(AssetLibrary(tmp_path / "file" / "x").save, asset()) == "LIBRARY_ERROR"

@@ -59,7 +59,7 @@ def test_what_does_not_fit_goes_to_the_next_line_and_nothing_is_cut_off():
     assert where(canvas, RED)[2] > 4 * 5 * 0.8 * CROP**2
 
 
-def test_a_crowd_is_told_by_number():
+def test_further_crops_are_counted():
     many = PromptImage("s", AssetKind.SCENE, objects(*[RED] * 40), objects(RED))
     assert where(drawn("{s}", s=many), RED)[2] < 8 * CROP**2
 

@@ -1,4 +1,4 @@
-"""Whatever text and images are sent: an encoded prompt, or a refusal with a code."""
+"""Any text and images give an encoded prompt or a refusal with a code."""
 
 import numpy as np
 import pytest

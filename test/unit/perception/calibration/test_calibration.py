@@ -1,4 +1,4 @@
-"""From known points to the policy frame: right for any camera, honest about its error."""
+"""Calibration from known points: correct for any camera, with a true error estimate."""
 
 import itertools
 
@@ -231,7 +231,7 @@ def test_a_good_calibration_leaves_no_doubt():
     assert "x 1.35" in told
 
 
-def test_doubts_name_what_is_doubtful():
+def test_warnings_name_their_reason():
     camera = PinholeCamera()
     camera_model = lens_of(camera)
     assert "no lens" in said_about(camera)[0]

@@ -1,4 +1,4 @@
-"""Lenses: as OpenCV's, undone exactly, and never showing a place twice."""
+"""Camera models: equal to OpenCV's, invertible, and one-to-one."""
 
 from types import SimpleNamespace
 

@@ -217,7 +217,7 @@ def test_several_images_have_one_layout():
         "5x5_100", "6x6_250", "7x5", "6x6_legacy", "4x5", "5x6", "markers_only", "blank",
     ],
 )  # fmt: skip
-def test_what_is_seen_in_place_of_the_board_is_said(shown, texture, code, words):
+def test_what_is_found_in_place_of_the_board_is_reported(shown, texture, code, words):
     _, image = seen(shown, texture=texture)
     with pytest.raises(VimaError) as error:
         find_board(Board(0.04), [image])

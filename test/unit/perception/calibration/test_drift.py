@@ -65,7 +65,7 @@ def test_a_shift_is_measured(x, y):
         assert drift.moved == (math.hypot(x, y) > 2)
 
 
-def test_a_turned_camera_is_found_and_told_in_millimetres():
+def test_a_turned_camera_is_detected_and_reported_in_millimetres():
     moved = replace(CAMERA, target=(0.508, 0.0, 0.0))
     now = moved.show(workspace_corners(Workspace()))
     off = np.linalg.norm(now - CORNERS, axis=1)
@@ -118,7 +118,7 @@ def test_an_arm_before_one_or_two_corners_is_no_drift_and_hides_none(hidden, val
     assert moved.moved_px == pytest.approx(math.hypot(5, 4), abs=0.3)
 
 
-def test_something_that_looks_like_a_corner_is_outvoted():
+def test_a_false_corner_is_outvoted():
     x, y = CORNERS[2].round().astype(int)
     image = covered(IMAGE, [2])
     patch = IMAGE[y - 18 : y + 19, x - 18 : x + 19]

@@ -1,4 +1,4 @@
-"""When to look for a camera that has moved, and what to tell."""
+"""Period and warnings of the drift monitor."""
 
 from dataclasses import dataclass, fields
 
@@ -9,7 +9,7 @@ from vima_ros.perception.calibration.drift import DriftMonitor, DriftResult
 
 
 @dataclass
-class Answer:
+class FakeResult:
     """Of a monitor."""
 
     moved: bool = False
@@ -25,7 +25,7 @@ def monitors(monkeypatch):
 
     class Monitor:
         def __init__(self, calibration, limit_px):
-            self.limit, self.shown, self.answer = limit_px, [], Answer()
+            self.limit, self.shown, self.answer = limit_px, [], FakeResult()
             made[calibration] = self
 
         def check(self, image):
@@ -36,53 +36,53 @@ def monitors(monkeypatch):
     return made
 
 
-def watch_of(period=2.0):
+def monitor_with(period=2.0):
     return DriftMonitor({"front": "f", "top": "t"}, period, 1.5)
 
 
 IMAGES = {"front": "front image", "top": "top image"}
 
 
-def test_it_looks_at_each_camera_once_a_period(monitors):
-    watch = watch_of()
+def test_each_camera_is_checked_once_per_period(monitors):
+    monitor = monitor_with()
     for now in (10.0, 10.5, 11.9, 12.0, 13.9, 14.1):
-        watch.check(IMAGES, now)
+        monitor.check(IMAGES, now)
     assert monitors["f"].shown == ["front image"] * 3
     assert monitors["t"].shown == ["top image"] * 3
     assert monitors["t"].limit == 1.5
-    assert watch.warnings == ()
-    assert watch.moved == {"front": 0.1, "top": 0.1}
+    assert monitor.warnings == ()
+    assert monitor.moved == {"front": 0.1, "top": 0.1}
 
 
-def test_a_moved_camera_is_warned_of_once_sure_and_until_it_is_back(monitors):
-    watch = watch_of()
+def test_a_moved_camera_gives_a_warning_after_three_checks_until_it_is_back(monitors):
+    monitor = monitor_with()
     told = []
     for look, moved in enumerate([1, 1, 0, 1, 1, 1, 1, 0, 1]):
-        monitors["t"].answer = Answer(moved=bool(moved), message="4 px to the left")
-        watch.check(IMAGES, 2.0 * look)
-        told.append(len(watch.warnings))
-        assert set(watch.warnings) <= {"CALIBRATION_MOVED: top view: 4 px to the left"}
+        monitors["t"].answer = FakeResult(moved=bool(moved), message="4 px to the left")
+        monitor.check(IMAGES, 2.0 * look)
+        told.append(len(monitor.warnings))
+        assert set(monitor.warnings) <= {"CALIBRATION_MOVED: top view: 4 px to the left"}
     assert told == [0, 0, 0, 0, 0, 1, 1, 0, 0]
 
 
-def test_a_reference_out_of_sight_is_told_only_when_it_lasts(monitors):
-    watch = watch_of()
-    monitors["f"].answer = Answer(
+def test_a_hidden_reference_gives_a_warning_only_after_a_timeout(monitors):
+    monitor = monitor_with()
+    monitors["f"].answer = FakeResult(
         moved_px=float("nan"), reference="nothing", message="0 of 4 corners"
     )
-    watch.check(IMAGES, 0.0)
-    watch.check(IMAGES, 29.0)
-    assert watch.warnings == ()
-    watch.check(IMAGES, 31.0)
-    assert watch.warnings == ("CALIBRATION_UNVERIFIED: front view: 0 of 4 corners",)
+    monitor.check(IMAGES, 0.0)
+    monitor.check(IMAGES, 29.0)
+    assert monitor.warnings == ()
+    monitor.check(IMAGES, 31.0)
+    assert monitor.warnings == ("CALIBRATION_UNVERIFIED: front view: 0 of 4 corners",)
 
 
 def test_it_can_be_switched_off(monitors):
-    watch = watch_of(period=0.0)
-    watch.check(IMAGES, 100.0)
+    monitor = monitor_with(period=0.0)
+    monitor.check(IMAGES, 100.0)
     assert monitors == {}
     DriftMonitor({}, 2.0, 1.5).check(IMAGES, 100.0)
 
 
 def test_the_monitor_answers_with_what_is_asked_of_it():
-    assert set(vars(Answer())) <= {field.name for field in fields(DriftResult)}
+    assert set(vars(FakeResult())) <= {field.name for field in fields(DriftResult)}

@@ -1,4 +1,4 @@
-"""A lens from images of a board, and a warning where they do not determine it."""
+"""A camera model from images of a board, and a warning where they do not determine it."""
 
 import math
 

@@ -56,7 +56,7 @@ def test_only_the_backend_that_is_made_is_imported():
 
 
 @pytest.mark.parametrize("name", sorted(PACKAGES))
-def test_without_its_package_a_backend_says_what_to_install(name, monkeypatch):
+def test_without_its_package_a_backend_names_what_to_install(name, monkeypatch):
     monkeypatch.setitem(sys.modules, PACKAGES[name], None)
     monkeypatch.setitem(sys.modules, f"{PACKAGES[name]}.ops", None)
     monkeypatch.setitem(sys.modules, f"{PACKAGES[name]}.engine", None)

@@ -1,4 +1,4 @@
-"""What of a checkpoint's cfg is taken; Detectron2 itself is not needed for it."""
+"""Reading of a checkpoint's cfg, for which Detectron2 is not needed."""
 
 from collections import OrderedDict
 

@@ -1,4 +1,4 @@
-"""Runs where Detectron2 is installed; test_detector.py has what is said elsewhere.
+"""Runs where Detectron2 is installed; test_detector.py tests its absence.
 
 The checkpoints have random weights and the form of VIMA's published mask_rcnn.pth.
 """

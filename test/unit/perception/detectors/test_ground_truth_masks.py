@@ -21,7 +21,7 @@ def test_an_empty_mask_shows_nothing():
     assert len(GroundTruthMaskDetector().detect(IMAGE, "top", np.zeros((128, 256), np.uint8))) == 0
 
 
-def test_it_says_that_it_needs_a_mask():
+def test_it_declares_that_it_needs_a_mask():
     assert GroundTruthMaskDetector.needs_mask
 
 

@@ -73,7 +73,7 @@ def test_every_detector_checks_its_input(image, view, mask, code):
     assert error.value.code == code
 
 
-def test_a_mask_is_optional_for_a_detector_that_looks_at_the_image():
+def test_a_mask_is_optional_for_other_detectors():
     assert len(_Recorder(needs_mask=False).detect(IMAGE, "front")) == 0
 
 
@@ -88,7 +88,7 @@ class _Counter(Detector):
         return Instances(found, np.unique(found)[1:], [1.0])
 
 
-def test_views_are_looked_at_each_with_its_own_image_and_mask():
+def test_each_view_is_processed_with_its_own_image_and_mask():
     found = _Counter().detect_views({"top": IMAGE + 1, "front": IMAGE + 1}, {"top": MASK + 9})
     assert list(found) == ["top", "front"]
     assert found["top"].mask[1, 1] == 9

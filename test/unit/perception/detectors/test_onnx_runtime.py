@@ -1,4 +1,4 @@
-"""With small files that test/data/onnx/make_detectors.py wrote, and the shipped one."""
+"""The onnx detector with small files of test/data/onnx/make_detectors.py and the bundled one."""
 
 import os
 
@@ -43,7 +43,7 @@ def refused(path, code="BAD_WEIGHTS", says=None, **settings):
     assert error.value.code == code
 
 
-def test_objects_come_as_the_network_says():
+def test_objects_follow_the_output_of_the_network():
     before = IMAGE.copy()
     found = make(min_score=0.2).detect(IMAGE, "front")
     assert found.ids.tolist() == [1, 2, 3]
@@ -54,7 +54,7 @@ def test_objects_come_as_the_network_says():
     np.testing.assert_array_equal(IMAGE, before)
 
 
-def test_the_card_says_from_which_score_an_object_counts():
+def test_the_card_gives_the_minimum_score():
     detector = make()
     found = detector.detect(IMAGE, "top")
     assert detector.min_score == pytest.approx(0.6)
@@ -161,7 +161,7 @@ def test_a_provider_that_does_not_start_is_refused(monkeypatch):
         )
 
 
-def test_the_shipped_file_keeps_the_contract():
+def test_the_bundled_file_keeps_the_contract():
     if not BUNDLED.exists():
         pytest.skip("no shipped detector.onnx in this tree")
     detector = make("")

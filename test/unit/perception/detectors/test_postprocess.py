@@ -70,7 +70,7 @@ def test_a_pixel_goes_to_the_highest_probability():
     assert (found.mask[40, 25], found.mask[40, 50], found.mask[40, 75]) == (1, 2, 2)
 
 
-def test_among_equal_probabilities_the_surer_object_has_the_pixel():
+def test_among_equal_probabilities_the_higher_score_gets_the_pixel():
     boxes = [[40, 20, 80, 60], [20, 20, 60, 60]]
     found = paste_masks(boxes, [0.8, 0.9], [ONES, ONES], min_score=0.5)
     assert found.mask[40, 50] == 1
@@ -94,7 +94,7 @@ def test_low_scores_are_left_out_and_counted_but_noise_is_not():
     assert found.low_score_count == 2
 
 
-def test_a_doubtful_object_takes_no_pixels():
+def test_an_object_with_a_low_score_takes_no_pixels():
     box = [20, 20, 60, 60]
     found = paste_masks([box, box], [0.9, 0.4], [0.6 * ONES, ONES], min_score=0.5)
     np.testing.assert_array_equal(found.mask, one(box, 0.6 * ONES).mask)

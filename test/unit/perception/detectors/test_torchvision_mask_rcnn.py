@@ -1,4 +1,4 @@
-"""Runs where torchvision loads (`./vima --train`); test_detector.py has what is said elsewhere."""
+"""Runs where torchvision loads (`./vima --train`); test_detector.py tests its absence."""
 
 import argparse
 
@@ -88,7 +88,7 @@ def test_ours_gives_what_the_network_gives(ours):
     assert np.mean(alone.mask != got["front"].mask) < 0.01
 
 
-def test_ours_says_what_it_is(ours):
+def test_the_compact_network_describes_itself(ours):
     facts = make(ours[0], min_score=0.7).describe()
     assert facts["network"] == "ours"
     assert facts["min_score"] == 0.7
@@ -123,7 +123,7 @@ def test_one_object_is_not_found_as_two_classes(theirs):
     assert 0 < len(found) + found.low_score_count <= apart
 
 
-def test_theirs_says_what_it_is(theirs):
+def test_torchvisions_network_describes_itself(theirs):
     path, model = theirs
     classes = model.roi_heads.box_predictor.cls_score.out_features - 1
     facts = make(path).describe()

@@ -78,7 +78,7 @@ def test_the_order_in_which_objects_are_listed_changes_nothing(seed, count):
 
 @settings(max_examples=12)
 @given(st.integers(0, 2**32 - 1))
-def test_what_stays_in_place_keeps_its_id_though_others_look_the_same(seed):
+def test_an_object_at_rest_keeps_its_id_among_alike_ones(seed):
     rng = np.random.default_rng(seed)
     blocks = [Block(0.35 + 0.08 * (i // 5), -0.3 + 0.08 * (i % 5)) for i in range(15)]
     first, *later = follow(
@@ -95,7 +95,7 @@ def test_of_two_alike_the_one_that_is_carried_away_keeps_its_id():
     assert before == after
 
 
-def test_two_that_are_carried_at_once_are_told_apart_by_their_looks():
+def test_two_objects_moved_at_once_are_distinguished_by_appearance():
     small, large = replace(FOUR[0], side=0.03), replace(FOUR[0], side=0.07, x=0.5)
     before, after = follow(
         [
@@ -106,7 +106,7 @@ def test_two_that_are_carried_at_once_are_told_apart_by_their_looks():
     assert before == after
 
 
-def test_two_that_are_carried_past_each_other_are_told_apart_by_their_shade():
+def test_two_objects_that_pass_each_other_are_distinguished_by_shade():
     light, dark = Block(0.4, -0.1, (200, 90, 60)), Block(0.4, 0.1, (200, 60, 60))
     before, after = follow([look([light, dark]), look([light.at(0.65, 0.3), dark.at(0.65, -0.3)])])
     assert before == after
@@ -134,14 +134,14 @@ def test_one_view_is_enough():
     assert top["top"] == first["top"]
 
 
-def test_what_looks_different_is_another_object_even_at_the_same_place():
+def test_a_different_appearance_in_the_same_place_is_another_object():
     table = [Block(0.4, 0.0, RED), Block(0.5, 0.2)]
     other = [Block(0.4, 0.0, GREEN), Block(0.5, 0.2)]
     before, after = follow([look(table), look(other)])
     assert after["top"] == {1: 3, 2: before["top"][2]}
 
 
-def test_what_was_not_seen_for_too_long_is_new_and_its_id_is_not_used_again():
+def test_an_object_hidden_for_too_long_gets_a_new_id():
     tracker = Tracker(TrackerSettings(max_missed=3))
     gone = [(view, 1) for view in VIEWS]
     pair = FOUR[:2]
@@ -170,7 +170,7 @@ def test_memory_is_bounded():
     assert max(tracker.ages(40)) > 10
 
 
-def test_of_too_many_lost_ones_those_seen_last_are_remembered():
+def test_of_too_many_lost_objects_the_latest_are_remembered():
     tracker = Tracker(TrackerSettings(max_lost=1))
     follow([look([FOUR[0]]), look([FOUR[1]]), EMPTY], tracker)
     assert list(tracker.ages(0)) == [2]
