@@ -26,7 +26,7 @@ def middle(appearance, view="top", place=(0.5, 0.0)):
     return np.argwhere(render_prompt_images(scene, AssetKind.SCENE)[view].mask).mean(axis=0)
 
 
-def test_strength_0_is_vima_benchs_look_and_1_is_another():
+def test_strength_0_is_vima_benchs_appearance_and_1_is_another():
     assert random_appearance(np.random.default_rng(0), 0.0) == VisualAppearance()
     appearances = [random_appearance(np.random.default_rng(seed)) for seed in range(20)]
     assert len(set(appearances)) == 20
@@ -48,7 +48,7 @@ def test_an_impossible_appearance_is_refused(change):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_masks_and_truth_stay_right_under_any_look(seed):
+def test_masks_and_poses_do_not_depend_on_the_appearance(seed):
     """The camera may be off by some pixels; names, ids and poses stay."""
     scene = SCENES["put"]
     odd = replace(scene, appearance=random_appearance(np.random.default_rng(seed)))
@@ -66,7 +66,7 @@ def test_masks_and_truth_stay_right_under_any_look(seed):
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_camera_error_moves_the_picture_as_it_says(view):
+def test_a_camera_error_moves_the_image_accordingly(view):
     straight = middle(VisualAppearance(), view)
     shifted = middle(VisualAppearance(**{view: CameraError(shift=(0.02, -0.04))}), view)
     want = project_to_view(view, [0.5 - 0.02, 0.04, 0.0]) - project_to_view(view, [0.5, 0.0, 0.0])
@@ -85,19 +85,19 @@ def test_a_camera_error_moves_the_picture_as_it_says(view):
     assert abs(offset[0] - (middle(VisualAppearance(), view, place) - centre)[0]) > 5
 
 
-def test_colours_and_clutter_are_seen_and_clutter_is_background():
+def test_colours_and_clutter_are_visible_and_clutter_is_background():
     patch = ClutterPatch((0.45, 0.2), (0.05, 0.03), 0.0, (0.0, 1.0, 0.0))
     appearance = VisualAppearance(
         sheet=(0.5, 0.0, 0.0), ground=(0.0, 0.0, 0.5), clutter=(patch, patch)
     )
     scene = Scene((replace(RED, position_xy=(0.45, 0.2)),), appearance=appearance)
-    picture = render_prompt_images(scene, AssetKind.SCENE)["top"]
-    colours = np.unique(picture.rgb[picture.mask == 0], axis=0)
+    image = render_prompt_images(scene, AssetKind.SCENE)["top"]
+    colours = np.unique(image.rgb[image.mask == 0], axis=0)
     assert colours == pytest.approx(np.array([[0, 0, 120], [0, 239, 0], [120, 0, 0]]), abs=1)
-    assert (picture.mask == 1).sum() == pytest.approx(57, abs=8)  # over the stickers
+    assert (image.mask == 1).sum() == pytest.approx(57, abs=8)  # over the patches
 
 
-def test_shadows_are_drawn_only_when_asked_for():
+def test_shadows_are_rendered_only_on_request():
     light = (0.8, 0.5, -1.0)
     scenes = [
         Scene((RED,), appearance=VisualAppearance(light, shadows=shadows))

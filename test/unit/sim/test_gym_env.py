@@ -104,7 +104,7 @@ def test_an_action_without_meaning_costs_a_step_and_moves_nothing(bare):
     assert bare.step(bare.oracle_action())[4]["success"]
 
 
-def test_info_says_where_the_objects_are():
+def test_info_has_the_poses_of_the_objects():
     with TabletopEnv("visual_manipulation", images="masks") as env:
         observation, info = env.reset(seed=3)
     for place, (x, y, *_) in enumerate(info["poses"], start=1):
@@ -116,7 +116,7 @@ def test_info_says_where_the_objects_are():
 
 
 @pytest.mark.parametrize("task", ["novel_noun", "follow_motion"])
-def test_the_prompts_pictures_come_with_a_reset(task):
+def test_a_reset_returns_the_prompts_images(task):
     with TabletopEnv(task, images="masks") as env:
         _, info = env.reset(seed=0)
         assets = env.runner.episode.assets
@@ -129,7 +129,7 @@ def test_the_prompts_pictures_come_with_a_reset(task):
             assert asset["segm"][view].max() == len(assets[name].scene.objects)
 
 
-def test_a_random_look_changes_the_pictures_and_not_the_episode():
+def test_a_random_appearance_changes_the_images_and_not_the_episode():
     plain, random = TabletopEnv("rotate"), TabletopEnv("rotate", visual_randomization=1.0)
     (a, info_a), (b, info_b) = plain.reset(seed=2), random.reset(seed=2)
     assert (a["rgb"]["top"] != b["rgb"]["top"]).mean() > 0.2
@@ -211,7 +211,7 @@ def test_a_level_stands_for_the_tasks_that_have_it():
     assert tasks == {name for name, task in TASKS.items() if env._default["level"] in task.levels}
 
 
-def test_without_gymnasium_it_says_what_to_install(monkeypatch):
+def test_without_gymnasium_the_error_names_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "gymnasium", None)
     spec = importlib.util.spec_from_file_location("without_gymnasium", gym_env.__file__)
     with pytest.raises(VimaError) as error:

@@ -6,7 +6,7 @@ from vima_ros.sim.tabletop import Tabletop
 
 
 @pytest.mark.parametrize("display", [None, ":9876"])
-def test_without_a_display_it_says_so_instead_of_waiting(monkeypatch, display):
+def test_without_a_display_it_fails_instead_of_waiting(monkeypatch, display):
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     if display:

@@ -16,9 +16,9 @@ def test_objects_are_as_large_as_vima_benchs_in_both_views():
     """Median height, width and area of each shape seen at least three times: within 15%."""
     tasks = ("visual_manipulation", "rearrange", "sweep_without_exceeding", "novel_noun", "twist")
     sizes = compare_sizes([episode for task in tasks for episode in sample(task, 12)])
-    judged = {key: pairs for key, pairs in sizes.items() if len(pairs) >= 3}
-    assert len({shape for shape, _ in judged}) >= 15
-    for key, pairs in judged.items():
+    compared = {key: pairs for key, pairs in sizes.items() if len(pairs) >= 3}
+    assert len({shape for shape, _ in compared}) >= 15
+    for key, pairs in compared.items():
         theirs, ours = (np.median([pair[k] for pair in pairs], axis=0) for k in (0, 1))
         assert np.abs(ours / theirs - 1.0).max() < 0.15, key
 
@@ -55,13 +55,13 @@ def test_taller_ones_are_taller_here_too():
     assert max(factors) > 2.0
 
 
-def test_the_tool_writes_the_picture_and_prints_the_sizes(tmp_path, capsys):
+def test_the_program_writes_the_image_and_prints_the_sizes(tmp_path, capsys):
     episode = sample("rotate", 1)[0]
     main([str(episode), "--out", str(tmp_path / "both.png")])
     assert cv2.imread(str(tmp_path / "both.png")).shape == (148, 1024, 3)
     assert "ours / theirs" in capsys.readouterr().out
 
 
-def test_a_missing_file_is_told(tmp_path):
+def test_a_missing_file_is_reported(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_scene(tmp_path / "none.npz")

@@ -17,7 +17,7 @@ from vima_ros.sim.tabletop import Tabletop
 
 
 class FakeNode:
-    """As much of the tabletop node as its robot needs; each look at its clock takes 1 s."""
+    """As much of the tabletop node as its robot needs; each reading of its clock takes 1 s."""
 
     active = True
     frames = SimpleNamespace(base="base_link", base_from_table=Transform())

@@ -1,4 +1,4 @@
-"""A task's judge in the tabletop node, and that nodes and `evaluate` end an episode alike."""
+"""The task server of the tabletop node, and that nodes and the evaluation end an episode alike."""
 
 from types import SimpleNamespace
 
@@ -67,7 +67,7 @@ class FakeNode:
 
 
 class Cell:
-    """A task on the tabletop, its criterion, and the arm node's word on what is carried out."""
+    """A task on the tabletop, its criterion, and the arm node's report of each motion."""
 
     def __init__(self, task):
         self.task = find_task(task)
@@ -79,22 +79,24 @@ class Cell:
         self.oracle = self.task.oracle(self.episode)
 
     def carry_out(self, poses, command_id):
-        """The arm's word; what the judge says of it is then the last status."""
+        """Execute an action and publish its end; the last status is then the evaluation of it."""
         kind = task_primitive(self.task)
         self.world.execute(
             plan_waypoints(kind, *poses, Workspace(), FAST_MOTION), self.server.update
         )
         tool = self.world.robot_state
         state = ArmState.ABORTED if tool.code else ArmState.SUCCEEDED
-        word = ArmState(state=state, code=tool.code or "OK", command_id=command_id, judged=True)
-        word.header.stamp = conversions.ns_to_stamp(self.node.now_ns())
-        self.node.callbacks["arm_state"](word)
+        state_message = ArmState(
+            state=state, code=tool.code or "OK", command_id=command_id, judged=True
+        )
+        state_message.header.stamp = conversions.ns_to_stamp(self.node.now_ns())
+        self.node.callbacks["arm_state"](state_message)
         self.server.update()
-        return word
+        return state_message
 
 
 class Scripted:
-    """Picks at nothing ``misses`` times, then decides as the oracle of ``world`` says."""
+    """Picks at nothing ``misses`` times, then acts as the oracle."""
 
     tokenizer = None
 
@@ -117,7 +119,7 @@ class Scripted:
 
 
 def through_the_nodes(task, policy, first):
-    """The episode as policy node and tabletop node have it; ``first``: whose word comes first."""
+    """Run the episode as policy and tabletop node do; ``first``: the report that comes first."""
     cell = Cell(task)
     policy.decide = lambda: Action.from_poses(
         *cell.oracle.act(world_state(cell.world)), Workspace(), task_primitive(cell.task)
@@ -136,10 +138,16 @@ def through_the_nodes(task, policy, first):
         decision = policy.infer()
         command_id = f"p/{life.step}"
         life.on_decision(command_id, observed)
-        word = cell.carry_out(decision.action.poses(Workspace()), command_id)
+        state_message = cell.carry_out(decision.action.poses(Workspace()), command_id)
         status = cell.node.statuses[-1]
-        stamp = conversions.stamp_to_ns(word.header.stamp)
-        report = (ArmReport(word.state), word.code, word.message, command_id, stamp)
+        stamp = conversions.stamp_to_ns(state_message.header.stamp)
+        report = (
+            ArmReport(state_message.state),
+            state_message.code,
+            state_message.message,
+            command_id,
+            stamp,
+        )
         if first == "task":
             take_status(status)
         apply_arm_report(life, policy, decision, *report)
@@ -188,7 +196,7 @@ def test_nodes_and_evaluation_count_and_end_an_episode_alike(
     assert life.executed == ours.recorded == life.step - ours.missed
 
 
-def test_a_status_names_the_command_after_which_it_was_judged():
+def test_a_status_names_the_command_it_was_evaluated_after():
     cell = Cell("visual_manipulation")
     nowhere = NOWHERE.poses(Workspace())
     assert cell.node.statuses[-1].command_id == ""

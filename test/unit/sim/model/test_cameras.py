@@ -44,7 +44,7 @@ def test_an_unknown_view_is_refused():
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("view", ["front", "top"])
-def test_markers_are_drawn_where_the_formula_says(view, seed):
+def test_markers_are_rendered_where_the_formula_projects_them(view, seed):
     """Floating cubes, apart in y: an outline is centred on the cube's centre, from anywhere."""
     random = np.random.default_rng(seed)
     rows = np.linspace(0.30, 0.70, COUNT)
@@ -72,13 +72,13 @@ def test_markers_are_drawn_where_the_formula_says(view, seed):
     for i, point in enumerate(points):
         pixels = np.argwhere(mask == i + 1)
         row, column = measured(view, *point)
-        if 8 < row < 119:  # wholly in the picture
+        if 8 < row < 119:  # wholly in the image
             seen += 1
             assert pixels.mean(axis=0) == pytest.approx(np.array([row, column]), abs=0.5)
     assert seen >= COUNT // 2
 
 
-def test_the_sheet_is_the_workspace_and_looks_as_in_vima_bench():
+def test_the_sheet_is_the_workspace_and_appears_as_in_vima_bench():
     """Corner pixels and colours of VIMA-Bench's frames; the sheet is grey 47, the ground 239."""
     with Tabletop(Scene(())) as tabletop:
         for view, corners in (("top", (1, 125, 3, 253)), ("front", (35, 123, 3, 253))):

@@ -103,7 +103,7 @@ def test_grasp_points_are_where_the_cup_finds_the_top(name):
 
 
 @pytest.mark.parametrize("name", ["ring", "letter_a", "letter_r", "l_block", "letter_v"])
-def test_there_is_nothing_to_touch_where_there_is_nothing_to_see(name):
+def test_collision_parts_and_the_outline_agree(name):
     shape = SHAPES[name]
     points = grid_within(shape)
     depths = depth(points, shape.outline)
@@ -125,7 +125,7 @@ def test_what_is_fixed_cannot_be_grasped(name):
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_the_outline_is_what_is_seen_from_above(name):
+def test_the_outline_is_the_top_view(name):
     shape = SHAPES[name]
     item = SceneObject("a", name, "red", (0.5, 0.0), 0.3)
     mask = render_prompt_images(Scene((item,)), AssetKind.SCENE)["top"].mask
@@ -186,7 +186,7 @@ def test_meshes_are_closed_and_face_outwards():
     assert np.linalg.norm(normals, axis=-1) == pytest.approx(1.0)
 
 
-def test_pictures_lie_in_the_plane_on_top_and_turn_with_it():
+def test_texture_tiles_lie_in_the_plane_on_top_and_rotate_with_it():
     square = (((-0.1, -0.1), (0.1, -0.1), (0.1, 0.1), (-0.1, 0.1)),)
     plain, quarter = extrude(square, 0.1, 0.2), extrude(square, 0.1, 0.2, math.pi / 2)
     top = plain.corners[:2]

@@ -46,7 +46,7 @@ def test_there_are_49_textures_and_82_with_the_dark_ones():
 
 
 @pytest.mark.parametrize("name", TEXTURES)
-def test_a_picture_is_small_and_the_same_again(name):
+def test_a_texture_image_is_small_and_reproducible(name):
     image = texture_image(name)
     assert image.dtype == np.uint8
     assert image.shape == ((1, 1, 3) if TEXTURES[name].kind == "plain" else (128, 128, 3))
@@ -62,9 +62,9 @@ def test_mean_colours_are_near_vima_benchs(name):
     assert mean * 15 / 16 == pytest.approx(np.array(MEANS[name]), abs=15)
 
 
-def test_all_pictures_differ():
-    pictures = {texture_image(name).tobytes() for name in TEXTURES}
-    assert len(pictures) == len(TEXTURES)
+def test_all_texture_images_differ():
+    images = {texture_image(name).tobytes() for name in TEXTURES}
+    assert len(images) == len(TEXTURES)
 
 
 @pytest.mark.parametrize("kind", ["stripe", "polka_dot"])

@@ -53,7 +53,7 @@ def test_mask_ids_follow_the_scene_and_agree_with_the_colours(seed):
                 assert first - 1 < row < last + 1
 
 
-def test_a_face_seen_from_above_has_the_colour_that_it_has_in_vima_bench():
+def test_a_top_face_has_the_colour_that_it_has_in_vima_bench():
     """RGB 239, 81, 83 of the red ones, 15/16 of the texture's."""
     with Tabletop(SCENES["put"]) as tabletop:
         image, mask = tabletop.render("top"), tabletop.render_mask("top")
@@ -61,19 +61,19 @@ def test_a_face_seen_from_above_has_the_colour_that_it_has_in_vima_bench():
 
 
 def test_same_seed_same_pixels_and_views_do_not_disturb_the_physics():
-    pictures = []
-    for look in (False, True):
+    views = []
+    for render_first in (False, True):
         with Tabletop(random_scene(3)) as tabletop:
             for _ in range(5):
                 tabletop.advance(0.1)
-                if look:
+                if render_first:
                     tabletop.render("front")
-            pictures.append([tabletop.render(v) for v in VIEWS] + [tabletop.render_mask("top")])
-    for first, second in zip(*pictures, strict=True):
+            views.append([tabletop.render(v) for v in VIEWS] + [tabletop.render_mask("top")])
+    for first, second in zip(*views, strict=True):
         assert np.array_equal(first, second)
 
 
-def test_the_tool_is_drawn_only_when_asked_for():
+def test_the_tool_is_rendered_only_on_request():
     images = {}
     for show in (False, True):
         with Tabletop(Scene(()), show_tool=show) as tabletop:
@@ -83,7 +83,7 @@ def test_the_tool_is_drawn_only_when_asked_for():
     assert set(np.unique(images[False])) == {47, 239}
 
 
-# First and last row and column, top then front, of VIMA-Bench's own prompt pictures.
+# First and last row and column, top then front, of VIMA-Bench's own prompt images.
 PROMPTS = {
     "block": ((55, 71, 120, 136), (67, 91, 120, 136)),
     "small_block": ((37, 89, 102, 154), (42, 116, 102, 154)),
@@ -98,12 +98,12 @@ PROMPTS = {
 
 
 @pytest.mark.parametrize("shape", PROMPTS)
-def test_prompt_pictures_are_as_large_as_vima_benchs(shape):
+def test_prompt_images_have_the_size_of_vima_benchs(shape):
     """Wherever it stands in the scene; within 2 px."""
     scene = Scene((SceneObject("a", shape, "green", (0.6, 0.2), 0.7),))
-    pictures = render_prompt_images(scene, AssetKind.OBJECT)
+    views = render_prompt_images(scene, AssetKind.OBJECT)
     for view, want in zip(("top", "front"), PROMPTS[shape], strict=True):
-        image, mask = pictures[view]
+        image, mask = views[view]
         assert set(np.unique(mask)) == {0, 1}
         assert (image[mask == 0] == 255).all()
         assert (image[mask == 1] != 255).any(axis=1).all()
@@ -113,11 +113,11 @@ def test_prompt_pictures_are_as_large_as_vima_benchs(shape):
 def test_a_prompt_shows_one_object_or_the_whole_scene():
     with pytest.raises(VimaError, match="exactly one"):
         render_prompt_images(SCENES["put"], AssetKind.OBJECT)
-    pictures = render_prompt_images(SCENES["put"], AssetKind.SCENE)
+    views = render_prompt_images(SCENES["put"], AssetKind.SCENE)
     with Tabletop(SCENES["put"]) as tabletop:
         for view in VIEWS:
-            assert np.array_equal(pictures[view].rgb, tabletop.render(view))
-            assert np.array_equal(pictures[view].mask, tabletop.render_mask(view))
+            assert np.array_equal(views[view].rgb, tabletop.render(view))
+            assert np.array_equal(views[view].mask, tabletop.render_mask(view))
 
 
 def test_the_bowl_is_as_large_as_vima_benchs():
@@ -144,7 +144,7 @@ def test_unknown_views_and_names_are_refused():
             tabletop.object_pose("red")
 
 
-def test_reset_changes_the_picture_and_close_may_come_twice():
+def test_reset_changes_the_image_and_close_may_be_called_twice():
     tabletop = Tabletop(SCENES["put"])
     before = tabletop.render("top")
     tabletop.reset(SCENES["rotate"])
@@ -155,7 +155,7 @@ def test_reset_changes_the_picture_and_close_may_come_twice():
     tabletop.close()
 
 
-def test_a_renderer_that_cannot_start_says_what_to_install(monkeypatch):
+def test_a_renderer_that_cannot_start_names_the_packages_to_install(monkeypatch):
     def broken(*_, **__):
         raise ImportError("no GL")
 
@@ -176,7 +176,7 @@ def test_egl_is_chosen_unless_the_user_chose():
         assert got.stdout.strip() == want
 
 
-def test_textures_are_upright_in_prompt_pictures():
+def test_textures_are_upright_in_prompt_images():
     """As in VIMA-Bench's: a block's stripes run up, its rainbow begins with red at the top."""
     faces = {}
     for texture in ("red_and_blue_stripe", "rainbow"):
@@ -195,11 +195,11 @@ def test_textures_are_upright_in_prompt_pictures():
 
 
 @pytest.mark.filterwarnings("error")  # what goes wrong in a destructor is only warned of
-def test_tabletops_of_one_thread_do_not_disturb_each_others_pictures():
+def test_tabletops_of_one_thread_do_not_disturb_each_others_images():
     """They share an OpenGL context; one that ended in another thread leaves it alone."""
     textured = Scene((SceneObject("a", "ring", "tiger", (0.5, 0.0)),))
     with Tabletop(SCENES["put"]) as first, Tabletop(textured) as second:
-        pictures = [world.render(view) for world in (first, second) for view in VIEWS]
+        views = [world.render(view) for world in (first, second) for view in VIEWS]
         first.render_overview(320, 200)
         left = []
         thread = threading.Thread(target=lambda: left.append(rendered()))
@@ -207,7 +207,7 @@ def test_tabletops_of_one_thread_do_not_disturb_each_others_pictures():
         thread.join()
         left.clear()
         again = [world.render(view) for world in (first, second) for view in VIEWS]
-    for one, other in zip(pictures, again, strict=True):
+    for one, other in zip(views, again, strict=True):
         assert np.array_equal(one, other)
 
 

@@ -111,7 +111,7 @@ def test_it_may_pass_through_itself(tabletop):
     assert tabletop.joint_controller.state.positions[2] == pytest.approx(math.pi, abs=1e-3)
 
 
-def test_the_policy_does_not_see_it_and_people_do():
+def test_the_arm_is_only_in_the_overview_image():
     with (
         Tabletop(SCENES["put"]) as without,
         Tabletop(SCENES["put"], robot=UR5E, table=TABLE) as with_arm,
@@ -261,7 +261,7 @@ def test_what_cannot_be_followed_changes_nothing(tabletop, times, positions, vel
     assert tabletop.joint_controller.state.positions == pytest.approx(HOME + 0.2, abs=2e-4)
 
 
-def test_what_it_cannot_follow_is_a_fault_until_told_otherwise(tabletop):
+def test_a_path_error_is_a_fault_until_the_next_command(tabletop):
     robot = tabletop.joint_controller
     robot.follow_trajectory([0.0, 0.1], [HOME, turned(0, 2.0)], np.zeros((2, 6)))
     tabletop.advance(0.2)
@@ -293,7 +293,7 @@ def test_the_table_stops_the_links_too(tabletop):
 # --- touch and suction
 
 
-def test_a_guarded_robot_holds_at_the_touch_and_says_so_until_the_next_trajectory(tabletop, model):
+def test_stop_on_contact_holds_and_latches_contact_until_the_next_trajectory(tabletop, model):
     descend(tabletop, model)
     tabletop.joint_controller.stop_on_contact(True)
     assert not tabletop.joint_controller.state.contact
@@ -310,7 +310,7 @@ def test_a_guarded_robot_holds_at_the_touch_and_says_so_until_the_next_trajector
     assert not tabletop.joint_controller.state.contact
 
 
-def test_it_may_leave_what_it_touches_though_guarded(tabletop, model):
+def test_stop_on_contact_allows_leaving_a_known_contact(tabletop, model):
     """tool_command and joint_trajectory come in any order: stop on contact may end late."""
     descend(tabletop, model)
     tabletop.joint_controller.stop_on_contact(True)
@@ -324,7 +324,7 @@ def test_it_may_leave_what_it_touches_though_guarded(tabletop, model):
     assert tabletop.joint_controller.state.contact
 
 
-def test_a_touch_that_comes_again_is_a_new_one(tabletop, model):
+def test_a_repeated_contact_is_a_new_one(tabletop, model):
     descend(tabletop, model)
     tabletop.joint_controller.stop_on_contact(True)
     tabletop.advance(1.5)
@@ -339,7 +339,7 @@ def test_a_touch_that_comes_again_is_a_new_one(tabletop, model):
     assert tabletop.joint_controller.state.contact
 
 
-def test_without_guard_it_pushes_on_until_it_is_a_fault(tabletop, model):
+def test_without_stop_on_contact_it_pushes_until_the_fault(tabletop, model):
     descend(tabletop, model, to=-0.03)
     tabletop.advance(1.5)
     assert not tabletop.joint_controller.state.contact
@@ -361,7 +361,7 @@ def test_an_end_that_is_never_reached_is_a_fault_too(tabletop, model):
 
 
 @pytest.mark.parametrize("early", [True, False], ids=["before the touch", "after it"])
-def test_suction_carries_what_the_cup_touches_whenever_that_is(tabletop, model, early):
+def test_suction_carries_what_the_cup_touches_at_any_time(tabletop, model, early):
     if early:
         tabletop.joint_controller.set_suction(True)
     descend(tabletop, model)
@@ -381,7 +381,7 @@ def test_suction_carries_what_the_cup_touches_whenever_that_is(tabletop, model, 
     assert tabletop.object_pose("block").position[2] < 0.06
 
 
-def test_what_it_carries_feels_too(tabletop, model):
+def test_stop_on_contact_includes_the_carried_object(tabletop, model):
     tabletop.joint_controller.set_suction(True)
     descend(tabletop, model)
     tabletop.joint_controller.stop_on_contact(True)
@@ -408,6 +408,6 @@ def test_unreachable_places_are_refused_before_any_motion(tabletop, model):
     assert tabletop.joint_controller.state.positions == pytest.approx(HOME, abs=1e-6)
 
 
-def test_a_tabletop_without_an_arm_says_so():
+def test_a_tabletop_without_an_arm_has_no_joint_controller():
     with pytest.raises(VimaError, match="valid"):
         _ = Tabletop(BLOCK).joint_controller

@@ -73,7 +73,7 @@ def test_it_is_carried_rigidly(tabletop):
 
 
 @pytest.mark.parametrize("at", [(0.7, 0.4), (0.45, 0.2)], ids=["table", "in the bowl"])
-def test_a_failed_pick_says_so_rises_and_changes_nothing(tabletop, at):
+def test_a_failed_pick_is_reported_rises_and_changes_nothing(tabletop, at):
     tabletop.advance(0.2)
     before = poses(tabletop)
     state = tabletop.execute(pick_place(pose(*at), pose(0.6, -0.4)))

@@ -103,7 +103,7 @@ def test_objects_rest_on_the_table(seed):
 @pytest.mark.parametrize(
     "at", [(0.7, 0.4), (0.45 + 0.095, 0.2), (0.45, 0.2)], ids=["table", "rim", "inside"]
 )
-def test_a_failed_pick_changes_nothing_and_says_so(at):
+def test_a_failed_pick_is_reported_and_changes_nothing(at):
     tabletop = Tabletop(block_and())
     tabletop.advance(0.2)
     before = poses(tabletop)
@@ -239,7 +239,7 @@ def test_the_flat_shapes_do_not_stop_a_block():
     assert after[2] == pytest.approx(0.015, abs=0.001)
 
 
-def test_a_blocked_tool_gives_up():
+def test_a_blocked_tool_fails():
     tabletop = Tabletop(block_and())
     state = tabletop.execute([Waypoint(pose(0.7, 0.4, z=-0.1), False, 0.2)])
     assert (state.phase, state.code) == (Phase.FAILED, "BLOCKED")

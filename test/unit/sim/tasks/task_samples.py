@@ -9,7 +9,7 @@ def samples(name, level=None, seeds=SEEDS):
     return [TASKS[name].sample(seed, level) for seed in seeds]
 
 
-def pictured(episode):
+def prompt_objects(episode):
     return [item for asset in episode.assets.values() for item in asset.scene.objects]
 
 

@@ -68,7 +68,7 @@ def test_the_same_seed_gives_the_same_episode():
     assert ends[0] == ends[1]
 
 
-def test_a_failed_pick_changes_nothing_and_is_judged():
+def test_a_failed_pick_changes_nothing_and_is_evaluated():
     episode = TASKS["visual_manipulation"].sample(0)
     criterion, base = (
         TASKS["visual_manipulation"].success_criterion(episode),
@@ -112,7 +112,7 @@ def test_what_is_put_into_the_wrong_base_fails():
     assert "put on distractor_obj_1" in criterion.result.reason
 
 
-def test_a_block_pushed_over_the_line_is_seen_on_the_way():
+def test_a_block_pushed_over_the_line_is_noticed_during_the_motion():
     """It ends beyond the line, where nothing is wrong any more."""
     for seed in range(100):
         episode = TASKS["sweep_without_exceeding"].sample(seed)
@@ -131,7 +131,7 @@ def test_a_block_pushed_over_the_line_is_seen_on_the_way():
     assert "swept_obj_1 touched the line" in criterion.result.reason
 
 
-def test_the_world_state_is_what_the_scene_says():
+def test_the_initial_world_state_is_that_of_the_scene():
     episode = TASKS["pick_in_order_then_restore"].sample(1)
     with Tabletop(episode.scene) as tabletop:
         world = world_state(tabletop)

@@ -8,7 +8,7 @@ from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
-from task_samples import colour, pictured, samples
+from task_samples import colour, prompt_objects, samples
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
@@ -96,7 +96,7 @@ def test_levels_have_their_own_episodes(name, level):
 
 
 @each_level
-def test_the_prompt_is_the_template_filled_in_and_names_its_pictures(name, level):
+def test_the_prompt_is_the_filled_template_and_names_its_images(name, level):
     for episode in samples(name, level, range(5)):
         forms = [form for form in TASKS[name].templates if pattern(form).fullmatch(episode.prompt)]
         assert len(forms) >= 1, episode.prompt
@@ -156,10 +156,10 @@ def test_free_objects_are_apart(name):
 @each_level
 def test_nothing_is_solved_at_the_start(name, level):
     for episode in samples(name, level):
-        verdict = TASKS[name].success_criterion(episode).update(WorldState.at_start(episode.scene))
+        result = TASKS[name].success_criterion(episode).update(WorldState.at_start(episode.scene))
         every_action = getattr(episode.goal, "every_action", False)
-        assert verdict.outcome == (TaskOutcome.FAILURE if every_action else TaskOutcome.RUNNING), (
-            verdict
+        assert result.outcome == (TaskOutcome.FAILURE if every_action else TaskOutcome.RUNNING), (
+            result
         )
 
 
@@ -212,7 +212,7 @@ def test_a_level_draws_from_its_split(name, level):
     else:
         allowed_textures, allowed_base = set(allowed.dragged_textures), set(allowed.base_textures)
     for episode in samples(name, level):
-        for item in episode.scene.objects + tuple(pictured(episode)):
+        for item in episode.scene.objects + tuple(prompt_objects(episode)):
             textures = {*allowed.textures, "grey"}
             if item.name.startswith(("dragged", "neighbour", "swept", "stacked")):
                 textures = allowed_textures | {"grey"}

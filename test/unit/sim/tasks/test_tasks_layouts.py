@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from task_samples import colour, pictured, samples
+from task_samples import colour, prompt_objects, samples
 
 from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.sim.model.textures import TEXTURES
@@ -64,7 +64,7 @@ def test_the_examples_tell_which_object_is_meant(name):
 
 
 def test_scene_understanding_can_be_understood():
-    """The named textures single out one object of the picture and one base on the table."""
+    """The named textures single out one object of the image and one base on the table."""
     for episode in samples("scene_understanding", None, range(40)):
         found = pattern(TASKS["scene_understanding"].template).fullmatch(episode.prompt)
         wanted, base = (found[k].replace(" ", "_") for k in ("texture", "base_texture"))
@@ -76,7 +76,7 @@ def test_scene_understanding_can_be_understood():
         assert [item.name for item in table if item.texture == base] == ["base_obj"]
 
 
-def test_manipulate_old_neighbor_names_the_direction_as_seen():
+def test_manipulate_old_neighbor_names_the_direction_in_the_image():
     steps = {"north": (-0.125, 0), "south": (0.125, 0), "west": (0, -0.25), "east": (0, 0.25)}
     seen = set()
     for episode in samples("manipulate_old_neighbor", None, range(40)):
@@ -120,7 +120,7 @@ def test_twist_means_only_the_objects_of_the_texture():
         texture = words.replace(" ", "_")
         meant = tuple(item.name for item in episode.scene.objects if item.texture == texture)
         assert meant == episode.goal.objects
-        assert all(item.texture != texture for item in pictured(episode))
+        assert all(item.texture != texture for item in prompt_objects(episode))
 
 
 def test_twist_shows_the_angle_that_it_asks_for():

@@ -113,8 +113,8 @@ def test_a_place_is_reached_within_the_tolerance():
 
 
 @pytest.mark.parametrize("name", ["letter_e", "cross", "pentagon", "triangle", "ring"])
-def test_the_judge_knows_symmetry(name):
-    """A turn by the symmetry changes no verdict; half of it does, and 14 degrees do not matter."""
+def test_the_criterion_respects_symmetry(name):
+    """A turn by the symmetry changes no result; half of it does, and 14 degrees do not matter."""
     symmetry, tolerance = SHAPES[name].symmetry, math.radians(15)
     start = episode((PlaceGoal("toy", A, 0.7, yaw_tolerance=tolerance),), shape=name)
     for error, outcome in ((14, SUCCESS), (-14, SUCCESS), (16, RUNNING), (-16, RUNNING)):
@@ -207,7 +207,7 @@ def test_the_oracle_picks_without_turning_and_tries_again():
     assert oracle.act(at(start, toy=A)) is None
 
 
-def test_an_oracle_that_draws_nothing_does_what_can_be_told_from_what_is_seen():
+def test_a_deterministic_oracle_acts_on_what_the_images_show():
     start = episode((*put(A), *put(B, "toy_2")))
     world = at(start, toy=(0.6, 0.0, 1.0), toy_2=(0.4, 0.1, 2.0))
     pick, place = PlacementOracle(start, None).act(world)
@@ -255,7 +255,7 @@ def test_grasp_points_stay_on_the_object_when_binned(shape):
 
 
 @pytest.mark.parametrize("shape", [name for name, s in SHAPES.items() if s.role == "movable"])
-def test_steady_grasps_are_firm_and_near_the_middle_of_the_box(shape):
+def test_deterministic_grasps_are_firm_and_near_the_centre_of_the_box(shape):
     built, rng = SHAPES[shape], np.random.default_rng(2)
     for _ in range(20):
         yaw = rng.uniform(-3, 3)

@@ -42,7 +42,7 @@ def test_prompts_match_the_templates(recorded, name):
 
 
 @each_task
-def test_pictures_are_of_the_same_kind(recorded, name):
+def test_prompt_images_are_of_the_same_kind(recorded, name):
     ours = {key: asset.kind for key, asset in TASKS[name].sample(0).assets.items()}
     sizes = {
         key: {len(TASKS[name].sample(seed).assets[key].scene.objects) for seed in range(60)}
@@ -51,8 +51,8 @@ def test_pictures_are_of_the_same_kind(recorded, name):
     for recording in recorded[name]:
         theirs = recording.facts["placeholders"]
         assert {p["name"]: AssetKind(p["placeholder_type"]) for p in theirs} == ours
-        for picture in theirs:
-            assert len(picture["obj_info"]) in sizes[picture["name"]]
+        for asset in theirs:
+            assert len(asset["obj_info"]) in sizes[asset["name"]]
 
 
 @each_task
@@ -97,8 +97,8 @@ def test_fixed_layouts_have_the_same_places(recorded, name):
 
 
 @each_task
-def test_the_judge_agrees_at_every_step(recorded, name):
-    judged = 0
+def test_the_criterion_agrees_at_every_step(recorded, name):
+    count = 0
     for recording in recorded[name]:
         if (name, recording.path.stem) in AT_THE_EDGE:
             continue
@@ -106,7 +106,7 @@ def test_the_judge_agrees_at_every_step(recorded, name):
         for step, (_, success, failure) in enumerate(recording.flags, 1):
             assert not failure
             want = TaskOutcome.SUCCESS if success else TaskOutcome.RUNNING
-            verdict = criterion.update(recording.world(step))
-            assert verdict.outcome == want, (recording.path.stem, step, verdict)
-            judged += 1
-    assert judged >= len(recorded[name]) > 3
+            evaluation = criterion.update(recording.world(step))
+            assert evaluation.outcome == want, (recording.path.stem, step, evaluation)
+            count += 1
+    assert count >= len(recorded[name]) > 3

@@ -40,7 +40,7 @@ def middle(rectangle):
     return tuple(np.mean([rectangle.low, rectangle.high], axis=0))
 
 
-def verdict(episode, **places):
+def outcome_of(episode, **places):
     return SweepCriterion(episode).update(at(episode, **places)).outcome
 
 
@@ -49,12 +49,12 @@ def test_the_asked_number_of_blocks_in_the_zone_is_success(name):
     episode = start_of(name, 2, 2)
     x, y = middle(episode.goal.zone)
     one, two = {"swept_obj_1": (x, y)}, {"swept_obj_1": (x, y), "swept_obj_2": (x, y + 0.05)}
-    assert verdict(episode) == RUNNING
-    assert verdict(episode, **one) == RUNNING
-    assert verdict(episode, **two) == SUCCESS
+    assert outcome_of(episode) == RUNNING
+    assert outcome_of(episode, **one) == RUNNING
+    assert outcome_of(episode, **two) == SUCCESS
     less = start_of(name, 2, 1)
-    assert verdict(less, **one) == SUCCESS
-    assert verdict(less, **two) == FAILURE
+    assert outcome_of(less, **one) == SUCCESS
+    assert outcome_of(less, **two) == FAILURE
 
 
 @both
@@ -63,22 +63,22 @@ def test_a_block_counts_only_when_it_is_wholly_inside(name):
     zone = episode.goal.zone
     edge, y = zone.high[0], 0.155 if name == NAMES[1] else 0.0  # beside the line
     for yaw, reach in ((0.0, 0.015), (math.pi / 4, 0.0213)):
-        assert verdict(episode, swept_obj_1=(edge - reach - 0.001, y * 0.95, yaw)) == SUCCESS
-        assert verdict(episode, swept_obj_1=(edge - reach + 0.001, y * 0.95, yaw)) == RUNNING
+        assert outcome_of(episode, swept_obj_1=(edge - reach - 0.001, y * 0.95, yaw)) == SUCCESS
+        assert outcome_of(episode, swept_obj_1=(edge - reach + 0.001, y * 0.95, yaw)) == RUNNING
 
 
 @both
-def test_a_block_that_touched_the_line_has_failed_even_when_only_seen_on_the_way(name):
+def test_a_contact_with_the_line_during_the_motion_is_a_failure(name):
     episode = start_of(name, 1)
     line, inside = episode.goal.line, middle(episode.goal.zone)
-    assert verdict(episode, swept_obj_1=middle(line)) == FAILURE
+    assert outcome_of(episode, swept_obj_1=middle(line)) == FAILURE
     for who in ("swept_obj_1", "distractor_obj_1"):
         criterion = SweepCriterion(episode)
         criterion.monitor(at(episode, **{who: middle(line)}))
         assert criterion.result.outcome == RUNNING
-        judged = criterion.update(at(episode, swept_obj_1=inside))
-        assert judged.outcome == FAILURE
-        assert f"{who} touched the line" in judged.reason
+        evaluation = criterion.update(at(episode, swept_obj_1=inside))
+        assert evaluation.outcome == FAILURE
+        assert f"{who} touched the line" in evaluation.reason
     criterion = SweepCriterion(episode)
     criterion.monitor(at(episode))
     assert criterion.update(at(episode, swept_obj_1=inside)).outcome == SUCCESS
@@ -90,13 +90,13 @@ def test_any_part_of_a_distractor_in_the_zone_is_a_failure(name):
     inside = episode.goal.inside
     beside = inside.high[1] + 0.015
     x = middle(inside)[0]
-    assert verdict(episode, distractor_obj_1=(x, beside + 0.001)) == RUNNING
-    assert verdict(episode, distractor_obj_1=(x, beside - 0.001)) == FAILURE
+    assert outcome_of(episode, distractor_obj_1=(x, beside + 0.001)) == RUNNING
+    assert outcome_of(episode, distractor_obj_1=(x, beside - 0.001)) == FAILURE
 
 
 @both
 def test_a_block_outside_the_workspace_is_a_failure(name):
-    assert verdict(start_of(name, 1), swept_obj_1=(0.76, 0.0)) == FAILURE
+    assert outcome_of(start_of(name, 1), swept_obj_1=(0.76, 0.0)) == FAILURE
 
 
 def test_the_zone_is_where_the_shapes_are_drawn():
