@@ -98,7 +98,7 @@ class ExecutePromptGoal:
             if now - received > HEARTBEAT_TIMEOUT:
                 raise VimaError(
                     "NODE_DIED",
-                    f"{name} has been silent for {HEARTBEAT_TIMEOUT:g} s; its log says why",
+                    f"{name} has been silent for {HEARTBEAT_TIMEOUT:g} s; see its log",
                 )
             if now - began > timeout:
                 raise VimaError("TIMEOUT", f"the episode did not end within {timeout:g} s")

@@ -223,7 +223,7 @@ def _read_inputs(options: argparse.Namespace) -> tuple[list[np.ndarray], CameraM
         return images, None
     camera_model = CameraModel.from_camera_info(read_camera_info(info), sizes.pop())
     if camera_model is None:
-        print("note: camera_info says that the camera is not calibrated: no lens is used")
+        print("note: by its camera_info the camera is not calibrated: no lens is used")
     return images, camera_model
 
 

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from vima_msgs.msg import ArmCommand, ArmState, PolicyAction
 from vima_ros.arm.safety_gate import (
@@ -23,6 +23,9 @@ from vima_ros.nodes.arm.joint_driver import JointDriver
 from vima_ros.nodes.arm.motion_control import ActiveCommand
 from vima_ros.nodes.common import action_conversions, qos
 
+if TYPE_CHECKING:
+    from vima_ros.nodes.arm.node import ArmNode
+
 
 class ActionGate:
     """Subscriber to ``action`` that sends each accepted one as a command.
@@ -33,7 +36,7 @@ class ActionGate:
 
     def __init__(
         self,
-        node: Any,
+        node: ArmNode,
         limits: Limits,
         joints: JointDriver | None,
         confirmation: ConfirmationServer | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,8 +16,11 @@ from vima_ros.geometry import Workspace
 from vima_ros.nodes.arm.parameters import ArmParameters
 from vima_ros.paths import config_path
 
+if TYPE_CHECKING:
+    from vima_ros.nodes.arm.node import ArmNode
 
-def load_arm_model(node: Any) -> ArmModel:
+
+def load_arm_model(node: ArmNode) -> ArmModel:
     """Load the arm of the node's parameter urdf and log its warnings.
 
     Raises VimaError (NOT_INSTALLED, BAD_ROBOT).

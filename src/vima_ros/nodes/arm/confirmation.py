@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vima_msgs.msg import Confirmation, ConfirmationRequest
 from vima_msgs.srv import ConfirmMotion
@@ -13,6 +13,9 @@ from vima_ros.arm.safety_gate import Request
 from vima_ros.errors import GateCode, VimaError
 from vima_ros.nodes.common import action_conversions, qos
 
+if TYPE_CHECKING:
+    from vima_ros.nodes.arm.node import ArmNode
+
 
 class ConfirmationServer:
     """Publisher of ``confirmation_request``; takes the response by service or topic.
@@ -20,7 +23,7 @@ class ConfirmationServer:
     ``timeout`` [s]: a motion that nobody confirmed is refused after it.
     """
 
-    def __init__(self, node: Any, timeout: float) -> None:
+    def __init__(self, node: ArmNode, timeout: float) -> None:
         self._node, self._timeout = node, timeout
         self._requests = node.create_publisher(
             ConfirmationRequest, "confirmation_request", qos.LATCHED

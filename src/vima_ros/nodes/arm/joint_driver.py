@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from trajectory_msgs.msg import JointTrajectory
@@ -29,6 +29,9 @@ from vima_ros.nodes.arm.configuration import load_arm_model
 from vima_ros.nodes.arm.joint_states import JointStateSubscriber
 from vima_ros.nodes.common import action_conversions, conversions, qos
 
+if TYPE_CHECKING:
+    from vima_ros.nodes.arm.node import ArmNode
+
 STOP_TIME = 0.2  # for the robot to come to rest [s]
 COMMAND_TOLERANCE = 0.02  # of joints from the last command, up to which plans start from it [rad]
 
@@ -42,7 +45,7 @@ class JointDriver:
 
     def __init__(
         self,
-        node: Any,
+        node: ArmNode,
         on_result: Callable[[ExecutionResult], None],
         on_joints: Callable[[], None],
     ) -> None:

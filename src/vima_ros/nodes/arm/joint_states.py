@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sensor_msgs.msg import JointState
 
@@ -12,6 +12,9 @@ from vima_ros.arm.joint_feedback import MAX_AGE, JointFeedback
 from vima_ros.arm.kinematics import ArmModel
 from vima_ros.arm.plan_execution import MeasuredState
 from vima_ros.nodes.common import conversions, qos
+
+if TYPE_CHECKING:
+    from vima_ros.nodes.arm.node import ArmNode
 
 WARNING_PERIOD = 5.0  # of the log while joint_states lacks a joint [s]
 
@@ -24,7 +27,7 @@ class JointStateSubscriber:
     """
 
     def __init__(
-        self, node: Any, model: ArmModel, on_state: Callable[[float, MeasuredState], None]
+        self, node: ArmNode, model: ArmModel, on_state: Callable[[float, MeasuredState], None]
     ) -> None:
         self._node, self._on_state = node, on_state
         self._feedback = JointFeedback(model.joint_names, model.continuous)

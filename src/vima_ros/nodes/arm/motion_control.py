@@ -6,12 +6,15 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from vima_msgs.msg import ArmCommand, ArmState
 from vima_ros.arm.safety_gate import Approved, Request
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common import conversions, qos
+
+if TYPE_CHECKING:
+    from vima_ros.nodes.arm.node import ArmNode
 
 
 @dataclass
@@ -41,7 +44,7 @@ class MotionControl:
 
     def __init__(
         self,
-        node: Any,
+        node: ArmNode,
         hold_joints: Callable[[], None],
         clear_confirmation: Callable[[], None],
         stop_reason: str = "",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from geometry_msgs.msg import Pose as PoseMessage
 
@@ -23,6 +23,9 @@ from vima_ros.liveness import SilenceDetector, Supervisor
 from vima_ros.nodes.arm.joint_driver import JointDriver
 from vima_ros.nodes.common import conversions
 
+if TYPE_CHECKING:
+    from vima_ros.nodes.arm.node import ArmNode
+
 STOP_CALLED = "stop was called"
 MAX_DEATH_AGE = 2.0  # of a death that may be the reason of the manager's call of stop [s]
 CHECK_PERIOD = 0.1  # [s]
@@ -36,7 +39,7 @@ MOTION_TOPICS = {
 class MotionWatchdog:
     """Stops the arm when its robot or a node that it depends on fails."""
 
-    def __init__(self, node: Any, joints: JointDriver | None) -> None:
+    def __init__(self, node: ArmNode, joints: JointDriver | None) -> None:
         """Watch from ``node``; ``joints``: driver of a robot that is moved by its joints."""
         p = node.parameters
         self._node, self._joints = node, joints

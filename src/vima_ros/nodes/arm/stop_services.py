@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
@@ -14,11 +14,14 @@ from vima_msgs.msg import ArmState
 from vima_msgs.srv import CancelMotion
 from vima_ros.errors import GateCode, VimaError
 
+if TYPE_CHECKING:
+    from vima_ros.nodes.arm.node import ArmNode
+
 
 class StopServices:
     """Servers of ``stop``, ``resume`` and ``cancel_motion``, which respond during planning too."""
 
-    def __init__(self, node: Any) -> None:
+    def __init__(self, node: ArmNode) -> None:
         self._node = node
         # A node of their own, since rclpy's multi-threaded executor would take half a core.
         self._service_node = Node(

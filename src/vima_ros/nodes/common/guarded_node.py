@@ -28,7 +28,7 @@ class GuardedNode(LifecycleNode):
         super().__init__(name, namespace=namespace)
         # A callback that awaits a response must not block the callback that brings it.
         self.reentrant_group = ReentrantCallbackGroup()
-        # Wall time, whatever use_sim_time says: a stopped simulation must not look like a death.
+        # Wall time, even with use_sim_time: a stopped simulation must not look like a death.
         self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._ending = threading.Event()
 
@@ -60,7 +60,7 @@ class GuardedNode(LifecycleNode):
     def create_service(
         self, srv_type: Any, srv_name: str, callback: Callable[[Any, Any], Any], **options: Any
     ) -> Service:
-        """Create a service; where its callback raises, the response says so.
+        """Create a service; where its callback raises, the response reports the failure.
 
         The callback may be a coroutine, and await ``wait_for_response`` while the node goes on.
         """

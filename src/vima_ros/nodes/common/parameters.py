@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import yaml
 from rcl_interfaces.msg import (
@@ -24,6 +24,9 @@ from rclpy.parameter import Parameter
 
 from vima_ros.errors import VimaError
 from vima_ros.paths import config_path, expand_text
+
+if TYPE_CHECKING:
+    from vima_ros.nodes.common.lifecycle_node import VimaNode
 
 T = TypeVar("T")
 TYPES = {
@@ -153,7 +156,7 @@ def declare(node: Node, node_name: str, kind: type[T]) -> T:
     return kind(**values)
 
 
-def follow_changes(node: Any) -> None:
+def follow_changes(node: VimaNode) -> None:
     """Keep ``node.parameters`` up to date with changes at run time; refuse bad ones."""
     fields = {field.name: field for field in dataclasses.fields(node.parameters)}
     types = get_type_hints(type(node.parameters))

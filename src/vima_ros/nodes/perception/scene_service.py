@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,11 +11,14 @@ from vima_ros.nodes.common import conversions, image_conversion
 from vima_ros.perception.pipeline import PerceptionResult
 from vima_ros.specs import VIEWS
 
+if TYPE_CHECKING:
+    from vima_ros.nodes.perception.node import PerceptionNode
+
 
 class SceneService:
     """Keeps the latest result and serves it."""
 
-    def __init__(self, node: Any) -> None:
+    def __init__(self, node: PerceptionNode) -> None:
         self._result: PerceptionResult | None = None
         self._headers: dict[str, Any] = {}
         node.create_service(GetScene, "get_scene", self._on_get_scene)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sensor_msgs.msg import Image
 
@@ -13,6 +13,9 @@ from vima_ros.nodes.common.conversions import ns_to_stamp
 from vima_ros.perception.pipeline import PerceptionResult
 from vima_ros.perception.visualization import draw_objects
 from vima_ros.specs import VIEWS
+
+if TYPE_CHECKING:
+    from vima_ros.nodes.perception.node import PerceptionNode
 
 STAGES = {  # field of the message: stage of PerceptionResult.times
     "decode_time": "decode",
@@ -56,7 +59,7 @@ class StatusReporter:
     ``backend``: name of the detector; ``card``: its description.
     """
 
-    def __init__(self, node: Any, backend: str, card: Mapping[str, Any]) -> None:
+    def __init__(self, node: PerceptionNode, backend: str, card: Mapping[str, Any]) -> None:
         self.card = card
         self.latest = PerceptionStatus()
         self._node, self._backend = node, backend

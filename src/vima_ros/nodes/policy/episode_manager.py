@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vima_msgs.msg import EpisodeHistory, EpisodeStatus, PolicyAction, PromptTokens
 from vima_msgs.srv import CancelMotion
@@ -17,6 +17,9 @@ from vima_ros.liveness import NodeStatus, Supervisor
 from vima_ros.nodes.common import action_conversions, qos
 from vima_ros.nodes.policy.execute_prompt_server import ExecutePromptServer
 from vima_ros.nodes.policy.step_service import StepServer
+
+if TYPE_CHECKING:
+    from vima_ros.nodes.policy.node import PolicyNode
 
 RESEND_PERIOD = 1.0  # of a decision that the arm, perhaps restarted, has not acknowledged [s]
 HISTORY_LENGTH = 20  # of episode_history [changes]
@@ -31,7 +34,7 @@ class EpisodeManager:
     request to cancel its motion.
     """
 
-    def __init__(self, node: Any, reset_policy: Callable[[PromptTokens], None]) -> None:
+    def __init__(self, node: PolicyNode, reset_policy: Callable[[PromptTokens], None]) -> None:
         self._node, self._reset_policy = node, reset_policy
         self.episode = EpisodeStateMachine()
         self.perception_status = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lifecycle_msgs.msg import State
 from rclpy.action import ActionServer, CancelResponse
@@ -12,6 +12,10 @@ from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import EpisodeStatus, PolicyAction, PromptTokens
 from vima_msgs.srv import SetPrompt
 from vima_ros.errors import VimaError
+
+if TYPE_CHECKING:
+    from vima_ros.nodes.policy.episode_manager import EpisodeManager
+    from vima_ros.nodes.policy.node import PolicyNode
 
 Result = ExecutePrompt.Result
 ERROR_CODES = {  # by the code of an episode; any other is POLICY_FAILED
@@ -42,7 +46,7 @@ class ExecutePromptServer:
     have arrived, in either order.
     """
 
-    def __init__(self, node: Any, episodes: Any) -> None:
+    def __init__(self, node: PolicyNode, episodes: EpisodeManager) -> None:
         self._node, self._episodes = node, episodes
         self._goal: Any = None  # handle of the running goal
         self._prompt_id = ""  # of its accepted prompt

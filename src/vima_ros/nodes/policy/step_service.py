@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rclpy.task import Future
 from std_srvs.srv import Trigger
@@ -13,13 +13,17 @@ from vima_ros.episode.state_machine import EpisodeStateMachine
 from vima_ros.episode.values import EpisodeState
 from vima_ros.errors import VimaError
 
+if TYPE_CHECKING:
+    from vima_ros.nodes.policy.episode_manager import EpisodeManager
+    from vima_ros.nodes.policy.node import PolicyNode
+
 STEP_TIMEOUT = 60.0  # a person may have to confirm; other waits end sooner [s]
 
 
 class StepServer:
     """Servers of ``step``, which responds once the gate has passed or refused the decision."""
 
-    def __init__(self, node: Any, episodes: Any) -> None:
+    def __init__(self, node: PolicyNode, episodes: EpisodeManager) -> None:
         self._node, self._episodes = node, episodes
         self._requested: tuple[str, int, Future] | None = None  # prompt id, step, response
         node.create_service(StepPolicy, "step", self._on_step)

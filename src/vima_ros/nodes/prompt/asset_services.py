@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vima_msgs.msg import Asset, PromptStatus
 from vima_msgs.srv import CaptureAsset, DeleteAsset, GetScene, ListAssets
@@ -12,13 +12,16 @@ from vima_ros.prompt.asset_library import AssetLibrary, StoredAsset, check_name
 from vima_ros.prompt.capture import CapturedScene
 from vima_ros.specs import VIEWS, AssetKind
 
+if TYPE_CHECKING:
+    from vima_ros.nodes.prompt.node import PromptNode
+
 GET_SCENE_TIMEOUT = 5.0  # [s]
 
 
 class AssetServices:
     """Serves ``capture_asset``, ``list_assets`` and ``delete_asset``."""
 
-    def __init__(self, node: Any, library: AssetLibrary) -> None:
+    def __init__(self, node: PromptNode, library: AssetLibrary) -> None:
         self._node, self._library = node, library
         self._get_scene = node.create_client(GetScene, "get_scene")
         node.create_service(CaptureAsset, "capture_asset", self._on_capture)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sensor_msgs.msg import CameraInfo, Image
 from visualization_msgs.msg import Marker, MarkerArray
@@ -10,6 +10,9 @@ from visualization_msgs.msg import Marker, MarkerArray
 from vima_ros.nodes.common import conversions, image_conversion, qos
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH, VIEWS
+
+if TYPE_CHECKING:
+    from vima_ros.nodes.tabletop.node import TabletopNode
 
 # Focal length, principal point x, y [px] of the orthographic cameras, as if 1000 m away
 INTRINSICS = {"front": (355555.0, 128.0, 63.0), "top": (250980.0, 128.0, 63.0)}
@@ -19,7 +22,7 @@ MESSAGE_TYPES = {"image_raw": Image, "mask": Image, "camera_info": CameraInfo}
 class CameraPublisher:
     """Publisher of images, masks and ``markers``, rendered only if subscribed to."""
 
-    def __init__(self, node: Any, world: Tabletop) -> None:
+    def __init__(self, node: TabletopNode, world: Tabletop) -> None:
         self._node, self._world = node, world
         self._views = {
             view: {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sensor_msgs.msg import JointState
@@ -15,6 +15,9 @@ from vima_ros.nodes.common import action_conversions, conversions, qos
 from vima_ros.sim.robots.base import Phase
 from vima_ros.sim.tabletop import Tabletop
 
+if TYPE_CHECKING:
+    from vima_ros.nodes.tabletop.node import TabletopNode
+
 STATE_PERIOD = 0.2  # of arm_state [s]
 END_STATES = {Phase.SUCCEEDED: ArmState.SUCCEEDED, Phase.FAILED: ArmState.ABORTED}
 
@@ -22,7 +25,7 @@ END_STATES = {Phase.SUCCEEDED: ArmState.SUCCEEDED, Phase.FAILED: ArmState.ABORTE
 class RobotInterface(ABC):
     """Interface of a robot that publishes ``arm_state`` on every change and at 5 Hz."""
 
-    def __init__(self, node: Any, tabletop: Tabletop) -> None:
+    def __init__(self, node: TabletopNode, tabletop: Tabletop) -> None:
         self._node, self._tabletop = node, tabletop
         self.report = ArmState(state=ArmState.IDLE, code=ArmState.OK)
         self._states = node.create_publisher(ArmState, "arm_state", qos.RELIABLE)
@@ -105,7 +108,7 @@ class JointRobotInterface(RobotInterface):
     ``arm_state`` is IDLE except for one message at each stop or error.
     """
 
-    def __init__(self, node: Any, tabletop: Tabletop) -> None:
+    def __init__(self, node: TabletopNode, tabletop: Tabletop) -> None:
         super().__init__(node, tabletop)
         self._joint_states = node.create_publisher(JointState, "joint_states", qos.RELIABLE)
         node.create_subscription(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vima_msgs.msg import ArmState, Prompt, TaskStatus
 from vima_msgs.srv import GetTaskStatus
@@ -16,6 +16,9 @@ from vima_ros.sim.scene import RANDOM_SCENE, SCENES, Scene, random_scene, scatte
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.sim.tasks import find_task
 from vima_ros.sim.tasks.base import SuccessCriterion, TaskEpisode, TaskOutcome
+
+if TYPE_CHECKING:
+    from vima_ros.nodes.tabletop.node import TabletopNode
 
 OUTCOMES = {
     TaskOutcome.RUNNING: TaskStatus.RUNNING,
@@ -56,7 +59,7 @@ class WorldSelection:
 class TaskServer:
     """Evaluator of a task that publishes ``task_status`` and ``task_prompt``."""
 
-    def __init__(self, node: Any, tabletop: Tabletop) -> None:
+    def __init__(self, node: TabletopNode, tabletop: Tabletop) -> None:
         self._node, self._tabletop = node, tabletop
         self._episode: TaskEpisode | None = None
         self._criterion: SuccessCriterion | None = None
