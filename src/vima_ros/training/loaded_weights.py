@@ -29,10 +29,10 @@ class LoadedWeights:
 
 def _listed(items: Iterable[tuple[str, str]]) -> str:
     """List names with reasons, only the first of many in one part."""
-    told = []
+    listed = []
     for part, group in groupby(items, lambda item: item[0].partition(".")[0]):
         texts = [text for _, text in group]
         if len(texts) > MAX_NAMES:
             texts = [f"{len(texts)} weights of {part}, such as {texts[0]}"]
-        told += texts
-    return ", ".join(told)
+        listed += texts
+    return ", ".join(listed)

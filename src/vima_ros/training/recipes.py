@@ -193,7 +193,7 @@ class _Reader:
             return None
         try:
             return kind(**values)
-        except VimaError as error:  # of what one key says about another
+        except VimaError as error:  # of keys that contradict each other
             self._add(line, f"{name}: {error}")
             return None
 
@@ -207,12 +207,12 @@ class _Reader:
                 return node.value
         if isinstance(node, yaml.SequenceNode):
             return [self._value(item) for item in node.value]
-        seen: set[str] = set()
+        names: set[str] = set()
         for key, _ in node.value:
-            if str(key.value) in seen:
+            if str(key.value) in names:
                 self._add(key.start_mark.line + 1, f"{_short(str(key.value))} stands twice")
                 break
-            seen.add(str(key.value))
+            names.add(str(key.value))
         return {str(key.value): self._value(item) for key, item in node.value}
 
     def _add(self, line: int, fault: str) -> None:

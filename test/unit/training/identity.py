@@ -29,9 +29,9 @@ def identities(rgb, masks, rng):
     track id of the time before, and of the other view.
     """
     tracker, counts, before = Tracker(), Counter(), {}
-    for k, (images, truth) in enumerate(zip(rgb, masks, strict=True)):
+    for k, (pair, truth) in enumerate(zip(rgb, masks, strict=True)):
         images, disguised, objects, true, now = {}, {}, {}, {}, {}
-        for view, image, mask in zip(VIEWS, images, truth, strict=True):
+        for view, image, mask in zip(VIEWS, pair, truth, strict=True):
             images[view] = np.ascontiguousarray(image)
             disguised[view], true[view] = _disguised(mask, rng)
             ids = rng.permutation(list(true[view]))

@@ -107,8 +107,8 @@ def load_policy(
 def load_network(path: Path, overrides: Mapping[str, int]) -> tuple[VimaNetwork, dict[str, Any]]:
     """Load a file's network on the CPU, in eval mode, trainable; return it with its origin.
 
-    ``path``: NAME.safetensors with its NAME.json (weights.py), or with any other suffix a
-    published checkpoint (checkpoint.py). ``overrides``: as of ``load_checkpoint``. The origin has
+    ``path``: NAME.safetensors with its NAME.json (safetensors.py), or with any other suffix a
+    published checkpoint (published.py). ``overrides``: as of ``load_checkpoint``. The origin has
     ``checkpoint`` (the file's name), ``sha256`` and ``card``.
 
     Raises VimaError: BAD_CHECKPOINT, BAD_CONFIG.

@@ -90,7 +90,7 @@ def demonstration_of(
 def shuffled(demonstration: Demonstration, random: np.random.Generator) -> Demonstration:
     """Shuffle the objects of every view.
 
-    They stand in the order in which the task made them, which tells what they are for: the base
+    They are in the order in which the task created them, which reveals their use: the base
     first, the distractors last. A robot's detector knows no such order.
     """
 
@@ -105,7 +105,7 @@ def shuffled(demonstration: Demonstration, random: np.random.Generator) -> Demon
     return replace(
         demonstration,
         images={name: mixed(image) for name, image in demonstration.images.items()},
-        observations=tuple(mixed(seen) for seen in demonstration.observations),
+        observations=tuple(mixed(observation) for observation in demonstration.observations),
     )
 
 

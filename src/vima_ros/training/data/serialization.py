@@ -80,14 +80,14 @@ def unpack_demonstration(
         fact["name"]: PromptImage(fact["name"], AssetKind(fact["kind"]), *views)
         for fact, views in zip(facts["assets"], _unpack_views("prompt_", arrays), strict=True)
     }
-    seen = tuple(observation(v, effector, len(objects)) for v in _unpack_views("", arrays))
+    observations = tuple(observation(v, effector, len(objects)) for v in _unpack_views("", arrays))
     return Demonstration(
         facts["task"],
         facts["level"],
         facts["seed"],
         facts["prompt"],
         images,
-        seen,
+        observations,
         actions(arrays["bins"], effector),
         facts["step_limit"],
         objects,

@@ -62,7 +62,7 @@ def _recording(facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> Recorded
         EndEffector[facts["end_effector_type"].upper()],
         facts["oracle_max_steps"],
         tuple(f"{info['texture_name']} {info['obj_name']} {i}" for i, info in infos.items()),
-        _pictures(arrays, "obs_{}_{}", ids),
+        _images(arrays, "obs_{}_{}", ids),
         np.array([Action.from_poses(*pair, workspace).bins for pair in poses], np.uint8),
         np.array([action_vector(*pair) for pair in poses], np.float32),
         arrays["state_obj_pose"][:, place],
@@ -84,7 +84,7 @@ def _asset(
     alone = {
         key: array[None] for key, array in arrays.items() if key.startswith(f"prompt__{name}__")
     }
-    images = _pictures(alone, f"prompt__{name}__{{}}_{{}}", ids)
+    images = _images(alone, f"prompt__{name}__{{}}_{{}}", ids)
     kind = AssetKind(placeholder["placeholder_type"])
     return RecordedPromptAsset(name, kind, len(ids), images, shows)
 
@@ -103,7 +103,7 @@ def _same(shown: dict[str, Any], objects: list[dict[str, Any]]) -> int:
     return alike[0] if len(alike) == 1 else -1
 
 
-def _pictures(arrays: dict[str, np.ndarray], key: str, ids: Sequence[int]) -> RecordedImages:
+def _images(arrays: dict[str, np.ndarray], key: str, ids: Sequence[int]) -> RecordedImages:
     """Renumber the objects from 1 in the order of ``ids``, all else 0."""
     number = np.zeros(256, np.uint8)
     number[list(ids)] = np.arange(1, len(ids) + 1)

@@ -69,11 +69,11 @@ def read_source(folder: Path) -> ImageSource:
                 f"{FIRST_EVALUATION_SEED}, the rest is kept for measuring",
             )
         if number % VALIDATION_EVERY == 2:
-            validation += _pictures(recording.images, folder)
+            validation += _images(recording.images, folder)
             continue
-        scenes += _pictures(recording.images, folder)
+        scenes += _images(recording.images, folder)
         for asset in recording.assets:
-            prompts += _pictures(asset.images, folder)
+            prompts += _images(asset.images, folder)
     crowded = (place for place, image in enumerate(scenes) if is_crowded(image.decode()[1]))
     return ImageSource(
         folder.name, tuple(scenes), tuple(prompts), tuple(crowded), tuple(validation)
@@ -89,7 +89,7 @@ def is_crowded(mask: np.ndarray) -> bool:
     return any(((one != other) & (one > 0) & (other > 0)).any() for one, other in pairs)
 
 
-def _pictures(images: RecordedImages, folder: Path) -> Iterator[EncodedImage]:
+def _images(images: RecordedImages, folder: Path) -> Iterator[EncodedImage]:
     if images.masks is None:
         raise VimaError("NO_MASK", f"{folder}: frames without masks; valid: --content masks")
     for frames, masks in zip(images.rgb, images.masks, strict=True):

@@ -81,7 +81,7 @@ def train_detector(
         model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
     )
     run = Run(folder, recipe.steps, model, averaged, optimizer, schedule)
-    seen = [image for source in sources for image in source.scenes]
+    trained_on = [image for source in sources for image in source.scenes]
     others = [image for source in sources for image in source.validation]
     for step in range(run.step, recipe.steps):
         seed_step(recipe.seed, step)  # proposals are sampled
@@ -102,7 +102,7 @@ def train_detector(
             progress = DetectorProgress(
                 run.step,
                 run.take_losses(),
-                measure(model, seen, device),
+                measure(model, trained_on, device),
                 measure(averaged.module, others, device),
                 speed,
             )

@@ -21,7 +21,7 @@ from vima_ros.training.evaluation.detector_frames import EvaluationFrame
 
 # An object that shows less is hidden for all purposes. Of 3,706 that show at all, in 300 frames of
 # ours and 186 of VIMA-Bench's, 15 show less; four show more but less than any small block, the
-# smallest kind, of which 39 px or more are seen.
+# smallest kind, of which 39 px or more are visible.
 DEFAULT_VISIBLE = 16  # [px]
 MATCH_IOU = 0.5
 _MISTAKES = ("INVALID_VALUE", "NO_MASK")  # of ours, no refusal of a image
@@ -31,7 +31,7 @@ _MISTAKES = ("INVALID_VALUE", "NO_MASK")  # of ours, no refusal of a image
 class ImageResult:
     """Result for one view: n true visible objects, by id, and m detections.
 
-    ``kinds`` (n,) and ``pixels`` (n,) [px]: shapes and how much is seen. ``ious`` (n, m): IoU
+    ``kinds`` (n,) and ``pixels`` (n,) [px]: shapes and visible areas. ``ious`` (n, m): IoU
     of the masks. ``edge_errors`` (n,) [px]: the largest distance between an edge of the true box
     and of its match's; NaN where there is no match. ``truth``, ``scored``: masks as COCO's
     run-length codes; ``scored`` with ``scores``, of the detector at its lowest threshold.
@@ -161,9 +161,11 @@ def _match_error(results: Sequence[ImageResult]) -> float:
 
 def visible(image_rgb: np.ndarray, instances: Instances) -> Instances:
     """Select the instances that reach the policy (``extract_objects``)."""
-    seen = np.isin(instances.ids, extract_objects(image_rgb, instances).track_ids)
-    mask = np.where(np.isin(instances.mask, instances.ids[seen]), instances.mask, 0)
-    return Instances(mask.astype(np.uint16), instances.ids[seen], instances.scores[seen])
+    visible_ids = np.isin(instances.ids, extract_objects(image_rgb, instances).track_ids)
+    mask = np.where(np.isin(instances.mask, instances.ids[visible_ids]), instances.mask, 0)
+    return Instances(
+        mask.astype(np.uint16), instances.ids[visible_ids], instances.scores[visible_ids]
+    )
 
 
 def compare(frame: EvaluationFrame, view: str, found: Instances, scored: Instances) -> ImageResult:

@@ -63,7 +63,7 @@ class Report:
     facts: dict[str, Any]
     frames: dict[str, int]
     quality: dict[str, dict[str, Quality]]
-    right_pictures: dict[str, dict[str, dict[int, float]]]
+    exact_match_images: dict[str, dict[str, dict[int, float]]]
     exact_match_frames: dict[str, dict[int, float]]
     kinds: dict[str, dict[str, tuple[int, float, float | None]]]
     times: list[float]
@@ -83,7 +83,7 @@ def make_report(evaluation: Evaluation, facts: Mapping[str, Any]) -> Report:
         source: {view: measure(results) for view, results in by_view.items()}
         for source, by_view in views.items()
     }
-    right_pictures = {
+    exact_match_images = {
         source: {
             view: {n: exact_match_rate(results, n) for n in VISIBLE}
             for view, results in by_view.items()
@@ -98,14 +98,14 @@ def make_report(evaluation: Evaluation, facts: Mapping[str, Any]) -> Report:
         dict(facts),
         {source: len(results) // len(VIEWS) for source, results in groups.items()},
         quality,
-        right_pictures,
+        exact_match_images,
         exact_match_frames,
         {source: recalls(groups[source]) for source in (TABLETOP, BENCH) if source in groups},
         evaluation.times,
         dict(evaluation.refused),
         _targets(quality, exact_match_frames),
         {
-            source: [seen.frame.name for *_, seen in sorted(worst, reverse=True)]
+            source: [run.frame.name for *_, run in sorted(worst, reverse=True)]
             for source, worst in evaluation.worst.items()
         },
     )
@@ -227,7 +227,7 @@ def _quality_rows(report: Report) -> list[list[str]]:
 def _right_rows(report: Report) -> list[list[str]]:
     rows = []
     for source, both in report.exact_match_frames.items():
-        for view, shares in (*report.right_pictures[source].items(), (BOTH, both)):
+        for view, shares in (*report.exact_match_images[source].items(), (BOTH, both)):
             rows.append([source, view, *(_number(share) for share in shares.values())])
     return rows
 
@@ -239,16 +239,16 @@ def _number(value: float | None, digits: int = 3) -> str:
 # --- images
 
 
-def draw_run(seen: DetectorRun) -> np.ndarray:
+def draw_run(run: DetectorRun) -> np.ndarray:
     """Draw the truth at the left, the detections at the right, a row per view; uint8 RGB.
 
     Outlined in red: true objects that were missed, and found ones that match none.
     """
     rows = []
     for place, view in enumerate(VIEWS):
-        image, mask = seen.frame.rgb[place], seen.frame.masks[place]
+        image, mask = run.frame.rgb[place], run.frame.masks[place]
         ids = np.unique(mask)[np.unique(mask) > 0]
-        truth, found = Instances(mask, ids, np.ones(len(ids), np.float32)), seen.found[view]
+        truth, found = Instances(mask, ids, np.ones(len(ids), np.float32)), run.found[view]
         matches = match(mask_iou(truth, found))
         sides = (
             _drawn(image, truth, np.any(matches, axis=1), f"{view}: truth, {len(truth)}"),
@@ -283,8 +283,8 @@ def write(report: Report, evaluation: Evaluation, out: Path) -> str:
     """
     for source, worst in evaluation.worst.items():
         name = "".join(c if c.isalnum() or c in ".-" else "_" for c in source)
-        for place, (*_, seen) in enumerate(sorted(worst, reverse=True), 1):
-            write_image(out / "worst" / f"{name}_{place}.png", draw_run(seen))
+        for place, (*_, run) in enumerate(sorted(worst, reverse=True), 1):
+            write_image(out / "worst" / f"{name}_{place}.png", draw_run(run))
     page = to_markdown(report)
     write_atomic(out / "detector.md", page.encode())
     write_atomic(out / "detector.json", to_json(report).encode())

@@ -39,14 +39,14 @@ def draw_curves(folder: Path) -> Path:
     others = {name: values for name, values in losses.items() if name not in compared}
     training, validation = _curves(records, "training"), _curves(records, "validation")
     by_task = {name: values for name, values in validation.items() if name in TASKS}
-    seen, others_seen = (
+    training_accuracies, validation_accuracies = (
         {name: values for name, values in curves.items() if name not in TASKS}
         for curves in (training, validation)
     )
     panels: list[tuple[str, Curves, Curves]] = [
         ("loss", compared, validation_losses),
         ("auxiliary loss" if compared else "loss", others, {}),
-        ("accuracy", seen, others_seen),
+        ("accuracy", training_accuracies, validation_accuracies),
         ("accuracy by task", {}, by_task),
     ]
     panels = [panel for panel in panels if panel[1] or panel[2]]

@@ -54,13 +54,13 @@ def write_report(
 
 def shares_by_task(attempts: Sequence[Attempt]) -> dict[str, dict[str, str]]:
     """Return {detector: {task: success rate with its 95 % interval}} for a model card."""
-    told: dict[str, dict[str, str]] = {}
+    shares: dict[str, dict[str, str]] = {}
     for (task, detector), group in _groups(attempts).items():
         score = rate(group)
         low, high = (round(100 * end) for end in score.interval)
         text = f"{score.successes} of {score.episodes}, 95 %: {low} to {high} %"
-        told.setdefault(detector, {})[task] = text
-    return told
+        shares.setdefault(detector, {})[task] = text
+    return shares
 
 
 def _groups(attempts: Sequence[Attempt]) -> dict[tuple[str, str], list[Attempt]]:
@@ -101,8 +101,8 @@ def _failures(groups: Mapping[tuple[str, str], list[Attempt]], out: Path) -> str
         codes = Counter(attempt.code for attempt in failed)
         if not failed:
             continue
-        told = ", ".join(f"{code} {count}" for code, count in codes.most_common())
-        lines.append(f"- {task}, {detector}: {told}")
+        counts = ", ".join(f"{code} {count}" for code, count in codes.most_common())
+        lines.append(f"- {task}, {detector}: {counts}")
         for attempt in failed[:MAX_IMAGES]:
             name = f"{task}_{detector}_{attempt.job.seed}.png"
             if attempt.image is not None:

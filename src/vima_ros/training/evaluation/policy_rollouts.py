@@ -174,11 +174,11 @@ def _follow(
         command_id, stamp = str(machine.step), (machine.step + 1) * 1_000_000_000
         images = {view: run.tabletop.render(view) for view in VIEWS}
         masks = {v: run.tabletop.render_mask(v) for v in VIEWS} if needs_mask else None
-        seen = pipeline.process(images, masks, dict.fromkeys(VIEWS, stamp), stamp)
-        if seen.observation is None:
-            raise VimaError(seen.code, seen.message)
+        perceived = pipeline.process(images, masks, dict.fromkeys(VIEWS, stamp), stamp)
+        if perceived.observation is None:
+            raise VimaError(perceived.code, perceived.message)
         effector = run.tabletop.scene.end_effector
-        decision = policy.infer(replace(seen.observation, end_effector=effector))
+        decision = policy.infer(replace(perceived.observation, end_effector=effector))
         machine.on_decision(command_id, stamp)
         report, code, message = _carry_out(run, *decision.action.poses(Workspace()))
         apply_arm_report(machine, policy, decision, report, code, message, command_id, stamp)

@@ -43,12 +43,12 @@ def first_actions(
     encode = PromptTokenizer(policy.tokenizer).encode
     for demonstration in demonstrations:
         policy.reset(demonstration.prompt(encode))
-        seen = demonstration.observations[0]
-        poses = policy.infer(seen).action.poses(Workspace())
+        observation = demonstration.observations[0]
+        poses = policy.infer(observation).action.poses(Workspace())
         chosen = np.array([pose.position[:2] for pose in poses])  # (2, 2)
         wanted = demonstration.unrounded[0, POSITION_COLUMNS].reshape(2, 2)
         right = None
-        if seen.end_effector == EndEffector.SUCTION:
+        if observation.end_effector == EndEffector.SUCTION:
             places = demonstration.object_poses[0, :, :2]
             nearest = [
                 int(np.linalg.norm(places - p, axis=1).argmin()) for p in (chosen[0], wanted[0])

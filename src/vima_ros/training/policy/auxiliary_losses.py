@@ -1,11 +1,10 @@
 """Losses of policy training: the actions' loss and auxiliary ones.
 
-The action loss is the paper's (section 4): cross-entropy of the twelve heads, the history given as
-it was demonstrated. A small network that is shown only actions learns for long just where things
-usually are. So its object tokens are also asked where the object would be picked, where the
-prompt's scene shows it, what shape it has and which one it is, and two of its attentions are told
-what to look at: from an object to its images in the prompt, and from where the action is read to
-the objects that it is about. What asks is thrown away after training.
+The action loss is the paper's (section 4): cross-entropy of twelve heads, with teacher forcing.
+From actions alone, a small network learns for long only where objects usually are. So auxiliary
+heads predict from object tokens where the object would be picked, where the prompt's scene shows
+it, its shape and its identity, and two attentions are supervised: of an object to its images in
+the prompt, and of the action to the objects it is about. The heads are discarded after training.
 """
 
 from __future__ import annotations
@@ -86,9 +85,9 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         encoded = network.t5(inputs_embeds=prompt, attention_mask=prompt_mask).last_hidden_state
         memory = network.controller.read_prompt(network.prompt_projection(encoded), prompt_mask)
         effectors = network.end_effector_embedding(batch.effectors)
-        seen = network.observation_fusion(torch.cat([objects, effectors], dim=-1))  # (S, E)
+        observed = network.observation_fusion(torch.cat([objects, effectors], dim=-1))  # (S, E)
         actions = network.action_encoder(batch.fractions)  # (A, E)
-        tokens = _rows(torch.cat([seen, actions]), batch.tokens)  # (B, T, E)
+        tokens = _rows(torch.cat([observed, actions]), batch.tokens)  # (B, T, E)
         attend = causal(batch.mask)
         first = cast(CrossAttention, network.controller.xattns[0])
         last = cast(Block, network.controller.h[-1])
@@ -107,7 +106,7 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         action_scores = action_scores.transpose(1, 2).flatten(0, 1)[batch.ask]
         return Outputs(
             network.action_decoder(read),
-            seen,
+            observed,
             informed[0],
             prompt_scores.masked_fill(~memory.attend[:, None], float("-inf")),
             action_scores.masked_fill(~attend.flatten(0, 1)[batch.ask][:, None], float("-inf")),
@@ -142,13 +141,13 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         Where one scene does.
         """
         slots, known = batch.prompt.slots, batch.objects + 1  # 0: none
-        pictured = slots.mask & (batch.step_of == IN_SCENE)
-        pictured[: slots.n_front] = False
+        in_scene = slots.mask & (batch.step_of == IN_SCENE)
+        in_scene[: slots.n_front] = False
         count = int(known.max()) + 1
-        often = torch.bincount(known[pictured], minlength=count)
+        often = torch.bincount(known[in_scene], minlength=count)
         middles = torch.zeros(count, 2, device=known.device)
         frame = torch.tensor([POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH], device=known.device)
-        middles[known[pictured]] = slots.boxes[pictured][:, [1, 0]] / frame
+        middles[known[in_scene]] = slots.boxes[in_scene][:, [1, 0]] / frame
         which = _gather_tokens(torch.where(batch.step_of >= 0, known, 0), batch).clamp(
             min=0
         )  # (B, T)
@@ -212,16 +211,16 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         count = len(batch.prompt.words)
         rows, none = batch.prompt.rows, batch.objects.new_full((1 + count,), NOTHING)
         shown = torch.cat([none, batch.objects])[rows]  # (B, P)
-        said = torch.cat([none[:1], batch.named_looks, torch.full_like(batch.objects, NOTHING)])[
+        named = torch.cat([none[:1], batch.named_looks, torch.full_like(batch.objects, NOTHING)])[
             rows
         ]
-        words = (rows > 0) & (rows <= count) & (said == NOTHING)
-        # Blocks to sweep look alike, and one of them is pictured.
+        words = (rows > 0) & (rows <= count) & (named == NOTHING)
+        # Blocks to sweep look alike, and one of them is shown in the prompt.
         sweeps = _gather_tokens(batch.effectors, batch) == EndEffector.SPATULA  # (B, T)
         objects = _gather_tokens(batch.objects, batch)
         loss = scores.new_zeros(())
         for head, (ours, theirs) in enumerate(
-            ((objects, shown), (_gather_tokens(batch.looks, batch), said))
+            ((objects, shown), (_gather_tokens(batch.looks, batch), named))
         ):
             right = (ours[:, :, None] == theirs[:, None]) & (theirs != NOTHING)[:, None]
             lost = (objects != NOTHING) & ~sweeps & ~right.any(-1)
@@ -233,12 +232,12 @@ class PolicyWithAuxiliaryHeads(nn.Module):
     def _action_attention_loss(self, scores: Tensor, batch: PolicyBatch) -> Tensor:
         """Supervise the action's attention to the picked object and its target object."""
         length = batch.mask.shape[1]
-        seen = _gather_tokens(batch.objects, batch)[batch.ask // length]  # (n, T)
+        objects = _gather_tokens(batch.objects, batch)[batch.ask // length]  # (n, T)
         steps = _gather_tokens(batch.step_of, batch)[batch.ask // length]
-        now = steps == torch.arange(len(seen), device=seen.device)[:, None]
+        now = steps == torch.arange(len(objects), device=objects.device)[:, None]
         wanted = torch.stack([batch.picked, batch.placed], 1)[:, :, None]  # (n, 2, 1)
         return _attention_loss(
-            scores, (seen[:, None] == wanted) & (wanted != NOTHING) & now[:, None]
+            scores, (objects[:, None] == wanted) & (wanted != NOTHING) & now[:, None]
         )
 
 

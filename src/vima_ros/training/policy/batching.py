@@ -128,8 +128,8 @@ def make_batch(
                 named_looks.append(NOTHING if look == NOTHING else number * MAX_LOOKS + look)
                 continue
             of = IN_SCENE if ~token in episode.scenes else NOTHING
-            told = _Timestep(first_object, None, None, of)
-            prompt += _place(slots, images[~token], most, number, episode, 0, told)
+            context = _Timestep(first_object, None, None, of)
+            prompt += _place(slots, images[~token], most, number, episode, 0, context)
         prompts.append(prompt)
         timesteps = [add_noise(p, episode, random, detection_noise) for p in episode.timesteps]
         max_slots = max(2 * max(len(m[FRONT].crops), len(m[TOP].crops)) for m in timesteps)
@@ -137,10 +137,10 @@ def make_batch(
         for step, timestep in enumerate(timesteps):
             count = max(len(timestep[FRONT].crops), len(timestep[TOP].crops))
             effector = int(episode.end_effector)
-            seen = _Timestep(
+            context = _Timestep(
                 first_object, episode.grasps[step], episode.grasp_offsets[step], steps + step
             )
-            row = _place(slots, timestep, [count, count], number, episode, effector, seen)
+            row = _place(slots, timestep, [count, count], number, episode, effector, context)
             history += [*row, *[None] * (max_slots - len(row))]
             asks.append((number, len(history) - 1))
             if step + 1 < len(timesteps):
@@ -160,7 +160,7 @@ def _place(
     number: int,
     episode: TrainingEpisode,
     effector: int,
-    seen: _Timestep,
+    context: _Timestep,
 ) -> list[tuple[int, int]]:
     """Add an image's objects and padding; return their slots, front before top."""
     places = []
@@ -168,17 +168,19 @@ def _place(
         shown = image[view]
         for crop, box, which in zip(shown.crops, shown.boxes, shown.ids, strict=True):
             row = slots.crop(number, episode, crop)
-            name = NOTHING if which == NOTHING else which + seen.first_object
-            grasp = (0.0, 0.0) if seen.grasps is None or which == NOTHING else seen.grasps[which]
+            name = NOTHING if which == NOTHING else which + context.first_object
+            grasp = (
+                (0.0, 0.0) if context.grasps is None or which == NOTHING else context.grasps[which]
+            )
             look = NOTHING if which == NOTHING else episode.looks[which]
             look = NOTHING if look == NOTHING else number * MAX_LOOKS + look
             shape = NOTHING if which == NOTHING else episode.shapes[which]
             offset = (
                 NO_OFFSET
-                if seen.grasp_offsets is None or which == NOTHING
-                else seen.grasp_offsets[which]
+                if context.grasp_offsets is None or which == NOTHING
+                else context.grasp_offsets[which]
             )
-            values = (row, box, True, effector, name, grasp, seen.step, look, shape, offset)
+            values = (row, box, True, effector, name, grasp, context.step, look, shape, offset)
             places.append(slots.add(view, *values))
         for _ in range(counts[view] - len(shown.crops)):
             no_place = (0.0, 0.0), *[NOTHING] * 3, NO_OFFSET

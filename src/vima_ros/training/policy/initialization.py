@@ -12,21 +12,21 @@ from vima_ros.policy.model.controller import CrossAttention
 from vima_ros.policy.model.network import VimaNetwork
 from vima_ros.training.loaded_weights import LoadedWeights
 
-RESIDUAL_INIT_SCALE = 0.2  # how much of its usual start the prompt encoder's layers add
+RESIDUAL_INIT_SCALE = 0.2  # of the prompt encoder's residual branches, times their default
 EMBEDDING_STD = 0.4  # standard deviation of the word embedding
-POSITION_STD = 0.02  # of what positions add, as in GPT-2
-RBF_HEIGHT = 2.0  # height of a box feature where it is highest
-AXES = (5, 5, 3, 3)  # parts of the box features that are for x, y, height and width
+POSITION_STD = 0.02  # standard deviation of position embeddings, as in GPT-2
+RBF_HEIGHT = 2.0  # peak of a box feature
+AXES = (5, 5, 3, 3)  # proportions of box features for x, y, height and width
 
 
 @torch.no_grad()
 def new_network(config: VimaConfig) -> VimaNetwork:
     """Build a network with random weights that training starts well from.
 
-    Torch's own for each layer, but for what would take very many steps to find: object tokens come
-    unchanged into history and prompt, where the sizes allow it; what looks alike attends to each
-    other, for keys are made as queries are (as in Trockman and Kolter's mimetic initialization,
-    ICML 2023); the box MLP's outputs tell places apart.
+    PyTorch's defaults, except where training would take very many steps: object tokens enter
+    history and prompt unchanged, if the sizes allow it; similar objects attend to each other, for
+    keys equal queries (mimetic initialization, Trockman and Kolter, ICML 2023); the box MLP's
+    outputs distinguish positions.
     """
     network, width = VimaNetwork(config), config.embed_dim
     for name, parameter in network.named_parameters():
@@ -54,8 +54,8 @@ def load_matching_weights(
 ) -> tuple[VimaNetwork, LoadedWeights]:
     """Build a network with another's weights where they fit; return it and their report.
 
-    What the other has in another size begins anew, such as its first layer for smaller patches,
-    with random weights from ``seed``.
+    Weights of another size, such as the first layer for smaller patches, are initialized from
+    ``seed``.
     """
     torch.manual_seed(seed)
     network = new_network(config)

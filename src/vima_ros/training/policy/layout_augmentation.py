@@ -1,7 +1,7 @@
 """Layout augmentation: an episode's objects at other positions, without rendering.
 
-VIMA's cameras are orthographic, so that an object looks the same wherever it stands: its crop
-stays, its box moves by as many pixels a metre as the camera has (sim/model/cameras.py).
+VIMA's cameras are orthographic, so that an object's crop does not depend on its position; its box
+moves by the camera's pixels per metre (sim/model/cameras.py).
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from vima_ros.training.policy.training_episode import (
 )
 
 TRIES = 30
-EDGE = 0.04  # of the workspace: no object's centre comes nearer [m]
-GAP = 0.01  # between objects [m]
+MIN_EDGE_DISTANCE = 0.04  # from an object's center to the edge of the workspace [m]
+MIN_GAP = 0.01  # between objects [m]
 MIN_RADIUS = 0.03  # of an object [m]
-TOGETHER = 0.04  # what stands nearer to each other is on or in each other, and stays so [m]
-WHERE_MATTERS = ("manipulate_old_neighbor", "sweep_without_exceeding")  # among each other
-AS_PICTURED = ("rearrange", "rearrange_then_restore")  # scenes show where things go
+MAX_STACK_DISTANCE = 0.04  # between objects that are on or in each other, and stay so [m]
+RELATIVE_POSITION_TASKS = ("manipulate_old_neighbor", "sweep_without_exceeding")
+SCENE_GOAL_TASKS = ("rearrange", "rearrange_then_restore")  # prompt scenes show the targets
 
 
 @dataclass(frozen=True)
 class _Constraints:
     """Positions that may be randomized: N of the K objects at the start and in prompt images.
 
-    ``homes`` (N, 2): where they are [m]; ``tied`` (N,): the one that each moves with, itself or
-    another; ``anchors`` (T + 1, K): the one that each object is at, at last after all actions.
+    ``homes`` (N, 2): original positions [m]; ``tied`` (N,): index of the position that each moves
+    with, its own or another; ``anchors`` (T + 1, K): position of each object over time.
     """
 
     homes: np.ndarray
@@ -48,17 +48,20 @@ class _Constraints:
 def randomize_layout(episode: TrainingEpisode, random: np.random.Generator) -> TrainingEpisode:
     """Randomize the position of every object; the prompt and the objects stay.
 
-    What was put onto another object, back to where it came from, or to where a image shows it,
-    goes there again. Where that does not tell all places, or the prompt speaks of where things
-    stand, all objects and pictured scenes are moved alike. An episode for which no room is found
-    stays as it is.
+    Objects that are put onto another one, back to an earlier position or to where a scene image
+    shows them keep that relation. Where this does not determine all positions, or the task depends
+    on relative positions, all objects and scene images move alike. An episode for which no room is
+    found stays unchanged.
     """
     constraints = _find_constraints(episode)
     space, places = Workspace(), episode.places[0]
     low, high = np.array(space.low), np.array(space.high)
     count = len(places)
     if constraints is None:
-        least, most = low + EDGE - places.min(0), high - EDGE - places.max(0)
+        least, most = (
+            low + MIN_EDGE_DISTANCE - places.min(0),
+            high - MIN_EDGE_DISTANCE - places.max(0),
+        )
         if (least > most).any():
             return episode
         anchors = np.tile(np.arange(count), (len(episode.bins) + 1, 1))
@@ -66,34 +69,36 @@ def randomize_layout(episode: TrainingEpisode, random: np.random.Generator) -> T
         tried = (_moved(episode, shift, anchors, shift) for shift in alike)
     else:
         radius = _radius(episode.timesteps[0], count)[np.arange(len(constraints.homes)) % count]
-        drawn = random.uniform(low + EDGE, high - EDGE, (TRIES, *constraints.homes.shape))
+        drawn = random.uniform(
+            low + MIN_EDGE_DISTANCE, high - MIN_EDGE_DISTANCE, (TRIES, *constraints.homes.shape)
+        )
         drawn = (
             drawn[:, constraints.tied] + constraints.homes - constraints.homes[constraints.tied]
         )
         distances = np.linalg.norm(drawn[:, :, None] - drawn[:, None], axis=-1)  # (tries, N, N)
         apart = constraints.tied[:, None] != constraints.tied
-        needed = np.where(apart, radius[:, None] + radius + GAP, 0.0)
+        needed = np.where(apart, radius[:, None] + radius + MIN_GAP, 0.0)
         drawn = drawn[(distances >= needed).all((1, 2))]
-        if not len(drawn):  # it is crowded: they take each other's places
+        if not len(drawn):  # crowded: exchange positions
             drawn = _exchanged(constraints, random)[None]
         shown = np.zeros((len(drawn), count + 1, 2))
-        if episode.task in AS_PICTURED:
+        if episode.task in SCENE_GOAL_TASKS:
             shown[:, :count] = (drawn - constraints.homes)[:, count:]
         tried = (
-            _moved(episode, shift, constraints.anchors, pictured)
-            for shift, pictured in zip(drawn - constraints.homes, shown, strict=True)
+            _moved(episode, shift, constraints.anchors, scene_shift)
+            for shift, scene_shift in zip(drawn - constraints.homes, shown, strict=True)
         )
     return next((new for new in tried if new is not None), episode)
 
 
 def _find_constraints(episode: TrainingEpisode) -> _Constraints | None:
     """Find the constraints; None where an object's targets are not known."""
-    if episode.task in WHERE_MATTERS or NOTHING in episode.picked:
+    if episode.task in RELATIVE_POSITION_TASKS or NOTHING in episode.picked:
         return None
     places, targets = episode.places, episode.targets
     count = places.shape[1]
-    pictured = {which for i in episode.scenes for which in episode.images[i][0].ids}
-    near = np.linalg.norm(places[0][:, None] - places[0], axis=-1) < TOGETHER  # (K, K)
+    shown_objects = {which for i in episode.scenes for which in episode.images[i][0].ids}
+    near = np.linalg.norm(places[0][:, None] - places[0], axis=-1) < MAX_STACK_DISTANCE  # (K, K)
     now = near.argmax(1)
     homes, tied, rows = np.tile(places[0], (2, 1)), np.tile(now, 2), [now]
     for step, (picked, placed) in enumerate(zip(episode.picked, episode.placed, strict=True)):
@@ -101,12 +106,12 @@ def _find_constraints(episode: TrainingEpisode) -> _Constraints | None:
         way = targets[step, 1] - targets[step, 0]
         before = np.linalg.norm(places[: step + 1, picked] - targets[step, 1], axis=-1)
         if np.linalg.norm(way) < SAME_PLACE:
-            pass  # it is turned where it stands
+            pass  # it is rotated in place
         elif before.min() < SAME_PLACE:
             now[picked] = rows[int(before.argmin())][picked]
-        elif episode.task in AS_PICTURED:
+        elif episode.task in SCENE_GOAL_TASKS:
             goal = count + picked
-            if placed != NOTHING or picked not in pictured or tied[goal] == goal:
+            if placed != NOTHING or picked not in shown_objects or tied[goal] == goal:
                 return None
             homes[goal], tied[goal] = places[step, picked] + way, goal
             now[picked] = goal
@@ -126,17 +131,17 @@ def _exchanged(constraints: _Constraints, random: np.random.Generator) -> np.nda
 
 
 def _moved(
-    episode: TrainingEpisode, shift: np.ndarray, anchors: np.ndarray, pictured: np.ndarray
+    episode: TrainingEpisode, shift: np.ndarray, anchors: np.ndarray, scene_shift: np.ndarray
 ) -> TrainingEpisode | None:
-    """Move everything by the ``shift`` (N, 2) [m] of its anchor, scene images by ``pictured``.
+    """Move everything by the ``shift`` (N, 2) [m] of its anchor, scene images by ``scene_shift``.
 
-    ``pictured`` (K + 1, 2) [m]: of each object, and at last of what is none of them. None where
-    something would leave a image or the workspace.
+    ``scene_shift`` (K + 1, 2) [m]: of each object, and last of anything else. None where something
+    would leave an image or the workspace.
     """
     images = list(episode.images)
-    if pictured.any():
+    if scene_shift.any():
         for index in episode.scenes:
-            images[index] = _shifted(images[index], pictured)  # type: ignore[assignment]
+            images[index] = _shifted(images[index], scene_shift)  # type: ignore[assignment]
     timesteps = [
         _shifted(timestep, shift[row])
         for timestep, row in zip(episode.timesteps, anchors[:-1], strict=True)

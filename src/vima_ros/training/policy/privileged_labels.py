@@ -69,16 +69,16 @@ def find_labels(
             {}, tuple(named_looks), unknown, unknown, places, np.full_like(places, np.nan)
         )
     objects, shown = found
-    said = list(dict.fromkeys(_LOOK.findall(demonstration.text)))
+    names = list(dict.fromkeys(_LOOK.findall(demonstration.text)))
     begin = 0
     for look in _LOOK.findall(demonstration.text):
         words = list(tokenizer.encode(look, ())[:-1])
         begin = next(
             i for i in range(begin, len(tokens)) if list(tokens[i : i + len(words)]) == words
         )
-        named_looks[begin : begin + len(words)] = [said.index(look)] * len(words)
+        named_looks[begin : begin + len(words)] = [names.index(look)] * len(words)
     looks = [texture_words(item.texture) for item in objects]
-    numbers = tuple(said.index(look) if look in said else NOTHING for look in looks)
+    numbers = tuple(names.index(look) if look in names else NOTHING for look in looks)
     shapes = tuple(SHAPE_NAMES.index(item.shape) for item in objects)
     return PrivilegedLabels(shown, tuple(named_looks), numbers, shapes, *_grasps(objects, poses))
 

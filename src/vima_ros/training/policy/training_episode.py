@@ -131,8 +131,8 @@ def training_episode(demonstration: Demonstration, tokenizer: PromptTokenizer) -
             which = labels.shown.get(token.name, unknown)
             images.append((crops.shown(token.front, which), crops.shown(token.top, which)))
         prompt.append(~index_of[token.name])
-    seen = d.observations[: len(d.actions)]
-    timesteps = tuple((crops.shown(o.front, None), crops.shown(o.top, None)) for o in seen)
+    observations = d.observations[: len(d.actions)]
+    timesteps = tuple((crops.shown(o.front, None), crops.shown(o.top, None)) for o in observations)
     places = d.object_poses[: len(d.actions), :, :2].astype(np.float32)
     sweeps = d.observations[0].end_effector == EndEffector.SPATULA
     targets = d.unrounded[:, POSITION_COLUMNS].reshape(-1, 2, 2).astype(np.float64)
