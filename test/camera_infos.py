@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import yaml
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.calibration.camera_model import CameraModel, read_camera_info
+from vima_ros.perception.calibration.camera_info import read_camera_info
+from vima_ros.perception.calibration.camera_model import CameraModel
 
 SIZE = (640, 480)
 K = (600.0, 0.0, 320.0, 0.0, 600.0, 240.0, 0.0, 0.0, 1.0)

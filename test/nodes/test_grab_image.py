@@ -14,7 +14,8 @@ from vima_ros.client.client import Client
 from vima_ros.geometry import Workspace
 from vima_ros.nodes.common import image_conversion, qos
 from vima_ros.perception.calibration.calibration import workspace_corners
-from vima_ros.perception.calibration.camera_model import CameraModel, read_camera_info
+from vima_ros.perception.calibration.camera_info import read_camera_info
+from vima_ros.perception.calibration.camera_model import CameraModel
 from vima_ros.perception.calibration.io import load_calibration
 
 CAMERA = PinholeCamera(d=(-0.2, 0.06, 0.001, -0.001, 0.0))

@@ -19,7 +19,8 @@ from vima_ros.files import check_overwrite, write_atomic, write_image
 from vima_ros.nodes.common import image_conversion, qos
 from vima_ros.nodes.common.namespaces import add_namespace_option
 from vima_ros.paths import path_argument
-from vima_ros.perception.calibration.camera_model import CameraModel, camera_info_yaml
+from vima_ros.perception.calibration.camera_info import camera_info_yaml
+from vima_ros.perception.calibration.camera_model import CameraModel
 from vima_ros.perception.camera_view import is_rectified
 
 TIMEOUT = 20.0  # for the first message, discovery included [s]

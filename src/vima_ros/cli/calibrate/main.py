@@ -20,11 +20,8 @@ from vima_ros.paths import path_argument
 from vima_ros.perception.calibration.board_search import describe_layout, find_board
 from vima_ros.perception.calibration.board_sheet import PAPERS, board_sheet_png, max_square_size
 from vima_ros.perception.calibration.calibration import Calibration, workspace_corners
-from vima_ros.perception.calibration.camera_model import (
-    CameraModel,
-    camera_info_yaml,
-    read_camera_info,
-)
+from vima_ros.perception.calibration.camera_info import camera_info_yaml, read_camera_info
+from vima_ros.perception.calibration.camera_model import CameraModel
 from vima_ros.perception.calibration.charuco import DICTIONARIES, Board, PlacedBoard
 from vima_ros.perception.calibration.drift import DriftDetector
 from vima_ros.perception.calibration.estimation import calibrate

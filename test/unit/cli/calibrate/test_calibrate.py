@@ -18,7 +18,8 @@ from vima_ros.cli.calibrate.main import main
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.perception.calibration.calibration import workspace_corners
-from vima_ros.perception.calibration.camera_model import CameraModel, camera_info_yaml
+from vima_ros.perception.calibration.camera_info import camera_info_yaml
+from vima_ros.perception.calibration.camera_model import CameraModel
 from vima_ros.perception.calibration.charuco import Board, PlacedBoard
 from vima_ros.perception.calibration.estimation import calibrate
 from vima_ros.perception.calibration.io import load_calibration

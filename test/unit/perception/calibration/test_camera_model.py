@@ -11,11 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.calibration.camera_model import (
-    CameraModel,
-    camera_info_yaml,
-    read_camera_info,
-)
+from vima_ros.perception.calibration.camera_info import camera_info_yaml, read_camera_info
+from vima_ros.perception.calibration.camera_model import CameraModel
 
 K = np.array([[520.0, 0, 317], [0, 526, 244], [0, 0, 1]])
 SIZE = (640, 480)
