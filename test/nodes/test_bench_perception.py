@@ -7,7 +7,7 @@ from vima_ros.cli.bench.perception_latency import PerceptionPlan
 def test_observations_are_timed_from_the_shutter(monkeypatch, tmp_path):
     monkeypatch.setattr(perception_latency, "CAMERA_TIME", 1.0)
     plan = PerceptionPlan(
-        "plain_background", pairs=6, turns=2, peer_python=str(tmp_path / "nobody")
+        "plain_background", pairs=6, turns=2, baseline_python=str(tmp_path / "nobody")
     )
     results = perception_latency.run(plan, print)
     answers = results["one_by_one"]
