@@ -27,7 +27,7 @@ def client(tmp_path_factory):
         yield client
 
 
-def test_a_task_is_shown_to_its_end(client, tmp_path, capsys):
+def test_the_demo_reports_a_task(client, tmp_path, capsys):
     with VideoRecorder(client, tmp_path / "demo.mp4", 5.0) as video:
         report = DemoRunner(client, tmp_path, video).run("visual_manipulation", 2_000_000)
     assert report.success == (report.result == "SUCCESS")
@@ -42,12 +42,12 @@ def test_a_task_is_shown_to_its_end(client, tmp_path, capsys):
     assert (tmp_path / "demo.mp4").stat().st_size > 1000
 
 
-def test_an_episode_counts_as_its_judge_says(client):
+def test_the_evaluation_reports_the_result_of_the_task(client):
     frames = {
         view: client.subscribe(Image, f"{view}/image_raw", qos.SENSOR_DATA) for view in VIEWS
     }
     job = Job("rotate", "train", 2_000_001, "", "ground_truth_masks")
     done = attempt(job, TaskRunner(client), frames)
     assert 1 <= done.steps <= 3
-    assert done.success == (done.picture is None)
+    assert done.success == (done.image is None)
     assert done.success or done.reason
