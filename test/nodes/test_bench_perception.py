@@ -1,4 +1,4 @@
-"""The perception part of `bench`, with the real node: short, and without the peer."""
+"""The perception part of `bench`, with the real node: short, and without the baseline."""
 
 from vima_ros.cli.bench import perception_latency
 from vima_ros.cli.bench.perception_latency import PerceptionPlan
@@ -18,5 +18,5 @@ def test_observations_are_timed_from_the_shutter(monkeypatch, tmp_path):
     assert results["steadily"]["latencies"]
     assert {"decode", "detect", "total"} <= results["stages"].keys()
     page = "\n".join(perception_latency.show(results))
-    assert "NOT compared with a peer" in page
+    assert "NOT compared with a baseline" in page
     assert "What bounds it" in page
