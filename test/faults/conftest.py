@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from harness import FaultySuite
 
-from vima_ros.nodes.common.dds import free_domain, isolate_ros_domain
+from vima_ros.nodes.common.ros_domain import free_domain, isolate_ros_domain
 
 os.environ.pop("ROS_DOMAIN_ID", None)
 isolate_ros_domain()

@@ -35,7 +35,7 @@ from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.geometry import Workspace
 from vima_ros.nodes.common import action_conversions, conversions, qos
-from vima_ros.nodes.common.dds import isolate_ros_domain
+from vima_ros.nodes.common.ros_domain import isolate_ros_domain
 from vima_ros.program import run_program
 
 ORPHAN_TIMEOUT = 5.0  # for nodes to end after the program that started them [s]

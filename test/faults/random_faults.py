@@ -25,7 +25,7 @@ from vima_msgs.msg import EpisodeStatus, PolicyAction, Prompt
 from vima_msgs.srv import StepPolicy
 from vima_ros.client.execute_prompt import ExecutePromptGoal
 from vima_ros.errors import VimaError
-from vima_ros.nodes.common.dds import isolate_ros_domain
+from vima_ros.nodes.common.ros_domain import isolate_ros_domain
 
 CAMERAS = ("frozen", "dark", "one dead", "out of step", "an hour behind", "an hour ahead")
 CAMERAS += ("truncated", "swapped")

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from ament_index_python.packages import get_package_prefix
 
-from vima_ros.nodes.common.dds import isolate_ros_domain
+from vima_ros.nodes.common.ros_domain import isolate_ros_domain
 from vima_ros.program import END_WITH
 
 FOLDER = Path("/dev/shm")

@@ -14,7 +14,8 @@ from rosbags.rosbag2 import StoragePlugin
 
 pytest.importorskip("launch_ros", reason="no launch_ros: it comes with a distribution")
 
-from vima_ros.nodes.common.dds import PROFILE_VARIABLES, free_domain
+from vima_ros.nodes.common.dds import PROFILE_VARIABLES
+from vima_ros.nodes.common.ros_domain import free_domain
 
 # As `ros2 launch` does it; SIGINT ends it in order.
 LAUNCH = """

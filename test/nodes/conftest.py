@@ -10,7 +10,8 @@ pytest.importorskip("vima_msgs", reason="vima_msgs is not built: run `make test`
 
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
-from vima_ros.nodes.common.dds import free_domain, isolate_ros_domain, prepare_ros
+from vima_ros.nodes.common.dds import prepare_ros
+from vima_ros.nodes.common.ros_domain import free_domain, isolate_ros_domain
 
 os.environ.pop("ROS_DOMAIN_ID", None)
 isolate_ros_domain()

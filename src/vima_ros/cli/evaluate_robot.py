@@ -25,7 +25,7 @@ from vima_ros.client.task_runner import TaskRunner, start_nodes
 from vima_ros.errors import VimaError
 from vima_ros.files import prepare_folder
 from vima_ros.nodes.common import image_conversion, qos
-from vima_ros.nodes.common.dds import isolate_ros_domain
+from vima_ros.nodes.common.ros_domain import isolate_ros_domain
 from vima_ros.specs import VIEWS
 from vima_ros.training.evaluation.policy_rollouts import Attempt, Job
 

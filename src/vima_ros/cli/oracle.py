@@ -22,7 +22,7 @@ from vima_ros.client.running_suite import check_no_running_suite
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
 from vima_ros.nodes.common import action_conversions, conversions, qos
-from vima_ros.nodes.common.dds import isolate_ros_domain
+from vima_ros.nodes.common.ros_domain import isolate_ros_domain
 from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.sim.episode_runner import choose_tasks, find_level, task_primitive
 from vima_ros.sim.tasks import TASKS

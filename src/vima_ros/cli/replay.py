@@ -18,8 +18,8 @@ from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.running_suite import check_no_running_suite
 from vima_ros.errors import VimaError
 from vima_ros.files import prepare_folder
-from vima_ros.nodes.common.dds import isolate_ros_domain
 from vima_ros.nodes.common.namespaces import add_namespace_option
+from vima_ros.nodes.common.ros_domain import isolate_ros_domain
 from vima_ros.paths import path_argument
 from vima_ros.replay.bag import Bag
 from vima_ros.replay.frames import Step

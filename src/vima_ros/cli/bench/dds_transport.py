@@ -17,7 +17,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from vima_ros.client.client import Client
-from vima_ros.nodes.common.dds import PROFILE_VARIABLE, isolate_ros_domain, use_fastdds_profile
+from vima_ros.nodes.common.dds import PROFILE_VARIABLE, use_fastdds_profile
+from vima_ros.nodes.common.ros_domain import isolate_ros_domain
 from vima_ros.tables import format_table
 
 COUNT, PERIOD = 60, 1 / 30  # images, at a camera's usual pace [s]

@@ -21,8 +21,8 @@ from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.running_suite import check_no_running_suite
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common import action_conversions, conversions, qos
-from vima_ros.nodes.common.dds import isolate_ros_domain
 from vima_ros.nodes.common.prompt_conversions import asset_to_message
+from vima_ros.nodes.common.ros_domain import isolate_ros_domain
 from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.scene import SCENES, Scene
 from vima_ros.specs import AssetKind

@@ -31,7 +31,8 @@ from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.running_suite import check_no_running_suite
 from vima_ros.errors import VimaError
-from vima_ros.nodes.common.dds import isolate_ros_domain, use_fastdds_profile
+from vima_ros.nodes.common.dds import use_fastdds_profile
+from vima_ros.nodes.common.ros_domain import isolate_ros_domain
 from vima_ros.perception.detectors.registry import DetectorSettings, make_detector
 from vima_ros.tables import format_table
 

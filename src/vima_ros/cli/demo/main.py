@@ -28,7 +28,7 @@ from vima_ros.client.task_runner import NODES, TaskRunner, start_nodes
 from vima_ros.errors import VimaError
 from vima_ros.files import prepare_folder
 from vima_ros.nodes.common import action_conversions, qos
-from vima_ros.nodes.common.dds import isolate_ros_domain
+from vima_ros.nodes.common.ros_domain import isolate_ros_domain
 from vima_ros.paths import path_argument
 from vima_ros.sim.tasks.base import Level
 from vima_ros.specs import VIEWS, Primitive

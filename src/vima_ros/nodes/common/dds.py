@@ -1,18 +1,16 @@
-"""DDS discovery and transport, and the log folder, as the suite's processes share them."""
+"""DDS transport and log folder, as the suite's processes share them."""
 
 from __future__ import annotations
 
-import fcntl
 import os
-import re
 import sys
-import tempfile
 from functools import cache
 from pathlib import Path
 from xml.parsers import expat
 
 from vima_ros import shared_memory
 from vima_ros.errors import VimaError
+from vima_ros.nodes.common.ros_domain import check_domain
 from vima_ros.paths import config_path
 from vima_ros.program import at_exit
 from vima_ros.shared_memory import MIB, REMEDY
@@ -28,8 +26,6 @@ PROFILE, SMALL_PROFILE = "fastdds.xml", "fastdds_small.xml"  # of config/
 # Per process, rounded up: the profile's segment, a second one of 0.5 MiB, two ports.
 NEED, SMALL_NEED = 35 * MIB, 4 * MIB
 PROCESSES = 8  # of a suite: six nodes and two clients
-MAX_DOMAIN = 232  # beyond, there are no UDP ports
-_C_INTEGER = re.compile(r"\s*\+?(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")  # strtoul, base 0
 
 
 def prepare_ros() -> None:
@@ -39,7 +35,7 @@ def prepare_ros() -> None:
 
     Raises VimaError (BAD_ENVIRONMENT, SHARED_MEMORY).
     """
-    _check_domain()
+    check_domain()
     _check_log_folder()
     shared_memory.remove_unused()
     _remove_at_exit()
@@ -49,18 +45,6 @@ def prepare_ros() -> None:
 @cache
 def _remove_at_exit() -> None:
     at_exit(lambda: shared_memory.remove_unused(at_exit=True))
-
-
-def _check_domain() -> None:
-    text = os.environ.get("ROS_DOMAIN_ID", "")
-    found = _C_INTEGER.fullmatch(text)
-    octal = found is not None and found[1][:1] == "0" and found[1][1:].isdigit()
-    number = int(found[1], 8 if octal else 0) if found else -1
-    if text and not 0 <= number <= MAX_DOMAIN:
-        raise VimaError(
-            "BAD_ENVIRONMENT",
-            f"ROS_DOMAIN_ID is {text!r}; valid: a whole number from 0 to {MAX_DOMAIN}",
-        )
 
 
 def _check_log_folder() -> None:
@@ -98,10 +82,9 @@ def user_profile() -> Path | None:
     Raises VimaError (BAD_ENVIRONMENT) for a variable that names no file, and for a file that is
     no well-formed XML.
     """
-    ours = config_path(PROFILE).parent.resolve()
     for variable in PROFILE_VARIABLES:
         text = os.environ.get(variable, "")
-        if text and Path(text).resolve().parent != ours:
+        if text and not _is_own(Path(text)):
             if not Path(text).is_file():
                 raise VimaError(
                     "BAD_ENVIRONMENT",
@@ -116,6 +99,12 @@ def user_profile() -> Path | None:
                 _check_profile(Path(name).absolute(), "in the working folder")
                 return Path(name).absolute()
     return None
+
+
+def _is_own(path: Path) -> bool:
+    """Return whether a parent process, of any installation, has chosen this profile."""
+    own = (config_path(name).read_bytes() for name in (PROFILE, SMALL_PROFILE))
+    return path.is_file() and os.access(path, os.R_OK) and path.read_bytes() in own
 
 
 def _check_profile(path: Path, origin: str) -> None:
@@ -173,28 +162,3 @@ def _fitting_profile() -> str:
         flush=True,
     )
     return SMALL_PROFILE
-
-
-def free_domain() -> int:
-    """Reserve a ROS domain, 1 to 100, that no other run of ours on this machine uses.
-
-    A lock keeps it until this process ends, however it ends.
-    """
-    for shift in range(100):
-        domain = 1 + (os.getpid() + shift) % 100
-        path = Path(tempfile.gettempdir()) / f"vima_ros_domain_{domain}.lock"
-        try:
-            file = os.open(path, os.O_CREAT | os.O_RDONLY, 0o644)
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # another run's, or another user's
-            continue
-        return domain
-    raise VimaError("NO_DOMAIN", "all of the ROS domains 1 to 100 are in use; set ROS_DOMAIN_ID")
-
-
-def isolate_ros_domain() -> None:
-    """Use a ROS domain of our own, on this machine alone, unless the user chose one."""
-    if "ROS_DOMAIN_ID" not in os.environ:
-        os.environ["ROS_DOMAIN_ID"] = str(free_domain())
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    os.environ.setdefault("ROS_LOCALHOST_ONLY", "1")  # the same before Iron

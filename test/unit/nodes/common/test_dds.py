@@ -48,6 +48,13 @@ def chosen() -> Path | None:
 
 def test_the_suites_own_profile_where_the_user_has_none():
     assert chosen() == LARGE
+
+
+def test_a_parent_process_of_another_installation_has_chosen_nothing(monkeypatch, tmp_path):
+    profile = tmp_path / LARGE.name
+    profile.write_bytes(LARGE.read_bytes())
+    monkeypatch.setenv(PROFILE_VARIABLE, str(profile))
+    assert chosen() == LARGE
     assert chosen() == LARGE  # as in a child process, which inherits the variable
 
 
