@@ -1,4 +1,4 @@
-"""Figures of docs/CALIBRATION.md: errors of corners, and how often a poor set is warned of.
+"""Figures of docs/calibration.md: errors of corners, and how often a poor set is warned of.
 
     ./vima exec python test/board_measurements.py corners|lenses|simulated [SETS] [SEED]
 

@@ -1,4 +1,4 @@
-"""`demonstrate`: record demonstrations of the oracles for training (docs/DEMONSTRATIONS.md)."""
+"""`demonstrate`: record demonstrations of the oracles for training (docs/demonstrations.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`evaluate_policy`: success rates of a policy in simulation, without ROS (docs/POLICY.md)."""
+"""`evaluate_policy`: success rates of a policy in simulation, without ROS (docs/policy.md)."""
 
 from __future__ import annotations
 

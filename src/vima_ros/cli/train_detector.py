@@ -1,4 +1,4 @@
-"""`train_detector`: our Mask R-CNN from images with masks to an ONNX file (docs/DETECTOR.md)."""
+"""`train_detector`: our Mask R-CNN from images with masks to an ONNX file (docs/detector.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`train_policy`: a VIMA policy from demonstrations to a .safetensors file (docs/POLICY.md)."""
+"""`train_policy`: a VIMA policy from demonstrations to a .safetensors file (docs/policy.md)."""
 
 from __future__ import annotations
 

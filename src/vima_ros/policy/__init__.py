@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-BUNDLED = Path(__file__).parent / "weights" / "policy.safetensors"  # docs/POLICY.md
+BUNDLED = Path(__file__).parent / "weights" / "policy.safetensors"  # docs/policy.md
 
 
 def __getattr__(name: str) -> Any:

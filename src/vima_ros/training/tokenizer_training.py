@@ -32,7 +32,7 @@ BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 BAR = "▁"
 MAX_PIECES = 1200  # besides SPECIAL and BYTES
 
-# The 17 tasks of VIMA-Bench. [slot] stands for one of SLOTS, {name} for a picture.
+# The 17 tasks of VIMA-Bench. [slot] stands for one of SLOTS, {name} for an image.
 TEMPLATES = (
     "Put the {dragged_obj_1} into the {base_obj}.",
     "Put the [texture] object in {scene} into the [texture] object.",
@@ -60,7 +60,7 @@ TEMPLATES = (
     "Finally restore it into its original container.",
 )
 
-# The same wishes as a person may put them, with pictures or with names.
+# The same wishes as a person may put them, with images or with names.
 PARAPHRASES = (
     "Please pick up the [texture] [thing] and place it in the [texture] [base].",
     "Pick the {object} and drop it on the [base].",

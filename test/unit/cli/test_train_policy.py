@@ -145,7 +145,7 @@ def test_the_first_signal_is_noted_and_the_second_ends_the_process():
 
 @pytest.mark.parametrize(
     ("document", "names"),
-    [("POLICY.md", (*HEADS, *AUXILIARY_LOSSES)), ("DETECTOR.md", DETECTOR_LOSSES)],
+    [("policy.md", (*HEADS, *AUXILIARY_LOSSES)), ("detector.md", DETECTOR_LOSSES)],
 )
 def test_every_loss_is_explained(document, names):
     text = (ROOT / "docs" / document).read_text()

@@ -1,4 +1,4 @@
-"""`calibrate`: map a camera to the policy's view by a board or corners (docs/CALIBRATION.md).
+"""`calibrate`: map a camera to the policy's view by a board or corners (docs/calibration.md).
 
 Exit codes: 0 done (`check`: in place), 1 refused or failed (`check`: moved), 2 wrong arguments,
 3 `check`: too little in view to tell.

@@ -22,7 +22,7 @@ from vima_ros.perception.calibration.charuco import Board, PlacedBoard
 FORMAT = "vima_ros camera calibration 1"
 MAX_FILE = 1 << 20  # [bytes] of either file
 HEADER = """\
-# How one camera's image becomes the policy's view (docs/CALIBRATION.md). Written by `calibrate`.
+# How one camera's image becomes the policy's view (docs/calibration.md). Written by `calibrate`.
 # size: width, height of the camera's image [px]. workspace: on the table, table frame [m].
 # lens: camera_info's; null = none. homography: undistorted camera px to policy frame px.
 # corners: of the table, or of the workspace, in the camera's image, x, y [px]; patches: how they

@@ -1,4 +1,4 @@
-"""Conversion of recordings and demonstrations to arrays for shards (docs/DEMONSTRATIONS.md)."""
+"""Conversion of recordings and demonstrations to arrays for shards (docs/demonstrations.md)."""
 
 from __future__ import annotations
 

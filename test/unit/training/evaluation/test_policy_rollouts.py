@@ -173,7 +173,7 @@ def test_first_actions_beside_the_recorded_ones(checkpoint):
 
 @pytest.mark.parametrize("task", ["visual_manipulation", "rotate"])
 def test_the_policy_that_comes_along_does_what_the_prompt_says(task):
-    """On seeds that nothing was trained on; how often exactly, docs/POLICY.md tells."""
+    """On seeds that nothing was trained on; how often exactly, docs/policy.md tells."""
     jobs = [
         Job(task, "train", 2_000_000 + i, str(BUNDLED), "ground_truth_masks") for i in range(10)
     ]
