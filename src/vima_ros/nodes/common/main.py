@@ -36,7 +36,8 @@ def run(node_type: type[VimaNode], args: list[str] | None = None, autostart: boo
             if not (configured or node.ending):
                 sys.exit(2)
             node.trigger_activate()
-        rclpy.spin(node)
+        if not node.ending:  # rclpy cannot create an executor once the context is shut down
+            rclpy.spin(node)
     except VimaError as error:
         print(f"{node_type.name}: {error.code}: {error}", file=sys.stderr)
         sys.exit(2)
