@@ -41,7 +41,7 @@ NO_NOUN = {
     *("wait", "write"),
 }
 NUMBERS_WITHOUT_UNIT = re.compile(
-    r"\b(factor|fraction|probability|score|scores|confidence|ratio|number|IoU|share|rpy|quaternion)\b"
+    r"\b(factor|fraction|probability|score|scores|confidence|ratio|number|IoU|share|rpy|quaternion|rate)\b"
     r"|to 1\b|per second"
 )
 BANNED = re.compile(

@@ -16,7 +16,7 @@ from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.perception.detectors.registry import DETECTORS, DetectorSettings, make_detector
 from vima_ros.training.evaluation.detector_frames import (
     FIRST_EVALUATION_SEED,
-    LOOKS,
+    VISUAL_RANDOMIZATIONS,
     EvaluationFrame,
     bench_frames,
     tabletop_frames,
@@ -41,7 +41,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
         help="Weights file; empty: the detector's own",
     )
     parser.add_argument(
-        "--min-score", type=float, help="Score threshold; none: that of the weights"
+        "--min-score", type=float, help="Score threshold, 0 to 1; default: that of the weights"
     )
     parser.add_argument(
         "--threads",
@@ -62,7 +62,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
         "--visual-randomization",
         type=float,
         nargs="+",
-        default=LOOKS,
+        default=VISUAL_RANDOMIZATIONS,
         help="Strengths of the domain randomization, used in turns, 0 to 1",
     )
     parser.add_argument(

@@ -59,7 +59,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
         help="Report of `evaluate_detector` for the model card; the detector is exported again",
     )
     parser.add_argument(
-        "--min-score", type=float, default=0.5, help="Score threshold in the model card"
+        "--min-score", type=float, default=0.5, help="Score threshold in the model card, 0 to 1"
     )
     return parser.parse_args(args)
 

@@ -42,9 +42,9 @@ def add_run_options(parser: argparse.ArgumentParser, kind: str, printing: bool) 
     parser.add_argument(
         "--print-config",
         action="store_true",
-        help="Print the recipe with every setting explained, as a file for --config, and exit",
+        help="Printout of the recipe, every setting explained, as a file for --config; no training",
     )
-    parser.add_argument("--steps", type=int, help="Total steps, instead of the recipe's")
+    parser.add_argument("--steps", type=int, help="Number of steps, instead of the recipe's")
     parser.add_argument("--batch-size", type=int, help="Batch size, instead of the recipe's")
     parser.add_argument(
         "--learning-rate", type=float, help="Peak learning rate, instead of the recipe's"

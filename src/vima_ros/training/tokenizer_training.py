@@ -225,7 +225,7 @@ def main() -> None:
     """Train and write the file."""
     parser = argparse.ArgumentParser(description="Train the tokenizer of vima_ros.")
     parser.add_argument(
-        "out", type=path_argument, metavar="OUT", help="the tokenizer.json to write"
+        "out", type=path_argument, metavar="OUT", help="Output file, tokenizer.json"
     )
     out = parser.parse_args().out
     tokenizer = train()

@@ -49,7 +49,7 @@ def read_demonstrations(path: Path, detector: Detector | None = None) -> Iterato
 def read_recordings(path: Path) -> Iterator[RecordedEpisode]:
     """Read the recordings, with their images, in all ``demonstration_files`` of ``path``.
 
-    Raises VimaError: NO_DEMONSTRATIONS, BAD_DEMONSTRATIONS, NO_PICTURES (crops only).
+    Raises VimaError: NO_DEMONSTRATIONS, BAD_DEMONSTRATIONS, NO_IMAGES (crops only).
     """
     for file in demonstration_files(path):
         if _is_bench(file):
@@ -57,7 +57,7 @@ def read_recordings(path: Path) -> Iterator[RecordedEpisode]:
             continue
         header, episodes = read_shard(file)
         if header["content"] == "crops":
-            raise VimaError("NO_PICTURES", f"{file} holds crops; valid: content frames or masks")
+            raise VimaError("NO_IMAGES", f"{file} holds crops; valid: content frames or masks")
         for facts, arrays in zip(header["episodes"], episodes, strict=True):
             yield unpack_recording(facts, arrays)
 

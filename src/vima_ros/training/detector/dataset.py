@@ -56,7 +56,7 @@ def read_source(folder: Path) -> ImageSource:
 
     One in ``VALIDATION_EVERY`` is for validation; the only one is not.
 
-    Raises VimaError: NO_DEMONSTRATIONS, BAD_DEMONSTRATIONS, NO_PICTURES, NO_MASK, EVALUATION_SEED.
+    Raises VimaError: NO_DEMONSTRATIONS, BAD_DEMONSTRATIONS, NO_IMAGES, NO_MASK, EVALUATION_SEED.
     """
     scenes: list[EncodedImage] = []
     prompts: list[EncodedImage] = []

@@ -20,7 +20,7 @@ from vima_ros.training.data.vima_bench import read_bench_episode
 
 # Detectors learn from the seeds below, and are measured with the seeds from there on.
 FIRST_EVALUATION_SEED = 2_000_000
-LOOKS = (0.0, 0.5, 1.0)
+VISUAL_RANDOMIZATIONS = (0.0, 0.5, 1.0)
 BENCH = "VIMA-Bench"
 _TRIES = 20  # oracles fail on few seeds; a whole row of them is a mistake
 _AHEAD = 8  # frames made before they are asked for, a worker
@@ -51,7 +51,7 @@ def check_seed(seed: int) -> None:
 
 
 def tabletop_frames(
-    count: int, first_seed: int, looks: Sequence[float] = LOOKS, workers: int = 1
+    count: int, first_seed: int, looks: Sequence[float] = VISUAL_RANDOMIZATIONS, workers: int = 1
 ) -> Iterator[EvaluationFrame]:
     """Render ``count`` timesteps of the tabletop, and as many prompt images.
 

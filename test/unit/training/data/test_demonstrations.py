@@ -200,7 +200,7 @@ def test_files_that_are_none_are_refused(tmp_path):
     write(path, "crops", [recorded(SOME[0])])
     with pytest.raises(VimaError) as error:
         list(read_recordings(path))
-    assert error.value.code == "NO_PICTURES"
+    assert error.value.code == "NO_IMAGES"
     whole = path.read_bytes()
     for broken in (whole[: len(whole) // 2], b"", whole[:3000] + bytes(200) + whole[3200:]):
         path.write_bytes(broken)
