@@ -42,7 +42,7 @@ def add_run_options(parser: argparse.ArgumentParser, kind: str, printing: bool) 
     parser.add_argument(
         "--print-config",
         action="store_true",
-        help="Printout of the recipe, every setting explained, as a file for --config; no training",
+        help="Printout of the recipe, every setting explained, as a file for --config",
     )
     parser.add_argument("--steps", type=int, help="Number of steps, instead of the recipe's")
     parser.add_argument("--batch-size", type=int, help="Batch size, instead of the recipe's")
