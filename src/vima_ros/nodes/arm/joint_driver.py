@@ -80,11 +80,9 @@ class JointDriver:
             )
         joint, speed = self._joints.fastest_joint
         if speed > REST_VELOCITY:
-            raise VimaError(
-                GateCode.BUSY.value,
-                f"the arm has not come to rest yet: {joint} moves at {speed:.3f} rad/s; at rest: "
-                f"up to {REST_VELOCITY:g} rad/s",
-            )
+            at_rest = f"at rest: up to {REST_VELOCITY:g} rad/s"
+            message = f"the arm has not come to rest yet: {joint} moves at {speed:.3f} rad/s; "
+            raise VimaError(GateCode.BUSY.value, message + at_rest)
         # From the commanded, not the measured positions: so steady-state errors do not add up.
         arrived = np.abs(state.positions - self._commanded).max() < COMMAND_TOLERANCE
         start = self._commanded if arrived else state.positions
@@ -128,9 +126,8 @@ class JointDriver:
             return ""
         return (
             f"nothing subscribes to {self.publisher.topic_name}: start the controller, and remap "
-            "the arm node's topic to its own, as with "
-            "-r joint_trajectory:=/joint_trajectory_controller/joint_trajectory (in a launch "
-            "file: remappings)"
+            "the arm node's topic to its own (-r joint_trajectory:=/joint_trajectory_controller/"
+            "joint_trajectory; in a launch file: remappings)"
         )
 
     def describe_missing(self, max_age: float = MAX_AGE) -> str:

@@ -57,8 +57,6 @@ class EpisodeManager:
         node.create_timer(0.1, self._check, clock=node.steady_clock)
         self.publish_changes()
 
-    # --- begin
-
     def on_prompt(self, message: PromptTokens) -> None:
         """Begin an episode with an accepted prompt, unless it is held until requested."""
         if self.prompt is not None and message.prompt_id == self.prompt.prompt_id:
@@ -115,8 +113,6 @@ class EpisodeManager:
             self.begin(self.prompt, single_step=True)
         return self.episode.running
 
-    # --- end
-
     def end(self, code: str, message: str, finish: bool = False) -> None:
         """End the episode by ``code`` of EpisodeStatus, and cancel its motion.
 
@@ -165,8 +161,6 @@ class EpisodeManager:
         if was_running and not self.episode.running:
             self._cancel_motion(finish=False)
         self.publish_changes()
-
-    # --- messages
 
     def on_decision(self, action: PolicyAction, observation_stamp: int) -> None:
         """Send a decision to the arm, again while it is unacknowledged."""
