@@ -15,7 +15,7 @@ SEEDS = ("--first-seed", "22", "--episodes", "6")  # each task in two shards, of
 
 
 def command(out: Path) -> list[str]:
-    return program("demonstrate", "--task", *TASKS, *SEEDS, "--workers", "1", "--out", out)
+    return program("demonstrate", "--tasks", *TASKS, *SEEDS, "--workers", "1", "--out", out)
 
 
 def differences(whole: Path, folder: Path) -> tuple[str, list[str]]:

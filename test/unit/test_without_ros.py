@@ -92,7 +92,7 @@ def test_programs_demonstrate_train_evaluate_and_convert(python, tmp_path):
 
     demonstrations, run, report = (tmp_path / name for name in ("data", "run", "report"))
     program(
-        *("demonstrate", "--task", "rotate", "--episodes", "2", "--workers", "1"),
+        *("demonstrate", "--tasks", "rotate", "--episodes", "2", "--workers", "1"),
         *("--out", demonstrations),
     )
     recipe = tmp_path / "recipe.yaml"

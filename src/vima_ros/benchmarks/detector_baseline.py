@@ -1,7 +1,7 @@
 """Program of the baseline, torchvision's Mask R-CNN; imports nothing of this package.
 
 Arguments: an .npy of images, uint8 RGB (2, height, width, 3), and how many threads. It prints a
-line of JSON about itself. Then, for each line on stdin, the most boxes to keep in a image, it
+line of JSON about itself. Then, for each line on stdin, the most boxes to keep in an image, it
 detects in both images at once and prints a line: "seconds", and "boxes" kept in each image.
 """
 

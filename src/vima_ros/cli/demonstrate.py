@@ -20,7 +20,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
-        "--task", nargs="+", default=["all"], help="Names of tasks, or all of the level"
+        "--tasks", nargs="+", default=["all"], help="Names of tasks, or all of the level"
     )
     parser.add_argument(
         "--level", default="train", help="Level: " + ", ".join(level.value for level in Level)
@@ -55,7 +55,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
 
 
 def _plan(options: argparse.Namespace) -> CollectionPlan:
-    names = None if options.task == ["all"] else options.task
+    names = None if options.tasks == ["all"] else options.tasks
     tasks = choose_tasks(names, find_level(options.level))
     return CollectionPlan(
         options.out,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vima_ros.paths import path_argument, path_text_argument
+from vima_ros.perception.detectors.registry import DETECTORS
 from vima_ros.policy import BUNDLED
 from vima_ros.sim.episode_runner import choose_tasks, find_level
 from vima_ros.sim.tasks.base import Level
@@ -42,7 +43,7 @@ def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--detector",
         nargs="+",
-        choices=("ground_truth_masks", "onnx"),
+        choices=sorted(DETECTORS),
         default=["ground_truth_masks", "onnx"],
         help="Detectors to evaluate with; ground_truth_masks: the simulation's masks",
     )

@@ -15,7 +15,9 @@ from vima_ros.client.running_suite import check_no_running_suite
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common.namespaces import add_namespace_option
 from vima_ros.paths import path_argument, path_text_argument
+from vima_ros.sim.episode_runner import find_level
 from vima_ros.sim.scene import MAX_SEED, SCENES
+from vima_ros.sim.tasks import find_task
 
 NODES = ["tabletop", "perception", "prompt", "policy", "arm", "manager"]
 POLL_PERIOD = 0.5  # of the check for dead nodes [s]
@@ -72,6 +74,8 @@ def run(options: argparse.Namespace) -> None:
         "require_confirmation": options.confirm,
         "checkpoint": options.checkpoint,
     }
+    if options.task:
+        find_task(options.task).check_level(find_level(options.level or None))
     logs = options.out / "logs"
     with NodeProcesses(
         logs, params_file=options.params_file, namespace=options.namespace

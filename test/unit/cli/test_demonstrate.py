@@ -27,7 +27,7 @@ def test_all_means_the_tasks_of_the_level(tmp_path):
 
 def test_options_reach_the_plan(tmp_path):
     plan = plan_of(
-        *("--task", "rotate", "twist", "--out", str(tmp_path), "--content", "masks"),
+        *("--tasks", "rotate", "twist", "--out", str(tmp_path), "--content", "masks"),
         *("--first-seed", "7", "--visual-randomization", "0.5", "--workers", "3"),
     )
     assert (plan.out, plan.tasks, plan.seeds) == (tmp_path, ("rotate", "twist"), 3)
@@ -40,7 +40,7 @@ def test_options_reach_the_plan(tmp_path):
 
 
 def test_it_writes_and_says_so(tmp_path, capsys):
-    arguments = ["demonstrate", "--task", "rotate", "--episodes", "2", "--workers", "1"]
+    arguments = ["demonstrate", "--tasks", "rotate", "--episodes", "2", "--workers", "1"]
     arguments += ["--out", str(tmp_path)]
     demonstrate.main(arguments)
     assert [episode.seed for episode in read_demonstrations(tmp_path)] == [0, 1]
@@ -52,7 +52,7 @@ def test_it_writes_and_says_so(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("wrong", "code"),
-    [(["--task", "juggle"], "UNKNOWN_TASK"), (["--level", "easy"], "UNKNOWN_LEVEL")],
+    [(["--tasks", "juggle"], "UNKNOWN_TASK"), (["--level", "easy"], "UNKNOWN_LEVEL")],
 )
 def test_a_mistake_ends_with_its_code(tmp_path, capsys, wrong, code):
     with pytest.raises(SystemExit) as end:

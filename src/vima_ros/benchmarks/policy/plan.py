@@ -25,7 +25,7 @@ from vima_ros.policy.config import PUBLISHED
 # What is decided: an episode of random observations, and its prompt.
 STEPS, OBJECTS = 8, 8  # of the episode; in each view of a step
 HIDDEN = 3  # objects that the front view does not show, in the case of that name
-WORDS, IMAGES = 22, 2  # of the prompt; a image has one object in each view: 26 tokens
+WORDS, IMAGES = 22, 2  # of the prompt; an image has one object in each view: 26 tokens
 
 BUNDLED_SIZE = "bundled"  # the policy that the node loads by default
 

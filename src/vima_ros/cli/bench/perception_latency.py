@@ -276,7 +276,7 @@ def _comparison(results: dict[str, Any], latencies: Sequence[float]) -> list[str
         f"Beside it in the same run, in turns: {detector_baseline_process.NAME}, {versions}, "
         f"{results['plan']['threads']} threads, the same two images in one call, no ROS. Its "
         "weights are random, because only its time is asked for. They decide how many boxes its "
-        "mask head has to work on: random ones let it keep as many as it may, 100 a image "
+        "mask head has to work on: random ones let it keep as many as it may, 100 per image "
         f"by default. So it is measured also with at most {BASELINE_BOXES[-1]}, about as many as "
         "there are objects, which is the fairer figure and the one that counts here.",
         format_table(["", "boxes", "median [ms]", "quartiles", "times ours"], rows),

@@ -30,6 +30,7 @@ from vima_ros.files import prepare_folder
 from vima_ros.nodes.common import action_conversions, qos
 from vima_ros.nodes.common.ros_domain import isolate_ros_domain
 from vima_ros.paths import path_argument
+from vima_ros.perception.detectors.registry import DETECTORS
 from vima_ros.sim.tasks.base import Level
 from vima_ros.specs import VIEWS, Primitive
 from vima_ros.training.evaluation.detector_frames import FIRST_EVALUATION_SEED
@@ -175,7 +176,9 @@ def main(args: list[str] | None = None) -> None:
     )
     parser.add_argument("--tasks", nargs="+", default=DEMO_TASKS, help="Names of tasks")
     parser.add_argument("--seed", type=int, help="Seed of the first task; default: random")
-    parser.add_argument("--detector", default="onnx", help="Detector: onnx or ground_truth_masks")
+    parser.add_argument(
+        "--detector", default="onnx", choices=sorted(DETECTORS), help="Detector of the cameras"
+    )
     options = parser.parse_args(remove_ros_args(args or sys.argv)[1:])
     first = options.seed
     if first is None:  # seeds from here on are not used in training

@@ -12,7 +12,7 @@ import numpy as np
 from vima_ros.errors import VimaError
 from vima_ros.perception.detectors.instances import FRAME_SHAPE, Instances
 
-Codes = list[dict[str, Any]]  # masks of a image as COCO's run-length codes
+Codes = list[dict[str, Any]]  # masks of an image as COCO's run-length codes
 _CATEGORY = 1  # there is but one: object
 _MAX_FOUND = 100  # in one image, COCO's convention
 _LARGE = 1e9  # [px]
@@ -22,8 +22,8 @@ class Precision(NamedTuple):
     """Average precisions; None without objects.
 
     ``ap``: over IoU 0.50 to 0.95; ``ap50``, ``ap75``: at one IoU. ``recall``: share of the objects
-    found at IoU 0.5 at the lowest score, ``threshold``, that lets through at most one false find a
-    image on average; ``false_finds``: how many these are a image.
+    found at IoU 0.5 at the lowest score, ``threshold``, that lets through at most one false
+    positive per image on average; ``false_positives``: their number per image.
     """
 
     ap: float | None
@@ -31,7 +31,7 @@ class Precision(NamedTuple):
     ap75: float | None
     recall: float | None
     threshold: float | None
-    false_finds: float | None
+    false_positives: float | None
 
 
 def run_lengths(instances: Instances) -> Codes:

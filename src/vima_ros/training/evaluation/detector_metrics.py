@@ -24,7 +24,7 @@ from vima_ros.training.evaluation.detector_frames import EvaluationFrame
 # smallest kind, of which 39 px or more are visible.
 DEFAULT_VISIBLE = 16  # [px]
 MATCH_IOU = 0.5
-_MISTAKES = ("INVALID_VALUE", "NO_MASK")  # of ours, no refusal of a image
+_MISTAKES = ("INVALID_VALUE", "NO_MASK")  # of ours, no refusal of an image
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +86,9 @@ class Quality:
     """Measure quality over ``results``; objects of less than ``min_visible`` px are ignored.
 
     ``ap``: over IoU 0.5 to 0.95; ``ap50``, ``ap75``: at one IoU. ``recall``: share of the objects
-    found at IoU 0.5 with at most one false find a image on average, at ``threshold``, and
-    ``false_finds`` of them a image. ``edge_median``, ``edge_p95`` [px]: of ``edge_errors``.
-    ``right``: share of the images with every object found and nothing else.
+    found at IoU 0.5 with at most one false positive per image on average, at ``threshold``, with
+    ``false_positives`` per image there. ``edge_median``, ``edge_p95`` [px]: of ``edge_errors``.
+    ``exact_match_rate``: share of the images with every object found and nothing else.
     """
 
     images: int
@@ -98,7 +98,7 @@ class Quality:
     ap75: float | None
     recall: float | None
     threshold: float | None
-    false_finds: float | None
+    false_positives: float | None
     edge_median: float | None
     edge_p95: float | None
     exact_match_rate: float
@@ -229,7 +229,7 @@ def measure(results: Sequence[ImageResult], min_visible: int = DEFAULT_VISIBLE) 
     """Measure quality over ``results``; objects of less than ``min_visible`` px are ignored.
 
     As in COCO, what is found of these, or is smaller itself and matches nothing, is no mistake of
-    the AP and of the recall; for ``right`` everything found must match an object that shows.
+    the AP and of the recall; for ``exact_match_rate`` all detections must match visible objects.
     """
     scored = average_precision(
         [result.truth for result in results],

@@ -180,8 +180,8 @@ def to_markdown(report: Report) -> str:
         ),
         "## Quality by source and view",
         "Mask AP by pycocotools, class-agnostic, of the masks after assembly (each pixel has one "
-        "owner) at the lowest threshold. Recall at mask IoU 0.5 with at most one false find a "
-        "image; the false finds are those there are at that threshold. Box edges: the largest "
+        "owner) at the lowest threshold. Recall at mask IoU 0.5 with at most one false positive "
+        "per image; the false positives are those at that threshold. Box edges: the largest "
         "error of a matched box's four edges [px], median and 95th percentile. Right: share of "
         "images whose matched object count equals the truth, at the operating threshold (see "
         "below). "
@@ -207,7 +207,7 @@ def to_markdown(report: Report) -> str:
 
 _QUALITY_HEADINGS = [
     *("source", "view", "images", "objects", "AP", "AP50", "AP75"),
-    *("recall", "false finds", "edges median", "95 %", "exact match"),
+    *("recall", "false positives", "edges median", "95 %", "exact match"),
 ]
 
 
@@ -215,7 +215,7 @@ def _quality_rows(report: Report) -> list[list[str]]:
     rows = []
     for source, views in report.quality.items():
         for view, q in views.items():
-            numbers = (q.ap, q.ap50, q.ap75, q.recall, q.false_finds)
+            numbers = (q.ap, q.ap50, q.ap75, q.recall, q.false_positives)
             edges = (q.edge_median, q.edge_p95)
             cells = [source, view, str(q.images), str(q.objects), *map(_number, numbers)]
             rows.append(

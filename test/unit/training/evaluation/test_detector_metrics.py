@@ -113,14 +113,14 @@ def test_a_false_find_above_the_true_ones_costs_precision_and_the_count():
     assert result.errors() == (0, 1)
 
 
-def test_recall_is_read_where_false_finds_average_one_a_picture():
+def test_recall_is_read_where_false_positives_average_one_per_image():
     """Of 2 images: true, false, false, true, false, by falling score. The last is too many."""
     images = [
         *results(frame(0), instances(0, 50, 90, scores=[0.9, 0.8, 0.3])),
         *results(frame(0), instances(50, 0, scores=[0.7, 0.5])),
     ]
     quality = measure(images)
-    assert (quality.recall, quality.false_finds) == (1.0, 1.0)
+    assert (quality.recall, quality.false_positives) == (1.0, 1.0)
     assert quality.threshold == pytest.approx(0.5)
 
 
@@ -141,7 +141,7 @@ def test_slivers_are_asked_for_only_where_that_is_wanted():
         1.0,
         1.0,
     ]  # nor is it a mistake to find it
-    assert measure(both).false_finds == 0.0
+    assert measure(both).false_positives == 0.0
 
 
 def test_matches_are_one_to_one_and_the_best():
