@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> None:
             processes.start(NODES, parameters)
             print(f"starting {', '.join(NODES)} (logs in {logs}) …", flush=True)
             client.wait_for_active(NODES, check=processes.check_starting)
-        print("all nodes active; Ctrl-C ends them", flush=True)
+        print("all active; Ctrl-C ends the suite", flush=True)
         try:
             while True:
                 time.sleep(POLL_PERIOD)
