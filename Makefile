@@ -22,7 +22,7 @@ lint:
 	ruff check .
 	mypy
 
-bench: setup-train  ## how fast everything is, beside its peers (5 GB more): also $(OUT)/bench.md, .json
+bench: setup-train  ## how fast everything is, beside baselines (5 GB more): also $(OUT)/bench.md, .json
 	./vima bench --out $(OUT)
 
 replay: setup  ## a recorded bag through the real nodes: make replay BAG=DIR [OUT=DIR]

@@ -1,6 +1,6 @@
 """The suite with the simulated tabletop in place of robot and cameras.
 
-ros2 launch vima_ros sim.launch.py task:=rotate seed:=3     a task, its prompt and its judge
+ros2 launch vima_ros sim.launch.py task:=rotate seed:=3     a task with its prompt
 ros2 launch vima_ros sim.launch.py scene:=put               only a scene
 """
 

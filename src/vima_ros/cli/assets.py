@@ -158,7 +158,7 @@ def _list(client: Client) -> int:
         kind = "scene" if a.kind == PromptAsset.KIND_SCENE else "object"
         print(f"{{{a.name}}}  {kind}, objects: {a.front_count} in front, {a.top_count} in top")
     for name in answer.unreadable:
-        print(f"{{{name}}}  damaged: see the prompt node's log")
+        print(f"{{{name}}}  unreadable: see the prompt node's log")
     if not (answer.assets or answer.unreadable):
         print("the library is empty; `assets capture` puts something in")
     return 0

@@ -26,7 +26,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
         "--level", default="train", help="Level: " + ", ".join(level.value for level in Level)
     )
     parser.add_argument("--episodes", type=int, required=True, help="Number of seeds of each task")
-    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--first-seed", type=int, default=0, help="Seed of the first episode")
     parser.add_argument(
         "--out",
         type=path_argument,

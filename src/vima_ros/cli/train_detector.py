@@ -24,7 +24,7 @@ from vima_ros.files import prepare_folder, sha256_of
 from vima_ros.paths import path_argument
 
 QUALITY = ("ap", "ap50", "recall", "edge_median", "exact_match_rate")  # as in detector.json
-SOURCES = ("tabletop, all looks", "VIMA-Bench")
+SOURCES = ("tabletop, all visual randomizations", "VIMA-Bench")
 MODEL, WEIGHTS = "detector.onnx", "detector.safetensors"
 log = make_logger("train_detector")
 

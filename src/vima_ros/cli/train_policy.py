@@ -77,7 +77,7 @@ def _train(options: argparse.Namespace, config: Any, recipe: Any) -> None:
     log("episodes: " + ", ".join(f"{task} {count}" for task, count in sorted(counts.items())))
     absent = sorted(set(recipe.task_weights) - set(counts))
     if absent:
-        log(f"emphasis without effect, for the data has no such episode: {', '.join(absent)}")
+        log(f"task_weights without effect, for the data has no episodes of: {', '.join(absent)}")
     if len(episodes) < 2:
         raise VimaError("NO_DEMONSTRATIONS", "1 episode; valid: 2 or more, one for validation")
     validation, seen = episodes[::VALIDATION_EVERY], list(episodes)

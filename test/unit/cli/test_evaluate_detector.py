@@ -30,7 +30,11 @@ def test_it_measures_frames_of_both_kinds_and_says_so(tmp_path, capsys):
         bench,
     )
     report = json.loads((tmp_path / "detector.json").read_text())
-    assert report["frames"]["tabletop, look 0.5"] == report["frames"]["tabletop prompts"] == 2
+    assert (
+        report["frames"]["tabletop, visual randomization 0.5"]
+        == report["frames"]["tabletop prompts"]
+        == 2
+    )
     assert report["frames"]["VIMA-Bench"] > 4
     assert {target["verdict"] for target in report["targets"]} == {"met"}
     assert report["facts"]["first seed"] == FIRST_EVALUATION_SEED

@@ -98,7 +98,8 @@ def _refusal(field: dataclasses.Field, kind: type, value: Any) -> VimaError:
     if field.metadata["choices"]:
         valid = "one of " + ", ".join(repr(choice) for choice in field.metadata["choices"])
     elif field.metadata["range"]:
-        valid += " from {:g} to {:g}".format(*field.metadata["range"])
+        low, high = field.metadata["range"]
+        valid += f" from {low} to {high}" if kind is int else f" from {low:g} to {high:g}"
     return VimaError(
         "BAD_PARAMETER",
         f"parameter {field.name} is {value!r}; valid: {valid} ({field.metadata['description']})",

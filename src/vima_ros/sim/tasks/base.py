@@ -193,7 +193,7 @@ class Task(ABC):
         if level not in self.levels:
             raise VimaError(
                 "UNKNOWN_LEVEL",
-                f"{self.name} has no level {level!r}; valid: "
+                f"{self.name} has no level {level.value!r}; valid: "
                 + ", ".join(level.value for level in self.levels),
             )
         return Level(level)

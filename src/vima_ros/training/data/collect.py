@@ -33,7 +33,8 @@ class CollectionPlan:
     """Collection plan: for each task the successes among ``seeds`` seeds from ``first_seed`` on.
 
     ``content``: "crops" (boxes and crops), "masks" (frames and instance masks) or "frames".
-    ``look``: strength of the random look, 0 to 1. ``steady``: by oracles that draw nothing.
+    ``visual_randomization``: strength of the domain randomization, 0 to 1.
+    ``deterministic_oracle``: oracles without random choices.
 
     Raises VimaError: UNKNOWN_TASK, UNKNOWN_LEVEL, INVALID_VALUE.
     """
@@ -94,7 +95,7 @@ def collect(plan: CollectionPlan) -> Iterator[CollectionProgress]:
 
     Whoever stops early waits for the shards under way. Raises VimaError: BAD_FOLDER, CANNOT_WRITE
     (the shards that are whole stay), OTHER_DEMONSTRATIONS where the folder holds another content
-    or look, BAD_DEMONSTRATIONS where what it holds is not known, NO_RENDERER.
+    or domain randomization, BAD_DEMONSTRATIONS where what it holds is not known, NO_RENDERER.
     """
     _claim(plan)
     jobs = [job for task in plan.tasks for job in _missing(plan, task)]

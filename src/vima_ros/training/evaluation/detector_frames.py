@@ -51,20 +51,25 @@ def check_seed(seed: int) -> None:
 
 
 def tabletop_frames(
-    count: int, first_seed: int, looks: Sequence[float] = VISUAL_RANDOMIZATIONS, workers: int = 1
+    count: int,
+    first_seed: int,
+    strengths: Sequence[float] = VISUAL_RANDOMIZATIONS,
+    workers: int = 1,
 ) -> Iterator[EvaluationFrame]:
     """Render ``count`` timesteps of the tabletop, and as many prompt images.
 
     Each is from an episode of its own, at a random timestep of it, with a random image of its
-    prompt. Tasks, ``looks`` and levels take turns. Sources: "tabletop, look L" and
-    "tabletop prompts". Raises VimaError: TRAINING_SEED, INVALID_VALUE, NO_RENDERER, ORACLE_FAILED.
+    prompt. Tasks, ``strengths`` and levels take turns. Sources: "tabletop, visual randomization X"
+    and "tabletop prompts". Raises VimaError: TRAINING_SEED, INVALID_VALUE, NO_RENDERER,
+    ORACLE_FAILED.
     """
     check_seed(first_seed)
-    if count < 1 or not looks or not all(0.0 <= look <= 1.0 for look in looks):
+    if count < 1 or not strengths or not all(0.0 <= strength <= 1.0 for strength in strengths):
         raise VimaError(
-            "INVALID_VALUE", f"{count} frames, looks {list(looks)}; valid: 1 or more, 0 to 1"
+            "INVALID_VALUE",
+            f"{count} frames, visual randomizations {list(strengths)}; valid: 1 or more, 0 to 1",
         )
-    jobs = [_FrameJob.number(i, count, first_seed, looks) for i in range(count)]
+    jobs = [_FrameJob.number(i, count, first_seed, strengths) for i in range(count)]
     with worker_pool(workers) as pool:
         waiting = [pool.submit(_make, job) for job in jobs[: _AHEAD * workers]]
         left = iter(jobs[len(waiting) :])
@@ -84,13 +89,15 @@ class _FrameJob:
     seeds: tuple[int, ...]  # the first that succeeds
 
     @classmethod
-    def number(cls, index: int, count: int, first_seed: int, looks: Sequence[float]) -> _FrameJob:
+    def number(
+        cls, index: int, count: int, first_seed: int, strengths: Sequence[float]
+    ) -> _FrameJob:
         turn, task = divmod(index, len(TASKS))
         name = list(TASKS)[task]
-        turn, look = divmod(turn, len(looks))
+        turn, strength = divmod(turn, len(strengths))
         levels = TASKS[name].levels
         seeds = tuple(first_seed + index + count * i for i in range(_TRIES))
-        return cls(name, levels[turn % len(levels)], looks[look], seeds)
+        return cls(name, levels[turn % len(levels)], strengths[strength], seeds)
 
 
 def _make(job: _FrameJob) -> list[EvaluationFrame]:
@@ -122,7 +129,11 @@ def _chosen(recording: RecordedEpisode, job: _FrameJob) -> list[EvaluationFrame]
     asset = recording.assets[random.integers(len(recording.assets))]
     return [
         _frame(
-            f"tabletop, look {job.visual_randomization:g}", name, recording.images, timestep, kinds
+            f"tabletop, visual randomization {job.visual_randomization:g}",
+            name,
+            recording.images,
+            timestep,
+            kinds,
         ),
         _frame("tabletop prompts", f"{name} {asset.name}", asset.images, 0, ("",) * asset.count),
     ]

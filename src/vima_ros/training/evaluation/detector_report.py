@@ -31,7 +31,7 @@ from vima_ros.training.evaluation.detector_metrics import (
     recalls,
 )
 
-TABLETOP = "tabletop, all looks"
+TABLETOP = "tabletop, all visual randomizations"
 BOTH = "both"  # in a column of views
 VISIBLE = (1, 4, 8, DEFAULT_VISIBLE, 32, 64)  # [px] to show how little the choice matters
 _SCALE, _MARGIN = 3, 22  # of the images of the worst frames [px]
@@ -115,7 +115,7 @@ def _groups(results: Sequence[ImageResult]) -> dict[str, list[ImageResult]]:
     """Group by source, with a group of all the tabletop's; prompt images come last."""
     groups: dict[str, list[ImageResult]] = {}
     for result in results:
-        if result.source.startswith("tabletop, look"):
+        if result.source.startswith("tabletop, visual randomization"):
             groups.setdefault(TABLETOP, []).append(result)
         groups.setdefault(result.source, []).append(result)
     return dict(sorted(groups.items(), key=lambda item: "prompts" in item[0]))
@@ -182,15 +182,15 @@ def to_markdown(report: Report) -> str:
         "Mask AP by pycocotools, class-agnostic, of the masks after assembly (each pixel has one "
         "owner) at the lowest threshold. Recall at mask IoU 0.5 with at most one false positive "
         "per image; the false positives are those at that threshold. Box edges: the largest "
-        "error of a matched box's four edges [px], median and 95th percentile. Right: share of "
-        "images whose matched object count equals the truth, at the operating threshold (see "
-        "below). "
+        "error of a matched box's four edges [px], median and 95th percentile. Exact "
+        "match: share of images with all objects matched one to one and no other detection, at "
+        "the operating threshold (see below). "
         f"Objects that show less than {DEFAULT_VISIBLE} px are not asked for.",
         format_table(_QUALITY_HEADINGS, _quality_rows(report)),
-        "## Right counts, by how much of an object must show",
-        "Right: every true object that shows at least so many px is matched, one to one at mask "
-        "IoU 0.5, and nothing else is found: each found object, of however few px, matches a true "
-        "one that shows. Both: right in both views of a frame.",
+        "## Exact match, by the visible area of an object",
+        "Every true object with at least so many visible px is matched, one to one at mask IoU "
+        "0.5, and there is no other detection: each, of however few px, matches a visible true "
+        "object. Both: in both views of a frame.",
         format_table(["source", "view", *(f"{n} px" for n in VISIBLE)], _right_rows(report)),
         "## By kind of object, the worst first",
     ]

@@ -14,7 +14,7 @@ from vima_ros.specs import EndEffector
 from vima_ros.training.data.demonstration import Demonstration
 from vima_ros.training.policy.training_episode import POSITION_COLUMNS
 
-NEAR = 0.04  # as VIMA-Bench's judges have it for "at the same place" [m]
+NEAR = 0.04  # as VIMA-Bench's success criteria have it for "at the same place" [m]
 
 
 @dataclass(frozen=True)

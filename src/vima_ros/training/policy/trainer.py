@@ -73,7 +73,7 @@ def train_policy(
     Where there is none it begins with ``start``, or with random weights. The random numbers of
     every step follow from the recipe's seed and the step's number: a run that was interrupted and
     resumed ends with the same weights as one in one go. ``workers``: processes that make batches.
-    Raises VimaError: NO_DEMONSTRATIONS, BAD_CONFIG where ``emphasis`` leaves no task, and as
+    Raises VimaError: NO_DEMONSTRATIONS, BAD_CONFIG where ``task_weights`` leaves no task, and as
     ``Run``.
     """
     schedule = schedule or Schedule()
@@ -148,7 +148,7 @@ class _Batches(torch.utils.data.Dataset):
         if not any(recipe.task_weights.get(task, 1.0) for task in self._tasks):
             raise VimaError(
                 "BAD_CONFIG",
-                f"emphasis is 0 for all tasks of the data; valid: above 0 for one of "
+                f"task_weights is 0 for all tasks of the data; valid: above 0 for one of "
                 f"{', '.join(sorted(self._tasks))}",
             )
         self._often = {

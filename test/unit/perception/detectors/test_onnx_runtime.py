@@ -163,7 +163,7 @@ def test_a_provider_that_does_not_start_is_refused(monkeypatch):
 
 def test_the_bundled_file_keeps_the_contract():
     if not BUNDLED.exists():
-        pytest.skip("no shipped detector.onnx in this tree")
+        pytest.skip("no bundled detector.onnx in this tree")
     detector = make("")
     assert detector.describe()["weights"] == "detector.onnx"
     assert 0 < detector.describe()["card"]["min_score"] < 1

@@ -44,7 +44,7 @@ def instances(*lefts, scores=None, shift=(0, 0), side=SIDE):
     return Instances(mask, np.arange(1, len(lefts) + 1), scores or [1.0] * len(lefts))
 
 
-def frame(*lefts, name="frame", source="tabletop, look 0", **options):
+def frame(*lefts, name="frame", source="tabletop, visual randomization 0", **options):
     mask = instances(*lefts, **options).mask.astype(np.uint8)
     rgb = np.full((2, *FRAME_SHAPE, 3), 40, np.uint8)
     return EvaluationFrame(source, name, rgb, np.stack([mask, mask]), ("block",) * len(lefts))
@@ -217,17 +217,19 @@ def test_the_report_says_what_was_reached_and_shows_the_worst(tmp_path):
     evaluation = evaluate(frames, Given(*found), Given(*found), keep_worst=1)
     report = make_report(evaluation, {"detector": "given"})
     page = write(report, evaluation, tmp_path)
-    assert report.exact_match_frames["tabletop, all looks"][16] == 0.5
-    assert report.worst == {"tabletop, look 0": ["bad"]}
+    assert report.exact_match_frames["tabletop, all visual randomizations"][16] == 0.5
+    assert report.worst == {"tabletop, visual randomization 0": ["bad"]}
     verdicts = {target.what: target.verdict for target in report.targets}
-    assert verdicts["tabletop, all looks: frames with the right count"] == "NOT MET"
-    assert verdicts["tabletop, all looks, top: box edges, median [px]"] == "met"
+    assert (
+        verdicts["tabletop, all visual randomizations: frames with the right count"] == "NOT MET"
+    )
+    assert verdicts["tabletop, all visual randomizations, top: box edges, median [px]"] == "met"
     assert verdicts["VIMA-Bench, front: AP50"] == "not measured"
     assert page == (tmp_path / "detector.md").read_text()
     assert (tmp_path / "detector.json").stat().st_size > 1000
     (image,) = (tmp_path / "worst").iterdir()
     assert cv2.imread(str(image)).shape[1] == 2 * 3 * FRAME_SHAPE[1]
-    (_, _, seen), *_ = evaluation.worst["tabletop, look 0"]
+    (_, _, seen), *_ = evaluation.worst["tabletop, visual randomization 0"]
     red = (draw_run(seen) == (255, 40, 40)).all(2)
     assert red[:, : red.shape[1] // 2].any()  # missed
     assert red[:, red.shape[1] // 2 :].any()  # of nothing
@@ -256,7 +258,7 @@ def test_frames_of_the_tabletop_are_the_same_again_and_of_known_objects(tabletop
     again = list(tabletop_frames(3, FIRST_EVALUATION_SEED, [0.0, 1.0]))
     assert [f.name for f in again] == [f.name for f in tabletop]
     assert all(np.array_equal(a.rgb, b.rgb) for a, b in zip(again, tabletop, strict=True))
-    assert {f.source for f in tabletop} == {"tabletop, look 0", "tabletop prompts"}
+    assert {f.source for f in tabletop} == {"tabletop, visual randomization 0", "tabletop prompts"}
     assert all(f.masks.max() <= len(f.kinds) for f in tabletop)
     assert all(all(f.kinds) for f in tabletop if "look" in f.source)
 

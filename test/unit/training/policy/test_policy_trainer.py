@@ -133,7 +133,7 @@ def test_shuffling_moves_objects_and_keeps_what_they_are(episodes):
     assert slots[0] == slots[1]
 
 
-def test_spoiling_misses_invents_and_never_leaves_nothing(episodes):
+def test_detection_noise_misses_invents_and_never_leaves_nothing(episodes):
     spoilt = make_batch(episodes, np.random.default_rng(1), DetectionNoise(0.9, 0.5, 1.0))
     plain = make_batch(episodes, np.random.default_rng(1), CLEAN)
     assert (spoilt.objects != NOTHING).sum() < 0.5 * (plain.objects != NOTHING).sum()
