@@ -103,7 +103,7 @@ def test_all_are_there():
 def test_ends_by_a_signal_at_a_random_moment(number, tmp_path):
     pick = random.Random(number)
     names = sorted({*ALL_NODES, *ARGUMENTS})
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(4) as pool:
         running = {
             name: pool.submit(end, name, number, pick.uniform(0.4, 5.0), tmp_path / name)
             for name in names
