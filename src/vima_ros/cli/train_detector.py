@@ -24,7 +24,6 @@ from vima_ros.files import prepare_folder, sha256_of
 from vima_ros.paths import path_argument
 
 QUALITY = ("ap", "ap50", "recall", "edge_median", "exact_match_rate")  # as in detector.json
-SOURCES = ("tabletop, all visual randomizations", "VIMA-Bench")
 MODEL, WEIGHTS = "detector.onnx", "detector.safetensors"
 log = make_logger("train_detector")
 
@@ -140,13 +139,16 @@ def _card(folder: Path, model: Any, step: int, options: argparse.Namespace) -> d
 
 def _quality(report: Path) -> dict[str, Any]:
     """Extract the model card's figures from a report of `evaluate_detector`."""
+    from vima_ros.training.evaluation.detector_frames import BENCH
+    from vima_ros.training.evaluation.detector_report import ALL_TABLETOP
+
     try:
         measured = json.loads(report.read_text())
         return {
             f"{source}, {view}": {name: round(found[name], 3) for name in QUALITY}
             for source, views in measured["quality"].items()
             for view, found in views.items()
-            if source in SOURCES
+            if source in (ALL_TABLETOP, BENCH)
         }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise VimaError(

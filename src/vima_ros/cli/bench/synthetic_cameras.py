@@ -33,7 +33,7 @@ Images = dict[str, np.ndarray]  # uint8 RGB by view
 def policy_frames() -> list[Images]:
     """Render frames of ``SCENES`` tasks. Raises VimaError (NO_RENDERER)."""
     frames = tabletop_frames(SCENES, FIRST_EVALUATION_SEED, (0.0,))
-    scenes = [frame for frame in frames if "look" in frame.source]
+    scenes = [frame for frame in frames if not frame.is_prompt_image]
     return [dict(zip(VIEWS, frame.rgb, strict=True)) for frame in scenes]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.sim.process_pool import worker_pool
-from vima_ros.sim.recording import RecordedEpisode, RecordedImages, record
+from vima_ros.sim.recording import RecordedAsset, RecordedEpisode, RecordedImages, record
 from vima_ros.sim.tasks import TASKS, find_task
 from vima_ros.sim.tasks.base import Level
 from vima_ros.training.data.readers import demonstration_files
@@ -21,7 +21,7 @@ from vima_ros.training.data.vima_bench import read_bench_episode
 # Detectors learn from the seeds below, and are measured with the seeds from there on.
 FIRST_EVALUATION_SEED = 2_000_000
 VISUAL_RANDOMIZATIONS = (0.0, 0.5, 1.0)
-BENCH = "VIMA-Bench"
+TABLETOP, BENCH = "tabletop", "VIMA-Bench"  # datasets
 _TRIES = 20  # oracles fail on few seeds; a whole row of them is a mistake
 _AHEAD = 8  # frames made before they are asked for, a worker
 
@@ -31,10 +31,13 @@ class EvaluationFrame:
     """Images of both views at one timestep, front first.
 
     ``rgb`` (2, 128, 256, 3) uint8; ``masks`` (2, 128, 256) uint8: 0 = background, else the place
-    in ``kinds`` + 1. ``kinds``: the shape of each object, "" where it is not known. ``source``:
-    what it is counted with; ``name``: where it comes from, for people.
+    in ``kinds`` + 1. ``kinds``: the shape of each object, "" where it is not known.
+    ``is_prompt_image``: of a prompt's asset instead of the scene. ``source``: group of frames
+    that are counted together; ``name``: where the frame comes from, for people.
     """
 
+    dataset: str
+    is_prompt_image: bool
     source: str
     name: str
     rgb: np.ndarray
@@ -128,28 +131,36 @@ def _chosen(recording: RecordedEpisode, job: _FrameJob) -> list[EvaluationFrame]
     timestep = int(random.integers(len(recording.images.rgb)))
     asset = recording.assets[random.integers(len(recording.assets))]
     return [
-        _frame(
-            f"tabletop, visual randomization {job.visual_randomization:g}",
+        _scene_frame(
+            TABLETOP,
+            f"{TABLETOP}, visual randomization {job.visual_randomization:g}",
             name,
             recording.images,
             timestep,
             kinds,
         ),
-        _frame("tabletop prompts", f"{name} {asset.name}", asset.images, 0, ("",) * asset.count),
+        _prompt_frame(TABLETOP, name, asset),
     ]
 
 
-def _frame(
-    source: str, name: str, images: RecordedImages, timestep: int, kinds: tuple[str, ...]
+def _scene_frame(
+    dataset: str,
+    source: str,
+    name: str,
+    images: RecordedImages,
+    timestep: int,
+    kinds: tuple[str, ...],
 ) -> EvaluationFrame:
     assert images.masks is not None
-    return EvaluationFrame(
-        source,
-        f"{name} {timestep}",
-        images.rgb[timestep],
-        images.masks[timestep],
-        tuple(kinds),
-    )
+    rgb, masks = images.rgb[timestep], images.masks[timestep]
+    return EvaluationFrame(dataset, False, source, f"{name} {timestep}", rgb, masks, kinds)
+
+
+def _prompt_frame(dataset: str, name: str, asset: RecordedAsset) -> EvaluationFrame:
+    rgb, masks, kinds = asset.images.rgb[0], asset.images.masks, ("",) * asset.count
+    assert masks is not None
+    name = f"{name} {asset.name} 0"
+    return EvaluationFrame(dataset, True, f"{dataset} prompts", name, rgb, masks[0], kinds)
 
 
 def bench_frames(path: Path) -> Iterator[EvaluationFrame]:
@@ -164,8 +175,6 @@ def bench_frames(path: Path) -> Iterator[EvaluationFrame]:
         kinds = tuple(item["obj_name"].replace(" ", "_") for item in objects)
         name = f"{recording.task} {recording.seed}"
         for timestep in range(len(recording.images.rgb)):
-            yield _frame(BENCH, name, recording.images, timestep, kinds)
+            yield _scene_frame(BENCH, BENCH, name, recording.images, timestep, kinds)
         for asset in recording.assets:
-            yield _frame(
-                f"{BENCH} prompts", f"{name} {asset.name}", asset.images, 0, ("",) * asset.count
-            )
+            yield _prompt_frame(BENCH, name, asset)

@@ -29,7 +29,7 @@ _MISTAKES = ("INVALID_VALUE", "NO_MASK")  # of ours, no refusal of an image
 
 @dataclass(frozen=True, eq=False)
 class ImageResult:
-    """Result for one view: n true visible objects, by id, and m detections.
+    """Result for one view of a frame: n true visible objects, by id, and m detections.
 
     ``kinds`` (n,) and ``pixels`` (n,) [px]: shapes and visible areas. ``ious`` (n, m): IoU
     of the masks. ``edge_errors`` (n,) [px]: the largest distance between an edge of the true box
@@ -37,6 +37,8 @@ class ImageResult:
     run-length codes; ``scored`` with ``scores``, of the detector at its lowest threshold.
     """
 
+    dataset: str
+    is_prompt_image: bool
     source: str
     name: str
     view: str
@@ -182,6 +184,8 @@ def compare(frame: EvaluationFrame, view: str, found: Instances, scored: Instanc
         if ids[i] in true_boxes:
             edge_errors[i] = np.abs(true_boxes[ids[i]] - boxes[found.ids[j]]).max()
     return ImageResult(
+        frame.dataset,
+        frame.is_prompt_image,
         frame.source,
         frame.name,
         view,

@@ -47,7 +47,8 @@ def instances(*lefts, scores=None, shift=(0, 0), side=SIDE):
 def frame(*lefts, name="frame", source="tabletop, visual randomization 0", **options):
     mask = instances(*lefts, **options).mask.astype(np.uint8)
     rgb = np.full((2, *FRAME_SHAPE, 3), 40, np.uint8)
-    return EvaluationFrame(source, name, rgb, np.stack([mask, mask]), ("block",) * len(lefts))
+    masks, kinds = np.stack([mask, mask]), ("block",) * len(lefts)
+    return EvaluationFrame("tabletop", False, source, name, rgb, masks, kinds)
 
 
 def results(truth, found, count=1):
@@ -260,7 +261,8 @@ def test_frames_of_the_tabletop_are_the_same_again_and_of_known_objects(tabletop
     assert all(np.array_equal(a.rgb, b.rgb) for a, b in zip(again, tabletop, strict=True))
     assert {f.source for f in tabletop} == {"tabletop, visual randomization 0", "tabletop prompts"}
     assert all(f.masks.max() <= len(f.kinds) for f in tabletop)
-    assert all(all(f.kinds) for f in tabletop if "look" in f.source)
+    assert all(all(f.kinds) for f in tabletop if not f.is_prompt_image)
+    assert [f.is_prompt_image for f in tabletop] == [False, True] * 3
 
 
 def test_masks_are_perfect_and_a_plain_background_is_good_on_the_plain_table(tabletop):
