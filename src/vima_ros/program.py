@@ -46,9 +46,9 @@ class SignalWatcher:
         self._on_end: Callable[[str], None] = lambda reason: _end_now(0)
         self._reads, writes = os.pipe()
         os.set_blocking(writes, False)
+        signal.set_wakeup_fd(writes, warn_on_full_buffer=False)  # first: no signal gets lost
         for number in handled_signals():
             signal.signal(number, lambda *_: None)
-        signal.set_wakeup_fd(writes, warn_on_full_buffer=False)
         threading.Thread(target=self._watch, name="signals", daemon=True).start()
         _follow_starter()
 
