@@ -26,7 +26,7 @@ ENDED = (ArmState.SUCCEEDED, ArmState.ABORTED, ArmState.STOPPED)
 ACKNOWLEDGE_TIMEOUT = 0.1  # for subscribers to receive a hold before the node ends [s]
 
 
-class ArmNode(VimaNode):
+class ArmNode(VimaNode[ArmParameters]):
     """Sends an ``arm_command`` for each accepted ``action``; nothing else commands motion.
 
     Where the parameter urdf names the arm, the node executes it by ``joint_trajectory`` and

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import traceback
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from lifecycle_msgs.msg import State
 from rclpy.clock import ClockChange, JumpThreshold, TimeJump
@@ -21,8 +21,13 @@ from vima_ros.nodes.common.heartbeat import HeartbeatPublisher
 from vima_ros.nodes.common.heartbeat_listener import HeartbeatListener
 from vima_ros.nodes.common.namespaces import NAMESPACE
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
-class VimaNode(GuardedNode):
+P = TypeVar("P", bound="DataclassInstance")  # the node's parameters
+
+
+class VimaNode(GuardedNode, Generic[P]):
     """Base of all nodes. A subclass names itself and implements ``configure`` and the callbacks.
 
     ``configure`` creates every handle; cleanup destroys what it created. Handles exist from
@@ -32,13 +37,13 @@ class VimaNode(GuardedNode):
     """
 
     name: ClassVar[str]
-    parameters_type: ClassVar[type]
+    parameters_type: type[P]
 
     def __init__(self) -> None:
         super().__init__(self.name, NAMESPACE)
         # From files and arguments; None: not read by ``parameter_files.init``.
         self.parameter_overrides: list[parameter_files.Override] | None = None
-        self.parameters: Any = parameters.declare(self, self.name, self.parameters_type)
+        self.parameters: P = parameters.declare(self, self.name, self.parameters_type)
         parameters.follow_changes(self)
         self.statistics = PerformanceStatistics()
         self._state = State.PRIMARY_STATE_UNCONFIGURED

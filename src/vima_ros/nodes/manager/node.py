@@ -23,7 +23,7 @@ TRANSITIONS = {
 }
 
 
-class ManagerNode(VimaNode):
+class ManagerNode(VimaNode[ManagerParameters]):
     """Configures and activates itself, then the managed nodes."""
 
     name = "manager"

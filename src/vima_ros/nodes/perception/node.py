@@ -34,7 +34,7 @@ from vima_ros.perception.tracking.tracker import Tracker, TrackerSettings
 from vima_ros.specs import VIEWS
 
 
-class PerceptionNode(VimaNode):
+class PerceptionNode(VimaNode[PerceptionParameters]):
     """Pairs images by stamp, finds objects, publishes ``observation`` or the reason for none."""
 
     name = "perception"

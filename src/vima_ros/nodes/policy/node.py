@@ -31,7 +31,7 @@ from vima_ros.specs import EndEffector
 UNTRAINED = "UNTRAINED policy: fixed random weights, its actions are meaningless"
 
 
-class PolicyNode(VimaNode):
+class PolicyNode(VimaNode[PolicyParameters]):
     """Decides on the latest observation once the last motion has ended."""
 
     name = "policy"
@@ -40,7 +40,8 @@ class PolicyNode(VimaNode):
     def configure(self) -> None:
         """Load the checkpoint (seconds), then create the handles."""
         p = self.parameters
-        self._workspace = Workspace(tuple(p.workspace_min), tuple(p.workspace_max))
+        (low_x, low_y), (high_x, high_y) = p.workspace_min, p.workspace_max
+        self._workspace = Workspace((low_x, low_y), (high_x, high_y))
         config = {"vit_heads": p.vit_heads} if p.vit_heads else {}
         self._policy = load_policy(
             p.checkpoint or None, device=p.device, dtype=p.dtype, config=config, threads=p.threads

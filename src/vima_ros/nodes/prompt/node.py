@@ -31,7 +31,7 @@ from vima_ros.specs import AssetKind, EncodedPrompt, PromptImage
 ENDED_STATES = (EpisodeStatus.IDLE, EpisodeStatus.FINISHED, EpisodeStatus.FAILED)
 
 
-class PromptNode(VimaNode):
+class PromptNode(VimaNode[PromptParameters]):
     """Publishes ``prompt_status`` for each prompt, and ``prompt_tokens`` for an accepted one."""
 
     name = "prompt"

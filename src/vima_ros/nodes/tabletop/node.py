@@ -31,7 +31,7 @@ PHYSICS_PERIOD = 0.01  # [s]
 MAX_STEP = 0.25  # per timer call: after a pause of the process the simulation lags instead [s]
 
 
-class TabletopNode(VimaNode):
+class TabletopNode(VimaNode[TabletopParameters]):
     """Simulated robot cell that publishes images, executes commands and evaluates a task."""
 
     name = "tabletop"
