@@ -12,7 +12,7 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.sim.process_pool import worker_pool
-from vima_ros.sim.recording import RecordedAsset, RecordedEpisode, RecordedImages, record
+from vima_ros.sim.recording import RecordedEpisode, RecordedImages, RecordedPromptAsset, record
 from vima_ros.sim.tasks import TASKS, find_task
 from vima_ros.sim.tasks.base import Level
 from vima_ros.training.data.readers import demonstration_files
@@ -156,7 +156,7 @@ def _scene_frame(
     return EvaluationFrame(dataset, False, source, f"{name} {timestep}", rgb, masks, kinds)
 
 
-def _prompt_frame(dataset: str, name: str, asset: RecordedAsset) -> EvaluationFrame:
+def _prompt_frame(dataset: str, name: str, asset: RecordedPromptAsset) -> EvaluationFrame:
     rgb, masks, kinds = asset.images.rgb[0], asset.images.masks, ("",) * asset.count
     assert masks is not None
     name = f"{name} {asset.name} 0"
