@@ -1,4 +1,6 @@
+import ast
 import importlib
+import re
 from dataclasses import dataclass, fields
 from typing import get_args, get_origin, get_type_hints
 
@@ -17,10 +19,11 @@ from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.nodes.common import parameters
 from vima_ros.nodes.common.lifecycle_node import VimaNode
+from vima_ros.nodes.common.node_names import SUITE
 from vima_ros.nodes.common.parameters import parameter
 
 CONFIG = ROOT / "config"
-NODES = sorted(path.stem for path in CONFIG.glob("*.yaml"))
+NODES = sorted(SUITE)
 ROBOTS = sorted(path.stem for path in (CONFIG / "robots").glob("*.yaml"))
 
 
@@ -79,6 +82,12 @@ def test_every_node_has_its_file():
     sources = (ROOT / "src" / "vima_ros" / "nodes").glob("*/node.py")
     nodes = [p.parent.name for p in sources if "    parameters_type = " in p.read_text()]
     assert sorted(nodes) == NODES
+    assert sorted(path.stem for path in CONFIG.glob("*.yaml")) == NODES
+
+
+def test_every_node_is_installed_as_an_executable():
+    setup = (ROOT / "setup.py").read_text()
+    assert sorted(ast.literal_eval(re.search(r"^NODES = (.*)$", setup, re.M)[1])) == NODES
 
 
 @pytest.mark.parametrize("node", NODES)

@@ -22,6 +22,7 @@ from vima_ros.client.running_suite import check_no_running_suite
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
 from vima_ros.nodes.common import action_conversions, conversions, qos
+from vima_ros.nodes.common.node_names import ARM, MANAGER, TABLETOP
 from vima_ros.nodes.common.ros_domain import isolate_ros_domain
 from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.sim.episode_runner import choose_tasks, find_level, task_primitive
@@ -29,7 +30,7 @@ from vima_ros.sim.tasks import TASKS
 from vima_ros.sim.tasks.base import Level, Task, TaskEpisode, WorldState
 from vima_ros.specs import Action
 
-NODES = ["arm", "tabletop"]  # started with the manager
+NODES = [ARM, TABLETOP]  # started with the manager
 ENDED = (ArmState.SUCCEEDED, ArmState.ABORTED, ArmState.REFUSED, ArmState.STOPPED)
 TIMEOUT = 60.0  # of a motion [s]
 
@@ -143,7 +144,7 @@ def measure(options: argparse.Namespace) -> bool:
             "camera_rate": 30.0,
             "real_time_factor": options.real_time_factor,
         }
-        processes.start([*NODES, "manager"], values | {"send_prompt": False})
+        processes.start([*NODES, MANAGER], values | {"send_prompt": False})
         client.wait_for_active(NODES, check=processes.check_starting)
         driver, all_solved = OracleDriver(client), True
         for task in tasks:

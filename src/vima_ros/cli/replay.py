@@ -19,6 +19,7 @@ from vima_ros.client.running_suite import check_no_running_suite
 from vima_ros.errors import VimaError
 from vima_ros.files import prepare_folder
 from vima_ros.nodes.common.namespaces import add_namespace_option
+from vima_ros.nodes.common.node_names import MANAGED, MANAGER, PERCEPTION
 from vima_ros.nodes.common.ros_domain import isolate_ros_domain
 from vima_ros.paths import path_argument
 from vima_ros.replay.bag import Bag
@@ -170,11 +171,11 @@ def replay(
         client = stack.enter_context(Client("replay", options.namespace))
         if processes:
             check_no_running_suite(client)
-            processes.start(["perception"], {"use_compressed_images": bag.compressed})
-            processes.start(["prompt", "policy", "arm", "manager"])
+            processes.start([PERCEPTION], {"use_compressed_images": bag.compressed})
+            processes.start([name for name in (*MANAGED, MANAGER) if name != PERCEPTION])
         player = BagPlayer(client, effector, options.timeout)
         check = processes.check_starting if processes else lambda: None
-        client.wait_for_active(["perception", "prompt", "policy", "arm"], check=check)
+        client.wait_for_active(MANAGED, check=check)
         answer, records = _play(player, steps, prompt, options.rate)
     print(format_table(HEADINGS, [record.row for record in records]))
     write_report(options.out / "replay.json", str(options.bag), answer, records)

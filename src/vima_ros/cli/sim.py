@@ -14,12 +14,12 @@ from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.running_suite import check_no_running_suite
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common.namespaces import add_namespace_option
+from vima_ros.nodes.common.node_names import SUITE
 from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.sim.episode_runner import find_level
 from vima_ros.sim.scene import MAX_SEED, SCENES
 from vima_ros.sim.tasks import find_task
 
-NODES = ["tabletop", "perception", "prompt", "policy", "arm", "manager"]
 POLL_PERIOD = 0.5  # of the check for dead nodes [s]
 
 
@@ -82,9 +82,9 @@ def run(options: argparse.Namespace) -> None:
     ) as processes:
         with Client("sim", options.namespace) as client:
             check_no_running_suite(client)
-            processes.start(NODES, parameters)
-            print(f"starting {', '.join(NODES)} (logs in {logs}) …", flush=True)
-            client.wait_for_active(NODES, check=processes.check_starting)
+            processes.start(SUITE, parameters)
+            print(f"starting {', '.join(SUITE)} (logs in {logs}) …", flush=True)
+            client.wait_for_active(SUITE, check=processes.check_starting)
         print("all active; Ctrl-C ends the suite", flush=True)
         try:
             while True:

@@ -19,13 +19,14 @@ from ament_index_python.packages import get_package_prefix
 from vima_ros.errors import VimaError
 from vima_ros.files import prepare_folder
 from vima_ros.nodes.common.namespaces import NAMESPACE, absolute_namespace
+from vima_ros.nodes.common.node_names import ARM, MANAGER
 from vima_ros.paths import config_path, expand
 from vima_ros.program import END_WITH
 
 STOP_TIMEOUT = 5.0  # [s]
 REFUSED = 2  # exit code of a node that may not run, such as with bad parameters
 CANNOT_CONFIGURE = "cannot configure: "  # as nodes/common/lifecycle_node.py logs it
-FIRST_TO_STOP = ("manager", "arm")  # or the manager would report the ends of others as deaths
+FIRST_TO_STOP = (MANAGER, ARM)  # or the manager would report the ends of others as deaths
 
 
 def find_params_file(params_file: str) -> Path:

@@ -13,8 +13,8 @@ from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.running_suite import check_no_running_suite
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common import conversions, qos
+from vima_ros.nodes.common.node_names import PERCEPTION, SUITE
 
-NODES = ("perception", "prompt", "policy", "arm", "tabletop", "manager")
 EPISODE_TIMEOUT = 180.0  # [s]
 END_STATES = (EpisodeStatus.FINISHED, EpisodeStatus.FAILED)
 
@@ -40,9 +40,9 @@ def start_nodes(
     Raises VimaError.
     """
     check_no_running_suite(client)
-    processes.start(["perception"], {**values, "detector": detector})
-    processes.start([name for name in NODES if name != "perception"], values)
-    client.wait_for_active(NODES, check=processes.check_starting)
+    processes.start([PERCEPTION], {**values, "detector": detector})
+    processes.start([name for name in SUITE if name != PERCEPTION], values)
+    client.wait_for_active(SUITE, check=processes.check_starting)
 
 
 class TaskRunner:

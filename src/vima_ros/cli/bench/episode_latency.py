@@ -21,6 +21,7 @@ from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.running_suite import check_no_running_suite
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common import action_conversions, conversions, qos
+from vima_ros.nodes.common.node_names import SUITE
 from vima_ros.nodes.common.prompt_conversions import asset_to_message
 from vima_ros.nodes.common.ros_domain import isolate_ros_domain
 from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
@@ -28,7 +29,6 @@ from vima_ros.sim.scene import SCENES, Scene
 from vima_ros.specs import AssetKind
 from vima_ros.tables import format_table
 
-NODES = ["tabletop", "perception", "prompt", "policy", "arm", "manager"]
 PARAMETERS = {
     "detector": "onnx",
     "real_time_factor": 10.0,
@@ -57,8 +57,8 @@ def run(decisions: int, out: Path, progress: Callable[[str], None]) -> dict[str,
         Client("bench_episode") as client,
     ):
         check_no_running_suite(client)
-        processes.start(NODES, PARAMETERS)
-        client.wait_for_active(NODES, check=processes.check_starting)
+        processes.start(SUITE, PARAMETERS)
+        client.wait_for_active(SUITE, check=processes.check_starting)
         progress(f"episode: {decisions} decisions in simulation")
         stages = _decisions(client, decisions)
         progress(f"episode: {STOPS} stops at random moments")

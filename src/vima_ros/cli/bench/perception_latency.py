@@ -32,6 +32,7 @@ from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.running_suite import check_no_running_suite
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common.dds import use_fastdds_profile
+from vima_ros.nodes.common.node_names import PERCEPTION
 from vima_ros.nodes.common.ros_domain import isolate_ros_domain
 from vima_ros.perception.detectors.registry import DetectorSettings, make_detector
 from vima_ros.tables import format_table
@@ -124,14 +125,14 @@ def _node(
         Client("bench_cameras", NAMESPACE) as client,
     ):
         check_no_running_suite(client)
-        nodes.start(["perception"], parameters)
+        nodes.start([PERCEPTION], parameters)
         diagnostics = client.subscribe(DiagnosticArray, "/diagnostics")
         cameras = Cameras(client, pairs)
         try:
             cameras.start_node()
         except VimaError as error:
             nodes.check_alive()
-            end = "\n".join(nodes.log("perception").splitlines()[-5:])
+            end = "\n".join(nodes.log(PERCEPTION).splitlines()[-5:])
             raise VimaError(error.code, f"{error}; the node's log ends with:\n{end}") from error
         for turn in range(plan.turns):
             progress(f"perception node, turn {turn + 1} of {plan.turns}")

@@ -24,10 +24,11 @@ from vima_ros.cli.demo.step_image import save_step
 from vima_ros.cli.demo.video import VideoRecorder
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
-from vima_ros.client.task_runner import NODES, TaskRunner, start_nodes
+from vima_ros.client.task_runner import TaskRunner, start_nodes
 from vima_ros.errors import VimaError
 from vima_ros.files import prepare_folder
 from vima_ros.nodes.common import action_conversions, qos
+from vima_ros.nodes.common.node_names import SUITE
 from vima_ros.nodes.common.ros_domain import isolate_ros_domain
 from vima_ros.paths import path_argument
 from vima_ros.perception.detectors.registry import DETECTORS
@@ -147,7 +148,7 @@ def run(settings: DemoSettings) -> None:
     isolate_ros_domain()
     out, reports = settings.out, []
     with NodeProcesses(out / "logs", params_file="tabletop") as processes:
-        print(f"starting {', '.join(NODES)} (logs in {out / 'logs'}) …", flush=True)
+        print(f"starting {', '.join(SUITE)} (logs in {out / 'logs'}) …", flush=True)
         values: dict[str, Any] = {"real_time_factor": REAL_TIME_FACTOR, "camera_rate": CAMERA_RATE}
         with (
             Client("demo") as client,

@@ -8,8 +8,8 @@ from vima_msgs.msg import Heartbeat
 from vima_ros.client.client import Client
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common import conversions
+from vima_ros.nodes.common.node_names import MANAGED
 
-NODES = ("perception", "prompt", "policy", "arm")  # that have to follow it
 PERIOD = 0.05  # [s]
 
 
@@ -39,7 +39,7 @@ class BagClock:
         """
         self.now = stamp
         self._publish()
-        missing = set(NODES)
+        missing = set(MANAGED)
 
         def all_follow(beat: Heartbeat) -> bool:
             if conversions.stamp_to_ns(beat.header.stamp) == stamp:

@@ -24,6 +24,7 @@ from vima_ros.client.client import Client
 from vima_ros.errors import VimaError
 from vima_ros.geometry import yaw_from_quaternion
 from vima_ros.nodes.common import action_conversions, conversions, qos
+from vima_ros.nodes.common.node_names import ARM, PERCEPTION
 from vima_ros.replay.frames import Frame
 from vima_ros.replay.report import StepRecord
 from vima_ros.specs import VIEWS, EndEffector, Primitive
@@ -75,7 +76,7 @@ class BagPlayer:
     def sync_slop(self) -> int:
         """Return the maximum time between the stamps of a pair, for perception and gate [ns]."""
         slops = []
-        for node in ("perception", "arm"):
+        for node in (PERCEPTION, ARM):
             request = GetParameters.Request(names=["sync_slop"])
             answer = self._client.call(GetParameters, f"{node}/get_parameters", request)
             slops.append(answer.values[0].double_value)

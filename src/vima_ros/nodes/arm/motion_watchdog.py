@@ -22,6 +22,14 @@ from vima_ros.geometry import Pose
 from vima_ros.liveness import SilenceDetector, Supervisor
 from vima_ros.nodes.arm.joint_driver import JointDriver
 from vima_ros.nodes.common import conversions
+from vima_ros.nodes.common.node_names import (
+    ARM,
+    MANAGER,
+    PERCEPTION,
+    POLICY,
+    PROMPT,
+    TABLETOP,
+)
 
 if TYPE_CHECKING:
     from vima_ros.nodes.arm.node import ArmNode
@@ -30,9 +38,9 @@ STOP_CALLED = "stop was called"
 MAX_DEATH_AGE = 2.0  # of a death that may be the reason of the manager's call of stop [s]
 CHECK_PERIOD = 0.1  # [s]
 MOTION_TOPICS = {
-    "arm_command": ("arm", "manager"),  # the manager's are empty: stop
-    "joint_trajectory": ("arm",),
-    "tool_command": ("arm",),
+    "arm_command": (ARM, MANAGER),  # the manager's are empty: stop
+    "joint_trajectory": (ARM,),
+    "tool_command": (ARM,),
 }
 
 
@@ -46,8 +54,8 @@ class MotionWatchdog:
         self._progress, self._max_dwell = ProgressMonitor(), 0.0
         self._total_timeout = math.inf
         timeout = p.manager_timeout or math.inf
-        self._manager = Supervisor(("manager",), timeout, timeout)
-        self._others = Supervisor(("policy", "perception", "prompt", "tabletop"), timeout, timeout)
+        self._manager = Supervisor((MANAGER,), timeout, timeout)
+        self._others = Supervisor((POLICY, PERCEPTION, PROMPT, TABLETOP), timeout, timeout)
         self._deaths: list[tuple[float, str]] = []  # of those: time [s] and sentence
         self._robot = SilenceDetector(["arm_state", *(["joint_states"] if joints else [])])
         self._other_frames: set[str] = set()  # of tool poses; each is logged once

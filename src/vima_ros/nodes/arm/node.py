@@ -17,7 +17,7 @@ from vima_ros.nodes.arm.motion_control import ActiveCommand, MotionControl
 from vima_ros.nodes.arm.motion_watchdog import MotionWatchdog
 from vima_ros.nodes.arm.parameters import ArmParameters
 from vima_ros.nodes.arm.stop_services import StopServices
-from vima_ros.nodes.common import conversions, parameter_checks, qos
+from vima_ros.nodes.common import conversions, node_names, parameter_checks, qos
 from vima_ros.nodes.common.base_frame import Frames
 from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.nodes.common.main import run
@@ -35,7 +35,7 @@ class ArmNode(VimaNode[ArmParameters]):
     do not wait for planning: whatever ends or sends motion holds the lock of ``motion``.
     """
 
-    name = "arm"
+    name = node_names.ARM
     parameters_type = ArmParameters
     motion: MotionControl  # from the first configure on
     _stop_services: StopServices | None = None

@@ -1,28 +1,21 @@
-"""Names of the suite's nodes and of their parameters, and misspellings of the nodes' names."""
+"""Names of the suite's nodes, and misspellings of them."""
 
 from __future__ import annotations
 
-from functools import cache
-
-from vima_ros.nodes.common.parameters import default_values
-from vima_ros.paths import config_path
-
-
-@cache
-def suite() -> dict[str, list[str]]:
-    """Return the parameter names of each node of the suite."""
-    names = sorted(path.stem for path in config_path("").glob("*.yaml"))
-    return {name: list(default_values(name)) for name in names}
+PERCEPTION, PROMPT, POLICY, ARM = "perception", "prompt", "policy", "arm"
+MANAGER, TABLETOP = "manager", "tabletop"
+MANAGED = (PERCEPTION, PROMPT, POLICY, ARM)  # what a manager activates on a robot
+SUITE = (TABLETOP, *MANAGED, MANAGER)  # all, those of a simulation
 
 
 def names_suite_node(name: str) -> bool:
     """Return whether ``name`` is a wildcard (empty), a node of the suite, or one misspelt."""
-    return not name or any(name == node or is_misspelling(name, node) for node in suite())
+    return not name or any(name == node or is_misspelling(name, node) for node in SUITE)
 
 
 def is_misspelling(name: str, node: str) -> bool:
     """Return whether ``name`` is ``node`` with one letter wrong, in a long name two."""
-    return name not in suite() and 0 < _edit_distance(name.lower(), node) + (
+    return name not in SUITE and 0 < _edit_distance(name.lower(), node) + (
         name != name.lower()
     ) <= (1 if len(node) < 5 else 2)
 

@@ -12,8 +12,9 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes.common.node_names import is_misspelling, suite
+from vima_ros.nodes.common.node_names import SUITE, is_misspelling
 from vima_ros.nodes.common.parameter_files import Override, read_overrides
+from vima_ros.nodes.common.parameters import declared_names
 
 if TYPE_CHECKING:
     from vima_ros.nodes.common.lifecycle_node import VimaNode
@@ -50,13 +51,15 @@ def _overrides(node: VimaNode) -> list[Override]:
 def _unknown(node: VimaNode, overrides: list[Override]) -> Iterator[str]:
     """Describe the parameters that reach the node and that it, or the suite, does not declare."""
     own = [field.name for field in dataclasses.fields(node.parameters)]
-    every = list(dict.fromkeys([*own, *(name for names in suite().values() for name in names)]))
+    every = list(
+        dict.fromkeys([*own, *(name for names in declared_names().values() for name in names)])
+    )
     for item in overrides:
         valid = own if item.node else every
         common = item.name.startswith(COMMON_PARAMETERS) or node.has_parameter(item.name)
         if common or item.name in valid or not item.reaches(node.get_fully_qualified_name()):
             continue
-        owners = [name for name, names in suite().items() if item.name in names]
+        owners = [name for name, names in declared_names().items() if item.name in names]
         yield (
             f"{item.name} ({item.place}, section {item.section}) is not a parameter of "
             + (node.get_name() if item.node else "any node of the suite")
@@ -72,7 +75,7 @@ def _unread(node: VimaNode, overrides: list[Override]) -> Iterator[str]:
     own = [field.name for field in dataclasses.fields(node.parameters)]
     # A file that has a section for this node may have others for nodes of other robots.
     served = {item.source for item in overrides if item.node in names and item.reaches(full)}
-    beside = [full.removesuffix(names[0]) + name for name in suite()]
+    beside = [full.removesuffix(names[0]) + name for name in SUITE]
     ours = {item.source for item in overrides if any(map(item.reaches, [full, *beside]))}
     reported = set()
     for item in overrides:

@@ -19,7 +19,7 @@ import yaml
 from rclpy.signals import SignalHandlerOptions
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes.common.node_names import names_suite_node, suite
+from vima_ros.nodes.common.node_names import SUITE, names_suite_node
 from vima_ros.paths import expand_text
 
 LAYOUT = "/**/NODE: with ros__parameters: under it, and NAME: VALUE under that"
@@ -91,7 +91,7 @@ def read_overrides(words: list[str]) -> list[Override]:
         if not any(item.node in renamed or names_suite_node(item.node) for item in overrides):
             raise VimaError(
                 "BAD_PARAMETER_FILE",
-                f"{path} holds no parameter for any node of the suite ({', '.join(suite())}); "
+                f"{path} holds no parameter for any node of the suite ({', '.join(SUITE)}); "
                 f"valid: {LAYOUT}",
             )
         found += overrides

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import yaml
@@ -23,6 +24,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from vima_ros.errors import VimaError
+from vima_ros.nodes.common.node_names import SUITE
 from vima_ros.paths import config_path, expand_text
 
 if TYPE_CHECKING:
@@ -73,6 +75,12 @@ def default_values(node_name: str) -> dict[str, Any]:
     """Read the values of config/NODE.yaml."""
     content = yaml.safe_load(config_path(f"{node_name}.yaml").read_text())
     return content[f"/**/{node_name}"]["ros__parameters"]
+
+
+@cache
+def declared_names() -> dict[str, list[str]]:
+    """Return the parameter names of each node of the suite."""
+    return {name: list(default_values(name)) for name in SUITE}
 
 
 def _descriptor(field: dataclasses.Field, kind: type) -> ParameterDescriptor:

@@ -12,7 +12,7 @@ from std_srvs.srv import Trigger
 
 from vima_msgs.msg import ArmCommand
 from vima_ros.liveness import FINALIZED, INACTIVE, Supervisor
-from vima_ros.nodes.common import qos
+from vima_ros.nodes.common import node_names, qos
 from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.nodes.common.main import run
 from vima_ros.nodes.manager.parameters import ManagerParameters
@@ -26,7 +26,7 @@ TRANSITIONS = {
 class ManagerNode(VimaNode[ManagerParameters]):
     """Configures and activates itself, then the managed nodes."""
 
-    name = "manager"
+    name = node_names.MANAGER
     parameters_type = ManagerParameters
 
     def configure(self) -> None:
@@ -112,7 +112,7 @@ class ManagerNode(VimaNode[ManagerParameters]):
 
     def _stop_pending_blocks_activation(self) -> bool:
         """Return True if a restarted arm node has to be stopped before its activation."""
-        arm = self._supervisor.nodes.get("arm")
+        arm = self._supervisor.nodes.get(node_names.ARM)
         return self._stop_pending and arm is not None and arm.state == INACTIVE and not arm.dead
 
     def _request_stop(self, now: float) -> None:

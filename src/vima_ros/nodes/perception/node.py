@@ -16,7 +16,7 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import CameraInfo, Image
 
 from vima_msgs.msg import Observation as ObservationMessage
-from vima_ros.nodes.common import conversions, qos
+from vima_ros.nodes.common import conversions, node_names, qos
 from vima_ros.nodes.common.latest_only_worker import LatestOnlyWorker
 from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.nodes.common.main import run
@@ -37,7 +37,7 @@ from vima_ros.specs import VIEWS
 class PerceptionNode(VimaNode[PerceptionParameters]):
     """Pairs images by stamp, finds objects, publishes ``observation`` or the reason for none."""
 
-    name = "perception"
+    name = node_names.PERCEPTION
     parameters_type = PerceptionParameters
 
     def __init__(self) -> None:

@@ -15,6 +15,7 @@ from vima_ros.episode.values import EpisodeState
 from vima_ros.errors import VimaError
 from vima_ros.liveness import NodeStatus, Supervisor
 from vima_ros.nodes.common import action_conversions, qos
+from vima_ros.nodes.common.node_names import ARM, MANAGER, PERCEPTION
 from vima_ros.nodes.policy.execute_prompt_server import ExecutePromptServer
 from vima_ros.nodes.policy.step_service import StepServer
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 RESEND_PERIOD = 1.0  # of a decision that the arm, perhaps restarted, has not acknowledged [s]
 HISTORY_LENGTH = 20  # of episode_history [changes]
-REQUIRED_NODES = ("arm", "perception", "manager")  # their deaths end an episode
+REQUIRED_NODES = (ARM, PERCEPTION, MANAGER)  # their deaths end an episode
 
 
 class EpisodeManager:
@@ -124,7 +125,7 @@ class EpisodeManager:
 
     def _cancel_motion(self, finish: bool) -> None:
         self._cancel_response = None
-        if self._cancel_client.service_is_ready() and not self._supervisor.nodes["arm"].dead:
+        if self._cancel_client.service_is_ready() and not self._supervisor.nodes[ARM].dead:
             request = CancelMotion.Request(prompt_id=self.episode.prompt_id, finish_motion=finish)
             self._cancel_response = self._cancel_client.call_async(request)
 

@@ -19,7 +19,7 @@ from vima_ros.episode.history_rule import apply_arm_report
 from vima_ros.episode.values import ArmReport, EpisodeState, TaskStatusOutcome
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
-from vima_ros.nodes.common import action_conversions, conversions, qos
+from vima_ros.nodes.common import action_conversions, conversions, node_names, qos
 from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.nodes.common.main import run
 from vima_ros.nodes.common.prompt_conversions import prompt_from_message
@@ -34,7 +34,7 @@ UNTRAINED = "UNTRAINED policy: fixed random weights, its actions are meaningless
 class PolicyNode(VimaNode[PolicyParameters]):
     """Decides on the latest observation once the last motion has ended."""
 
-    name = "policy"
+    name = node_names.POLICY
     parameters_type = PolicyParameters
 
     def configure(self) -> None:

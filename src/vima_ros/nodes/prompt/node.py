@@ -13,7 +13,7 @@ from sensor_msgs.msg import Image
 from vima_msgs.msg import EpisodeStatus, Prompt, PromptAsset, PromptStatus, PromptTokens
 from vima_msgs.srv import SetPrompt
 from vima_ros.errors import VimaError
-from vima_ros.nodes.common import image_conversion, qos
+from vima_ros.nodes.common import image_conversion, node_names, qos
 from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.nodes.common.main import run
 from vima_ros.nodes.common.prompt_conversions import asset_images_from_message, prompt_to_message
@@ -34,7 +34,7 @@ ENDED_STATES = (EpisodeStatus.IDLE, EpisodeStatus.FINISHED, EpisodeStatus.FAILED
 class PromptNode(VimaNode[PromptParameters]):
     """Publishes ``prompt_status`` for each prompt, and ``prompt_tokens`` for an accepted one."""
 
-    name = "prompt"
+    name = node_names.PROMPT
     parameters_type = PromptParameters
 
     def configure(self) -> None:

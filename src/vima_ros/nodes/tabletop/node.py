@@ -13,6 +13,7 @@ from std_srvs.srv import Trigger
 
 from vima_msgs.srv import LoadTask
 from vima_ros.errors import VimaError
+from vima_ros.nodes.common import node_names
 from vima_ros.nodes.common.base_frame import Frames
 from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.nodes.common.main import run
@@ -34,7 +35,7 @@ MAX_STEP = 0.25  # per timer call: after a pause of the process the simulation l
 class TabletopNode(VimaNode[TabletopParameters]):
     """Simulated robot cell that publishes images, executes commands and evaluates a task."""
 
-    name = "tabletop"
+    name = node_names.TABLETOP
     parameters_type = TabletopParameters
     viewer: ClassVar[bool] = False  # show the simulation in MuJoCo's viewer
 
