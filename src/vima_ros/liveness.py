@@ -81,6 +81,17 @@ class NodeInstance:
         return f"process {self.process_id} on {self.host}"
 
 
+@dataclass(frozen=True)
+class NodeDeath:
+    """Death of the node ``name``, and ``how`` it came about: a verb phrase."""
+
+    name: str
+    how: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.how}"
+
+
 @dataclass
 class NodeStatus:
     """Status of one supervised node. Times [s] on one steady clock."""
@@ -114,7 +125,7 @@ class Supervisor:
     nodes: dict[str, NodeStatus] = field(default_factory=dict)
     stop_required: bool = False  # a node that was active died; reset by whoever stops the arm
     _heartbeats: SilenceDetector = field(default_factory=SilenceDetector)
-    _deaths: list[str] = field(default_factory=list)
+    _deaths: list[NodeDeath] = field(default_factory=list)
     _missing: tuple[str, ...] = ()
     _missing_since: float = 0.0
     _reported: tuple[tuple[str, ...], float] = ((), 0.0)  # what was missing, and when
@@ -151,8 +162,8 @@ class Supervisor:
             node.request_pending, node.refusals = False, 0
         node.state = state
 
-    def find_dead(self, now: float) -> list[str]:
-        """Return a sentence for each node that died since the last call.
+    def find_dead(self, now: float) -> list[NodeDeath]:
+        """Return each node that died since the last call.
 
         Call this several times per second (see ``SilenceDetector``).
         """
@@ -170,7 +181,7 @@ class Supervisor:
         node = self.nodes[name]
         node.dead, node.request_pending, node.requested_at = True, False, -math.inf
         self.stop_required = self.stop_required or node.was_active
-        self._deaths.append(f"{name} {how}")
+        self._deaths.append(NodeDeath(name, how))
 
     def next_transition(self, now: float) -> tuple[str, str] | None:
         """Return the node and the transition (configure or activate) that is due, if there is one.

@@ -24,7 +24,7 @@ from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import EpisodeStatus, PolicyAction, Prompt
 from vima_msgs.srv import StepPolicy
 from vima_ros.client.execute_prompt import ExecutePromptGoal
-from vima_ros.errors import VimaError
+from vima_ros.errors import NodeDiedError, VimaError
 from vima_ros.nodes.common.ros_domain import isolate_ros_domain
 
 CAMERAS = ("frozen", "dark", "one dead", "out of step", "an hour behind", "an hour ahead")
@@ -190,7 +190,7 @@ class Chaos:
             self.ends[status.code] += 1
         except VimaError as error:
             if "policy" in self.wounded:  # who would say it is dead; its clients notice
-                self.ends["policy died" if error.code == "NODE_DIED" else "NODE_DIED"] += 1
+                self.ends["policy died" if isinstance(error, NodeDiedError) else "NODE_DIED"] += 1
             else:
                 self.without_end.append(str(error)[:300])
 

@@ -14,6 +14,7 @@ from vima_ros.liveness import (
     RETRY_DELAY,
     TAKEOVER_SILENCE,
     UNCONFIGURED,
+    NodeDeath,
     SilenceDetector,
     Supervisor,
 )
@@ -43,7 +44,7 @@ def watch(supervisor, start, end, living=()):
     for tick in range(1, round((end - start) / PERIOD) + 1):
         now = start + tick * PERIOD
         beat(supervisor, now, names=living)
-        found += [(now, sentence) for sentence in supervisor.find_dead(now)]
+        found += [(now, str(death)) for death in supervisor.find_dead(now)]
     return found
 
 
@@ -192,7 +193,7 @@ def test_a_restart_faster_than_the_timeout_is_a_death_reported_once():
     assert TAKEOVER_SILENCE < TIMEOUT
     watch(supervisor, 0.0, 1.2, living=("perception", "policy"))
     supervisor.on_heartbeat("arm", UNCONFIGURED, 1.2, "second")
-    assert supervisor.find_dead(1.2) == ["arm died and was restarted"]
+    assert supervisor.find_dead(1.2) == [NodeDeath("arm", "died and was restarted")]
     assert supervisor.stop_required
     supervisor.on_heartbeat("arm", UNCONFIGURED, 1.4, "second")
     assert supervisor.find_dead(1.4) == []
@@ -236,7 +237,7 @@ def test_with_two_suites_started_at_once_the_nodes_that_may_run_are_followed(fir
 def test_an_orderly_end_is_reported_at_once_and_once(state, stops):
     supervisor = make_supervisor(state)
     supervisor.on_heartbeat("arm", FINALIZED, 0.1)
-    assert supervisor.find_dead(0.1) == ["arm ended"]
+    assert supervisor.find_dead(0.1) == [NodeDeath("arm", "ended")]
     assert supervisor.stop_required is stops
     supervisor.on_heartbeat("arm", FINALIZED, 0.3)  # as after `ros2 lifecycle set arm shutdown`
     assert watch(supervisor, 0.3, 5.0, ("perception", "policy")) == []

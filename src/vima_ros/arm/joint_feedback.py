@@ -11,6 +11,7 @@ import numpy as np
 MAX_AGE = 1.0  # of a joint's report; the state of an older one is unknown [s]
 MAX_STAMP_STEP = 1.0  # stamps that jump further, or back, are ignored [s]
 VELOCITY_WINDOW = 0.2  # over which a velocity is derived from positions [s]
+NOT_REPORTED = "not reported"  # problem of a joint without any report
 SAMPLE_PERIOD = 0.02  # of the positions that velocities are derived from [s]
 
 
@@ -55,7 +56,7 @@ class JointReport:
         self.clock = ReportClock()
         self.arrival = -math.inf
         self.position = self.velocity = math.nan
-        self.problem = "not reported"
+        self.problem = NOT_REPORTED
         self._samples: deque[tuple[float, float]] = deque()
 
     def add(self, position: float, velocity: float, stamp: float, arrival: float) -> None:
@@ -169,14 +170,17 @@ class JointFeedback:
         Empty if all are known and were reported at most ``max_age`` [s] ago.
         """
         reasons: dict[str, list[str]] = {}
+        silent = False
         for name, joint in self._joints.items():
             reason, age = joint.problem, now - joint.arrival
-            if not reason and age > max_age:
-                reason = f"not reported for {age:.1f} s"
+            if reason == NOT_REPORTED:
+                silent = True
+            elif not reason and age > max_age:
+                reason, silent = f"not reported for {age:.1f} s", True
             if reason:
                 reasons.setdefault(reason, []).append(name)
         text = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
-        if any(reason.startswith("not reported") for reason in reasons):
+        if silent:
             last = ", ".join(self._last_names)[:200]
             text += f" (the last message has {last})" if last else " (no message was received)"
         return text

@@ -20,7 +20,7 @@ from rclpy.qos import QoSProfile
 from vima_msgs.msg import EpisodeHistory, Heartbeat
 from vima_ros.client.episode_changes import EpisodeChanges
 from vima_ros.client.message_buffer import MessageBuffer, wait_with_progress
-from vima_ros.errors import VimaError
+from vima_ros.errors import VimaError, WaitTimeoutError
 from vima_ros.nodes.common import qos
 from vima_ros.nodes.common.dds import prepare_ros
 from vima_ros.nodes.common.namespaces import NAMESPACE, absolute_namespace
@@ -126,7 +126,7 @@ class Client:
     def wait_for_service(self, kind: type, name: str) -> Any:
         """Return the client of a service once matched with it: a call then leaves at once.
 
-        Raises VimaError (TIMEOUT) when it is not there.
+        Raises WaitTimeoutError when it is not there.
         """
         new = name not in self._clients
         if new:
@@ -139,13 +139,13 @@ class Client:
         return client
 
     def call(self, kind: type[T], name: str, request: Any, timeout: float = 15.0) -> Any:
-        """Call a service. Raises VimaError (TIMEOUT) when it is not there or does not answer."""
+        """Call a service. Raises WaitTimeoutError when it is not there or does not answer."""
         client = self.wait_for_service(kind, name)
         done = threading.Event()
         future = client.call_async(request)
         future.add_done_callback(lambda _: done.set())
         if not wait_with_progress(done.wait, timeout, lambda: f"the answer of service {name}"):
-            raise VimaError("TIMEOUT", f"service {name} did not answer within {timeout:g} s")
+            raise WaitTimeoutError(f"service {name} did not answer within {timeout:g} s", timeout)
         return future.result()
 
     def wait_for_active(
@@ -153,7 +153,7 @@ class Client:
     ) -> None:
         """Wait until the heartbeats of all ``names`` report active; ``check`` may raise meanwhile.
 
-        Raises VimaError (TIMEOUT) naming the nodes that are not.
+        Raises WaitTimeoutError naming the nodes that are not.
         """
         states = dict.fromkeys(names, 0)
         own = self.node.get_namespace()
@@ -177,10 +177,10 @@ class Client:
 
         try:
             self.subscribe(Heartbeat, "heartbeat").wait(all_active, timeout, describe, check=check)
-        except VimaError as error:
-            if error.code != "TIMEOUT":
-                raise
-            raise VimaError("TIMEOUT", f"not active within {timeout:g} s: {missing()}") from error
+        except WaitTimeoutError as error:
+            raise WaitTimeoutError(
+                f"not active within {timeout:g} s: {missing()}", timeout
+            ) from error
 
     def wait_until(
         self,
@@ -191,7 +191,7 @@ class Client:
     ) -> None:
         """Poll a condition on the graph, such as matched endpoints, that no message reports.
 
-        Raises VimaError (TIMEOUT) with the description.
+        Raises WaitTimeoutError with the description.
         """
 
         def poll(seconds: float) -> bool:
@@ -201,4 +201,4 @@ class Client:
             return done
 
         if not wait_with_progress(poll, timeout, lambda: description + hint):
-            raise VimaError("TIMEOUT", f"no {description} within {timeout:g} s")
+            raise WaitTimeoutError(f"no {description} within {timeout:g} s", timeout)

@@ -13,7 +13,7 @@ from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import Heartbeat, Prompt
 from vima_ros.client.client import DISCOVERY_TIMEOUT, SUITE_HINT, Client
 from vima_ros.client.message_buffer import wait_with_progress
-from vima_ros.errors import VimaError
+from vima_ros.errors import NodeDiedError, WaitTimeoutError
 
 ACTIVE, FINALIZED = State.PRIMARY_STATE_ACTIVE, State.PRIMARY_STATE_FINALIZED
 HEARTBEAT_TIMEOUT = 5.0  # silence of the policy node after which its goal is lost [s]
@@ -27,7 +27,7 @@ class ExecutePromptGoal:
 
     ``on_feedback`` is called in the client's thread for each feedback message.
 
-    Raises VimaError (TIMEOUT) where no node serves the action.
+    Raises WaitTimeoutError where no node serves the action.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class ExecutePromptGoal:
             if not accepted_in_time:
                 raise
         if not accepted_in_time:
-            raise VimaError("TIMEOUT", "the policy node did not take the goal")
+            raise WaitTimeoutError("the policy node did not take the goal", DISCOVERY_TIMEOUT)
         self._handle = future.result()
         self._handle.get_result_async().add_done_callback(self._on_result)
 
@@ -76,7 +76,8 @@ class ExecutePromptGoal:
 
         An interrupt from before the goal was accepted is raised here: it can be cancelled now.
 
-        Raises VimaError: NODE_DIED where the policy node ends or falls silent, TIMEOUT [s].
+        Raises NodeDiedError where the policy node ends or falls silent, WaitTimeoutError after
+        ``timeout`` [s].
         """
         interrupt, self._interrupt = self._interrupt, None
         if interrupt is not None:
@@ -94,14 +95,13 @@ class ExecutePromptGoal:
                 received = now
                 instance = beat.instance_id if beat.state == ACTIVE else instance
                 if beat.state == FINALIZED and instance in (None, beat.instance_id):
-                    raise VimaError("NODE_DIED", f"{name} has ended, and the episode with it")
+                    raise NodeDiedError(f"{name} has ended, and the episode with it", name)
             if now - received > HEARTBEAT_TIMEOUT:
-                raise VimaError(
-                    "NODE_DIED",
-                    f"{name} has been silent for {HEARTBEAT_TIMEOUT:g} s; see its log",
+                raise NodeDiedError(
+                    f"{name} has been silent for {HEARTBEAT_TIMEOUT:g} s; see its log", name
                 )
             if now - began > timeout:
-                raise VimaError("TIMEOUT", f"the episode did not end within {timeout:g} s")
+                raise WaitTimeoutError(f"the episode did not end within {timeout:g} s", timeout)
         return self._result.result
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import WaitTimeoutError
 
 REPORT_DELAY = 2.0  # wait before the first report on stderr [s]
 REPORT_PERIOD = 10.0  # [s]
@@ -73,7 +73,7 @@ class MessageBuffer:
         ``description``, a noun phrase or a function that returns one, is reported while the wait
         takes long, unless ``quiet``. ``check`` is called every POLL_PERIOD and may raise.
 
-        Raises VimaError (TIMEOUT) with the description and the last message instead.
+        Raises WaitTimeoutError with the description and the last message instead.
         """
         describe = description if callable(description) else lambda: description
         checked = after
@@ -95,4 +95,4 @@ class MessageBuffer:
             if wait_with_progress(wait_for_message, timeout, None if quiet else describe):
                 return found[0]
             last = str(self.messages[-1])[:500] if self.messages else "nothing"
-        raise VimaError("TIMEOUT", f"no {describe()} within {timeout:g} s; last came: {last}")
+        raise WaitTimeoutError(f"no {describe()} within {timeout:g} s; last came: {last}", timeout)

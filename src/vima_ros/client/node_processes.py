@@ -16,7 +16,7 @@ from typing import Any
 
 from ament_index_python.packages import get_package_prefix
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import NodeDiedError, VimaError
 from vima_ros.files import prepare_folder
 from vima_ros.nodes.common.namespaces import NAMESPACE, absolute_namespace
 from vima_ros.nodes.common.node_names import ARM, MANAGER
@@ -145,7 +145,7 @@ class NodeProcesses:
     def check_starting(self) -> None:
         """Check that all processes live and no node failed to configure.
 
-        Raises VimaError: NODE_DIED, NODE_REFUSED with the node's reason.
+        Raises NodeDiedError, or VimaError (NODE_REFUSED) with the node's reason.
         """
         self.check_alive()
         for name in self._processes:
@@ -158,12 +158,12 @@ class NodeProcesses:
                 )
 
     def check_alive(self) -> None:
-        """Check that all processes live. Raises VimaError (NODE_DIED) with the end of a log."""
+        """Check that all processes live. Raises NodeDiedError with the end of a log."""
         for name, process in self._processes.items():
             if process.poll() is not None:
                 end = "\n".join(self.log(name).splitlines()[-15:])
-                raise VimaError(
-                    "NODE_DIED", f"{name} ended with exit code {process.returncode}:\n{end}"
+                raise NodeDiedError(
+                    f"{name} ended with exit code {process.returncode}:\n{end}", name
                 )
 
     def stop(self) -> None:

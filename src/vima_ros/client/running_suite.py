@@ -6,7 +6,7 @@ from lifecycle_msgs.msg import State
 
 from vima_msgs.msg import Heartbeat
 from vima_ros.client.client import Client
-from vima_ros.errors import VimaError
+from vima_ros.errors import VimaError, WaitTimeoutError
 from vima_ros.liveness import NodeInstance
 from vima_ros.nodes.common.heartbeat_listener import DUPLICATE_WAIT
 
@@ -30,7 +30,7 @@ def check_no_running_suite(client: Client) -> None:
     try:
         heartbeats.wait(lives, DISCOVERY_TIME, "heartbeat", quiet=True)
         heartbeats.wait(lambda _: False, DUPLICATE_WAIT, "all heartbeats", quiet=True)
-    except VimaError:  # TIMEOUT
+    except WaitTimeoutError:
         pass
     last = {(each.node, each.instance_id): each for each in heartbeats.messages}
     running = sorted(

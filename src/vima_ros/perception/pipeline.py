@@ -20,7 +20,7 @@ from typing import Protocol
 
 import numpy as np
 
-from vima_ros.errors import VimaError, add_view_to_errors
+from vima_ros.errors import VimaError, add_view_to_errors, error_of_views
 from vima_ros.perception.crops import extract_objects
 from vima_ros.perception.detectors.base import Detector
 from vima_ros.perception.detectors.instances import MAX_ID, Instances
@@ -96,9 +96,8 @@ class PerceptionResult:
 
     def refuse(self, error: VimaError) -> PerceptionResult:
         """Record ``error`` as the reason for having no observation; returns itself."""
-        self.code, self.message, self.observation = error.code, str(error), None
-        named = [view for view in VIEWS if f"{view} view: " in self.message]
-        self.view = named[0] if len(named) == 1 else ""
+        self.code, self.message, self.view = error.code, str(error), error.view
+        self.observation = None
         return self
 
     @contextlib.contextmanager
@@ -203,10 +202,8 @@ class PerceptionPipeline:
     def _check_and_track(self, result: PerceptionResult) -> None:
         for view, objects in result.objects.items():
             if len(objects) > self.limits.max_objects:
-                raise VimaError(
-                    "TOO_MANY_OBJECTS",
-                    f"{view} view: {len(objects)} objects; valid: up to {self.limits.max_objects}",
-                )
+                problem = f"{len(objects)} objects; valid: up to {self.limits.max_objects}"
+                raise error_of_views("TOO_MANY_OBJECTS", [(view, problem)])
         if self._tracker is not None:
             with result.timed("track"):
                 masks = {view: found.mask for view, found in result.instances.items()}

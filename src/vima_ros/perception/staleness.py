@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import error_of_views
 
 TILES = 8  # along each side of an image, in which changes are counted
 MIN_NOISY_TILES = 0.5  # fraction of the tiles that noise changes; motion changes less
@@ -44,15 +44,14 @@ class StalenessChecker:
             return
         ages = {view: (now - stamp) / 1e9 for view, stamp in stamps.items()}
         problems = [
-            f"{view} view: {_describe_age(age)}"
-            for view, age in ages.items()
-            if not abs(age) <= max_age
+            (view, _describe_age(age)) for view, age in ages.items() if not abs(age) <= max_age
         ]
         if problems:
-            raise VimaError(
+            raise error_of_views(
                 "STALE",
-                f"{'; '.join(problems)}; valid: up to {max_age:g} s; if the camera is alive, "
-                "compare its clock with this one",
+                problems,
+                f"; valid: up to {max_age:g} s; if the camera is alive, compare its clock with "
+                "this one",
             )
 
     def check_frozen(
@@ -74,12 +73,10 @@ class StalenessChecker:
             seconds = (stamps[view] - history.since) / 1e9
             if limit and seconds > limit:
                 noise = "" if history.has_noise else ", of a camera without noise"
-                problems.append(
-                    f"{view} view: the same pixels for {seconds:.1f} s{noise}; "
-                    f"valid: up to {limit:g} s"
-                )
+                problem = f"the same pixels for {seconds:.1f} s{noise}; valid: up to {limit:g} s"
+                problems.append((view, problem))
         if problems:
-            raise VimaError("FROZEN", "; ".join(problems))
+            raise error_of_views("FROZEN", problems)
 
 
 class _ImageHistory:

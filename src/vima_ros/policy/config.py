@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import FieldError
 from vima_ros.specs import CROP_SIZE
 
 DTYPES = ("float32", "bfloat16", "int8")  # what a policy can compute in; int8 on a CPU only
@@ -24,7 +24,7 @@ class VimaConfig:
     """Every size of the network; the defaults are the published 200M model.
 
     The first four are in a published checkpoint's ``cfg`` under the same names. Raises
-    VimaError (BAD_CONFIG) for a size that is not a positive int or heads that do not divide.
+    FieldError for a size that is not a positive int or heads that do not divide.
     """
 
     embed_dim: int = _size(768, "width of the controller and of object tokens")
@@ -65,7 +65,7 @@ class VimaConfig:
         for item in fields(self):
             value = getattr(self, item.name)
             if type(value) is not int or value < 1:
-                raise VimaError("BAD_CONFIG", f"{item.name} is {value!r}; valid: an int above 0")
+                raise FieldError(f"{item.name} is {value!r}; valid: an int above 0", item.name)
         divisors = {
             "sattn_n_heads": self.embed_dim,
             "xattn_n_heads": self.embed_dim,
@@ -74,16 +74,16 @@ class VimaConfig:
         }
         for name, width in divisors.items():
             if width % getattr(self, name):
-                raise VimaError(
-                    "BAD_CONFIG", f"{name} is {getattr(self, name)}; valid: a divisor of {width}"
+                raise FieldError(
+                    f"{name} is {getattr(self, name)}; valid: a divisor of {width}", name
                 )
         # Half of the buckets are for each direction, and half of those for single tokens.
         exact = self.t5_buckets // 4
         if exact < 1 or self.t5_max_distance <= exact:
-            raise VimaError(
-                "BAD_CONFIG",
+            raise FieldError(
                 f"t5_max_distance is {self.t5_max_distance} and t5_buckets {self.t5_buckets}; "
                 "valid: 4 buckets or more, and a distance above a quarter of them",
+                "t5_max_distance",
             )
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
 from torch.nn.utils.rnn import pad_sequence
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import HistoryFullError, VimaError
 from vima_ros.policy.model.attention import KeyValue
 from vima_ros.policy.model.controller import Controller, PromptMemory
 from vima_ros.specs import MAX_HISTORY_TOKENS, Observation
@@ -62,10 +62,10 @@ def prepare_step(history: History, observation: Observation) -> StepInputs:
     max_slots = max(history.max_slots, sum(slots))
     length = (history.steps + 1) * max_slots + history.steps
     if length > MAX_HISTORY_TOKENS:
-        raise VimaError(
-            "HISTORY_FULL",
+        raise HistoryFullError(
             f"step {history.steps} makes the episode {length} tokens long ({max_slots} object "
             f"slots a step, and the actions); valid: at most {MAX_HISTORY_TOKENS}",
+            length,
         )
     zero_pad = sum(slots) < max_slots
     front, top = shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import PromptTooLongError, VimaError
 from vima_ros.specs import MAX_PROMPT_TOKENS, EncodedPrompt, PromptImage
 
 MAX_TEXT_LENGTH = 1000  # characters; 256 tokens hold fewer
@@ -82,7 +82,7 @@ def assemble(text: str, images: Mapping[str, PromptImage], encode: Encode) -> En
 
     ``encode(text, names)`` is the tokenizer's: word ids and, for placeholders, their names.
 
-    Raises VimaError (PROMPT_TOO_LONG) beyond MAX_PROMPT_TOKENS, where an image counts as many
+    Raises PromptTooLongError beyond MAX_PROMPT_TOKENS, where an image counts as many
     tokens as the fullest image has objects, front and top
     (docs/vima_architecture.md, "Sequence limits").
     """
@@ -98,9 +98,9 @@ def assemble(text: str, images: Mapping[str, PromptImage], encode: Encode) -> En
     word_count = len(tokens) - image_count
     length = word_count + image_count * slots
     if length > MAX_PROMPT_TOKENS:
-        raise VimaError(
-            "PROMPT_TOO_LONG",
+        raise PromptTooLongError(
             f"the prompt has {length} tokens ({word_count} words, {image_count} images "
             f"of {slots} objects); valid: up to {MAX_PROMPT_TOKENS}",
+            length,
         )
     return prompt

@@ -43,7 +43,8 @@ class PromptImageEncoder:
                 for view in VIEWS
             }
         except VimaError as error:
-            raise VimaError(error.code, f"image {{{name}}}, {error}") from error
+            error.add_context(f"image {{{name}}}, ")
+            raise
         if not any(len(found) for found in objects.values()):
             raise VimaError("NO_OBJECT", f"image {{{name}}} shows no object in any view")
         return PromptImage(name, kind, **objects)

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import NoRoomError, VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.sim.domain_randomization import VisualAppearance
 from vima_ros.sim.model.shapes import SHAPES, Shape
@@ -148,8 +148,7 @@ def scatter(scene: Scene, seed: int) -> Scene:
         else:
             places = {item.name: item for item in placed}
             return replace(scene, objects=tuple(places[item.name] for item in scene.objects))
-    raise VimaError(
-        "NO_ROOM",
+    raise NoRoomError(
         f"{len(scene.objects)} objects with radii "
         f"{[round(item.scaled_shape.radius, 3) for item in scene.objects]} m do not fit into "
         f"x, y from {workspace.low} to {workspace.high} m; valid: fewer or smaller ones",

@@ -6,7 +6,7 @@ from rosgraph_msgs.msg import Clock
 
 from vima_msgs.msg import Heartbeat
 from vima_ros.client.client import Client
-from vima_ros.errors import VimaError
+from vima_ros.errors import WaitTimeoutError
 from vima_ros.nodes.common import conversions
 from vima_ros.nodes.common.node_names import MANAGED
 
@@ -48,9 +48,9 @@ class BagClock:
 
         try:
             self._client.subscribe(Heartbeat, "heartbeat").wait(all_follow, 15, "heartbeat")
-        except VimaError as error:
-            raise VimaError(
-                "TIMEOUT", f"{sorted(missing)} do not follow /clock; valid: use_sim_time true"
+        except WaitTimeoutError as error:
+            raise WaitTimeoutError(
+                f"{sorted(missing)} do not follow /clock; valid: use_sim_time true", error.seconds
             ) from error
 
     def _publish(self) -> None:

@@ -21,7 +21,7 @@ from vima_ros.client.bag_player.clock import BagClock
 from vima_ros.client.bag_player.episode import BagEpisode
 from vima_ros.client.bag_player.frame_pairs import FramePair, PairedStep
 from vima_ros.client.client import Client
-from vima_ros.errors import VimaError
+from vima_ros.errors import VimaError, WaitTimeoutError
 from vima_ros.geometry import yaw_from_quaternion
 from vima_ros.nodes.common import action_conversions, conversions, qos
 from vima_ros.nodes.common.node_names import ARM, PERCEPTION
@@ -247,7 +247,7 @@ class BagPlayer:
                 raise VimaError(end.code, f"{end.code}: {end}")
             if time.monotonic() > deadline:
                 waited = f"no {description} within {self._timeout:g} s"
-                raise VimaError("TIMEOUT", f"{waited}; {self._episode.describe()}")
+                raise WaitTimeoutError(f"{waited}; {self._episode.describe()}", self._timeout)
             time.sleep(0.001)
 
 

@@ -175,13 +175,13 @@ class MotionWatchdog:
 
     def _check(self) -> None:
         node, motion, now = self._node, self._node.motion, time.monotonic()
-        reasons = self._manager.find_dead(now)
+        reasons = [str(death) for death in self._manager.find_dead(now)]
         deaths = self._others.find_dead(now)
-        self._deaths += [(now, sentence) for sentence in deaths]
+        self._deaths += [(now, str(death)) for death in deaths]
         with motion.lock:
             command = motion.active
             if command is not None and command.sent:
-                reasons += [sentence for sentence in deaths if sentence.startswith("policy ")]
+                reasons += [str(death) for death in deaths if death.name == "policy"]
                 reasons += [] if node.active else ["the arm node was deactivated"]
                 silence = self._describe_silence(now)
                 reasons += [silence] if silence else []

@@ -18,7 +18,7 @@ from rclpy.subscription import Subscription
 from rclpy.task import Future
 from rclpy.timer import Timer
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import WaitTimeoutError
 
 
 class GuardedNode(LifecycleNode):
@@ -116,7 +116,7 @@ class GuardedNode(LifecycleNode):
     async def wait_for_response(self, future: Any, timeout: float) -> Any:
         """Return the result of ``future``; the node goes on meanwhile.
 
-        Raises VimaError (TIMEOUT) after ``timeout`` [s, steady clock].
+        Raises WaitTimeoutError after ``timeout`` [s, steady clock].
         """
         settled: Future = Future()
 
@@ -128,7 +128,7 @@ class GuardedNode(LifecycleNode):
         future.add_done_callback(lambda _: settle(True))
         try:
             if not await settled:
-                raise VimaError("TIMEOUT", f"no answer within {timeout:g} s")
+                raise WaitTimeoutError(f"no answer within {timeout:g} s", timeout)
         finally:
             self.destroy_timer(timer)
         return future.result()

@@ -103,7 +103,8 @@ def asset_images_from_message(
                 elif mask.data:
                     raise VimaError("BAD_IMAGE", "a mask without an image")
         except VimaError as error:
-            raise VimaError(error.code, f"image {{{asset.name}}}, {error}") from error
+            error.add_context(f"image {{{asset.name}}}, ")
+            raise
     return images
 
 

@@ -54,7 +54,7 @@ class ManagerNode(VimaNode[ManagerParameters]):
         now = time.monotonic()
         deaths = self._supervisor.find_dead(now)
         if deaths:
-            self._handle_deaths("; ".join(deaths))
+            self._handle_deaths("; ".join(map(str, deaths)))
         self._request_stop(now)
         blocked = self._stop_pending_blocks_activation()
         due = None if blocked else self._supervisor.next_transition(now)

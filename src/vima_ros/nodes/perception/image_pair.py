@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vima_ros.errors import VimaError, add_view_to_errors
+from vima_ros.errors import add_view_to_errors, error_of_views
 from vima_ros.nodes.common import image_conversion
 from vima_ros.specs import VIEWS
 
@@ -65,11 +65,10 @@ class CameraFrameCheck:
             if not known:
                 del self._learned[view]
             elif header.frame_id != known:
-                wrong.append(f"{view} view: from {header.frame_id!r}, valid: {known!r}")
+                wrong.append((view, f"from {header.frame_id!r}, valid: {known!r}"))
         if wrong:
-            raise VimaError(
-                "WRONG_CAMERA", "; ".join(wrong) + " (are the cameras swapped, or remapped?)"
-            )
+            advice = " (are the cameras swapped, or remapped?)"
+            raise error_of_views("WRONG_CAMERA", wrong, advice)
 
     def reset(self) -> None:
         """Forget the learned frame_ids."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from sensor_msgs.msg import CompressedImage, Image
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import VimaError, error_of_views
 from vima_ros.nodes.common import conversions
 from vima_ros.nodes.perception.image_pair import ImagePair
 from vima_ros.perception.frame_sync import StampSynchronizer
@@ -99,11 +99,10 @@ class PairSynchronizer:
             elif now - arrivals.advanced > SILENCE_TIMEOUT:
                 frozen[key] = f"stamp stays at {arrivals.stamp / 1e9:.3f} s"
         if silent:
-            return VimaError("NO_FRAMES", self._describe(silent))
+            return error_of_views("NO_FRAMES", self._by_view(silent))
         if frozen:
-            return VimaError(
-                "BAD_STAMPS", f"{self._describe(frozen)}; valid: the time of each exposure"
-            )
+            advice = "; valid: the time of each exposure"
+            return error_of_views("BAD_STAMPS", self._by_view(frozen), advice)
         newest = {key: f"at {self._arrivals[key].stamp / 1e9:.3f} s" for key in self._topics}
         return VimaError(
             "UNMATCHED_VIEWS",
@@ -117,11 +116,11 @@ class PairSynchronizer:
         waiting = len(self._arrivals) < len(self._topics)
         return waiting and time.monotonic() - self._started < STARTUP_TIMEOUT
 
-    def _describe(self, problems: Mapping[str, str]) -> str:
-        return "; ".join(
-            f"{key.partition('/')[0]} view: {problem} on {self._topics[key]}"
+    def _by_view(self, problems: Mapping[str, str]) -> list[tuple[str, str]]:
+        return [
+            (key.partition("/")[0], f"{problem} on {self._topics[key]}")
             for key, problem in problems.items()
-        )
+        ]
 
 
 @dataclass

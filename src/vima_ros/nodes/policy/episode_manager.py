@@ -13,7 +13,7 @@ from vima_ros.episode.state_machine import EpisodeStateMachine
 from vima_ros.episode.timeouts import EpisodeTimeouts
 from vima_ros.episode.values import EpisodeState
 from vima_ros.errors import VimaError
-from vima_ros.liveness import NodeStatus, Supervisor
+from vima_ros.liveness import NodeDeath, NodeStatus, Supervisor
 from vima_ros.nodes.common import action_conversions, qos
 from vima_ros.nodes.common.node_names import ARM, MANAGER, PERCEPTION
 from vima_ros.nodes.policy.execute_prompt_server import ExecutePromptServer
@@ -143,11 +143,11 @@ class EpisodeManager:
     def _on_heartbeat(self, name: str, state: int, instance: str) -> None:
         self._supervisor.on_heartbeat(name, state, time.monotonic(), instance)
 
-    def _handle_dead_nodes(self, deaths: list[str]) -> None:
-        if any(sentence.startswith("arm ") for sentence in deaths):
+    def _handle_dead_nodes(self, deaths: list[NodeDeath]) -> None:
+        if any(death.name == "arm" for death in deaths):
             self.episode.on_arm_lost()
         if deaths and self.episode.running:
-            self.end(EpisodeStatus.NODE_DIED, "; ".join(deaths))
+            self.end(EpisodeStatus.NODE_DIED, "; ".join(map(str, deaths)))
 
     def _check(self) -> None:
         now, p = time.monotonic(), self._node.parameters

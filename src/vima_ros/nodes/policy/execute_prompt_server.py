@@ -11,7 +11,7 @@ from rclpy.task import Future
 from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import EpisodeStatus, PolicyAction, PromptTokens
 from vima_msgs.srv import SetPrompt
-from vima_ros.errors import VimaError
+from vima_ros.errors import VimaError, WaitTimeoutError
 
 if TYPE_CHECKING:
     from vima_ros.nodes.policy.episode_manager import EpisodeManager
@@ -120,7 +120,8 @@ class ExecutePromptServer:
         try:
             tokens = await self._submit(request.prompt)
         except VimaError as error:
-            code = Result.NODE_DIED if error.code == "TIMEOUT" else Result.PROMPT_REFUSED
+            died = isinstance(error, WaitTimeoutError)
+            code = Result.NODE_DIED if died else Result.PROMPT_REFUSED
             return code, f"{error.code}: {error}"
         if self._cancel_requested:
             return Result.CANCELLED, "cancelled before the first decision"

@@ -17,7 +17,7 @@ from vima_msgs.msg import (
 )
 from vima_ros.episode.history_rule import apply_arm_report
 from vima_ros.episode.values import ArmReport, EpisodeState, TaskStatusOutcome
-from vima_ros.errors import VimaError
+from vima_ros.errors import HistoryFullError, VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.nodes.common import action_conversions, conversions, node_names, qos
 from vima_ros.nodes.common.lifecycle_node import VimaNode
@@ -92,8 +92,8 @@ class PolicyNode(VimaNode[PolicyParameters]):
             observation = conversions.observation_from_message(message, self._end_effector)
             self._decision = self._policy.infer(observation)
         except VimaError as error:
-            full = error.code == EpisodeStatus.HISTORY_FULL
-            code = error.code if full else EpisodeStatus.POLICY_ERROR
+            full = isinstance(error, HistoryFullError)
+            code = EpisodeStatus.HISTORY_FULL if full else EpisodeStatus.POLICY_ERROR
             self._episodes.end(code, f"{error.code}: {error}")
             return
         action = action_conversions.decision_to_message(

@@ -51,7 +51,16 @@ def load_calibration(path: Path | str) -> Calibration:
     Raises VimaError: NO_CALIBRATION where a file is not there, BAD_CALIBRATION naming the key
     that is missing or wrong.
     """
-    path = Path(path)
+    try:
+        return _load(Path(path))
+    except OSError as error:
+        raise VimaError(
+            "NO_CALIBRATION",
+            f"{error.filename}: {error.strerror}; valid: a file made by `calibrate`",
+        ) from error
+
+
+def _load(path: Path) -> Calibration:
     try:
         content = yaml.safe_load(_read(path).decode())
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
@@ -76,8 +85,6 @@ def load_calibration(path: Path | str) -> Calibration:
     except KeyError as error:
         raise _bad(path, f"key {error} is missing; valid: as `calibrate` writes it") from error
     except VimaError as error:
-        if error.code == "NO_CALIBRATION":
-            raise
         raise _bad(path, str(error)) from error
     except (TypeError, ValueError, OverflowError) as error:
         raise _bad(path, f"{error}; valid: as `calibrate` writes it") from error
@@ -125,13 +132,8 @@ def _content(calibration: Calibration, patches: str, png: bytes) -> dict[str, An
 
 
 def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE + 1)
-    except OSError as error:
-        raise VimaError(
-            "NO_CALIBRATION", f"{path}: {error.strerror}; valid: a file made by `calibrate`"
-        ) from error
+    with path.open("rb") as file:
+        data = file.read(MAX_FILE + 1)
     if len(data) > MAX_FILE:
         raise _bad(path, f"larger than {MAX_FILE} bytes; valid: as `calibrate` writes it")
     return data

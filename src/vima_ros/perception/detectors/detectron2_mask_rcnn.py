@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import DetectionError, VimaError
 from vima_ros.files import first_line
 from vima_ros.perception.detectors.base import DEFAULT_SETTINGS, Detector, DetectorSettings
 from vima_ros.perception.detectors.instances import FRAME_SHAPE, Instances
@@ -92,7 +92,9 @@ class Detectron2Detector(Detector):
                 # Masks inside their boxes; the predictor's own call would cut them to yes and no.
                 found = self._predictor.model.inference(inputs, do_postprocess=False)
         except RuntimeError as error:  # such as too little memory
-            raise VimaError("BAD_DETECTION", f"{self._file.name}: {first_line(error)}") from error
+            raise DetectionError(
+                "BAD_DETECTION", f"{self._file.name}: {first_line(error)}"
+            ) from error
         by_view = {
             view: (_frame_boxes(one), one.scores, one.pred_masks[:, 0])
             for view, one in zip(images_rgb, found, strict=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from vima_ros.errors import VimaError, add_view_to_errors
+from vima_ros.errors import DetectionError, VimaError, add_view_to_errors
 from vima_ros.files import first_line
 from vima_ros.perception.detectors.base import DEFAULT_SETTINGS, Detector, DetectorSettings
 from vima_ros.perception.detectors.instances import FRAME_SHAPE, Instances
@@ -82,7 +82,9 @@ class OnnxDetector(Detector):
         try:
             values = self._session.run(list(OUTPUTS), {INPUT[0]: images})
         except Exception as error:  # ONNX Runtime's own errors have no base class of their own
-            raise VimaError("BAD_DETECTION", f"{self._file.name}: {first_line(error)}") from error
+            raise DetectionError(
+                "BAD_DETECTION", f"{self._file.name}: {first_line(error)}"
+            ) from error
         found = dict(zip(OUTPUTS, values, strict=True))
         instances = {}
         for view in images_rgb:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import DetectionError
 from vima_ros.perception.crops import MIN_VISIBLE_PIXELS
 from vima_ros.perception.detectors.instances import FRAME_SHAPE, Instances
 
@@ -71,13 +71,15 @@ def _check(boxes: np.ndarray, scores: np.ndarray, masks: np.ndarray) -> None:
     count, side = len(scores) if scores.ndim == 1 else -1, masks.shape[-1] if masks.ndim else 0
     shapes = boxes.shape, scores.shape, masks.shape
     if shapes != ((count, 4), (count,), (count, side, side)) or count > MAX_OBJECTS:
-        raise VimaError(
+        raise DetectionError(
             "BAD_DETECTION",
             f"boxes {boxes.shape}, scores {scores.shape}, masks {masks.shape}; valid: (n, 4), "
             f"(n,), (n, M, M), n up to {MAX_OBJECTS}",
         )
     if not all(np.isfinite(array).all() for array in (boxes, scores, masks)):
-        raise VimaError("BAD_DETECTION", "boxes, scores or masks hold numbers that are not finite")
+        raise DetectionError(
+            "BAD_DETECTION", "boxes, scores or masks hold numbers that are not finite"
+        )
 
 
 def _paste(box: np.ndarray, mask: np.ndarray) -> tuple[Window, np.ndarray]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import DetectionError, VimaError
 from vima_ros.files import first_line
 from vima_ros.perception.detectors.base import DEFAULT_SETTINGS, Detector, DetectorSettings
 from vima_ros.perception.detectors.instances import FRAME_SHAPE, Instances
@@ -82,7 +82,9 @@ class TorchvisionDetector(Detector):
             with torch.inference_mode():
                 found = self._run(self._model, frames)
         except RuntimeError as error:  # such as too little memory
-            raise VimaError("BAD_DETECTION", f"{self._file.name}: {first_line(error)}") from error
+            raise DetectionError(
+                "BAD_DETECTION", f"{self._file.name}: {first_line(error)}"
+            ) from error
         values = [(one["boxes"], one["scores"], one["masks"][:, 0]) for one in found]
         by_view = dict(zip(images_rgb, values, strict=True))
         instances: dict[str, Instances] = self._common.assemble_views(by_view, self.min_score)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import FieldError, VimaError
 from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.model.network import VimaNetwork
 from vima_ros.state_dict_names import log_stripped, strip_wrappers
@@ -136,8 +136,8 @@ def infer_config(
             raise VimaError("BAD_CONFIG", f"config has {name} {value}, the file {sizes[name]}")
     try:
         return VimaConfig(**sizes)
-    except VimaError as error:
-        if str(error).split()[0] in overrides:  # it names the field first
+    except FieldError as error:
+        if error.field in overrides:
             raise
         raise invalid_checkpoint(str(error)) from error
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import PromptTooLongError
 from vima_ros.specs import (
     CROP_SIZE,
     MAX_PROMPT_TOKENS,
@@ -81,7 +81,7 @@ def collate_prompts(prompts: Sequence[EncodedPrompt]) -> PromptBatch:
     """Pad prompts on the right to the longest (docs/vima_architecture.md, "Prompt encoding").
 
     Each image takes as many slots per view as the fullest image of the batch has objects there.
-    Raises VimaError (PROMPT_TOO_LONG) for more than 256 tokens, padded slots included.
+    Raises PromptTooLongError for more than 256 tokens, padded slots included.
     """
     images = [image for prompt in prompts for image in prompt.images]
     front = max((len(image.front) for image in images), default=0)
@@ -89,11 +89,11 @@ def collate_prompts(prompts: Sequence[EncodedPrompt]) -> PromptBatch:
     for prompt in prompts:
         length = len(prompt.tokens) + len(prompt.images) * (front + top - 1)
         if length > MAX_PROMPT_TOKENS:
-            raise VimaError(
-                "PROMPT_TOO_LONG",
+            raise PromptTooLongError(
                 f"the prompt has {length} tokens: {len(prompt.tokens) - len(prompt.images)} words "
                 f"and {len(prompt.images)} images of {front} + {top} object slots; "
                 f"valid: at most {MAX_PROMPT_TOKENS}",
+                length,
             )
     words = [token for prompt in prompts for token in prompt.tokens if isinstance(token, int)]
     slots, slot_rows = _pack(images, [(front, top)] * len(images))

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import NoRoomError, VimaError
 from vima_ros.geometry import Pose, quaternion_from_yaw
 from vima_ros.sim.scene import Scene
 from vima_ros.sim.tasks.splits import Level, Split, split
@@ -174,14 +174,11 @@ class Task(ABC):
         for _ in range(_ATTEMPTS):
             try:
                 spec = self._draw(random, split(level, self.has_base))
-            except VimaError as error:
-                if error.code != "NO_ROOM":
-                    raise
+            except NoRoomError:
                 continue
             parts = (spec.scene, spec.prompt, spec.assets, self.step_limit, spec.goal)
             return TaskEpisode(self.name, level, seed, *parts)
-        raise VimaError(
-            "NO_ROOM",
+        raise NoRoomError(
             f"{self.name} with seed {seed} found no layout in {_ATTEMPTS} attempts; "
             "valid: another seed",
         )

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import NoRoomError
 from vima_ros.geometry import Workspace
 from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.sim.scene import SceneObject
@@ -59,7 +59,7 @@ class LayoutSampler:
     def free_pose(self, shape: str) -> tuple[XY, float]:
         """Sample and reserve a position and yaw for an object of that shape.
 
-        Raises VimaError (NO_ROOM).
+        Raises NoRoomError.
         """
         radius = SHAPES[shape].radius
         low = np.array(self._workspace.low) + radius + _EDGE
@@ -69,9 +69,8 @@ class LayoutSampler:
             if all(self._is_clear((x, y), radius, *other) for other in self._taken):
                 self._taken.append(((float(x), float(y)), radius))
                 return (float(x), float(y)), random_yaw(self._random)
-        raise VimaError(
-            "NO_ROOM",
-            f"no room for {shape} beside {len(self._taken)} others; valid: fewer or smaller ones",
+        raise NoRoomError(
+            f"no room for {shape} beside {len(self._taken)} others; valid: fewer or smaller ones"
         )
 
     def place(self, name: str, shape: str, texture: str, **more: float) -> SceneObject:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import NoRoomError
 from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.sim.scene import Scene, SceneObject
 from vima_ros.sim.tasks.base import EpisodeSpec, Oracle, SuccessCriterion, Task, TaskEpisode
@@ -151,9 +151,9 @@ class SweepWithoutTouching(SweepTask):
 
 
 def _free(random: np.random.Generator, corner: XY, side: float, taken: list[XY]) -> XY:
-    """Draw a free position in a patch. Raises VimaError (NO_ROOM)."""
+    """Draw a free position in a patch. Raises NoRoomError."""
     for _ in range(100):
         x, y = (float(low + side * random.random()) for low in corner)
         if x <= _MAX_X and all(math.dist((x, y), other) >= _MIN_DISTANCE for other in taken):
             return x, y
-    raise VimaError("NO_ROOM", f"no room for a block beside {len(taken)} others; valid: fewer")
+    raise NoRoomError(f"no room for a block beside {len(taken)} others; valid: fewer")

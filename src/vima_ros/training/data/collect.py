@@ -13,7 +13,7 @@ from typing import Any
 
 import cv2
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import NoRoomError, VimaError
 from vima_ros.files import prepare_folder, write_atomic
 from vima_ros.sim.episode_runner import choose_tasks, find_level
 from vima_ros.sim.process_pool import worker_pool
@@ -190,9 +190,7 @@ def _record(job: _ShardJob, seed: int) -> RecordedEpisode | str:
             visual_randomization=plan.visual_randomization,
             deterministic_oracle=plan.deterministic_oracle,
         )
-    except VimaError as error:
-        if error.code != "NO_ROOM":
-            raise
+    except NoRoomError as error:
         return str(error)
     return result if isinstance(result, RecordedEpisode) else result.reason
 

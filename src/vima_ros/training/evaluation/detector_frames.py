@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import NoRoomError, VimaError
 from vima_ros.sim.process_pool import worker_pool
 from vima_ros.sim.recording import RecordedEpisode, RecordedImages, RecordedPromptAsset, record
 from vima_ros.sim.tasks import TASKS, find_task
@@ -111,9 +111,7 @@ def _make(job: _FrameJob) -> list[EvaluationFrame]:
             recording = record(
                 job.task, job.level, seed, visual_randomization=job.visual_randomization
             )
-        except VimaError as error:
-            if error.code != "NO_ROOM":
-                raise
+        except NoRoomError:
             continue
         if isinstance(recording, RecordedEpisode):
             return _chosen(recording, job)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import DetectionError
 from vima_ros.perception.crops import extract_objects
 from vima_ros.perception.detectors.base import Detector
 from vima_ros.perception.detectors.instances import FRAME_SHAPE, Instances
@@ -24,7 +24,6 @@ from vima_ros.training.evaluation.detector_frames import EvaluationFrame
 # smallest kind, of which 39 px or more are visible.
 DEFAULT_VISIBLE = 16  # [px]
 MATCH_IOU = 0.5
-_MISTAKES = ("INVALID_VALUE", "NO_MASK")  # of ours, no refusal of an image
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,9 +146,7 @@ def _detect(
     """Detect; return nothing where the detector refuses the images, as the node would."""
     try:
         return detector.detect_views(images, masks)
-    except VimaError as error:
-        if error.code in _MISTAKES:
-            raise
+    except DetectionError as error:
         refused[error.code] += 1
         nothing = Instances(np.zeros(FRAME_SHAPE, np.uint16), np.empty(0), np.empty(0))
         return dict.fromkeys(images, nothing)

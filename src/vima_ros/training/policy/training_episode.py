@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import PromptTooLongError, VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.sim.model.textures import COLOURS, IMAGE_TEXTURES
@@ -236,9 +236,7 @@ def read_training_episodes(
                 )
             try:
                 episode = training_episode(demonstration, tokenizer).truncated(max_steps)
-            except VimaError as error:
-                if error.code != "PROMPT_TOO_LONG":
-                    raise
+            except PromptTooLongError:
                 continue
             if all(any(len(v.crops) for v in p) for p in episode.images + episode.timesteps):
                 episodes.append(episode)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import NoRoomError, VimaError
 from vima_ros.sim.recording import record
 from vima_ros.sim.tasks.base import TaskEvaluation, TaskOutcome
 from vima_ros.training.data import collect
@@ -125,7 +125,7 @@ def test_failed_seeds_are_counted_and_not_tried_again(tmp_path, monkeypatch):
         if seed == 1:
             return TaskEvaluation(TaskOutcome.FAILURE, "dropped it")
         if seed == 2:
-            raise VimaError("NO_ROOM", "too full")
+            raise NoRoomError("too full")
         return record(task, level, seed, **options)
 
     monkeypatch.setattr(collect, "record", failing)

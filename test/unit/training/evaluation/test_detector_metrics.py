@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("pycocotools", reason="pip install pycocotools (requirements/train.txt)")
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import DetectionError, VimaError
 from vima_ros.perception.detectors.base import Detector
 from vima_ros.perception.detectors.instances import FRAME_SHAPE, Instances
 from vima_ros.perception.detectors.registry import make_detector
@@ -192,7 +192,7 @@ def test_an_empty_picture_without_finds_is_right_and_measures_nothing_else():
 
 
 def test_a_refusal_counts_as_nothing_found_and_is_told():
-    refusal = VimaError("NO_UNIFORM_BACKGROUND", "too colourful")
+    refusal = DetectionError("NO_UNIFORM_BACKGROUND", "too colourful")
     evaluation = evaluate([frame(0)], Given(refusal), Given(refusal))
     assert dict(evaluation.refused) == {"NO_UNIFORM_BACKGROUND": 1}
     assert [result.errors() for result in evaluation.results] == [(1, 0), (1, 0)]

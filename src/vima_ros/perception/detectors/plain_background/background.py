@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import DetectionError
 
 MIN_TOLERANCE = 6.0  # [levels] covers rounding and mild compression where no noise is measured
 MAX_SIGMA = 8.0  # [levels] a surface that varies more is not plain
@@ -67,7 +67,7 @@ def find_background(image_rgb: np.ndarray) -> Background:
             contrast = np.minimum(contrast, second.contrast)
         share, rim_share = mask.mean(), mask[_ring(rim.shape, RIM)].mean()
     if share < MIN_FRACTION or rim_share < MIN_RIM_FRACTION:
-        raise VimaError(
+        raise DetectionError(
             "NO_UNIFORM_BACKGROUND",
             f"plain surfaces cover {share:.0%} of the image and {rim_share:.0%} of its rim; "
             f"valid: at least {MIN_FRACTION:.0%} and {MIN_RIM_FRACTION:.0%}. Use a plain table or "
