@@ -121,6 +121,28 @@ def test_ends_by_a_signal_at_a_random_moment(number, tmp_path):
             assert code in expected, (name, code, output)
 
 
+def test_under_nohup_a_node_outlives_its_terminal(tmp_path):
+    with Client("test") as client:
+        beats = client.subscribe(Heartbeat, "heartbeat")
+        node = subprocess.Popen(
+            ["nohup", PROGRAMS / "prompt"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=tmp_path,
+        )
+        try:
+            beats.wait(lambda m: m.process_id == node.pid, 60, "heartbeat")
+            node.send_signal(signal.SIGHUP)
+            for _ in range(5):
+                beats.wait(lambda m: m.process_id == node.pid, 60, "heartbeat", beats.count)
+            node.send_signal(signal.SIGTERM)
+            assert node.wait(30) == 0
+        finally:
+            node.kill()
+            node.wait()
+
+
 def test_a_node_ends_with_the_process_that_it_was_told_to_end_with(tmp_path):
     starter = subprocess.Popen(["sleep", "1000"])
     node = subprocess.Popen(
