@@ -121,7 +121,7 @@ def run_step(
 
     kv_cache = tuple(map(_join, zip(*(history.kv_cache for history in histories), strict=True)))
     prompt = _join_prompts(prompts)
-    out, layers = controller(tokens, positions, attend, prompt, kv_cache)
+    out, layers, _ = controller(tokens, positions, attend, prompt, kv_cache)
     caches = [
         tuple(_part(layer, b, history.length, longest, kept_b) for layer in layers)
         for b, (history, (_, kept_b)) in enumerate(zip(histories, steps, strict=True))

@@ -1,8 +1,16 @@
 """Random prompts and observations, and how decisions are compared, for several tests."""
 
 import numpy as np
+import torch
 from hypothesis import strategies as st
 
+from vima_ros.policy.model.batching import (
+    EpisodeBatch,
+    PromptBatch,
+    Slots,
+    collate_observations,
+    collate_prompts,
+)
 from vima_ros.specs import (
     HEADS,
     AssetKind,
@@ -12,6 +20,48 @@ from vima_ros.specs import (
     PromptImage,
     ViewObjects,
 )
+
+
+def whole(prompts, episodes, fractions):
+    """Everything at once: L steps of B episodes; fractions (B, L - 1 or L, 12), the last unused.
+
+    Row b L + l of the outputs is episode b's step l.
+    """
+    prompt, seen = collate_prompts(prompts), collate_observations(episodes)
+    ours, theirs, words = prompt.slots, seen.slots, len(prompt.words)
+    n_front = ours.n_front + theirs.n_front
+    tops = len(ours.mask) - ours.n_front
+    at = torch.arange(len(ours.mask) + len(theirs.mask))  # the front slots of both, then the tops
+    at_ours = torch.cat([at[: ours.n_front], at[n_front : n_front + tops]])
+    at_theirs = torch.cat([at[ours.n_front : n_front], at[n_front + tops :]])
+
+    def merged(one, other):
+        out = torch.zeros(len(at), *one.shape[1:], dtype=one.dtype)
+        out[at_ours], out[at_theirs] = one, other
+        return out
+
+    slots = Slots(
+        torch.cat([ours.crops, theirs.crops]),
+        merged(ours.crop_rows, theirs.crop_rows + len(ours.crops)),
+        merged(ours.boxes, theirs.boxes),
+        merged(ours.mask, theirs.mask),
+        n_front,
+    )
+    own_words = torch.arange(1 + words)
+    prompt_rows = torch.cat([own_words, 1 + words + at_ours])[prompt.rows]
+    steps = torch.cat([torch.zeros(1, dtype=torch.int64), 1 + at_theirs])[seen.rows]  # (B, L, Q)
+    b, count, q = steps.shape
+    actions = 1 + len(at) + torch.arange(b * (count - 1)).reshape(b, count - 1)
+    actions = torch.nn.functional.pad(actions, (0, 1))[:, :, None]
+    history = torch.cat([steps, actions], dim=2).flatten(1, 2)[:, :-1]
+    reads = torch.arange(b)[:, None] * history.shape[1] + torch.arange(count) * (q + 1) + q - 1
+    return EpisodeBatch(
+        PromptBatch(prompt.words, slots, prompt_rows),
+        merged(torch.zeros_like(at_ours), seen.end_effectors),
+        fractions[:, : count - 1].flatten(0, 1),
+        history,
+        reads.flatten(),
+    )
 
 
 def views(rng, count):

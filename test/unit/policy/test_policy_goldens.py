@@ -4,13 +4,13 @@ import numpy as np
 import policy_goldens as goldens
 import pytest
 import torch
+from policy_episodes import whole
 from policy_goldens import ATOL, STEPS
 
 from vima_ros.geometry import Workspace
 from vima_ros.policy import load_policy
 from vima_ros.policy.model.batching import collate_observations, collate_prompts
 from vima_ros.policy.model.controller import position_ids
-from vima_ros.policy.model.network import interleave
 from vima_ros.specs import BINS, HEADS, Action
 
 
@@ -123,23 +123,21 @@ def test_full_forward(network, golden, step):
     close(tokens.transpose(0, 1), golden[f"{place}/obs_tokens_in"])
     equal(mask.transpose(0, 1), golden[f"{place}/obs_mask_in"])
 
-    prompt_tokens, prompt_mask = network.encode_prompt(collate_prompts(prompt))
+    _, prompt_mask = network.encode_prompt(collate_prompts(prompt))
     equal(position_ids(prompt_mask), golden[f"{place}/prompt_position_ids"])
-    memory = network.controller.read_prompt(prompt_tokens, prompt_mask)
     taken = [goldens.heads(f"step/{i}/unit")[0, 0] for i in range(step)]
     fractions = torch.tensor(np.array(taken, np.float32).reshape(1, step, 12))
     actions = network.action_encoder(fractions)
     for i in range(step):
         close(actions[:, i], golden[f"step/{i}/action_token"][0])
-    _, sequence_mask = interleave(tokens, mask, actions)
+    batch = whole(prompt, [goldens.episode()[: step + 1]], fractions)
+    out = network(batch)
+    _, sequence_mask = network.assemble_history(batch, out.objects)
     equal(sequence_mask, golden[f"{place}/seq_mask"])
     equal(position_ids(sequence_mask), golden[f"{place}/position_ids"])
-
-    predicted = network.predict(tokens, mask, actions, memory)
-    close(predicted.transpose(0, 1), golden[f"{place}/predicted"])
-    logits = network(collate_prompts(prompt), observations, fractions)
+    close(out.predicted[:, None], golden[f"{place}/predicted"])
     for head in HEADS:
-        close(logits[head][:, -1], golden[f"{place}/logits/{head}"][0])
+        close(out.logits[head][-1:], golden[f"{place}/logits/{head}"][0])
 
 
 def test_controller_layers(network, golden):
@@ -155,11 +153,8 @@ def test_controller_layers(network, golden):
         for i, module in enumerate(modules)
     ]
     fractions = [goldens.heads(f"step/{i}/unit")[0] for i in range(STEPS - 1)]
-    network(
-        collate_prompts(goldens.prompts()),
-        collate_observations([goldens.episode()]),
-        torch.tensor(np.stack(fractions, axis=1)),
-    )
+    taken = torch.tensor(np.stack(fractions, axis=1))
+    network(whole(goldens.prompts(), [goldens.episode()], taken))
     for hook in hooks:
         hook.remove()
     assert len(outputs) == 4
@@ -181,17 +176,16 @@ def test_batch_of_two(network, golden):
     fractions = torch.tensor(np.stack([Action(row).fractions for row in bins]))[:, None]
     actions = network.action_encoder(fractions)
     close(actions.transpose(0, 1), golden["batch2/action_tokens"])
-    _, sequence_mask = interleave(tokens, mask, actions)
+    _, prompt_mask = network.encode_prompt(prompt)
+    equal(position_ids(prompt_mask), golden["batch2/prompt_position_ids"])
+    batch = whole(goldens.prompts("batch2/"), episodes, fractions)
+    out = network(batch)
+    _, sequence_mask = network.assemble_history(batch, out.objects)
     equal(sequence_mask, golden["batch2/seq_mask"])
     equal(position_ids(sequence_mask), golden["batch2/position_ids"])
-    prompt_tokens, prompt_mask = network.encode_prompt(prompt)
-    equal(position_ids(prompt_mask), golden["batch2/prompt_position_ids"])
-    memory = network.controller.read_prompt(prompt_tokens, prompt_mask)
-    predicted = network.predict(tokens, mask, actions, memory)
-    close(predicted.transpose(0, 1), golden["batch2/predicted"])
-    logits = network(prompt, observations, fractions)
+    close(out.predicted.unflatten(0, (2, 2)).transpose(0, 1), golden["batch2/predicted"])
     for head in HEADS:
-        close(logits[head][:, -1], golden[f"batch2/last/logits/{head}"][0])
+        close(out.logits[head][1::2], golden[f"batch2/last/logits/{head}"][0])
     last = torch.tensor(goldens.heads("batch2/last/unit")[0])
     close(network.action_encoder(last), golden["batch2/last/action_token"][0])
 

@@ -15,13 +15,14 @@ from policy_episodes import (
     prompt,
     same,
     views,
+    whole,
 )
 
 from vima_ros.errors import VimaError
 from vima_ros.policy import load_policy
 from vima_ros.policy.action_selection import decide
 from vima_ros.policy.checkpoints.load import random_network
-from vima_ros.policy.model.batching import collate_observations, collate_prompts
+from vima_ros.policy.model.batching import collate_prompts
 from vima_ros.specs import (
     HEAD_BINS,
     HEADS,
@@ -48,9 +49,9 @@ def test_one_step_at_a_time_equals_the_whole_history_at_once(policy, steps, seed
     decisions = play(policy, words, seen)
     fractions = torch.tensor(np.stack([d.action.fractions for d in decisions]))[None]
     with torch.inference_mode():
-        logits = policy.network(collate_prompts([words]), collate_observations([seen]), fractions)
+        logits = policy.network(whole([words], [seen], fractions)).logits
     for head in HEADS:
-        np.testing.assert_allclose(decisions[-1].logits[head], logits[head][0, -1], atol=1e-4)
+        np.testing.assert_allclose(decisions[-1].logits[head], logits[head][-1], atol=1e-4)
 
 
 def test_the_policy_reads_prompt_observation_effector_and_history(policy):
@@ -188,23 +189,20 @@ def test_a_batch_gives_each_episode_what_it_gets_alone(policy):
         for step, decision in enumerate(decisions):
             fractions[b, step] = torch.from_numpy(decision.action.fractions)
     with torch.inference_mode():
-        logits = policy.network(collate_prompts(words), collate_observations(seen), fractions)
+        logits = policy.network(whole(words, seen, fractions)).logits
     for b, decisions in enumerate(played):
         last = len(decisions) - 1
         for head in HEADS:
             np.testing.assert_allclose(
-                logits[head][b, last], decisions[last].logits[head], rtol=0, atol=1e-4
+                logits[head][3 * b + last], decisions[last].logits[head], rtol=0, atol=1e-4
             )
 
 
 def test_every_weight_gets_a_gradient():
     rng = np.random.default_rng(7)
     network = random_network({})
-    logits = network(
-        collate_prompts([prompt(rng, (1, 1))]),
-        collate_observations([[observation(rng, 2, 2), observation(rng, 2, 2)]]),
-        torch.rand(1, 1, 12),
-    )
+    seen = [observation(rng, 2, 2), observation(rng, 2, 2)]
+    logits = network(whole([prompt(rng, (1, 1))], [seen], torch.rand(1, 1, 12))).logits
     sum(value.square().sum() for value in logits.values()).backward()
     assert [name for name, p in network.named_parameters() if p.grad is None] == []
 

@@ -6,12 +6,11 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from policy_episodes import observation, play, prompt
+from policy_episodes import observation, play, prompt, whole
 from torch import nn
 
 from vima_ros.policy import load_policy
 from vima_ros.policy.checkpoints.load import random_network
-from vima_ros.policy.model.batching import collate_observations, collate_prompts
 from vima_ros.policy.quantization import prepare
 from vima_ros.specs import HEADS
 
@@ -33,11 +32,11 @@ def test_close_to_the_plain_network(plain, dtype):
     decisions = play(policy, words, seen)
     fractions = torch.tensor(np.stack([d.action.fractions for d in decisions]))[None]
     with torch.inference_mode():
-        logits = plain(collate_prompts([words]), collate_observations([seen]), fractions)
+        logits = plain(whole([words], [seen], fractions)).logits
     worst = 0.0
     for head in HEADS:
         assert decisions[-1].logits[head].dtype == np.float32
-        worst = max(worst, np.abs(decisions[-1].logits[head] - logits[head][0, -1].numpy()).max())
+        worst = max(worst, np.abs(decisions[-1].logits[head] - logits[head][-1].numpy()).max())
     assert worst < TOLERANCE[dtype]
     if dtype != "float32":  # or it was not computed in it
         assert worst > TOLERANCE["float32"]
@@ -86,10 +85,7 @@ def test_what_decides_does_not_pretend_to_train(dtype):
     rng = np.random.default_rng(2)
     network = load_policy("random", dtype=dtype).network
     kind = network.word_table.weight.dtype
-    logits = network(
-        collate_prompts([prompt(rng, (1, 1))]),
-        collate_observations([[observation(rng, 2, 2)]]),
-        torch.zeros(1, 0, 12, dtype=kind),
-    )
+    seen, none = [observation(rng, 2, 2)], torch.zeros(1, 0, 12, dtype=kind)
+    logits = network(whole([prompt(rng, (1, 1))], [seen], none)).logits
     with pytest.raises(RuntimeError, match="does not require grad"):
         sum(value.sum() for value in logits.values()).backward()

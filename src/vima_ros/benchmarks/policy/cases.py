@@ -14,6 +14,7 @@ import torch
 
 from vima_ros.benchmarks.policy.plan import IMAGES, OBJECTS, STEPS, WORDS
 from vima_ros.policy.model.batching import collate_observations, collate_prompts
+from vima_ros.policy.model.controller import causal, position_ids
 from vima_ros.policy.model.network import VimaNetwork
 from vima_ros.policy.policy import Policy
 from vima_ros.specs import (
@@ -98,7 +99,9 @@ class FullRecompute:
         self._network, self._now = network, now
         self._prompt = network.encode_prompt(collate_prompts([episode.prompt]).to(device))
         history = collate_observations([episode.observations[:step]]).to(device)
-        tokens, self._mask = network.encode_observations(history)
+        tokens, mask = network.encode_observations(history)
+        # With a place after each step for its action; the last one's is cut off.
+        self._mask = torch.nn.functional.pad(mask, (0, 1), value=True).flatten(1, 2)[:, :-1]
         self._earlier = tokens[:, :-1]  # (1, L - 1, Q, E)
         newest = collate_observations([episode.observations[step - 1 : step]])
         rows = newest.slots.crop_rows
@@ -109,7 +112,8 @@ class FullRecompute:
         fractions = np.zeros((1, step, len(BINS)), np.float32)  # the last one is never read
         for i, decision in enumerate(episode.decisions[: step - 1]):
             fractions[0, i] = decision.action.fractions
-        self._actions = network.action_encoder(torch.from_numpy(fractions).to(weight))
+        actions = network.action_encoder(torch.from_numpy(fractions).to(weight))  # (1, L, E)
+        self._actions = actions[:, :, None]
 
     @torch.inference_mode()
     def decide(self) -> tuple[Times, Mapping[str, np.ndarray]]:
@@ -118,8 +122,11 @@ class FullRecompute:
         newest, _ = network.encode_observations(self._newest)
         times.append(self._now())
         memory = network.controller.read_prompt(*self._prompt)
-        tokens = torch.cat([self._earlier, newest], dim=1)
-        predicted = network.predict(tokens, self._mask, self._actions, memory)[0, -1]
+        # obs0 act0 obs1 act1 … obsN: tokens (1, T, E)
+        steps = torch.cat([self._earlier, newest], dim=1)
+        steps = torch.cat([steps, self._actions], dim=2).flatten(1, 2)[:, :-1]
+        out = network.controller(steps, position_ids(self._mask), causal(self._mask), memory)
+        predicted = out.tokens[0, -1]
         times.append(self._now())
         decoded = network.action_decoder(predicted)
         logits = {head: value.float().cpu().numpy() for head, value in decoded.items()}

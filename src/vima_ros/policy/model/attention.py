@@ -30,3 +30,12 @@ def attention(query: Tensor, keys_values: KeyValue, attend: Tensor | None = None
         bias = bias.masked_fill(~attend, torch.finfo(query.dtype).min)[:, None]  # (B, 1, T, S)
     out = F.scaled_dot_product_attention(query, *keys_values, attn_mask=bias)
     return out.transpose(1, 2).flatten(2)  # (B, H, T, E / H) -> (B, T, E)
+
+
+def attention_scores(query: Tensor, keys: Tensor, attend: Tensor) -> Tensor:
+    """Compute what ``attention`` takes the softmax of, (B, H, T, S) float32: -inf at False.
+
+    PyTorch's kernel does not return it.
+    """
+    scores = (query @ keys.mT).float() / keys.shape[-1] ** 0.5
+    return scores.masked_fill(~attend[:, None], float("-inf"))

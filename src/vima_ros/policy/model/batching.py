@@ -7,7 +7,8 @@ Row 0 is a zero vector, never attended to: the padding.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 import torch
@@ -75,6 +76,25 @@ class ObservationBatch:
         return ObservationBatch(
             self.slots.to(device), self.end_effectors.to(device), self.rows.to(device)
         )
+
+
+@dataclass(frozen=True)
+class EpisodeBatch:
+    """Batch of B whole episodes of at most T history tokens, with the actions taken in them.
+
+    A history is obs0 act0 obs1 act1 … obsN, a step's slots padded to the widest of the episode
+    (docs/vima_architecture.md, "History sequence").
+    """
+
+    prompt: PromptBatch  # its slots are all of the batch, those of the observations included
+    end_effectors: Tensor  # (N,) int64, of the observation a slot belongs to
+    fractions: Tensor  # (A, 12) float32, of each action: ``Action.fractions``
+    rows: Tensor  # (B, T) int64, which count through [padding, slots, actions]
+    reads: Tensor  # (n,) int64, of the flattened (B, T): the tokens at which an action is decided
+
+    def to(self, device: torch.device) -> Self:
+        """Return a copy on ``device``."""
+        return type(self)(*(getattr(self, item.name).to(device) for item in fields(self)))
 
 
 def collate_prompts(prompts: Sequence[EncodedPrompt]) -> PromptBatch:

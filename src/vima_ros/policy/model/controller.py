@@ -4,19 +4,21 @@ Specification: docs/vima_architecture.md, "Controller layers", "Attention masks"
 "Token positions".
 
 B batch, T new tokens of the history, S cached and new ones together, P prompt tokens, H heads,
-E ``embed_dim``. One forward serves both the whole history at once and its newest part alone.
+E ``embed_dim``. One forward serves both the whole history at once, as in training, and its newest
+part alone, as in an episode.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
 
 from vima_ros.policy.config import VimaConfig
-from vima_ros.policy.model.attention import KeyValue, attention, split_heads
+from vima_ros.policy.model.attention import KeyValue, attention, attention_scores, split_heads
 from vima_ros.specs import MAX_HISTORY_TOKENS, MAX_PROMPT_TOKENS
 
 
@@ -26,6 +28,26 @@ class PromptMemory:
 
     layers: tuple[KeyValue, ...]
     attend: Tensor  # (B, 1, P) bool
+
+
+@dataclass(frozen=True)
+class AttentionScores:
+    """Attention before the softmax, -inf where a token may not attend to; for training only.
+
+    ``informed``: the tokens after the last cross-attention, all that they take from the prompt.
+    """
+
+    prompt: Tensor  # (B, H, T, P), of the first cross-attention
+    history: Tensor  # (B, H, T, S), of the last self-attention
+    informed: Tensor  # (B, T, E)
+
+
+class ControllerOutput(NamedTuple):
+    """Outputs of new tokens, what to cache of them, and the scores where they were asked for."""
+
+    tokens: Tensor  # (B, T, E)
+    kv_cache: tuple[KeyValue, ...]  # per layer, of cached and new tokens
+    attention: AttentionScores | None
 
 
 def position_ids(mask: Tensor) -> Tensor:
@@ -63,13 +85,16 @@ class CrossAttention(nn.Module):
         keys, values = self.key_value(prompt).chunk(2, dim=-1)
         return split_heads(keys, self.heads), split_heads(values, self.heads)
 
-    def forward(self, x: Tensor, prompt: KeyValue, attend: Tensor) -> Tensor:
-        """Map (B, T, E) to the same shape; ``attend`` (B, 1, P)."""
+    def forward(
+        self, x: Tensor, prompt: KeyValue, attend: Tensor, return_scores: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Map (B, T, E) to the same shape, with the scores where wanted; ``attend`` (B, 1, P)."""
         query = split_heads(self.query(self.layernorm(x)), self.heads)
         y = x + self.attention_out(attention(query, prompt, attend))
         # The gate sees y before the norm.
         hidden = F.gelu(self.linear1(self.ln(y))) * self.gated_layer(y)
-        return y + self.linear2(hidden)
+        scores = attention_scores(query, prompt[0], attend) if return_scores else None
+        return y + self.linear2(hidden), scores
 
 
 class SelfAttention(nn.Module):
@@ -82,15 +107,17 @@ class SelfAttention(nn.Module):
         self.c_proj = nn.Linear(width, width)
 
     def forward(
-        self, x: Tensor, attend: Tensor, cached: KeyValue | None
-    ) -> tuple[Tensor, KeyValue]:
+        self, x: Tensor, attend: Tensor, cached: KeyValue | None, return_scores: bool = False
+    ) -> tuple[Tensor, KeyValue, Tensor | None]:
         """Map (B, T, E) to the same shape, with the keys and values of cached and new tokens."""
         packed = self.c_attn(x).chunk(3, dim=-1)
         query, keys, values = (split_heads(part, self.heads) for part in packed)
         if cached is not None:
             keys = torch.cat([cached[0], keys], dim=2)  # (B, H, S, E / H)
             values = torch.cat([cached[1], values], dim=2)
-        return self.c_proj(attention(query, (keys, values), attend)), (keys, values)
+        out = self.c_proj(attention(query, (keys, values), attend))
+        scores = attention_scores(query, keys, attend) if return_scores else None
+        return out, (keys, values), scores
 
 
 class GatedMlp(nn.Module):
@@ -118,12 +145,12 @@ class Block(nn.Module):
         self.ln_2 = nn.LayerNorm(width)
 
     def forward(
-        self, x: Tensor, attend: Tensor, cached: KeyValue | None
-    ) -> tuple[Tensor, KeyValue]:
-        """Map (B, T, E) to the same shape, with the keys and values of cached and new tokens."""
-        attended, keys_values = self.attn(x, attend, cached)
+        self, x: Tensor, attend: Tensor, cached: KeyValue | None, return_scores: bool = False
+    ) -> tuple[Tensor, KeyValue, Tensor | None]:
+        """Map (B, T, E) to the same shape, with what ``SelfAttention`` returns beside."""
+        attended, keys_values, scores = self.attn(x, attend, cached, return_scores)
         n = self.ln_1(x + attended)
-        return self.ln_2(n + self.mlp(n)), keys_values
+        return self.ln_2(n + self.mlp(n)), keys_values, scores
 
 
 class Controller(nn.Module):
@@ -157,16 +184,27 @@ class Controller(nn.Module):
         attend: Tensor,
         prompt: PromptMemory,
         kv_cache: tuple[KeyValue, ...] | None = None,
-    ) -> tuple[Tensor, tuple[KeyValue, ...]]:
+        return_attention: bool = False,
+    ) -> ControllerOutput:
         """Map new tokens (B, T, E) to their outputs, and each layer's S keys and values.
 
         ``positions`` (B, T) int64; ``attend`` (B, T, S) bool: which of the cached and new tokens
         each new token may attend to; ``kv_cache``: keys and values of the S - T cached tokens.
+        ``return_attention``: with ``AttentionScores``, which nothing is computed for otherwise.
         """
         x = tokens + self.positions_embed(positions)
-        layers = []
+        layers, last = [], len(self.h) - 1
         for i, (cross_attention, block) in enumerate(zip(self.xattns, self.h, strict=True)):
-            x = cross_attention(x, prompt.layers[i], prompt.attend)
-            x, keys_values = block(x, attend, kv_cache[i] if kv_cache else None)
+            informed, scores = cross_attention(
+                x, prompt.layers[i], prompt.attend, return_attention and i == 0
+            )
+            if i == 0:
+                prompt_scores = scores
+            x, keys_values, history_scores = block(
+                informed, attend, kv_cache[i] if kv_cache else None, return_attention and i == last
+            )
             layers.append(keys_values)
-        return x, tuple(layers)
+        if not return_attention:
+            return ControllerOutput(x, tuple(layers), None)
+        attention = AttentionScores(prompt_scores, history_scores, informed)
+        return ControllerOutput(x, tuple(layers), attention)

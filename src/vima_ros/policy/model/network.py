@@ -1,7 +1,7 @@
 """The VIMA network: prompt encoder, observation encoder, controller, action decoder.
 
 B batch, P prompt tokens, L time steps, Q object slots of a step, T tokens of the history,
-N object slots of the whole batch, E ``embed_dim``, D T5's width, C bins of a head.
+N object slots of the whole batch, E ``embed_dim``, D T5's width, C bins of a head, n decisions.
 
 Specification: docs/vima_architecture.md, "Prompt encoding", "Observation encoding",
 "Action encoding", "History sequence", "Action decoder".
@@ -9,12 +9,14 @@ Specification: docs/vima_architecture.md, "Prompt encoding", "Observation encodi
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from vima_ros.policy.config import VimaConfig
-from vima_ros.policy.model.batching import ObservationBatch, PromptBatch
-from vima_ros.policy.model.controller import Controller, PromptMemory, causal, position_ids
+from vima_ros.policy.model.batching import EpisodeBatch, ObservationBatch, PromptBatch
+from vima_ros.policy.model.controller import AttentionScores, Controller, causal, position_ids
 from vima_ros.policy.model.object_encoder import ObjectEncoder, mlp
 from vima_ros.specs import HEAD_BINS, EndEffector
 
@@ -88,8 +90,21 @@ class ActionDecoder(nn.Module):
         }
 
 
+@dataclass(frozen=True)
+class Outputs:
+    """Outputs of the teacher-forced pass; ``attention`` where it was asked for."""
+
+    logits: dict[str, Tensor]  # {head: (n, C)}
+    predicted: Tensor  # (n, E), which the logits are decoded from
+    objects: Tensor  # (N, E), all slots as tokens of the history
+    attention: AttentionScores | None
+
+
 class VimaNetwork(nn.Module):
-    """The complete network; ``forward`` is the plain, batched, teacher-forced pass."""
+    """The complete network; ``forward`` is the batched, teacher-forced pass over whole episodes.
+
+    An episode that runs (policy.py) composes the same parts, one step at a time.
+    """
 
     def __init__(self, config: VimaConfig) -> None:
         super().__init__()
@@ -109,63 +124,63 @@ class VimaNetwork(nn.Module):
         self.controller = Controller(config)
         self.action_decoder = ActionDecoder(config)
 
-    def assemble_prompt(self, batch: PromptBatch) -> tuple[Tensor, Tensor]:
-        """Assemble T5's input (B, P, D) and mask (B, P), words and objects in reading order."""
+    def assemble_prompt(
+        self, batch: PromptBatch, objects: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Assemble T5's input (B, P, D) and mask (B, P), words and objects in reading order.
+
+        ``objects`` (N, E): ``batch.slots`` as the object encoder encodes them, where it has.
+        """
         words = self.word_table(batch.words)  # (W, D)
         mask = torch.ones_like(batch.words, dtype=torch.bool)
         if len(batch.slots.mask):
-            objects = self.prompt_object_mlp(self.object_encoder(batch.slots))  # (N, D)
-            words, mask = torch.cat([words, objects]), torch.cat([mask, batch.slots.mask])
+            objects = self.object_encoder(batch.slots) if objects is None else objects
+            words = torch.cat([words, self.prompt_object_mlp(objects)])  # (W + N, D)
+            mask = torch.cat([mask, batch.slots.mask])
         return _pick(words, mask, batch.rows)
 
-    def encode_prompt(self, batch: PromptBatch) -> tuple[Tensor, Tensor]:
-        """Encode the prompts to tokens (B, P, E) and their mask (B, P) bool."""
-        assembled, mask = self.assemble_prompt(batch)
+    def encode_prompt(
+        self, batch: PromptBatch, objects: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Encode to tokens (B, P, E) and their mask (B, P); ``objects`` as above."""
+        assembled, mask = self.assemble_prompt(batch, objects)
         encoded = self.t5(inputs_embeds=assembled, attention_mask=mask).last_hidden_state
         return self.prompt_projection(encoded), mask
 
     def encode_observations(self, batch: ObservationBatch) -> tuple[Tensor, Tensor]:
         """Encode the observations to tokens (B, L, Q, E) and their mask (B, L, Q) bool."""
-        objects = self.object_encoder(batch.slots)  # (N, E)
-        effectors = self.end_effector_embedding(batch.end_effectors)  # (N, 2)
-        tokens = self.observation_fusion(torch.cat([objects, effectors], dim=-1))  # (N, E)
+        tokens = self._fuse(self.object_encoder(batch.slots), batch.end_effectors)  # (N, E)
         return _pick(tokens, batch.slots.mask, batch.rows)
 
-    def predict(
-        self, observations: Tensor, mask: Tensor, actions: Tensor, prompt: PromptMemory
-    ) -> Tensor:
-        """Run the controller; return its output at the last slot of every step, (B, L, E).
+    def _fuse(self, objects: Tensor, end_effectors: Tensor) -> Tensor:
+        """Join object tokens (N, E) with their observation's end effector (N,), to (N, E)."""
+        effectors = self.end_effector_embedding(end_effectors)  # (N, 2)
+        return self.observation_fusion(torch.cat([objects, effectors], dim=-1))
 
-        ``observations`` (B, L, Q, E), ``mask`` (B, L, Q), ``actions`` (B, L - 1 or L, E); the
-        action of the last step changes nothing.
+    def assemble_history(self, batch: EpisodeBatch, objects: Tensor) -> tuple[Tensor, Tensor]:
+        """Assemble the controller's input (B, T, E) and mask (B, T).
+
+        ``objects`` (N, E): the slots as tokens of the history.
         """
-        steps, slots = mask.shape[1:]
-        tokens, mask = interleave(observations, mask, actions[:, : steps - 1])
-        out, _ = self.controller(tokens, position_ids(mask), causal(mask), prompt)
-        return out[:, slots - 1 :: slots + 1]  # (B, T, E) -> (B, L, E)
+        actions = self.action_encoder(batch.fractions)  # (A, E)
+        slots_mask = batch.prompt.slots.mask
+        mask = torch.cat([slots_mask, slots_mask.new_ones(len(actions))])
+        return _pick(torch.cat([objects, actions]), mask, batch.rows)
 
-    def forward(
-        self, prompt: PromptBatch, observations: ObservationBatch, fractions: Tensor
-    ) -> dict[str, Tensor]:
-        """Compute logits {head: (B, L, C)} of every step's action, given the actions before it.
+    def forward(self, batch: EpisodeBatch, return_attention: bool = False) -> Outputs:
+        """Decide every step of every episode, given the actions before it.
 
-        ``fractions`` (B, L - 1 or L, 12) float32: ``Action.fractions``.
+        ``return_attention``: with ``AttentionScores``, as training supervises them.
         """
-        memory = self.controller.read_prompt(*self.encode_prompt(prompt))
-        tokens, mask = self.encode_observations(observations)
-        actions = self.action_encoder(fractions)
-        return self.action_decoder(self.predict(tokens, mask, actions, memory))
-
-
-def interleave(observations: Tensor, mask: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-    """Interleave obs0 act0 obs1 act1 ... obsN as tokens (B, T, E) and mask (B, T).
-
-    ``observations`` (B, L, Q, E), ``mask`` (B, L, Q), ``actions`` (B, L - 1, E).
-    """
-    actions = nn.functional.pad(actions, (0, 0, 0, 1))[:, :, None]  # (B, L, 1, E), last unused
-    tokens = torch.cat([observations, actions], dim=2).flatten(1, 2)  # (B, L * (Q + 1), E)
-    mask = nn.functional.pad(mask, (0, 1), value=True).flatten(1, 2)  # (B, L * (Q + 1))
-    return tokens[:, :-1], mask[:, :-1]
+        encoded = self.object_encoder(batch.prompt.slots)  # (N, E)
+        memory = self.controller.read_prompt(*self.encode_prompt(batch.prompt, encoded))
+        objects = self._fuse(encoded, batch.end_effectors)  # (N, E)
+        tokens, mask = self.assemble_history(batch, objects)
+        out = self.controller(
+            tokens, position_ids(mask), causal(mask), memory, return_attention=return_attention
+        )
+        predicted = out.tokens.flatten(0, 1)[batch.reads]  # (n, E)
+        return Outputs(self.action_decoder(predicted), predicted, objects, out.attention)
 
 
 def _pick(tokens: Tensor, mask: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,19 +9,12 @@ the prompt, and of the action to the objects it is about. The heads are discarde
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
 
 from vima_ros.geometry import Workspace
 from vima_ros.policy.config import VimaConfig
-from vima_ros.policy.model.attention import split_heads
-from vima_ros.policy.model.controller import Block, CrossAttention, causal, position_ids
 from vima_ros.policy.model.network import VimaNetwork
 from vima_ros.specs import (
     POLICY_FRAME_HEIGHT,
@@ -41,23 +34,6 @@ OFFSET_BINS, MIN_OFFSET = (
 TEMPERATURE = 0.1  # of the identity loss
 
 
-@dataclass(frozen=True)
-class Outputs:
-    """Outputs of the network for a batch.
-
-    ``logits`` {head: (n, C)}; ``objects`` (S, E); ``informed`` (B, T, E): the tokens of the
-    history after the last cross-attention, all that they take from the prompt. Attention before
-    the softmax, of two heads each: ``prompt_scores`` (B, 2, T, P), of the first cross-attention;
-    ``action_scores`` (n, 2, T), of the last self-attention, where the actions are read.
-    """
-
-    logits: dict[str, Tensor]
-    objects: Tensor
-    informed: Tensor
-    prompt_scores: Tensor
-    action_scores: Tensor
-
-
 class PolicyWithAuxiliaryHeads(nn.Module):
     """The network with auxiliary heads, which are discarded after training."""
 
@@ -72,57 +48,21 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         self.grasp_offset_head = nn.Linear(width, 2 * OFFSET_BINS)
         self.shape_head = nn.Linear(width, len(SHAPE_NAMES))
 
-    def forward(self, batch: PolicyBatch) -> Outputs:
-        """Run the teacher-forced pass over all steps of all episodes."""
-        network = self.network
-        slots = batch.prompt.slots
-        objects = network.object_encoder(slots)  # (S, E)
-        words = network.word_table(batch.prompt.words)  # (W, D)
-        shown = network.prompt_object_mlp(objects)  # (S, D)
-        known = torch.ones(len(words), dtype=torch.bool, device=words.device)
-        prompt = _rows(torch.cat([words, shown]), batch.prompt.rows)
-        prompt_mask = _rows(torch.cat([known, slots.mask])[:, None], batch.prompt.rows)[..., 0]
-        encoded = network.t5(inputs_embeds=prompt, attention_mask=prompt_mask).last_hidden_state
-        memory = network.controller.read_prompt(network.prompt_projection(encoded), prompt_mask)
-        effectors = network.end_effector_embedding(batch.effectors)
-        observed = network.observation_fusion(torch.cat([objects, effectors], dim=-1))  # (S, E)
-        actions = network.action_encoder(batch.fractions)  # (A, E)
-        tokens = _rows(torch.cat([observed, actions]), batch.tokens)  # (B, T, E)
-        attend = causal(batch.mask)
-        first = cast(CrossAttention, network.controller.xattns[0])
-        last = cast(Block, network.controller.h[-1])
-        with (
-            _capture_outputs(first.query) as queries,
-            _capture_outputs(network.controller.xattns[-1]) as informed,
-            _capture_outputs(last.attn.c_attn) as packed,
-        ):
-            out, _ = network.controller(tokens, position_ids(batch.mask), attend, memory)
-        read = out.flatten(0, 1)[batch.ask]  # (n, E)
-        prompt_scores = _attention(queries[0], memory.layers[0][0], first.heads)[:, :2]
-        query, keys, _ = packed[0].chunk(3, dim=-1)
-        action_scores = _attention(query, split_heads(keys, last.attn.heads), last.attn.heads)[
-            :, :2
-        ]
-        action_scores = action_scores.transpose(1, 2).flatten(0, 1)[batch.ask]
-        return Outputs(
-            network.action_decoder(read),
-            observed,
-            informed[0],
-            prompt_scores.masked_fill(~memory.attend[:, None], float("-inf")),
-            action_scores.masked_fill(~attend.flatten(0, 1)[batch.ask][:, None], float("-inf")),
-        )
-
     def losses(self, batch: PolicyBatch, smoothing: float) -> dict[str, Tensor]:
         """Compute the action losses of each head and the auxiliary ones. See ``action_losses``."""
-        outputs = self(batch)
+        outputs = self.network(batch, return_attention=True)
+        attention = outputs.attention
+        assert attention is not None
+        # Scores (n, H, T) of the history, where the actions are read.
+        action_scores = attention.history.transpose(1, 2).flatten(0, 1)[batch.reads]
         losses = action_losses(outputs.logits, batch, smoothing)
         losses["position"] = self._position_loss(outputs.objects, batch)
-        losses["goal"] = self._goal_loss(outputs.informed, batch)
+        losses["goal"] = self._goal_loss(attention.informed, batch)
         losses["grasp_offset"] = self._grasp_offset_loss(outputs.objects, batch)
         losses["identity"] = self._identity_loss(outputs.objects, batch)
         losses["shape"] = self._shape_loss(outputs.objects, batch)
-        losses["prompt_attention"] = self._prompt_attention_loss(outputs.prompt_scores, batch)
-        losses["action_attention"] = self._action_attention_loss(outputs.action_scores, batch)
+        losses["prompt_attention"] = self._prompt_attention_loss(attention.prompt, batch)
+        losses["action_attention"] = self._action_attention_loss(action_scores[:, :2], batch)
         return losses
 
     def _position_loss(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
@@ -216,7 +156,7 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         ]
         words = (rows > 0) & (rows <= count) & (named == NOTHING)
         # Blocks to sweep look alike, and one of them is shown in the prompt.
-        sweeps = _gather_tokens(batch.effectors, batch) == EndEffector.SPATULA  # (B, T)
+        sweeps = _gather_tokens(batch.end_effectors, batch) == EndEffector.SPATULA  # (B, T)
         objects = _gather_tokens(batch.objects, batch)
         loss = scores.new_zeros(())
         for head, (ours, theirs) in enumerate(
@@ -231,30 +171,14 @@ class PolicyWithAuxiliaryHeads(nn.Module):
 
     def _action_attention_loss(self, scores: Tensor, batch: PolicyBatch) -> Tensor:
         """Supervise the action's attention to the picked object and its target object."""
-        length = batch.mask.shape[1]
-        objects = _gather_tokens(batch.objects, batch)[batch.ask // length]  # (n, T)
-        steps = _gather_tokens(batch.step_of, batch)[batch.ask // length]
+        length = batch.rows.shape[1]
+        objects = _gather_tokens(batch.objects, batch)[batch.reads // length]  # (n, T)
+        steps = _gather_tokens(batch.step_of, batch)[batch.reads // length]
         now = steps == torch.arange(len(objects), device=objects.device)[:, None]
         wanted = torch.stack([batch.picked, batch.placed], 1)[:, :, None]  # (n, 2, 1)
         return _attention_loss(
             scores, (objects[:, None] == wanted) & (wanted != NOTHING) & now[:, None]
         )
-
-
-@contextmanager
-def _capture_outputs(layer: nn.Module) -> Iterator[list[Tensor]]:
-    """Capture the outputs of ``layer`` inside a ``with`` block, by a forward hook."""
-    outputs: list[Tensor] = []
-    handle = layer.register_forward_hook(lambda _layer, _inputs, out: outputs.append(out))
-    try:
-        yield outputs
-    finally:
-        handle.remove()
-
-
-def _attention(query: Tensor, keys: Tensor, heads: int) -> Tensor:
-    """Compute scores (B, H, T, S) before the softmax from (B, T, E) and (B, H, S, E / H)."""
-    return (split_heads(query, heads) @ keys.mT).float() / keys.shape[-1] ** 0.5
 
 
 def _position_cross_entropy(logits: Tensor, fractions: Tensor) -> Tensor:
@@ -271,7 +195,7 @@ def _position_cross_entropy(logits: Tensor, fractions: Tensor) -> Tensor:
 def _gather_tokens(values: Tensor, batch: PolicyBatch) -> Tensor:
     """Gather slots' values (S,) by token of the history (B, T); NOTHING for other tokens."""
     actions = values.new_full((len(batch.fractions),), NOTHING)
-    return torch.cat([values.new_full((1,), NOTHING), values, actions])[batch.tokens]
+    return torch.cat([values.new_full((1,), NOTHING), values, actions])[batch.rows]
 
 
 def _attention_loss(scores: Tensor, right: Tensor) -> Tensor:
@@ -281,8 +205,3 @@ def _attention_loss(scores: Tensor, right: Tensor) -> Tensor:
         return scores.new_zeros(())
     scores, right = scores[rows], right[rows]
     return (scores.logsumexp(-1) - scores.masked_fill(~right, float("-inf")).logsumexp(-1)).mean()
-
-
-def _rows(values: Tensor, rows: Tensor) -> Tensor:
-    """Gather ``values`` (N, ...) at ``rows``, where row 0 is zero."""
-    return torch.cat([values.new_zeros(1, *values.shape[1:]), values])[rows]

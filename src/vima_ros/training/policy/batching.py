@@ -6,14 +6,14 @@ S slots of the whole batch, W words, A actions, B episodes, P prompt tokens, T h
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vima_ros.policy.model.batching import PromptBatch, Slots
+from vima_ros.policy.model.batching import EpisodeBatch, PromptBatch, Slots
 from vima_ros.specs import BINS, CROP_SIZE
 from vima_ros.training.policy.detection_noise import DetectionNoise, add_noise
 from vima_ros.training.policy.privileged_labels import NOTHING
@@ -26,12 +26,9 @@ MAX_LOOKS = 16  # that the words of a prompt name
 
 
 @dataclass(frozen=True)
-class PolicyBatch:
-    """Tensors of a teacher-forced training step.
+class PolicyBatch(EpisodeBatch):
+    """Episodes of a training step with their labels.
 
-    ``prompt``: its slots are all slots of the batch, those of timesteps included. ``effectors``
-    (S,) int64. ``tokens`` (B, T): rows of [zero, slots, actions]; ``mask`` (B, T) bool; ``ask``
-    (n,): indices into the flattened (B T) where the n actions are read; ``fractions`` (A, 12);
     ``bins`` (n, 12); ``weight`` (n,): 1 / steps of the episode. ``objects`` (S,): index of the
     object in the slot, or NOTHING; ``grasps`` (S, 2): where it would be picked [m]; ``step_of``
     (S,): number of the action after its observation, NOTHING or IN_SCENE in the prompt;
@@ -41,12 +38,6 @@ class PolicyBatch:
     (S,), ``grasp_offsets`` (S, 2): likewise of an object; NaN where there are none.
     """
 
-    prompt: PromptBatch
-    effectors: Tensor
-    tokens: Tensor
-    mask: Tensor
-    ask: Tensor
-    fractions: Tensor
     bins: Tensor
     weight: Tensor
     objects: Tensor
@@ -60,10 +51,6 @@ class PolicyBatch:
     named_looks: Tensor
     shapes: Tensor
     grasp_offsets: Tensor
-
-    def to(self, device: torch.device) -> PolicyBatch:
-        """Return a copy on ``device``."""
-        return PolicyBatch(*(getattr(self, item.name).to(device) for item in fields(self)))
 
 
 class _Timestep(NamedTuple):
@@ -218,7 +205,6 @@ def _tensors(
         for history in histories
     ]
     tokens = _padded(token_rows)
-    known = np.concatenate([[False], valid, np.ones(len(asks), bool)])
     bins = np.concatenate([episode.bins for episode in episodes])
     weights = np.concatenate([np.full(len(e.bins), 1.0 / len(e.bins)) for e in episodes])
     longest = tokens.shape[1]
@@ -236,10 +222,9 @@ def _tensors(
             torch.from_numpy(_padded(prompt_rows)),
         ),
         torch.from_numpy(effectors),
-        torch.from_numpy(tokens),
-        torch.from_numpy(known[tokens]),
-        torch.tensor([b * longest + at for b, at in asks]),
         torch.from_numpy((bins / BINS).astype(np.float32)),
+        torch.from_numpy(tokens),
+        torch.tensor([b * longest + at for b, at in asks]),
         torch.from_numpy(bins),
         torch.from_numpy(weights.astype(np.float32)),
         torch.from_numpy(objects),

@@ -219,7 +219,7 @@ def measure(
     chosen = episodes[:: max(len(episodes) // most, 1)][:most]
     batch = make_batch(chosen, np.random.default_rng(0), DetectionNoise(0.0, 0.0, 0.0)).to(device)
     model.eval()
-    logits = model(batch).logits
+    logits = model.network(batch).logits
     model.train()
     near = accuracy(logits, batch)
     shares = {name: float(share.float().mean()) for name, share in near.items()}

@@ -81,8 +81,7 @@ class Unshuffled(np.random.Generator):
 def test_a_batch_says_what_the_policy_says_of_each_episode_alone(folder, episodes, network):
     """Padding, histories, prompts: teacher forcing is the running policy, step by step."""
     batch = make_batch(episodes, Unshuffled(), CLEAN)
-    model = PolicyWithAuxiliaryHeads(network).eval()
-    logits = model(batch).logits
+    logits = network.eval()(batch).logits
     policy = Policy(network.eval(), trained=True, description={}, tokenizer="")
     encode, row = PromptTokenizer().encode, 0
     for demonstration in read_demonstrations(folder):
@@ -168,13 +167,13 @@ def boxes_of(episode, step, which):
 
 def test_the_action_attends_to_its_objects(episodes, network):
     batch = make_batch(episodes, np.random.default_rng(2), CLEAN)
-    model, length = PolicyWithAuxiliaryHeads(network), batch.mask.shape[1]
-    count = len(batch.effectors)
+    model, length = PolicyWithAuxiliaryHeads(network), batch.rows.shape[1]
+    count = len(batch.end_effectors)
     boxes = batch.prompt.slots.boxes.tolist()
-    scores = torch.zeros(len(batch.ask), 2, length)
+    scores = torch.zeros(len(batch.reads), 2, length)
     actions = [(e, t) for e in episodes for t in range(len(e.bins))]
     for number, (episode, step) in enumerate(actions):
-        row = batch.tokens[int(batch.ask[number]) // length].tolist()
+        row = batch.rows[int(batch.reads[number]) // length].tolist()
         for head, which in enumerate((episode.picked[step], episode.placed[step])):
             wanted = boxes_of(episode, step, which) if which != NOTHING else set()
             for place, token in enumerate(row):
@@ -188,8 +187,8 @@ def test_the_action_attends_to_its_objects(episodes, network):
 def test_an_object_attends_to_its_images_in_the_prompt(episodes, network):
     chosen = [e for e in episodes if e.task == "visual_manipulation"]
     batch = make_batch(chosen, np.random.default_rng(2), CLEAN)
-    words, tokens = len(batch.prompt.words), batch.tokens.tolist()
-    scores = torch.zeros(len(chosen), 2, batch.mask.shape[1], batch.prompt.rows.shape[1])
+    words, tokens = len(batch.prompt.words), batch.rows.tolist()
+    scores = torch.zeros(len(chosen), 2, batch.rows.shape[1], batch.prompt.rows.shape[1])
     for number, prompt in enumerate(batch.prompt.rows.tolist()):
         for place, token in enumerate(tokens[number]):
             which = int(batch.objects[token - 1]) if token else NOTHING
@@ -210,8 +209,8 @@ def test_the_goal_of_an_object_is_its_place_in_the_prompts_scene(episodes, netwo
     chosen = [e for e in episodes if e.task == "rearrange_then_restore"]
     batch = make_batch(chosen, np.random.default_rng(2), CLEAN)
     model, boxes = PolicyWithAuxiliaryHeads(network), batch.prompt.slots.boxes
-    goals, told = torch.full((*batch.tokens.shape, sum(POSITION_BINS)), -50.0), 0
-    for number, (episode, row) in enumerate(zip(chosen, batch.tokens.tolist(), strict=True)):
+    goals, told = torch.full((*batch.rows.shape, sum(POSITION_BINS)), -50.0), 0
+    for number, (episode, row) in enumerate(zip(chosen, batch.rows.tolist(), strict=True)):
         middles = dict(zip(episode.images[0][1].ids, episode.images[0][1].boxes, strict=True))
         own = {  # the number in the batch of each object that it shows
             int(batch.objects[token - 1]): which
