@@ -7,7 +7,7 @@ import inspect
 import threading
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from rclpy.callback_groups import CallbackGroup, ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
@@ -19,6 +19,8 @@ from rclpy.task import Future
 from rclpy.timer import Timer
 
 from vima_ros.errors import WaitTimeoutError
+
+T = TypeVar("T")
 
 
 class GuardedNode(LifecycleNode):
@@ -113,12 +115,12 @@ class GuardedNode(LifecycleNode):
 
         return respond
 
-    async def wait_for_response(self, future: Any, timeout: float) -> Any:
+    async def wait_for_response(self, future: Future[T], timeout: float) -> T:
         """Return the result of ``future``; the node goes on meanwhile.
 
         Raises WaitTimeoutError after ``timeout`` [s, steady clock].
         """
-        settled: Future = Future()
+        settled: Future[bool] = Future()
 
         def settle(in_time: bool) -> None:
             if not settled.done():

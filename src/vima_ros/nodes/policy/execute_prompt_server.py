@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from lifecycle_msgs.msg import State
 from rclpy.action import ActionServer, CancelResponse
-from rclpy.task import Future
+from rclpy.action.server import ServerGoalHandle
 
 from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import EpisodeStatus, PolicyAction, PromptTokens
 from vima_msgs.srv import SetPrompt
 from vima_ros.errors import VimaError, WaitTimeoutError
-
-if TYPE_CHECKING:
-    from vima_ros.nodes.policy.episode_manager import EpisodeManager
-    from vima_ros.nodes.policy.node import PolicyNode
+from vima_ros.nodes.common.lifecycle_node import VimaNode
+from vima_ros.nodes.policy.arm_client import ArmClient
+from vima_ros.nodes.policy.episode_manager import EpisodeManager
+from vima_ros.nodes.policy.parameters import PolicyParameters
+from vima_ros.nodes.policy.running_goal import RunningGoal
 
 Result = ExecutePrompt.Result
 ERROR_CODES = {  # by the code of an episode; any other is POLICY_FAILED
@@ -31,6 +30,7 @@ ERROR_CODES = {  # by the code of an episode; any other is POLICY_FAILED
     EpisodeStatus.RESET: Result.RESET,
 }
 NO_HEARTBEAT = 0
+SEND_AGAIN = "send it again once all nodes are active"
 STATE_NAMES = {
     getattr(State, name): name.partition("_STATE_")[2].lower()
     for name in dir(State)
@@ -39,20 +39,18 @@ STATE_NAMES = {
 
 
 class ExecutePromptServer:
-    """Action server for one goal at a time.
+    """Action server for one goal at a time, which it owns.
 
     A goal that cannot begin is aborted with a reason (a rejection has none). A goal sends its
     prompt to the prompt node, held, and begins the episode when both the response and the tokens
-    have arrived, in either order.
+    have arrived, in either order. Callbacks run in the executor's thread, also while a goal waits.
     """
 
-    def __init__(self, node: PolicyNode, episodes: EpisodeManager) -> None:
-        self._node, self._episodes = node, episodes
-        self._goal: Any = None  # handle of the running goal
-        self._prompt_id = ""  # of its accepted prompt
-        self._tokens = Future()  # prompt_tokens of the running goal
-        self._ended = Future()  # of its episode
-        self._cancel_requested = False
+    def __init__(
+        self, node: VimaNode[PolicyParameters], arm: ArmClient, episodes: EpisodeManager
+    ) -> None:
+        self._node, self._arm, self._episodes = node, arm, episodes
+        self._goal: RunningGoal | None = None
         self._set_prompt_client = node.create_client(SetPrompt, "set_prompt")
         self._server = ActionServer(
             node,
@@ -62,36 +60,47 @@ class ExecutePromptServer:
             cancel_callback=self._on_cancel,
             callback_group=node.reentrant_group,
         )
+        episodes.add_listener(self._on_change)
 
     @property
     def busy(self) -> bool:
         """True while a goal runs."""
         return self._goal is not None
 
-    @property
-    def sending(self) -> bool:
-        """True while the running goal does not know the id of its prompt yet."""
-        return self.busy and not self._prompt_id
+    def take_tokens(self, tokens: PromptTokens) -> bool:
+        """Take the tokens of a prompt while a goal runs; return False if none runs.
 
-    def owns_prompt(self, prompt_id: str) -> bool:
-        """Return True if the running goal has sent this prompt."""
-        return self.busy and prompt_id == self._prompt_id
+        Those of another prompt than the goal's are held: ``step`` begins it later.
+        """
+        goal = self._goal
+        if goal is None:
+            return False
+        if not goal.prompt_id:
+            goal.received.append(tokens)
+        elif tokens.prompt_id != goal.prompt_id:
+            self._hold(tokens)
+        elif not goal.tokens.done():
+            self._episodes.hold_prompt(tokens)
+            goal.tokens.set_result(tokens)
+        return True
 
-    def on_tokens(self, tokens: PromptTokens) -> None:
-        """Process the tokens of the goal's prompt."""
-        if not self._tokens.done():
-            self._tokens.set_result(tokens)
+    def _hold(self, tokens: PromptTokens) -> None:
+        if self._episodes.hold_prompt(tokens):
+            self._node.get_logger().warning(
+                f"prompt {tokens.prompt_id} waits for step: an ExecutePrompt goal is running"
+            )
 
-    async def _execute(self, goal: Any) -> Any:
+    async def _execute(self, handle: ServerGoalHandle) -> ExecutePrompt.Result:
         refusal = self._reason_to_refuse()
         if refusal is not None:
-            return self._conclude(goal, *refusal)
-        self._goal, self._prompt_id, self._cancel_requested = goal, "", False
-        self._tokens, self._ended = Future(), Future()
+            return self._conclude(handle, *refusal)
+        self._goal = goal = RunningGoal(handle)
         try:
-            return self._conclude(goal, *await self._run(goal.request))
+            return self._conclude(handle, *await self._run(goal))
         finally:
             self._goal = None
+            for tokens in goal.received:  # its prompt was refused; these are others
+                self._hold(tokens)
 
     def _reason_to_refuse(self) -> tuple[int, str] | None:
         """Return error code and message if no goal can begin now, else None."""
@@ -104,8 +113,7 @@ class ExecutePromptServer:
             if node.state not in (NO_HEARTBEAT, State.PRIMARY_STATE_ACTIVE)
         ]
         if inactive:
-            message = f"NOT_ACTIVE: {', '.join(inactive)}; send it again once all nodes are active"
-            return Result.NOT_ACTIVE, message
+            return Result.NOT_ACTIVE, f"NOT_ACTIVE: {', '.join(inactive)}; {SEND_AGAIN}"
         episode = self._episodes.episode
         runs = episode.running and not episode.waiting_for_step  # one waiting for step gives way
         if self.busy or runs:
@@ -115,73 +123,76 @@ class ExecutePromptServer:
             return Result.STOPPED, f"STOPPED: {episode.describe_stop(self._node.now_ns())}"
         return None
 
-    async def _run(self, request: Any) -> tuple[int, str]:
-        """Run the episode of a goal; return error code and message."""
+    async def _run(self, goal: RunningGoal) -> tuple[int, str, int]:
+        """Run the episode of a goal; return error code, message and number of steps."""
         try:
-            tokens = await self._submit(request.prompt)
+            tokens = await self._submit(goal)
         except VimaError as error:
             died = isinstance(error, WaitTimeoutError)
             code = Result.NODE_DIED if died else Result.PROMPT_REFUSED
-            return code, f"{error.code}: {error}"
-        if self._cancel_requested:
-            return Result.CANCELLED, "cancelled before the first decision"
-        self._episodes.begin(tokens, by_goal=True, steps=request.max_steps)
-        await self._ended
-        episode = self._episodes.episode
-        await self._episodes.wait_for_cancel()  # the result is sent when nothing moves any more
+            return code, f"{error.code}: {error}", 0
+        if goal.cancel_requested:
+            return Result.CANCELLED, "cancelled before the first decision", 0
+        if not self._node.active:  # deactivated since the goal was accepted
+            return Result.NOT_ACTIVE, f"NOT_ACTIVE: policy is not active; {SEND_AGAIN}", 0
+        self._episodes.begin(tokens, by_goal=True, steps=goal.handle.request.max_steps)
+        episode = await goal.ended
+        # The result is sent when nothing moves any more.
+        await self._arm.wait_for_cancel(self._episodes.cancellation)
         code = ERROR_CODES.get(episode.code, Result.POLICY_FAILED)
         message = f"{episode.code}: {episode.message}"
-        return code, "" if code == Result.NONE else message
+        return code, "" if code == Result.NONE else message, episode.step
 
-    async def _submit(self, prompt: Any) -> PromptTokens:
+    async def _submit(self, goal: RunningGoal) -> PromptTokens:
         """Send the prompt to the prompt node and return its tokens.
 
-        Raises VimaError with the prompt node's code, or TIMEOUT.
+        Raises VimaError with the prompt node's code, or WaitTimeoutError.
         """
         timeout = self._node.parameters.response_timeout
-        request = SetPrompt.Request(prompt=prompt, hold=True)
+        request = SetPrompt.Request(prompt=goal.handle.request.prompt, hold=True)
         response = await self._node.wait_for_response(
             self._set_prompt_client.call_async(request), timeout
         )
         if not response.success:
             raise VimaError(response.code, response.message)
-        self._prompt_id = response.prompt_id
-        held = self._episodes.prompt
-        if held is not None and held.prompt_id == response.prompt_id:
-            return held  # the tokens arrived before the response
-        return await self._node.wait_for_response(self._tokens, timeout)
+        goal.prompt_id = response.prompt_id
+        while goal.received:
+            self.take_tokens(goal.received.popleft())
+        return await self._node.wait_for_response(goal.tokens, timeout)
 
-    def _conclude(self, goal: Any, code: int, message: str) -> Any:
+    def _conclude(
+        self, handle: ServerGoalHandle, code: int, message: str, steps: int = 0
+    ) -> ExecutePrompt.Result:
         if code == Result.NONE:
-            goal.succeed()
-        elif goal.is_cancel_requested:
-            goal.canceled()
+            handle.succeed()
+        elif handle.is_cancel_requested:
+            handle.canceled()
         else:
-            goal.abort()
+            handle.abort()
         if message:
             self._node.get_logger().info(f"execute_prompt has ended: {message}")
-        steps = self._episodes.episode.step if goal is self._goal and self._prompt_id else 0
         return Result(error_code=code, error_msg=message, steps=steps)
 
-    def _on_cancel(self, goal: Any) -> CancelResponse:
-        if goal is not self._goal:
+    def _on_cancel(self, handle: ServerGoalHandle) -> CancelResponse:
+        goal = self._goal
+        if goal is None or handle is not goal.handle:
             return CancelResponse.REJECT
-        self._cancel_requested = True
+        goal.cancel_requested = True
         if self._episodes.episode.by_goal and self._episodes.episode.running:
             self._episodes.end(EpisodeStatus.CANCELLED, "the goal was cancelled")
         return CancelResponse.ACCEPT
 
-    def on_change(self) -> None:
+    def _on_change(self) -> None:
         """Publish feedback of the running goal, and end it with its episode."""
-        episode = self._episodes.episode
-        if not (self.busy and episode.by_goal and episode.prompt_id == self._prompt_id):
+        goal, episode = self._goal, self._episodes.episode
+        if goal is None or not episode.by_goal or episode.prompt_id != goal.prompt_id:
             return
         if episode.running:
             feedback = ExecutePrompt.Feedback(step=episode.step, stage=episode.stage)
             feedback.action = self._episodes.action or PolicyAction()
-            self._goal.publish_feedback(feedback)
-        elif not self._ended.done():
-            self._ended.set_result(None)
+            goal.handle.publish_feedback(feedback)
+        elif not goal.ended.done():
+            goal.ended.set_result(episode)
 
     def destroy(self) -> None:
         """Destroy the action server."""

@@ -15,18 +15,20 @@ from vima_msgs.msg import (
     PromptTokens,
     TaskStatus,
 )
-from vima_ros.episode.history_rule import apply_arm_report
-from vima_ros.episode.values import ArmReport, EpisodeState, TaskStatusOutcome
+from vima_ros.episode.values import EpisodeState
 from vima_ros.errors import HistoryFullError, VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.nodes.common import action_conversions, conversions, node_names, qos
 from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.nodes.common.main import run
 from vima_ros.nodes.common.prompt_conversions import prompt_from_message
+from vima_ros.nodes.policy.arm_client import ArmClient
 from vima_ros.nodes.policy.episode_manager import EpisodeManager
+from vima_ros.nodes.policy.execute_prompt_server import ExecutePromptServer
 from vima_ros.nodes.policy.parameters import PolicyParameters
+from vima_ros.nodes.policy.step_service import StepServer
 from vima_ros.policy import load_policy
-from vima_ros.specs import EndEffector
+from vima_ros.specs import Decision, EndEffector
 
 UNTRAINED = "UNTRAINED policy: fixed random weights, its actions are meaningless"
 
@@ -48,16 +50,19 @@ class PolicyNode(VimaNode[PolicyParameters]):
         )
         if not self._policy.trained:
             self.get_logger().warning(UNTRAINED)
-        self._decision: Any = None
+        self._decision: Decision | None = None  # the latest of the episode
         mounted = p.default_end_effector
         self._end_effector = EndEffector[mounted.upper()] if mounted else None
-        self._episodes = EpisodeManager(self, self._reset_policy)
-        self.create_subscription(
-            PromptTokens, "prompt_tokens", self._episodes.on_prompt, qos.LATCHED
-        )
+        arm = ArmClient(self)
+        self._episodes = EpisodeManager(self, arm, self._reset_policy)
+        self._goals = ExecutePromptServer(self, arm, self._episodes)
+        StepServer(self, arm, self._episodes, lambda: self._goals.busy)
+        self.create_subscription(PromptTokens, "prompt_tokens", self._on_prompt, qos.LATCHED)
         self.create_subscription(Observation, "observation", self._on_observation, qos.RELIABLE)
         self.create_subscription(ArmState, "arm_state", self._on_arm_state, qos.RELIABLE)
-        self.create_subscription(TaskStatus, "task_status", self._on_task_status, qos.LATCHED)
+        self.create_subscription(
+            TaskStatus, "task_status", self._episodes.on_task_status, qos.LATCHED
+        )
         self.create_subscription(
             ConfirmationRequest, "confirmation_request", self._on_confirmation_request, qos.LATCHED
         )
@@ -79,15 +84,17 @@ class PolicyNode(VimaNode[PolicyParameters]):
             )
         self._policy.reset(prompt_from_message(message))
 
+    def _on_prompt(self, message: PromptTokens) -> None:
+        """Begin an episode, unless a goal runs, or the prompt is held until requested."""
+        if not self._goals.take_tokens(message) and self._episodes.hold_prompt(message):
+            self._episodes.begin(message, single_step=message.hold)
+
     def _on_observation(self, message: Observation) -> None:
-        stamp = conversions.stamp_to_ns(message.header.stamp)
-        episode, now = self._episodes.episode, self.now_ns()
+        stamp, now = conversions.stamp_to_ns(message.header.stamp), self.now_ns()
         if not self.active or self._end_effector is None:
             return
-        if not episode.accepts_observation(stamp, now, self.parameters.max_age):
+        if not self._episodes.start_decision(stamp):
             return
-        episode.state = EpisodeState.DECIDING
-        self._episodes.publish_changes()
         try:
             observation = conversions.observation_from_message(message, self._end_effector)
             self._decision = self._policy.infer(observation)
@@ -96,10 +103,17 @@ class PolicyNode(VimaNode[PolicyParameters]):
             code = EpisodeStatus.HISTORY_FULL if full else EpisodeStatus.POLICY_ERROR
             self._episodes.end(code, f"{error.code}: {error}")
             return
+        except Exception as error:
+            reason = f"unexpected {type(error).__name__}: {error}; see the policy node's log"
+            self._episodes.end(EpisodeStatus.POLICY_ERROR, reason)
+            raise
         action = action_conversions.decision_to_message(
             self._decision, self._workspace, self.parameters.table_frame, message
         )
-        action.prompt_id, action.step = episode.prompt_id, episode.step
+        action.prompt_id, action.step = (
+            self._episodes.episode.prompt_id,
+            self._episodes.episode.step,
+        )
         action.header.stamp = self.get_clock().now().to_msg()
         self._episodes.on_decision(action, stamp)
         times = {"wait": (now - stamp) / 1e9, **self._decision.timings}
@@ -113,31 +127,14 @@ class PolicyNode(VimaNode[PolicyParameters]):
             return
         if message.state == ArmState.REFUSED:
             self.statistics.record_refusal(message.code, message.message)
-        apply_arm_report(
-            self._episodes.episode,
-            self._policy,
-            self._decision,
-            ArmReport(message.state),
-            message.code,
-            message.message,
-            message.command_id,
-            conversions.since_ns(message),
-        )
-        self._episodes.publish_changes()
-
-    def _on_task_status(self, message: TaskStatus) -> None:
-        self._episodes.episode.on_task_report(
-            message.prompt, TaskStatusOutcome(message.outcome), message.reason, message.command_id
-        )
-        self._episodes.publish_changes()
+        self._episodes.on_arm_report(message, self._policy, self._decision)
 
     def _on_confirmation_request(self, message: ConfirmationRequest) -> None:
-        self._episodes.episode.unconfirmed_command_id = message.command_id
-        self._episodes.publish_changes()
+        self._episodes.on_confirmation_request(message.command_id)
 
     def _on_perception_status(self, message: PerceptionStatus) -> None:
         ok = message.code == PerceptionStatus.OK
-        self._episodes.perception_status = "" if ok else f"{message.code}: {message.message}"
+        self._episodes.on_perception_status("" if ok else f"{message.code}: {message.message}")
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """End the episode and keep the handles."""
@@ -147,12 +144,12 @@ class PolicyNode(VimaNode[PolicyParameters]):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Destroy the handles that configure created."""
-        self._episodes.destroy()
+        self._goals.destroy()
         return super().on_cleanup(state)
 
     def on_clock_jump_back(self) -> None:
         """Forget the stamps of the episode, which cannot be compared with later ones."""
-        self._episodes.episode.forget_times()
+        self._episodes.forget_times()
 
     def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
         """Report the model and the state of the episode."""

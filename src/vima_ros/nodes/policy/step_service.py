@@ -2,45 +2,69 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
-from vima_msgs.msg import EpisodeStatus
+from vima_msgs.msg import EpisodeStatus, PolicyAction
 from vima_msgs.srv import StepPolicy
 from vima_ros.episode.state_machine import EpisodeStateMachine
 from vima_ros.episode.values import EpisodeState
 from vima_ros.errors import VimaError
-
-if TYPE_CHECKING:
-    from vima_ros.nodes.policy.episode_manager import EpisodeManager
-    from vima_ros.nodes.policy.node import PolicyNode
+from vima_ros.nodes.common.lifecycle_node import VimaNode
+from vima_ros.nodes.policy.arm_client import ArmClient
+from vima_ros.nodes.policy.episode_manager import EpisodeManager
+from vima_ros.nodes.policy.parameters import PolicyParameters
 
 STEP_TIMEOUT = 60.0  # a person may have to confirm; other waits end sooner [s]
 
 
-class StepServer:
-    """Servers of ``step``, which responds once the gate has passed or refused the decision."""
+@dataclass(frozen=True)
+class StepResult:
+    """Result of a step: its code and message, and its decision if one was made."""
 
-    def __init__(self, node: PolicyNode, episodes: EpisodeManager) -> None:
-        self._node, self._episodes = node, episodes
-        self._requested: tuple[str, int, Future] | None = None  # prompt id, step, response
+    code: str
+    message: str
+    action: PolicyAction | None = None
+
+
+class StepServer:
+    """Servers of ``step``, which responds once the gate has passed or refused the decision.
+
+    It owns the step that is being made, one at a time. ``goal_runs`` returns True while a goal of
+    ``execute_prompt`` runs.
+    """
+
+    def __init__(
+        self,
+        node: VimaNode[PolicyParameters],
+        arm: ArmClient,
+        episodes: EpisodeManager,
+        goal_runs: Callable[[], bool],
+    ) -> None:
+        self._node, self._arm, self._episodes, self._goal_runs = node, arm, episodes, goal_runs
+        self._requested: tuple[str, int, Future[StepResult]] | None = None  # prompt id, step
         node.create_service(StepPolicy, "step", self._on_step)
         node.create_service(Trigger, "reset_episode", self._on_reset)
+        episodes.add_listener(self._on_change)
 
-    async def _on_step(self, request: Any, response: Any) -> Any:
+    async def _on_step(
+        self, request: StepPolicy.Request, response: StepPolicy.Response
+    ) -> StepPolicy.Response:
         try:
-            response.code, response.message = await self._step()
+            result = await self._step()
         except VimaError as error:
-            response.code, response.message = error.code, str(error)
+            result = StepResult(error.code, str(error))
+        response.code, response.message = result.code, result.message
         response.success = response.code == "OK"
-        if self._episodes.action is not None:
-            response.action = self._episodes.action
+        if result.action is not None:
+            response.action = result.action
         return response
 
-    async def _step(self) -> tuple[str, str]:
-        """Return code and message of one step; raises VimaError if no step can be made."""
+    async def _step(self) -> StepResult:
+        """Make one step; raises VimaError if none can be made."""
         if not self._node.active:
             raise VimaError("NOT_ACTIVE", "the policy node is not active")
         if self._requested is not None:
@@ -48,50 +72,51 @@ class StepServer:
         stop = self._episodes.episode.describe_stop(self._node.now_ns())
         if stop:
             raise VimaError("STOPPED", stop)
+        if self._goal_runs() and not self._episodes.episode.running:  # it begins, or has ended
+            raise VimaError("BUSY", "an ExecutePrompt goal is running")
         if not self._episodes.restart():
             raise _ended(self._episodes.episode)
         episode = self._episodes.episode
         if not episode.waiting_for_step:
             how = f"is {episode.stage}" if episode.single_step else "decides by itself"
             raise VimaError("BUSY", f"episode {episode.prompt_id} {how}")
-        self._episodes.action = None
-        self._requested = episode.prompt_id, episode.step, Future()
-        episode.allow_step()
+        result: Future[StepResult] = Future()
+        self._requested = episode.prompt_id, episode.step, result
+        self._episodes.allow_step()
         try:
-            return await self._node.wait_for_response(self._requested[2], STEP_TIMEOUT)
+            return await self._node.wait_for_response(result, STEP_TIMEOUT)
         finally:
-            self._requested, episode.step_allowed = None, False
+            self._requested = None
+            self._episodes.withdraw_step(episode.prompt_id)
 
-    async def _on_reset(self, request: Any, response: Any) -> Any:
+    async def _on_reset(
+        self, request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
         e = self._episodes.episode
-        response.success = True
-        if e.running:
+        was_running, response.success = e.running, True
+        if e.prompt_id:
             self._episodes.end(EpisodeStatus.RESET, "reset_episode was called")
-            await self._episodes.wait_for_cancel()
+        if was_running:
+            await self._arm.wait_for_cancel(self._episodes.cancellation)
             response.message = f"episode {e.prompt_id} has ended; step restarts it"
         elif e.prompt_id:
-            e.end(EpisodeStatus.RESET, "reset_episode was called")
-            self._episodes.publish_changes()
             response.message = f"no episode was running; step restarts {e.prompt_id}"
         else:
             response.message = "there was no episode"
         return response
 
-    def on_change(self) -> None:
+    def _on_change(self) -> None:
         """Respond to ``step`` once the gate has checked the decision."""
         if self._requested is None or self._requested[2].done():
             return
-        prompt_id, step, response = self._requested
-        e = self._episodes.episode
-        if (e.prompt_id, e.step) == (prompt_id, step) and e.running:
-            if e.moving:
-                response.set_result(("OK", ""))
-            elif e.state == EpisodeState.PAUSED:
-                response.set_result((e.code, e.message))
-        elif e.prompt_id == prompt_id:
-            response.set_result((e.code, e.message))
-        else:
-            response.set_result((EpisodeStatus.REPLACED, f"by prompt {e.prompt_id}"))
+        prompt_id, step, result = self._requested
+        e, action = self._episodes.episode, self._episodes.action
+        if e.prompt_id != prompt_id:
+            result.set_result(StepResult(EpisodeStatus.REPLACED, f"by prompt {e.prompt_id}"))
+        elif e.step != step or not e.running or e.state == EpisodeState.PAUSED:
+            result.set_result(StepResult(e.code, e.message, action))
+        elif e.moving:
+            result.set_result(StepResult("OK", "", action))
 
 
 def _ended(episode: EpisodeStateMachine) -> VimaError:

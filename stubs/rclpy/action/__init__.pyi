@@ -2,6 +2,8 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
+from rclpy.action.client import ClientGoalHandle
+from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -21,12 +23,12 @@ class ActionServer:
         node: Node,
         action_type: type,
         action_name: str,
-        execute_callback: Callable[[Any], Any],
+        execute_callback: Callable[[ServerGoalHandle], Any],
         *,
         callback_group: CallbackGroup | None = None,
         goal_callback: Callable[[Any], GoalResponse] = ...,
-        handle_accepted_callback: Callable[[Any], None] = ...,
-        cancel_callback: Callable[[Any], CancelResponse] = ...,
+        handle_accepted_callback: Callable[[ServerGoalHandle], None] = ...,
+        cancel_callback: Callable[[ServerGoalHandle], CancelResponse] = ...,
         result_timeout: int = ...,
     ) -> None: ...
     def destroy(self) -> None: ...
@@ -44,5 +46,5 @@ class ActionClient:
     def server_is_ready(self) -> bool: ...
     def send_goal_async(
         self, goal: Any, feedback_callback: Callable[[Any], None] | None = None
-    ) -> Future: ...
+    ) -> Future[ClientGoalHandle]: ...
     def destroy(self) -> None: ...
