@@ -93,7 +93,7 @@ CASES = {
     "steady_error_12mrad": Case(
         error(0.012),
         ArmState.TIMEOUT,
-        ("shoulder_lift_joint stands 12.0 mrad", "move 1 of 6"),
+        ("shoulder_lift_joint is 12.0 mrad", "move 1 of 6"),
         switched=False,
     ),
     "steady_error_5mrad": Case(error(0.005)),
