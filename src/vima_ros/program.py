@@ -7,8 +7,8 @@ Signals are handled before that module and what it imports are loaded, which tak
 Before that, RMW_IMPLEMENTATION and /dev/shm are checked: rcl ends the process while it is imported
 where the one names something absent, and LTTng, which it loads, dies where the other is full.
 
-Nodes end in order, with exit code 0. Programs end with 128 + the signal's number: 130 on SIGINT,
-143 on SIGTERM, 129 on SIGHUP. None prints a traceback.
+Nodes end in order on a signal, with exit code 0. Programs end with 128 + its number: 130 on
+SIGINT, 143 on SIGTERM, 129 on SIGHUP. None prints a traceback. docs/errors.md has all exit codes.
 """
 
 from __future__ import annotations
@@ -26,11 +26,17 @@ from pathlib import Path
 from types import FrameType
 
 from vima_ros import shared_memory
+from vima_ros.errors import VimaError
 
 END_WITH = "VIMA_ROS_END_WITH"  # environment: process id; a node ends when that process does
 END_TIMEOUT = 3.0  # a node that has not ended this long after its hold is ended [s]
 HOLD_TIMEOUT = 8.0  # a hold that takes longer is given up; the node ends END_TIMEOUT later [s]
+DONE, NEGATIVE, BAD_INPUT = 0, 1, 2  # exit codes; NEGATIVE: the result, such as a refusal
+USAGE = """usage: {name} [--ros-args [-p NAME:=VALUE] [--params-file FILE] [-r FROM:=TO] ...]
+
+Node {name} of the suite. config/{name}.yaml has its parameters, with their defaults."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+Main = Callable[[list[str]], "int | None"]  # of arguments, without the program's name
 
 
 class SignalWatcher:
@@ -109,27 +115,23 @@ def watch_signals() -> SignalWatcher:
     return _watcher
 
 
-def _find_node() -> Callable[[], None]:
-    name = _checked_name()
-    return importlib.import_module(f"vima_ros.nodes.{name}.node").main
-
-
-def _find_program() -> Callable[[], None]:
-    module = importlib.import_module(f"vima_ros.cli.{_checked_name()}")
+def _find_program() -> Main:
+    _check_rmw()
+    shared_memory.check_room()
+    module = importlib.import_module(f"vima_ros.cli.{program_name()}")
     if hasattr(module, "__path__"):
         module = importlib.import_module(f"{module.__name__}.main")
     return module.main
 
 
-def _checked_name() -> str:
-    name = Path(sys.argv[0]).name
-    _check_rmw(name)
-    _check_shared_memory(name)
-    return name
+def program_name() -> str:
+    """Return the name of this node or program, also where Python runs its module by ``-m``."""
+    path = Path(sys.argv[0])
+    return path.parent.name if path.stem == "main" else path.stem
 
 
-def _check_rmw(program: str) -> None:
-    """End with exit code 2 where RMW_IMPLEMENTATION is not among what is installed."""
+def _check_rmw() -> None:
+    """Check that RMW_IMPLEMENTATION is installed. Raises VimaError (BAD_ENVIRONMENT)."""
     chosen = os.environ.get("RMW_IMPLEMENTATION")
     prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
     index = Path("share", "ament_index", "resource_index", "rmw_typesupport")
@@ -137,64 +139,106 @@ def _check_rmw(program: str) -> None:
     known = {file.name for folder in folders for file in folder.iterdir()} - {"rmw_implementation"}
     if chosen and known and chosen not in known:
         valid = ", ".join(sorted(known))
-        print(
-            f"{program}: BAD_ENVIRONMENT: RMW_IMPLEMENTATION is {chosen!r}, which is not "
-            f"installed; valid: {valid}, or nothing for ROS's default",
-            file=sys.stderr,
+        raise VimaError(
+            "BAD_ENVIRONMENT",
+            f"RMW_IMPLEMENTATION is {chosen!r}, which is not installed; valid: {valid}, or "
+            "nothing for ROS's default",
         )
-        sys.exit(2)
-
-
-def _check_shared_memory(program: str) -> None:
-    """End with exit code 2 where /dev/shm is not writable, or full without what was left there."""
-    if shared_memory.room()[1] >= shared_memory.MIB:
-        return
-    if not shared_memory.is_writable():
-        print(f"{program}: SHARED_MEMORY: {shared_memory.NOT_WRITABLE}", file=sys.stderr)
-        sys.exit(2)
-    shared_memory.remove_unused()
-    size, free = shared_memory.room()
-    if free < shared_memory.MIB:
-        print(
-            f"{program}: SHARED_MEMORY: {shared_memory.FOLDER} has {size / shared_memory.MIB:.0f} "
-            "MiB and is full; valid: 35 MiB free per process, at least 4 "
-            f"({shared_memory.REMEDY})",
-            file=sys.stderr,
-        )
-        sys.exit(2)
 
 
 def run_node() -> None:
     """Entry point of a node."""
     watch_signals()
     atexit.register(_ignore_signals)
-    _find_node()()
+    name = program_name()
+
+    def main(args: list[str]) -> int | None:
+        if unknown := _without_ros_args(args):
+            if unknown[0] in ("-h", "--help"):
+                print(USAGE.format(name=name))
+                return DONE
+            valid = "none but those after --ros-args; --help lists them"
+            raise VimaError("BAD_ARGUMENT", f"arguments {' '.join(unknown)}; valid: {valid}")
+        _check_rmw()
+        shared_memory.check_room()
+        return importlib.import_module(f"vima_ros.nodes.{name}.node").main()
+
+    if code := exit_code(name, main, sys.argv[1:]):
+        sys.exit(code)
 
 
-def run_program(find_main: Callable[[], Callable[[], None]] = _find_program) -> None:
+def _without_ros_args(args: list[str]) -> list[str]:
+    """Return the arguments outside of ``--ros-args … [--]``; rclpy would have to be imported."""
+    rest, ros = [], False
+    for word in args:
+        if word == "--ros-args" or (ros and word == "--"):
+            ros = word == "--ros-args"
+        elif not ros:
+            rest.append(word)
+    return rest
+
+
+def run_program(find_main: Callable[[], Main] = _find_program) -> None:
     """Entry point of a program. ``find_main`` imports what is slow and returns its main function.
 
-    SIGINT raises KeyboardInterrupt in the main function, other signals SystemExit. A file that
-    cannot be read or written ends it with one sentence and exit code 2.
+    SIGINT raises KeyboardInterrupt in the main function, other signals SystemExit.
     """
     numbers = handled_signals()
     _handle(numbers, _leave)  # an import may turn an exception into one of its own
     atexit.register(_ignore_signals)
     _follow_starter()
-    main = find_main()
-    _handle(numbers, _exit)
+
+    def main(args: list[str]) -> int | None:
+        program = find_main()
+        _handle(numbers, _exit)
+        try:
+            return program(args)
+        finally:
+            _handle(numbers, _leave)  # nothing is left to end in order
+
+    sys.exit(exit_code(program_name(), main, sys.argv[1:]))
+
+
+def exit_code(name: str, main: Main, args: list[str]) -> int:
+    """Run the main function of the program ``name`` and return the exit code.
+
+    That is what ``main`` returns, DONE for None; BAD_INPUT, with a sentence on stderr, for a
+    VimaError and for a file that cannot be read or written; 130 for an interrupt; 141, as by
+    SIGPIPE, where nobody reads stdout any more.
+    """
     try:
-        main()
+        code = main(args)
+        sys.stdout.flush()
+        return code or DONE
+    except SystemExit as end:  # of argparse, or by a signal
+        return int(end.code or DONE)
+    except VimaError as error:
+        print_error(name, error)
     except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        if not _stdout_is_closed():
+            raise
+        return 128 + signal.SIGPIPE
     except OSError as error:
         if error.filename is None:
             raise
-        name = Path(sys.argv[0]).name
-        print(f"{name}: BAD_FILE: {error.filename}: {error.strerror}", file=sys.stderr)
-        sys.exit(2)
-    finally:
-        _handle(numbers, _leave)  # nothing is left to end in order
+        print_error(name, VimaError("BAD_FILE", f"{error.filename}: {error.strerror}"))
+    return BAD_INPUT
+
+
+def print_error(name: str, error: VimaError) -> None:
+    """Print an error of the program ``name`` to stderr, with its code."""
+    print(f"{name}: {error.code}: {error}", file=sys.stderr)
+
+
+def _stdout_is_closed() -> bool:
+    """Return whether nobody reads stdout any more; what is left to write is then dropped."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)  # errors are always reported
+    if closed := bool(poll.poll(0)):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return closed
 
 
 def _ignore_signals() -> None:

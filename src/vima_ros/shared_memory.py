@@ -20,6 +20,8 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from vima_ros.errors import VimaError
+
 FOLDER = Path("/dev/shm")  # noqa: S108  (where Fast DDS has them)
 MIB = 2**20
 NOT_WRITABLE = (
@@ -69,6 +71,25 @@ def room() -> tuple[int, int]:
     except OSError:
         return 0, 0
     return found.f_frsize * found.f_blocks, found.f_frsize * found.f_bavail
+
+
+def check_room() -> None:
+    """Check that /dev/shm has room, after removal of what was left there, and is writable.
+
+    Raises VimaError (SHARED_MEMORY).
+    """
+    if room()[1] >= MIB:
+        return
+    if not is_writable():
+        raise VimaError("SHARED_MEMORY", NOT_WRITABLE)
+    remove_unused()
+    size, free = room()
+    if free < MIB:
+        raise VimaError(
+            "SHARED_MEMORY",
+            f"{FOLDER} has {size / MIB:.0f} MiB and is full; valid: "
+            f"35 MiB free per process, at least 4 ({REMEDY})",
+        )
 
 
 def _remove_port(port: str, domain_lives: bool, own: set[str]) -> None:

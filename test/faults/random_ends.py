@@ -297,7 +297,7 @@ def main() -> None:
     parser.add_argument("--suite", type=Path, help="only bring the suite up, with logs here")
     options = parser.parse_args()
     if options.suite:
-        run_program(lambda: lambda: bring_up(options.suite, options.params_file))
+        run_program(lambda: lambda _: bring_up(options.suite, options.params_file))
     isolate_ros_domain()
     with tempfile.TemporaryDirectory(prefix="vima_ends_") as folder:
         ends = Ends(options, Path(folder))

@@ -17,6 +17,7 @@ from vima_ros.perception.calibration.calibration import workspace_corners
 from vima_ros.perception.calibration.camera_info import read_camera_info
 from vima_ros.perception.calibration.camera_model import CameraModel
 from vima_ros.perception.calibration.io import load_calibration
+from vima_ros.program import exit_code
 
 CAMERA = PinholeCamera(d=(-0.2, 0.06, 0.001, -0.001, 0.0))
 RECTIFIED = np.diag([0.9, 0.9, 1.0]) @ CAMERA.k  # camera matrix of the rectified images
@@ -57,17 +58,14 @@ def camera():
 
 
 def run(program, *words):
-    with pytest.raises(SystemExit) as ended:
-        program.main([program.__name__, *map(str, words)])
-    return ended.value.code or 0
+    return exit_code(program.__name__, program.main, [*map(str, words)])
 
 
 @pytest.mark.parametrize("topic", ["front/image_raw", "front/image_raw/compressed"])
 def test_an_image_and_its_camera_info_become_a_calibration(camera, tmp_path, topic):
     image, info = tmp_path / "front.png", tmp_path / "info.yaml"
-    grab_image.main(
-        ["grab_image", topic, "--out", str(image), "--camera-info", str(info), "--ros-args"]
-    )
+    words = [topic, "--out", image, "--camera-info", info, "--ros-args"]
+    assert run(grab_image, *words) == 0
     corners = CAMERA.show(workspace_corners(Workspace()))
     words = ["view", "front", "--image", image, "--camera-info", info]
     words += ["--corners", *(f"{x:.3f},{y:.3f}" for x, y in corners)]
@@ -82,7 +80,7 @@ def test_an_image_and_its_camera_info_become_a_calibration(camera, tmp_path, top
 
 def test_a_rectified_image_has_a_camera_info_without_distortion(camera, tmp_path):
     words = ["front/image_rect", "--out", tmp_path / "front.png"]
-    grab_image.main(["grab_image", *map(str, words), "--camera-info", str(tmp_path / "info.yaml")])
+    assert run(grab_image, *words, "--camera-info", tmp_path / "info.yaml") == 0
     lens = CameraModel.from_camera_info(read_camera_info(tmp_path / "info.yaml"), (640, 480))
     assert lens.equals(CameraModel(RECTIFIED, ()))
 

@@ -18,6 +18,7 @@ from vima_ros.cli.replay import main, replay
 from vima_ros.client.bag_player.player import BagPlayer
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
+from vima_ros.program import exit_code
 
 WORKSPACE = ((0.25, 0.75), (-0.5, 0.5))
 NODES = ["perception", "prompt", "policy", "arm", "manager"]
@@ -26,6 +27,10 @@ BAGS = [
     for task in ("rotate", "visual_manipulation", "sweep_without_exceeding", "follow_order")
     for seed in (1000, 1001, 1002, 1003)
 ]
+
+
+def run(*arguments):
+    return exit_code("replay", main, [*arguments])
 
 
 @pytest.fixture(scope="module")
@@ -104,20 +109,17 @@ RECORDINGS = {
 @pytest.mark.parametrize("rate", [[], ["--rate", "2"]], ids=["locked", "at a rate"])
 def test_recordings_by_others_replay(nodes, tmp_path, changes, rate):
     bag = write_recording(tmp_path / "bag", Recording(steps=2, **changes))
-    with pytest.raises(SystemExit) as end:
-        main(["replay", str(bag), "--out", str(tmp_path), "--timeout", "15", *rate])
+    code = run(str(bag), "--out", str(tmp_path), "--timeout", "15", *rate)
     steps = json.loads((tmp_path / "replay.json").read_text())["steps"]
     assert [step["code"] for step in steps] == ["OK", "OK"]
-    assert end.value.code == 0
+    assert code == 0
 
 
 def test_a_prompt_from_files_replaces_the_recorded_one(nodes, tmp_path):
     bag = write_recording(tmp_path / "bag", Recording(steps=1, prompt=None))
     cv2.imwrite(str(tmp_path / "block.png"), alone()[..., ::-1])
     words = ["--prompt", "Put the {thing} aside.", "--image", f"thing={tmp_path}/block.png"]
-    with pytest.raises(SystemExit) as end:
-        main(["replay", str(bag), "--out", str(tmp_path), *words])
-    assert end.value.code == 0
+    assert run(str(bag), "--out", str(tmp_path), *words) == 0
     written = json.loads((tmp_path / "replay.json").read_text())
     assert written["prompt"]["text"] == "Put the {thing} aside."
 
@@ -131,9 +133,7 @@ def test_cameras_that_are_never_together_are_said_at_once(nodes, tmp_path):
 
 def test_a_step_without_a_decision_makes_it_fail(nodes, tmp_path, capsys):
     bag = write_bag(tmp_path / "bag", StoragePlugin.MCAP, steps=2, empty_steps=(1,))
-    with pytest.raises(SystemExit) as end:
-        main(["replay", str(bag), "--out", str(tmp_path / "out"), "--timeout", "3"])
-    assert end.value.code == 1
+    assert run(str(bag), "--out", str(tmp_path / "out"), "--timeout", "3") == 1
     steps = json.loads((tmp_path / "out" / "replay.json").read_text())["steps"]
     assert [s["code"] for s in steps] == ["OK", "NO_DECISION"]
     assert "NO_OBJECT" in steps[1]["message"]
@@ -215,7 +215,5 @@ def test_an_interrupted_replay_leaves_no_motion(nodes, tmp_path, monkeypatch):
 
 def test_what_is_no_bag_is_an_error_that_says_so(tmp_path, capsys):
     (tmp_path / "metadata.yaml").write_text("not: a bag")
-    with pytest.raises(SystemExit) as end:
-        main(["replay", str(tmp_path)])
-    assert end.value.code == 2
+    assert run(str(tmp_path)) == 2
     assert "BAD_BAG" in capsys.readouterr().err

@@ -18,7 +18,7 @@ SOURCES = ROOT / "src" / "vima_ros"
 PROGRAMS = sorted(
     str(path.relative_to(SOURCES).with_suffix("")).replace("/", ".")
     for path in SOURCES.rglob("*.py")
-    if "ArgumentParser(" in path.read_text()
+    if "= ArgumentParser(" in path.read_text() or "= argparse.ArgumentParser(" in path.read_text()
 )
 # What a text is taken for a path by, in the help of an option or the description of a parameter.
 PATH_WORDS = re.compile(
@@ -74,7 +74,7 @@ def parsers(program, monkeypatch):
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", catch)
     module = importlib.import_module(f"vima_ros.{program}")
     with pytest.raises(CaughtError) as caught:
-        module.main(*([["program"]] if program.startswith("cli.") else []))
+        module.main(*([[]] if program.startswith("cli.") else []))
     found = list(caught.value.args)
     for parser in found:  # grows meanwhile
         for action in parser._actions:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from rclpy.utilities import remove_ros_args
 
 from vima_msgs.msg import PromptAsset
 from vima_msgs.srv import CaptureAsset, DeleteAsset, GetScene, ListAssets
+from vima_ros.cli.arguments import ArgumentParser
 from vima_ros.client.client import Client
 from vima_ros.errors import VimaError
 from vima_ros.files import prepare_folder, write_image
@@ -20,14 +22,15 @@ from vima_ros.nodes.common import conversions, image_conversion
 from vima_ros.nodes.common.namespaces import add_namespace_option
 from vima_ros.paths import path_argument
 from vima_ros.perception.visualization import draw_objects
+from vima_ros.program import NEGATIVE
 from vima_ros.specs import VIEWS
 
 Request = CaptureAsset.Request
 
 
 def parse(args: list[str]) -> argparse.Namespace:
-    """Parse the command line; end the process (exit code 2) where it is wrong."""
-    parser = argparse.ArgumentParser(prog="assets", description=__doc__)
+    """Parse the command line; exits with 2 where it is wrong."""
+    parser = ArgumentParser(prog="assets", description=__doc__)
     add_namespace_option(parser)
     commands = parser.add_subparsers(dest="command", required=True)
     objects = commands.add_parser("objects", help="Objects in the current images, with their ids")
@@ -55,8 +58,11 @@ def parse(args: list[str]) -> argparse.Namespace:
     capture.add_argument(
         "--interval", type=float, help="Time between captures [s]; default: Enter for each"
     )
-    commands.add_parser("list", help="List of all assets")
-    commands.add_parser("delete", help="Deletion of one asset").add_argument("name")
+    listing = commands.add_parser("list", help="List of all assets")
+    deletion = commands.add_parser("delete", help="Deletion of one asset")
+    deletion.add_argument("name")
+    for command in (objects, capture, listing, deletion):
+        add_namespace_option(command, default=argparse.SUPPRESS)
     options = parser.parse_args(args)
     if options.command == "capture":
         if options.frames < 0:
@@ -114,14 +120,18 @@ def _names(options: argparse.Namespace) -> Iterator[str]:
         yield name
 
 
+def _refused(answer: Any) -> int:
+    print(f"refused: {answer.code}: {answer.message}", file=sys.stderr)
+    return NEGATIVE
+
+
 def _capture(client: Client, options: argparse.Namespace) -> int:
     request = make_request(options)
     for name in _names(options):
         request.name = name
         answer = client.call(CaptureAsset, "capture_asset", request)
         if not answer.success:
-            print(f"refused: {answer.code}: {answer.message}", file=sys.stderr)
-            return 1
+            return _refused(answer)
         a = answer.asset
         print(f"captured {{{a.name}}}: objects: {a.front_count} in front, {a.top_count} in top")
     return 0
@@ -132,8 +142,7 @@ def _objects(client: Client, options: argparse.Namespace) -> int:
         prepare_folder(options.out)
     scene = client.call(GetScene, "get_scene", GetScene.Request())
     if not scene.success:
-        print(f"no objects: {scene.code}: {scene.message}", file=sys.stderr)
-        return 1
+        return _refused(scene)
     print("   id  view   score  x, y, height, width [px]")
     for view in VIEWS:
         for o in getattr(scene.observation, view).objects:
@@ -152,8 +161,7 @@ def _objects(client: Client, options: argparse.Namespace) -> int:
 def _list(client: Client) -> int:
     answer = client.call(ListAssets, "list_assets", ListAssets.Request())
     if not answer.success:
-        print(f"refused: {answer.code}: {answer.message}", file=sys.stderr)
-        return 1
+        return _refused(answer)
     for a in answer.assets:
         kind = "scene" if a.kind == PromptAsset.KIND_SCENE else "object"
         print(f"{{{a.name}}}  {kind}, objects: {a.front_count} in front, {a.top_count} in top")
@@ -176,19 +184,15 @@ def run(options: argparse.Namespace) -> int:
         request = DeleteAsset.Request(name=options.name)
         answer = client.call(DeleteAsset, "delete_asset", request)
         if not answer.success:
-            print(f"refused: {answer.code}: {answer.message}", file=sys.stderr)
-            return 1
+            return _refused(answer)
         print(f"deleted {{{options.name}}}")
         return 0
 
 
-def main(args: list[str] | None = None) -> None:
+def main(args: list[str]) -> int:
     """Run the program ``assets``."""
-    options = parse(remove_ros_args(args or sys.argv)[1:])
+    options = parse(remove_ros_args(args))
     try:
-        sys.exit(run(options))
-    except VimaError as error:
-        print(f"assets: {error.code}: {error}", file=sys.stderr)
-        sys.exit(2)
-    except EOFError:
-        sys.exit(130)
+        return run(options)
+    except EOFError:  # instead of Enter
+        return 128 + signal.SIGINT

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
+from vima_ros.cli.arguments import ArgumentParser
 from vima_ros.errors import VimaError
 from vima_ros.paths import path_argument
+from vima_ros.program import run_program
 
 OWN, PUBLISHED = ".safetensors", ".ckpt"
 
 
 def _arguments(args: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="convert_checkpoint", description=__doc__)
+    parser = ArgumentParser(prog="convert_checkpoint", description=__doc__)
     own = f"NAME{OWN}, with NAME.json beside it"
     parser.add_argument("source", type=path_argument, help=f"Published checkpoint, or {own}")
     parser.add_argument(
@@ -71,15 +72,10 @@ def convert(options: argparse.Namespace) -> None:
         print(f"the card stays in {source.with_suffix('.json')}: {PUBLISHED} has no place for it")
 
 
-def main(args: list[str] | None = None) -> None:
+def main(args: list[str]) -> None:
     """``ros2 run vima_ros convert_checkpoint``."""
-    options = _arguments((args or sys.argv)[1:])
-    try:
-        convert(options)
-    except VimaError as error:
-        print(f"convert_checkpoint: {error.code}: {error}", file=sys.stderr)
-        sys.exit(1)
+    convert(_arguments(args))
 
 
 if __name__ == "__main__":
-    main()
+    run_program(lambda: main)

@@ -6,15 +6,16 @@ import argparse
 import os
 import sys
 
-from vima_ros.errors import VimaError
+from vima_ros.cli.arguments import ArgumentParser
 from vima_ros.paths import path_argument
+from vima_ros.program import run_program
 from vima_ros.sim.episode_runner import choose_tasks, find_level
 from vima_ros.sim.tasks.base import Level
 from vima_ros.training.data.collect import CONTENTS, CollectionPlan, CollectionProgress, collect
 
 
 def _arguments(args: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="demonstrate",
         description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -79,24 +80,18 @@ def describe_progress(progress: CollectionProgress) -> str:
     return text + (f", {left:.0f} s left" if left else "")
 
 
-def main(args: list[str] | None = None) -> None:
-    """``ros2 run vima_ros demonstrate``: exit code 2 on an error."""
-    options = _arguments((args or sys.argv)[1:])
+def main(args: list[str]) -> None:
+    """``ros2 run vima_ros demonstrate``."""
+    options = _arguments(args)
     end = "\r" if sys.stderr.isatty() else "\n"
-    try:
-        for progress in collect(_plan(options)):
-            if not progress.done:
-                print(f"demonstrate: {progress.there} episodes exist already", file=sys.stderr)
-            for failure in progress.failures:
-                print(f"demonstrate: failed: {failure}", file=sys.stderr)
-            print(
-                f"demonstrate: {describe_progress(progress)}", end=end, file=sys.stderr, flush=True
-            )
-    except VimaError as error:
-        print(f"demonstrate: {error.code}: {error}", file=sys.stderr)
-        sys.exit(2)
+    for progress in collect(_plan(options)):
+        if not progress.done:
+            print(f"demonstrate: {progress.there} episodes exist already", file=sys.stderr)
+        for failure in progress.failures:
+            print(f"demonstrate: failed: {failure}", file=sys.stderr)
+        print(f"demonstrate: {describe_progress(progress)}", end=end, file=sys.stderr, flush=True)
     print(f"demonstrate: written to {options.out}: {describe_progress(progress)}")
 
 
 if __name__ == "__main__":
-    main()
+    run_program(lambda: main)

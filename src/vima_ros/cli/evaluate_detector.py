@@ -10,10 +10,12 @@ from datetime import datetime, timezone
 from itertools import chain
 from typing import Any
 
+from vima_ros.cli.arguments import ArgumentParser
 from vima_ros.errors import VimaError
 from vima_ros.files import prepare_folder
 from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.perception.detectors.registry import DETECTORS, DetectorSettings, make_detector
+from vima_ros.program import run_program
 from vima_ros.training.evaluation.detector_frames import (
     FIRST_EVALUATION_SEED,
     VISUAL_RANDOMIZATIONS,
@@ -28,7 +30,7 @@ MIN_SCORE = 0.05  # for the average precision, which looks at all thresholds
 
 
 def _arguments(args: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="evaluate_detector",
         description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -105,28 +107,24 @@ def _facts(options: argparse.Namespace, card: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def main(args: list[str] | None = None) -> None:
-    """``ros2 run vima_ros evaluate_detector``: exit code 2 on an error."""
-    options = _arguments((args or sys.argv)[1:])
-    try:
-        prepare_folder(options.out)
-        detector, sensitive = (
-            make_detector(
-                options.detector,
-                DetectorSettings(
-                    weights=options.weights, threads=options.threads, min_score=min_score
-                ),
-            )
-            for min_score in (options.min_score, MIN_SCORE)
+def main(args: list[str]) -> None:
+    """``ros2 run vima_ros evaluate_detector``."""
+    options = _arguments(args)
+    prepare_folder(options.out)
+    detector, sensitive = (
+        make_detector(
+            options.detector,
+            DetectorSettings(
+                weights=options.weights, threads=options.threads, min_score=min_score
+            ),
         )
-        facts = _facts(options, detector.describe())
-        evaluation = evaluate(_frames(options), detector, sensitive)
-        print(write(make_report(evaluation, facts), evaluation, options.out))
-    except VimaError as error:
-        print(f"evaluate_detector: {error.code}: {error}", file=sys.stderr)
-        sys.exit(2)
+        for min_score in (options.min_score, MIN_SCORE)
+    )
+    facts = _facts(options, detector.describe())
+    evaluation = evaluate(_frames(options), detector, sensitive)
+    print(write(make_report(evaluation, facts), evaluation, options.out))
     print(f"evaluate_detector: written to {options.out}")
 
 
 if __name__ == "__main__":
-    main()
+    run_program(lambda: main)

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from vima_ros.cli.arguments import ArgumentParser
 from vima_ros.cli.evaluation_options import (
     add_evaluation_options,
     collect_attempts,
     make_jobs,
     report,
 )
-from vima_ros.errors import VimaError
 from vima_ros.files import prepare_folder
 from vima_ros.paths import path_argument
+from vima_ros.program import run_program
 
 
 def _arguments(args: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="evaluate_policy",
         description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -45,10 +45,12 @@ def _arguments(args: list[str]) -> argparse.Namespace:
 
 def _evaluate(options: argparse.Namespace) -> None:
     from vima_ros.policy.checkpoints.load import load_policy
-    from vima_ros.training.data.readers import read_demonstrations
+    from vima_ros.training.data.readers import demonstration_files, read_demonstrations
     from vima_ros.training.evaluation.policy_rollouts import attempt_all
     from vima_ros.training.evaluation.vima_bench_first_actions import first_actions
 
+    if options.vima_bench:
+        demonstration_files(options.vima_bench)  # before the episodes, which take long
     prepare_folder(options.out)
     policy = load_policy(Path(options.policy))
     jobs = make_jobs(options, options.visual_randomization)
@@ -62,15 +64,10 @@ def _evaluate(options: argparse.Namespace) -> None:
     report(options, policy, attempts, [asdict(first) for first in firsts])
 
 
-def main(args: list[str] | None = None) -> None:
-    """``ros2 run vima_ros evaluate_policy``: exit code 2 on an error."""
-    options = _arguments((args or sys.argv)[1:])
-    try:
-        _evaluate(options)
-    except VimaError as error:
-        print(f"evaluate_policy: {error.code}: {error}", file=sys.stderr)
-        sys.exit(2)
+def main(args: list[str]) -> None:
+    """``ros2 run vima_ros evaluate_policy``."""
+    _evaluate(_arguments(args))
 
 
 if __name__ == "__main__":
-    main()
+    run_program(lambda: main)

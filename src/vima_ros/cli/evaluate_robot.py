@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image
 
+from vima_ros.cli.arguments import ArgumentParser
 from vima_ros.cli.evaluation_options import (
     add_evaluation_options,
     collect_attempts,
@@ -22,10 +22,10 @@ from vima_ros.client.client import Client
 from vima_ros.client.message_buffer import MessageBuffer
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.task_runner import TaskRunner, start_nodes
-from vima_ros.errors import VimaError
 from vima_ros.files import prepare_folder
 from vima_ros.nodes.common import image_conversion, qos
 from vima_ros.nodes.common.ros_domain import isolate_ros_domain
+from vima_ros.program import run_program
 from vima_ros.specs import VIEWS
 from vima_ros.training.evaluation.policy_rollouts import Attempt, Job
 
@@ -70,27 +70,23 @@ def attempt(job: Job, episodes: TaskRunner, frames: Mapping[str, MessageBuffer])
     return Attempt(job, ended.code, ended.reason, ended.steps, seconds, image)
 
 
-def main(args: list[str] | None = None) -> None:
-    """``ros2 run vima_ros evaluate_robot``: exit code 2 on an error."""
+def main(args: list[str]) -> None:
+    """``ros2 run vima_ros evaluate_robot``."""
     from vima_ros.policy.checkpoints.load import load_policy
 
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="evaluate_robot",
         description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add_evaluation_options(parser)
-    options = parser.parse_args(remove_ros_args(args or sys.argv)[1:])
-    try:
-        prepare_folder(options.out)
-        policy = load_policy(Path(options.policy))
-        jobs = make_jobs(options)
-        attempts = collect_attempts("evaluate_robot", attempt_all(jobs, options.out), len(jobs))
-        report(options, policy, attempts)
-    except VimaError as error:
-        print(f"evaluate_robot: {error.code}: {error}", file=sys.stderr)
-        sys.exit(2)
+    options = parser.parse_args(remove_ros_args(args))
+    prepare_folder(options.out)
+    policy = load_policy(Path(options.policy))
+    jobs = make_jobs(options)
+    attempts = collect_attempts("evaluate_robot", attempt_all(jobs, options.out), len(jobs))
+    report(options, policy, attempts)
 
 
 if __name__ == "__main__":
-    main()
+    run_program(lambda: main)

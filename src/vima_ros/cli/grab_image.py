@@ -1,7 +1,4 @@
-"""`grab_image`: one image of a running camera, and its camera_info, as files for `calibrate`.
-
-Exit codes: 0 done, 2 nothing received, or wrong arguments.
-"""
+"""`grab_image`: one image of a running camera, and its camera_info, as files for `calibrate`."""
 
 from __future__ import annotations
 
@@ -13,7 +10,9 @@ import numpy as np
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from vima_ros.cli.arguments import ArgumentParser
 from vima_ros.client.client import Client
+from vima_ros.client.message_buffer import MessageBuffer
 from vima_ros.errors import VimaError
 from vima_ros.files import check_overwrite, write_atomic, write_image
 from vima_ros.nodes.common import image_conversion, qos
@@ -27,9 +26,7 @@ TIMEOUT = 20.0  # for the first message, discovery included [s]
 
 
 def _arguments(args: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="grab_image", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = ArgumentParser(prog="grab_image", description=__doc__)
     parser.add_argument(
         "topic", help="Image topic, such as front/image_raw; compressed where it ends so"
     )
@@ -69,9 +66,17 @@ def receive_image(
         if with_camera_info:
             info_topic = camera_info_topic(topic)
             infos = client.subscribe(CameraInfo, info_topic, qos.SENSOR_DATA)
-            info = infos.wait(lambda _: True, TIMEOUT, f"camera_info on {info_topic}")
-        image = images.wait(lambda _: True, TIMEOUT, f"image on {topic}")
+            info = _first(client, infos, "camera_info", info_topic)
+        image = _first(client, images, "image", topic)
     return image_conversion.decode_colour(image), info
+
+
+def _first(client: Client, messages: MessageBuffer, kind: str, topic: str) -> Any:
+    """Return the first message; say at once what is waited for. Raises WaitTimeoutError."""
+    what = f"{kind} on {client.node.resolve_topic_name(topic)}"
+    if not messages.count:
+        print(f"waiting for {what}, up to {TIMEOUT:g} s …", file=sys.stderr, flush=True)
+    return messages.wait(lambda _: True, TIMEOUT, what)
 
 
 def grab(options: argparse.Namespace) -> None:
@@ -99,11 +104,6 @@ def grab(options: argparse.Namespace) -> None:
         print(f"written: {options.camera_info}")
 
 
-def main(args: list[str] | None = None) -> None:
+def main(args: list[str]) -> None:
     """Run the program ``grab_image``."""
-    options = _arguments(remove_ros_args(args or sys.argv)[1:])
-    try:
-        grab(options)
-    except VimaError as error:
-        print(f"grab_image: {error.code}: {error}", file=sys.stderr)
-        sys.exit(2)
+    grab(_arguments(remove_ros_args(args)))

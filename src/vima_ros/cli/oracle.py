@@ -7,7 +7,6 @@ and robot are those of the suite. So it measures everything downstream of the po
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from visualization_msgs.msg import MarkerArray
 
 from vima_msgs.msg import ArmState, PolicyAction, TaskStatus
 from vima_msgs.srv import LoadTask
+from vima_ros.cli.arguments import ArgumentParser
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.running_suite import check_no_running_suite
@@ -25,6 +25,7 @@ from vima_ros.nodes.common import action_conversions, conversions, qos
 from vima_ros.nodes.common.node_names import ARM, MANAGER, TABLETOP
 from vima_ros.nodes.common.ros_domain import isolate_ros_domain
 from vima_ros.paths import path_argument, path_text_argument
+from vima_ros.program import DONE, NEGATIVE
 from vima_ros.sim.episode_runner import choose_tasks, find_level, task_primitive
 from vima_ros.sim.tasks import TASKS
 from vima_ros.sim.tasks.base import Level, Task, TaskEpisode, WorldState
@@ -165,9 +166,9 @@ def measure(options: argparse.Namespace) -> bool:
     return all_solved
 
 
-def main(args: list[str] | None = None) -> None:
-    """``ros2 run vima_ros oracle``: exit code 0 if all episodes were solved, else 1."""
-    parser = argparse.ArgumentParser(prog="oracle", description=__doc__.splitlines()[0])
+def main(args: list[str]) -> int:
+    """``ros2 run vima_ros oracle``; its result is negative unless all episodes were solved."""
+    parser = ArgumentParser(prog="oracle", description=__doc__.splitlines()[0])
     parser.add_argument(
         "--tasks", nargs="+", choices=list(TASKS), help="Names of tasks; default: all"
     )
@@ -188,9 +189,4 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument(
         "--out", type=path_argument, default=Path("out"), help="Folder for the logs"
     )
-    options = parser.parse_args(remove_ros_args(args or sys.argv)[1:])
-    try:
-        sys.exit(not measure(options))
-    except VimaError as error:
-        print(f"oracle: {error.code}: {error}", file=sys.stderr)
-        sys.exit(2)
+    return DONE if measure(parser.parse_args(remove_ros_args(args))) else NEGATIVE

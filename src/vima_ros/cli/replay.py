@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import sys
 from pathlib import Path
 
 from rclpy.utilities import remove_ros_args
 
 from vima_msgs.msg import Prompt
+from vima_ros.cli.arguments import ArgumentParser
 from vima_ros.client.bag_player.frame_pairs import pair_steps
 from vima_ros.client.bag_player.player import MILLISECOND, BagPlayer
 from vima_ros.client.bag_player.prompt import prompt_from_files, recorded_prompt
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.running_suite import check_no_running_suite
-from vima_ros.errors import VimaError
 from vima_ros.files import prepare_folder
 from vima_ros.nodes.common.namespaces import add_namespace_option
 from vima_ros.nodes.common.node_names import MANAGED, MANAGER, PERCEPTION
 from vima_ros.nodes.common.ros_domain import isolate_ros_domain
 from vima_ros.paths import path_argument
+from vima_ros.program import DONE, NEGATIVE
 from vima_ros.replay.bag import Bag
 from vima_ros.replay.frames import Step
 from vima_ros.replay.report import HEADINGS, StepRecord, write_report
@@ -34,7 +34,7 @@ EFFECTORS = [each.name.lower() for each in EndEffector]
 
 
 def _arguments(args: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="replay", description=__doc__)
+    parser = ArgumentParser(prog="replay", description=__doc__)
     parser.add_argument(
         "bag", type=path_argument, help="Recording: rosbag2 folder (MCAP or SQLite), or its file"
     )
@@ -100,7 +100,7 @@ def _play(
     start = max(steps[0].frames[0].stamp - MILLISECOND, 1)  # a clock at 0 has not started
     player.start(start)
     answer = player.send_prompt(prompt, start)
-    print(f"prompt: {answer['text']}\n  {answer['code']} {answer['message']}", flush=True)
+    print(f"prompt: {answer['text']}\n  {answer['code']} {answer['message']}".rstrip(), flush=True)
     if not answer["accepted"]:
         return answer, [StepRecord(i, s.settled) for i, s in enumerate(steps)]
     slop = player.sync_slop()
@@ -114,7 +114,7 @@ def _play(
             done = records[-1]
             if not step.pairs:
                 done.message = unpaired(frames, step.gap, slop)
-            print(f"  step {index}: {done.code} {done.message}", flush=True)
+            print(f"  step {index}: {done.code} {done.message}".rstrip(), flush=True)
     finally:  # also of an interrupted one: else the arm node would wait for the robot for long
         player.complete_commands()
     return answer, records
@@ -183,15 +183,11 @@ def replay(
     return records
 
 
-def main(args: list[str] | None = None) -> None:
-    """Run the program ``replay``: exit code 1 if a step got no decision, 2 on an error."""
-    options = _arguments(remove_ros_args(args or sys.argv)[1:])
-    try:
-        prompt = None
-        if options.prompt is not None:
-            prompt = prompt_from_files(options.prompt, options.image, options.scene)
-        records = replay(options, prompt, options.end_effector)
-    except VimaError as error:
-        print(f"replay: {error.code}: {error}", file=sys.stderr)
-        sys.exit(2)
-    sys.exit(0 if all(record.decided for record in records) else 1)
+def main(args: list[str]) -> int:
+    """Run the program ``replay``; its result is negative if a step got no decision."""
+    options = _arguments(remove_ros_args(args))
+    prompt = None
+    if options.prompt is not None:
+        prompt = prompt_from_files(options.prompt, options.image, options.scene)
+    records = replay(options, prompt, options.end_effector)
+    return DONE if all(record.decided for record in records) else NEGATIVE

@@ -5,6 +5,6 @@ from __future__ import annotations
 from vima_ros.cli.stop import call_arm
 
 
-def main(args: list[str] | None = None) -> None:
+def main(args: list[str]) -> None:
     """Run the program ``resume``."""
     call_arm("resume", __doc__, args)

@@ -14,16 +14,18 @@ from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import ConfirmationRequest, EpisodeStatus, PromptAsset
 from vima_msgs.msg import Prompt as PromptMessage
 from vima_msgs.srv import CaptureAsset, ConfirmMotion, SetPrompt
+from vima_ros.cli.arguments import ArgumentParser
 from vima_ros.cli.assets import whole_numbers
 from vima_ros.client.client import Client
 from vima_ros.client.execute_prompt import ExecutePromptGoal
 from vima_ros.client.message_buffer import MessageBuffer
-from vima_ros.errors import VimaError
+from vima_ros.errors import NodeDiedError, VimaError, WaitTimeoutError
 from vima_ros.files import write_image
 from vima_ros.nodes.common import image_conversion, qos
 from vima_ros.nodes.common.namespaces import add_namespace_option
 from vima_ros.nodes.common.prompt_conversions import asset_from_files
 from vima_ros.paths import path_argument
+from vima_ros.program import DONE, NEGATIVE, print_error
 
 Result = ExecutePrompt.Result
 EPISODE_START_TIMEOUT = 10.0  # from an accepted prompt to the start of its episode [s]
@@ -51,7 +53,7 @@ EPILOG += "arguments; with --watch " + ", ".join(
 
 
 def _arguments(args: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="send_prompt", description=__doc__, epilog=EPILOG)
+    parser = ArgumentParser(prog="send_prompt", description=__doc__, epilog=EPILOG)
     parser.add_argument(
         "text",
         help='Prompt, such as "Put the {a} into the {b}."; the asset library has the placeholders '
@@ -142,23 +144,24 @@ def _start_failure(episodes: MessageBuffer, prompt_id: str) -> int:
         status = episodes.wait(
             lambda m: m.prompt_id == prompt_id, EPISODE_START_TIMEOUT, "start of the episode"
         )
-    except VimaError:  # the policy node is not there, or busy: the prompt waits for it
-        return 0
+    except WaitTimeoutError:  # the policy node is not there, or busy: the prompt waits for it
+        return DONE
     if status.state != EpisodeStatus.FAILED:
-        return 0
+        return DONE
     print(f"{status.code}: {status.message}", file=sys.stderr)
-    return EXIT[Result.STOPPED] if status.code == EpisodeStatus.STOPPED else 8
+    stopped = status.code == EpisodeStatus.STOPPED
+    return EXIT[Result.STOPPED if stopped else Result.POLICY_FAILED]
 
 
 def _refused(why: str) -> int:
     print(f"refused: {why}", file=sys.stderr)
-    return 1
+    return NEGATIVE
 
 
 def _save(path: Path, rgb: Any) -> int:
     write_image(path, rgb)
     print(f"written: {path}: the policy's view of the prompt")
-    return 0
+    return DONE
 
 
 def _watch(client: Client, prompt: PromptMessage, max_steps: int) -> int:
@@ -183,7 +186,7 @@ def _watch(client: Client, prompt: PromptMessage, max_steps: int) -> int:
     name = "SUCCESS" if result.error_code == Result.NONE else NAMES[result.error_code]
     message = result.error_msg.removeprefix(f"{name}: ")
     print(f"{name}: {message}" if message else f"{name} after {result.steps} decisions")
-    return EXIT.get(result.error_code, 8)
+    return EXIT.get(result.error_code, EXIT[Result.POLICY_FAILED])
 
 
 def _wait(goal: ExecutePromptGoal) -> Any:
@@ -226,11 +229,11 @@ def _ask(client: Client, requests: Any) -> None:
         )
 
 
-def main(args: list[str] | None = None) -> None:
+def main(args: list[str]) -> int:
     """Run the program ``send_prompt``."""
-    options = _arguments(remove_ros_args(args or sys.argv)[1:])
+    options = _arguments(remove_ros_args(args))
     try:
-        sys.exit(send(options))
-    except VimaError as error:
-        print(f"send_prompt: {error.code}: {error}", file=sys.stderr)
-        sys.exit(EXIT[Result.NODE_DIED] if error.code == "NODE_DIED" else 2)
+        return send(options)
+    except NodeDiedError as error:
+        print_error("send_prompt", error)
+        return EXIT[Result.NODE_DIED]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
 from rclpy.utilities import remove_ros_args
 
+from vima_ros.cli.arguments import ArgumentParser
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.running_suite import check_no_running_suite
-from vima_ros.errors import VimaError
 from vima_ros.nodes.common.namespaces import add_namespace_option
 from vima_ros.nodes.common.node_names import SUITE
 from vima_ros.paths import path_argument, path_text_argument
@@ -24,7 +23,7 @@ POLL_PERIOD = 0.5  # of the check for dead nodes [s]
 
 
 def _arguments(args: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="sim",
         description=__doc__,
         epilog="Runs until Ctrl-C. A node that dies is restarted; the arm stays stopped until "
@@ -57,13 +56,18 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--out", type=path_argument, default=Path("out"), help="Folder for the logs"
     )
-    return parser.parse_args(args)
+    options = parser.parse_args(args)
+    if not 0 <= options.seed <= MAX_SEED:
+        parser.error(f"--seed {options.seed}; valid: 0 to {MAX_SEED}")
+    return options
 
 
 def run(options: argparse.Namespace) -> None:
     """Run the suite until interrupted.
 
-    Raises VimaError if the nodes do not become active, or if a suite already runs there.
+    A task, level or checkpoint that the nodes would refuse is refused before they are started.
+
+    Raises VimaError, also if the nodes do not become active, or if a suite already runs there.
     """
     parameters = {
         "scene": options.scene,
@@ -76,6 +80,10 @@ def run(options: argparse.Namespace) -> None:
     }
     if options.task:
         find_task(options.task).check_level(find_level(options.level or None))
+    if options.checkpoint:
+        from vima_ros.policy.checkpoints.load import load_policy  # importing torch takes seconds
+
+        load_policy(options.checkpoint)
     logs = options.out / "logs"
     with NodeProcesses(
         logs, params_file=options.params_file, namespace=options.namespace
@@ -98,11 +106,6 @@ def run(options: argparse.Namespace) -> None:
             raise
 
 
-def main(args: list[str] | None = None) -> None:
+def main(args: list[str]) -> None:
     """``ros2 run vima_ros sim``."""
-    options = _arguments(remove_ros_args(args or sys.argv)[1:])
-    try:
-        run(options)
-    except VimaError as error:
-        print(f"sim: {error.code}: {error}", file=sys.stderr)
-        sys.exit(2)
+    run(_arguments(remove_ros_args(args)))

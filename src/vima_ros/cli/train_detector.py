@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from vima_ros.cli.arguments import ArgumentParser
 from vima_ros.cli.training_options import (
     add_run_options,
     describe_progress,
@@ -22,6 +22,7 @@ from vima_ros.cli.training_options import (
 from vima_ros.errors import VimaError
 from vima_ros.files import prepare_folder, sha256_of
 from vima_ros.paths import path_argument
+from vima_ros.program import DONE, run_program
 
 QUALITY = ("ap", "ap50", "recall", "edge_median", "exact_match_rate")  # as in detector.json
 MODEL, WEIGHTS = "detector.onnx", "detector.safetensors"
@@ -29,7 +30,7 @@ log = make_logger("train_detector")
 
 
 def _arguments(args: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="train_detector",
         description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -63,7 +64,8 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     return parser.parse_args(args)
 
 
-def _train(options: argparse.Namespace, recipe: Any) -> None:
+def _train(options: argparse.Namespace, recipe: Any) -> int:
+    """Train; return the exit code."""
     from vima_ros.training.detector.dataset import read_source
     from vima_ros.training.detector.trainer import train_detector
     from vima_ros.training.run_directory import start_run
@@ -91,7 +93,7 @@ def _train(options: argparse.Namespace, recipe: Any) -> None:
         for p in train_detector(sources, recipe, options.out, schedule, options.start):
             yield describe_progress(p, recipe.steps, recipe.batch_size, p.images_per_s, "images")
 
-    run_training("train_detector", options.out, options.checkpoint_every, lines)
+    return run_training("train_detector", options.out, options.checkpoint_every, lines)
 
 
 def _digest(sources: list[Any]) -> str:
@@ -156,33 +158,31 @@ def _quality(report: Path) -> dict[str, Any]:
         ) from error
 
 
-def main(args: list[str] | None = None) -> None:
+def main(args: list[str]) -> int:
     """``ros2 run vima_ros train_detector``."""
-    options = _arguments((args or sys.argv)[1:])
-    try:
-        recipe = _recipe(options)
-        if options.print_config:
-            from vima_ros.training.recipes import to_yaml
+    options = _arguments(args)
+    recipe = _recipe(options)
+    if options.print_config:
+        from vima_ros.training.recipes import to_yaml
 
-            print(to_yaml(recipe=recipe), end="")
-            return
-        _require_torchvision()
-        from vima_ros.training.detector.onnx_export import export_detector, save_weights
-        from vima_ros.training.detector.trainer import load_averaged
+        print(to_yaml(recipe=recipe), end="")
+        return DONE
+    _require_torchvision()
+    from vima_ros.training.detector.onnx_export import export_detector, save_weights
+    from vima_ros.training.detector.trainer import load_averaged
 
-        if options.data:
-            _train(options, recipe)
-        elif not options.quality:
-            raise VimaError("NO_DEMONSTRATIONS", "nothing to train on; valid: --data DIR …")
-        model, step = load_averaged(options.out)
-        path = options.out / MODEL
-        card = _card(options.out, model, step, options)
-        export_detector(model, path, card)
-        save_weights(model, options.out / WEIGHTS, card)
-    except VimaError as error:
-        print(f"train_detector: {error.code}: {error}", file=sys.stderr)
-        sys.exit(2)
+    if options.data:
+        if signal_code := _train(options, recipe):
+            return signal_code
+    elif not options.quality:
+        raise VimaError("NO_DEMONSTRATIONS", "nothing to train on; valid: --data DIR …")
+    model, step = load_averaged(options.out)
+    path = options.out / MODEL
+    card = _card(options.out, model, step, options)
+    export_detector(model, path, card)
+    save_weights(model, options.out / WEIGHTS, card)
     print(f"train_detector: written to {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    return DONE
 
 
 def _require_torchvision() -> None:
@@ -197,4 +197,4 @@ def _require_torchvision() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(lambda: main)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from vima_ros.cli.arguments import ArgumentParser
 from vima_ros.cli.training_options import (
     add_run_options,
     describe_progress,
@@ -22,6 +22,7 @@ from vima_ros.cli.training_options import (
 from vima_ros.errors import VimaError
 from vima_ros.files import prepare_folder
 from vima_ros.paths import path_argument
+from vima_ros.program import DONE, run_program
 
 WEIGHTS = "policy.safetensors"
 VALIDATION_EVERY = 50  # one of so many episodes is for validation
@@ -29,7 +30,7 @@ log = make_logger("train_policy")
 
 
 def _arguments(args: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="train_policy",
         description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -64,7 +65,8 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     return parser.parse_args(args)
 
 
-def _train(options: argparse.Namespace, config: Any, recipe: Any) -> None:
+def _train(options: argparse.Namespace, config: Any, recipe: Any) -> int:
+    """Train; return the exit code."""
     from vima_ros.policy.checkpoints.safetensors import save_weights
     from vima_ros.training.policy.trainer import load_averaged, train_policy
     from vima_ros.training.policy.training_episode import read_training_episodes
@@ -99,7 +101,8 @@ def _train(options: argparse.Namespace, config: Any, recipe: Any) -> None:
                 p, recipe.steps, recipe.batch_size, p.episodes_per_s, "episodes"
             )
 
-    run_training("train_policy", options.out, options.checkpoint_every, lines)
+    if signal_code := run_training("train_policy", options.out, options.checkpoint_every, lines):
+        return signal_code
     averaged, step = load_averaged(options.out, config)
     run = json.loads((options.out / CONFIGURATION).read_text())
     last = (read_progress(options.out) or [{}])[-1]
@@ -107,6 +110,7 @@ def _train(options: argparse.Namespace, config: Any, recipe: Any) -> None:
     card: dict[str, Any] = {"step": step, "accuracy": reached, "run": run}
     save_weights(averaged, options.out / WEIGHTS, card)
     log(f"written to {options.out / WEIGHTS}")
+    return DONE
 
 
 def _initial_network(options: argparse.Namespace, config: Any, seed: int) -> tuple[Any, Any]:
@@ -153,21 +157,17 @@ def _configuration(options: argparse.Namespace) -> tuple[Any, Any]:
     return config, with_overrides(read["recipe"], options)
 
 
-def main(args: list[str] | None = None) -> None:
+def main(args: list[str]) -> int:
     """``ros2 run vima_ros train_policy``."""
-    options = _arguments((args or sys.argv)[1:])
-    try:
-        config, recipe = _configuration(options)
-        if options.print_config:
-            from vima_ros.training.recipes import to_yaml
+    options = _arguments(args)
+    config, recipe = _configuration(options)
+    if options.print_config:
+        from vima_ros.training.recipes import to_yaml
 
-            print(to_yaml(network=config, recipe=recipe), end="")
-        else:
-            _train(options, config, recipe)
-    except VimaError as error:
-        print(f"train_policy: {error.code}: {error}", file=sys.stderr)
-        sys.exit(2)
+        print(to_yaml(network=config, recipe=recipe), end="")
+        return DONE
+    return _train(options, config, recipe)
 
 
 if __name__ == "__main__":
-    main()
+    run_program(lambda: main)

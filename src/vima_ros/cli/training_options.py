@@ -15,7 +15,7 @@ from typing import Any
 
 from vima_ros.errors import VimaError
 from vima_ros.paths import config_path, expand, path_argument, path_text_argument
-from vima_ros.program import handled_signals
+from vima_ros.program import DONE, handled_signals
 
 DEFAULT_RECIPE = "small"
 CHECKPOINT_MINUTES = 3.0
@@ -143,14 +143,17 @@ class CurveDrawer:
     def draw(self, now: bool = False) -> None:
         """Draw if ``now``, or if the last drawing is older than the period [s]."""
         from vima_ros.training.evaluation.learning_curves import draw_curves
+        from vima_ros.training.run_directory import read_progress
 
         if not now and time.monotonic() - self._drawn < self._period:
             return
         self._drawn = time.monotonic()
+        if not read_progress(self._folder):  # interrupted before the first line
+            return
         try:
             draw_curves(self._folder)
         except VimaError as error:
-            if error.code != "NO_PROGRESS" and not self._failure_logged:
+            if not self._failure_logged:
                 self._log(f"{error.code}: {error}")
                 self._failure_logged = True
 
@@ -180,10 +183,10 @@ def _duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
-def run_training(name: str, folder: Path, minutes: float, train: Callable[[Any], Any]) -> None:
-    """Print the lines that ``train(schedule)`` yields until it ends.
+def run_training(name: str, folder: Path, minutes: float, train: Callable[[Any], Any]) -> int:
+    """Print the lines that ``train(schedule)`` yields until it ends; return the exit code.
 
-    Exits with 128 + its number after a signal, when the run has its checkpoint.
+    That is 128 + its number after a signal, when the run has its checkpoint.
     """
     from vima_ros.training.run_progress import Schedule
 
@@ -195,8 +198,7 @@ def run_training(name: str, folder: Path, minutes: float, train: Callable[[Any],
             log(line)
             curves.draw()
     curves.draw(now=True)
-    if stop():
-        raise SystemExit(128 + stop.number)
+    return 128 + stop.number if stop() else DONE
 
 
 def make_logger(name: str) -> Callable[[str], None]:

@@ -9,9 +9,14 @@ import full_demonstrations
 import small_disks
 
 from vima_ros.cli import demonstrate
+from vima_ros.program import exit_code
 from vima_ros.sim.tasks import TASKS
 from vima_ros.sim.tasks.base import Level
 from vima_ros.training.data.readers import read_demonstrations
+
+
+def run(*arguments):
+    return exit_code("demonstrate", demonstrate.main, [*arguments])
 
 
 def plan_of(*arguments):
@@ -40,13 +45,13 @@ def test_options_reach_the_plan(tmp_path):
 
 
 def test_it_writes_and_says_so(tmp_path, capsys):
-    arguments = ["demonstrate", "--tasks", "rotate", "--episodes", "2", "--workers", "1"]
+    arguments = ["--tasks", "rotate", "--episodes", "2", "--workers", "1"]
     arguments += ["--out", str(tmp_path)]
-    demonstrate.main(arguments)
+    assert run(*arguments) == 0
     assert [episode.seed for episode in read_demonstrations(tmp_path)] == [0, 1]
     said = capsys.readouterr()
     assert "2 of 2 episodes, 0 failed" in said.out
-    demonstrate.main(arguments)
+    assert run(*arguments) == 0
     assert "2 episodes exist already" in capsys.readouterr().err
 
 
@@ -55,18 +60,14 @@ def test_it_writes_and_says_so(tmp_path, capsys):
     [(["--tasks", "juggle"], "UNKNOWN_TASK"), (["--level", "easy"], "UNKNOWN_LEVEL")],
 )
 def test_a_mistake_ends_with_its_code(tmp_path, capsys, wrong, code):
-    with pytest.raises(SystemExit) as end:
-        demonstrate.main(["demonstrate", "--episodes", "1", "--out", str(tmp_path), *wrong])
-    assert end.value.code == 2
+    assert run("--episodes", "1", "--out", str(tmp_path), *wrong) == 2
     assert code in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("out", ["file", "file/below", "/proc/none"])
 def test_a_folder_that_cannot_be_made_is_named_before_any_work(tmp_path, capsys, out):
     (tmp_path / "file").touch()
-    with pytest.raises(SystemExit) as end:
-        demonstrate.main(["demonstrate", "--episodes", "9", "--out", str(tmp_path / out)])
-    assert end.value.code == 2
+    assert run("--episodes", "9", "--out", str(tmp_path / out)) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("demonstrate: BAD_FOLDER: ")
     assert str(tmp_path / out) in line
@@ -77,9 +78,7 @@ def test_a_folder_that_cannot_be_made_is_named_before_any_work(tmp_path, capsys,
 )
 def test_a_damaged_note_of_the_content_is_named(tmp_path, capsys, content):
     (tmp_path / "demonstrations.json").write_text(content)
-    with pytest.raises(SystemExit) as end:
-        demonstrate.main(["demonstrate", "--episodes", "9", "--out", str(tmp_path)])
-    assert end.value.code == 2
+    assert run("--episodes", "9", "--out", str(tmp_path)) == 2
     assert "BAD_DEMONSTRATIONS" in capsys.readouterr().err
 
 

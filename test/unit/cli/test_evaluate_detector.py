@@ -7,13 +7,13 @@ pytest.importorskip("rclpy", reason="ROS 2 is not here")
 pytest.importorskip("pycocotools", reason="pip install pycocotools (requirements/train.txt)")
 
 from vima_ros.cli import evaluate_detector
+from vima_ros.program import exit_code
 from vima_ros.training.evaluation.detector_frames import FIRST_EVALUATION_SEED
 
 
 def call(out, *arguments):
-    evaluate_detector.main(
-        ["evaluate_detector", "--out", str(out), "--workers", "1", *map(str, arguments)]
-    )
+    words = ["--out", str(out), "--workers", "1", *map(str, arguments)]
+    return exit_code("evaluate_detector", evaluate_detector.main, words)
 
 
 def test_it_measures_frames_of_both_kinds_and_says_so(tmp_path, capsys):
@@ -51,7 +51,5 @@ def test_it_measures_frames_of_both_kinds_and_says_so(tmp_path, capsys):
     ],
 )
 def test_a_mistake_ends_with_its_code(tmp_path, capsys, wrong, code):
-    with pytest.raises(SystemExit) as end:
-        call(tmp_path, "--detector", "ground_truth_masks", *wrong)
-    assert end.value.code == 2
+    assert call(tmp_path, "--detector", "ground_truth_masks", *wrong) == 2
     assert code in capsys.readouterr().err

@@ -19,6 +19,7 @@ from sensor_msgs.msg import Image
 from vima_ros.client.client import Client
 from vima_ros.nodes.common.dds import PROFILE_VARIABLE, use_fastdds_profile
 from vima_ros.nodes.common.ros_domain import isolate_ros_domain
+from vima_ros.program import run_program
 from vima_ros.tables import format_table
 
 COUNT, PERIOD = 60, 1 / 30  # images, at a camera's usual pace [s]
@@ -119,9 +120,9 @@ def show(measured: list[dict[str, Any]]) -> list[str]:
     return [where, format_table(headings, rows)]
 
 
-def main() -> None:
+def main(args: list[str]) -> None:
     """Run one end: the reliability, then ``send`` or ``receive``, which prints ages as JSON."""
-    _, policy, part = sys.argv
+    policy, part = args
     if part == "send":
         send(policy)
     else:
@@ -129,4 +130,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(lambda: main)

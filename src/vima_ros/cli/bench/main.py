@@ -13,18 +13,19 @@ from rclpy.utilities import remove_ros_args
 from vima_ros.benchmarks import simulation
 from vima_ros.benchmarks.policy import plan as planning
 from vima_ros.benchmarks.policy.tables import describe, tables
+from vima_ros.cli.arguments import ArgumentParser
 from vima_ros.cli.bench import dds_transport, episode_latency, perception_latency
-from vima_ros.errors import VimaError
 from vima_ros.files import prepare_folder, write_atomic
 from vima_ros.paths import path_argument, path_text_argument
-from vima_ros.perception.detectors.registry import DETECTORS
+from vima_ros.perception.detectors.registry import DETECTORS, DetectorSettings, make_detector
 from vima_ros.policy.config import PUBLISHED
+from vima_ros.program import run_program
 from vima_ros.tables import format_table
 
 
 def _parser() -> argparse.ArgumentParser:
     plan = planning.BenchmarkPlan()
-    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser = ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument(
         "part",
         nargs="?",
@@ -101,41 +102,38 @@ def _progress(what: str) -> None:
     print(f"bench: {what} …", file=sys.stderr, flush=True)
 
 
-def main(args: list[str] | None = None) -> None:
-    """``ros2 run vima_ros bench``: exit code 2 on an error."""
-    options = _parser().parse_args(remove_ros_args(args or sys.argv)[1:])
+def main(args: list[str]) -> None:
+    """``ros2 run vima_ros bench``."""
+    options = _parser().parse_args(remove_ros_args(args))
     results: dict[str, Any] = {}
     page = ["# Benchmark"]
-    try:
-        prepare_folder(options.out)
-        plan = _plan(options)
-        if options.part in (None, "perception"):
-            results["perception"] = perception_latency.run(_perception_plan(options), _progress)
-            page += ["## Perception", *perception_latency.show(results["perception"])]
-        if options.part in (None, "policy"):
-            results["policy"] = planning.run(plan, _progress)
-            page += ["## Policy", describe(results["policy"])]
-            for table in tables(results["policy"]):
-                page += [f"### {table.title}", format_table(table.headings, table.rows)]
-        if options.part in (None, "simulation"):
-            _progress("simulation")
-            results["simulation"] = simulation.run()
-            page += ["## Simulation", *simulation.show(results["simulation"])]
-        if options.part in (None, "transport"):
-            _progress("transport")
-            results["transport"] = dds_transport.run()
-            page += ["## Transport", *dds_transport.show(results["transport"])]
-        if options.part in (None, "episode"):
-            results["episode"] = episode_latency.run(options.decisions, options.out, _progress)
-            page += ["## Episode", *episode_latency.show(results["episode"])]
-        text = "\n\n".join(page) + "\n"
-        print(text)
-        write_atomic(options.out / "bench.md", text.encode())
-        write_atomic(options.out / "bench.json", (json.dumps(results, indent=1) + "\n").encode())
-    except VimaError as error:
-        print(f"bench: {error.code}: {error}", file=sys.stderr)
-        sys.exit(2)
+    prepare_folder(options.out)
+    plan = _plan(options)
+    if options.part in (None, "perception"):
+        make_detector(options.detector, DetectorSettings(weights=options.weights))  # valid?
+        results["perception"] = perception_latency.run(_perception_plan(options), _progress)
+        page += ["## Perception", *perception_latency.show(results["perception"])]
+    if options.part in (None, "policy"):
+        results["policy"] = planning.run(plan, _progress)
+        page += ["## Policy", describe(results["policy"])]
+        for table in tables(results["policy"]):
+            page += [f"### {table.title}", format_table(table.headings, table.rows)]
+    if options.part in (None, "simulation"):
+        _progress("simulation")
+        results["simulation"] = simulation.run()
+        page += ["## Simulation", *simulation.show(results["simulation"])]
+    if options.part in (None, "transport"):
+        _progress("transport")
+        results["transport"] = dds_transport.run()
+        page += ["## Transport", *dds_transport.show(results["transport"])]
+    if options.part in (None, "episode"):
+        results["episode"] = episode_latency.run(options.decisions, options.out, _progress)
+        page += ["## Episode", *episode_latency.show(results["episode"])]
+    text = "\n\n".join(page) + "\n"
+    print(text)
+    write_atomic(options.out / "bench.md", text.encode())
+    write_atomic(options.out / "bench.json", (json.dumps(results, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":
-    main()
+    run_program(lambda: main)

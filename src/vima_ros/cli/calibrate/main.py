@@ -1,6 +1,6 @@
 """`calibrate`: map a camera to the policy's view by a board or corners (docs/calibration.md).
 
-Exit codes: 0 done (`check`: in place), 1 refused or failed (`check`: moved), 2 wrong arguments,
+Exit codes: 0 done (`check`: in place), 1 cancelled (`check`: moved), 2 wrong arguments or files,
 3 `check`: too little in view to tell.
 """
 
@@ -12,6 +12,7 @@ import sys
 
 import numpy as np
 
+from vima_ros.cli.arguments import ArgumentParser
 from vima_ros.cli.calibrate.corner_picker import CornerPickerServer, result_png
 from vima_ros.cli.calibrate.options import parse_arguments
 from vima_ros.errors import VimaError
@@ -34,6 +35,7 @@ from vima_ros.perception.calibration.intrinsics_report import (
 from vima_ros.perception.calibration.io import load_calibration, save_calibration
 from vima_ros.perception.calibration.report import report, warnings
 from vima_ros.perception.image_decoding import read_image
+from vima_ros.program import DONE, NEGATIVE, run_program
 
 CANNOT_TELL = 3  # exit code
 
@@ -47,7 +49,7 @@ def make_board(options: argparse.Namespace) -> int:
     print(f"written: {options.out}: {options.paper}, landscape; print it at 100 %, not fitted")
     row = f"{board.squares[0]} squares in a row: {1e3 * board.size[0]:g} mm"
     print(f"then measure {row}? --square {square:g}, else as measured for one [m]")
-    return 0
+    return DONE
 
 
 def make_lens(options: argparse.Namespace) -> int:
@@ -67,7 +69,7 @@ def make_lens(options: argparse.Namespace) -> int:
     for warning in intrinsics_warnings(fit):
         print(f"warning: {warning}")
     print(f"written: {options.out}")
-    return 0
+    return DONE
 
 
 def _read_inputs(options: argparse.Namespace) -> tuple[list[np.ndarray], CameraModel | None]:
@@ -94,14 +96,14 @@ def make_view(options: argparse.Namespace) -> int:
     calibration = _solve(options, images, camera_model)
     if calibration is None:
         print("cancelled; nothing is written", file=sys.stderr)
-        return 1
+        return NEGATIVE
     save_calibration(options.out, calibration)
     write_atomic(result, result_png(images[-1], calibration))
     print("\n".join(report(calibration)))
     for warning in warnings(calibration):
         print(f"note: {warning}")
     print(f"written: {options.out}, {patches.name}; look at {result.name}")
-    return 0
+    return DONE
 
 
 def _solve(
@@ -150,24 +152,20 @@ def check(options: argparse.Namespace) -> int:
     images, _ = _read_inputs(options)
     drift = DriftDetector(calibration, options.limit).check(images[-1])
     print(drift.message)
-    return 1 if drift.moved else CANNOT_TELL if drift.reference == "nothing" else 0
+    return NEGATIVE if drift.moved else CANNOT_TELL if drift.reference == "nothing" else DONE
 
 
 COMMANDS = {"board": make_board, "lens": make_lens, "view": make_view, "check": check}
 
 
-def main(args: list[str] | None = None) -> None:
+def main(args: list[str]) -> int:
     """Run the program ``calibrate``."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="calibrate", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    options = parse_arguments(parser, (args or sys.argv)[1:])
-    try:
-        sys.exit(COMMANDS[options.command](options))
-    except VimaError as error:
-        print(f"calibrate: {error.code}: {error}", file=sys.stderr)
-        sys.exit(2)
+    options = parse_arguments(parser, args)
+    return COMMANDS[options.command](options)
 
 
 if __name__ == "__main__":
-    main()
+    run_program(lambda: main)

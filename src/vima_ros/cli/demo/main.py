@@ -7,10 +7,8 @@ per step and an HTML report.
 
 from __future__ import annotations
 
-import argparse
 import functools
 import random
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +17,13 @@ from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image
 
 from vima_msgs.msg import ArmCommand, ArmState, Observation, PolicyAction
+from vima_ros.cli.arguments import ArgumentParser
 from vima_ros.cli.demo.html_report import StepReport, TaskReport, write_page
 from vima_ros.cli.demo.step_image import save_step
 from vima_ros.cli.demo.video import VideoRecorder
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.task_runner import TaskRunner, start_nodes
-from vima_ros.errors import VimaError
 from vima_ros.files import prepare_folder
 from vima_ros.nodes.common import action_conversions, qos
 from vima_ros.nodes.common.node_names import SUITE
@@ -169,9 +167,9 @@ def _has_stamp(stamp: Any, message: Any) -> bool:
     return message.header.stamp == stamp
 
 
-def main(args: list[str] | None = None) -> None:
-    """``ros2 run vima_ros demo``: exit code 2 on an error."""
-    parser = argparse.ArgumentParser(prog="demo", description=__doc__.splitlines()[0])
+def main(args: list[str]) -> None:
+    """``ros2 run vima_ros demo``."""
+    parser = ArgumentParser(prog="demo", description=__doc__.splitlines()[0])
     parser.add_argument(
         "--out", type=path_argument, default=Path("out"), help="Folder for the results"
     )
@@ -180,14 +178,10 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument(
         "--detector", default="onnx", choices=sorted(DETECTORS), help="Detector of the cameras"
     )
-    options = parser.parse_args(remove_ros_args(args or sys.argv)[1:])
+    options = parser.parse_args(remove_ros_args(args))
     first = options.seed
     if first is None:  # seeds from here on are not used in training
         first = random.randrange(FIRST_EVALUATION_SEED, 2**31 - len(options.tasks))  # noqa: S311
     print(f"seeds from {first}: demo --seed {first} repeats the same episodes")
     seeds = tuple(range(first, first + len(options.tasks)))
-    try:
-        run(DemoSettings(tuple(options.tasks), seeds, options.detector, options.out))
-    except VimaError as error:
-        print(f"demo: {error.code}: {error}", file=sys.stderr)
-        sys.exit(2)
+    run(DemoSettings(tuple(options.tasks), seeds, options.detector, options.out))

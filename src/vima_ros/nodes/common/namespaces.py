@@ -28,9 +28,14 @@ def absolute_namespace(text: str) -> str:
 
 
 def add_namespace_option(
-    parser: argparse.ArgumentParser, description: str = "Namespace of the nodes"
+    parser: argparse.ArgumentParser,
+    description: str = "Namespace of the nodes",
+    default: str = NAMESPACE,
 ) -> None:
-    """Add the option ``--namespace``; the parsed value is absolute."""
+    """Add the option ``--namespace``; the parsed value is absolute.
+
+    ``default``: argparse.SUPPRESS for a command of a program that has the option too.
+    """
 
     def parse(text: str) -> str:
         try:
@@ -39,5 +44,5 @@ def add_namespace_option(
             raise argparse.ArgumentTypeError(str(error)) from error
 
     parser.add_argument(
-        "--namespace", type=parse, default=NAMESPACE, help=f"{description}; default: {NAMESPACE}"
+        "--namespace", type=parse, default=default, help=f"{description}; default: {NAMESPACE}"
     )

@@ -23,6 +23,7 @@ from vima_ros.perception.calibration.camera_model import CameraModel
 from vima_ros.perception.calibration.charuco import Board, PlacedBoard
 from vima_ros.perception.calibration.estimation import calibrate
 from vima_ros.perception.calibration.io import load_calibration
+from vima_ros.program import exit_code
 
 needs_board = pytest.mark.skipif(
     not hasattr(getattr(cv2, "aruco", None), "CharucoDetector"), reason="OpenCV before 4.7"
@@ -34,9 +35,7 @@ IMAGE = CAMERA.look_at(table_texture())
 
 
 def run(*args):
-    with pytest.raises(SystemExit) as ended:
-        main(["calibrate", *map(str, args)])
-    return ended.value.code or 0
+    return exit_code("calibrate", main, [*map(str, args)])
 
 
 def corner_words(corners=CORNERS):

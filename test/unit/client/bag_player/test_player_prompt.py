@@ -11,6 +11,7 @@ pytest.importorskip("vima_msgs", reason="vima_msgs is not built: run `make test`
 from vima_ros.cli import replay
 from vima_ros.client.bag_player.prompt import prompt_from_files, recorded_prompt
 from vima_ros.errors import VimaError
+from vima_ros.program import exit_code
 from vima_ros.replay.bag import Bag
 
 PROMPT_TYPE, ASSET_TYPE = "vima_msgs/msg/Prompt", "vima_msgs/msg/PromptAsset"
@@ -56,9 +57,7 @@ def forget_definitions(path):
 
 def check_refused(path, capfd, *words):
     """By the program, before it starts anything, in one sentence."""
-    with pytest.raises(SystemExit) as ended:
-        replay.main(["replay", "--bringup", str(path)])
-    assert ended.value.code == 2
+    assert exit_code("replay", replay.main, ["--bringup", str(path)]) == 2
     said = capfd.readouterr().err
     assert said.count("\n") == 1
     for word in words:
@@ -119,7 +118,5 @@ def test_a_prompt_from_files_has_the_given_pictures(tmp_path):
 
 
 def test_pictures_without_a_prompt_are_refused(tmp_path, capfd):
-    with pytest.raises(SystemExit) as ended:
-        replay.main(["replay", str(tmp_path), "--image", "a=a.png"])
-    assert ended.value.code == 2
+    assert exit_code("replay", replay.main, [str(tmp_path), "--image", "a=a.png"]) == 2
     assert "--prompt" in capfd.readouterr().err
