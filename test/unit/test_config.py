@@ -12,6 +12,7 @@ pytest.importorskip("rclpy", reason="parameters are declared with ROS 2")
 pytest.importorskip("vima_msgs.msg", reason="vima_msgs is not built")
 
 import rclpy
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
@@ -163,6 +164,10 @@ class Example:
     colour: str = parameter("of the lamp", choices=("red", "green"))
     place: str = parameter("where it stands", read_only=True)
 
+    def __post_init__(self):
+        if self.colour == "red" and self.count > 4:
+            raise VimaError("BAD_PARAMETER", "red means stop; valid: a count up to 4")
+
 
 VALUES = {"speed": 0.5, "count": 3, "colour": "red", "place": "here"}
 
@@ -176,7 +181,7 @@ def declare(monkeypatch):
     rclpy.init(args=[], context=context)
     nodes = []
 
-    def make(without=None, **overrides):
+    def make(without=None, first=None, **overrides):
         values.pop(without, None)
         node = Node(
             "example",
@@ -187,6 +192,8 @@ def declare(monkeypatch):
         )
         nodes.append(node)
         node.parameters = parameters.declare(node, "example", Example)
+        if first:  # rclpy calls the latest first
+            node.add_on_set_parameters_callback(first)
         parameters.follow_changes(node)
         return node
 
@@ -267,3 +274,38 @@ def test_a_bad_change_is_refused_with_a_reason_and_changes_nothing(declare, name
     assert result.reason
     assert node.parameters == Example(**VALUES)
     assert node.get_parameter(name).value == VALUES[name]
+
+
+def change_together(node, **changes):
+    return node.set_parameters_atomically([Parameter(n, value=v) for n, v in changes.items()])
+
+
+@pytest.mark.parametrize("bad", [{"count": 6}, {"speed": 9.0}, {"place": "there"}])
+def test_of_changes_set_together_none_is_made_where_one_is_refused(declare, bad):
+    node = declare()
+    for changes in ({"colour": "green", **bad}, {**bad, "colour": "green"}):
+        result = change_together(node, **changes)
+        assert not result.successful
+        assert result.reason
+        assert node.parameters == Example(**VALUES)
+        assert node.get_parameter("colour").value == VALUES["colour"]
+
+
+def test_a_change_that_another_callback_refuses_is_not_made(declare):
+    def refuse(changes):
+        return SetParametersResult(successful=False, reason="not now")
+
+    node = declare(first=refuse)
+    assert not change(node, colour="green").successful
+    assert node.parameters == Example(**VALUES)
+
+
+def test_a_check_across_parameters_judges_the_changes_together(declare):
+    node = declare()
+    refusal = change(node, count=5)
+    assert not refusal.successful
+    assert refusal.reason == "red means stop; valid: a count up to 4"
+    assert change_together(node, count=5, colour="green").successful
+    assert node.parameters == Example(**{**VALUES, "count": 5, "colour": "green"})
+    assert not change(node, colour="red").successful
+    assert node.parameters.colour == "green"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from rclpy.duration import Duration
-from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from vima_msgs.msg import ArmState
 from vima_ros.arm.plan_execution import ExecutionResult
@@ -38,7 +37,6 @@ class ArmNode(VimaNode[ArmParameters]):
     name = node_names.ARM
     parameters_type = ArmParameters
     motion: MotionControl  # from the first configure on
-    _stop_services: StopServices | None = None
 
     def configure(self) -> None:
         """Create the handles."""
@@ -66,9 +64,9 @@ class ArmNode(VimaNode[ArmParameters]):
             self, self._limits, self._joints, self._confirmation, self.watchdog.begin
         )
         self.create_subscription(ArmState, "arm_state", self._on_arm_state, qos.RELIABLE)
-        self._stop_services = StopServices(self)
+        self.resources.callback(StopServices(self).close)
 
-    def after_activate(self) -> None:
+    def activated(self) -> None:
         """Log the limits of motion."""
         origin = ", ".join(parameter_checks.override_sources(self)) or "config/arm.yaml alone"
         limits = describe_limits(self.parameters, self._limits)
@@ -135,35 +133,10 @@ class ArmNode(VimaNode[ArmParameters]):
         if self._configured and self.motion.active is not None:
             self.motion.stop("unexpected error in the arm node, see its log")
 
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop the active command, then deactivate."""
-        self._stop_in_transition("deactivated")
-        return super().on_deactivate(state)
-
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop the active command, then shut down."""
-        self._stop_in_transition("shut down")
-        return super().on_shutdown(state)
-
-    def _stop_in_transition(self, transition: str) -> None:
-        if self._configured and self.motion.active is not None:
-            self.motion.stop(f"the arm node was {transition}")
-
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Destroy the handles that configure created."""
-        self._close_services()
-        return super().on_cleanup(state)
-
-    def end(self) -> None:
-        """End the stop services' thread, then the node."""
-        self._close_services()
-        super().end()
-
-    def _close_services(self) -> None:
-        """Close the stop services, also of a node that its lifecycle shut down before its end."""
-        services, self._stop_services = self._stop_services, None
-        if services is not None:
-            services.close()
+    def deactivated(self, how: str) -> None:
+        """Stop the active command."""
+        if self.motion.active is not None:
+            self.motion.stop(f"the arm node was {how}")
 
     def on_clock_jump_back(self) -> None:
         """Forget the end of the last motion, whose time is ahead of the clock now."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lifecycle_msgs.msg import State
@@ -24,12 +23,11 @@ ACKNOWLEDGE_TIMEOUT = 0.1  # for all to have received the last heartbeat [s]
 class HeartbeatPublisher:
     """Publishes ``heartbeat`` from a thread of its own.
 
-    A node that computes for seconds is not dead: only one whose process hangs is. ``state``
-    returns the node's lifecycle state.
+    A node that computes for seconds is not dead: only one whose process hangs is.
     """
 
-    def __init__(self, node: VimaNode, state: Callable[[], int]) -> None:
-        self._node, self._state = node, state
+    def __init__(self, node: VimaNode) -> None:
+        self._node = node
         self._publisher = node.create_publisher(Heartbeat, "heartbeat", qos.RELIABLE)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._publish_loop, daemon=True)
@@ -43,7 +41,7 @@ class HeartbeatPublisher:
             process_id=os.getpid(),
         )
         while not self._ended.wait(HEARTBEAT_PERIOD):
-            self._publish(message, self._state())
+            self._publish(message, self._node.lifecycle_state)
         if self._node.context.ok():
             self._publish(message, State.PRIMARY_STATE_FINALIZED)
             self._publisher.wait_for_all_acked(Duration(seconds=ACKNOWLEDGE_TIMEOUT))

@@ -23,14 +23,11 @@ DUPLICATE_WAIT = 3 * HEARTBEAT_PERIOD
 class HeartbeatListener:
     """Passes heartbeats of the node's namespace to callbacks, and detects duplicates of the node.
 
-    ``state`` returns the node's lifecycle state; ``withdraw`` is called where the node is active
-    and another of its name was so before.
+    ``withdraw`` is called where the node is active and another of its name was so before.
     """
 
-    def __init__(
-        self, node: VimaNode, state: Callable[[], int], withdraw: Callable[[], None]
-    ) -> None:
-        self._node, self._state, self._withdraw = node, state, withdraw
+    def __init__(self, node: VimaNode, withdraw: Callable[[], None]) -> None:
+        self._node, self._withdraw = node, withdraw
         self._duplicates, self._created = DuplicateNodes(), time.monotonic()
         self._callbacks: list[Callable[[str, int, str], None]] = []
         self._subscription = node.create_subscription(
@@ -69,7 +66,7 @@ class HeartbeatListener:
 
     @property
     def _own(self) -> NodeInstance:
-        return NodeInstance(self._node.instance_id, self._state())
+        return NodeInstance(self._node.instance_id, self._node.lifecycle_state)
 
     def _refusal(self, rival: NodeInstance) -> VimaError:
         return VimaError(

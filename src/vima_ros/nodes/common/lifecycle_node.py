@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from lifecycle_msgs.msg import State
@@ -14,6 +15,7 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common import parameter_checks, parameter_files, parameters
+from vima_ros.nodes.common.created_handles import CreatedHandles
 from vima_ros.nodes.common.diagnostics import DiagnosticsPublisher, PerformanceStatistics
 from vima_ros.nodes.common.duplicate_nodes import new_instance_id
 from vima_ros.nodes.common.guarded_node import GuardedNode
@@ -30,10 +32,11 @@ P = TypeVar("P", bound="DataclassInstance")  # the node's parameters
 class VimaNode(GuardedNode, Generic[P]):
     """Base of all nodes. A subclass names itself and implements ``configure`` and the callbacks.
 
-    ``configure`` creates every handle; cleanup destroys what it created. Handles exist from
-    configure on, so a callback that must not act while inactive checks ``self.active``. Callbacks
-    run one after the other in one thread; only the heartbeat has a thread of its own, because a
-    node that computes for seconds is not dead.
+    ``configure`` creates every handle; cleanup destroys what it created, and first closes
+    ``resources``, what else it has put there. Handles exist from configure on, so a callback that
+    must not act while inactive checks ``self.active``. Callbacks run one after the other in one
+    thread; only the heartbeat has a thread of its own, because a node that computes for seconds
+    is not dead.
     """
 
     name: ClassVar[str]
@@ -43,20 +46,25 @@ class VimaNode(GuardedNode, Generic[P]):
         super().__init__(self.name, NAMESPACE)
         # From files and arguments; None: not read by ``parameter_files.init``.
         self.parameter_overrides: list[parameter_files.Override] | None = None
-        self.parameters: P = parameters.declare(self, self.name, self.parameters_type)
+        try:
+            self.parameters: P = parameters.declare(self, self.name, self.parameters_type)
+        except VimaError:
+            self.destroy_node()
+            raise
         parameters.follow_changes(self)
         self.statistics = PerformanceStatistics()
-        self._state = State.PRIMARY_STATE_UNCONFIGURED
-        self._before_configure: list[set] = []
-        self._refusal = ""  # why it could not be configured
+        self.resources = ExitStack()
+        self._configured = False  # the handles of ``configure`` exist, in whatever transition
+        self._awaits_duplicates = False
+        self._refusal = ""  # why it could not be configured or activated
         self.instance_id = new_instance_id()
-        self._heartbeats = HeartbeatListener(self, lambda: self._state, self.on_duplicate_node)
+        self._heartbeats = HeartbeatListener(self, self.on_duplicate_node)
         self._jumps = self.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1)),
             post_callback=self._on_jump,
         )
         self._diagnostics = DiagnosticsPublisher(self, self._collect_diagnostics)
-        self._heartbeat = HeartbeatPublisher(self, lambda: self._state)
+        self._heartbeat = HeartbeatPublisher(self)
 
     # --- for subclasses
 
@@ -64,11 +72,20 @@ class VimaNode(GuardedNode, Generic[P]):
         """Create the handles; raise VimaError to refuse."""
         raise NotImplementedError(f"{type(self).__name__}.configure")
 
-    def after_activate(self) -> None:
-        """Begin to act, once active."""
+    def activated(self) -> None:
+        """Begin to act; the node is active once this returns. Raise VimaError to refuse."""
+
+    def deactivated(self, how: str) -> None:
+        """Stop acting; also after an activation that failed, and where nothing had begun.
+
+        ``how``: "deactivated", "shut down" or "not activated".
+        """
 
     def hold(self, reason: str) -> None:
-        """Hold what moves by this node's command; called from any thread, before the node ends."""
+        """Hold what moves by this node's command; called from any thread.
+
+        Called before the node ends, and after a failed transition.
+        """
 
     def on_duplicate_node(self) -> None:
         """Withdraw: another node of this name was active before this one, unnoticed until now."""
@@ -85,92 +102,122 @@ class VimaNode(GuardedNode, Generic[P]):
         return True, "", {}
 
     @property
-    def active(self) -> bool:
-        """True in the lifecycle state active."""
-        return self._state == State.PRIMARY_STATE_ACTIVE
+    def lifecycle_state(self) -> int:
+        """State as in lifecycle_msgs/State, for any thread.
+
+        Unconfigured still while the node waits for others of its name before it configures.
+        """
+        # rclpy has no public getter; its state changes within one call that holds the GIL.
+        state, _ = self._state_machine.current_state
+        return State.PRIMARY_STATE_UNCONFIGURED if self._awaits_duplicates else state
 
     @property
-    def _configured(self) -> bool:
-        return self._state in (State.PRIMARY_STATE_INACTIVE, State.PRIMARY_STATE_ACTIVE)
+    def active(self) -> bool:
+        """True in the lifecycle state active."""
+        return self.lifecycle_state == State.PRIMARY_STATE_ACTIVE
 
     def subscribe_heartbeats(self, callback: Callable[[str, int, str], None]) -> None:
         """Call ``callback`` with name, lifecycle state and instance id at each heartbeat."""
         self._heartbeats.add_callback(self.guard(callback))
 
-    # --- lifecycle
-
-    def _handles(self) -> list[list]:
-        kinds = (self.publishers, self.subscriptions, self.services, self.clients, self.timers)
-        return [list(handles) for handles in kinds]
+    # --- lifecycle. rclpy's managed entities only gate publishers: they are not used.
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Create the handles; on an error stay unconfigured and log the reason."""
-        self._before_configure = [set(map(id, handles)) for handles in self._handles()]
+        self._awaits_duplicates = True
+        self._handles = CreatedHandles(self)
         try:
             parameter_checks.check_overrides(self)
             self._heartbeats.wait_for_duplicates()
-            self._state = State.TRANSITION_STATE_CONFIGURING
+            self._awaits_duplicates = False
             self.configure()
         except Exception as error:
-            why = f"unexpected:\n{traceback.format_exc()}"
-            if isinstance(error, VimaError):
-                why = f"{error.code}: {error}"
-            if why != self._refusal and not self.ending:  # the manager tries again and again
-                self.get_logger().error(f"cannot configure: {why}")
-            self._refusal = why
-            self._release()
-            self._state = State.PRIMARY_STATE_UNCONFIGURED
-            return TransitionCallbackReturn.FAILURE
-        self._refusal = ""
-        self._state = State.PRIMARY_STATE_INACTIVE
-        return super().on_configure(state)
+            refusal = self._refuse("configure", error)
+            return self._attempt(self._release, refusal)
+        finally:
+            self._awaits_duplicates = False
+        self._configured, self._refusal = True, ""
+        return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Begin to act, unless another node of this name does."""
+        """Begin to act, unless another node of this name does; on an error stay inactive."""
         try:
             self._heartbeats.check_duplicates()
-        except VimaError as error:
-            self.get_logger().error(f"cannot activate: {error.code}: {error}")
-            return TransitionCallbackReturn.FAILURE
-        result = super().on_activate(state)
-        self._state = State.PRIMARY_STATE_ACTIVE
-        self.after_activate()
+            self.activated()
+        except Exception as error:
+            refusal = self._refuse("activate", error)
+            return self._attempt(lambda: self.deactivated("not activated"), refusal)
+        self._refusal = ""
         gc.collect()
         gc.freeze()  # a search through what is alive by now would halt the node for 0.1 s
         self.get_logger().info("active")
-        return result
+        return TransitionCallbackReturn.SUCCESS
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop acting, keep the handles."""
-        self._state = State.PRIMARY_STATE_INACTIVE
-        return super().on_deactivate(state)
+        return self._attempt(lambda: self.deactivated("deactivated"))
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Destroy what configure created."""
-        self._state = State.PRIMARY_STATE_UNCONFIGURED
-        self._release()
-        return super().on_cleanup(state)
+        return self._attempt(self._release)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """End for good."""
-        self._state = State.PRIMARY_STATE_FINALIZED
-        return super().on_shutdown(state)
+        """End for good; the handles stay until the node is destroyed."""
+        return self._attempt(self._stop_acting_for_good)
+
+    def _stop_acting_for_good(self) -> None:
+        if self._configured:
+            self.deactivated("shut down")
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Hold what moves and release the handles after a transition that raised.
+
+        The node is unconfigured again; finalized where that fails, too.
+        """
+
+        def give_up() -> None:
+            try:
+                self.hold(f"a transition of the {self.name} node failed")
+            finally:
+                self._release()
+
+        return self._attempt(give_up, otherwise=TransitionCallbackReturn.FAILURE)
+
+    def _attempt(
+        self,
+        act: Callable[[], object],
+        result: TransitionCallbackReturn = TransitionCallbackReturn.SUCCESS,
+        otherwise: TransitionCallbackReturn = TransitionCallbackReturn.ERROR,
+    ) -> TransitionCallbackReturn:
+        """Return ``result`` of a transition, ``otherwise`` where ``act`` raises, which is logged.
+
+        rclpy itself drops what a transition raises.
+        """
+        try:
+            act()
+        except Exception:
+            self.get_logger().error(f"unexpected error:\n{traceback.format_exc()}")
+            return otherwise
+        return result
+
+    def _refuse(self, transition: str, error: Exception) -> TransitionCallbackReturn:
+        why = f"unexpected:\n{''.join(traceback.format_exception(error))}"
+        if isinstance(error, VimaError):
+            why = f"{error.code}: {error}"
+        refusal = f"cannot {transition}: {why}"
+        if refusal != self._refusal and not self.ending:  # the manager tries again and again
+            self.get_logger().error(refusal)
+        self._refusal = refusal
+        return TransitionCallbackReturn.FAILURE
 
     def _release(self) -> None:
-        destroyers: tuple[Callable[[Any], object], ...] = (
-            self.destroy_publisher,
-            self.destroy_subscription,
-            self.destroy_service,
-            self.destroy_client,
-            self.destroy_timer,
-        )
-        for handles, before, destroy in zip(
-            self._handles(), self._before_configure, destroyers, strict=True
-        ):
-            for handle in handles:
-                if id(handle) not in before:
-                    destroy(handle)
-        self._heartbeats.clear_callbacks()
+        """Close the resources and destroy the handles that ``configure`` created."""
+        self._configured = False
+        try:
+            self.resources.close()
+        finally:
+            self._handles.release()
+            self._heartbeats.clear_callbacks()
 
     def _on_jump(self, jump: TimeJump) -> None:
         if self._configured and jump.clock_change == ClockChange.ROS_TIME_NO_CHANGE:
@@ -197,5 +244,9 @@ class VimaNode(GuardedNode, Generic[P]):
                 self.context.try_shutdown()
 
     def end(self) -> None:
-        """Stop the heartbeat; to be called before the context is shut down."""
+        """Stop the heartbeat and close the resources; to be called before ``destroy_node``.
+
+        Not by it: rclpy calls that in whatever thread shuts the context down.
+        """
         self._heartbeat.close()
+        self.resources.close()

@@ -51,8 +51,10 @@ def run(node_type: type[VimaNode], args: list[str] | None = None, autostart: boo
             sys.exit(1)
     finally:
         if node is not None:
-            node.end()
-            node.destroy_node()
+            try:
+                node.end()
+            finally:
+                node.destroy_node()
         rclpy.try_shutdown()
         # Only with its last reference does DDS give the shared memory in /dev/shm back.
         signals.forget()

@@ -28,7 +28,7 @@ from vima_ros.nodes.common.node_names import SUITE
 from vima_ros.paths import config_path, expand_text
 
 if TYPE_CHECKING:
-    from vima_ros.nodes.common.lifecycle_node import VimaNode
+    from vima_ros.nodes.common.lifecycle_node import P, VimaNode
 
 T = TypeVar("T")
 TYPES = {
@@ -165,24 +165,40 @@ def declare(node: Node, node_name: str, kind: type[T]) -> T:
     return kind(**values)
 
 
-def follow_changes(node: VimaNode) -> None:
-    """Keep ``node.parameters`` up to date with changes at run time; refuse bad ones."""
+def follow_changes(node: VimaNode[P]) -> None:
+    """Keep ``node.parameters`` up to date with changes at run time; refuse bad ones.
+
+    Changes that are set together are accepted together, by each field's limits and by what the
+    dataclass's ``__post_init__`` checks of the new whole, or none of them.
+    """
     fields = {field.name: field for field in dataclasses.fields(node.parameters)}
     types = get_type_hints(type(node.parameters))
 
-    def accept(changes: list[Parameter]) -> SetParametersResult:
+    def changed(changes: list[Parameter]) -> P:
         new = {change.name: change.value for change in changes if change.name in fields}
+        for name, value in new.items():
+            _check(fields[name], types[name], value)
+        return dataclasses.replace(node.parameters, **new)  # paths are read-only
+
+    def validate(changes: list[Parameter]) -> SetParametersResult:
         try:
-            for name, value in new.items():
-                _check(fields[name], types[name], value)
+            accepted = changed(changes)
         except VimaError as error:
             return SetParametersResult(successful=False, reason=str(error))
-        node.parameters = dataclasses.replace(node.parameters, **new)  # paths are read-only
+        if not after_all:
+            node.parameters = accepted
         return SetParametersResult(successful=True)
+
+    def replace(changes: list[Parameter]) -> None:
+        node.parameters = changed(changes)
 
     def convert_integers(changes: list[Parameter]) -> list[Parameter]:
         return [_with_floats(c, types[c.name]) if c.name in types else c for c in changes]
 
-    if hasattr(node, "add_pre_set_parameters_callback"):  # not in Humble
+    # Humble calls neither before nor after: there a callback of rclpy's may still refuse changes
+    # that were set together with use_sim_time.
+    after_all = hasattr(node, "add_post_set_parameters_callback")
+    if after_all:
         node.add_pre_set_parameters_callback(convert_integers)
-    node.add_on_set_parameters_callback(accept)
+        node.add_post_set_parameters_callback(replace)
+    node.add_on_set_parameters_callback(validate)

@@ -12,7 +12,6 @@ from collections import deque
 from typing import Any
 
 import cv2
-from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import CameraInfo, Image
 
 from vima_msgs.msg import Observation as ObservationMessage
@@ -70,6 +69,7 @@ class PerceptionNode(VimaNode[PerceptionParameters]):
         self._synchronizer = PairSynchronizer(names, p.sync_slop)
         self._camera_check = CameraFrameCheck({"front": p.front_frame, "top": p.top_frame})
         self._scene_service = SceneService(self)
+        self.resources.callback(self._stop_worker)
         for key, (kind, topic) in topics.items():
             self.create_subscription(
                 kind, topic, functools.partial(self._on_frame, key), qos.SENSOR_DATA
@@ -139,7 +139,7 @@ class PerceptionNode(VimaNode[PerceptionParameters]):
 
     # --- lifecycle
 
-    def after_activate(self) -> None:
+    def activated(self) -> None:
         """Start the worker."""
         self._camera_check.reset()
         self._synchronizer.restart()
@@ -158,24 +158,12 @@ class PerceptionNode(VimaNode[PerceptionParameters]):
             self._worker.close()
             self._worker = None
         self._results.clear()
-        if self._configured:
-            self._scene_service.clear()
+        self._scene_service.clear()
 
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def deactivated(self, how: str) -> None:
         """Stop the worker, keep publishers and subscriptions."""
         self._stop_worker()
         self._synchronizer.clear()
-        return super().on_deactivate(state)
-
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop the worker before shutdown."""
-        self._stop_worker()
-        return super().on_shutdown(state)
-
-    def end(self) -> None:
-        """Stop the worker, then the heartbeat."""
-        self._stop_worker()
-        super().end()
 
     def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
         """Summarize the latest status, the detector and the calibrations."""

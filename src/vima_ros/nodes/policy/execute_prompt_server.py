@@ -60,6 +60,7 @@ class ExecutePromptServer:
             cancel_callback=self._on_cancel,
             callback_group=node.reentrant_group,
         )
+        node.resources.callback(self._server.destroy)
         episodes.add_listener(self._on_change)
 
     @property
@@ -193,7 +194,3 @@ class ExecutePromptServer:
             goal.handle.publish_feedback(feedback)
         elif not goal.ended.done():
             goal.ended.set_result(episode)
-
-    def destroy(self) -> None:
-        """Destroy the action server."""
-        self._server.destroy()

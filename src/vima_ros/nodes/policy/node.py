@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
-
 from vima_msgs.msg import (
     ArmState,
     ConfirmationRequest,
@@ -136,16 +134,10 @@ class PolicyNode(VimaNode[PolicyParameters]):
         ok = message.code == PerceptionStatus.OK
         self._episodes.on_perception_status("" if ok else f"{message.code}: {message.message}")
 
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """End the episode and keep the handles."""
+    def deactivated(self, how: str) -> None:
+        """End the episode."""
         if self._episodes.episode.running:
-            self._episodes.end(EpisodeStatus.CANCELLED, "the policy node was deactivated")
-        return super().on_deactivate(state)
-
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Destroy the handles that configure created."""
-        self._goals.destroy()
-        return super().on_cleanup(state)
+            self._episodes.end(EpisodeStatus.CANCELLED, f"the policy node was {how}")
 
     def on_clock_jump_back(self) -> None:
         """Forget the stamps of the episode, which cannot be compared with later ones."""

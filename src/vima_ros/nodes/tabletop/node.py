@@ -48,6 +48,7 @@ class TabletopNode(VimaNode[TabletopParameters]):
         self.frames = Frames(self.parameters)
         table = self.frames.base_from_table
         self._world = Tabletop(scene, robot=urdf, viewer=self.viewer, table=table)
+        self.resources.callback(self._world.close)  # while OpenGL is still loaded
         self._world.advance(SETTLE_TIME)
         self._advanced_at = self.now_ns()
         self._robot = (JointRobotInterface if arm else CartesianRobotInterface)(self, self._world)
@@ -123,12 +124,6 @@ class TabletopNode(VimaNode[TabletopParameters]):
         if self.active:
             self._cameras.publish()
             self._task.on_images_published()
-
-    def end(self) -> None:
-        """Free the OpenGL contexts while OpenGL is still loaded."""
-        super().end()
-        if hasattr(self, "_world"):
-            self._world.close()
 
     def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
         """Return the selected world and the state of robot and task for ``/diagnostics``."""
