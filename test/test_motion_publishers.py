@@ -8,7 +8,7 @@ import pytest
 SOURCES = Path(__file__).parents[1] / "src" / "vima_ros"
 ALLOWED = {
     "ArmCommand": {
-        "nodes/arm/motion_control.py",
+        "nodes/arm/robot_commands.py",
         "nodes/manager/node.py",
     },  # the manager's have no waypoints: stop
     "JointTrajectory": {"nodes/arm/joint_driver.py"},

@@ -10,15 +10,19 @@ from rclpy.executors import ExternalShutdownException
 from vima_msgs.msg import ArmCommand, ArmState, PolicyAction
 from vima_ros.client.client import Client
 from vima_ros.nodes.arm.node import ArmNode
+from vima_ros.nodes.common import qos
 
 
 class BrokenArmNode(ArmNode):
     """Fails on what the robot reports with the message "break"."""
 
-    def _on_arm_state(self, message):
+    def configure(self):
+        super().configure()
+        self.create_subscription(ArmState, "arm_state", self.fail, qos.RELIABLE)
+
+    def fail(self, message):
         if message.message == "break":
             raise RuntimeError("broken on purpose")
-        super()._on_arm_state(message)
 
 
 def at(x, y):
@@ -46,7 +50,7 @@ def test_an_error_in_a_callback_stops_the_active_motion():
             reports = robot.create_publisher(ArmState, "arm_state")
             actions = robot.create_publisher(PolicyAction, "action")
             robot.wait_until(
-                lambda: actions.get_subscription_count() and reports.get_subscription_count() > 1,
+                lambda: actions.get_subscription_count() and reports.get_subscription_count() > 2,
                 "the arm node",
             )
             action = PolicyAction(prompt_id="test", pose0=at(0.5, 0.1), pose1=at(0.5, -0.1))
@@ -81,9 +85,9 @@ def test_a_stop_outlasts_cleanup_until_resume():
         node.trigger_deactivate()
         node.trigger_cleanup()
         node.trigger_configure()
-        assert node.motion.stop_reason == "a person's stop"
-        assert node.motion.resume() == "a person's stop"
-        assert node.motion.stop_reason == ""
+        assert node.motion.snapshot().stop_reason == "a person's stop"
+        assert node.motion.resume() == "resumed after a stop: a person's stop"
+        assert node.motion.snapshot().stop_reason == ""
     finally:
         node.stop_spinning("end of the test")
         node.end()

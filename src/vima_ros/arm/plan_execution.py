@@ -61,8 +61,9 @@ class PlanExecution:
 
     def __init__(self, plan: JointPlan, model: ArmModel, limits: JointLimits) -> None:
         self._segments, self._model, self._limits = plan.segments, model, limits
-        self._index, self._segment = -1, plan.segments[0]
-        self._moving = self._was_clear = self._was_short = False
+        self._index = -1
+        self._move: Segment | None = None  # the current one, until the robot has arrived
+        self._was_clear = self._was_short = False
         self._suction = self._must_hold = False
         self._wait, self._now = 0.0, float("inf")
         self._final_result = ExecutionResult("OK")
@@ -76,30 +77,33 @@ class PlanExecution:
     @property
     def goal(self) -> np.ndarray | None:
         """End of the current move (n,) [rad]; None during a switch of the tool and at the end."""
-        return self._segment.positions[-1] if self._moving else None
+        move = self._move
+        return None if move is None else move.positions[-1]
 
     def extrapolate(self, robot: MeasuredState, age: float) -> np.ndarray:
         """Estimate the joint positions (n,) [rad] at ``age`` [s] after the report ``robot``.
 
         They are extrapolated with their velocities, up to the end of the move; after
         ``MAX_EXTRAPOLATION``, along the plan; not at all in a move that a contact may have ended.
+        It may be called while another thread is in ``update``.
         """
-        segment = self._segment
-        if self.goal is None or segment.waypoint.until_contact:
+        segment = self._move
+        if segment is None or segment.waypoint.until_contact:
             return robot.positions
         if age > MAX_EXTRAPOLATION:
             reported = np.abs(segment.positions - robot.positions).max(axis=1).argmin()
             current = np.searchsorted(segment.times, segment.times[reported] + age)
             return segment.positions[min(current, len(segment.times) - 1)]
-        rest = self.goal - robot.positions
+        rest = segment.positions[-1] - robot.positions
         change = np.clip(robot.velocities * age, np.minimum(rest, 0), np.maximum(rest, 0))
         return robot.positions + change
 
     def describe(self, robot: MeasuredState) -> str:
         """Describe what the current move waits for."""
-        if self.goal is None:
+        goal = self.goal
+        if goal is None:
             return f"waiting for the tool after {self.progress}"
-        names, errors = self._model.joint_names, np.abs(robot.positions - self.goal)
+        names, errors = self._model.joint_names, np.abs(robot.positions - goal)
         far, fast = int(errors.argmax()), int(np.abs(robot.velocities).argmax())
         reasons = []
         if errors[far] >= GOAL_TOLERANCE:
@@ -125,8 +129,8 @@ class PlanExecution:
         if self._index < 0:
             self._suction = robot.holding
             return self._begin_next_move(robot)
-        if self._moving:
-            return self._check_arrival(robot)
+        if self._move is not None:
+            return self._check_arrival(self._move, robot)
         self._wait -= elapsed
         if self._wait > 0.0 or (
             self._must_hold and not robot.holding and self._wait > -HOLD_TIMEOUT
@@ -144,15 +148,15 @@ class PlanExecution:
             self._index = len(self._segments)  # the arm has risen after a failed pick
         return self._begin_next_move(robot)
 
-    def _check_arrival(self, robot: MeasuredState) -> ControllerCommand | None:
+    def _check_arrival(self, move: Segment, robot: MeasuredState) -> ControllerCommand | None:
         """Return the command to the tool once the robot has arrived, None while it moves."""
-        waypoint, goal = self._segment.waypoint, self._segment.positions[-1]
+        waypoint, goal = move.waypoint, move.positions[-1]
         self._was_clear |= not robot.contact  # else the contact may be that of the move before
         stopped_early = waypoint.until_contact and robot.contact and self._was_clear
         near = bool(np.abs(robot.positions - goal).max() < GOAL_TOLERANCE)
         if np.abs(robot.velocities).max() > REST_VELOCITY or not (near or stopped_early):
             return None
-        self._moving, self._was_short, self._wait = False, stopped_early, waypoint.dwell
+        self._move, self._was_short, self._wait = None, stopped_early, waypoint.dwell
         suction = waypoint.tool_on and self._final_result.code == "OK"
         self._must_hold, self._suction = suction and not self._suction, suction
         return ControllerCommand(None, suction)
@@ -163,13 +167,13 @@ class PlanExecution:
         if self._index >= len(self._segments):
             self.result = self._final_result
             return None
-        self._segment = self._segments[self._index]
-        waypoint = self._segment.waypoint
+        move = self._segments[self._index]
+        waypoint = move.waypoint
         if self._was_short:
             try:
-                self._segment = plan_segment(waypoint, robot.positions, self._model, self._limits)
+                move = plan_segment(waypoint, robot.positions, self._model, self._limits)
             except VimaError as error:
                 self.result = ExecutionResult(error.code, f"{self.progress}: {error}")
                 return None
-        self._moving, self._was_clear = True, not robot.contact
-        return ControllerCommand(self._segment, self._suction, waypoint.until_contact)
+        self._move, self._was_clear = move, not robot.contact
+        return ControllerCommand(move, self._suction, waypoint.until_contact)

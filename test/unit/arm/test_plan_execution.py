@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -202,3 +203,33 @@ def test_joint_positions_are_extrapolated_after_the_last_report():
     execution.update(1.0, MeasuredState(segment.positions[-1], np.zeros(6)))
     execution.update(2.0, MeasuredState(segment.positions[-1], np.zeros(6)))  # down, until contact
     assert execution.extrapolate(robot, 0.1) is robot.positions
+
+
+def test_the_robot_may_arrive_while_its_position_is_extrapolated():
+    """A stop has a thread of its own."""
+    waypoints = plan_waypoints(0, down(0.4, 0.2), down(0.6, -0.2), Workspace())
+    plan = plan_trajectory(waypoints, MODEL.home, MODEL)
+    segment = plan.segments[0]
+    half = len(segment.times) // 2
+    report = MeasuredState(segment.positions[half], segment.velocities[half])
+
+    class ArrivingWaypoint:
+        """The robot arrives there as soon as this is read."""
+
+        dwell, tool_on, due = 0.2, False, False
+
+        @property
+        def until_contact(self):
+            if self.due:
+                self.due = False
+                execution.update(1.0, MeasuredState(segment.positions[-1], np.zeros(6)))
+            return False
+
+    first = replace(segment, waypoint=ArrivingWaypoint())
+    execution = PlanExecution(replace(plan, segments=(first, *plan.segments[1:])), MODEL, LIMITS)
+    execution.update(0.0, MeasuredState(MODEL.home, np.zeros(6)))
+    first.waypoint.due = True
+    held = execution.extrapolate(report, 0.1)
+    assert execution.goal is None
+    way = np.abs(segment.positions[-1] - report.positions)
+    assert (np.abs(held - report.positions) <= way + 1e-9).all()

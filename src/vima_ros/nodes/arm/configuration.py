@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,13 +13,12 @@ from vima_ros.arm.safety_gate import JointBounds, Limits
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.nodes.arm.parameters import ArmParameters
+from vima_ros.nodes.common.base_frame import Frames
+from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.paths import config_path
 
-if TYPE_CHECKING:
-    from vima_ros.nodes.arm.node import ArmNode
 
-
-def load_arm_model(node: ArmNode) -> ArmModel:
+def load_arm_model(node: VimaNode[ArmParameters], frames: Frames) -> ArmModel:
     """Load the arm of the node's parameter urdf and log its warnings.
 
     Raises VimaError (NOT_INSTALLED, BAD_ROBOT).
@@ -38,21 +36,23 @@ def load_arm_model(node: ArmNode) -> ArmModel:
         p.tip_frame,
         p.home_joint_positions,
         p.tool_length,
-        node.frames.base_from_table,
-        node.frames.base,
+        frames.base_from_table,
+        frames.base,
     )
     for warning in model.warnings:
         node.get_logger().warning(warning)
     return model
 
 
-def build_limits(
-    p: ArmParameters, joints: JointBounds | None, base_position: np.ndarray
-) -> Limits:
-    """Build the limits of the gate; ``joints``: None where the arm is not known.
+def build_limits(p: ArmParameters, model: ArmModel | None, base_position: np.ndarray) -> Limits:
+    """Build the limits of the gate; ``model``: None where the arm is not known.
 
     ``base_position`` (3,): origin of base_frame in table_frame [m].
     """
+    joints = None
+    if model is not None:
+        acceleration = p.max_joint_acceleration
+        joints = JointBounds(model.lower, model.upper, model.max_velocity, acceleration)
     names = set(Limits.__dataclass_fields__) - {"workspace", "base_position", "joints"}
     (low_x, low_y), (high_x, high_y) = p.workspace_min, p.workspace_max
     return Limits(

@@ -1,59 +1,44 @@
-"""Confirmation of each motion by a person."""
+"""Response of a person to the request to confirm a motion."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
 
-from vima_msgs.msg import Confirmation, ConfirmationRequest
+from vima_msgs.msg import Confirmation
 from vima_msgs.srv import ConfirmMotion
-from vima_ros.arm.primitives import Waypoint
-from vima_ros.arm.safety_gate import Request
 from vima_ros.errors import GateCode, VimaError
-from vima_ros.nodes.common import action_conversions, qos
-
-if TYPE_CHECKING:
-    from vima_ros.nodes.arm.node import ArmNode
+from vima_ros.nodes.arm.confirmation_requests import ConfirmationRequests
+from vima_ros.nodes.arm.motion_control import MotionControl
+from vima_ros.nodes.arm.motion_state import ActiveCommand
+from vima_ros.nodes.arm.parameters import ArmParameters
+from vima_ros.nodes.common import qos
+from vima_ros.nodes.common.lifecycle_node import VimaNode
 
 
 class ConfirmationServer:
-    """Publisher of ``confirmation_request``; takes the response by service or topic.
+    """Server of ``confirm`` and subscriber to ``confirmation``.
 
-    ``timeout`` [s]: a motion that nobody confirmed is refused after it.
+    ``on_confirmed``: called with a command that a person accepted. One that nobody accepts within
+    confirmation_timeout is refused.
     """
 
-    def __init__(self, node: ArmNode, timeout: float) -> None:
-        self._node, self._timeout = node, timeout
-        self._requests = node.create_publisher(
-            ConfirmationRequest, "confirmation_request", qos.LATCHED
-        )
+    def __init__(
+        self,
+        node: VimaNode[ArmParameters],
+        motion: MotionControl,
+        requests: ConfirmationRequests,
+        on_confirmed: Callable[[ActiveCommand], None],
+    ) -> None:
+        self._node, self._motion = node, motion
+        self._requests, self._on_confirmed = requests, on_confirmed
         node.create_service(ConfirmMotion, "confirm", self._on_confirm)
         node.create_subscription(Confirmation, "confirmation", self._on_confirmation, qos.RELIABLE)
         node.create_timer(0.1, self._check_timeout, clock=node.steady_clock)
 
-    def request(self, request: Request, waypoints: Sequence[Waypoint]) -> None:
-        """Publish a request to confirm a motion."""
-        (ax, ay), (bx, by) = request.pose0.position[:2], request.pose1.position[:2]
-        text = f"{request.primitive.name.lower()} from ({ax:.2f}, {ay:+.2f}) to "
-        text += f"({bx:.2f}, {by:+.2f}) m"
-        message = ConfirmationRequest(
-            command_id=request.command_id, text=text, timeout=self._timeout
-        )
-        message.waypoints = action_conversions.waypoints_to_message(tuple(waypoints))
-        self._publish(message)
-        self._node.get_logger().info(f"waiting for confirmation: {text} [{request.command_id}]")
-
-    def clear(self) -> None:
-        """Publish that no motion waits for a confirmation."""
-        self._publish(ConfirmationRequest())
-
-    def _publish(self, message: ConfirmationRequest) -> None:
-        message.header.stamp = self._node.get_clock().now().to_msg()
-        message.header.frame_id = self._node.parameters.table_frame
-        self._requests.publish(message)
-
-    def _on_confirm(self, request: Any, response: Any) -> Any:
+    def _on_confirm(
+        self, request: ConfirmMotion.Request, response: ConfirmMotion.Response
+    ) -> ConfirmMotion.Response:
         response.success, response.message = self._confirm(request.command_id, request.accept)
         return response
 
@@ -64,27 +49,27 @@ class ConfirmationServer:
 
     def _confirm(self, command_id: str, accept: bool) -> tuple[bool, str]:
         """Accept or refuse the waiting motion; return success and a message."""
-        waiting = self._node.motion.active
-        if waiting is None or waiting.sent or waiting.request.command_id != command_id:
-            other = waiting.request.command_id if waiting and not waiting.sent else "no motion"
+        waiting = self._motion.snapshot().waiting
+        if waiting is None or waiting.command_id != command_id:
+            other = waiting.command_id if waiting else "no motion"
             return False, f"{command_id!r} does not wait for a confirmation; {other} does"
         if not accept:
-            self._node.motion.discard(
-                VimaError(GateCode.NOT_CONFIRMED.value, "refused by a person")
-            )
+            self._discard(waiting, GateCode.NOT_CONFIRMED, "refused by a person")
             return True, "refused"
-        self.clear()
-        self._node.gate.on_confirmed(waiting)
+        self._requests.clear()
+        self._on_confirmed(waiting)
         return True, "confirmed"
 
     def _check_timeout(self) -> None:
-        waiting = self._node.motion.active
-        if waiting is None or waiting.sent:
+        waiting = self._motion.snapshot().waiting
+        if waiting is None:
             return
-        if time.monotonic() - waiting.since > self._timeout:
-            reason = f"nobody confirmed it within {self._timeout:g} s"
-            self._node.motion.discard(VimaError(GateCode.NOT_CONFIRMED.value, reason))
+        timeout = self._node.parameters.confirmation_timeout
+        if time.monotonic() - waiting.since > timeout:
+            reason = f"nobody confirmed it within {timeout:g} s"
+            self._discard(waiting, GateCode.NOT_CONFIRMED, reason)
         elif not self._node.active:
-            self._node.motion.discard(
-                VimaError(GateCode.NOT_ACTIVE.value, "the arm node was deactivated")
-            )
+            self._discard(waiting, GateCode.NOT_ACTIVE, "the arm node was deactivated")
+
+    def _discard(self, command: ActiveCommand, code: GateCode, reason: str) -> None:
+        self._motion.discard(command.command_id, VimaError(code.value, reason))

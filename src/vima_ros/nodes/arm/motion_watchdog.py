@@ -1,12 +1,9 @@
-"""Watchdog of the arm node: its robot, the nodes it depends on, other publishers of motion."""
+"""Watchdog of the arm node: its robot, and the nodes it depends on."""
 
 from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Any
-
-from geometry_msgs.msg import Pose as PoseMessage
 
 from vima_msgs.msg import ArmState
 from vima_ros.arm.plan_execution import ExecutionResult
@@ -17,111 +14,58 @@ from vima_ros.arm.progress import (
     tool_points,
     total_timeout,
 )
-from vima_ros.arm.safety_gate import Approved
-from vima_ros.geometry import Pose
-from vima_ros.liveness import SilenceDetector, Supervisor
+from vima_ros.liveness import NodeDeath, SilenceDetector, Supervisor
 from vima_ros.nodes.arm.joint_driver import JointDriver
+from vima_ros.nodes.arm.motion_control import MotionControl
+from vima_ros.nodes.arm.motion_state import ActiveCommand
+from vima_ros.nodes.arm.parameters import ArmParameters
 from vima_ros.nodes.common import conversions
-from vima_ros.nodes.common.node_names import (
-    ARM,
-    MANAGER,
-    PERCEPTION,
-    POLICY,
-    PROMPT,
-    TABLETOP,
-)
-
-if TYPE_CHECKING:
-    from vima_ros.nodes.arm.node import ArmNode
+from vima_ros.nodes.common.lifecycle_node import VimaNode
+from vima_ros.nodes.common.node_names import MANAGER, PERCEPTION, POLICY, PROMPT, TABLETOP
 
 STOP_CALLED = "stop was called"
 MAX_DEATH_AGE = 2.0  # of a death that may be the reason of the manager's call of stop [s]
 CHECK_PERIOD = 0.1  # [s]
-MOTION_TOPICS = {
-    "arm_command": (ARM, MANAGER),  # the manager's are empty: stop
-    "joint_trajectory": (ARM,),
-    "tool_command": (ARM,),
-}
 
 
 class MotionWatchdog:
-    """Stops the arm when its robot or a node that it depends on fails."""
+    """Stops the arm when its robot or a node that it depends on fails.
 
-    def __init__(self, node: ArmNode, joints: JointDriver | None) -> None:
-        """Watch from ``node``; ``joints``: driver of a robot that is moved by its joints."""
-        p = node.parameters
-        self._node, self._joints = node, joints
-        self._progress, self._max_dwell = ProgressMonitor(), 0.0
-        self._total_timeout = math.inf
-        timeout = p.manager_timeout or math.inf
+    ``joints``: driver of a robot that is moved by its joints. All but ``describe_stop_call`` is
+    for the node's callbacks.
+    """
+
+    def __init__(
+        self, node: VimaNode[ArmParameters], motion: MotionControl, joints: JointDriver | None
+    ) -> None:
+        self._node, self._motion, self._joints = node, motion, joints
+        timeout = node.parameters.manager_timeout or math.inf
         self._manager = Supervisor((MANAGER,), timeout, timeout)
         self._others = Supervisor((POLICY, PERCEPTION, PROMPT, TABLETOP), timeout, timeout)
-        self._deaths: list[tuple[float, str]] = []  # of those: time [s] and sentence
+        self._deaths: list[tuple[float, str]] = []  # of those: time [s] and sentence; only grows
         self._robot = SilenceDetector(["arm_state", *(["joint_states"] if joints else [])])
-        self._other_frames: set[str] = set()  # of tool poses; each is logged once
+        self._progress = ProgressMonitor()
+        self._watched_id = ""  # the command whose silence and progress these two measure
         node.subscribe_heartbeats(self._on_heartbeat)
         node.create_timer(CHECK_PERIOD, self._check, clock=node.steady_clock)
-
-    def begin(self, approved: Approved) -> None:
-        """Watch a motion that begins."""
-        self._robot.restart(time.monotonic())
-        self._progress.begin()
-        self._max_dwell = max(waypoint.dwell for waypoint in approved.waypoints)
-        self._total_timeout = total_timeout(planned_duration(approved.waypoints, approved.plan))
 
     def receive(self, source: str) -> None:
         """Record a usable message of the robot: arm_state or joint_states."""
         self._robot.receive(source, time.monotonic())
 
-    def in_base_frame(self, message: ArmState) -> bool:
-        """Return True if the robot's tool pose is in base_frame, or its frame is empty."""
-        frame, base = message.header.frame_id, self._node.parameters.base_frame
-        if frame in ("", base):
-            return True
-        if frame not in self._other_frames:
-            self._other_frames.add(frame)
-            self._node.get_logger().warning(
-                f"arm_state has its tool_pose in frame {frame!r}; valid: {base!r}. Arrival is not "
-                "checked against it"
-            )
-        return False
-
-    def on_state(self, state: ArmState) -> None:
+    def on_arm_state(self, state: ArmState) -> None:
         """Process the robot's own arm_state."""
         self.receive("arm_state")
         tool = conversions.tool_pose_from_message(state.tool_pose)
         if tool is not None:
+            self._moving_command()
             self._progress.update(tool_points(tool), time.monotonic())
 
-    def arrival_error(self, tool: PoseMessage, goal: Pose) -> str:
-        """Describe a tool that is not at the end of its motion; empty if it is, or unknown.
-
-        Both poses are in base_frame.
-        """
-        pose = conversions.tool_pose_from_message(tool)
-        tolerance = self._node.parameters.arrival_tolerance
-        if pose is None or tolerance == 0 or math.dist(pose.position, goal.position) <= tolerance:
-            return ""
-        actual, expected = (
-            "({:.3f}, {:.3f}, {:.3f})".format(*p) for p in (pose.position, goal.position)
-        )
-        return (
-            f"the robot reported success with its tool at {actual} m instead of {expected} m "
-            f"in {self._node.parameters.base_frame}"
-        )
-
-    def other_publishers(self) -> list[str]:
-        """Return topic and node of each other publisher that could move the arm."""
-        own = self._node.get_namespace().rstrip("/")
-        return sorted(
-            f"{topic} by {p.node_namespace.rstrip('/')}/{p.node_name}"
-            for topic, expected in MOTION_TOPICS.items()
-            for p in self._node.get_publishers_info_by_topic(topic)
-            if not (p.node_namespace.rstrip("/") == own and p.node_name in expected)
-        )
-
     def describe_stop_call(self) -> str:
-        """Describe a call of stop, with the recent deaths of nodes that may have caused it."""
+        """Describe a call of stop, with the recent deaths of nodes that may have caused it.
+
+        It may be called from any thread.
+        """
         recent = [s for at, s in self._deaths if time.monotonic() - at < MAX_DEATH_AGE]
         return "; ".join([STOP_CALLED, *recent])
 
@@ -129,14 +73,50 @@ class MotionWatchdog:
         for watched in (self._manager, self._others):
             watched.on_heartbeat(name, state, time.monotonic(), instance)
 
-    def _check_timeouts(self, command: Any, now: float) -> ExecutionResult | None:
+    def _moving_command(self) -> ActiveCommand | None:
+        """Return the active command if it was sent; measure silence and progress from then on."""
+        command = self._motion.snapshot().active
+        if command is None or not command.sent:
+            return None
+        if command.command_id != self._watched_id:
+            self._watched_id = command.command_id
+            self._robot.restart(command.since)
+            self._progress.begin()
+        return command
+
+    def _check(self) -> None:
+        now, command = time.monotonic(), self._moving_command()
+        reasons = [str(death) for death in self._manager.find_dead(now)]
+        deaths = self._others.find_dead(now)
+        self._deaths += [(now, str(death)) for death in deaths]
+        # A reason that concerns the command alone does not stop the arm once that has ended.
+        command_id = command.command_id if command and not reasons else None
+        if command is not None:
+            reasons += self._failures(deaths, now)
+            result = None if reasons else self._check_timeouts(command, now)
+            if result is not None:
+                timed_out = result.code == ArmState.TIMEOUT
+                self._motion.abort(command.command_id, result.code, result.message, timed_out)
+        stopped = bool(reasons) and self._motion.stop("; ".join(reasons), command_id)
+        if deaths and not stopped:  # stop may have been called for them, a moment ago
+            self._motion.restate_stop(STOP_CALLED, self.describe_stop_call())
+
+    def _failures(self, deaths: list[NodeDeath], now: float) -> list[str]:
+        """Return a sentence for each failure that ends a motion."""
+        failures = [str(death) for death in deaths if death.name == POLICY]
+        failures += [] if self._node.active else ["the arm node was deactivated"]
+        silence = self._describe_silence(now)
+        return [*failures, silence] if silence else failures
+
+    def _check_timeouts(self, command: ActiveCommand, now: float) -> ExecutionResult | None:
         """Return the result of a motion that did not begin, progress or end in time, if any."""
-        p, command_id = self._node.parameters, command.request.command_id
-        if now - command.since > self._total_timeout:
+        p, command_id, approved = self._node.parameters, command.command_id, command.approved
+        limit = total_timeout(planned_duration(approved.waypoints, approved.plan))
+        if now - command.since > limit:
             details = f"; {self._joints.describe()}" if self._joints else ""
             return ExecutionResult(
                 ArmState.TIMEOUT,
-                f"the robot did not end {command_id} within {self._total_timeout:.0f} s, "
+                f"the robot did not end {command_id} within {limit:.0f} s, "
                 f"{TOTAL_TIMEOUT_FACTOR:g} times its planned duration{details}",
             )
         if self._joints:
@@ -150,7 +130,8 @@ class MotionWatchdog:
                 f"the robot did not report {command_id} as EXECUTING within {p.start_timeout:g} s "
                 f"of its command on {topic} (subscribers: {self._node.count_subscribers(topic)})",
             )
-        if 0 < p.progress_timeout < self._progress.idle_time - self._max_dwell:
+        max_dwell = max(waypoint.dwell for waypoint in approved.waypoints)
+        if 0 < p.progress_timeout < self._progress.idle_time - max_dwell:
             return ExecutionResult(
                 ArmState.TIMEOUT,
                 f"no progress: by its tool_pose the tool has not moved by 1 mm for "
@@ -160,38 +141,15 @@ class MotionWatchdog:
 
     def _describe_silence(self, now: float) -> str:
         """Return a sentence if the robot has been silent for too long, else ""."""
-        silent = self._robot.find_silent(now, self._node.parameters.state_timeout)
+        timeout = self._node.parameters.state_timeout
+        silent = self._robot.find_silent(now, timeout)
         if silent is None:
             return ""
         source, seconds = silent
-        p = self._node.parameters
         text = (
-            f"{source} for {seconds:.1f} s while the arm moved (state_timeout "
-            f"{p.state_timeout} s, a parameter of the robot's file)"
+            f"{source} for {seconds:.1f} s while the arm moved (state_timeout {timeout} s, a "
+            "parameter of the robot's file)"
         )
         if self._joints and source == "joint_states":
-            return f"no usable {text}: {self._joints.describe_missing(p.state_timeout)}"
+            return f"no usable {text}: {self._joints.describe_missing(timeout)}"
         return f"no {text}"
-
-    def _check(self) -> None:
-        node, motion, now = self._node, self._node.motion, time.monotonic()
-        reasons = [str(death) for death in self._manager.find_dead(now)]
-        deaths = self._others.find_dead(now)
-        self._deaths += [(now, str(death)) for death in deaths]
-        with motion.lock:
-            command = motion.active
-            if command is not None and command.sent:
-                reasons += [str(death) for death in deaths if death.name == "policy"]
-                reasons += [] if node.active else ["the arm node was deactivated"]
-                silence = self._describe_silence(now)
-                reasons += [silence] if silence else []
-                result = None if reasons else self._check_timeouts(command, now)
-                if result:
-                    motion.hold()
-                    motion.end(ArmState.ABORTED, result.code, result.message)
-                    if result.code == ArmState.TIMEOUT:
-                        reasons.append(result.message)
-            if reasons:
-                motion.stop("; ".join(reasons))
-            elif deaths and motion.stop_reason == STOP_CALLED:  # by the manager, a moment ago
-                motion.stop(self.describe_stop_call())
