@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 
 from vima_ros.errors import add_view_to_errors, error_of_views
 from vima_ros.nodes.common import image_conversion
@@ -21,13 +22,13 @@ class ImagePair:
     message, steady clock [s]. ``times``: durations of the stages so far [s].
     """
 
-    messages: Mapping[str, Any]
+    messages: Mapping[str, Image | CompressedImage]
     stamps: Mapping[str, int]
     epoch: int
     complete: float
     times: Mapping[str, float]
 
-    def headers(self) -> dict[str, Any]:
+    def headers(self) -> dict[str, Header]:
         """Return the headers of the image messages, by view."""
         return {view: self.messages[f"{view}/image"].header for view in VIEWS}
 
@@ -50,15 +51,19 @@ class ImagePair:
 class CameraFrameCheck:
     """Check that each view's images come from its own camera, by their frame_id.
 
-    ``expected`` by view; empty: the first frame_id seen, from then on no other.
+    ``expected`` by view; empty: the first frame_id of the pair's epoch, from then on no other.
+    Only one thread may check.
     """
 
     def __init__(self, expected: Mapping[str, str]) -> None:
         self._expected = dict(expected)
-        self._learned: dict[str, str] = {}
+        self._epoch = 0
+        self._learned: dict[str, str] = {}  # of that epoch, by view
 
     def check(self, pair: ImagePair) -> None:
         """Raise VimaError (WRONG_CAMERA) for images of another camera, as after a mix-up."""
+        if pair.epoch != self._epoch:  # other cameras may be there
+            self._epoch, self._learned = pair.epoch, {}
         wrong = []
         for view, header in pair.headers().items():
             known = self._expected[view] or self._learned.setdefault(view, header.frame_id)
@@ -69,7 +74,3 @@ class CameraFrameCheck:
         if wrong:
             advice = " (are the cameras swapped, or remapped?)"
             raise error_of_views("WRONG_CAMERA", wrong, advice)
-
-    def reset(self) -> None:
-        """Forget the learned frame_ids."""
-        self._learned.clear()

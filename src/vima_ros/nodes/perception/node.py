@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import functools
 import time
-from collections import deque
 from typing import Any
 
 import cv2
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from vima_msgs.msg import Observation as ObservationMessage
 from vima_ros.nodes.common import conversions, node_names, qos
@@ -23,6 +22,7 @@ from vima_ros.nodes.perception.image_pair import CameraFrameCheck, ImagePair
 from vima_ros.nodes.perception.pair_processing import process_pair
 from vima_ros.nodes.perception.pair_synchronizer import PairSynchronizer, camera_topics
 from vima_ros.nodes.perception.parameters import PerceptionParameters
+from vima_ros.nodes.perception.pending_results import PendingResults
 from vima_ros.nodes.perception.scene_service import SceneService
 from vima_ros.nodes.perception.status import StatusReporter, debug_image
 from vima_ros.perception.calibration.drift import DriftMonitor
@@ -42,7 +42,7 @@ class PerceptionNode(VimaNode[PerceptionParameters]):
     def __init__(self) -> None:
         super().__init__()
         self._worker: LatestOnlyWorker[ImagePair] | None = None
-        self._results: deque[tuple[ImagePair, PerceptionResult, float]] = deque()
+        self._results = PendingResults()
         publish = self.guard(self._publish_pending_results)
         self._results_ready = self.create_guard_condition(publish)
 
@@ -81,7 +81,7 @@ class PerceptionNode(VimaNode[PerceptionParameters]):
 
     # --- executor thread, which must not block
 
-    def _on_frame(self, key: str, message: Any) -> None:
+    def _on_frame(self, key: str, message: Image | CompressedImage) -> None:
         if self._worker is None:
             return
         pair = self._synchronizer.add(key, message, self.now_ns())
@@ -90,10 +90,8 @@ class PerceptionNode(VimaNode[PerceptionParameters]):
 
     def _publish_pending_results(self) -> None:
         """Publish the worker's results, unless the clock has jumped since."""
-        while self._results:
-            pair, result, done = self._results.popleft()
+        for pair, result in self._results.take():
             if self.active and pair.epoch == self._synchronizer.epoch:
-                result.times["handover"] = time.monotonic() - done
                 self._publish(pair, result)
 
     def _publish(self, pair: ImagePair, result: PerceptionResult) -> None:
@@ -119,7 +117,7 @@ class PerceptionNode(VimaNode[PerceptionParameters]):
 
     def _report(self, result: PerceptionResult, starting: bool = False) -> None:
         warnings = [*self._drift.warnings, *view_warnings(self._views)]
-        dropped = self._worker.dropped if self._worker else 0
+        dropped = self._worker.dropped + self._results.dropped if self._worker else 0
         self._status.publish(result, warnings, dropped, starting)
 
     # --- worker thread
@@ -132,7 +130,7 @@ class PerceptionNode(VimaNode[PerceptionParameters]):
         )
         if fault:
             self.get_logger().error(f"unexpected error:\n{fault}")
-        self._results.append((pair, result, time.monotonic()))
+        self._results.put(pair, result)
         self._results_ready.trigger()
         if result.frames:
             self.guard(self._drift.check)(images, time.monotonic())
@@ -141,14 +139,13 @@ class PerceptionNode(VimaNode[PerceptionParameters]):
 
     def activated(self) -> None:
         """Start the worker."""
-        self._camera_check.reset()
         self._synchronizer.restart()
+        self._results.dropped = 0
         self._worker = LatestOnlyWorker(self.guard(self._work), "perception")
 
     def on_clock_jump_back(self) -> None:
         """Drop messages and results stamped before the jump."""
         self._synchronizer.clear()
-        self._camera_check.reset()
         if self._worker is not None:
             self._worker.clear()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -38,7 +37,9 @@ class PairSynchronizer:
     """Pairs messages by stamp, and reports why no pair can be formed.
 
     ``topics`` {key: name}, keys as in ``ImagePair.messages``; ``slop`` [s]: maximum difference of
-    the stamps. A message with stamp 0 has no stamp and is in no pair.
+    the stamps. A message with stamp 0 has no stamp and is in no pair. Per topic it keeps the
+    arrivals of one message, and the 10 newest messages that wait for a pair: older ones are
+    dropped, which PerceptionStatus reports where no pair is formed. All in the executor's thread.
     """
 
     def __init__(self, topics: Mapping[str, str], slop: float) -> None:
@@ -52,7 +53,7 @@ class PairSynchronizer:
         self._started = self._last_pair = time.monotonic()
         self._arrivals: dict[str, TopicArrivals] = {}
 
-    def add(self, key: str, message: Any, now: int) -> ImagePair | None:
+    def add(self, key: str, message: Image | CompressedImage, now: int) -> ImagePair | None:
         """Add a message that arrived ``now`` [ns, node's clock]; return the new pair if any."""
         arrival = time.monotonic()
         stamp = conversions.stamp_to_ns(message.header.stamp)

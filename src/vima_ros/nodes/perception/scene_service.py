@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
+from std_msgs.msg import Header
 
 from vima_msgs.srv import GetScene
 from vima_ros.nodes.common import conversions, image_conversion
+from vima_ros.nodes.common.guarded_node import GuardedNode
 from vima_ros.perception.pipeline import PerceptionResult
 from vima_ros.specs import VIEWS
 
-if TYPE_CHECKING:
-    from vima_ros.nodes.perception.node import PerceptionNode
-
 
 class SceneService:
-    """Keeps the latest result and serves it."""
+    """Keeps the latest result and serves it; all in the executor's thread."""
 
-    def __init__(self, node: PerceptionNode) -> None:
+    def __init__(self, node: GuardedNode) -> None:
         self._result: PerceptionResult | None = None
-        self._headers: dict[str, Any] = {}
+        self._headers: dict[str, Header] = {}
         node.create_service(GetScene, "get_scene", self._on_get_scene)
 
-    def update(self, result: PerceptionResult, headers: dict[str, Any]) -> None:
+    def update(self, result: PerceptionResult, headers: dict[str, Header]) -> None:
         """Keep the latest result, a refusal included; ``headers``: of the images, by view."""
         self._result, self._headers = result, headers
 
@@ -31,7 +28,9 @@ class SceneService:
         """Forget the latest result."""
         self._result = None
 
-    def _on_get_scene(self, request: Any, response: Any) -> Any:
+    def _on_get_scene(
+        self, request: GetScene.Request, response: GetScene.Response
+    ) -> GetScene.Response:
         result = self._result
         if result is None:
             response.code, response.message = "NO_FRAMES", "no frames since activation"

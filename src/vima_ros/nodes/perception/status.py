@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sensor_msgs.msg import Image
+from std_msgs.msg import Header
 
 from vima_msgs.msg import PerceptionStatus
 from vima_ros.nodes.common import image_conversion, qos
 from vima_ros.nodes.common.conversions import ns_to_stamp
+from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.perception.pipeline import PerceptionResult
 from vima_ros.perception.visualization import draw_objects
 from vima_ros.specs import VIEWS
-
-if TYPE_CHECKING:
-    from vima_ros.nodes.perception.node import PerceptionNode
 
 STAGES = {  # field of the message: stage of PerceptionResult.times
     "decode_time": "decode",
@@ -59,7 +58,7 @@ class StatusReporter:
     ``backend``: name of the detector; ``card``: its description.
     """
 
-    def __init__(self, node: PerceptionNode, backend: str, card: Mapping[str, Any]) -> None:
+    def __init__(self, node: VimaNode, backend: str, card: Mapping[str, Any]) -> None:
         self.card = card
         self.latest = PerceptionStatus()
         self._node, self._backend = node, backend
@@ -87,7 +86,7 @@ class StatusReporter:
         self._publisher.publish(status)
 
 
-def debug_image(result: PerceptionResult, view: str, header: Any) -> Image:
+def debug_image(result: PerceptionResult, view: str, header: Header) -> Image:
     """Draw the objects of ``view``; ``header``: of the camera's image."""
     image = draw_objects(
         result.frames[view],

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from vima_msgs.msg import Asset, PromptStatus
 from vima_msgs.srv import CaptureAsset, DeleteAsset, GetScene, ListAssets
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common import conversions, image_conversion
+from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.prompt.asset_library import AssetLibrary, StoredAsset, check_name
 from vima_ros.prompt.capture import CapturedScene
 from vima_ros.specs import VIEWS, AssetKind
-
-if TYPE_CHECKING:
-    from vima_ros.nodes.prompt.node import PromptNode
 
 GET_SCENE_TIMEOUT = 5.0  # [s]
 
@@ -21,14 +17,16 @@ GET_SCENE_TIMEOUT = 5.0  # [s]
 class AssetServices:
     """Serves ``capture_asset``, ``list_assets`` and ``delete_asset``."""
 
-    def __init__(self, node: PromptNode, library: AssetLibrary) -> None:
+    def __init__(self, node: VimaNode, library: AssetLibrary) -> None:
         self._node, self._library = node, library
         self._get_scene = node.create_client(GetScene, "get_scene")
         node.create_service(CaptureAsset, "capture_asset", self._on_capture)
         node.create_service(ListAssets, "list_assets", self._on_list)
         node.create_service(DeleteAsset, "delete_asset", self._on_delete)
 
-    async def _on_capture(self, request: Any, response: Any) -> Any:
+    async def _on_capture(
+        self, request: CaptureAsset.Request, response: CaptureAsset.Response
+    ) -> CaptureAsset.Response:
         try:
             if not self._node.active:
                 raise VimaError("NOT_ACTIVE", "the prompt node is not active")
@@ -51,7 +49,7 @@ class AssetServices:
         response.asset = _asset_to_message(asset)
         return response
 
-    async def _request_scene(self) -> Any:
+    async def _request_scene(self) -> GetScene.Response:
         future = self._get_scene.call_async(GetScene.Request())
         try:
             response = await self._node.wait_for_response(future, GET_SCENE_TIMEOUT)
@@ -61,7 +59,9 @@ class AssetServices:
             raise VimaError("NO_OBSERVATION", f"{response.code}: {response.message}")
         return response
 
-    def _on_list(self, request: Any, response: Any) -> Any:
+    def _on_list(
+        self, request: ListAssets.Request, response: ListAssets.Response
+    ) -> ListAssets.Response:
         try:
             names = self._library.names()
         except VimaError as error:
@@ -76,7 +76,9 @@ class AssetServices:
                 response.unreadable.append(name)
         return response
 
-    def _on_delete(self, request: Any, response: Any) -> Any:
+    def _on_delete(
+        self, request: DeleteAsset.Request, response: DeleteAsset.Response
+    ) -> DeleteAsset.Response:
         try:
             self._library.delete(request.name)
             response.success, response.code = True, PromptStatus.OK
@@ -93,7 +95,7 @@ def _asset_to_message(asset: StoredAsset) -> Asset:
     return message
 
 
-def _scene_from_response(response: Any) -> CapturedScene:
+def _scene_from_response(response: GetScene.Response) -> CapturedScene:
     observation = response.observation
     return CapturedScene(
         {v: image_conversion.decode_colour(getattr(response, v)) for v in VIEWS},
@@ -103,7 +105,7 @@ def _scene_from_response(response: Any) -> CapturedScene:
     )
 
 
-def _selected_track(request: Any, scene: CapturedScene) -> int:
+def _selected_track(request: CaptureAsset.Request, scene: CapturedScene) -> int:
     """Return the track id of the object that a CaptureAsset request selects.
 
     Raises VimaError: BAD_KIND, BAD_VIEW, UNKNOWN_TRACK, NO_OBJECT_AT_SELECTION.

@@ -70,7 +70,9 @@ class PromptNode(VimaNode[PromptParameters]):
     def _on_episode(self, message: EpisodeStatus) -> None:
         self._episode = message
 
-    def _on_set_prompt(self, request: Any, response: Any) -> Any:
+    def _on_set_prompt(
+        self, request: SetPrompt.Request, response: SetPrompt.Response
+    ) -> SetPrompt.Response:
         status, preview = self._process(request)
         response.success = status.code == PromptStatus.OK
         response.prompt_id, response.code = status.prompt_id, status.code
@@ -79,7 +81,7 @@ class PromptNode(VimaNode[PromptParameters]):
             response.preview = preview
         return response
 
-    def _process(self, request: Any) -> tuple[PromptStatus, Image]:
+    def _process(self, request: SetPrompt.Request) -> tuple[PromptStatus, Image]:
         """Encode and publish a prompt; return its status and preview."""
         text = request.prompt.text
         status, preview = PromptStatus(text=text[:MAX_TEXT_LENGTH], code=PromptStatus.OK), Image()
@@ -106,7 +108,7 @@ class PromptNode(VimaNode[PromptParameters]):
             self._status.publish(status)
         return status, preview
 
-    def _check_not_busy(self, request: Any) -> None:
+    def _check_not_busy(self, request: SetPrompt.Request) -> None:
         if not self.active:
             raise VimaError("NOT_ACTIVE", "the prompt node is not active yet; send it again")
         running = self._episode.by_goal and self._episode.state not in ENDED_STATES

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, Image
 from visualization_msgs.msg import Marker, MarkerArray
 
 from vima_ros.nodes.common import conversions, image_conversion, qos
+from vima_ros.nodes.common.guarded_node import GuardedNode
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH, VIEWS
-
-if TYPE_CHECKING:
-    from vima_ros.nodes.tabletop.node import TabletopNode
 
 # Focal length, principal point x, y [px] of the orthographic cameras, as if 1000 m away
 INTRINSICS = {"front": (355555.0, 128.0, 63.0), "top": (250980.0, 128.0, 63.0)}
@@ -20,10 +17,13 @@ MESSAGE_TYPES = {"image_raw": Image, "mask": Image, "camera_info": CameraInfo}
 
 
 class CameraPublisher:
-    """Publisher of images, masks and ``markers``, rendered only if subscribed to."""
+    """Publisher of images, masks and ``markers``, rendered only if subscribed to.
 
-    def __init__(self, node: TabletopNode, world: Tabletop) -> None:
-        self._node, self._world = node, world
+    ``table_frame``: frame of the markers.
+    """
+
+    def __init__(self, node: GuardedNode, world: Tabletop, table_frame: str) -> None:
+        self._node, self._world, self._table_frame = node, world, table_frame
         self._views = {
             view: {
                 name: node.create_publisher(kind, f"{view}/{name}", qos.SENSOR_DATA)
@@ -59,7 +59,7 @@ class CameraPublisher:
         if self._markers.get_subscription_count():
             self._markers.publish(self._true_poses(stamp))
 
-    def _true_poses(self, stamp: Any) -> MarkerArray:
+    def _true_poses(self, stamp: Time) -> MarkerArray:
         """Return the true pose of each object, for display, tests and oracles.
 
         No node of the suite uses them.
@@ -68,7 +68,7 @@ class CameraPublisher:
         for index, item in enumerate(self._world.scene.objects):
             marker = Marker(ns=item.name, id=index, type=Marker.CUBE, action=Marker.ADD)
             marker.header.stamp = stamp
-            marker.header.frame_id = self._node.parameters.table_frame
+            marker.header.frame_id = self._table_frame
             marker.pose = conversions.pose_to_message(self._world.object_pose(item.name))
             marker.scale.x = marker.scale.y = marker.scale.z = 0.05
             marker.color.a = marker.color.g = 1.0
@@ -76,7 +76,7 @@ class CameraPublisher:
         return markers
 
 
-def _camera_info(view: str, stamp: Any, frame_id: str) -> CameraInfo:
+def _camera_info(view: str, stamp: Time, frame_id: str) -> CameraInfo:
     focal, x, y = INTRINSICS[view]
     info = CameraInfo(width=POLICY_FRAME_WIDTH, height=POLICY_FRAME_HEIGHT)
     info.header.stamp, info.header.frame_id = stamp, frame_id

@@ -45,17 +45,18 @@ class TabletopNode(VimaNode[TabletopParameters]):
         urdf = config_path(f"robots/{self.parameters.robot}.urdf") if arm else None
         self._loaded = self._selected()
         scene, episode = self._loaded.make()
-        self.frames = Frames(self.parameters)
-        table = self.frames.base_from_table
+        frames = Frames(self.parameters)
+        table = frames.base_from_table
         self._world = Tabletop(scene, robot=urdf, viewer=self.viewer, table=table)
         self.resources.callback(self._world.close)  # while OpenGL is still loaded
         self._world.advance(SETTLE_TIME)
         self._advanced_at = self.now_ns()
-        self._robot = (JointRobotInterface if arm else CartesianRobotInterface)(self, self._world)
+        interface = JointRobotInterface if arm else CartesianRobotInterface
+        self._robot = interface(self, self._world, frames)
         self._robot.on_reset(str(self._loaded))
         self._task = TaskServer(self, self._world)
         self._task.start_episode(episode)
-        self._cameras = CameraPublisher(self, self._world)
+        self._cameras = CameraPublisher(self, self._world, frames.table)
         self.create_service(LoadTask, "load_task", self._on_load_task)
         self.create_service(Trigger, "reset", self._on_reset)
         self.create_timer(PHYSICS_PERIOD, self._advance)
@@ -75,7 +76,9 @@ class TabletopNode(VimaNode[TabletopParameters]):
         self._task.start_episode(episode)
         self.get_logger().info(f"reset to {selection}")
 
-    def _on_load_task(self, request: Any, response: Any) -> Any:
+    def _on_load_task(
+        self, request: LoadTask.Request, response: LoadTask.Response
+    ) -> LoadTask.Response:
         try:
             find_task(request.task)
             if request.seed > MAX_SEED:
@@ -90,7 +93,7 @@ class TabletopNode(VimaNode[TabletopParameters]):
         response.success, response.message = True, str(selection)
         return response
 
-    def _on_reset(self, request: Any, response: Any) -> Any:
+    def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._load(self._loaded)
         response.success, response.message = True, str(self._loaded)
         return response

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
 
 import numpy as np
 from sensor_msgs.msg import JointState
@@ -12,11 +11,10 @@ from trajectory_msgs.msg import JointTrajectory
 from vima_msgs.msg import ArmCommand, ArmState, ToolCommand
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common import action_conversions, conversions, qos
+from vima_ros.nodes.common.base_frame import Frames
+from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.sim.robots.base import Phase
 from vima_ros.sim.tabletop import Tabletop
-
-if TYPE_CHECKING:
-    from vima_ros.nodes.tabletop.node import TabletopNode
 
 STATE_PERIOD = 0.2  # of arm_state [s]
 END_STATES = {Phase.SUCCEEDED: ArmState.SUCCEEDED, Phase.FAILED: ArmState.ABORTED}
@@ -25,8 +23,8 @@ END_STATES = {Phase.SUCCEEDED: ArmState.SUCCEEDED, Phase.FAILED: ArmState.ABORTE
 class RobotInterface(ABC):
     """Interface of a robot that publishes ``arm_state`` on every change and at 5 Hz."""
 
-    def __init__(self, node: TabletopNode, tabletop: Tabletop) -> None:
-        self._node, self._tabletop = node, tabletop
+    def __init__(self, node: VimaNode, tabletop: Tabletop, frames: Frames) -> None:
+        self._node, self._tabletop, self._frames = node, tabletop, frames
         self.report = ArmState(state=ArmState.IDLE, code=ArmState.OK)
         self._states = node.create_publisher(ArmState, "arm_state", qos.RELIABLE)
         node.create_subscription(ArmCommand, "arm_command", self._on_command, qos.RELIABLE)
@@ -47,7 +45,7 @@ class RobotInterface(ABC):
         """Set the reported state and publish it."""
         self.report = ArmState(state=state, code=code, message=message, command_id=command_id)
         self.report.since = self._node.get_clock().now().to_msg()
-        self.report.header.frame_id = self._node.frames.base
+        self.report.header.frame_id = self._frames.base
         self.publish()
 
     def publish(self) -> None:
@@ -56,7 +54,7 @@ class RobotInterface(ABC):
             return
         self.report.header.stamp = self._node.get_clock().now().to_msg()
         tool = self._tabletop.robot_state
-        pose = self._node.frames.base_from_table.apply_to_pose(tool.pose)
+        pose = self._frames.base_from_table.apply_to_pose(tool.pose)
         self.report.tool_pose = conversions.pose_to_message(pose)
         self.report.holding = tool.holding is not None
         self.report.end_effector = int(self._tabletop.scene.end_effector)
@@ -90,7 +88,7 @@ class CartesianRobotInterface(RobotInterface):
                 raise VimaError("NOT_ACTIVE", "the robot is not active")
             waypoints = action_conversions.waypoints_from_message(message)
             self._tabletop.start(
-                self._node.frames.waypoints_to_table(waypoints, message.header.frame_id)
+                self._frames.waypoints_to_table(waypoints, message.header.frame_id)
             )
         except VimaError as error:
             reason = f"{error.code}: {error}"
@@ -108,8 +106,8 @@ class JointRobotInterface(RobotInterface):
     ``arm_state`` is IDLE except for one message at each stop or error.
     """
 
-    def __init__(self, node: TabletopNode, tabletop: Tabletop) -> None:
-        super().__init__(node, tabletop)
+    def __init__(self, node: VimaNode, tabletop: Tabletop, frames: Frames) -> None:
+        super().__init__(node, tabletop, frames)
         self._joint_states = node.create_publisher(JointState, "joint_states", qos.RELIABLE)
         node.create_subscription(
             JointTrajectory, "joint_trajectory", self._on_trajectory, qos.RELIABLE

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from vima_msgs.msg import ArmState, Prompt, TaskStatus
 from vima_msgs.srv import GetTaskStatus
 from vima_ros.nodes.common import conversions, qos
+from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.nodes.common.prompt_conversions import asset_to_message
+from vima_ros.nodes.tabletop.parameters import TabletopParameters
 from vima_ros.sim.episode_runner import find_level, world_state
 from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.robots.base import MAX_SETTLE_TIME
@@ -16,9 +17,6 @@ from vima_ros.sim.scene import RANDOM_SCENE, SCENES, Scene, random_scene, scatte
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.sim.tasks import find_task
 from vima_ros.sim.tasks.base import SuccessCriterion, TaskEpisode, TaskOutcome
-
-if TYPE_CHECKING:
-    from vima_ros.nodes.tabletop.node import TabletopNode
 
 OUTCOMES = {
     TaskOutcome.RUNNING: TaskStatus.RUNNING,
@@ -59,7 +57,7 @@ class WorldSelection:
 class TaskServer:
     """Evaluator of a task that publishes ``task_status`` and ``task_prompt``."""
 
-    def __init__(self, node: TabletopNode, tabletop: Tabletop) -> None:
+    def __init__(self, node: VimaNode[TabletopParameters], tabletop: Tabletop) -> None:
         self._node, self._tabletop = node, tabletop
         self._episode: TaskEpisode | None = None
         self._criterion: SuccessCriterion | None = None
@@ -137,7 +135,9 @@ class TaskServer:
             text = f"{s.task}, seed {s.seed}, step {s.steps} of {s.step_limit}: {outcome}"
             self._node.get_logger().info(f"{text} {s.reason}".strip())
 
-    def _on_get_status(self, request: Any, response: Any) -> Any:
+    def _on_get_status(
+        self, request: GetTaskStatus.Request, response: GetTaskStatus.Response
+    ) -> GetTaskStatus.Response:
         response.success, response.status = self._episode is not None, self.status
         response.message = "" if response.success else "no task is loaded; call load_task"
         return response

@@ -15,12 +15,13 @@ from vima_ros.nodes.tabletop.robot_interface import CartesianRobotInterface
 from vima_ros.sim.scene import SCENES
 from vima_ros.sim.tabletop import Tabletop
 
+FRAMES = SimpleNamespace(base="base_link", base_from_table=Transform())
+
 
 class FakeNode:
     """As much of the tabletop node as its robot needs; each reading of its clock takes 1 s."""
 
     active = True
-    frames = SimpleNamespace(base="base_link", base_from_table=Transform())
 
     def __init__(self):
         self.now, self.published, self.timers = 0, [], []
@@ -43,7 +44,7 @@ class FakeNode:
 def test_a_repeated_report_has_a_new_stamp_for_its_pose_and_the_same_since():
     node = FakeNode()
     with Tabletop(SCENES["put"]) as world:
-        robot = CartesianRobotInterface(node, world)
+        robot = CartesianRobotInterface(node, world, FRAMES)
         robot.change(ArmState.SUCCEEDED, ArmState.OK, "", "a/0")
         (repeat,) = node.timers
         for _ in range(3):
