@@ -1,5 +1,6 @@
 """Episodes, goals and steps of the policy node without ROS, and the orders that are rare."""
 
+from contextlib import ExitStack
 from types import SimpleNamespace
 
 import pytest
@@ -39,7 +40,7 @@ class FakeNode:
 
     def __init__(self):
         self.published, self.services, self.requests, self.logged = {}, {}, [], []
-        self.now = 0
+        self.now, self.resources = 0, ExitStack()
 
     def create_publisher(self, kind, topic, profile):
         return SimpleNamespace(publish=self.published.setdefault(topic, []).append)
@@ -126,6 +127,7 @@ class Parts:
     def __init__(self, monkeypatch):
         def serve(node, kind, name, execute, cancel_callback, callback_group):
             self.execute, self.cancel = execute, cancel_callback
+            return SimpleNamespace(destroy=None)
 
         monkeypatch.setattr(execute_prompt_server, "ActionServer", serve)
         self.node = FakeNode()
