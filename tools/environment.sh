@@ -128,8 +128,19 @@ sources_state() { # PACKAGE: changes with every file that its build reads
     sort -z | xargs -0 sha256sum | sha256sum | cut -c 1-16
 }
 
+# What Python nodes over Fast DDS, the wheels' only rmw, use of vima_msgs; a distribution's colcon
+# builds every language and type support.
+MESSAGE_OPTIONS=(
+  "-DVIMA_MSGS_GENERATORS=rosidl_generator_type_description;rosidl_generator_c;\
+rosidl_typesupport_c;rosidl_typesupport_fastrtps_c;rosidl_generator_py"
+  -DROSIDL_GENERATOR_C_DISABLE_TYPE_DESCRIPTION_CODEGEN=ON
+  -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=20
+)
+
 build() { # ENVIRONMENT PACKAGE
-  local state
+  local state options=()
+  [ "$2 ${ros:-$(recorded "$1" ros)}" != "vima_msgs wheels" ] ||
+    options=(--cmake-args "${MESSAGE_OPTIONS[@]}")
   state=$(sources_state "$2")
   rm -f "$1/install/.$2"
   rm -rf "$1/build/$2" "$1/install/$2" # what was renamed or deleted must not stay
@@ -137,9 +148,11 @@ build() { # ENVIRONMENT PACKAGE
     [ "${ros:-$(recorded "$1" ros)}" != wheels ] ||
       unset AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH # another clone's
     activate "$PWD/$1"
+    export MAKEFLAGS=-j$(nproc) # colcon's own waits while the machine is loaded
     step "colcon build: $2" "read log/latest_build, then run this again" \
       "$1/bin/python" -m colcon build --event-handlers console_cohesion+ \
-      --build-base "$1/build" --install-base "$1/install" --packages-select "$2"
+      --build-base "$1/build" --install-base "$1/install" "${options[@]}" \
+      --packages-select "$2"
   )
   printf '%s\n' "$state" >"$1/install/.$2"
 }
