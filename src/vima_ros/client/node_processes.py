@@ -20,6 +20,7 @@ from vima_ros.errors import NodeDiedError, VimaError
 from vima_ros.files import prepare_folder
 from vima_ros.nodes.common.namespaces import NAMESPACE, absolute_namespace
 from vima_ros.nodes.common.node_names import ARM, MANAGER
+from vima_ros.nodes.common.parameter_files import read_overrides
 from vima_ros.paths import config_path, expand
 from vima_ros.program import END_WITH
 
@@ -53,7 +54,7 @@ class NodeProcesses:
     ``params_file``: a parameter file for all nodes, or the name of one in config/robots/;
     ``parameters``: what differs from all files, for all nodes that have it; logs go to
     ``log_folder``/NAME.log.
-    Raises VimaError: NO_FILE, BAD_FOLDER, BAD_NAMESPACE.
+    Raises VimaError: NO_FILE, BAD_PARAMETER_FILE, BAD_FOLDER, BAD_NAMESPACE.
     """
 
     def __init__(
@@ -65,8 +66,9 @@ class NodeProcesses:
         use_sim_time: bool = False,
     ) -> None:
         self._log_folder = Path(log_folder)
-        prepare_folder(self._log_folder)
         self._arguments = ["--params-file", str(find_params_file(params_file))]
+        read_overrides(self._arguments)  # raises here what each node would refuse
+        prepare_folder(self._log_folder)
         self._arguments += ["-r", f"__ns:={absolute_namespace(namespace)}"]
         self._arguments += ["-p", f"use_sim_time:={json.dumps(use_sim_time)}"]
         self._processes: dict[str, subprocess.Popen] = {}

@@ -48,3 +48,13 @@ def test_no_negative_number_of_frames_and_no_negative_wait(how):
     with pytest.raises(SystemExit) as ended:
         parse(["capture", "name", "--scene", *how])
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--namespace", "right", "list"], ["list", "--namespace", "right"]],
+    ids=["before", "behind"],
+)
+def test_the_namespace_is_an_option_of_the_program_and_of_its_commands(words):
+    assert parse(words).namespace == "/right"
+    assert parse(["list"]).namespace == "/vima"

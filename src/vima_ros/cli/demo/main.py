@@ -29,7 +29,9 @@ from vima_ros.nodes.common import action_conversions, qos
 from vima_ros.nodes.common.node_names import SUITE
 from vima_ros.nodes.common.ros_domain import isolate_ros_domain
 from vima_ros.paths import path_argument
-from vima_ros.perception.detectors.registry import DETECTORS
+from vima_ros.perception.detectors.registry import DETECTORS, make_detector
+from vima_ros.sim.episode_runner import choose_tasks
+from vima_ros.sim.scene import MAX_SEED
 from vima_ros.sim.tasks.base import Level
 from vima_ros.specs import VIEWS, Primitive
 from vima_ros.training.evaluation.detector_frames import FIRST_EVALUATION_SEED
@@ -140,8 +142,11 @@ def _describe(action: PolicyAction) -> str:
 def run(settings: DemoSettings) -> None:
     """Run the demo and write its results.
 
-    Raises VimaError if a node does not become active or an expected message does not arrive.
+    Raises VimaError for an unknown task or an unusable detector, before any node is started, and
+    if a node does not become active or an expected message does not arrive.
     """
+    choose_tasks(settings.tasks, Level.TRAIN)
+    make_detector(settings.detector)
     prepare_folder(settings.out)
     isolate_ros_domain()
     out, reports = settings.out, []
@@ -179,9 +184,11 @@ def main(args: list[str]) -> None:
         "--detector", default="onnx", choices=sorted(DETECTORS), help="Detector of the cameras"
     )
     options = parser.parse_args(remove_ros_args(args))
-    first = options.seed
+    first, last = options.seed, MAX_SEED - len(options.tasks) + 1
     if first is None:  # seeds from here on are not used in training
-        first = random.randrange(FIRST_EVALUATION_SEED, 2**31 - len(options.tasks))  # noqa: S311
+        first = random.randint(FIRST_EVALUATION_SEED, last)  # noqa: S311
+    if not 0 <= first <= last:
+        parser.error(f"--seed {first}; valid: 0 to {last}")
     print(f"seeds from {first}: demo --seed {first} repeats the same episodes")
     seeds = tuple(range(first, first + len(options.tasks)))
     run(DemoSettings(tuple(options.tasks), seeds, options.detector, options.out))

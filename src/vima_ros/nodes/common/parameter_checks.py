@@ -59,12 +59,14 @@ def _unknown(node: VimaNode, overrides: list[Override]) -> Iterator[str]:
         common = item.name.startswith(COMMON_PARAMETERS) or node.has_parameter(item.name)
         if common or item.name in valid or not item.reaches(node.get_fully_qualified_name()):
             continue
+        near = get_close_matches(item.name, valid, 1)
+        files = f"config/{node.name}.yaml" if item.node else "the files of config/"
         owners = [name for name, names in declared_names().items() if item.name in names]
         yield (
             f"{item.name} ({item.place}, section {item.section}) is not a parameter of "
             + (node.get_name() if item.node else "any node of the suite")
             + (f" but of {', '.join(owners)}" if owners else "")
-            + f"; nearest: {get_close_matches(item.name, valid, 1, 0.0)[0]}"
+            + (f"; nearest: {near[0]}" if near else f"; valid: those in {files}")
         )
 
 

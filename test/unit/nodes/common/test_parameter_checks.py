@@ -1,0 +1,30 @@
+"""Sentences about parameters that no node declares."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from vima_ros.nodes.common.parameter_checks import _unknown
+from vima_ros.nodes.common.parameter_files import Override
+from vima_ros.nodes.perception.parameters import PerceptionParameters
+
+NODE = SimpleNamespace(
+    name="perception",
+    parameters=PerceptionParameters(),
+    get_name=lambda: "perception",
+    get_fully_qualified_name=lambda: "/vima/perception",
+    has_parameter=lambda name: False,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "section", "hint"),
+    [
+        ("min_skore", "/vima/perception", "; nearest: min_score"),
+        ("zzz", "/vima/perception", "; valid: those in config/perception.yaml"),
+        ("zzz", "/**", "; valid: those in the files of config/"),
+    ],
+)
+def test_the_nearest_name_is_suggested_only_where_it_is_near(name, section, hint):
+    (sentence,) = _unknown(NODE, [Override(name, section, "-p", "-p")])
+    assert sentence.endswith(hint)
