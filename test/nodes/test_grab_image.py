@@ -97,7 +97,9 @@ def test_nothing_is_overwritten_unasked(tmp_path, capsys):
 def test_a_silent_camera_is_named(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(grab_image, "TIMEOUT", 0.5)
     assert run(grab_image, "top/image_raw", "--out", tmp_path / "top.png") == 2
-    assert "grab_image: TIMEOUT: no image on top/image_raw" in capsys.readouterr().err
+    waiting, timeout = capsys.readouterr().err.splitlines()
+    assert waiting == "waiting for image on /vima/top/image_raw, up to 0.5 s …"
+    assert "grab_image: TIMEOUT: no image on /vima/top/image_raw" in timeout
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from vima_ros.nodes.perception.parameters import PerceptionParameters
 
 NODE = SimpleNamespace(
     name="perception",
-    parameters=PerceptionParameters(),
+    parameters=PerceptionParameters,
     get_name=lambda: "perception",
     get_fully_qualified_name=lambda: "/vima/perception",
     has_parameter=lambda name: False,
