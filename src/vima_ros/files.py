@@ -107,12 +107,16 @@ def cannot_write(path: Path, error: Exception) -> VimaError:
     return VimaError("CANNOT_WRITE", f"{path}: {reason}; valid: a writable folder with room")
 
 
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+def sha256_of(*parts: Path | bytes) -> str:
+    """Return the SHA-256 of bytes and files' bytes, one after the other, in hexadecimal."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
+    for part in parts:
+        if isinstance(part, bytes):
+            digest.update(part)
+            continue
+        with part.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
     return digest.hexdigest()
 
 

@@ -24,8 +24,7 @@ from vima_ros.client.client import Client
 from vima_ros.client.execute_prompt import ExecutePromptGoal
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.nodes.common import action_conversions, qos
-
-ROWS = 400  # of the word embedding of golden/vima.ckpt
+from vima_ros.policy.tokenizer import T5
 
 
 class PolicyOnly:
@@ -44,7 +43,7 @@ class PolicyOnly:
         client.wait_until(lambda: self.seen.get_subscription_count() > 0, "the policy node")
         assert "UNTRAINED" not in processes.log("policy")
 
-    def prompt(self, name, words=1, size=ROWS):
+    def prompt(self, name, words=1, size=T5.words):
         """The status that a prompt of ``words`` words leads to."""
         message = PromptTokens(prompt_id=name, text="words", vocabulary_size=size)
         message.tokens = [PromptToken(kind=PromptToken.KIND_WORD, value=7)] * words
@@ -141,7 +140,7 @@ def test_word_ids_of_another_tokenizer_are_refused(node):
     refused = node.prompt("ours", size=1347)
     assert (refused.state, refused.code) == (EpisodeStatus.FAILED, EpisodeStatus.WRONG_TOKENIZER)
     assert "1347" in refused.message
-    assert str(ROWS) in refused.message
+    assert str(T5.words) in refused.message
     accepted = node.prompt("its own")
     assert accepted.state == EpisodeStatus.OBSERVING, accepted.message
 

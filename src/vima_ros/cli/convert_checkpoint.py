@@ -59,7 +59,8 @@ def convert(options: argparse.Namespace) -> None:
     network, origin = load_network(source, overrides)
     if target.suffix == OWN:
         came_from = {"file": source.name, "sha256": origin["sha256"]}
-        sha256 = save_weights(network, target, {"source": came_from})
+        card = {"source": came_from, "tokenizer": origin["card"]["tokenizer"]}
+        sha256 = save_weights(network, target, card)
     else:
         sha256 = save_checkpoint(network, target)
     for name in ("name", "parameters", "controller_parameters"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -98,11 +97,8 @@ def _train(options: argparse.Namespace, recipe: Any) -> int:
 
 def _digest(sources: list[Any]) -> str:
     """Hash all masks, in order: a resumed run must have the same data."""
-    digest = hashlib.sha256()
-    for source in sources:
-        for image in (*source.scenes, *source.prompts):
-            digest.update(image.mask_png)
-    return digest.hexdigest()
+    images = (image for source in sources for image in (*source.scenes, *source.prompts))
+    return sha256_of(*(image.mask_png for image in images))
 
 
 def _recipe(options: argparse.Namespace) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from vima_ros.cli.training_options import (
     with_overrides,
 )
 from vima_ros.errors import VimaError
-from vima_ros.files import prepare_folder
+from vima_ros.files import prepare_folder, sha256_of
 from vima_ros.paths import path_argument
 from vima_ros.program import DONE, run_program
 
@@ -68,6 +67,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
 def _train(options: argparse.Namespace, config: Any, recipe: Any) -> int:
     """Train; return the exit code."""
     from vima_ros.policy.checkpoints.safetensors import save_weights
+    from vima_ros.policy.tokenizer import bundled_tokenizer
     from vima_ros.training.policy.trainer import load_averaged, train_policy
     from vima_ros.training.policy.training_episode import read_training_episodes
     from vima_ros.training.run_directory import CONFIGURATION, read_progress, start_run
@@ -107,7 +107,12 @@ def _train(options: argparse.Namespace, config: Any, recipe: Any) -> int:
     run = json.loads((options.out / CONFIGURATION).read_text())
     last = (read_progress(options.out) or [{}])[-1]
     reached = {name: last.get(name) for name in ("training", "validation")}
-    card: dict[str, Any] = {"step": step, "accuracy": reached, "run": run}
+    card: dict[str, Any] = {
+        "tokenizer": asdict(bundled_tokenizer()),
+        "step": step,
+        "accuracy": reached,
+        "run": run,
+    }
     save_weights(averaged, options.out / WEIGHTS, card)
     log(f"written to {options.out / WEIGHTS}")
     return DONE
@@ -130,20 +135,19 @@ def _initial_network(options: argparse.Namespace, config: Any, seed: int) -> tup
 
 def _digest(episodes: list[Any]) -> str:
     """Hash tasks, prompts and actions, in order: a resumed run must have the same data."""
-    digest = hashlib.sha256()
-    for episode in episodes:
-        digest.update(repr((episode.task, episode.prompt)).encode() + episode.bins.tobytes())
-    return digest.hexdigest()
+    return sha256_of(
+        *(repr((e.task, e.prompt)).encode() + e.bins.tobytes() for e in episodes),
+    )
 
 
 def _configuration(options: argparse.Namespace) -> tuple[Any, Any]:
     """Read the network's sizes and the recipe. Raises VimaError (BAD_CONFIG)."""
     from vima_ros.policy.config import VimaConfig
-    from vima_ros.policy.tokenizer import PromptTokenizer
+    from vima_ros.policy.tokenizer import bundled_tokenizer
     from vima_ros.training.policy.recipe import PolicyRecipe
     from vima_ros.training.recipes import read_recipe
 
-    path, words = find_recipe("policy", options.config), PromptTokenizer().vocab_size
+    path, words = find_recipe("policy", options.config), bundled_tokenizer().words
     read = read_recipe(
         path, {"network": VimaConfig, "recipe": PolicyRecipe}, {"network": {"vocabulary": words}}
     )

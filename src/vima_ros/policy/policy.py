@@ -15,6 +15,7 @@ from vima_ros.policy.kv_cache import History, prepare_step, run_step, step_token
 from vima_ros.policy.model.batching import collate_observations, collate_prompts
 from vima_ros.policy.model.controller import PromptMemory
 from vima_ros.policy.model.network import VimaNetwork
+from vima_ros.policy.tokenizer import TokenizerIdentity
 from vima_ros.specs import Action, Decision, EncodedPrompt, Observation
 
 
@@ -24,12 +25,17 @@ class Policy:
     ``miss`` instead where the pick found nothing.
 
     ``trained``: the weights come from a file. ``description``: sizes and origin, for people.
-    ``tokenizer``: path of the tokenizer whose word ids the prompts must hold. ``prompt_time``: how
-    long the last ``reset`` took [s].
+    ``tokenizer``: the one whose word ids the prompts must hold. ``prompt_time``: how long the last
+    ``reset`` took [s].
     """
 
     def __init__(
-        self, network: VimaNetwork, *, trained: bool, description: dict, tokenizer: str
+        self,
+        network: VimaNetwork,
+        *,
+        trained: bool,
+        description: dict,
+        tokenizer: TokenizerIdentity,
     ) -> None:
         self.network = network
         self.trained = trained
@@ -51,6 +57,18 @@ class Policy:
             description=self.description,
             tokenizer=self.tokenizer,
         )
+
+    def check_tokenizer(self, tokenizer: TokenizerIdentity) -> None:
+        """Check that prompts of a tokenizer are meant for these weights.
+
+        Raises VimaError (WRONG_TOKENIZER).
+        """
+        if tokenizer != self.tokenizer:
+            raise VimaError(
+                "WRONG_TOKENIZER",
+                f"the prompt's tokenizer is another ({tokenizer}) than the checkpoint's; valid: "
+                f"the one that it was trained with ({self.tokenizer})",
+            )
 
     @torch.inference_mode()
     def reset(self, prompt: EncodedPrompt) -> None:

@@ -4,17 +4,46 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer
 
 from vima_ros.errors import VimaError
+from vima_ros.files import sha256_of
 from vima_ros.paths import expand
 from vima_ros.weight_files import JSON, file_kind
 
 OWN_TOKENIZER = Path(__file__).with_name("tokenizer.json")
 END = "</s>"
+
+
+@dataclass(frozen=True)
+class TokenizerIdentity:
+    """Identity of a tokenizer: which piece of a text each word id, a row of the embedding, is.
+
+    ``sha256``: of the pieces in order, as a JSON list. The hash of its tokenizer.json would not
+    do, for T5's is published in several forms (padding, settings of later libraries) with the same
+    pieces. ``words``: their number.
+    """
+
+    sha256: str
+    words: int
+
+    def __str__(self) -> str:
+        name = {T5: "T5's, ", bundled_tokenizer(): "the bundled one, "}.get(self, "")
+        return f"{name}{self.words} words, sha256 {self.sha256}"
+
+
+# The pieces of T5's SentencePiece model (spiece.model, sha256 d60acb128cf7…) and 100 sentinels.
+T5 = TokenizerIdentity("0c86168e9b4d089dfc574f6c0ea2d2939a1ce3f669eb6c723d6a87ec2c298720", 32100)
+
+
+@cache
+def bundled_tokenizer() -> TokenizerIdentity:
+    """Return the identity of the tokenizer that comes with this package."""
+    return PromptTokenizer().identity
 
 
 class PromptTokenizer:
@@ -27,7 +56,9 @@ class PromptTokenizer:
 
     def __init__(self, path: Path | str | None = None) -> None:
         tokenizer = _load(OWN_TOKENIZER if path is None else path)
-        self.vocab_size = tokenizer.get_vocab_size()  # without placeholders
+        vocabulary = tokenizer.get_vocab()  # without placeholders
+        pieces = json.dumps(sorted(vocabulary, key=vocabulary.__getitem__))
+        self.identity = TokenizerIdentity(sha256_of(pieces.encode()), len(vocabulary))
         if tokenizer.encode("").ids != [tokenizer.token_to_id(END)]:
             raise VimaError("BAD_TOKENIZER", f"{path} does not end a text with {END}; valid: T5's")
         self._tokenizer, content = tokenizer, _without_control_tokens(tokenizer.to_str())

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from vima_ros.cli.convert_checkpoint import main
 from vima_ros.policy.checkpoints.load import load_network, random_network
 from vima_ros.policy.checkpoints.published import save_checkpoint
 from vima_ros.policy.checkpoints.safetensors import load_weights
+from vima_ros.policy.tokenizer import T5
 from vima_ros.program import exit_code
 
 SIZES = {"vocabulary": 60, "vit_heads": 6, "t5_max_distance": 64}
@@ -54,6 +56,7 @@ def test_there_and_back(published, own, tmp_path, capsys):
     assert network.config == random_network(SIZES).config
     origin = load_network(published, {})[1]
     assert card["source"] == {"file": "tiny.ckpt", "sha256": origin["sha256"]}
+    assert card["tokenizer"] == asdict(T5)
     said = capsys.readouterr().out
     for told in (card["name"], card["parameters"], card["controller_parameters"]):
         assert f": {told}\n" in said

@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import asdict
 
 import pytest
 
@@ -18,6 +19,7 @@ from vima_ros.cli import train_policy
 from vima_ros.cli.training_options import StopRequest, add_run_options, find_recipe, with_overrides
 from vima_ros.errors import VimaError
 from vima_ros.policy.checkpoints.load import SMALL
+from vima_ros.policy.tokenizer import bundled_tokenizer
 from vima_ros.program import exit_code
 from vima_ros.specs import HEADS
 from vima_ros.training.data.collect import CollectionPlan, collect
@@ -66,6 +68,7 @@ def test_a_run_says_where_it_begins_how_it_goes_and_where_it_resumes(call, tmp_p
     assert "begins at" not in again
     card = json.loads((tmp_path / "run" / "policy.json").read_text())["card"]
     assert card["accuracy"]["validation"]["rotate"] >= 0
+    assert card["tokenizer"] == asdict(bundled_tokenizer())
     code, other = call({"steps": 4})
     assert code == 2
     assert re.search(r"OTHER_RUN.*recipe\.steps was 3, is 4", other)

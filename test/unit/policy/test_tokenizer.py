@@ -1,5 +1,6 @@
 """The tokenizer: words to ids and back, placeholders in their place."""
 
+import json
 import re
 import unicodedata
 from pathlib import Path
@@ -10,7 +11,13 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from vima_ros.errors import VimaError
-from vima_ros.policy.tokenizer import OWN_TOKENIZER, PromptTokenizer
+from vima_ros.policy.tokenizer import (
+    OWN_TOKENIZER,
+    T5,
+    PromptTokenizer,
+    TokenizerIdentity,
+    bundled_tokenizer,
+)
 from vima_ros.training.tokenizer_training import TEMPLATES, train
 
 END = 1
@@ -36,7 +43,7 @@ def test_the_committed_file_is_what_training_gives():
 
 def test_the_conventions_of_t5(raw, tokenizer):
     assert [raw.token_to_id(token) for token in ("<pad>", "</s>", "<unk>")] == [0, 1, 2]
-    assert 1000 < tokenizer.vocab_size < 2000
+    assert 1000 < tokenizer.identity.words < 2000
     assert raw.encode("Put the block into the bowl.").tokens == [
         *("▁Put", "▁the", "▁block", "▁into", "▁the", "▁bowl", ".", "</s>")
     ]
@@ -65,7 +72,7 @@ def test_odd_text_comes_back(raw, text):
 def test_the_end_comes_last_and_ids_fit_the_table(tokenizer, text):
     tokens = tokenizer.encode(text, [])
     assert tokens[-1] == END
-    assert all(type(token) is int and 0 <= token < tokenizer.vocab_size for token in tokens)
+    assert all(type(token) is int and 0 <= token < tokenizer.identity.words for token in tokens)
     assert tokenizer.encode(text, []) == tokens
 
 
@@ -168,6 +175,26 @@ def test_another_tokenizer_by_path(tmp_path, tokenizer):
     path.write_bytes(OWN_TOKENIZER.read_bytes())
     text = "Rotate the {a} 90 degrees."
     assert PromptTokenizer(str(path)).encode(text, ["a"]) == tokenizer.encode(text, ["a"])
+
+
+def test_a_tokenizer_is_known_by_its_pieces_in_order(tmp_path, tokenizer):
+    """However its file is written; the ids of two pieces exchanged make another one."""
+    document = json.loads(OWN_TOKENIZER.read_text())
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(document | {"truncation": None}, indent=7))
+    assert PromptTokenizer(path).identity == tokenizer.identity == bundled_tokenizer()
+    words = document["model"]["vocab"]
+    words["▁put"], words["▁the"] = words["▁the"], words["▁put"]
+    path.write_text(json.dumps(document))
+    other = PromptTokenizer(path).identity
+    assert other.words == tokenizer.identity.words
+    assert other.sha256 != tokenizer.identity.sha256
+
+
+def test_a_tokenizer_is_named_for_people(tokenizer):
+    assert str(tokenizer.identity).startswith("the bundled one, 1347 words, sha256 b6321bbd")
+    assert str(T5).startswith("T5's, 32100 words, sha256 0c86168e")
+    assert str(TokenizerIdentity("ab" * 32, 7)) == f"7 words, sha256 {'ab' * 32}"
 
 
 @pytest.mark.parametrize("kind", ["missing", "broken", "no end"])

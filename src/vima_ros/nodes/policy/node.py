@@ -71,14 +71,13 @@ class PolicyNode(VimaNode[PolicyParameters]):
     def _reset_policy(self, message: PromptTokens) -> None:
         """Reset the policy with a prompt; raises VimaError."""
         self._decision = None
-        # Word embeddings have a few rows more than their tokenizer has words (T5: 32128, 32100).
-        rows = self._policy.network.config.vocabulary
-        if not 0.9 * rows <= message.vocabulary_size <= rows:
+        words = self._policy.tokenizer.words
+        if message.vocabulary_size != words:
             raise VimaError(
                 "WRONG_TOKENIZER",
-                f"the prompt node's tokenizer has {message.vocabulary_size} words, the checkpoint "
-                f"{rows}; valid: the prompt node's parameter tokenizer set to the checkpoint's "
-                "own",
+                f"the prompt node's tokenizer has {message.vocabulary_size} words, the "
+                f"checkpoint's {words}; valid: the prompt node's parameter tokenizer set to the "
+                "checkpoint's own",
             )
         self._policy.reset(prompt_from_message(message))
 

@@ -140,7 +140,7 @@ class PromptNode(VimaNode[PromptParameters]):
 
     def _publish(self, prompt: EncodedPrompt, status: PromptStatus, hold: bool) -> None:
         tokens = prompt_to_message(prompt, status.prompt_id, status.header.stamp)
-        tokens.vocabulary_size, tokens.hold = self._tokenizer.vocab_size, hold
+        tokens.vocabulary_size, tokens.hold = self._tokenizer.identity.words, hold
         self._tokens.publish(tokens)
         self.get_logger().info(f"accepted {status.prompt_id}: {prompt.text}")
 

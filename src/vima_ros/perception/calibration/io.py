@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import yaml
 
 from vima_ros.errors import VimaError
-from vima_ros.files import write_atomic
+from vima_ros.files import sha256_of, write_atomic
 from vima_ros.geometry import Workspace
 from vima_ros.perception.calibration.calibration import Calibration, CalibrationFit
 from vima_ros.perception.calibration.camera_model import CameraModel
@@ -115,7 +114,7 @@ def _content(calibration: Calibration, patches: str, png: bytes) -> dict[str, An
         },
         "homography": calibration.homography.tolist(),
         "corners": calibration.corners.tolist(),
-        "patches": {"file": patches, "sha256": hashlib.sha256(png).hexdigest()},
+        "patches": {"file": patches, "sha256": sha256_of(png)},
         "fit": asdict(calibration.fit),
         "board": board
         and {
@@ -144,7 +143,7 @@ def _patches(path: Path, entry: Mapping[str, Any]) -> np.ndarray:
     if Path(name).name != name:
         raise VimaError("BAD_CALIBRATION", f"patches.file {name!r}; valid: a name, no folder")
     png = _read(path.with_name(name))
-    if hashlib.sha256(png).hexdigest() != entry["sha256"]:
+    if sha256_of(png) != entry["sha256"]:
         raise VimaError(
             "BAD_CALIBRATION", f"{name} is not the file that belongs to it; valid: the one "
             "written with it, or calibrate again"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vima_ros.errors import VimaError
-from vima_ros.files import first_line
+from vima_ros.files import first_line, sha256_of
 from vima_ros.paths import expand
 from vima_ros.weight_files import ABSENT, file_kind
 
@@ -54,7 +53,7 @@ def read_weights(
         data = path.read_bytes()
     except OSError as error:
         raise VimaError("NO_WEIGHTS", f"{path}: {error.strerror}; valid: {what}") from error
-    return WeightsFile(path.name, data, hashlib.sha256(data).hexdigest(), kind.name)
+    return WeightsFile(path.name, data, sha256_of(data), kind.name)
 
 
 def bad_weights(name: str, why: str, valid: str) -> VimaError:

@@ -20,7 +20,7 @@ from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.model.network import VimaNetwork, init_weights
 from vima_ros.policy.policy import Policy
 from vima_ros.policy.quantization import check_dtype, prepare
-from vima_ros.policy.tokenizer import OWN_TOKENIZER, PromptTokenizer
+from vima_ros.policy.tokenizer import T5, TokenizerIdentity, bundled_tokenizer
 
 # Of the policy with random weights: every part is there, and it is fast.
 SMALL = {
@@ -54,7 +54,6 @@ def load_policy(
     device: str = "cpu",
     dtype: str = "float32",
     config: Mapping[str, int] | None = None,
-    tokenizer: Path | str | None = None,
     threads: int = 0,
 ) -> Policy:
     """Load the policy of a file in either form (``load_network``), by default the bundled one.
@@ -63,12 +62,10 @@ def load_policy(
     policy decides; what trains is a network of ``load_network`` or ``random_network``.
 
     ``config``: fields of VimaConfig. For a file, only those it does not have (``vit_heads``,
-    ``t5_max_distance``); for ``RANDOM``, any. ``tokenizer``: the one that the checkpoint was
-    trained with, as PromptTokenizer takes it; by default this package's own. ``threads``: of the
-    processor that PyTorch uses in this whole process from now on; 0: as it was.
+    ``t5_max_distance``); for ``RANDOM``, any. ``threads``: of the processor that PyTorch uses in
+    this whole process from now on; 0: as it was.
 
-    Raises VimaError: BAD_CHECKPOINT, BAD_CONFIG, BAD_DTYPE, BAD_DEVICE, and BAD_TOKENIZER for a
-    tokenizer given here with more words than the word embedding.
+    Raises VimaError: BAD_CHECKPOINT, BAD_CONFIG, BAD_DTYPE, BAD_DEVICE.
     """
     place = _checked_device(device)
     check_dtype(dtype, place)
@@ -76,18 +73,13 @@ def load_policy(
         torch.set_num_threads(threads)
     overrides = dict(config or {})
     trained = checkpoint != RANDOM
-    words = PromptTokenizer(tokenizer).vocab_size if tokenizer or not trained else 0
     if not trained:
-        network = random_network({"vocabulary": words, **overrides})
-        origin: dict[str, Any] = {"checkpoint": None, "sha256": None, "card": describe(network)}
+        bundled = bundled_tokenizer()
+        network = random_network({"vocabulary": bundled.words, **overrides})
+        card = {**describe(network), "tokenizer": asdict(bundled)}
+        origin: dict[str, Any] = {"checkpoint": None, "sha256": None, "card": card}
     else:
         network, origin = load_network(expand(checkpoint or BUNDLED), overrides)
-    if words > network.config.vocabulary:
-        raise VimaError(
-            "BAD_TOKENIZER",
-            f"the tokenizer has {words} words, the checkpoint's word embedding "
-            f"{network.config.vocabulary}; valid: the tokenizer the checkpoint was trained with",
-        )
     description = {
         "parameters": origin["card"]["parameters"],
         "trained": trained,
@@ -100,7 +92,7 @@ def load_policy(
         network,
         trained=trained,
         description=description,
-        tokenizer=str(tokenizer or OWN_TOKENIZER),
+        tokenizer=TokenizerIdentity(**origin["card"]["tokenizer"]),
     )
 
 
@@ -109,7 +101,7 @@ def load_network(path: Path, overrides: Mapping[str, int]) -> tuple[VimaNetwork,
 
     ``path``: NAME.safetensors with its NAME.json (safetensors.py), or with any other suffix a
     published checkpoint (published.py). ``overrides``: as of ``load_checkpoint``. The origin has
-    ``checkpoint`` (the file's name), ``sha256`` and ``card``.
+    ``checkpoint`` (the file's name), ``sha256`` and ``card``, with the tokenizer in any case.
 
     Raises VimaError: BAD_CHECKPOINT, BAD_CONFIG.
     """
@@ -118,7 +110,21 @@ def load_network(path: Path, overrides: Mapping[str, int]) -> tuple[VimaNetwork,
     else:
         network, sha256 = load_checkpoint(path, overrides), sha256_of(path)
         card = {**describe(network), "source": None}
+    if "tokenizer" not in card:
+        published = path.suffix != SUFFIX or card["source"] is not None
+        card["tokenizer"] = asdict(_unstated_tokenizer(network, published))
     return network, {"checkpoint": path.name, "sha256": sha256, "card": card}
+
+
+def _unstated_tokenizer(network: VimaNetwork, published: bool) -> TokenizerIdentity:
+    """Return the tokenizer of weights whose file states none.
+
+    A published checkpoint has no place for it, and was trained with T5's, unless it has a row for
+    each word of the bundled one: then `convert_checkpoint` wrote it. Before cards stated it,
+    `train_policy` had the bundled one alone.
+    """
+    bundled = bundled_tokenizer()
+    return T5 if published and network.config.vocabulary != bundled.words else bundled
 
 
 def _checked_device(device: str) -> torch.device:

@@ -7,7 +7,8 @@ layers have them, and nothing else. NAME.json is an object with
 - ``config``: every field of VimaConfig;
 - ``sha256``: of NAME.safetensors, so that the two belong together;
 - ``card``: the start of a model card, an object. It has ``describe`` and ``source`` (the file it
-  was converted from: ``{"file", "sha256"}``, or null); training adds further entries.
+  was converted from: ``{"file", "sha256"}``, or null), and ``tokenizer``, a TokenizerIdentity;
+  training adds further entries.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ SUFFIX = ".safetensors"
 FORMAT = "vima_ros weights 1"
 MAX_TEXT = 1 << 20  # of NAME.json [bytes]
 PARTS = {"format": str, "config": dict, "sha256": str, "card": dict}
+TOKENIZER = {"sha256": str, "words": int}  # of the card
 
 
 def describe(network: VimaNetwork) -> dict[str, Any]:
@@ -128,6 +130,10 @@ def _full_card(card: Mapping[str, Any], network: VimaNetwork) -> dict[str, Any]:
             raise invalid_checkpoint(
                 f"the card has other {name} than the tensors, which have {facts[name]}"
             )
+    if "tokenizer" in full:
+        stated = full["tokenizer"]
+        if not isinstance(stated, dict) or {k: type(v) for k, v in stated.items()} != TOKENIZER:
+            raise invalid_checkpoint(f"the card's tokenizer is {stated!r}, not sha256 and words")
     if not isinstance(full["name"], str):
         raise invalid_checkpoint(f"the card's name is a {type(full['name']).__name__}, not a text")
     return full

@@ -155,7 +155,9 @@ def _tools(checkpoint: str, detector: str) -> tuple:
     torch.set_num_threads(1)
     policy = load_policy(Path(checkpoint))
     made = make_detector(detector, DetectorSettings(threads=1))
-    return policy, PromptTokenizer(policy.tokenizer).encode, made
+    tokenizer = PromptTokenizer()
+    policy.check_tokenizer(tokenizer.identity)
+    return policy, tokenizer.encode, made
 
 
 def _follow(

@@ -40,9 +40,10 @@ def first_actions(
     policy: Policy, demonstrations: Iterable[Demonstration]
 ) -> Iterable[FirstAction]:
     """Infer the first action of each demonstration. Raises VimaError as ``Policy``."""
-    encode = PromptTokenizer(policy.tokenizer).encode
+    tokenizer = PromptTokenizer()
+    policy.check_tokenizer(tokenizer.identity)
     for demonstration in demonstrations:
-        policy.reset(demonstration.prompt(encode))
+        policy.reset(demonstration.prompt(tokenizer.encode))
         observation = demonstration.observations[0]
         poses = policy.infer(observation).action.poses(Workspace())
         chosen = np.array([pose.position[:2] for pose in poses])  # (2, 2)

@@ -19,11 +19,12 @@ from vima_ros.policy.checkpoints.published import (
     _expected,
     load_checkpoint,
     published_checkpoint,
+    save_checkpoint,
 )
 from vima_ros.policy.checkpoints.safetensors import describe
 from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.model.network import VimaNetwork
-from vima_ros.policy.tokenizer import PromptTokenizer
+from vima_ros.policy.tokenizer import T5, bundled_tokenizer
 
 # docs/vima_architecture.md, "Network sizes": embed_dim, layers, heads; parameters and keys.
 PUBLISHED = {
@@ -226,7 +227,7 @@ def test_the_policy_without_a_checkpoint():
     policy = load_policy("random")
     assert not policy.trained
     assert policy.description["checkpoint"] is None
-    assert policy.network.config.vocabulary == PromptTokenizer().vocab_size
+    assert policy.network.config.vocabulary == bundled_tokenizer().words
 
 
 def test_a_missing_file(tmp_path):
@@ -398,10 +399,13 @@ def test_a_device_that_is_not_there(device):
     refused("random", "BAD_DEVICE", device, config=None, device=device)
 
 
-def test_a_tokenizer_with_more_words_than_the_table():
-    own = Path(sys.modules[PromptTokenizer.__module__].__file__).with_name("tokenizer.json")
-    refused(goldens.checkpoint(), "BAD_TOKENIZER", "400", tokenizer=own)
-    assert load_policy("random", tokenizer=own).tokenizer == str(own)
+def test_the_tokenizer_of_a_published_checkpoint_is_t5s(tmp_path):
+    """Unless it has the bundled one's rows: then it was written here."""
+    assert load_policy(goldens.checkpoint(), config=goldens.CONFIG).tokenizer == T5
+    ours = random_network({"vocabulary": bundled_tokenizer().words})
+    save_checkpoint(ours, tmp_path / "ours.ckpt")
+    assert load_policy(tmp_path / "ours.ckpt").tokenizer == bundled_tokenizer()
+    assert load_policy("random").tokenizer == bundled_tokenizer()
 
 
 def test_importing_the_package_loads_neither_torch_nor_transformers():

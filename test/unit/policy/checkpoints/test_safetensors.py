@@ -1,6 +1,7 @@
 """Our own form of a checkpoint: there and back exactly, and what is wrong is refused by name."""
 
 import json
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +38,7 @@ from vima_ros.policy.checkpoints.safetensors import (
     save_weights,
 )
 from vima_ros.policy.checkpoints.validation import MAX_SIZE
+from vima_ros.policy.tokenizer import T5, TokenizerIdentity, bundled_tokenizer
 from vima_ros.specs import HEADS
 
 
@@ -211,7 +213,8 @@ def test_description(path, network):
     told = load_policy(path).description
     assert told["checkpoint"] == "tiny.v2.safetensors"
     assert told["sha256"] == sha256(path)
-    assert told["card"] == {**describe(network), "source": None}
+    tokenizer = asdict(bundled_tokenizer())
+    assert told["card"] == {**describe(network), "source": None, "tokenizer": tokenizer}
     assert told["parameters"] == describe(network)["parameters"]
     assert told["config"] == vars(network.config)
     assert told["trained"]
@@ -220,15 +223,45 @@ def test_description(path, network):
 def test_other_forms_have_a_card_too(tmp_path, network):
     save_checkpoint(network, tmp_path / "tiny.ckpt")
     card = load_policy(tmp_path / "tiny.ckpt").description["card"]
-    assert card == {**describe(network), "source": None}
+    assert card == {**describe(network), "source": None, "tokenizer": asdict(T5)}
     untrained = load_policy("random")
     assert untrained.description["card"]["parameters"] == untrained.description["parameters"]
+
+
+def test_prompts_of_another_tokenizer_are_refused(tmp_path, network):
+    """With as many words, too; the card says which is the right one."""
+    path, own = tmp_path / "tiny.safetensors", TokenizerIdentity("0" * 64, 1347)
+    save_weights(network, path, {"tokenizer": asdict(own)})
+    policy = load_policy(path)
+    assert policy.tokenizer == policy.session().tokenizer == own
+    policy.check_tokenizer(own)
+    for other in (bundled_tokenizer(), T5, TokenizerIdentity("0" * 63 + "1", 1347)):
+        with pytest.raises(VimaError) as error:
+            policy.check_tokenizer(other)
+        assert error.value.code == "WRONG_TOKENIZER"
+        assert str(other) in str(error.value)
+        assert str(own) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "tokenizer", [None, "T5", {"sha256": "0" * 64}, {"sha256": 1, "words": 1}]
+)
+def test_a_card_whose_tokenizer_is_none(path, tokenizer):
+    change_text(path, card={"tokenizer": tokenizer})
+    refused(path, "card's tokenizer is")
+
+
+def test_weights_converted_before_cards_stated_the_tokenizer_have_t5s(path):
+    change_text(path, card={"source": {"file": "tiny.ckpt"}})
+    assert load_policy(path).tokenizer == T5
 
 
 def test_without_a_file_the_bundled_policy_is_loaded():
     bundled = load_policy()
     assert bundled.trained
     assert bundled.description["sha256"] == sha256(BUNDLED)
+    card = json.loads(text_of(BUNDLED).read_text())["card"]
+    assert card["tokenizer"] == asdict(bundled_tokenizer())
     assert load_policy("").description["sha256"] == sha256(BUNDLED)
     assert not load_policy("random").trained
 

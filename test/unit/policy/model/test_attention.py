@@ -9,6 +9,7 @@ from vima_ros.policy.checkpoints.load import random_network
 from vima_ros.policy.model import controller as controllers
 from vima_ros.policy.model.attention import attention, attention_scores
 from vima_ros.policy.policy import Policy
+from vima_ros.policy.tokenizer import T5
 
 
 @pytest.fixture(autouse=True)
@@ -53,5 +54,5 @@ def test_an_episode_that_runs_pays_for_no_scores(monkeypatch):
 
     monkeypatch.setattr(controllers, "attention_scores", never)
     rng = np.random.default_rng(1)
-    policy = Policy(random_network({}), trained=False, description={}, tokenizer="")
+    policy = Policy(random_network({}), trained=False, description={}, tokenizer=T5)
     play(policy, prompt(rng, (1, 1)), [observation(rng, 2, 2), observation(rng, 1, 2)])

@@ -15,7 +15,7 @@ from vima_ros.perception.detectors.registry import make_detector
 from vima_ros.policy import BUNDLED
 from vima_ros.policy.checkpoints.load import load_policy, random_network
 from vima_ros.policy.checkpoints.safetensors import save_weights
-from vima_ros.policy.tokenizer import PromptTokenizer
+from vima_ros.policy.tokenizer import PromptTokenizer, bundled_tokenizer
 from vima_ros.sim.episode_runner import find_level
 from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.tasks import find_task
@@ -38,7 +38,7 @@ from vima_ros.training.evaluation.vima_bench_first_actions import first_actions
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     path = tmp_path_factory.mktemp("policy") / "policy.safetensors"
-    words = PromptTokenizer().vocab_size
+    words = bundled_tokenizer().words
     save_weights(random_network({"vocabulary": words}), path, {})
     return str(path)
 

@@ -11,7 +11,7 @@ from vima_ros.errors import VimaError
 from vima_ros.policy.checkpoints.load import SMALL, load_policy
 from vima_ros.policy.checkpoints.safetensors import save_weights
 from vima_ros.policy.policy import Policy
-from vima_ros.policy.tokenizer import PromptTokenizer
+from vima_ros.policy.tokenizer import PromptTokenizer, bundled_tokenizer
 from vima_ros.policy_frame import project_to_view
 from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.specs import HEADS, POSITION_BINS, Observation
@@ -58,7 +58,7 @@ def episodes(folder):
 
 @pytest.fixture(scope="module")
 def config():
-    return VimaConfig(**SMALL, vocabulary=PromptTokenizer().vocab_size)
+    return VimaConfig(**SMALL, vocabulary=bundled_tokenizer().words)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_a_batch_says_what_the_policy_says_of_each_episode_alone(folder, episode
     """Padding, histories, prompts: teacher forcing is the running policy, step by step."""
     batch = make_batch(episodes, Unshuffled(), CLEAN)
     logits = network.eval()(batch).logits
-    policy = Policy(network.eval(), trained=True, description={}, tokenizer="")
+    policy = Policy(network.eval(), trained=True, description={}, tokenizer=bundled_tokenizer())
     encode, row = PromptTokenizer().encode, 0
     for demonstration in read_demonstrations(folder):
         policy.reset(demonstration.prompt(encode))
