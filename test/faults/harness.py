@@ -109,7 +109,8 @@ class FaultySuite:
         self.client.wait_for_active(NODES, 120, self.processes.check_alive)
         self.diagnostics.wait(
             lambda m: any(
-                s.name == "/vima/manager" and s.level == DiagnosticStatus.OK for s in m.status
+                s.name == "/vima/manager: nodes" and s.level == DiagnosticStatus.OK
+                for s in m.status
             ),
             60,
             "the manager's good word",

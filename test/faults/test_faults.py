@@ -4,7 +4,7 @@ import math
 import resource
 
 import pytest
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
 from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import (
@@ -206,5 +206,11 @@ def test_other_publishers_of_motion_are_reported(suite):
         client.create_publisher(ArmCommand, "arm_command")
         text = "others publish motion: arm_command by /vima/intruder"  # its name may come later
         diagnostics.wait(
-            lambda m: any(s.name == "/vima/arm" and s.message == text for s in m.status), 15, text
+            lambda m: any(
+                s.name == "/vima/arm: motion topics"
+                and (s.level, s.message) == (DiagnosticStatus.ERROR, text)
+                for s in m.status
+            ),
+            15,
+            text,
         )

@@ -1,29 +1,47 @@
-"""What every node says of itself on /diagnostics."""
+"""The status of each function of every node on /diagnostics."""
 
 from conftest import ALL_NODES
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
+FUNCTIONS = {
+    "perception": ["detection", "front camera", "top camera"],
+    "prompt": ["prompts", "detectors", "asset library"],
+    "policy": ["model", "episode"],
+    "arm": ["motion", "motion topics"],
+    "manager": ["nodes"],
+    "tabletop": ["simulation"],
+}
+
 
 def latest(inbox, name):
-    """The first status that a node published."""
+    """{function: status} of the first message that a node published."""
+    prefix = f"/vima/{name}: "
     message = inbox.wait(
-        lambda m: m.status[0].name == f"/vima/{name}", 15, f"/diagnostics of {name}"
+        lambda m: m.status[0].name.startswith(prefix), 15, f"/diagnostics of {name}"
     )
-    return message.status[0]
+    return {status.name.removeprefix(prefix): status for status in message.status}
 
 
-def test_every_node_reports_and_the_policy_says_that_it_is_untrained(suite):
+def values(status):
+    return {item.key: item.value for item in status.values}
+
+
+def test_every_node_reports_each_function_and_the_policy_that_it_is_untrained(suite):
     inbox = suite.client.subscribe(DiagnosticArray, "/diagnostics")
     reports = {name: latest(inbox, name) for name in ALL_NODES}
-    assert all(r.message != "not configured" for r in reports.values())
-    assert all(r.level in (DiagnosticStatus.OK, DiagnosticStatus.WARN) for r in reports.values())
-    policy = reports["policy"]
-    assert "UNTRAINED" in policy.message
-    assert policy.level == DiagnosticStatus.WARN
-    told = {v.key: v.value for v in policy.values}
-    assert told["trained"] == "False"
-    assert told["config.embed_dim"] == "64"
-    assert told["card.parameters"] == told["parameters"]
+    for name, report in reports.items():
+        assert list(report) == ["lifecycle", "performance", *FUNCTIONS[name]]
+        assert report["lifecycle"].message == "active"
+        assert values(report["lifecycle"]) == {"state": "active"}
+        for status in report.values():
+            assert status.hardware_id == "vima_ros"
+            assert status.level != DiagnosticStatus.ERROR, status
+    model = reports["policy"]["model"]
+    assert "UNTRAINED" in model.message
+    assert model.level == DiagnosticStatus.WARN
+    assert reports["policy"]["episode"].level == DiagnosticStatus.OK
+    assert values(model)["trained"] == "False"
+    assert values(model)["config.embed_dim"] == "64"
+    assert values(model)["card.parameters"] == values(model)["parameters"]
     assert "UNTRAINED" in suite.processes.log("policy")
-    states = {v.key: v.value for v in reports["manager"].values}
-    assert states == dict.fromkeys(ALL_NODES[:-1], "active")
+    assert values(reports["manager"]["nodes"]) == dict.fromkeys(ALL_NODES[:-1], "active")

@@ -42,10 +42,10 @@ class Suite:
         """The next word of the manager on a node."""
 
         def of_manager(message):
-            return any(status.name == "/vima/manager" for status in message.status)
+            return any(status.name == "/vima/manager: nodes" for status in message.status)
 
         message = self.diagnostics.wait(of_manager, 15, "diagnostics", self.diagnostics.count)
-        (status,) = (s for s in message.status if s.name == "/vima/manager")
+        (status,) = (s for s in message.status if s.name == "/vima/manager: nodes")
         return {value.key: value.value for value in status.values}[name]
 
     def change_state(self, name, transition):

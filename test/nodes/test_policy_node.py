@@ -102,10 +102,12 @@ def node(tmp_path_factory):
 
 
 def test_diagnostics_describe_the_model(node):
-    message = node.diagnostics.wait(
-        lambda m: any(v.key == "sha256" for s in m.status for v in s.values), 30, "diagnostics"
-    )
-    told = {value.key: value.value for value in message.status[0].values}
+    def model(message):
+        return next((s for s in message.status if s.name.endswith("/policy: model")), None)
+
+    message = node.diagnostics.wait(model, 30, "diagnostics")
+    told = {value.key: value.value for value in model(message).values}
+    assert len(told["sha256"]) == 64
     assert told["checkpoint"] == "vima.ckpt"
     assert told["dtype"] == "bfloat16"
     assert "vit_heads" in str(told)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +31,7 @@ from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.running_suite import check_no_running_suite
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common.dds import use_fastdds_profile
+from vima_ros.nodes.common.diagnostics import LATENCY, MEDIAN, P99
 from vima_ros.nodes.common.node_names import PERCEPTION
 from vima_ros.nodes.common.ros_domain import isolate_ros_domain
 from vima_ros.perception.detectors.registry import DetectorSettings, make_detector
@@ -157,16 +157,22 @@ def _node(
 def _stages(diagnostics: Any) -> dict[str, dict[str, float]]:
     """Return {stage: {"median": ms, "p99": ms}} of the node's next diagnostics."""
 
-    def parse(message: DiagnosticArray) -> dict[str, dict[str, float]]:
-        found = {}
-        for item in (value for status in message.status for value in status.values):
-            name = re.fullmatch(r"latency\.(.+) \[ms\]", item.key)
-            numbers = re.fullmatch(r"median ([\d.]+), p99 ([\d.]+)", item.value)
-            if name and numbers:
-                found[name[1]] = {"median": float(numbers[1]), "p99": float(numbers[2])}
-        return found
+    def figures(message: DiagnosticArray) -> dict[str, dict[str, float]]:
+        values = {item.key: item.value for status in message.status for item in status.values}
+        stages = [
+            key.removeprefix(LATENCY).removesuffix(MEDIAN)
+            for key in values
+            if key.startswith(LATENCY) and key.endswith(MEDIAN)
+        ]
+        return {
+            stage: {
+                "median": float(values[f"{LATENCY}{stage}{MEDIAN}"]),
+                "p99": float(values[f"{LATENCY}{stage}{P99}"]),
+            }
+            for stage in stages
+        }
 
-    return parse(diagnostics.wait(parse, 15, "diagnostics of perception", diagnostics.count))
+    return figures(diagnostics.wait(figures, 15, "diagnostics of perception", diagnostics.count))
 
 
 def _alone(plan: PerceptionPlan, frames: Sequence[dict[str, np.ndarray]]) -> dict[str, Any]:

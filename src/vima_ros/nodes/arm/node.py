@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
 
 from vima_ros.nodes.arm.action_gate import ActionGate
 from vima_ros.nodes.arm.configuration import build_limits, describe_limits, load_arm_model
@@ -19,6 +19,7 @@ from vima_ros.nodes.arm.robot_feedback import RobotFeedback
 from vima_ros.nodes.arm.stop_services import StopServices
 from vima_ros.nodes.common import node_names, parameter_checks
 from vima_ros.nodes.common.base_frame import Frames
+from vima_ros.nodes.common.diagnostics import ERROR, OK, STALE, WARN, FunctionStatus
 from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.nodes.common.main import run
 
@@ -89,22 +90,24 @@ class ArmNode(VimaNode[ArmParameters]):
         """Forget the end of the last motion, whose time is ahead of the clock now."""
         self.motion.forget_last_motion_end()
 
-    def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
-        """Report the stop, the last report and other publishers of motion."""
-        p, state, others = self.parameters, self.motion.snapshot(), other_publishers(self)
+    def diagnose(self) -> Iterator[FunctionStatus]:
+        """Report the stop or the last report, the joints and other publishers of motion."""
+        p, state = self.parameters, self.motion.snapshot()
         values = {
             "dry_run": p.dry_run,
             "require_confirmation": p.require_confirmation,
             "limits": self._limits.to_dict(),
             "busy_with": state.command_id,
         }
+        message = f"stopped: {state.stop_reason}" if state.stop_reason else self._reports.last
+        yield FunctionStatus("motion", WARN if state.stop_reason else OK, message, values)
         if self._joints:
-            values["joints"] = self._joints.progress
-        if others:
-            return False, f"others publish motion: {', '.join(others)}", values
-        if state.stop_reason:
-            return False, f"stopped: {state.stop_reason}", values
-        return True, self._reports.last, values
+            missing = self._joints.describe_missing()
+            level, message = (STALE, missing) if missing else (OK, self._joints.progress)
+            yield FunctionStatus("joints", level, message)
+        others = other_publishers(self)
+        message = f"others publish motion: {', '.join(others)}" if others else ""
+        yield FunctionStatus("motion topics", ERROR if others else OK, message)
 
 
 def main(args: list[str] | None = None) -> None:

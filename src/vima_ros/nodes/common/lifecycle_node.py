@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gc
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from lifecycle_msgs.msg import State
 from rclpy.clock import ClockChange, JumpThreshold, TimeJump
@@ -16,7 +16,13 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common import parameter_checks, parameter_files, parameters
 from vima_ros.nodes.common.created_handles import CreatedHandles
-from vima_ros.nodes.common.diagnostics import DiagnosticsPublisher, PerformanceStatistics
+from vima_ros.nodes.common.diagnostics import (
+    ERROR,
+    OK,
+    DiagnosticUpdater,
+    FunctionStatus,
+    PerformanceStatistics,
+)
 from vima_ros.nodes.common.duplicate_nodes import new_instance_id
 from vima_ros.nodes.common.guarded_node import GuardedNode
 from vima_ros.nodes.common.heartbeat import HeartbeatPublisher
@@ -63,7 +69,7 @@ class VimaNode(GuardedNode, Generic[P]):
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1)),
             post_callback=self._on_jump,
         )
-        self._diagnostics = DiagnosticsPublisher(self, self._collect_diagnostics)
+        self._diagnostics = DiagnosticUpdater(self, self._collect_diagnostics)
         self._heartbeat = HeartbeatPublisher(self)
 
     # --- for subclasses
@@ -94,12 +100,12 @@ class VimaNode(GuardedNode, Generic[P]):
     def on_clock_jump_back(self) -> None:
         """Forget earlier stamps: simulation time began anew; called once configured."""
 
-    def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
-        """Return the node's health, a sentence for a person, and values; called once configured.
+    def diagnose(self) -> Iterable[FunctionStatus]:
+        """Return the status of each function of the node; called once configured.
 
-        ``statistics`` are published beside it.
+        Those of its lifecycle and its ``statistics`` are published beside them.
         """
-        return True, "", {}
+        return ()
 
     @property
     def lifecycle_state(self) -> int:
@@ -224,14 +230,13 @@ class VimaNode(GuardedNode, Generic[P]):
             self.get_logger().warning("simulation time jumped back; earlier stamps are forgotten")
             self.on_clock_jump_back()
 
-    def _collect_diagnostics(self) -> tuple[bool, str, dict[str, Any]]:
-        """Return ``diagnose`` and the statistics."""
-        healthy, sentence, values = (
-            self.diagnose()
-            if self._configured
-            else (not self._refusal, self._refusal or "not configured", {})
-        )
-        return healthy, sentence, {**values, **self.statistics.values()}
+    def _collect_diagnostics(self) -> Iterable[FunctionStatus]:
+        _, state = self._state_machine.current_state
+        level = ERROR if self._refusal else OK
+        yield FunctionStatus("lifecycle", level, self._refusal or state, {"state": state})
+        yield FunctionStatus("performance", OK, "", self.statistics.values())
+        if self._configured:
+            yield from self.diagnose()
 
     def stop_spinning(self, reason: str) -> None:
         """Hold what moves, publish the last heartbeat, and end the spinning; from any thread."""

@@ -21,7 +21,8 @@ def run(node_type: type[VimaNode], args: list[str] | None = None, autostart: boo
     """Spin a node until a signal ends it.
 
     Exit code 0 after a signal, 1 on an unexpected error, 2 on a bad parameter. With ``autostart``
-    the node configures and activates itself at once instead of waiting for the manager.
+    the node configures and activates itself at once instead of waiting for the manager; where it
+    refuses, it ends with exit code 2.
     """
     signals = watch_signals()
     node = None
@@ -31,11 +32,9 @@ def run(node_type: type[VimaNode], args: list[str] | None = None, autostart: boo
         node = node_type()
         node.parameter_overrides = overrides
         signals.on_end(node.stop_spinning)
-        if autostart:
-            configured = node.trigger_configure() == TransitionCallbackReturn.SUCCESS
-            if not (configured or node.ending):
+        for transition in (node.trigger_configure, node.trigger_activate) if autostart else ():
+            if transition() != TransitionCallbackReturn.SUCCESS and not node.ending:
                 sys.exit(2)
-            node.trigger_activate()
         if not node.ending:  # rclpy cannot create an executor once the context is shut down
             rclpy.spin(node)
     except VimaError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from lifecycle_msgs.msg import Transition
@@ -13,6 +14,7 @@ from std_srvs.srv import Trigger
 from vima_msgs.msg import ArmCommand
 from vima_ros.liveness import FINALIZED, INACTIVE, Supervisor
 from vima_ros.nodes.common import node_names, qos
+from vima_ros.nodes.common.diagnostics import ERROR, OK, WARN, FunctionStatus
 from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.nodes.common.main import run
 from vima_ros.nodes.manager.parameters import ManagerParameters
@@ -133,14 +135,15 @@ class ManagerNode(VimaNode[ManagerParameters]):
         """End the node: a second manager is of no use."""
         sys.exit(2)
 
-    def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
+    def diagnose(self) -> Iterator[FunctionStatus]:
         """Report the state of each node, and the last event."""
         names = {0: "no heartbeat", 1: "unconfigured", 2: "inactive", 3: "active"}
-        nodes = self._supervisor.nodes.items()
+        nodes, up = self._supervisor.nodes.items(), self._supervisor.all_active
         values = {n: "dead" if w.dead else names.get(w.state, w.state) for n, w in nodes}
         values |= dict.fromkeys(self._supervisor.deactivated, "deactivated by a person")
         values |= {n: "ended" for n, w in nodes if w.state == FINALIZED}
-        return self._supervisor.all_active, self._last_event, values
+        level = OK if up else ERROR if any(w.dead for _, w in nodes) else WARN
+        yield FunctionStatus("nodes", level, self._last_event, values)
 
 
 def main(args: list[str] | None = None) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import Any
+from collections.abc import Iterator
 
 import cv2
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from vima_msgs.msg import Observation as ObservationMessage
 from vima_ros.nodes.common import conversions, node_names, qos
+from vima_ros.nodes.common.diagnostics import OK, STALE, WARN, FunctionStatus
 from vima_ros.nodes.common.latest_only_worker import LatestOnlyWorker
 from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.nodes.common.main import run
@@ -116,7 +117,7 @@ class PerceptionNode(VimaNode[PerceptionParameters]):
             self._report(result, starting=self._synchronizer.starting)
 
     def _report(self, result: PerceptionResult, starting: bool = False) -> None:
-        warnings = [*self._drift.warnings, *view_warnings(self._views)]
+        warnings = [*self._drift.warnings.values(), *view_warnings(self._views)]
         dropped = self._worker.dropped + self._results.dropped if self._worker else 0
         self._status.publish(result, warnings, dropped, starting)
 
@@ -162,9 +163,10 @@ class PerceptionNode(VimaNode[PerceptionParameters]):
         self._stop_worker()
         self._synchronizer.clear()
 
-    def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
-        """Summarize the latest status, the detector and the calibrations."""
+    def diagnose(self) -> Iterator[FunctionStatus]:
+        """Summarize the latest status and the detector, and each camera with its calibration."""
         s = self._status.latest
+        level = OK if s.code == s.OK else STALE if s.code in ("", s.NO_FRAMES) else WARN
         values = {
             "detector": self.parameters.detector,
             "card": self._status.card,
@@ -172,11 +174,17 @@ class PerceptionNode(VimaNode[PerceptionParameters]):
             "objects in top": s.top_count,
             "low scores": s.low_score_count,
             "dropped frames": s.dropped_frames,
-            "calibration": self._calibrations,
-            "camera moved [px]": self._drift.moved,
         }
-        sentence = "; ".join([f"{s.code} {s.message}".strip(), *s.warnings])
-        return s.code in ("", s.OK) and not s.warnings, sentence, values
+        yield FunctionStatus("detection", level, f"{s.code} {s.message}".strip(), values)
+        for view in VIEWS:
+            warnings = [
+                w for w in (self._drift.warnings.get(view), self._views[view].warning) if w
+            ]
+            values = {"calibration": self._calibrations.get(view, "none")}
+            if view in self._drift.moved:
+                values["moved [px]"] = self._drift.moved[view]
+            level, message = WARN if warnings else OK, "; ".join(warnings)
+            yield FunctionStatus(f"{view} camera", level, message, values)
 
 
 def main(args: list[str] | None = None) -> None:

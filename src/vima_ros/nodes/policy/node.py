@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
 
 from vima_msgs.msg import (
     ArmState,
@@ -17,6 +17,7 @@ from vima_ros.episode.values import EpisodeState
 from vima_ros.errors import HistoryFullError, VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.nodes.common import action_conversions, conversions, node_names, qos
+from vima_ros.nodes.common.diagnostics import OK, WARN, FunctionStatus
 from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.nodes.common.main import run
 from vima_ros.nodes.common.prompt_conversions import prompt_from_message
@@ -142,16 +143,21 @@ class PolicyNode(VimaNode[PolicyParameters]):
         """Forget the stamps of the episode, which cannot be compared with later ones."""
         self._episodes.forget_times()
 
-    def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
+    def diagnose(self) -> Iterator[FunctionStatus]:
         """Report the model and the state of the episode."""
+        model = {
+            **self._policy.description,
+            "prompt time [ms]": round(1e3 * self._policy.prompt_time, 1),
+        }
+        trained = self._policy.trained
+        yield FunctionStatus("model", OK if trained else WARN, "" if trained else UNTRAINED, model)
         e = self._episodes.episode
-        values = {**self._policy.description, "episode": e.prompt_id, "stage": e.stage}
-        values |= {"step": f"{e.step} of {e.max_steps}, {e.executed} executed"}
-        values |= {"prompt time [ms]": round(1e3 * self._policy.prompt_time, 1)}
-        text = f"{e.state.name.lower()} {e.message}".strip()
-        if not self._policy.trained:
-            return False, f"{UNTRAINED}; {text}", values
-        return e.state != EpisodeState.FAILED, text, values
+        values = {"episode": e.prompt_id, "stage": e.stage, "step": e.step}
+        values |= {"max_steps": e.max_steps, "executed": e.executed}
+        level = WARN if e.state == EpisodeState.FAILED else OK
+        yield FunctionStatus(
+            "episode", level, f"{e.state.name.lower()} {e.message}".strip(), values
+        )
 
 
 def main(args: list[str] | None = None) -> None:

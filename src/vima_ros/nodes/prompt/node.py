@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 import uuid
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from sensor_msgs.msg import Image
 
@@ -14,6 +14,7 @@ from vima_msgs.msg import EpisodeStatus, Prompt, PromptAsset, PromptStatus, Prom
 from vima_msgs.srv import SetPrompt
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common import image_conversion, node_names, qos
+from vima_ros.nodes.common.diagnostics import ERROR, OK, WARN, FunctionStatus
 from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.nodes.common.main import run
 from vima_ros.nodes.common.prompt_conversions import asset_images_from_message, prompt_to_message
@@ -144,18 +145,20 @@ class PromptNode(VimaNode[PromptParameters]):
         self._tokens.publish(tokens)
         self.get_logger().info(f"accepted {status.prompt_id}: {prompt.text}")
 
-    def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
-        """Summarize the latest status and the content of the library."""
+    def diagnose(self) -> Iterator[FunctionStatus]:
+        """Summarize the latest status, the detectors and the content of the library."""
         a = self._latest
-        good = a.code in ("", PromptStatus.OK)
-        values = {"prompt_id": a.prompt_id, "text": a.text, "library": str(self._library.folder)}
-        for kind, detector in self._detectors.items():
-            values |= {f"{kind.name.lower()}_{k}": v for k, v in detector.describe().items()}
+        level = OK if a.code in ("", PromptStatus.OK) else WARN
+        values: dict[str, object] = {"prompt_id": a.prompt_id, "text": a.text}
+        yield FunctionStatus("prompts", level, f"{a.code} {a.message}".strip(), values)
+        cards = {kind.name.lower(): d.describe() for kind, d in self._detectors.items()}
+        yield FunctionStatus("detectors", OK, "", cards)
+        level, message, values = OK, "", {"library": str(self._library.folder)}
         try:
             values |= {"assets": len(self._library.names()), "bytes": self._library.size()}
         except VimaError as error:
-            return False, f"{error.code} {error}", values
-        return good, f"{a.code} {a.message}".strip(), values
+            level, message = ERROR, f"{error.code} {error}"
+        yield FunctionStatus("asset library", level, message, values)
 
 
 def main(args: list[str] | None = None) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rclpy.parameter import Parameter
 from rclpy.utilities import remove_ros_args
@@ -15,6 +16,7 @@ from vima_msgs.srv import LoadTask
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common import node_names
 from vima_ros.nodes.common.base_frame import Frames
+from vima_ros.nodes.common.diagnostics import OK, FunctionStatus
 from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.nodes.common.main import run
 from vima_ros.nodes.tabletop.cameras import CameraPublisher
@@ -128,13 +130,15 @@ class TabletopNode(VimaNode[TabletopParameters]):
             self._cameras.publish()
             self._task.on_images_published()
 
-    def diagnose(self) -> tuple[bool, str, dict[str, Any]]:
+    def diagnose(self) -> Iterator[FunctionStatus]:
         """Return the selected world and the state of robot and task for ``/diagnostics``."""
         report, task = self._robot.report, self._task.status
+        message = f"{report.code} {report.message}".strip()
         values = {"world": str(self._loaded), "robot": self.parameters.robot}
+        yield FunctionStatus("simulation", OK, message, values)
         if task.task:
-            values |= {"outcome": task.outcome, "steps": task.steps, "reason": task.reason}
-        return True, f"{report.code} {report.message}".strip(), values
+            values = {"outcome": task.outcome, "steps": task.steps}
+            yield FunctionStatus("task", OK, task.reason, values)
 
 
 def main(args: list[str] | None = None) -> None:

@@ -136,15 +136,15 @@ class DriftDetector:
 class DriftMonitor:
     """Periodic check of all calibrated cameras.
 
-    ``warnings``: of the latest check, "CODE: sentence" each; may be read in any thread. ``moved``
-    [px] by view, NaN where nothing was found. ``calibrations`` by view; ``period`` [s], 0 = never;
+    By view: ``warnings`` of the latest check, "CODE: sentence", which may be read in any thread;
+    ``moved`` [px], NaN where nothing was found; ``calibrations``. ``period`` [s], 0: never;
     ``limit`` [px of the camera].
     """
 
     def __init__(
         self, calibrations: Mapping[str, Calibration], period: float, limit: float
     ) -> None:
-        self.warnings: tuple[str, ...] = ()
+        self.warnings: Mapping[str, str] = {}
         self.moved: dict[str, float] = {}  # [px], by view; nan: nothing found
         self._monitors = {
             view: DriftDetector(calibration, limit_px=limit)
@@ -160,7 +160,7 @@ class DriftMonitor:
         if not self._monitors or now < self._due:
             return
         self._due = now + self._period
-        warnings_now = []
+        warnings_now = {}
         for view, monitor in self._monitors.items():
             with add_view_to_errors(view):
                 drift = monitor.check(images[view])
@@ -171,10 +171,10 @@ class DriftMonitor:
                 self._consecutive_moved.get(view, 0) + 1 if drift.moved else 0
             )
             if self._consecutive_moved[view] >= MIN_CONSECUTIVE_MOVED:
-                warnings_now.append(f"CALIBRATION_MOVED: {view} view: {drift.message}")
+                warnings_now[view] = f"CALIBRATION_MOVED: {view} view: {drift.message}"
             elif now - self._last_seen.setdefault(view, now) > UNVERIFIED_TIMEOUT:
-                warnings_now.append(f"CALIBRATION_UNVERIFIED: {view} view: {drift.message}")
-        self.warnings = tuple(warnings_now)
+                warnings_now[view] = f"CALIBRATION_UNVERIFIED: {view} view: {drift.message}"
+        self.warnings = warnings_now
 
 
 def usable_patches(patches: np.ndarray) -> np.ndarray:

@@ -67,7 +67,7 @@ def test_without_a_scene_nothing_is_captured(node, scene, message):
     response = capture(node, name="cup", kind=1)
     assert (response.success, response.code) == (False, "NO_OBSERVATION")
     assert response.message == message
-    assert "NO_OBSERVATION" in node.statistics.values()["last refusal"]
+    assert node.statistics.values()["last refusal"]["code"] == "NO_OBSERVATION"
 
 
 def test_what_cannot_be_captured_is_refused_before_perception_is_asked(node):
