@@ -178,6 +178,16 @@ class Workspace:
         object.__setattr__(self, "low", (float(low[0]), float(low[1])))
         object.__setattr__(self, "high", (float(high[0]), float(high[1])))
 
+    @property
+    def center(self) -> tuple[float, float]:
+        """Center x, y [m]."""
+        return (self.low[0] + self.high[0]) / 2, (self.low[1] + self.high[1]) / 2
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Extent along x and y [m]."""
+        return self.high[0] - self.low[0], self.high[1] - self.low[1]
+
     def contains(self, x: float, y: float, tolerance: float = 1e-6) -> bool:
         """Return True if (x, y) [m] is inside, or at most ``tolerance`` [m] beyond the edge."""
         inside_x = self.low[0] - tolerance <= x <= self.high[0] + tolerance

@@ -9,14 +9,13 @@ import cv2
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.geometry import Workspace
 from vima_ros.perception.calibration.calibration import (
     Calibration,
     project,
-    table_to_policy,
     workspace_corners,
 )
 from vima_ros.perception.calibration.camera_model import CameraModel
+from vima_ros.policy_frame import VIMA_WORKSPACE, table_to_policy
 from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH
 
 ASPECT_TOLERANCE = 1  # [px] of height by which a region may differ from 2:1
@@ -178,8 +177,8 @@ def draw_workspace(frame_rgb: np.ndarray, view: str, scale: int = 3) -> np.ndarr
     """Draw the workspace on the policy frame, uint8 (128 scale, 256 scale, 3)."""
     size = (scale * frame_rgb.shape[1], scale * frame_rgb.shape[0])
     image = cv2.resize(frame_rgb, size, interpolation=cv2.INTER_NEAREST)
-    workspace = Workspace()  # any has the same outline
-    outline = project(table_to_policy(view, workspace), workspace_corners(workspace))
+    corners = workspace_corners(VIMA_WORKSPACE)  # any workspace has the same outline
+    outline = project(table_to_policy(view, VIMA_WORKSPACE), corners)
     points = np.rint((outline + 0.5) * scale - 0.5).astype(np.int32)
     cv2.polylines(image, [points], True, (255, 220, 0), 1, cv2.LINE_AA)
     cv2.circle(image, tuple(int(value) for value in points[0]), 2 * scale, (255, 60, 60), 1)

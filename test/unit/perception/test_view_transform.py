@@ -11,12 +11,12 @@ from vima_ros.perception.calibration.calibration import (
     Calibration,
     CalibrationFit,
     project,
-    table_to_policy,
     workspace_corners,
 )
 from vima_ros.perception.calibration.camera_model import CameraModel
 from vima_ros.perception.calibration.estimation import calibrate
 from vima_ros.perception.view_transform import ViewTransform, draw_workspace, to_policy_frame
+from vima_ros.policy_frame import table_to_policy
 
 RNG = np.random.default_rng(0)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from vima_ros.geometry import Workspace
 from vima_ros.paths import path_argument
 from vima_ros.perception.calibration.board_sheet import PAPERS
 from vima_ros.perception.calibration.charuco import DICTIONARIES
+from vima_ros.policy_frame import VIMA_WORKSPACE
 from vima_ros.specs import VIEWS
 
 ORDER = (
@@ -113,7 +113,8 @@ def parse_arguments(parser: argparse.ArgumentParser, args: list[str]) -> argpars
     )  # fmt: skip
     view.add_argument(
         "--workspace", type=float, nargs=4, metavar=("X0", "Y0", "X1", "Y1"),
-        default=[*Workspace().low, *Workspace().high], help="Workspace of the policy [m]; VIMA's",
+        default=[*VIMA_WORKSPACE.low, *VIMA_WORKSPACE.high],
+        help="Workspace of the policy [m]; VIMA's",
     )  # fmt: skip
     view.add_argument(
         "--out", type=path_argument, required=True, help="Calibration file NAME.yaml to write"

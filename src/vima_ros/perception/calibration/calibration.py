@@ -7,7 +7,7 @@ integers are pixel centres.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,9 @@ from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.perception.calibration.camera_model import CameraModel
 from vima_ros.perception.calibration.charuco import PlacedBoard
-from vima_ros.policy_frame import CAMERAS, ORIGIN_COLUMN, ORIGIN_ROW, check_view
+from vima_ros.policy_frame import VIMA_WORKSPACE, table_to_policy
 from vima_ros.specs import VIEWS
 
-_VIMA_WORKSPACE = Workspace()
 METHODS = ("corners", "charuco")
 MAX_PATCH = 257  # [px]
 
@@ -32,25 +31,6 @@ def workspace_corners(workspace: Workspace) -> np.ndarray:
     """
     (x0, y0), (x1, y1) = workspace.low, workspace.high
     return np.array([[x0, y0], [x0, y1], [x1, y1], [x1, y0]])
-
-
-def table_to_policy(view: str, workspace: Workspace) -> np.ndarray:
-    """Return the matrix (3, 3) from (x, y, 1) on the table [m] to (column, row, 1) [px].
-
-    A workspace other than VIMA's takes the place of VIMA's: the policy's positions are fractions.
-    Raises VimaError (INVALID_VALUE) for a view that does not exist.
-    """
-    camera = CAMERAS[check_view(view)]
-    row = ORIGIN_ROW - camera.rows_per_metre * camera.center_x  # of x = 0
-    to_policy = np.array(
-        [[0.0, camera.scale, ORIGIN_COLUMN], [camera.rows_per_metre, 0.0, row], [0, 0, 1.0]]
-    )
-    low, high = np.array(workspace.low), np.array(workspace.high)
-    vima_low, vima_high = np.array(_VIMA_WORKSPACE.low), np.array(_VIMA_WORKSPACE.high)
-    scale = (vima_high - vima_low) / (high - low)
-    to_vima = np.diag([*scale, 1.0])
-    to_vima[:2, 2] = vima_low - scale * low
-    return to_policy @ to_vima
 
 
 def project(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -99,7 +79,7 @@ class Calibration:
     fit: CalibrationFit
     method: str = "corners"
     camera_model: CameraModel | None = None
-    workspace: Workspace = field(default_factory=Workspace)
+    workspace: Workspace = VIMA_WORKSPACE
     board: PlacedBoard | None = None
     created: str = ""
 

@@ -17,11 +17,11 @@ from vima_ros.perception.calibration.calibration import (
     Calibration,
     CalibrationFit,
     project,
-    table_to_policy,
     workspace_corners,
 )
 from vima_ros.perception.calibration.camera_model import CameraModel
 from vima_ros.perception.calibration.charuco import PlacedBoard
+from vima_ros.policy_frame import VIMA_WORKSPACE, table_to_policy
 
 CLICK_SIGMA = 0.5  # [px] how well a person hits a corner; four points leave nothing to measure it
 MIN_TRIANGLE_HEIGHT = 0.05  # of a triangle of three corners, in parts of its longest side
@@ -36,7 +36,7 @@ def calibrate(
     points_m: np.ndarray | None = None,
     *,
     camera_model: CameraModel | None = None,
-    workspace: Workspace | None = None,
+    workspace: Workspace = VIMA_WORKSPACE,
     board: PlacedBoard | None = None,
 ) -> Calibration:
     """Calibrate the camera that took ``image_rgb`` (h, w, 3) uint8.
@@ -47,7 +47,6 @@ def calibrate(
     found on. Raises VimaError: TOO_FEW_POINTS, POINT_OUTSIDE_IMAGE, TOO_SMALL, COLLINEAR,
     WRONG_ORDER, MIRRORED, BEYOND_HORIZON, INVALID_VALUE.
     """
-    workspace = workspace or Workspace()
     to_policy = table_to_policy(view, workspace)
     height, width = image_rgb.shape[:2]
     points_m = workspace_corners(workspace) if points_m is None else np.asarray(points_m, float)

@@ -10,10 +10,10 @@ from vima_ros.perception.calibration.calibration import Calibration, workspace_c
 from vima_ros.perception.calibration.drift import usable_patches
 from vima_ros.perception.calibration.estimation import CLICK_SIGMA, CameraPose, camera_pose
 from vima_ros.perception.view_transform import ViewTransform
+from vima_ros.policy_frame import CAMERAS
 
 MAX_CORNERS_MM = 5.0  # a bin of the policy's positions is 10 mm
-MAX_TILT = {"front": 20.0, "top": 20.0}  # [degrees] from VIMA's camera: 45 down, straight down
-ELEVATION = {"front": 45.0, "top": 90.0}  # [degrees] VIMA's cameras look down
+MAX_TILT = 20.0  # from VIMA-Bench's camera [degrees]
 
 
 def calibrated_pose(calibration: Calibration) -> CameraPose | None:
@@ -79,11 +79,10 @@ def warnings(calibration: Calibration) -> list[str]:
             "board in several places, print it on A3, or use the table's corners"
         )
     found += _pose_warnings(calibration)
-    (x0, y0), (x1, y1) = calibration.workspace.low, calibration.workspace.high
-    stretch = (y1 - y0) / (2 * (x1 - x0))
-    if abs(math.log(stretch)) > 0.05:
+    depth, width = calibration.workspace.size
+    if abs(math.log(width / (2 * depth))) > 0.05:
         found.append(
-            f"the workspace is {x1 - x0:g} x {y1 - y0:g} m, VIMA's is 1 : 2: objects look "
+            f"the workspace is {depth:g} x {width:g} m, VIMA's is 1 : 2: objects look "
             "stretched to the policy"
         )
     outside = ViewTransform(calibration.size, calibration=calibration).warning
@@ -103,10 +102,11 @@ def _pose_warnings(calibration: Calibration) -> list[str]:
     if pose is None:
         return []
     found = []
-    if abs(_elevation(pose) - ELEVATION[view]) > MAX_TILT[view]:
+    elevation = CAMERAS[view].elevation
+    if abs(_elevation(pose) - elevation) > MAX_TILT:
         found.append(
             f"the {view} camera looks {_elevation(pose):.0f} degrees down and VIMA's "
-            f"{ELEVATION[view]:.0f}: what stands on the table looks other than the policy knows"
+            f"{elevation:.0f}: what stands on the table looks other than the policy knows"
         )
     if view == "front" and pose.rotation[2, 0] > 0:
         found.append(

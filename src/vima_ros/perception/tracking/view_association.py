@@ -11,12 +11,9 @@ from vima_ros.policy_frame import CAMERAS, ORIGIN_ROW
 # A point of the table in row r of the top view is in row _ROW_OFFSET + _ROW_RATIO r of the front
 # view; what lies above the table appears higher in the front view, at the same place in the top.
 _FRONT, _TOP = CAMERAS["front"], CAMERAS["top"]
-_FRONT_ROWS_PER_METRE = round(_FRONT.rows_per_metre, 1)  # to the precision of the measurement
-_ROW_RATIO = _FRONT_ROWS_PER_METRE / _TOP.scale
-_ROW_OFFSET = (
-    ORIGIN_ROW
-    + _FRONT_ROWS_PER_METRE * (_TOP.center_x - _FRONT.center_x)
-    - _ROW_RATIO * ORIGIN_ROW
+_ROW_RATIO = _FRONT.rows_per_metre / _TOP.rows_per_metre
+_ROW_OFFSET = ORIGIN_ROW * (1.0 - _ROW_RATIO) + _FRONT.rows_per_metre * (
+    _TOP.center_x - _FRONT.center_x
 )
 
 _MAX_ROWS_ABOVE = 20.0  # [px] an object on or behind another appears higher in front

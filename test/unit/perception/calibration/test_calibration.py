@@ -10,11 +10,11 @@ from rendered_table import PinholeCamera
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
-from vima_ros.perception.calibration.calibration import project, table_to_policy, workspace_corners
+from vima_ros.perception.calibration.calibration import project, workspace_corners
 from vima_ros.perception.calibration.camera_model import CameraModel
 from vima_ros.perception.calibration.estimation import calibrate, camera_pose, cut_patches
 from vima_ros.perception.calibration.report import report, warnings
-from vima_ros.policy_frame import project_to_view
+from vima_ros.policy_frame import VIMA_WORKSPACE, project_to_view, table_to_policy
 
 VIEWS = ("front", "top")
 BLANK = np.zeros((480, 640, 3), np.uint8)
@@ -214,9 +214,9 @@ def test_the_camera_is_found_where_it_is(camera):
     np.testing.assert_allclose(pose.rotation, camera.rotation, atol=1e-4)
 
 
-def said_about(camera, view="front", workspace=None, camera_model=None):
+def said_about(camera, view="front", workspace=VIMA_WORKSPACE, camera_model=None):
     image = np.random.default_rng(0).integers(0, 255, (480, 640, 3)).astype(np.uint8)
-    points = workspace_corners(workspace or Workspace())
+    points = workspace_corners(workspace)
     got = calibrate(
         view, image, camera.show(points), workspace=workspace, camera_model=camera_model
     )

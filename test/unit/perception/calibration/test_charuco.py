@@ -14,10 +14,11 @@ from vima_ros.geometry import Workspace
 from vima_ros.perception.calibration import charuco
 from vima_ros.perception.calibration.board_search import describe_layout, find_board
 from vima_ros.perception.calibration.board_sheet import PAPERS, board_sheet_png, max_square_size
-from vima_ros.perception.calibration.calibration import project, table_to_policy, workspace_corners
+from vima_ros.perception.calibration.calibration import project, workspace_corners
 from vima_ros.perception.calibration.camera_model import CameraModel
 from vima_ros.perception.calibration.charuco import Board, PlacedBoard
 from vima_ros.perception.calibration.estimation import calibrate
+from vima_ros.policy_frame import table_to_policy
 
 if not hasattr(getattr(cv2, "aruco", None), "CharucoDetector"):
     pytest.skip("OpenCV is older than 4.7: no ChArUco detector", allow_module_level=True)

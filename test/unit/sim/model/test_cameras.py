@@ -1,12 +1,6 @@
-import math
-
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from vima_ros.errors import VimaError
-from vima_ros.policy_frame import project_to_view
 from vima_ros.sim.model.mujoco_backend import mujoco
 from vima_ros.sim.model.scene_model import build_model
 from vima_ros.sim.rendering.renderers import ViewRenderer
@@ -14,7 +8,6 @@ from vima_ros.sim.scene import Scene, SceneObject
 from vima_ros.sim.tabletop import Tabletop
 
 COUNT = 10
-metres = st.floats(-1, 1)
 
 
 def measured(view, x, y, z):
@@ -22,24 +15,6 @@ def measured(view, x, y, z):
     if view == "top":
         return 63.0 + 251.0 * (x - 0.5), 128.0 + 251.0 * y
     return 63.0 + 177.8 * (x - 0.41) - 177.8 * z, 128.0 + 251.4 * y
-
-
-@given(metres, metres, metres, st.sampled_from(["front", "top"]))
-def test_project_is_the_measured_formula(x, y, z, view):
-    assert project_to_view(view, [x, y, z]) == pytest.approx(
-        np.array(measured(view, x, y, z)), abs=0.1
-    )
-
-
-def test_project_keeps_leading_axes():
-    points = np.zeros((4, 5, 3))
-    assert project_to_view("top", points).shape == (4, 5, 2)
-
-
-def test_an_unknown_view_is_refused():
-    with pytest.raises(VimaError, match="front, top") as caught:
-        project_to_view("side", [0, 0, 0])
-    assert caught.value.code == "INVALID_VALUE"
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -86,13 +61,3 @@ def test_the_sheet_is_the_workspace_and_appears_as_in_vima_bench():
             assert set(np.unique(image)) == {47, 239}
             rows, columns = np.nonzero((image == 47).all(axis=2))
             assert (rows.min(), rows.max(), columns.min(), columns.max()) == corners
-
-
-def test_up_in_the_image_is_towards_the_robot():
-    for view in ("front", "top"):
-        near, far = project_to_view(view, [0.3, 0, 0]), project_to_view(view, [0.6, 0, 0])
-        assert near[0] < far[0]
-        assert project_to_view(view, [0.5, 0.2, 0])[1] > project_to_view(view, [0.5, -0.2, 0])[1]
-    assert math.isclose(
-        project_to_view("top", [0.5, 0, 0.3])[0], project_to_view("top", [0.5, 0, 0])[0]
-    )
