@@ -71,9 +71,12 @@ class VisualAppearance:
             )
 
 
-def random_appearance(rng: np.random.Generator, strength: float = 1.0) -> VisualAppearance:
+def random_appearance(
+    rng: np.random.Generator, strength: float, workspace: Workspace
+) -> VisualAppearance:
     """Return a random appearance whose deviation from VIMA-Bench's scales with ``strength``.
 
+    Clutter lies in ``workspace``.
     Raises VimaError (INVALID_VALUE) for a strength outside 0 to 1.
     """
     if not 0.0 <= strength <= 1.0:
@@ -103,7 +106,7 @@ def random_appearance(rng: np.random.Generator, strength: float = 1.0) -> Visual
         for _ in range(2)
     )
     clutter = tuple(
-        _clutter_patch(rng, sheet) for _ in range(rng.integers(round(5 * strength) + 1))
+        _clutter_patch(rng, sheet, workspace) for _ in range(rng.integers(round(5 * strength) + 1))
     )
     shadows = bool(rng.random() < 0.5 * strength)
     return VisualAppearance(
@@ -111,9 +114,9 @@ def random_appearance(rng: np.random.Generator, strength: float = 1.0) -> Visual
     )
 
 
-def _clutter_patch(rng: np.random.Generator, sheet: Colour) -> ClutterPatch:
+def _clutter_patch(rng: np.random.Generator, sheet: Colour, workspace: Workspace) -> ClutterPatch:
     """Return a random patch in the workspace, at most 4 cm long, in a colour like the sheet's."""
-    x, y = rng.uniform(Workspace().low, Workspace().high)
+    x, y = rng.uniform(workspace.low, workspace.high)
     width, depth = rng.uniform([0.01, 0.005], [0.04, 0.02])
     colour = _colour(np.array(sheet) + rng.uniform(-0.2, 0.2, 3))
     return ClutterPatch(

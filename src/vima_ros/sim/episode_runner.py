@@ -10,7 +10,7 @@ import numpy as np
 
 from vima_ros.arm.primitives import MotionParameters, plan_waypoints
 from vima_ros.errors import VimaError
-from vima_ros.geometry import Pose, Workspace
+from vima_ros.geometry import Pose
 from vima_ros.sim.domain_randomization import VisualAppearance, random_appearance
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.sim.tasks import TASKS, find_task
@@ -62,7 +62,7 @@ def execute_action(
 
     Raises VimaError (NOT_FINITE) for a pose without a yaw, or a sweep without a direction.
     """
-    waypoints = plan_waypoints(kind, *poses, Workspace(), motion)
+    waypoints = plan_waypoints(kind, *poses, tabletop.scene.workspace, motion)
     tabletop.execute(waypoints, lambda: criterion.monitor(world_state(tabletop)))
     return criterion.update(world_state(tabletop)).outcome
 
@@ -155,7 +155,8 @@ def with_random_appearance(episode: TaskEpisode, strength: float) -> TaskEpisode
     if strength == 0.0:
         return episode
     stream = [_APPEARANCE_STREAM, zlib.crc32(episode.task.encode()), episode.seed]
-    return with_appearance(episode, random_appearance(np.random.default_rng(stream), strength))
+    rng = np.random.default_rng(stream)
+    return with_appearance(episode, random_appearance(rng, strength, episode.scene.workspace))
 
 
 def find_level(name: str | None) -> Level | None:

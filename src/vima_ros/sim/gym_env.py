@@ -46,6 +46,7 @@ import numpy as np
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
+from vima_ros.policy_frame import VIMA_WORKSPACE
 from vima_ros.sim.episode_runner import (
     EpisodeRunner,
     choose_tasks,
@@ -78,7 +79,8 @@ class TabletopEnv(gymnasium.Env):
 
     ``task``: a name, or several of which each reset draws one; default: all that have ``level``.
     ``level``: its value; None is each task's first. ``visual_randomization``: strength of the
-    domain randomization, 0 to 1. Use it in one thread and one process. Raises VimaError:
+    domain randomization, 0 to 1. ``workspace``: what the actions are fractions of and the cameras
+    show. Use it in one thread and one process. Raises VimaError:
     UNKNOWN_TASK, UNKNOWN_LEVEL, INVALID_VALUE; from ``reset`` on NO_RENDERER, FORKED (see above).
     """
 
@@ -92,6 +94,7 @@ class TabletopEnv(gymnasium.Env):
         binned: bool = True,
         images: str = "rgb",
         visual_randomization: float = 0.0,
+        workspace: Workspace = VIMA_WORKSPACE,
         render_mode: str | None = None,
     ) -> None:
         if images not in IMAGES:
@@ -99,7 +102,7 @@ class TabletopEnv(gymnasium.Env):
         choose_tasks(task, find_level(level))
         self._default = {"task": task, "level": level}
         self._binned, self._images = binned, images
-        self._visual_randomization = visual_randomization
+        self._visual_randomization, self._workspace = visual_randomization, workspace
         self.render_mode = render_mode
         self.action_space, self.observation_space = _spaces(binned, images)
         self._runner: EpisodeRunner | None = None
@@ -128,7 +131,7 @@ class TabletopEnv(gymnasium.Env):
         tasks = choose_tasks(chosen["task"], level)
         task = tasks[self.np_random.integers(len(tasks))]
         drawn = int(self.np_random.integers(MAX_SEED + 1))
-        episode = task.sample(drawn if seed is None else seed, level)
+        episode = task.sample(drawn if seed is None else seed, level, self._workspace)
         self.close()
         self._runner, self._oracle = (
             EpisodeRunner(with_random_appearance(episode, self._visual_randomization)),
@@ -156,8 +159,8 @@ class TabletopEnv(gymnasium.Env):
     def action_of(self, pose0: Pose, pose1: Pose) -> np.ndarray:
         """Convert two poses in the table frame, inside the workspace, into an action."""
         if self._binned:
-            return Action.from_poses(pose0, pose1, Workspace()).bins.copy()
-        return _fractions(pose0, pose1)
+            return Action.from_poses(pose0, pose1, self._workspace).bins.copy()
+        return _fractions(pose0, pose1, self._workspace)
 
     def prompt_assets(self) -> dict[str, dict[str, Any]]:
         """Return the images of the prompt, as in info."""
@@ -174,7 +177,9 @@ class TabletopEnv(gymnasium.Env):
             self._runner = None
 
     def _poses(self, action: np.ndarray) -> tuple[Pose, Pose]:
-        return Action(action).poses(Workspace()) if self._binned else _poses(action)
+        if self._binned:
+            return Action(action).poses(self._workspace)
+        return _poses(action, self._workspace)
 
     def _observation(self) -> dict[str, Any]:
         tabletop = self.runner.tabletop
@@ -222,25 +227,27 @@ def _spaces(binned: bool, images: str) -> tuple[gymnasium.Space, gymnasium.Space
     return actions, spaces.Dict(observations)
 
 
-def _fractions(pose0: Pose, pose1: Pose) -> np.ndarray:
+def _fractions(pose0: Pose, pose1: Pose, workspace: Workspace) -> np.ndarray:
     """Return ``specs.Action.fractions`` of two poses without rounding, (12,) float32."""
-    low, high = np.array(Workspace().low), np.array(Workspace().high)
     parts = []
     for pose in (pose0, pose1):
-        parts += [(pose.position[:2] - low) / (high - low), (pose.quaternion + 1.0) / 2.0]
+        parts += [
+            (pose.position[:2] - workspace.low) / workspace.size,
+            (pose.quaternion + 1.0) / 2.0,
+        ]
     return np.concatenate(parts).astype(np.float32)
 
 
-def _poses(fractions: np.ndarray) -> tuple[Pose, Pose]:
+def _poses(fractions: np.ndarray, workspace: Workspace) -> tuple[Pose, Pose]:
     """Return the two poses of fractions (12,), with z = 0."""
     values = np.asarray(fractions, np.float64)
     if values.shape != BINS.shape or not ((values >= 0.0) & (values <= 1.0)).all():
         raise VimaError(
             "INVALID_VALUE", f"action {values.tolist()}; valid: {BINS.shape} numbers from 0 to 1"
         )
-    low, high = np.array(Workspace().low), np.array(Workspace().high)
+    low, size = workspace.low, np.array(workspace.size)
     pose0, pose1 = (
-        Pose(np.append(low + part[:2] * (high - low), 0.0), 2.0 * part[2:] - 1.0)
+        Pose(np.append(low + part[:2] * size, 0.0), 2.0 * part[2:] - 1.0)
         for part in values.reshape(2, 6)
     )
     return pose0, pose1

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from vima_ros.arm.primitives import MotionParameters
 from vima_ros.geometry import Workspace
+from vima_ros.policy_frame import VIMA_WORKSPACE
 from vima_ros.sim.episode_runner import FAST_MOTION, EpisodeRunner
 from vima_ros.sim.process_pool import worker_pool
 from vima_ros.sim.tasks import TASKS, find_task
@@ -51,13 +52,14 @@ def run_episode(
     *,
     binned: bool = True,
     motion: MotionParameters = FAST_MOTION,
+    workspace: Workspace = VIMA_WORKSPACE,
 ) -> EpisodeResult:
     """Run one episode of the oracle; ``binned``: with its actions rounded to bins.
 
     Raises VimaError: UNKNOWN_TASK, UNKNOWN_LEVEL, INVALID_VALUE (seed).
     """
-    start, found, workspace = time.perf_counter(), find_task(task), Workspace()
-    episode = found.sample(seed, level)
+    start, found = time.perf_counter(), find_task(task)
+    episode = found.sample(seed, level, workspace)
     oracle = found.oracle(episode)
     with EpisodeRunner(episode, motion) as run:
         while not run.done:

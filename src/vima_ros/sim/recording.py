@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vima_ros.geometry import Pose, Workspace
+from vima_ros.policy_frame import VIMA_WORKSPACE
 from vima_ros.sim.episode_runner import EpisodeRunner, with_random_appearance
 from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.tabletop import Tabletop
@@ -49,7 +50,8 @@ class RecordedEpisode:
     names, in the order of the mask ids. ``images``: of T + 1 time steps, before each action and at
     the end. ``bins`` (T, 12) uint8: the executed actions, ``specs.Action.bins``. ``actions``
     (T, 12) float32: the actions before rounding, x, y [m], quaternion xyzw of pose0 and pose1.
-    ``object_poses`` (T + 1, K, 7) float32: x, y, z [m], quaternion xyzw.
+    ``object_poses`` (T + 1, K, 7) float32: x, y, z [m], quaternion xyzw. ``workspace``: what the
+    bins are fractions of.
     """
 
     task: str
@@ -64,6 +66,7 @@ class RecordedEpisode:
     bins: np.ndarray
     actions: np.ndarray
     object_poses: np.ndarray
+    workspace: Workspace
 
 
 def record(
@@ -74,6 +77,7 @@ def record(
     masks: bool = True,
     visual_randomization: float = 0.0,
     deterministic_oracle: bool = False,
+    workspace: Workspace = VIMA_WORKSPACE,
 ) -> RecordedEpisode | TaskEvaluation:
     """Record the oracle's episode, with actions rounded to bins; return the result of a failure.
 
@@ -83,7 +87,7 @@ def record(
     Raises VimaError: UNKNOWN_TASK, UNKNOWN_LEVEL, INVALID_VALUE, NO_RENDERER.
     """
     found = find_task(task)
-    episode = with_random_appearance(found.sample(seed, level), visual_randomization)
+    episode = with_random_appearance(found.sample(seed, level, workspace), visual_randomization)
     oracle = found.oracle(episode, None if deterministic_oracle else seed)
     frames, states, actions, bins = [], [], [], []
     with EpisodeRunner(episode) as run:
@@ -93,10 +97,10 @@ def record(
             poses = None if run.done else oracle.act(run.world_state())
             if poses is None:
                 break
-            action = Action.from_poses(*poses, Workspace(), run.primitive)
+            action = Action.from_poses(*poses, workspace, run.primitive)
             actions.append(action_vector(*poses))
             bins.append(action.bins)
-            run.step(*action.poses(Workspace()))
+            run.step(*action.poses(workspace))
         if run.result.outcome != TaskOutcome.SUCCESS:
             return _failure(run.result)
     return RecordedEpisode(
@@ -112,6 +116,7 @@ def record(
         np.array(bins, np.uint8),
         np.array(actions, np.float32),
         np.array(states, np.float32),
+        workspace,
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from vima_ros.errors import NoRoomError, VimaError
 from vima_ros.geometry import Workspace
+from vima_ros.policy_frame import VIMA_WORKSPACE
 from vima_ros.sim.domain_randomization import VisualAppearance
 from vima_ros.sim.model.shapes import SHAPES, Shape
 from vima_ros.sim.model.textures import COLOURS, TEXTURES
@@ -71,14 +72,15 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Scene:
-    """Objects with unique names, the end effector and the visual appearance.
+    """Objects with unique names, the end effector, the visual appearance and the workspace.
 
-    The mask id of an object is its index + 1.
+    The mask id of an object is its index + 1. The cameras show the workspace.
     """
 
     objects: tuple[SceneObject, ...]
     end_effector: EndEffector = EndEffector.SUCTION
     appearance: VisualAppearance = field(default_factory=VisualAppearance)
+    workspace: Workspace = VIMA_WORKSPACE
 
     def __post_init__(self) -> None:
         objects = tuple(self.objects)
@@ -90,6 +92,15 @@ class Scene:
             )
         object.__setattr__(self, "objects", objects)
         object.__setattr__(self, "end_effector", EndEffector(self.end_effector))
+
+    def moved_to(self, workspace: Workspace) -> Scene:
+        """Return the scene on another workspace, where it is on this one from the center."""
+        x, y = np.subtract(workspace.center, self.workspace.center)
+        objects = tuple(
+            replace(item, position_xy=(item.position_xy[0] + x, item.position_xy[1] + y))
+            for item in self.objects
+        )
+        return replace(self, objects=objects, workspace=workspace)
 
     def object(self, name: str) -> SceneObject:
         """Return the object of that name. Raises VimaError (UNKNOWN_OBJECT)."""
@@ -110,6 +121,7 @@ def random_scene(
     movable: int = 2,
     fixed: int = 1,
     end_effector: EndEffector = EndEffector.SUCTION,
+    workspace: Workspace = VIMA_WORKSPACE,
 ) -> Scene:
     """Return the random scene of a seed, with ``movable`` + ``fixed`` objects.
 
@@ -126,10 +138,10 @@ def random_scene(
     shapes = [*random.choice(_RANDOM_MOVABLE, movable), *random.choice(_RANDOM_FIXED, fixed)]
     colours = random.choice(_RANDOM_COLOURS, count, replace=False)
     objects = tuple(
-        SceneObject(f"{colour}_{shape}", str(shape), str(colour), (0.5, 0.0))
+        SceneObject(f"{colour}_{shape}", str(shape), str(colour), workspace.center)
         for shape, colour in zip(shapes, colours, strict=True)
     )
-    return scatter(Scene(objects, end_effector), seed)
+    return scatter(Scene(objects, end_effector, workspace=workspace), seed)
 
 
 def scatter(scene: Scene, seed: int) -> Scene:
@@ -137,7 +149,7 @@ def scatter(scene: Scene, seed: int) -> Scene:
 
     The same seed gives the same poses. Raises VimaError (NO_ROOM) if they do not fit.
     """
-    random, workspace = np.random.default_rng(seed), Workspace()
+    random, workspace = np.random.default_rng(seed), scene.workspace
     for _ in range(_ATTEMPTS // 10):  # a layout without room for the last objects is discarded
         placed: list[SceneObject] = []
         for item in sorted(scene.objects, key=lambda item: -item.scaled_shape.radius):

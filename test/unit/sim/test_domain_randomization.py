@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from vima_ros.errors import VimaError
+from vima_ros.geometry import Workspace
 from vima_ros.policy_frame import project_to_view
 from vima_ros.sim.domain_randomization import (
     CameraError,
@@ -27,10 +28,11 @@ def middle(appearance, view="top", place=(0.5, 0.0)):
 
 
 def test_strength_0_is_vima_benchs_appearance_and_1_is_another():
-    assert random_appearance(np.random.default_rng(0), 0.0) == VisualAppearance()
-    appearances = [random_appearance(np.random.default_rng(seed)) for seed in range(20)]
+    assert random_appearance(np.random.default_rng(0), 0.0, Workspace()) == VisualAppearance()
+    rngs = map(np.random.default_rng, range(20))
+    appearances = [random_appearance(rng, 1.0, Workspace()) for rng in rngs]
     assert len(set(appearances)) == 20
-    assert appearances[3] == random_appearance(np.random.default_rng(3))
+    assert appearances[3] == random_appearance(np.random.default_rng(3), 1.0, Workspace())
     assert any(appearance.clutter for appearance in appearances)
     assert {appearance.shadows for appearance in appearances} == {False, True}
 
@@ -38,7 +40,7 @@ def test_strength_0_is_vima_benchs_appearance_and_1_is_another():
 @pytest.mark.parametrize("strength", [-0.1, 1.1, math.nan])
 def test_another_strength_is_refused(strength):
     with pytest.raises(VimaError, match="0 to 1"):
-        random_appearance(np.random.default_rng(0), strength)
+        random_appearance(np.random.default_rng(0), strength, Workspace())
 
 
 @pytest.mark.parametrize("change", [{"light_direction": (0, 0, 1)}, {"ambient": math.nan}])
@@ -51,7 +53,8 @@ def test_an_impossible_appearance_is_refused(change):
 def test_masks_and_poses_do_not_depend_on_the_appearance(seed):
     """The camera may be off by some pixels; names, ids and poses stay."""
     scene = SCENES["put"]
-    odd = replace(scene, appearance=random_appearance(np.random.default_rng(seed)))
+    appearance = random_appearance(np.random.default_rng(seed), 1.0, Workspace())
+    odd = replace(scene, appearance=appearance)
     with Tabletop(scene) as plain, Tabletop(odd) as tabletop:
         for item in scene.objects:
             want = plain.object_pose(item.name).position

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, Image
 from visualization_msgs.msg import Marker, MarkerArray
 
 from vima_ros.nodes.common import conversions, image_conversion, qos
 from vima_ros.nodes.common.guarded_node import GuardedNode
+from vima_ros.policy_frame import CAMERAS, ORIGIN_COLUMN, ORIGIN_ROW, PolicyCamera
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH, VIEWS
 
-# Focal length, principal point x, y [px] of the orthographic cameras, as if 1000 m away
-INTRINSICS = {"front": (355555.0, 128.0, 63.0), "top": (250980.0, 128.0, 63.0)}
+DISTANCE = 1000.0  # above the table, from which a pinhole camera shows what these show [m]
 MESSAGE_TYPES = {"image_raw": Image, "mask": Image, "camera_info": CameraInfo}
 
 
@@ -51,7 +53,8 @@ class CameraPublisher:
             encoding = "rgb8" if name == "image_raw" else "mono8"
             publisher.publish(image_conversion.encode(image, encoding, stamp, f"{view}_camera"))
         for view, publishers in self._views.items():
-            publishers["camera_info"].publish(_camera_info(view, stamp, f"{view}_camera"))
+            camera = CAMERAS[view].over(self._world.scene.workspace)
+            publishers["camera_info"].publish(_camera_info(camera, stamp, f"{view}_camera"))
         if overview is not None:
             self._overview.publish(
                 image_conversion.encode(overview, "rgb8", stamp, "overview_camera")
@@ -76,8 +79,9 @@ class CameraPublisher:
         return markers
 
 
-def _camera_info(view: str, stamp: Time, frame_id: str) -> CameraInfo:
-    focal, x, y = INTRINSICS[view]
+def _camera_info(camera: PolicyCamera, stamp: Time, frame_id: str) -> CameraInfo:
+    focal = camera.scale * DISTANCE / math.cos(camera.tilt)
+    x, y = ORIGIN_COLUMN, ORIGIN_ROW
     info = CameraInfo(width=POLICY_FRAME_WIDTH, height=POLICY_FRAME_HEIGHT)
     info.header.stamp, info.header.frame_id = stamp, frame_id
     info.distortion_model, info.d = "plumb_bob", [0.0] * 5

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from vima_msgs.msg import ArmState, Prompt, TaskStatus
 from vima_msgs.srv import GetTaskStatus
+from vima_ros.geometry import Workspace
 from vima_ros.nodes.common import conversions, qos
 from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.nodes.common.prompt_conversions import asset_to_message
@@ -27,12 +28,16 @@ OUTCOMES = {
 
 @dataclass(frozen=True)
 class WorldSelection:
-    """Selected task or, if ``task`` is empty, scene; the fields are parameters of the node."""
+    """Selected task or, if ``task`` is empty, scene; the fields are parameters of the node.
+
+    ``workspace``: what the scene lies on.
+    """
 
     task: str
     level: str
     scene: str
     seed: int
+    workspace: Workspace
 
     def __str__(self) -> str:
         """Describe the selection in log messages."""
@@ -43,14 +48,15 @@ class WorldSelection:
     def make(self) -> tuple[Scene, TaskEpisode | None]:
         """Return the scene, and the episode of a task.
 
-        Raises VimaError (UNKNOWN_TASK, UNKNOWN_LEVEL).
+        Raises VimaError (UNKNOWN_TASK, UNKNOWN_LEVEL, NO_ROOM).
         """
         if self.task:
-            episode = find_task(self.task).sample(self.seed, find_level(self.level or None))
+            level = find_level(self.level or None)
+            episode = find_task(self.task).sample(self.seed, level, self.workspace)
             return episode.scene, episode
         if self.scene == RANDOM_SCENE:
-            return random_scene(self.seed), None
-        scene = SCENES[self.scene]
+            return random_scene(self.seed, workspace=self.workspace), None
+        scene = SCENES[self.scene].moved_to(self.workspace)
         return scatter(scene, self.seed) if self.seed else scene, None
 
 

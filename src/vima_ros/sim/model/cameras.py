@@ -22,8 +22,9 @@ def camera_pose(camera: PolicyCamera, error: CameraError) -> tuple[np.ndarray, n
     axes = np.array([[0.0, -cosine, sine], [1.0, 0.0, 0.0], [0.0, sine, cosine]])
     # The optical axis meets the image half a pixel from the centre of the origin's pixel.
     row, column = (POLICY_FRAME_HEIGHT - 1) / 2, (POLICY_FRAME_WIDTH - 1) / 2
-    x = camera.center_x + (row - ORIGIN_ROW) / (camera.scale * cosine) + error.shift[0]
-    target = np.array([x, (column - ORIGIN_COLUMN) / camera.scale + error.shift[1], 0.0])
+    x = camera.center_x + (row - ORIGIN_ROW) / camera.rows_per_metre + error.shift[0]
+    y = camera.center_y + (column - ORIGIN_COLUMN) / camera.scale + error.shift[1]
+    target = np.array([x, y, 0.0])
     axes = axes @ _rotation(0, error.tilt) @ _rotation(2, error.roll)
     return target + _DISTANCE * axes[:, 2], axes
 

@@ -47,10 +47,9 @@ def build_model(scene: Scene) -> mujoco.MjModel:
 
 def build_table(scene: Scene) -> mujoco.MjSpec:
     """Build the specification of a tabletop with a scene and without a tool."""
-    spec = _empty(scene.appearance)
+    spec = _empty(scene.appearance, scene.workspace)
     world, appearance = spec.worldbody, scene.appearance
-    low, high = np.array(Workspace().low), np.array(Workspace().high)
-    centre, half = (low + high) / 2, (high - low) / 2
+    centre, half = np.array(scene.workspace.center), np.array(scene.workspace.size) / 2
     world.add_geom(
         name="ground",
         type=_PLANE,
@@ -67,9 +66,9 @@ def build_table(scene: Scene) -> mujoco.MjSpec:
     return spec
 
 
-def build_prompt_model(item: SceneObject) -> mujoco.MjModel:
+def build_prompt_model(item: SceneObject, workspace: Workspace) -> mujoco.MjModel:
     """Build the model of a single object on white at the pose of ``item``, its frame at z = 0."""
-    spec = _empty(VisualAppearance())
+    spec = _empty(VisualAppearance(), workspace)
     spec.add_material(name="white", rgba=[1.0] * 4, emission=1.0)
     # Half a metre below, so that the half of the object below z = 0 is visible too.
     size = [_GROUND_SIZE, _GROUND_SIZE, 1]
@@ -78,9 +77,9 @@ def build_prompt_model(item: SceneObject) -> mujoco.MjModel:
     return spec.compile()
 
 
-def _empty(appearance: VisualAppearance) -> mujoco.MjSpec:
+def _empty(appearance: VisualAppearance, workspace: Workspace) -> mujoco.MjSpec:
     """Return the settings, light and cameras of all models."""
-    spec = mujoco.MjSpec()
+    spec, (x, y) = mujoco.MjSpec(), workspace.center
     spec.compiler.degree = False
     spec.compiler.eulerseq = "XYZ"
     option = spec.option
@@ -89,7 +88,7 @@ def _empty(appearance: VisualAppearance) -> mujoco.MjSpec:
     option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     option.cone, option.impratio = mujoco.mjtCone.mjCONE_ELLIPTIC, 10.0
     option.noslip_iterations = 3
-    spec.stat.extent, spec.stat.center = 1.0, [0.5, 0.0, 0.0]
+    spec.stat.extent, spec.stat.center = 1.0, [x, y, 0.0]
     visual = spec.visual
     visual.map.znear, visual.map.zfar, visual.map.shadowclip = 0.1, 20.0, 4.0
     visual.headlight.ambient = [appearance.ambient] * 3
@@ -101,12 +100,13 @@ def _empty(appearance: VisualAppearance) -> mujoco.MjSpec:
         name="sun",
         type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
         dir=direction,
-        pos=np.array([0.5, 0.0, 0.0]) - direction,
+        pos=np.array([x, y, 0.0]) - direction,
         ambient=[0.0] * 3,
         diffuse=[appearance.diffuse] * 3,
         specular=[0.0] * 3,
     )
-    for name, camera in CAMERAS.items():
+    for name, vima_camera in CAMERAS.items():
+        camera = vima_camera.over(workspace)
         position, axes = camera_pose(camera, getattr(appearance, name))
         quaternion = np.zeros(4)
         mujoco.mju_mat2Quat(quaternion, axes.ravel())
@@ -115,9 +115,9 @@ def _empty(appearance: VisualAppearance) -> mujoco.MjSpec:
         spec.worldbody.add_camera(
             name=name, pos=position, quat=quaternion, proj=orthographic, fovy=height
         )
-    spec.worldbody.add_body(name="centre", pos=[0.5, 0.0, 0.03])
+    spec.worldbody.add_body(name="centre", pos=[x, y, 0.03])
     towards = mujoco.mjtCamLight.mjCAMLIGHT_TARGETBODY
-    place = [1.55, 0.5, 0.95]
+    place = [x + 1.05, y + 0.5, 0.95]
     spec.worldbody.add_camera(
         name="overview", pos=place, mode=towards, targetbody="centre", fovy=36.0
     )

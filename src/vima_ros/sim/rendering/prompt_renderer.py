@@ -15,7 +15,7 @@ from vima_ros.sim.rendering.renderers import ViewRenderer
 from vima_ros.sim.scene import Scene
 from vima_ros.specs import VIEWS, AssetKind
 
-_POSITION_XY, _YAW = (0.5, 0.0), math.pi / 2  # of a single object in VIMA-Bench [m, rad]
+_YAW = math.pi / 2  # of a single object in VIMA-Bench [rad]
 
 
 class RenderedView(NamedTuple):
@@ -31,9 +31,9 @@ class RenderedView(NamedTuple):
 def render_prompt_images(scene: Scene, kind: AssetKind) -> dict[str, RenderedView]:
     """Render the images of a prompt asset, by view, as in VIMA-Bench.
 
-    OBJECT: the only object of ``scene`` on white, moved to (0.5, 0, 0) m and yaw +90 degrees, a
-    small block enlarged 7 times. SCENE: all objects at their poses on the table; mask ids follow
-    their order. Neither shows the tool.
+    OBJECT: the only object of ``scene`` on white, moved to the workspace's center and yaw +90
+    degrees, a small block enlarged 7 times. SCENE: all objects at their poses on the table; mask
+    ids follow their order. Neither shows the tool.
 
     Raises VimaError: INVALID_VALUE unless an OBJECT scene has exactly one object, NO_RENDERER.
     """
@@ -41,9 +41,10 @@ def render_prompt_images(scene: Scene, kind: AssetKind) -> dict[str, RenderedVie
         if len(scene.objects) != 1:
             names = [item.name for item in scene.objects]
             raise VimaError("INVALID_VALUE", f"image of the objects {names}; valid: exactly one")
-        item = replace(scene.objects[0], position_xy=_POSITION_XY, yaw=_YAW, base_height=0.0)
+        position = scene.workspace.center
+        item = replace(scene.objects[0], position_xy=position, yaw=_YAW, base_height=0.0)
         scene = replace(scene, objects=(item,))
-        model = build_prompt_model(item)
+        model = build_prompt_model(item, scene.workspace)
     else:
         model = build_model(scene)
     data = mujoco.MjData(model)

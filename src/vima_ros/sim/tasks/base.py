@@ -8,15 +8,17 @@ from __future__ import annotations
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, ClassVar
 
 import numpy as np
 
 from vima_ros.errors import NoRoomError, VimaError
-from vima_ros.geometry import Pose, quaternion_from_yaw
+from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
+from vima_ros.policy_frame import VIMA_WORKSPACE
 from vima_ros.sim.scene import Scene
+from vima_ros.sim.tasks.layout import LayoutSampler
 from vima_ros.sim.tasks.splits import Level, Split, split
 from vima_ros.specs import AssetKind, EndEffector
 
@@ -135,6 +137,22 @@ class EpisodeSpec:
     assets: Mapping[str, Asset]
     goal: Any
 
+    def on(self, workspace: Workspace) -> EpisodeSpec:
+        """Return the episode on a workspace. Raises VimaError (NO_ROOM) for objects beside it."""
+        shown = [a.scene for a in self.assets.values() if a.kind == AssetKind.SCENE]
+        objects = [item for scene in (self.scene, *shown) for item in scene.objects]
+        beside = [item.name for item in objects if not workspace.contains(*item.position_xy)]
+        if beside:
+            raise NoRoomError(
+                f"{', '.join(beside)} beside the workspace from {workspace.low} to "
+                f"{workspace.high} m; valid: a larger one",
+            )
+        assets = {
+            name: replace(asset, scene=replace(asset.scene, workspace=workspace))
+            for name, asset in self.assets.items()
+        }
+        return replace(self, scene=replace(self.scene, workspace=workspace), assets=assets)
+
 
 class Task(ABC):
     """Task of the benchmark, without state.
@@ -160,11 +178,13 @@ class Task(ABC):
         """First variant of the prompt."""
         return self.templates[0]
 
-    def sample(self, seed: int, level: Level | None = None) -> TaskEpisode:
+    def sample(
+        self, seed: int, level: Level | None = None, workspace: Workspace = VIMA_WORKSPACE
+    ) -> TaskEpisode:
         """Return the episode of a seed (0 or more); ``level`` None is the first of ``levels``.
 
         Raises VimaError: UNKNOWN_LEVEL, INVALID_VALUE (seed), NO_ROOM (does not occur with the
-        registered shapes).
+        registered shapes in VIMA-Bench's workspace).
         """
         level = self.check_level(level)
         if seed < 0:
@@ -173,14 +193,15 @@ class Task(ABC):
         random = np.random.default_rng(stream)
         for _ in range(_ATTEMPTS):
             try:
-                spec = self._draw(random, split(level, self.has_base))
+                layout = LayoutSampler(random, workspace)
+                spec = self._draw(random, split(level, self.has_base), layout).on(workspace)
             except NoRoomError:
                 continue
             parts = (spec.scene, spec.prompt, spec.assets, self.step_limit, spec.goal)
             return TaskEpisode(self.name, level, seed, *parts)
         raise NoRoomError(
-            f"{self.name} with seed {seed} found no layout in {_ATTEMPTS} attempts; "
-            "valid: another seed",
+            f"{self.name} with seed {seed} found no layout in {_ATTEMPTS} attempts between "
+            f"{workspace.low} and {workspace.high} m; valid: another seed or a larger workspace",
         )
 
     def check_level(self, level: Level | None) -> Level:
@@ -208,5 +229,7 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
+    def _draw(
+        self, random: np.random.Generator, split: Split, layout: LayoutSampler
+    ) -> EpisodeSpec:
         """Draw one episode; on VimaError (NO_ROOM) ``sample`` draws again."""

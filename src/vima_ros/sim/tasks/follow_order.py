@@ -8,12 +8,12 @@ import numpy as np
 
 from vima_ros.sim.scene import Scene, SceneObject
 from vima_ros.sim.tasks.base import EpisodeSpec
-from vima_ros.sim.tasks.layout import LayoutSampler, choose, choose_different
+from vima_ros.sim.tasks.layout import XY, LayoutSampler, choose, choose_different
 from vima_ros.sim.tasks.placement import DistractorCheck, PlaceGoal, PlacementGoal, PlacementTask
 from vima_ros.sim.tasks.prompt_templates import scene_asset
 from vima_ros.sim.tasks.splits import Split
 
-_PLACES = ((0.5, -0.25), (0.5, 0.0), (0.5, 0.25))
+_PLACES = ((0.0, -0.25), (0.0, 0.0), (0.0, 0.25))  # from the workspace's center [m]
 _MOVES = 2
 
 Stacks = list[list[SceneObject]]  # of each place, from the bottom
@@ -27,11 +27,14 @@ class FollowOrder(PlacementTask):
     step_limit = 4
     has_base = False
 
-    def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
-        layout, shape = LayoutSampler(random), choose(random, split.dragged_shapes)
-        textures = choose_different(random, split.dragged_textures, len(_PLACES))
+    def _draw(
+        self, random: np.random.Generator, split: Split, layout: LayoutSampler
+    ) -> EpisodeSpec:
+        shape = choose(random, split.dragged_shapes)
+        places = layout.from_center(_PLACES)
+        textures = choose_different(random, split.dragged_textures, len(places))
         stacks: Stacks = []
-        for k, (texture, place) in enumerate(zip(textures, _PLACES, strict=True), 1):
+        for k, (texture, place) in enumerate(zip(textures, places, strict=True), 1):
             layout.occupy(shape, place)
             stacks.append([SceneObject(f"stacked_obj_{k}", shape, texture, place)])
         others = [other for other in split.dragged_shapes if other != shape]
@@ -40,9 +43,9 @@ class FollowOrder(PlacementTask):
         items = tuple(stack[0] for stack in stacks)
         assets, stages = {"frame_0": scene_asset(*items)}, []
         for k in range(1, _MOVES + 1):
-            moved, place = _move(random, stacks)
+            moved, place = _move(random, stacks, places)
             stages.append((PlaceGoal(moved, place, 0.0),))
-            assets[f"frame_{k}"] = scene_asset(*_objects(stacks))
+            assets[f"frame_{k}"] = scene_asset(*_objects(stacks, places))
         goal = PlacementGoal(
             tuple(stages),
             (distractor.name,),
@@ -52,20 +55,20 @@ class FollowOrder(PlacementTask):
         return EpisodeSpec(Scene((*items, distractor)), self.template, assets, goal)
 
 
-def _move(random: np.random.Generator, stacks: Stacks) -> tuple[str, tuple[float, float]]:
+def _move(random: np.random.Generator, stacks: Stacks, places: Sequence[XY]) -> tuple[str, XY]:
     """Move the top of one stack to another; return its name and the new position."""
-    places = range(len(stacks))
-    moves = [(a, b) for a in places for b in places if stacks[a] and a != b]
+    indices = range(len(stacks))
+    moves = [(a, b) for a in indices for b in indices if stacks[a] and a != b]
     source, target = choose(random, moves)
     moved = stacks[source].pop()
     stacks[target].append(moved)
-    return moved.name, _PLACES[target]
+    return moved.name, places[target]
 
 
-def _objects(stacks: Stacks) -> Sequence[SceneObject]:
+def _objects(stacks: Stacks, places: Sequence[XY]) -> Sequence[SceneObject]:
     """Return all objects at their current poses, stack by stack from the bottom."""
     found = []
-    for place, stack in zip(_PLACES, stacks, strict=True):
+    for place, stack in zip(places, stacks, strict=True):
         height = 0.0
         for item in stack:
             found.append(

@@ -22,12 +22,14 @@ def heading(pose: Pose) -> float:
     return math.atan2(2.0 * (x * y + z * w), 1.0 - 2.0 * (y * y + z * z))
 
 
-def grasp_point(shape: Shape, pose: Pose, random: np.random.Generator | None) -> np.ndarray:
+def grasp_point(
+    shape: Shape, pose: Pose, workspace: Workspace, random: np.random.Generator | None
+) -> np.ndarray:
     """Return a point (2,) x, y [m] in the table frame on the object's top, away from its edges.
 
     ``random`` None: deterministic, as near as possible to the centre of the object's bounding box
     in the top view. If there is such a point, it stays on the object when rounded to the bins of
-    an action.
+    an action in ``workspace``.
     """
     rotation = _rotation(pose)
     best_first = np.array(shape.grasp_points)
@@ -38,7 +40,7 @@ def grasp_point(shape: Shape, pose: Pose, random: np.random.Generator | None) ->
         else:  # squared: prefers the first, which are farther from the edges
             point = points[int(random.random() ** 2 * len(points))]
         world = pose.position[:2] + rotation @ point
-        own = (binned(world) - pose.position[:2]) @ rotation
+        own = (binned(world, workspace) - pose.position[:2]) @ rotation
         if polygons.depth(own[None], shape.outline)[0] >= _BINNED_MARGIN:
             return world
     return world
@@ -72,8 +74,7 @@ def _sorted_by_distance(shape: Shape, rotation: np.ndarray) -> np.ndarray:
     ]
 
 
-def binned(position_xy: np.ndarray) -> np.ndarray:
+def binned(position_xy: np.ndarray, workspace: Workspace) -> np.ndarray:
     """Round a position (2,) [m] to the bins of an action."""
-    workspace = Workspace()
     pose = Pose(np.append(workspace.clamp(*position_xy), 0.0), _IDENTITY)
     return Action.from_poses(pose, pose, workspace).poses(workspace)[0].position[:2]

@@ -58,13 +58,15 @@ class Property:
         )
         return more, less
 
-    def examples(self, random: np.random.Generator, split: Split) -> Mapping[str, Asset]:
+    def examples(
+        self, random: np.random.Generator, split: Split, layout: LayoutSampler
+    ) -> Mapping[str, Asset]:
         """Return the images of EXAMPLES."""
         assets = {}
         for k in (1, 2, 3):
             names = f"demo_blicker_obj_{k}", f"demo_less_blicker_obj_{k}"
             shape = choose(random, adjective_shapes(split))
-            for item in self.pair(random, split, LayoutSampler(random), shape, names):
+            for item in self.pair(random, split, layout.empty(), shape, names):
                 assets[item.name] = object_asset(item)
         return assets
 

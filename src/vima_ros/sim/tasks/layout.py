@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -46,11 +46,20 @@ def random_scale(random: np.random.Generator, shape: str) -> float:
 
 
 class LayoutSampler:
-    """Sampler of free poses inside the workspace, apart from each other, at any yaw."""
+    """Sampler of free poses inside ``workspace``, apart from each other, at any yaw."""
 
-    def __init__(self, random: np.random.Generator) -> None:
-        self._random, self._workspace = random, Workspace()
+    def __init__(self, random: np.random.Generator, workspace: Workspace) -> None:
+        self._random, self.workspace = random, workspace
         self._taken: list[tuple[XY, float]] = []  # centre and radius [m]
+
+    def empty(self) -> LayoutSampler:
+        """Return a sampler for the same workspace with nothing on it."""
+        return LayoutSampler(self._random, self.workspace)
+
+    def from_center(self, places: Iterable[XY]) -> list[XY]:
+        """Return the positions of ``places``, given from the workspace's center [m]."""
+        x, y = self.workspace.center
+        return [(x + dx, y + dy) for dx, dy in places]
 
     def occupy(self, shape: str, position_xy: XY) -> None:
         """Reserve the place of an object."""
@@ -62,9 +71,9 @@ class LayoutSampler:
         Raises NoRoomError.
         """
         radius = SHAPES[shape].radius
-        low = np.array(self._workspace.low) + radius + _EDGE
-        high = np.array(self._workspace.high) - radius - _EDGE
-        for _ in range(_ATTEMPTS):
+        low = np.array(self.workspace.low) + radius + _EDGE
+        high = np.array(self.workspace.high) - radius - _EDGE
+        for _ in range(_ATTEMPTS if (low < high).all() else 0):
             x, y = self._random.uniform(low, high)
             if all(self._is_clear((x, y), radius, *other) for other in self._taken):
                 self._taken.append(((float(x), float(y)), radius))

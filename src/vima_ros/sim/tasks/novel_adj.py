@@ -23,8 +23,10 @@ class NovelAdj(PlacementTask):
     )
     step_limit = 3
 
-    def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
-        layout, less = LayoutSampler(random), int(random.integers(2))
+    def _draw(
+        self, random: np.random.Generator, split: Split, layout: LayoutSampler
+    ) -> EpisodeSpec:
+        less = int(random.integers(2))
         base = layout.place(
             "base_obj", choose(random, split.base_shapes), choose(random, split.base_textures)
         )
@@ -34,7 +36,7 @@ class NovelAdj(PlacementTask):
         pair = prop.pair(random, split, layout, shape, names[::-1] if less else names)
         dragged, distractor = reversed(pair) if less else pair
         assets = {
-            **prop.examples(random, split),
+            **prop.examples(random, split, layout),
             dragged.name: shape_asset(dragged),
             base.name: shape_asset(base),
         }

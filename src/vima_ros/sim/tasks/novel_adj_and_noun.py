@@ -36,8 +36,10 @@ class NovelAdjAndNoun(PlacementTask):
     step_limit = 3
     levels = (Level.NOVEL_TASK,)
 
-    def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
-        layout, form = LayoutSampler(random), int(random.integers(len(self.templates)))
+    def _draw(
+        self, random: np.random.Generator, split: Split, layout: LayoutSampler
+    ) -> EpisodeSpec:
+        form = int(random.integers(len(self.templates)))
         less = form >= 2
         base = layout.place(
             "base_obj", choose(random, split.base_shapes), choose(random, split.base_textures)
@@ -61,7 +63,7 @@ class NovelAdjAndNoun(PlacementTask):
         template = self.templates[form]
         words = {"adjective": choose(random, ADJECTIVES), "noun": noun, "base_noun": base_noun}
         assets = {
-            **prop.examples(random, split),
+            **prop.examples(random, split, layout),
             dragged.name: shape_asset(dragged),
             base.name: shape_asset(base),
         }

@@ -26,8 +26,9 @@ class NovelNoun(PlacementTask):
     )
     step_limit = 3
 
-    def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
-        layout = LayoutSampler(random)
+    def _draw(
+        self, random: np.random.Generator, split: Split, layout: LayoutSampler
+    ) -> EpisodeSpec:
         base, dragged = base_and_dragged(layout, random, split, "dragged_obj_1")
         fixed = random.random() < _FIXED_DISTRACTOR
         shapes = split.base_shapes if fixed else split.dragged_shapes

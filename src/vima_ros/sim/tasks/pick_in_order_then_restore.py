@@ -7,12 +7,13 @@ import numpy as np
 from vima_ros.sim.model.shapes import Shape
 from vima_ros.sim.scene import Scene, SceneObject
 from vima_ros.sim.tasks.base import EpisodeSpec
-from vima_ros.sim.tasks.layout import choose, choose_different, random_scale
+from vima_ros.sim.tasks.layout import LayoutSampler, choose, choose_different, random_scale
 from vima_ros.sim.tasks.placement import PlacementGoal, PlacementTask, into
 from vima_ros.sim.tasks.prompt_templates import object_asset
 from vima_ros.sim.tasks.splits import Split
 
-_PLACES = tuple((x, y) for x in (0.375, 0.625) for y in (-0.25, 0.0, 0.25))  # [m]
+# From the workspace's center [m]
+_PLACES = tuple((x, y) for x in (-0.125, 0.125) for y in (-0.25, 0.0, 0.25))
 _TOLERANCE = 0.05  # [m]
 _DROP = 0.005  # initial height of the object above the floor of its base [m]
 
@@ -27,7 +28,9 @@ class PickInOrderThenRestore(PlacementTask):
     )
     step_limit = 4
 
-    def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
+    def _draw(
+        self, random: np.random.Generator, split: Split, layout: LayoutSampler
+    ) -> EpisodeSpec:
         shape = choose(random, [name for name in split.base_shapes if name != "pan"])
         textures = choose_different(random, split.base_textures, len(_PLACES))
         scale = random_scale(random, shape)
@@ -37,7 +40,7 @@ class PickInOrderThenRestore(PlacementTask):
             "base_obj_2",
             *(f"distractor_obj_{k}" for k in (1, 2, 3)),
         )
-        places = choose_different(random, _PLACES, len(_PLACES))
+        places = choose_different(random, layout.from_center(_PLACES), len(_PLACES))
         bases = [
             SceneObject(name, shape, texture, place, scale=scale)
             for name, texture, place in zip(names, textures, places, strict=True)

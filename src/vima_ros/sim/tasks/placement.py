@@ -12,7 +12,7 @@ from enum import Enum
 
 import numpy as np
 
-from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
+from vima_ros.geometry import Pose, quaternion_from_yaw
 from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.sim.scene import SceneObject
 from vima_ros.sim.tasks.base import (
@@ -31,6 +31,7 @@ from vima_ros.sim.tasks.splits import Split
 TOLERANCE = 0.10  # of the position of an object [m]
 YAW_TOLERANCE = math.radians(15)
 _MIN_MOTION = 0.01  # an object that moves less has not been placed [m]
+_EDGE = 0.1  # margin of that place at the edge of the workspace [m]
 _CLEARANCE = 0.16  # of the place that a distractor is moved to [m]
 
 
@@ -138,7 +139,7 @@ class PlacementCriterion(SuccessCriterion):
 
     def _failure(self, world: WorldState, stage: Stage, done: bool) -> str:
         """Return the reason of a failure, or an empty text."""
-        workspace = Workspace()
+        workspace = world.scene.workspace
         for name in self._goal.objects:
             x, y = world.poses[name].position[:2]
             if not workspace.contains(x, y):
@@ -224,7 +225,8 @@ class PlacementOracle(Oracle):
         """Return a place far from all objects and goals, or as far as possible."""
         taken = [pose.position[:2] for pose in world.poses.values()]
         taken += [np.array(goal.position_xy) for goal in _flat(self._goal.stages)]
-        low, high = np.array(Workspace().low) + 0.1, np.array(Workspace().high) - 0.1
+        workspace = world.scene.workspace
+        low, high = np.array(workspace.low) + _EDGE, np.array(workspace.high) - _EDGE
         random = self._random or np.random.default_rng(0)
         places = random.uniform(low, high, (200, 2))
         distances = np.linalg.norm(places[:, None] - np.array(taken), axis=-1).min(axis=1)
@@ -242,12 +244,13 @@ def pick_and_place(
     frame).
     """
     pose = world.poses[name]
-    pick = grasp_point(world.scene.object(name).scaled_shape, pose, random)
+    shape, workspace = world.scene.object(name).scaled_shape, world.scene.workspace
+    pick = grasp_point(shape, pose, workspace, random)
     turn = math.remainder(yaw - heading(pose), 2.0 * math.pi)
     offset = pose.position[:2] - pick
     cosine, sine = math.cos(turn), math.sin(turn)
     turned = np.array([[cosine, -sine], [sine, cosine]]) @ offset
-    release = Workspace().clamp(*(np.array(place) - turned))
+    release = workspace.clamp(*(np.array(place) - turned))
     return (
         Pose(np.append(pick, 0.0), quaternion_from_yaw(0.0)),
         Pose(np.append(release, 0.0), quaternion_from_yaw(turn)),

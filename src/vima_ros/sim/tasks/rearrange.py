@@ -33,9 +33,10 @@ class Rearrange(PlacementTask):
     step_limit = 5
     has_base = False
 
-    def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
+    def _draw(
+        self, random: np.random.Generator, split: Split, layout: LayoutSampler
+    ) -> EpisodeSpec:
         count = _COUNTS[int(random.choice(len(_COUNTS), p=_PROBABILITIES))]
-        layout = LayoutSampler(random)
         variants = [(shape, t) for shape in split.dragged_shapes for t in split.dragged_textures]
         items = [
             layout.place(f"dragged_obj_{k}", *variant)

@@ -24,8 +24,9 @@ class Rotate(PlacementTask):
     step_limit = 3
     has_base = False
 
-    def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
-        layout = LayoutSampler(random)
+    def _draw(
+        self, random: np.random.Generator, split: Split, layout: LayoutSampler
+    ) -> EpisodeSpec:
         textures = choose_different(random, split.dragged_textures, 2)
         dragged, distractor = (
             layout.place(name, choose(random, split.asymmetric_shapes), texture)

@@ -23,9 +23,10 @@ class _SameProperty(PlacementTask):
 
     step_limit = 4
 
-    def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
+    def _draw(
+        self, random: np.random.Generator, split: Split, layout: LayoutSampler
+    ) -> EpisodeSpec:
         base_variant, *variants = self._draw_variants(random, split)
-        layout = LayoutSampler(random)
         base = layout.place("base_obj", *base_variant)
         names = ("dragged_obj_1", "dragged_obj_2", "distractor_obj_1")
         items = [

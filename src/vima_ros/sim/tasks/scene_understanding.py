@@ -24,8 +24,9 @@ class SceneUnderstanding(PlacementTask):
     templates = ("Put the <texture> object in {scene} into the <base_texture> object.",)
     step_limit = 3
 
-    def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
-        layout = LayoutSampler(random)
+    def _draw(
+        self, random: np.random.Generator, split: Split, layout: LayoutSampler
+    ) -> EpisodeSpec:
         base, dragged = base_and_dragged(layout, random, split, "dragged_obj")
         named = {base.texture, dragged.texture}
         textures = [texture for texture in split.textures if texture not in named]
@@ -35,7 +36,7 @@ class SceneUnderstanding(PlacementTask):
         else:
             variant = base.shape, choose(random, textures)
         distractor = layout.place("distractor_obj", *variant)
-        elsewhere = LayoutSampler(random)
+        elsewhere = layout.empty()
         scene = (
             elsewhere.place(dragged.name, dragged.shape, dragged.texture),
             elsewhere.place("scene_obj", choose(random, others), choose(random, textures)),

@@ -9,10 +9,11 @@ from typing import ClassVar
 import numpy as np
 
 from vima_ros.errors import NoRoomError
+from vima_ros.policy_frame import VIMA_WORKSPACE
 from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.sim.scene import Scene, SceneObject
 from vima_ros.sim.tasks.base import EpisodeSpec, Oracle, SuccessCriterion, Task, TaskEpisode
-from vima_ros.sim.tasks.layout import XY, choose, choose_different, random_yaw
+from vima_ros.sim.tasks.layout import XY, LayoutSampler, choose, choose_different, random_yaw
 from vima_ros.sim.tasks.prompt_templates import fill, object_asset
 from vima_ros.sim.tasks.splits import Level, Split
 from vima_ros.sim.tasks.sweep_goal import Rectangle, SweepCriterion, SweepGoal
@@ -37,7 +38,8 @@ class SweepTask(Task):
 
     ``_shapes``: of the rectangle and the line. ``_centre_x``, ``_size``: of the rectangle, its
     size in x and y to the middle of its bars [m]. ``_distractor_patch``: side of the area of the
-    initial positions of distractors [m].
+    initial positions of distractors [m]. All positions are VIMA-Bench's; on another workspace
+    they keep their places from its center.
     """
 
     end_effector = EndEffector.SPATULA
@@ -54,7 +56,9 @@ class SweepTask(Task):
         """Create an oracle; it makes no random choices."""
         return SweepOracle(episode)
 
-    def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
+    def _draw(
+        self, random: np.random.Generator, split: Split, layout: LayoutSampler
+    ) -> EpisodeSpec:
         count = _COUNTS[int(random.choice(len(_COUNTS), p=_PROBABILITIES))]
         word = choose(random, _WORDS[count])
         textures = choose_different(random, split.base_textures, 2)
@@ -76,16 +80,18 @@ class SweepTask(Task):
                 blocks.append(SceneObject(name, "small_block", texture, place, random_yaw(random)))
         names = tuple(block.name for block in blocks)
         goal = self._goal(names[:count], names[count:], _NUMBERS.get(word, count), line)
+        scene = Scene((bounds, line, *blocks), self.end_effector).moved_to(layout.workspace)
+        shift = np.subtract(layout.workspace.center, VIMA_WORKSPACE.center)
         assets = {
             "swept_obj": object_asset(blocks[0]),
             "bounds": object_asset(bounds),
             "constraint": object_asset(line),
         }
         return EpisodeSpec(
-            Scene((bounds, line, *blocks), self.end_effector),
+            scene,
             fill(self.template, determiner=word),
             assets,
-            goal,
+            goal.moved(shift),
         )
 
     def _goal(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vima_ros.geometry import Pose, Workspace
+from vima_ros.geometry import Pose
 from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.sim.tasks.base import (
     SuccessCriterion,
@@ -33,6 +33,11 @@ class Rectangle:
         """Return the rectangle with a centre and an extent in x and y."""
         (x, y), (dx, dy) = centre, size
         return Rectangle((x - dx / 2, y - dy / 2), (x + dx / 2, y + dy / 2))
+
+    def moved(self, shift: np.ndarray) -> Rectangle:
+        """Return the rectangle moved by ``shift`` (2,) [m]."""
+        (x0, y0), (x1, y1), (dx, dy) = self.low, self.high, shift.tolist()
+        return Rectangle((x0 + dx, y0 + dy), (x1 + dx, y1 + dy))
 
     def contains(self, corners: np.ndarray) -> bool:
         """Return True if all points (n, 2) are inside."""
@@ -69,6 +74,13 @@ class SweepGoal:
     target: Rectangle
     line: Rectangle
 
+    def moved(self, shift: np.ndarray) -> SweepGoal:
+        """Return the goal with its areas moved by ``shift`` (2,) [m]."""
+        areas = {
+            name: getattr(self, name).moved(shift) for name in ("zone", "inside", "target", "line")
+        }
+        return replace(self, **areas)
+
 
 class SweepCriterion(SuccessCriterion):
     """Success criterion of a SweepGoal; a contact with the line during a motion is a failure."""
@@ -88,7 +100,7 @@ class SweepCriterion(SuccessCriterion):
         self.monitor(world)
         if self._touched:
             return TaskEvaluation(TaskOutcome.FAILURE, f"{self._touched} touched the line")
-        workspace = Workspace()
+        workspace = world.scene.workspace
         for name in self._goal.swept:
             x, y = world.poses[name].position[:2]
             if not workspace.contains(x, y):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
+from vima_ros.geometry import Pose, quaternion_from_yaw
 from vima_ros.sim.tasks.base import Oracle, TaskEpisode, WorldState
 from vima_ros.sim.tasks.sweep_goal import BLOCK, Rectangle, SweepGoal, block_corners, in_zone
 from vima_ros.specs import POSITION_BINS
@@ -23,7 +23,6 @@ _DRIFT = 0.03  # of a block along the blade, as a fraction of the distance
 _INSIDE = 0.006  # margin in the zone in addition to the radius: pushes are not exact [m]
 _NODE_GRID, _ZONE_GRID = 0.05, 0.015  # of positions to push a block to [m]
 _EDGE = 0.04  # margin of these at the edge of the workspace [m]
-_TABLE = Rectangle(Workspace().low, Workspace().high)
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,9 @@ class SweepOracle(Oracle):
 
     def __init__(self, episode: TaskEpisode) -> None:
         self._goal: SweepGoal = episode.goal
-        self._nodes = _grid(_TABLE, _EDGE, _NODE_GRID)
+        workspace = episode.scene.workspace
+        self._table = Rectangle(workspace.low, workspace.high)
+        self._nodes = _grid(self._table, _EDGE, _NODE_GRID)
         self._targets = _grid(self._goal.target, _RADIUS + _INSIDE, _ZONE_GRID)
 
     def act(self, world: WorldState) -> tuple[Pose, Pose] | None:
@@ -73,7 +74,14 @@ class SweepOracle(Oracle):
         blocks = self._goal.swept + self._goal.distractors
         others = [corners[other] for other in blocks if other != name]
         start = world.poses[name].position[:2]
-        return _Planner(start, np.concatenate(others), self._goal, self._nodes, self._targets)
+        return _Planner(
+            start,
+            np.concatenate(others),
+            self._goal,
+            self._nodes,
+            self._targets,
+            self._table,
+        )
 
 
 class _Planner:
@@ -86,9 +94,10 @@ class _Planner:
         goal: SweepGoal,
         nodes: np.ndarray,
         targets: np.ndarray,
+        table: Rectangle,
     ) -> None:
         self._start, self._obstacles, self._goal = start, obstacles, goal
-        self._nodes, self._targets = nodes, targets
+        self._nodes, self._targets, self._table = nodes, targets, table
         self._out: Pushes | None = None
 
     def first_push(self, pushes: int) -> tuple[Pose, Pose] | None:
@@ -127,8 +136,8 @@ class _Planner:
         way = ends - starts
         length = np.linalg.norm(way, axis=1, keepdims=True)
         along = way / np.maximum(length, 1e-9)
-        pose0 = _binned(starts - _BEHIND * along)
-        pose1 = _binned(ends + _STOPS * along)
+        pose0 = _binned(starts - _BEHIND * along, self._table)
+        pose1 = _binned(ends + _STOPS * along, self._table)
         way = pose1 - pose0
         total = np.linalg.norm(way, axis=1)
         along = way / np.maximum(total, 1e-9)[:, None]
@@ -140,7 +149,7 @@ class _Planner:
         blade = pose0 - _RUN_UP * along
         valid = stop > ahead + 0.01
         valid &= ahead + _RUN_UP >= _RADIUS + _HALF_THICK + 0.002
-        valid &= _within(_TABLE, blade, 0.0) & _within(_TABLE, end, _RADIUS)
+        valid &= _within(self._table, blade, 0.0) & _within(self._table, end, _RADIUS)
         valid[valid] &= self._clear(pose0[valid], along[valid], across[valid], stop[valid])
         valid[valid] &= self._avoids_line(starts[valid], end[valid])
         return Pushes(pose0, pose1, end, valid)
@@ -177,9 +186,9 @@ def _grid(area: Rectangle, margin: float, step: float) -> np.ndarray:
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
-def _binned(places: np.ndarray) -> np.ndarray:
+def _binned(places: np.ndarray, table: Rectangle) -> np.ndarray:
     """Round positions (n, 2) to the bins of an action."""
-    low, span = np.array(_TABLE.low), np.subtract(_TABLE.high, _TABLE.low)
+    low, span = np.array(table.low), np.subtract(table.high, table.low)
     bins = np.array(POSITION_BINS)
     index = np.clip(np.round((places - low) / span * bins), 0, bins - 1)
     result: np.ndarray = low + index / bins * span

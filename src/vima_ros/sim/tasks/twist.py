@@ -33,8 +33,10 @@ class Twist(PlacementTask):
     step_limit = 5
     has_base = False
 
-    def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
-        layout, count = LayoutSampler(random), int(random.integers(1, 3))
+    def _draw(
+        self, random: np.random.Generator, split: Split, layout: LayoutSampler
+    ) -> EpisodeSpec:
+        count = int(random.integers(1, 3))
         texture = choose(random, split.dragged_textures)
         others = [other for other in split.dragged_textures if other != texture]
         items = []
@@ -51,19 +53,23 @@ class Twist(PlacementTask):
         return EpisodeSpec(
             Scene(tuple(items)),
             fill(self.template, texture=texture_words(texture)),
-            _examples(random, shapes, others, turn),
+            _examples(random, layout, shapes, others, turn),
             PlacementGoal((goals,), tuple(item.name for item in items[count:])),
         )
 
 
 def _examples(
-    random: np.random.Generator, shapes: Sequence[str], textures: Sequence[str], turn: float
+    random: np.random.Generator,
+    layout: LayoutSampler,
+    shapes: Sequence[str],
+    textures: Sequence[str],
+    turn: float,
 ) -> Mapping[str, Asset]:
     """Return images of single objects before and after the rotation."""
     assets = {}
     for k in (1, 2, 3):
         variant = choose(random, shapes), choose(random, textures)
-        before = LayoutSampler(random).place("twisted_obj", *variant)
+        before = layout.empty().place("twisted_obj", *variant)
         assets[f"before_twist_{k}"] = scene_asset(before)
         assets[f"after_twist_{k}"] = scene_asset(replace(before, yaw=before.yaw + turn))
     return assets

@@ -21,8 +21,9 @@ class VisualManipulation(PlacementTask):
     templates = ("Put the {dragged_obj_1} into the {base_obj}.",)
     step_limit = 3
 
-    def _draw(self, random: np.random.Generator, split: Split) -> EpisodeSpec:
-        layout = LayoutSampler(random)
+    def _draw(
+        self, random: np.random.Generator, split: Split, layout: LayoutSampler
+    ) -> EpisodeSpec:
         base, dragged = base_and_dragged(layout, random, split, "dragged_obj_1")
         fixed = random.random() < _FIXED_DISTRACTOR
         variants = [

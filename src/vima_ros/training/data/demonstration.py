@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vima_ros.geometry import Workspace
 from vima_ros.perception.crops import extract_objects
 from vima_ros.perception.detectors.base import Detector
 from vima_ros.perception.detectors.ground_truth_masks import GroundTruthMaskDetector
@@ -31,9 +32,10 @@ class Demonstration:
     """Demonstration of T actions and the T + 1 observations before, between and after them.
 
     ``text``, with {placeholders}, and ``images`` by name, in the order of the text, make the
-    prompt. ``actions`` are those carried out. Privileged: ``objects``, the names of the K objects,
-    ``unrounded`` (T, 12) and ``object_poses`` (T + 1, K, 7) float32 as in ``RecordedEpisode``,
-    ``shown``: what each image ``shows``, as in ``RecordedPromptAsset``.
+    prompt. ``actions`` are those carried out, as fractions of ``workspace``. Privileged:
+    ``objects``, the names of the K objects, ``unrounded`` (T, 12) and ``object_poses``
+    (T + 1, K, 7) float32 as in ``RecordedEpisode``, ``shown``: what each image ``shows``, as in
+    ``RecordedPromptAsset``.
     A track id is an object's place in ``objects`` + 1; every observation has K slots in both views
     (docs/vima_architecture.md, "Object slots").
     """
@@ -49,6 +51,7 @@ class Demonstration:
     objects: tuple[str, ...]
     unrounded: np.ndarray
     object_poses: np.ndarray
+    workspace: Workspace
     shown: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def prompt(self, encode: Encode) -> EncodedPrompt:
@@ -83,6 +86,7 @@ def demonstration_of(
         recording.objects,
         recording.actions,
         recording.object_poses,
+        recording.workspace,
         {asset.name: asset.shows for asset in recording.assets if asset.shows},
     )
 

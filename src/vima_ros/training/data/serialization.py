@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from vima_ros.geometry import Workspace
+from vima_ros.policy_frame import VIMA_WORKSPACE
 from vima_ros.sim.recording import RecordedEpisode, RecordedImages, RecordedPromptAsset
 from vima_ros.specs import VIEWS, AssetKind, EndEffector, PromptImage, ViewObjects
 from vima_ros.training.data.demonstration import Demonstration, actions, observation
@@ -56,6 +58,7 @@ def unpack_recording(
         arrays["bins"],
         arrays["actions"],
         _poses(arrays),
+        _workspace(facts),
     )
 
 
@@ -93,6 +96,7 @@ def unpack_demonstration(
         objects,
         arrays["actions"],
         _poses(arrays),
+        _workspace(facts),
     )
 
 
@@ -108,6 +112,7 @@ def _facts(
         "prompt": prompt,
         "step_limit": episode.step_limit,
         "objects": list(episode.objects),
+        "workspace": [episode.workspace.low, episode.workspace.high],
         "assets": [{"name": a.name, "kind": a.kind.name.lower()} for a in assets],
     }
 
@@ -115,6 +120,10 @@ def _facts(
 def _small(bins: np.ndarray, unrounded: np.ndarray, object_poses: np.ndarray) -> Arrays:
     """Pack poses by timestep, so that only the first axis differs between episodes."""
     return {"bins": bins, "actions": unrounded, "object_poses": object_poses.reshape(-1, 7)}
+
+
+def _workspace(facts: Mapping[str, Any]) -> Workspace:
+    return Workspace(*facts["workspace"]) if "workspace" in facts else VIMA_WORKSPACE
 
 
 def _poses(arrays: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -66,6 +66,7 @@ def _recording(facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> Recorded
         np.array([Action.from_poses(*pair, workspace).bins for pair in poses], np.uint8),
         np.array([action_vector(*pair) for pair in poses], np.float32),
         arrays["state_obj_pose"][:, place],
+        workspace,
     )
 
 

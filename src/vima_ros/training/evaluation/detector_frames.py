@@ -123,7 +123,7 @@ def _make(job: _FrameJob) -> list[EvaluationFrame]:
 
 def _chosen(recording: RecordedEpisode, job: _FrameJob) -> list[EvaluationFrame]:
     random = np.random.default_rng(recording.seed)
-    scene = find_task(job.task).sample(recording.seed, job.level).scene
+    scene = find_task(job.task).sample(recording.seed, job.level, recording.workspace).scene
     kinds = tuple(item.shape for item in scene.objects)
     name = f"{job.task} {job.level.value} {recording.seed}"
     timestep = int(random.integers(len(recording.images.rgb)))

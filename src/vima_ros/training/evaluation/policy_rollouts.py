@@ -18,7 +18,7 @@ from vima_ros.episode.history_rule import apply_arm_report
 from vima_ros.episode.state_machine import EpisodeStateMachine
 from vima_ros.episode.values import ArmReport, TaskStatusOutcome
 from vima_ros.errors import VimaError
-from vima_ros.geometry import Pose, Workspace
+from vima_ros.geometry import Pose
 from vima_ros.perception.detectors.base import DetectorSettings
 from vima_ros.perception.detectors.registry import make_detector
 from vima_ros.perception.pipeline import PerceptionPipeline
@@ -182,7 +182,8 @@ def _follow(
         effector = run.tabletop.scene.end_effector
         decision = policy.infer(replace(perceived.observation, end_effector=effector))
         machine.on_decision(command_id, stamp)
-        report, code, message = _carry_out(run, *decision.action.poses(Workspace()))
+        poses = decision.action.poses(run.episode.scene.workspace)
+        report, code, message = _carry_out(run, *poses)
         apply_arm_report(machine, policy, decision, report, code, message, command_id, stamp)
         if report != ArmReport.REFUSED:
             verdict = run.result.at_step(run.steps, run.episode.step_limit)
@@ -193,7 +194,7 @@ def _follow(
 def _carry_out(run: EpisodeRunner, pose0: Pose, pose1: Pose) -> tuple[ArmReport, str, str]:
     """Execute an action as the arm would; one that means no motion is refused, as by the gate."""
     try:
-        plan_waypoints(run.primitive, pose0, pose1, Workspace())
+        plan_waypoints(run.primitive, pose0, pose1, run.episode.scene.workspace)
     except VimaError as error:
         return ArmReport.REFUSED, error.code, str(error)
     run.step(pose0, pose1)

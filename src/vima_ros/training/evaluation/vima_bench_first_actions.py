@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vima_ros.geometry import Workspace
 from vima_ros.policy.policy import Policy
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.specs import EndEffector
@@ -45,7 +44,7 @@ def first_actions(
     for demonstration in demonstrations:
         policy.reset(demonstration.prompt(tokenizer.encode))
         observation = demonstration.observations[0]
-        poses = policy.infer(observation).action.poses(Workspace())
+        poses = policy.infer(observation).action.poses(demonstration.workspace)
         chosen = np.array([pose.position[:2] for pose in poses])  # (2, 2)
         wanted = demonstration.unrounded[0, POSITION_COLUMNS].reshape(2, 2)
         right = None

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
 
-from vima_ros.geometry import Workspace
 from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.model.network import VimaNetwork
 from vima_ros.specs import (
@@ -68,12 +67,7 @@ class PolicyWithAuxiliaryHeads(nn.Module):
     def _position_loss(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
         """Predict from an object's token the bins of the workspace where it would be picked."""
         rows = (batch.objects != NOTHING) & (batch.step_of >= 0)
-        low, high = (
-            torch.tensor(corner, device=objects.device)
-            for corner in (Workspace().low, Workspace().high)
-        )
-        fractions = (batch.grasps[rows] - low) / (high - low)
-        return _position_cross_entropy(self.position_head(objects[rows]), fractions)
+        return _position_cross_entropy(self.position_head(objects[rows]), batch.grasps[rows])
 
     def _goal_loss(self, informed: Tensor, batch: PolicyBatch) -> Tensor:
         """Predict from an object's token, after the prompt, its position in the prompt's scene.

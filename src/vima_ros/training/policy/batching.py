@@ -30,7 +30,8 @@ class PolicyBatch(EpisodeBatch):
     """Episodes of a training step with their labels.
 
     ``bins`` (n, 12); ``weight`` (n,): 1 / steps of the episode. ``objects`` (S,): index of the
-    object in the slot, or NOTHING; ``grasps`` (S, 2): where it would be picked [m]; ``step_of``
+    object in the slot, or NOTHING; ``grasps`` (S, 2): where it would be picked, as
+    fractions of the workspace; ``step_of``
     (S,): number of the action after its observation, NOTHING or IN_SCENE in the prompt;
     ``picked``, ``placed`` (n,): of ``objects``, or NOTHING. ``episode_of`` (K,): of each crop.
     ``names_colors`` (B,) bool: the prompt names colors. ``looks`` (S,), ``named_looks`` (W,):
@@ -121,11 +122,12 @@ def make_batch(
         timesteps = [add_noise(p, episode, random, detection_noise) for p in episode.timesteps]
         max_slots = max(2 * max(len(m[FRONT].crops), len(m[TOP].crops)) for m in timesteps)
         history: list = []
+        grasps = episode.grasp_fractions
         for step, timestep in enumerate(timesteps):
             count = max(len(timestep[FRONT].crops), len(timestep[TOP].crops))
             effector = int(episode.end_effector)
             context = _Timestep(
-                first_object, episode.grasps[step], episode.grasp_offsets[step], steps + step
+                first_object, grasps[step], episode.grasp_offsets[step], steps + step
             )
             row = _place(slots, timestep, [count, count], number, episode, effector, context)
             history += [*row, *[None] * (max_slots - len(row))]

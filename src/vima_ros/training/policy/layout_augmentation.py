@@ -1,7 +1,7 @@
 """Layout augmentation: an episode's objects at other positions, without rendering.
 
 VIMA's cameras are orthographic, so that an object's crop does not depend on its position; its box
-moves by the camera's pixels per metre (sim/model/cameras.py).
+moves by the camera's pixels per metre (policy_frame.py).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vima_ros.geometry import Workspace
-from vima_ros.policy_frame import project_to_view
+from vima_ros.policy_frame import CAMERAS, project_to_view
 from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH, VIEWS
 from vima_ros.training.policy.privileged_labels import NOTHING
 from vima_ros.training.policy.training_episode import (
@@ -54,7 +54,7 @@ def randomize_layout(episode: TrainingEpisode, random: np.random.Generator) -> T
     found stays unchanged.
     """
     constraints = _find_constraints(episode)
-    space, places = Workspace(), episode.places[0]
+    space, places = episode.workspace, episode.places[0]
     low, high = np.array(space.low), np.array(space.high)
     count = len(places)
     if constraints is None:
@@ -68,7 +68,7 @@ def randomize_layout(episode: TrainingEpisode, random: np.random.Generator) -> T
         alike = random.uniform(least, most, (TRIES, 1, 2)).repeat(count + 1, 1)
         tried = (_moved(episode, shift, anchors, shift) for shift in alike)
     else:
-        radius = _radius(episode.timesteps[0], count)[np.arange(len(constraints.homes)) % count]
+        radius = _radius(episode, count)[np.arange(len(constraints.homes)) % count]
         drawn = random.uniform(
             low + MIN_EDGE_DISTANCE, high - MIN_EDGE_DISTANCE, (TRIES, *constraints.homes.shape)
         )
@@ -138,17 +138,17 @@ def _moved(
     ``scene_shift`` (K + 1, 2) [m]: of each object, and last of anything else. None where something
     would leave an image or the workspace.
     """
-    images = list(episode.images)
+    images, space = list(episode.images), episode.workspace
     if scene_shift.any():
         for index in episode.scenes:
-            images[index] = _shifted(images[index], scene_shift)  # type: ignore[assignment]
+            images[index] = _shifted(images[index], scene_shift, space)  # type: ignore[assignment]
     timesteps = [
-        _shifted(timestep, shift[row])
+        _shifted(timestep, shift[row], space)
         for timestep, row in zip(episode.timesteps, anchors[:-1], strict=True)
     ]
     if None in images or None in timesteps:
         return None
-    space, steps = Workspace(), np.arange(len(episode.bins))
+    steps = np.arange(len(episode.bins))
     low, high = np.array(space.low), np.array(space.high)
     picked = np.maximum(episode.picked, 0)
     ways = np.stack([shift[anchors[steps, picked]], shift[anchors[steps + 1, picked]]], 1)
@@ -156,7 +156,7 @@ def _moved(
     if ((targets < low) | (targets > high)).any():
         return None
     bins = episode.bins.copy()
-    bins[:, POSITION_COLUMNS] = position_bins(targets)
+    bins[:, POSITION_COLUMNS] = position_bins(targets, space)
     return replace(
         episode,
         images=tuple(images),
@@ -168,28 +168,29 @@ def _moved(
     )
 
 
-def _radius(timestep: ViewPair, count: int) -> np.ndarray:
-    """Estimate the radius (K,) of each object from its top view [m]."""
+def _radius(episode: TrainingEpisode, count: int) -> np.ndarray:
+    """Estimate the radius (K,) of each object from its top view at the start [m]."""
     radius = np.full(count, MIN_RADIUS)
-    top = timestep[VIEWS.index("top")]
-    metres = 1.0 / _pixels("top", np.array([[0.0, 1.0]]))[0, 0]
+    top = episode.timesteps[0][VIEWS.index("top")]
+    metres = 1.0 / CAMERAS["top"].over(episode.workspace).scale
     for box, which in zip(top.boxes, top.ids, strict=True):
         radius[which] = max(radius[which], metres * max(box[2:]) / 2)
     return radius
 
 
-def _pixels(view: str, moved: np.ndarray) -> np.ndarray:
+def _pixels(view: str, moved: np.ndarray, workspace: Workspace) -> np.ndarray:
     """Convert displacements (n, 2) [m] to columns and rows (n, 2) [px]."""
     points = np.concatenate([moved, np.zeros((len(moved), 1))], axis=1)
-    return (project_to_view(view, points) - project_to_view(view, np.zeros(3)))[:, ::-1]
+    origin = project_to_view(view, np.zeros(3), workspace)
+    return (project_to_view(view, points, workspace) - origin)[:, ::-1]
 
 
-def _shifted(image: ViewPair, moved: np.ndarray) -> ViewPair | None:
+def _shifted(image: ViewPair, moved: np.ndarray, workspace: Workspace) -> ViewPair | None:
     """Shift an image's objects by ``moved`` (K, 2) [m]; None where one would leave the image."""
     views = []
     for shown, view in zip(image, VIEWS, strict=True):
         boxes = shown.boxes.astype(np.int64)
-        boxes[:, :2] += np.rint(_pixels(view, moved[list(shown.ids)])).astype(np.int64)
+        boxes[:, :2] += np.rint(_pixels(view, moved[list(shown.ids)], workspace)).astype(np.int64)
         half = (boxes[:, [3, 2]] + 1) // 2
         frame = np.array([POLICY_FRAME_WIDTH, POLICY_FRAME_HEIGHT])
         if (boxes[:, :2] < half).any() or (boxes[:, :2] + half > frame).any():

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.geometry import Pose
+from vima_ros.geometry import Pose, Workspace
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.sim.episode_runner import find_level
 from vima_ros.sim.model.shapes import SHAPES
@@ -80,7 +80,8 @@ def find_labels(
     looks = [texture_words(item.texture) for item in objects]
     numbers = tuple(names.index(look) if look in names else NOTHING for look in looks)
     shapes = tuple(SHAPE_NAMES.index(item.shape) for item in objects)
-    return PrivilegedLabels(shown, tuple(named_looks), numbers, shapes, *_grasps(objects, poses))
+    grasps = _grasps(objects, poses, demonstration.workspace)
+    return PrivilegedLabels(shown, tuple(named_looks), numbers, shapes, *grasps)
 
 
 _Found = tuple[Sequence[SceneObject], Mapping[str, tuple[int, ...]]]
@@ -90,7 +91,7 @@ def _sample_again(demonstration: Demonstration) -> _Found | None:
     """Sample the objects and the images' contents again; None if it is not our task's."""
     try:
         task, level = find_task(demonstration.task), find_level(demonstration.level)
-        episode = task.sample(demonstration.seed, level)
+        episode = task.sample(demonstration.seed, level, demonstration.workspace)
     except VimaError:
         return None
     objects = episode.scene.objects
@@ -118,7 +119,9 @@ def _parse_names(demonstration: Demonstration) -> _Found | None:
     return objects, demonstration.shown
 
 
-def _grasps(objects: Sequence[SceneObject], poses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _grasps(
+    objects: Sequence[SceneObject], poses: np.ndarray, workspace: Workspace
+) -> tuple[np.ndarray, np.ndarray]:
     """Compute grasps and grasp offsets of objects at poses (T + 1, K, 7)."""
     grasps = poses[:, :, :2].astype(np.float64)
     grasp_offsets = np.full_like(grasps, np.nan)
@@ -126,7 +129,7 @@ def _grasps(objects: Sequence[SceneObject], poses: np.ndarray) -> tuple[np.ndarr
         for which, (item, row) in enumerate(zip(objects, rows, strict=True)):
             if item.scaled_shape.movable:
                 pose = Pose(row[:3], row[3:])
-                grasps[timestep, which] = grasp_point(item.scaled_shape, pose, None)
+                grasps[timestep, which] = grasp_point(item.scaled_shape, pose, workspace, None)
                 grasp_offsets[timestep, which] = grasps[timestep, which] - visible_center(
                     item.scaled_shape, pose
                 )

@@ -50,7 +50,8 @@ class TrainingEpisode:
     ``places`` (T, K, 2): positions of the objects [m]; ``grasps``, ``grasp_offsets``: as in
     ``PrivilegedLabels``; ``picked``, ``placed`` (T,): the object at an action's first and second
     pose, or NOTHING. ``crops`` uint8 (C, 3, 32, 32). ``names_colors``: the prompt names colors.
-    ``named_looks`` (P,), ``looks``, ``shapes`` (K,): as in ``PrivilegedLabels``.
+    ``named_looks`` (P,), ``looks``, ``shapes`` (K,): as in ``PrivilegedLabels``. ``workspace``:
+    what the bins are fractions of.
     """
 
     task: str
@@ -71,6 +72,13 @@ class TrainingEpisode:
     named_looks: tuple[int, ...]
     looks: tuple[int, ...]
     shapes: tuple[int, ...]
+    workspace: Workspace
+
+    @property
+    def grasp_fractions(self) -> np.ndarray:
+        """Fractions (T, K, 2) of the workspace that ``grasps`` are, float32."""
+        low, size = np.array([self.workspace.low, self.workspace.size], np.float32)
+        return (self.grasps - low) / size
 
     def truncated(self, steps: int) -> TrainingEpisode:
         """Truncate the episode to ``steps``."""
@@ -142,7 +150,7 @@ def training_episode(demonstration: Demonstration, tokenizer: PromptTokenizer) -
     moved = _without_grasp_noise(d, targets, picked, labels.grasps)
     for step in np.flatnonzero(np.abs(moved - targets).max((1, 2)) > SAME_GRASP):
         targets[step] = moved[step]
-        bins[step, POSITION_COLUMNS] = position_bins(targets)[step]
+        bins[step, POSITION_COLUMNS] = position_bins(targets, d.workspace)[step]
     return TrainingEpisode(
         d.task,
         tuple(prompt),
@@ -162,6 +170,7 @@ def training_episode(demonstration: Demonstration, tokenizer: PromptTokenizer) -
         labels.named_looks,
         labels.looks,
         labels.shapes,
+        d.workspace,
     )
 
 
@@ -173,7 +182,7 @@ def _without_grasp_noise(
     VIMA-Bench's pick anywhere on an object. Where in the workspace both places are, and an object
     is known to be ``picked``; as they were elsewhere.
     """
-    space, moved = Workspace(), targets.copy()
+    space, moved = demonstration.workspace, targets.copy()
     steps = np.arange(len(targets))
     numbers = demonstration.unrounded.astype(np.float64)
     headings = 2.0 * np.arctan2(numbers[:, [4, 10]], numbers[:, [5, 11]])  # about z [rad]
@@ -192,10 +201,9 @@ def _without_grasp_noise(
     return moved
 
 
-def position_bins(targets: np.ndarray) -> np.ndarray:
-    """Convert x, y of both poses (T, 2, 2) [m] in the workspace to bins (T, 4) of an action."""
-    low, high = np.array(Workspace().low), np.array(Workspace().high)
-    fractions = (targets - low) / (high - low)
+def position_bins(targets: np.ndarray, workspace: Workspace) -> np.ndarray:
+    """Convert x, y of both poses (T, 2, 2) [m] to bins (T, 4) of an action."""
+    fractions = (targets - workspace.low) / workspace.size
     return np.ceil(fractions * (np.array(POSITION_BINS) - 1)).astype(np.int64).reshape(-1, 4)
 
 

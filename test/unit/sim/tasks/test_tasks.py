@@ -235,7 +235,7 @@ def test_unknown_names_are_refused():
 
 
 def test_a_full_table_is_refused():
-    table = LayoutSampler(np.random.default_rng(0))
+    table = LayoutSampler(np.random.default_rng(0), Workspace())
 
     def fill_up():
         for _ in range(40):

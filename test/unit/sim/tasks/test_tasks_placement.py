@@ -212,7 +212,7 @@ def test_a_deterministic_oracle_acts_on_what_the_images_show():
     world = at(start, toy=(0.6, 0.0, 1.0), toy_2=(0.4, 0.1, 2.0))
     pick, place = PlacementOracle(start, None).act(world)
     assert on("letter_e", world.poses["toy_2"], pick), "the nearer to the base comes first"
-    own = grasp_point(SHAPES["letter_e"], world.poses["toy_2"], None)
+    own = grasp_point(SHAPES["letter_e"], world.poses["toy_2"], Workspace(), None)
     assert pick.position[:2] == pytest.approx(own)
     assert place.quaternion == pytest.approx([0, 0, 0, 1]), "the goal asks for no turn"
 
@@ -248,8 +248,8 @@ def test_grasp_points_stay_on_the_object_when_binned(shape):
         yaw = rng.uniform(-3, 3)
         now = pose(*rng.uniform([0.35, -0.4], [0.65, 0.4]), yaw)
         rotation = np.array([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
-        point = grasp_point(SHAPES[shape], now, rng)
-        for place in (point, binned(point)):
+        point = grasp_point(SHAPES[shape], now, Workspace(), rng)
+        for place in (point, binned(point, Workspace())):
             own = (place - now.position[:2]) @ rotation
             assert polygons.depth(own[None], outline)[0] > 0.002
 
@@ -260,8 +260,8 @@ def test_deterministic_grasps_are_firm_and_near_the_centre_of_the_box(shape):
     for _ in range(20):
         yaw = rng.uniform(-3, 3)
         now = pose(*rng.uniform([0.35, -0.4], [0.65, 0.4]), yaw)
-        point = grasp_point(built, now, None)
-        assert point == pytest.approx(grasp_point(built, now, None))
+        point = grasp_point(built, now, Workspace(), None)
+        assert point == pytest.approx(grasp_point(built, now, Workspace(), None))
         rotation = np.array([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
         depth, best = (
             polygons.depth(np.array([p]), built.outline)[0]
@@ -276,7 +276,7 @@ def test_deterministic_grasps_are_firm_and_near_the_centre_of_the_box(shape):
 
 def test_of_points_alike_one_nearer_to_the_robot_is_picked():
     for yaw in np.linspace(-3, 3, 7):
-        x, y = grasp_point(SHAPES["ring"], pose(0.5, 0.1, yaw), None)
+        x, y = grasp_point(SHAPES["ring"], pose(0.5, 0.1, yaw), Workspace(), None)
         assert x < 0.5 - 0.02
         assert y == pytest.approx(0.1, abs=0.015)
 
