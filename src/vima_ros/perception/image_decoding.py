@@ -6,6 +6,9 @@
   changes bits and not their number gives no warning and is not found.
 - A PNG's checksums are all verified.
 - Transparent pixels are blended over white, as a page shows them.
+
+simplejpeg reads the header of a JPEG. Not Pillow: of the tests' damaged data it loads 224 of 383
+JPEGs and 2 of 9 PNGs, and PNGs of 16 bits as if of 8; imagesize turns a size as EXIF data ask.
 """
 
 from __future__ import annotations

@@ -1,6 +1,9 @@
 """Plane polygons. An outline is an outer polygon and its holes; no edges cross.
 
 Corners are (x, y) [m]. Outer polygons run counter-clockwise, holes clockwise.
+
+Not by shapely: its distances, other by 1e-16 m, order the grasp points of 11 of 21 shapes another
+way, and its triangles make other collision parts of 11 of 31 shapes: other episodes for each seed.
 """
 
 from __future__ import annotations
