@@ -34,6 +34,12 @@ def quaternion_from_yaw(yaw: float) -> np.ndarray:
     return np.array([0.0, 0.0, math.sin(yaw / 2.0), math.cos(yaw / 2.0)])
 
 
+def rotation_2d(angle: float) -> np.ndarray:
+    """Return the matrix (2, 2) of a rotation by ``angle`` [rad] in the plane."""
+    sine, cosine = math.sin(angle), math.cos(angle)
+    return np.array([[cosine, -sine], [sine, cosine]])
+
+
 def _wrap(angle: float) -> float:
     """Return the same angle in (-pi, pi] [rad]."""
     wrapped = math.remainder(angle, 2.0 * math.pi)

@@ -245,6 +245,28 @@ def _bin_edges(count: int) -> np.ndarray:
     return points.astype(np.float32)
 
 
+def pose_fractions(pose0: Pose, pose1: Pose, workspace: Workspace) -> np.ndarray:
+    """Return two poses as parts of the range of each of their numbers, (12,); z is left out.
+
+    x, y of ``workspace``, quaternion components of -1 to 1.
+    """
+    parts = []
+    for pose in (pose0, pose1):
+        parts.append((pose.position[:2] - workspace.low) / workspace.size)
+        parts.append((pose.quaternion + 1.0) / 2.0)
+    return np.concatenate(parts)
+
+
+def poses_of_fractions(fractions: np.ndarray, workspace: Workspace) -> tuple[Pose, Pose]:
+    """Return the two poses of fractions (12,) from 0 to 1, with z = 0."""
+    low, high = np.array(workspace.low), np.array(workspace.high)
+    pose0, pose1 = (
+        Pose(np.append(np.clip(row[:2] * (high - low) + low, low, high), 0.0), 2.0 * row[2:] - 1.0)
+        for row in np.asarray(fractions, np.float64).reshape(2, 6)
+    )
+    return pose0, pose1
+
+
 @dataclass(frozen=True, eq=False)
 class Action:
     """Two poses as bins, and their motion primitive. See the table above."""
@@ -288,23 +310,11 @@ class Action:
 
         Their z is not part of it.
         """
-        low, high = np.array(workspace.low), np.array(workspace.high)
-        parts = []
-        for pose in (pose0, pose1):
-            parts.append((pose.position[:2] - low) / (high - low))
-            parts.append((pose.quaternion + 1.0) / 2.0)
-        return Action.from_fractions(np.concatenate(parts), primitive)
+        return Action.from_fractions(pose_fractions(pose0, pose1, workspace), primitive)
 
     def poses(self, workspace: Workspace) -> tuple[Pose, Pose]:
         """Return pose0 and pose1 in ``workspace``: z = 0, quaternions xyzw as binned."""
-        low, high = np.array(workspace.low), np.array(workspace.high)
-        fractions = self.fractions.astype(np.float64).reshape(2, 6)
-        position = np.clip(fractions[:, :2] * (high - low) + low, low, high)  # (2, 2) [m]
-        quaternion = np.clip(2.0 * fractions[:, 2:] - 1.0, -1.0, 1.0)  # (2, 4)
-        pose0, pose1 = (
-            Pose(np.append(xy, 0.0), q) for xy, q in zip(position, quaternion, strict=True)
-        )
-        return pose0, pose1
+        return poses_of_fractions(self.fractions, workspace)
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,6 +63,8 @@ from vima_ros.specs import (
     VIEWS,
     Action,
     EndEffector,
+    pose_fractions,
+    poses_of_fractions,
 )
 
 try:
@@ -160,7 +162,7 @@ class TabletopEnv(gymnasium.Env):
         """Convert two poses in the table frame, inside the workspace, into an action."""
         if self._binned:
             return Action.from_poses(pose0, pose1, self._workspace).bins.copy()
-        return _fractions(pose0, pose1, self._workspace)
+        return pose_fractions(pose0, pose1, self._workspace).astype(np.float32)
 
     def prompt_assets(self) -> dict[str, dict[str, Any]]:
         """Return the images of the prompt, as in info."""
@@ -227,30 +229,13 @@ def _spaces(binned: bool, images: str) -> tuple[gymnasium.Space, gymnasium.Space
     return actions, spaces.Dict(observations)
 
 
-def _fractions(pose0: Pose, pose1: Pose, workspace: Workspace) -> np.ndarray:
-    """Return ``specs.Action.fractions`` of two poses without rounding, (12,) float32."""
-    parts = []
-    for pose in (pose0, pose1):
-        parts += [
-            (pose.position[:2] - workspace.low) / workspace.size,
-            (pose.quaternion + 1.0) / 2.0,
-        ]
-    return np.concatenate(parts).astype(np.float32)
-
-
 def _poses(fractions: np.ndarray, workspace: Workspace) -> tuple[Pose, Pose]:
-    """Return the two poses of fractions (12,), with z = 0."""
     values = np.asarray(fractions, np.float64)
     if values.shape != BINS.shape or not ((values >= 0.0) & (values <= 1.0)).all():
         raise VimaError(
             "INVALID_VALUE", f"action {values.tolist()}; valid: {BINS.shape} numbers from 0 to 1"
         )
-    low, size = workspace.low, np.array(workspace.size)
-    pose0, pose1 = (
-        Pose(np.append(low + part[:2] * size, 0.0), 2.0 * part[2:] - 1.0)
-        for part in values.reshape(2, 6)
-    )
-    return pose0, pose1
+    return poses_of_fractions(values, workspace)
 
 
 def _asset(asset: Asset) -> dict[str, Any]:

@@ -11,9 +11,10 @@ import numpy as np
 from vima_ros.arm.primitives import Waypoint
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Transform
+from vima_ros.sim.model.bodies import body_name, body_pose
 from vima_ros.sim.model.mujoco_backend import mujoco
 from vima_ros.sim.model.robot_model import build_robot_model
-from vima_ros.sim.model.scene_model import TIMESTEP, body_name, build_model
+from vima_ros.sim.model.scene_model import TIMESTEP, build_model
 from vima_ros.sim.rendering.renderers import OverviewRenderer, ViewRenderer
 from vima_ros.sim.robots.arm_robot import ArmRobot
 from vima_ros.sim.robots.base import SimulatedRobot, SimulatedRobotState
@@ -154,9 +155,7 @@ class Tabletop:
 
     def object_pose(self, name: str) -> Pose:
         """Return the pose of an object in the table frame. Raises VimaError (UNKNOWN_OBJECT)."""
-        body = self._data.body(body_name(self._scene.object(name).name))
-        w, x, y, z = body.xquat
-        return Pose(body.xpos, np.array([x, y, z, w]))
+        return body_pose(self._data, body_name(self._scene.object(name).name))
 
     def render(self, view: str) -> np.ndarray:
         """Render "front" or "top" as (128, 256, 3) uint8 RGB.

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from vima_ros.errors import VimaError
+from vima_ros.geometry import rotation_2d
 
 MARKER_FRACTION = 0.75  # of a square's side; the white rim around a marker lets it be found
 MIN_CORNERS = 6  # fewer are too inaccurate
@@ -210,5 +211,4 @@ class PlacedBoard:
     @property
     def points(self) -> np.ndarray:
         """Positions of the inner corners in the table frame, (n, 2) [m], by id."""
-        c, s = math.cos(self.yaw), math.sin(self.yaw)
-        return self.board.points @ np.array([[c, s], [-s, c]]) + [self.x, self.y]
+        return self.board.points @ rotation_2d(self.yaw).T + [self.x, self.y]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from vima_ros.geometry import Pose
 from vima_ros.sim.model.mujoco_backend import mujoco
 from vima_ros.sim.model.shapes import Part
 from vima_ros.sim.model.textures import TEXTURES, texture_image
@@ -16,6 +17,13 @@ _PARTS = {"box": mujoco.mjtGeom.mjGEOM_BOX, "sphere": mujoco.mjtGeom.mjGEOM_SPHE
 def body_name(object_name: str) -> str:
     """Return the name of an object's body in the model."""
     return f"object/{object_name}"
+
+
+def body_pose(data: mujoco.MjData, name: str) -> Pose:
+    """Return the pose of a body in the table frame."""
+    body = data.body(name)
+    w, x, y, z = body.xquat
+    return Pose(body.xpos, np.array([x, y, z, w]))
 
 
 def add_object(spec: mujoco.MjSpec, item: SceneObject, z: float, enlarged: float = 1.0) -> None:

@@ -15,6 +15,7 @@ from vima_ros.arm.kinematics import UR5E_HOME
 from vima_ros.arm.plan_execution import GOAL_TOLERANCE, MeasuredState
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose
+from vima_ros.sim.model.bodies import body_pose
 from vima_ros.sim.model.mujoco_backend import mujoco
 from vima_ros.sim.model.robot_model import BANDWIDTH, PREFIX
 from vima_ros.sim.model.scene_model import TIMESTEP, TOOL
@@ -61,8 +62,7 @@ class SimulatedJointController:
     @property
     def pose(self) -> Pose:
         """Pose of the tool tip in the table frame, in the convention of ``Waypoint.pose``."""
-        w, x, y, z = self._data.body(TOOL).xquat
-        return Pose(self._data.body(TOOL).xpos, np.array([x, y, z, w]))
+        return body_pose(self._data, TOOL)
 
     def follow_trajectory(
         self, times: np.ndarray, positions: np.ndarray, velocities: np.ndarray

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from vima_ros.geometry import Pose, Workspace
+from vima_ros.geometry import Pose, Workspace, rotation_2d
 from vima_ros.sim.model import polygons
 from vima_ros.sim.model.shapes import Shape
 from vima_ros.specs import Action
@@ -31,7 +31,7 @@ def grasp_point(
     in the top view. If there is such a point, it stays on the object when rounded to the bins of
     an action in ``workspace``.
     """
-    rotation = _rotation(pose)
+    rotation = rotation_2d(heading(pose))
     best_first = np.array(shape.grasp_points)
     points = _sorted_by_distance(shape, rotation) if random is None else best_first
     for number in range(40):
@@ -48,12 +48,7 @@ def grasp_point(
 
 def visible_center(shape: Shape, pose: Pose) -> np.ndarray:
     """Return the centre (2,) x, y [m] of the bounding box in the top view, table frame."""
-    return pose.position[:2] + _center(shape, _rotation(pose))
-
-
-def _rotation(pose: Pose) -> np.ndarray:
-    yaw = heading(pose)
-    return np.array([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
+    return pose.position[:2] + _center(shape, rotation_2d(heading(pose)))
 
 
 def _center(shape: Shape, rotation: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from enum import Enum
 
 import numpy as np
 
-from vima_ros.geometry import Pose, quaternion_from_yaw
+from vima_ros.geometry import Pose, quaternion_from_yaw, rotation_2d
 from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.sim.scene import SceneObject
 from vima_ros.sim.tasks.base import (
@@ -247,9 +247,7 @@ def pick_and_place(
     shape, workspace = world.scene.object(name).scaled_shape, world.scene.workspace
     pick = grasp_point(shape, pose, workspace, random)
     turn = math.remainder(yaw - heading(pose), 2.0 * math.pi)
-    offset = pose.position[:2] - pick
-    cosine, sine = math.cos(turn), math.sin(turn)
-    turned = np.array([[cosine, -sine], [sine, cosine]]) @ offset
+    turned = rotation_2d(turn) @ (pose.position[:2] - pick)
     release = workspace.clamp(*(np.array(place) - turned))
     return (
         Pose(np.append(pick, 0.0), quaternion_from_yaw(0.0)),
