@@ -96,7 +96,7 @@ def find_codes() -> dict[str, list[str]]:
         if path.name == "error_codes.py":
             continue
         top, *rest = path.relative_to(sources).with_suffix("").parts
-        where = f"`{rest[0]}`" if top == "cli" else f"{top}/{rest[0]}" if top == "nodes" else top
+        where = f"`{rest[0]}`" if top == "cli" else top
         for code in codes_in(path.read_text()):
             found[code].add(where)
     del found["NONE"]  # of ExecutePrompt: success

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.perception.crops import extract_objects
-from vima_ros.perception.detectors.base import Detector
-from vima_ros.perception.detectors.ground_truth_masks import GroundTruthMaskDetector
 from vima_ros.perception.detectors.instances import Instances
 from vima_ros.prompt.assembly import Encode, assemble
+from vima_ros.prompt.image_encoding import PromptImageEncoder, Views
 from vima_ros.sim.recording import RecordedEpisode, RecordedImages
 from vima_ros.specs import (
     VIEWS,
@@ -59,18 +59,14 @@ class Demonstration:
         return assemble(self.text, self.images, encode)
 
 
-def demonstration_of(
-    recording: RecordedEpisode, detector: Detector | None = None
-) -> Demonstration:
-    """Extract a recording's objects by its masks or, if given, by ``detector``.
-
-    Raises VimaError: NO_MASK for a recording without masks and no detector, or the detector's.
-    """
-    images = {}
-    for asset in recording.assets:
-        (views,) = _objects(asset.images, asset.count, detector)
-        images[asset.name] = PromptImage(asset.name, asset.kind, *views)
-    timesteps = _objects(recording.images, len(recording.objects), detector)
+def demonstration_of(recording: RecordedEpisode) -> Demonstration:
+    """Extract a recording's objects by its masks. Raises VimaError (NO_MASK) without them."""
+    encoder = PromptImageEncoder()
+    images = {
+        asset.name: encoder.read(asset.name, asset.kind, _views(asset.images))
+        for asset in recording.assets
+    }
+    timesteps = _objects(recording.images, len(recording.objects))
     return Demonstration(
         recording.task,
         recording.level,
@@ -116,10 +112,8 @@ def shuffled(demonstration: Demonstration, random: np.random.Generator) -> Demon
 def observation(
     views: tuple[ViewObjects, ViewObjects], end_effector: EndEffector, count: int
 ) -> Observation:
-    """Build an observation with slots for ``count`` objects (a detector may have found more)."""
-    front, top = views
-    slots = max(count, len(front)), max(count, len(top))
-    return Observation(front, top, end_effector, slots)
+    """Build an observation with slots for ``count`` objects, of which some may be hidden."""
+    return Observation(*views, end_effector, (count, count))
 
 
 def actions(bins: np.ndarray, end_effector: EndEffector) -> tuple[Action, ...]:
@@ -129,19 +123,21 @@ def actions(bins: np.ndarray, end_effector: EndEffector) -> tuple[Action, ...]:
     return tuple(Action(row.astype(np.int64), kind) for row in bins)
 
 
-def _objects(
-    images: RecordedImages, count: int, detector: Detector | None
-) -> list[tuple[ViewObjects, ViewObjects]]:
+def _views(images: RecordedImages) -> Views:
+    """Return image and mask of each view of the first timestep."""
+    masks = (None, None) if images.masks is None else images.masks[0]
+    return dict(zip(VIEWS, zip(images.rgb[0], masks, strict=True), strict=True))
+
+
+def _objects(images: RecordedImages, count: int) -> list[tuple[ViewObjects, ViewObjects]]:
     """Extract the objects of every timestep, front and top."""
-    ids, found = np.arange(1, count + 1), []
-    for timestep, frames in enumerate(images.rgb):
-        views = []
-        for index, rgb in enumerate(frames):
-            mask = None if images.masks is None else images.masks[timestep, index]
-            if detector is not None or mask is None:
-                instances = (detector or GroundTruthMaskDetector()).detect(rgb, VIEWS[index], mask)
-            else:
-                instances = Instances(mask, ids, np.ones(count, np.float32))
-            views.append(extract_objects(rgb, instances))
-        found.append((views[0], views[1]))
+    if images.masks is None:
+        raise VimaError("NO_MASK", "the recording has no masks; valid: content masks or crops")
+    ids, scores, found = np.arange(1, count + 1), np.ones(count, np.float32), []
+    for frames, masks in zip(images.rgb, images.masks, strict=True):
+        front, top = (
+            extract_objects(rgb, Instances(mask, ids, scores))
+            for rgb, mask in zip(frames, masks, strict=True)
+        )
+        found.append((front, top))
     return found

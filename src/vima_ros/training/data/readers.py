@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.detectors.base import Detector
 from vima_ros.sim.recording import RecordedEpisode
 from vima_ros.training.data.demonstration import Demonstration, demonstration_of
 from vima_ros.training.data.serialization import unpack_demonstration, unpack_recording
@@ -27,23 +26,22 @@ def demonstration_files(path: Path) -> list[Path]:
     return files
 
 
-def read_demonstrations(path: Path, detector: Detector | None = None) -> Iterator[Demonstration]:
+def read_demonstrations(path: Path) -> Iterator[Demonstration]:
     """Read the demonstrations in all ``demonstration_files`` of ``path``.
 
-    Objects are cut out of frames by their masks or, when there is one, by ``detector``.
-    Raises VimaError: NO_DEMONSTRATIONS, BAD_DEMONSTRATIONS, NO_MASK (frames without masks and no
-    detector).
+    Objects are cut out of frames by their masks. Raises VimaError: NO_DEMONSTRATIONS,
+    BAD_DEMONSTRATIONS, NO_MASK (frames without masks).
     """
     for file in demonstration_files(path):
         if _is_bench(file):
-            yield demonstration_of(read_bench_episode(file), detector)
+            yield demonstration_of(read_bench_episode(file))
             continue
         header, episodes = read_shard(file)
         for facts, arrays in zip(header["episodes"], episodes, strict=True):
             if header["content"] == "crops":
                 yield unpack_demonstration(facts, arrays)
             else:
-                yield demonstration_of(unpack_recording(facts, arrays), detector)
+                yield demonstration_of(unpack_recording(facts, arrays))
 
 
 def read_recordings(path: Path) -> Iterator[RecordedEpisode]:

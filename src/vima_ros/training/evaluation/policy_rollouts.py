@@ -27,13 +27,13 @@ from vima_ros.policy.checkpoints.load import load_policy
 from vima_ros.policy.policy import Policy
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.prompt.assembly import assemble
-from vima_ros.prompt.image_encoding import PromptImageEncoder
+from vima_ros.prompt.image_encoding import DETECTORS, PromptImageEncoder
 from vima_ros.sim.episode_runner import EpisodeRunner, find_level, with_random_appearance
 from vima_ros.sim.process_pool import worker_pool
 from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.tasks import find_task
 from vima_ros.sim.tasks.base import Asset, TaskOutcome
-from vima_ros.specs import VIEWS, AssetKind, EncodedPrompt, PromptImage
+from vima_ros.specs import VIEWS, EncodedPrompt, PromptImage
 
 MAX_STEPS, MAX_FAILURES = 10, 3  # as config/policy.yaml has them; some tasks allow fewer steps
 VERDICTS = {
@@ -222,6 +222,5 @@ def _encode_asset(name: str, asset: Asset, true_masks: bool) -> PromptImage:
 @lru_cache
 def _image_encoder() -> PromptImageEncoder:
     """Make the encoder with the detectors of config/prompt.yaml."""
-    names = {AssetKind.OBJECT: "plain_background", AssetKind.SCENE: "onnx"}
     settings = DetectorSettings(threads=1)
-    return PromptImageEncoder({kind: make_detector(n, settings) for kind, n in names.items()})
+    return PromptImageEncoder({k: make_detector(name, settings) for k, name in DETECTORS.items()})

@@ -11,7 +11,6 @@ from helpers import shared
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.perception.crops import extract_objects
-from vima_ros.perception.detectors.base import Detector
 from vima_ros.perception.detectors.instances import Instances
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.sim.episode_runner import EpisodeRunner
@@ -108,14 +107,6 @@ def test_masks_and_frames_are_kept(tmp_path):
     with pytest.raises(VimaError) as error:
         list(read_demonstrations(tmp_path))
     assert error.value.code == "NO_MASK"
-    (seen,) = read_demonstrations(tmp_path, Blind())
-    assert {len(o.front) for o in seen.observations} == {0}
-    assert {o.slots for o in seen.observations} == {(len(recording.objects),) * 2}
-
-
-class Blind(Detector):
-    def _find(self, image_rgb, view, mask):
-        return Instances(np.zeros((128, 256), np.uint8), np.array([]), np.array([]))
 
 
 @pytest.mark.parametrize("task", SOME)

@@ -5,12 +5,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import yaml
 from helpers import shared
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
-from vima_ros.paths import config_path
 from vima_ros.perception.detectors.registry import make_detector
 from vima_ros.policy import BUNDLED
 from vima_ros.policy.checkpoints.load import load_policy, random_network
@@ -19,7 +17,7 @@ from vima_ros.policy.tokenizer import PromptTokenizer, bundled_tokenizer
 from vima_ros.sim.episode_runner import find_level
 from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.tasks import find_task
-from vima_ros.specs import Action, AssetKind
+from vima_ros.specs import Action
 from vima_ros.training.data.readers import read_demonstrations
 from vima_ros.training.evaluation import policy_rollouts
 from vima_ros.training.evaluation.policy_report import shares_by_task, write_report
@@ -92,14 +90,6 @@ def test_who_knows_the_answer_succeeds(oracle, task, detector):
     assert all(len(seen.front) + len(seen.top) for seen in oracle.seen)
     assert oracle.seen[0].end_effector == oracle.run.tabletop.scene.end_effector
     assert oracle.prompt.images
-
-
-def test_pictures_of_prompts_are_read_as_the_prompt_node_does():
-    file = config_path("prompt.yaml")
-    configured = yaml.safe_load(file.read_text())["/**/prompt"]["ros__parameters"]
-    for kind, key in ((AssetKind.OBJECT, "detector"), (AssetKind.SCENE, "scene_detector")):
-        expected = make_detector(configured[key])
-        assert type(policy_rollouts._image_encoder().detectors[kind]) is type(expected)
 
 
 def test_what_touches_in_a_prompts_scene_is_found_apart():
