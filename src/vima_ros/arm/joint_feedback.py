@@ -13,7 +13,6 @@ MAX_STAMP_STEP = 1.0  # stamps that jump further, or back, are ignored [s]
 VELOCITY_WINDOW = 0.2  # over which a velocity is derived from positions [s]
 NOT_REPORTED = "not reported"  # problem of a joint without any report
 SAMPLE_PERIOD = 0.02  # of the positions that velocities are derived from [s]
-NOT_REPORTED = "not reported"  # the problem of a joint before its first report
 
 
 class ReportClock:
