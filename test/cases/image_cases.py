@@ -94,11 +94,11 @@ def with_node(
         def is_done() -> bool:
             number = next(numbers)
             play(cameras, number)
-            return number > PAIRS and codes <= {m.code for m in cameras.statuses.messages[begun:]}
+            return number > PAIRS and codes <= {m.code for m in cameras.statuses.since(begun)}
 
         with contextlib.suppress(VimaError):  # what came instead is shown
             cameras.client.wait_until(is_done, " ".join(codes))
-        messages = cameras.statuses.messages[begun:]
+        messages = cameras.statuses.since(begun)
     seen = {m.code: m.message for m in messages}
     # the first status of all may be of before the cameras
     extra = set(seen) - codes - {PerceptionStatus.NO_FRAMES}

@@ -131,7 +131,7 @@ class Ends:
                 pass  # it was over before
             pids = {
                 b.node.rpartition("/")[2]: b.process_id
-                for b in self.beats.messages[before:]
+                for b in self.beats.since(before)
                 if b.state == 3 and not b.node.endswith("/tabletop")
             }
             self._end(suite, pids, way)
@@ -151,7 +151,7 @@ class Ends:
         self.client.wait_until(lambda: self._begins(action), "motion", 60)
         begun = self.states.count
         threading.Event().wait(self.random.uniform(0.1, 4.5))
-        mine = [m for m in self.states.messages[begun:] if m.judged]
+        mine = [m for m in self.states.since(begun) if m.judged]
         return not any(m.state in ENDED for m in mine)
 
     def _begins(self, action: PolicyAction) -> bool:

@@ -59,7 +59,7 @@ def test_a_node_that_dies_or_hangs_stops_the_arm_and_ends_the_episode(suite, vic
     finally:
         suite.processes.kill(victim)
         suite.restart(victim)
-    assert not [m for m in suite.commands.messages[sent:] if m.waypoints], "stopped until resumed"
+    assert not [m for m in suite.commands.since(sent) if m.waypoints], "stopped until resumed"
     result = suite.goal(max_steps=1).wait(60)  # a new policy node has not heard of the stop
     assert result.error_code == Result.STOPPED, result.error_msg
     assert "call resume" in result.error_msg

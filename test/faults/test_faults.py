@@ -95,7 +95,7 @@ def test_a_tool_pose_that_is_no_number_is_unknown(suite):
     assert goal.wait(60).error_code == Result.STEP_LIMIT
 
     def ends() -> list[ArmState]:
-        return [m for m in suite.states.messages[before:] if m.judged and m.state > m.EXECUTING]
+        return [m for m in suite.states.since(before) if m.judged and m.state > m.EXECUTING]
 
     suite.client.wait_until(lambda: len(ends()) >= 3, "the word on three motions")
     assert ArmState.NOT_MOVED not in {m.code for m in ends()}
@@ -140,8 +140,8 @@ def test_a_flood_of_prompts_gets_responses_and_each_episode_has_an_end(suite):
     last = suite.set_prompt()
     assert last.success
     suite.status(lambda m: m.prompt_id == last.prompt_id and m.step >= 1, "the last one moves")
-    ended = {m.prompt_id for m in suite.episodes.messages[before:] if m.state >= m.FINISHED}
-    begun = {m.prompt_id for m in suite.episodes.messages[before:]} - {last.prompt_id}
+    ended = {m.prompt_id for m in suite.episodes.since(before) if m.state >= m.FINISHED}
+    begun = {m.prompt_id for m in suite.episodes.since(before)} - {last.prompt_id}
     assert begun - {""} <= ended | {suite.episodes.messages[before - 1].prompt_id}
     assert set(ids) & begun
     suite.processes.check_alive()

@@ -182,7 +182,7 @@ def test_a_goal_or_prompt_to_a_stopped_arm_ends_at_once_with_the_reason(arm):
     assert "stop was called" in ended.message
     arm.hold()
     assert arm.call(StepPolicy, "step").code == EpisodeStatus.STOPPED
-    assert not [m for m in arm.commands.messages[sent:] if m.waypoints]
+    assert not [m for m in arm.commands.since(sent) if m.waypoints]
     assert arm.call(Trigger, "resume").success
     assert arm.goal().wait(60).error_code == Result.STEP_LIMIT
 

@@ -179,10 +179,10 @@ def test_the_object_is_carried_by_joint_trajectories(cell):
     state = cell.send(cell.action(cell.where("red_block"), (0.35, -0.35, 1.0)))
     assert (state.state, state.code) == (ArmState.SUCCEEDED, ArmState.OK)
     assert math.dist(cell.where("red_block"), (0.35, -0.35)) < 0.005
-    trajectories = cell.sent.messages[sent:]
+    trajectories = cell.sent.since(sent)
     assert len(trajectories) == 6
     assert all(len(m.points) > 1 for m in trajectories)
-    reported = cell.joints.messages[moved:]
+    reported = cell.joints.since(moved)
     assert len({tuple(m.position) for m in reported}) > 50
     assert all(len(m.velocity) == 6 for m in reported)
     command = cell.commands.messages[before]

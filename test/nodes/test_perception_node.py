@@ -55,10 +55,10 @@ def wait_for_code(cameras, code, **shown) -> PerceptionStatus:
 
     def has_come():
         cameras.show(image(width=256, height=128), image(width=256, height=128), **shown)
-        return any(m.code == code for m in cameras.statuses.messages[before:])
+        return any(m.code == code for m in cameras.statuses.since(before))
 
     cameras.client.wait_until(has_come, code)
-    return next(m for m in cameras.statuses.messages[before:] if m.code == code)
+    return next(m for m in cameras.statuses.since(before) if m.code == code)
 
 
 def test_what_rests_before_cameras_without_noise_is_not_frozen(cameras):
@@ -192,7 +192,7 @@ def test_a_clock_that_jumps_back_is_followed(cameras):
 
     def is_followed():
         cameras.show(image(), image())
-        new = cameras.observations.messages[before:]
+        new = cameras.observations.since(before)
         return any(conversions.stamp_to_ns(m.header.stamp) <= cameras.clock for m in new)
 
     cameras.client.wait_until(is_followed, "an observation of that time")

@@ -30,6 +30,7 @@ from vima_ros.specs import VIEWS
 from vima_ros.training.evaluation.policy_rollouts import Attempt, Job
 
 SPEED = 10.0  # simulated seconds per second
+IMAGE_TIMEOUT = 5.0  # of images at the end of an episode, where none came before [s]
 
 
 def attempt_all(jobs: Sequence[Job], out: Path) -> Iterator[Attempt]:
@@ -50,23 +51,24 @@ def attempt_all(jobs: Sequence[Job], out: Path) -> Iterator[Attempt]:
         ):
             start_nodes(processes, client, detector, values)
             episodes = TaskRunner(client)
-            frames = {v: client.subscribe(Image, f"{v}/image_raw", qos.SENSOR_DATA) for v in VIEWS}
+            frames = {
+                v: client.subscribe(Image, f"{v}/image_raw", qos.SENSOR_DATA, capacity=1)
+                for v in VIEWS
+            }
             for job in group:
                 processes.check_alive()
                 yield attempt(job, episodes, frames)
 
 
 def attempt(job: Job, episodes: TaskRunner, frames: Mapping[str, MessageBuffer]) -> Attempt:
-    """Run one episode; ``frames``: what the cameras publish. Raises VimaError (TIMEOUT)."""
+    """Run one episode; ``frames``: the cameras' latest images. Raises WaitTimeoutError."""
     began = time.perf_counter()
     ended = episodes.wait_for_end(episodes.start(job.task, job.level, job.seed))
     seconds = time.perf_counter() - began
     image = None
     if ended.code != "SUCCESS":
-        last = [frames[view].messages[-1] for view in VIEWS]
+        last = [frames[v].wait(lambda _: True, IMAGE_TIMEOUT, f"{v} image") for v in VIEWS]
         image = np.vstack([image_conversion.decode_colour(message) for message in last])
-    for inbox in frames.values():
-        inbox.messages.clear()
     return Attempt(job, ended.code, ended.reason, ended.steps, seconds, image)
 
 

@@ -61,11 +61,11 @@ def receive_image(
     """
     kind = CompressedImage if topic.endswith("compressed") else Image
     with Client("grab_image", namespace) as client:
-        images = client.subscribe(kind, topic, qos.SENSOR_DATA)
+        images = client.subscribe(kind, topic, qos.SENSOR_DATA, capacity=10)
         info = None
         if with_camera_info:
             info_topic = camera_info_topic(topic)
-            infos = client.subscribe(CameraInfo, info_topic, qos.SENSOR_DATA)
+            infos = client.subscribe(CameraInfo, info_topic, qos.SENSOR_DATA, capacity=10)
             info = _first(client, infos, "camera_info", info_topic)
         image = _first(client, images, "image", topic)
     return image_conversion.decode_colour(image), info

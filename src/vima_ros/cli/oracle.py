@@ -43,7 +43,7 @@ class OracleDriver:
         self._client = client
         self._states = client.subscribe(ArmState, "arm_state")
         self._statuses = client.subscribe(TaskStatus, "task_status", qos.LATCHED)
-        self._markers = client.subscribe(MarkerArray, "markers")
+        self._markers = client.subscribe(MarkerArray, "markers", capacity=100)
         self._actions = client.create_publisher(PolicyAction, "action")
         client.wait_until(lambda: self._actions.get_subscription_count() > 0, "arm node")
 

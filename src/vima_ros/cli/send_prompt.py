@@ -166,12 +166,13 @@ def _save(path: Path, rgb: Any) -> int:
 
 def _watch(client: Client, prompt: PromptMessage, max_steps: int) -> int:
     """Run the prompt as a goal; the first Ctrl-C cancels it, the second leaves."""
-    printed: list[tuple[int, str]] = []
+    printed = 0, ""
 
-    def on_feedback(feedback: Any) -> None:
+    def on_feedback(feedback: ExecutePrompt.Feedback) -> None:
+        nonlocal printed
         now = feedback.step, feedback.stage
-        if printed[-1:] != [now]:
-            printed.append(now)
+        if printed != now:
+            printed = now
             hint = " (the arm is stopped: resume it)" if feedback.stage == "paused" else ""
             print(f"  step {feedback.step}: {feedback.stage}{_poses(feedback)}{hint}", flush=True)
 
@@ -189,7 +190,7 @@ def _watch(client: Client, prompt: PromptMessage, max_steps: int) -> int:
     return EXIT.get(result.error_code, EXIT[Result.POLICY_FAILED])
 
 
-def _wait(goal: ExecutePromptGoal) -> Any:
+def _wait(goal: ExecutePromptGoal) -> ExecutePrompt.Result:
     try:
         return goal.wait()
     except KeyboardInterrupt:
@@ -201,14 +202,14 @@ def _wait(goal: ExecutePromptGoal) -> Any:
         raise
 
 
-def _poses(feedback: Any) -> str:
+def _poses(feedback: ExecutePrompt.Feedback) -> str:
     if feedback.stage not in ("confirming", "moving"):
         return ""
     a, b = feedback.action.pose0.position, feedback.action.pose1.position
     return f" from ({a.x:.2f}, {a.y:+.2f}) to ({b.x:.2f}, {b.y:+.2f}) m"
 
 
-def _ask(client: Client, requests: Any) -> None:
+def _ask(client: Client, requests: MessageBuffer[ConfirmationRequest]) -> None:
     """Ask the person at the terminal to confirm each motion that waits for it."""
     count = 0
     while True:

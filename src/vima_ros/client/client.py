@@ -11,24 +11,25 @@ from typing import Any, TypeVar
 import rclpy
 from lifecycle_msgs.msg import State
 from rclpy.action import ActionClient
+from rclpy.client import Client as ServiceClient
 from rclpy.context import Context
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
 
-from vima_msgs.msg import EpisodeHistory, Heartbeat
+from vima_msgs.msg import EpisodeHistory, EpisodeStatus, Heartbeat
 from vima_ros.client.episode_changes import EpisodeChanges
-from vima_ros.client.message_buffer import MessageBuffer, wait_with_progress
+from vima_ros.client.message_buffer import CAPACITY, MessageBuffer, wait_with_progress
+from vima_ros.client.service_matching import server_heartbeats
 from vima_ros.errors import VimaError, WaitTimeoutError
 from vima_ros.nodes.common import qos
 from vima_ros.nodes.common.dds import prepare_ros
 from vima_ros.nodes.common.namespaces import NAMESPACE, absolute_namespace
 
 T = TypeVar("T")
-# A server sees a new client's reader a moment after the client sees the server; what it answers
-# before that is lost (rmw_fastrtps waits 0.1 s for it) [s].
-MATCHING_TIME = 0.3
 DISCOVERY_TIMEOUT = 40.0  # usually 0.1 s; many seconds where a busy machine starts a node [s]
 SUITE_HINT = "; is the suite running?"  # appended to the report of a wait
 STATE_NAMES = {
@@ -61,9 +62,10 @@ class Client:
         self.node = Node(name, namespace=namespace, context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
+        # One for all buffers: its lock guards their messages, and each message wakes all waits.
         self._condition = threading.Condition()
         self._ended = threading.Event()
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[str, ServiceClient] = {}  # matched, by service
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
 
@@ -90,16 +92,38 @@ class Client:
         self._context.try_shutdown()
 
     def subscribe(
-        self, kind: type, topic: str, profile: QoSProfile = qos.RELIABLE
-    ) -> MessageBuffer:
-        """Collect messages of ``topic`` from now on, and the present value of a latched one."""
-        buffer = MessageBuffer(self._condition)
-        self.node.create_subscription(kind, topic, buffer.append, profile)
+        self,
+        kind: type[T],
+        topic: str,
+        profile: QoSProfile = qos.RELIABLE,
+        capacity: int = CAPACITY,
+    ) -> MessageBuffer[T]:
+        """Collect messages of ``topic`` from now on, and the present value of a latched one.
+
+        The latest ``capacity`` are kept. ``close`` of the buffer ends the subscription.
+        """
+        buffer: MessageBuffer[T] = MessageBuffer(
+            self._condition, capacity, lambda: self._unsubscribe(subscription)
+        )
+        subscription = self.node.create_subscription(kind, topic, buffer.append, profile)
         return buffer
 
-    def subscribe_episodes(self) -> MessageBuffer:
+    def _unsubscribe(self, subscription: Subscription) -> None:
+        if not self._ended.is_set():
+            self.run_in_executor(self.node.destroy_subscription, subscription)
+
+    def run_in_executor(self, act: Callable[..., T], *args: object) -> T:
+        """Return the result of ``act`` in the thread that spins: between two callbacks."""
+        done = threading.Event()
+        task = self._executor.create_task(act, *args)
+        task.add_done_callback(lambda _: done.set())
+        done.wait()
+        return task.result()
+
+    def subscribe_episodes(self) -> MessageBuffer[EpisodeStatus]:
         """Collect the changes of the episode without a gap, beginning with the latest."""
-        buffer, changes = MessageBuffer(self._condition), EpisodeChanges()
+        buffer: MessageBuffer[EpisodeStatus] = MessageBuffer(self._condition)
+        changes = EpisodeChanges()
 
         def on_history(history: EpisodeHistory) -> None:
             for status in changes.new_in(history.statuses):
@@ -108,7 +132,9 @@ class Client:
         self.node.create_subscription(EpisodeHistory, "episode_history", on_history, qos.LATCHED)
         return buffer
 
-    def create_publisher(self, kind: type, topic: str, profile: QoSProfile = qos.RELIABLE) -> Any:
+    def create_publisher(
+        self, kind: type, topic: str, profile: QoSProfile = qos.RELIABLE
+    ) -> Publisher:
         """Create a publisher on ``topic``."""
         return self.node.create_publisher(kind, topic, profile)
 
@@ -117,34 +143,40 @@ class Client:
 
         The thread that spins creates it: rclpy would spin it before it is complete.
         """
-        created = threading.Event()
-        task = self._executor.create_task(ActionClient, self.node, kind, name)
-        task.add_done_callback(lambda _: created.set())
-        created.wait()
-        return task.result()
+        return self.run_in_executor(ActionClient, self.node, kind, name)
 
-    def wait_for_service(self, kind: type, name: str) -> Any:
-        """Return the client of a service once matched with it: a call then leaves at once.
+    def wait_for_service(self, kind: type, name: str) -> ServiceClient:
+        """Return the client of a service once each has matched the other: none loses a call.
 
         Raises WaitTimeoutError when it is not there.
         """
-        new = name not in self._clients
-        if new:
-            self._clients[name] = self.node.create_client(kind, name)
-        client = self._clients[name]
+        client = self._clients.get(name) or self.node.create_client(kind, name)
         description = f"service {self.node.resolve_service_name(name)}"
         self.wait_until(client.service_is_ready, description, DISCOVERY_TIMEOUT, SUITE_HINT)
-        if new:
-            time.sleep(MATCHING_TIME)
+        if name not in self._clients:
+            self._clients[name] = client
+            self.wait_until_matched(name)
         return client
 
-    def call(self, kind: type[T], name: str, request: Any, timeout: float = 15.0) -> Any:
+    def wait_until_matched(self, service: str) -> None:
+        """Wait until the server of a service has matched all that was created here before.
+
+        Raises WaitTimeoutError where its node publishes no heartbeats any more.
+        """
+        names = server_heartbeats(self.node, service)
+        if names():
+            with self.subscribe(Heartbeat, "heartbeat") as beats:
+                description = f"heartbeat of the node that serves {service}"
+                beats.wait(lambda beat: beat.node in names(), DISCOVERY_TIMEOUT, description)
+
+    def call(self, kind: type, name: str, request: object, timeout: float = 15.0) -> Any:
         """Call a service. Raises WaitTimeoutError when it is not there or does not answer."""
         client = self.wait_for_service(kind, name)
         done = threading.Event()
         future = client.call_async(request)
         future.add_done_callback(lambda _: done.set())
         if not wait_with_progress(done.wait, timeout, lambda: f"the answer of service {name}"):
+            client.remove_pending_request(future)
             raise WaitTimeoutError(f"service {name} did not answer within {timeout:g} s", timeout)
         return future.result()
 
@@ -176,11 +208,27 @@ class Client:
             return f"nodes in namespace {own} to become active: {missing()}{hint}"
 
         try:
-            self.subscribe(Heartbeat, "heartbeat").wait(all_active, timeout, describe, check=check)
+            with self.subscribe(Heartbeat, "heartbeat") as beats:
+                beats.wait(all_active, timeout, describe, check=check)
         except WaitTimeoutError as error:
             raise WaitTimeoutError(
                 f"not active within {timeout:g} s: {missing()}", timeout
             ) from error
+
+    def wait_for(self, find: Callable[[], T | None], timeout: float) -> T | None:
+        """Return the first result of ``find`` that is not None, None after ``timeout`` [s].
+
+        It is called again after each message of any buffer of this client.
+        """
+        found: list[T] = []
+
+        def search() -> bool:
+            result = find()
+            found.extend([] if result is None else [result])
+            return bool(found)
+
+        with self._condition:
+            return found[0] if self._condition.wait_for(search, timeout) else None
 
     def wait_until(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lifecycle_msgs.msg import State
 
@@ -14,6 +14,9 @@ from vima_msgs.msg import Heartbeat, Prompt
 from vima_ros.client.client import DISCOVERY_TIMEOUT, SUITE_HINT, Client
 from vima_ros.client.message_buffer import wait_with_progress
 from vima_ros.errors import NodeDiedError, WaitTimeoutError
+
+if TYPE_CHECKING:
+    from rclpy.task import Future
 
 ACTIVE, FINALIZED = State.PRIMARY_STATE_ACTIVE, State.PRIMARY_STATE_FINALIZED
 HEARTBEAT_TIMEOUT = 5.0  # silence of the policy node after which its goal is lost [s]
@@ -35,16 +38,17 @@ class ExecutePromptGoal:
         client: Client,
         prompt: Prompt,
         max_steps: int = 0,
-        on_feedback: Callable[[Any], None] = lambda feedback: None,
+        on_feedback: Callable[[ExecutePrompt.Feedback], None] = lambda feedback: None,
     ) -> None:
-        self._client = client
+        self._client, self._closed = client, False
         self._done = threading.Event()
-        self._result: Any = None
-        self._heartbeats = client.subscribe(Heartbeat, "heartbeat")
+        self._result: ExecutePrompt.Result | None = None
         self._action = client.create_action_client(ExecutePrompt, "execute_prompt")
         name = client.node.resolve_service_name("execute_prompt")
         ready = self._action.server_is_ready
         client.wait_until(ready, f"action {name}", DISCOVERY_TIMEOUT, SUITE_HINT)
+        client.wait_until_matched(f"{name}/_action/send_goal")
+        self._heartbeats, self._checked = client.subscribe(Heartbeat, "heartbeat"), 0
         accepted = threading.Event()
         goal = ExecutePrompt.Goal(prompt=prompt, max_steps=max_steps)
         future = self._action.send_goal_async(goal, lambda m: on_feedback(m.feedback))
@@ -63,16 +67,16 @@ class ExecutePromptGoal:
         self._handle = future.result()
         self._handle.get_result_async().add_done_callback(self._on_result)
 
-    def _on_result(self, future: Any) -> None:
-        self._result = future.result()
+    def _on_result(self, future: Future) -> None:
+        self._result = future.result().result
         self._done.set()
 
     def cancel(self) -> None:
         """Request the end; the result reports it."""
         self._handle.cancel_goal_async()
 
-    def wait(self, timeout: float = float("inf")) -> Any:
-        """Return the result, ExecutePrompt.Result.
+    def wait(self, timeout: float = float("inf")) -> ExecutePrompt.Result:
+        """Return the result, after which the goal is closed.
 
         An interrupt from before the goal was accepted is raised here: it can be cancelled now.
 
@@ -84,13 +88,10 @@ class ExecutePromptGoal:
             raise interrupt
         name = f"{self._client.node.get_namespace().rstrip('/')}/policy"
         began = received = time.monotonic()
-        count, instance = (
-            0,
-            None,
-        )  # of the node that is active: another of its name may come and go
+        instance = None  # of the node that is active: another of its name may come and go
         while not self._done.wait(POLL_PERIOD):
-            now, beats = time.monotonic(), self._heartbeats.messages[count:]
-            count += len(beats)
+            now, beats = time.monotonic(), self._heartbeats.since(self._checked)
+            self._checked += len(beats)
             for beat in (beat for beat in beats if beat.node == name):
                 received = now
                 instance = beat.instance_id if beat.state == ACTIVE else instance
@@ -102,8 +103,12 @@ class ExecutePromptGoal:
                 )
             if now - began > timeout:
                 raise WaitTimeoutError(f"the episode did not end within {timeout:g} s", timeout)
-        return self._result.result
+        self.close()
+        return self._result
 
     def close(self) -> None:
-        """Destroy the action client."""
-        self._action.destroy()
+        """End the subscription and destroy the action client."""
+        if not self._closed:
+            self._closed = True
+            self._heartbeats.close()
+            self._client.run_in_executor(self._action.destroy)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Generic, TypeVar
 
-from vima_ros.errors import WaitTimeoutError
+from vima_ros.errors import VimaError, WaitTimeoutError
 
+T = TypeVar("T")
+CAPACITY = 10_000  # messages of a buffer: half an hour at 5 Hz, and images need a smaller one
 REPORT_DELAY = 2.0  # wait before the first report on stderr [s]
 REPORT_PERIOD = 10.0  # [s]
 POLL_PERIOD = 0.5  # [s]
@@ -39,52 +42,98 @@ def wait_with_progress(
     return True
 
 
-class MessageBuffer:
-    """Messages of one topic, in order of arrival."""
+class MessageBuffer(Generic[T]):
+    """Messages of one topic, numbered from 0 in order of arrival.
 
-    def __init__(self, condition: threading.Condition) -> None:
-        self._condition = condition
-        self.messages: list[Any] = []
+    It keeps the latest ``capacity`` messages. Older ones are dropped, and counted by ``dropped``;
+    to ask for one of them is an error (MESSAGES_DROPPED), so that none is missed silently. The
+    client's thread appends, any thread reads: the lock of ``condition``, which all buffers of a
+    client share, guards the messages and ``dropped``. A context manager, as ``close`` ends it.
+    """
 
-    def append(self, message: Any) -> None:
+    def __init__(
+        self,
+        condition: threading.Condition,
+        capacity: int = CAPACITY,
+        unsubscribe: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._condition, self._capacity, self._unsubscribe = condition, capacity, unsubscribe
+        self._kept: list[T] = []
+        self.dropped = 0
+
+    def __enter__(self) -> MessageBuffer[T]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the subscription; what was received stays."""
+        self._unsubscribe()
+
+    def append(self, message: T) -> None:
         """Add a message; called by the executor's thread."""
         with self._condition:
-            self.messages.append(message)
+            if len(self._kept) == self._capacity:
+                del self._kept[0]
+                self.dropped += 1
+            self._kept.append(message)
             self._condition.notify_all()
 
     @property
     def count(self) -> int:
-        """Number of messages; pass it to ``wait`` as ``after`` to wait for a new one."""
+        """Number of messages that have arrived: the number of the next one."""
         with self._condition:
-            return len(self.messages)
+            return self.dropped + len(self._kept)
+
+    @property
+    def messages(self) -> list[T]:
+        """All messages. Raises VimaError (MESSAGES_DROPPED) if some are not kept any more."""
+        return self.since(0)
+
+    def since(self, number: int) -> list[T]:
+        """Return the messages from this number on.
+
+        Raises VimaError (MESSAGES_DROPPED) if some are not kept any more.
+        """
+        with self._condition:
+            if number < self.dropped:
+                raise VimaError(
+                    "MESSAGES_DROPPED",
+                    f"messages from number {number} on, of which the first "
+                    f"{self.dropped - number} were dropped; valid: number {self.dropped} or "
+                    f"later, or a buffer of more than {self._capacity} messages",
+                )
+            return self._kept[number - self.dropped :]
 
     def wait(
         self,
-        predicate: Callable[[Any], bool],
+        predicate: Callable[[T], object],
         timeout: float,
         description: str | Callable[[], str],
-        after: int = 0,
+        after: int | None = None,
         *,
         quiet: bool = False,
         check: Callable[[], object] = lambda: None,
-    ) -> Any:
+    ) -> T:
         """Return the first message from number ``after`` on that the predicate accepts.
 
-        ``description``, a noun phrase or a function that returns one, is reported while the wait
-        takes long, unless ``quiet``. ``check`` is called every POLL_PERIOD and may raise.
+        ``after`` None: the first of those that are kept. ``description``, a noun phrase or a
+        function that returns one, is reported while the wait takes long, unless ``quiet``.
+        ``check`` is called every POLL_PERIOD and may raise.
 
-        Raises WaitTimeoutError with the description and the last message instead.
+        Raises WaitTimeoutError with the description and the last message; VimaError
+        (MESSAGES_DROPPED) if messages from ``after`` on were dropped before they were checked.
         """
         describe = description if callable(description) else lambda: description
-        checked = after
-        found: list[Any] = []
+        checked = after or 0
+        found: list[T] = []
 
         def find() -> bool:
             nonlocal checked
-            while not found and checked < len(self.messages):
-                if predicate(self.messages[checked]):
-                    found.append(self.messages[checked])
-                checked += 1
+            new = self.since(max(checked, self.dropped) if after is None else checked)
+            checked = self.dropped + len(self._kept)
+            found.extend(itertools.islice(filter(predicate, new), 1))
             return bool(found)
 
         def wait_for_message(seconds: float) -> bool:
@@ -94,5 +143,7 @@ class MessageBuffer:
         with self._condition:
             if wait_with_progress(wait_for_message, timeout, None if quiet else describe):
                 return found[0]
-            last = str(self.messages[-1])[:500] if self.messages else "nothing"
-        raise WaitTimeoutError(f"no {describe()} within {timeout:g} s; last came: {last}", timeout)
+            last = str(self._kept[-1])[:500] if self._kept else "nothing"
+            dropped = f"; {self.dropped} were dropped before" if self.dropped else ""
+        message = f"no {describe()} within {timeout:g} s; last came: {last}{dropped}"
+        raise WaitTimeoutError(message, timeout)

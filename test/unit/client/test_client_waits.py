@@ -101,3 +101,47 @@ def test_a_check_may_end_the_wait(buffer):
 
     with pytest.raises(VimaError, match="it died"):
         buffer.wait(lambda m: True, 30, "a message", check=check)
+
+
+@pytest.fixture
+def small():
+    """A buffer that keeps three messages, of which seven have arrived."""
+    buffer = MessageBuffer(threading.Condition(), capacity=3)
+    for number in range(7):
+        buffer.append(f"m{number}")
+    return buffer
+
+
+def test_at_its_capacity_a_buffer_drops_the_oldest_and_counts_them(small):
+    assert (small.count, small.dropped) == (7, 4)
+    assert small.since(4) == ["m4", "m5", "m6"]
+    assert small.since(6) == ["m6"]
+    assert small.since(7) == []
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda buffer: buffer.messages,
+        lambda buffer: buffer.since(3),
+        lambda buffer: buffer.wait(lambda m: True, 0, "m", after=3),
+    ],
+    ids=["all", "since", "wait"],
+)
+def test_a_dropped_message_is_never_missed_silently(small, ask):
+    with pytest.raises(VimaError, match="were dropped; valid: number 4") as error:
+        ask(small)
+    assert error.value.code == "MESSAGES_DROPPED"
+
+
+def test_a_wait_for_any_message_looks_at_those_that_are_kept_and_reports_what_was_dropped(small):
+    assert small.wait(lambda m: m >= "m3", 0, "m") == "m4"
+    with pytest.raises(VimaError, match="last came: m6; 4 were dropped before"):
+        small.wait(lambda m: m == "m0", 0.01, "m0")
+
+
+def test_a_closed_buffer_has_unsubscribed_and_keeps_its_messages():
+    closed = []
+    with MessageBuffer(threading.Condition(), 3, lambda: closed.append(True)) as buffer:
+        buffer.append("a")
+    assert (closed, buffer.messages) == ([True], ["a"])

@@ -14,6 +14,7 @@ from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import EpisodeStatus, Heartbeat, Prompt
 from vima_ros.cli.send_prompt import EXIT, NAMES
 from vima_ros.client.execute_prompt import ExecutePromptGoal
+from vima_ros.client.message_buffer import MessageBuffer
 from vima_ros.errors import VimaError
 from vima_ros.nodes.policy.execute_prompt_server import ERROR_CODES
 
@@ -27,7 +28,8 @@ class PlayedClient:
         self.node = SimpleNamespace(
             get_namespace=lambda: "/vima", resolve_service_name=lambda name: f"/vima/{name}"
         )
-        self.beats, self.result = SimpleNamespace(messages=[]), Future()
+        self.beats, self.result = MessageBuffer(threading.Condition()), Future()
+        self.destroyed = []
 
     def subscribe(self, kind, topic):
         return self.beats
@@ -35,19 +37,22 @@ class PlayedClient:
     def wait_until(self, condition, what, timeout, hint):
         assert condition(), what
 
+    def wait_until_matched(self, service):
+        assert service == "/vima/execute_prompt/_action/send_goal"
+
+    def run_in_executor(self, act):
+        act()
+
     def create_action_client(self, kind, name):
         handle = SimpleNamespace(get_result_async=lambda: self.result)
-        accepted = Future()
-        accepted.set_result(handle)
         return SimpleNamespace(
             server_is_ready=lambda: True,
             send_goal_async=lambda goal, feedback: _Done(handle),
+            destroy=lambda: self.destroyed.append(name),
         )
 
     def beat(self, state, instance="", name="policy"):
-        self.beats.messages.append(
-            Heartbeat(node=f"/vima/{name}", state=state, instance_id=instance)
-        )
+        self.beats.append(Heartbeat(node=f"/vima/{name}", state=state, instance_id=instance))
 
 
 class _Done:
@@ -98,6 +103,10 @@ def test_the_result_is_returned_when_it_comes():
     goal = ExecutePromptGoal(client, Prompt())
     threading.Timer(0.05, client.result.settle).start()
     assert goal.wait(10.0) == "the result"
+    assert client.destroyed == ["execute_prompt"], "of a goal that has ended, nothing is left"
+    assert goal.wait(10.0) == "the result"
+    goal.close()
+    assert len(client.destroyed) == 1
 
 
 class _Later(_Done):

@@ -36,6 +36,7 @@ PARAMETERS = {
     "max_failures": 500,
 }
 STOPS = 40
+MAX_STATUSES = 1000  # of perception, per decision; more are an error
 SCENE, OBJECTS = "put", ("red_block", "blue_bowl")  # the tabletop node's default scene
 STAGES = {  # of a decision [s]
     "shutter to observation": "perception: transport, decoding, detector, crops, identities",
@@ -77,7 +78,7 @@ def _prompt() -> Prompt:
 
 
 def _decisions(client: Client, count: int) -> dict[str, list[float]]:
-    seen = client.subscribe(PerceptionStatus, "perception_status")
+    seen = client.subscribe(PerceptionStatus, "perception_status", capacity=MAX_STATUSES * count)
     actions = client.subscribe(PolicyAction, "action")
     commands = client.subscribe(ArmCommand, "arm_command")
     # An episode's first decision waits for its prompt to be read; it is left out.
@@ -106,10 +107,6 @@ def _decisions(client: Client, count: int) -> dict[str, list[float]]:
     return stages
 
 
-def _is_longer(items: list, count: int) -> bool:
-    return len(items) > count
-
-
 def _stops(client: Client) -> list[float]:
     """Measure times from calls of stop to the last command that moves [s]; below 0: before it."""
     moving: list[tuple[float, str]] = []
@@ -129,8 +126,8 @@ def _stops(client: Client) -> list[float]:
     client.wait_for_service(Trigger, "stop")
     goal = ExecutePromptGoal(client, _prompt(), 500)
     for _ in range(STOPS):
-        before = len(moving)
-        client.wait_until(functools.partial(_is_longer, moving, before), "motion", 60)
+        moving.clear()
+        client.wait_until(lambda: bool(moving), "motion", 60)
         time.sleep(pick.uniform(0.0, 0.8))  # a random moment: of moving, looking or planning
         marks = states.count
         called = time.monotonic()

@@ -27,6 +27,7 @@ from vima_ros.cli.bench.synthetic_cameras import (
     policy_frames,
 )
 from vima_ros.client.client import Client
+from vima_ros.client.message_buffer import MessageBuffer
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.running_suite import check_no_running_suite
 from vima_ros.errors import VimaError
@@ -154,7 +155,7 @@ def _node(
     }
 
 
-def _stages(diagnostics: Any) -> dict[str, dict[str, float]]:
+def _stages(diagnostics: MessageBuffer[DiagnosticArray]) -> dict[str, dict[str, float]]:
     """Return {stage: {"median": ms, "p99": ms}} of the node's next diagnostics."""
 
     def figures(message: DiagnosticArray) -> dict[str, dict[str, float]]:

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import cv2
 import numpy as np
@@ -86,7 +85,9 @@ class Cameras:
             }
             for p in pairs
         ]
-        self._shown, self._answered = 0, threading.Condition()
+        self._shown = 0
+        # Its lock guards the three below, which hold the pairs that are not counted yet.
+        self._answered = threading.Condition()
         self._shutters: dict[int, float] = {}  # stamp [ns]: monotonic clock [s]
         self._seen: dict[int, tuple[float, int]] = {}  # stamp: latency [s], objects
         self._refused: dict[int, tuple[str, str]] = {}  # stamp: code, message
@@ -148,33 +149,38 @@ class Cameras:
         stamp = time.time_ns()
         for message in messages.values():
             message.header.stamp = conversions.ns_to_stamp(stamp)
-        self._shutters[stamp] = time.monotonic()
+        with self._answered:
+            self._shutters[stamp] = time.monotonic()
         for view, message in messages.items():
             self._publishers[view].publish(message)
         return stamp
 
     def _count(self, stamp: int, results: PairResults) -> None:
-        if stamp in self._seen:
-            latency, objects = self._seen[stamp]
+        with self._answered:
+            del self._shutters[stamp]  # from here on, an answer comes too late to count
+            seen, refused = self._seen.pop(stamp, None), self._refused.pop(stamp, None)
+        if seen is not None:
+            latency, objects = seen
             results.latencies.append(latency)
             results.objects.append(objects)
-        elif stamp in self._refused:
-            code, results.why = self._refused[stamp]
+        elif refused is not None:
+            code, results.why = refused
             results.refused[code] = results.refused.get(code, 0) + 1
         else:
             results.lost += 1
 
-    def _on_observation(self, message: Any) -> None:
+    def _on_observation(self, message: Observation) -> None:
         now, stamp = time.monotonic(), conversions.stamp_to_ns(message.header.stamp)
-        if stamp in self._shutters:
-            objects = len(message.front.objects) + len(message.top.objects)
-            with self._answered:
+        objects = len(message.front.objects) + len(message.top.objects)
+        with self._answered:
+            if stamp in self._shutters:
                 self._seen[stamp] = now - self._shutters[stamp], objects
                 self._answered.notify_all()
 
-    def _on_status(self, message: Any) -> None:
+    def _on_status(self, message: PerceptionStatus) -> None:
         if message.code != PerceptionStatus.OK:
+            stamp = conversions.stamp_to_ns(message.header.stamp)
             with self._answered:
-                stamp = conversions.stamp_to_ns(message.header.stamp)
-                self._refused[stamp] = message.code, message.message
-                self._answered.notify_all()
+                if stamp in self._shutters:
+                    self._refused[stamp] = message.code, message.message
+                    self._answered.notify_all()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from builtin_interfaces.msg import Time
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image
 
@@ -23,7 +24,7 @@ from vima_ros.cli.demo.step_image import save_step
 from vima_ros.cli.demo.video import VideoRecorder
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
-from vima_ros.client.task_runner import TaskRunner, start_nodes
+from vima_ros.client.task_runner import EPISODE_TIMEOUT, TaskRunner, start_nodes
 from vima_ros.files import prepare_folder
 from vima_ros.nodes.common import action_conversions, qos
 from vima_ros.nodes.common.node_names import SUITE
@@ -47,6 +48,7 @@ DEMO_TASKS = (
 )
 REAL_TIME_FACTOR = 4.0  # simulated seconds per second
 CAMERA_RATE = 10.0  # also the frame rate of the video [Hz]
+IMAGES_PER_EPISODE = round(EPISODE_TIMEOUT * CAMERA_RATE)  # its steps are drawn at its end
 ENDED = (ArmState.SUCCEEDED, ArmState.REFUSED, ArmState.ABORTED, ArmState.STOPPED)
 
 
@@ -65,12 +67,15 @@ class DemoRunner:
 
     def __init__(self, client: Client, out: Path, video: VideoRecorder) -> None:
         self._client, self._out, self._video, self._number = client, out, video, 0
-        self._observations = client.subscribe(Observation, "observation")
+        self._observations = client.subscribe(
+            Observation, "observation", capacity=IMAGES_PER_EPISODE
+        )
         self._actions = client.subscribe(PolicyAction, "action")
         self._commands = client.subscribe(ArmCommand, "arm_command")
         self._states = client.subscribe(ArmState, "arm_state")
         self._frames = {
-            v: client.subscribe(Image, f"{v}/image_raw", qos.SENSOR_DATA) for v in VIEWS
+            v: client.subscribe(Image, f"{v}/image_raw", qos.SENSOR_DATA, IMAGES_PER_EPISODE)
+            for v in VIEWS
         }
         self._episodes = TaskRunner(client)
 
@@ -81,12 +86,11 @@ class DemoRunner:
         self._video.caption = begun.prompt
         print(f"\n{task}, seed {seed}\nprompt: {begun.prompt}", flush=True)
         ended = self._episodes.wait_for_end(begun)
-        steps = [self._step(action, ended.text) for action in self._actions.messages[first:]]
+        steps = [self._step(action, ended.text) for action in self._actions.since(first)]
         success = ended.code == "SUCCESS"
         result = "SUCCESS" if success else f"{ended.code}: {ended.reason}"
         self._video.caption = f"{begun.prompt} -> {result}"
         print(f"  result: {result}", flush=True)
-        self._discard_images()
         return TaskReport(task, seed, ended.text, result, success, steps)
 
     def _step(self, action: PolicyAction, text: str) -> StepReport:
@@ -126,11 +130,6 @@ class DemoRunner:
         save_step(path, text, lines, frames, observation, action)
         return StepReport(path, tuple(lines))
 
-    def _discard_images(self) -> None:
-        """Discard the received images, which have been drawn."""
-        for inbox in self._frames.values():
-            inbox.messages.clear()
-
 
 def _describe(action: PolicyAction) -> str:
     places = " to ".join(
@@ -168,7 +167,7 @@ def run(settings: DemoSettings) -> None:
     print(f"report: {page}; video: {out}/demo.mp4")
 
 
-def _has_stamp(stamp: Any, message: Any) -> bool:
+def _has_stamp(stamp: Time, message: Image) -> bool:
     return message.header.stamp == stamp
 
 

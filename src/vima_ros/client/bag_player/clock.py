@@ -47,7 +47,8 @@ class BagClock:
             return not missing
 
         try:
-            self._client.subscribe(Heartbeat, "heartbeat").wait(all_follow, 15, "heartbeat")
+            with self._client.subscribe(Heartbeat, "heartbeat") as beats:
+                beats.wait(all_follow, 15, "heartbeat")
         except WaitTimeoutError as error:
             raise WaitTimeoutError(
                 f"{sorted(missing)} do not follow /clock; valid: use_sim_time true", error.seconds

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 from rcl_interfaces.srv import GetParameters
 
 from vima_msgs.msg import (
     ArmCommand,
     ArmState,
+    ArmWaypoint,
     PerceptionStatus,
     PolicyAction,
     Prompt,
@@ -36,6 +38,15 @@ WITHOUT_PAIR = (  # codes of a status that concerns no pair of images
     PerceptionStatus.BAD_STAMPS,
     PerceptionStatus.UNMATCHED_VIEWS,
 )
+
+
+class _Marks(NamedTuple):
+    """Numbers of the next messages, before images are played."""
+
+    actions: int
+    statuses: int
+    commands: int
+    arm_states: int
 
 
 class BagPlayer:
@@ -117,7 +128,7 @@ class BagPlayer:
         if step.pairs:
             self.complete_commands(step.pairs[0].first)
         for pair in step.pairs:
-            marks = self._actions.count, self._statuses.count
+            marks = self._marks()
             sent = time.monotonic()
             try:
                 for frame in pair.frames:
@@ -125,14 +136,14 @@ class BagPlayer:
             except VimaError as error:
                 record.message = f"{error.code}: {error}"
                 continue
-            if self._record_outcome(record, [pair], sent, *marks) or record.episode:
+            if self._record_outcome(record, [pair], sent, marks) or record.episode:
                 break
         return record
 
     def play_at_rate(self, index: int, step: PairedStep, rate: float) -> StepRecord:
         """Play all images at ``rate`` times the recorded speed."""
         record = StepRecord(index, step.settled)
-        marks = self._actions.count, self._statuses.count
+        marks = self._marks()
         sent = time.monotonic()
         first = step.pairs[:1]
         for frame in step.frames:
@@ -145,8 +156,12 @@ class BagPlayer:
             except VimaError as error:
                 record.message = f"{error.code}: {error}"
         if step.pairs:
-            self._record_outcome(record, step.pairs, sent, *marks)
+            self._record_outcome(record, step.pairs, sent, marks)
         return record
+
+    def _marks(self) -> _Marks:
+        buffers = self._actions, self._statuses, self._commands, self._arm_states
+        return _Marks(*(buffer.count for buffer in buffers))
 
     def _wait_for_turn(self, frame: Frame, rate: float) -> None:
         if self._pace is None or self._pace[2] != frame.epoch:
@@ -160,7 +175,7 @@ class BagPlayer:
             stamp, epoch = self._clock.now + MILLISECOND, self._clock.epoch
         else:
             stamp, epoch = before.stamp - 1, before.epoch
-        commands = self._commands.messages[self._completed :]
+        commands = self._commands.since(self._completed)
         self._completed += len(commands)
         for command in commands:
             if command.waypoints:
@@ -168,7 +183,7 @@ class BagPlayer:
                 self.publish_arm_state(ArmState.SUCCEEDED, stamp, command.command_id)
 
     def _record_outcome(
-        self, record: StepRecord, pairs: list[FramePair], sent: float, actions: int, statuses: int
+        self, record: StepRecord, pairs: list[FramePair], sent: float, marks: _Marks
     ) -> bool:
         """Record the outputs of perception, policy and gate for the pairs; return if decided."""
 
@@ -184,7 +199,7 @@ class BagPlayer:
 
         try:
             status = self._statuses.wait(
-                concerns, self._timeout, "perception_status", statuses, quiet=True
+                concerns, self._timeout, "perception_status", marks.statuses, quiet=True
             )
             record.objects = {"front": status.front_count, "top": status.top_count}
             record.times["detection"] = status.detection_time
@@ -192,11 +207,11 @@ class BagPlayer:
                 record.message = f"{status.code}: {status.message}"
                 return False
             action = self._wait_for(
-                record, lambda: next(iter(self._actions.messages[actions:]), None), "action"
+                record, lambda: next(iter(self._actions.since(marks.actions)), None), "action"
             )
             record.times["decision"] = time.monotonic() - sent
             self._record_action(record, action)
-            self._record_gate_response(record)
+            self._record_gate_response(record, marks)
             record.times["command"] = time.monotonic() - sent
         except VimaError as error:
             record.message = str(error)
@@ -212,14 +227,14 @@ class BagPlayer:
             pose = conversions.pose_from_message(getattr(action, name))
             setattr(record, name, [*pose.position[:2].tolist(), _yaw(pose.quaternion)])
 
-    def _record_gate_response(self, record: StepRecord) -> None:
+    def _record_gate_response(self, record: StepRecord, marks: _Marks) -> None:
         """Record the gate's command or its refusal, whichever comes first."""
 
         def find() -> ArmCommand | ArmState | None:
-            for command in self._commands.messages:
+            for command in self._commands.since(marks.commands):
                 if command.command_id == record.command_id and command.waypoints:
                     return command
-            for state in self._arm_states.messages:
+            for state in self._arm_states.since(marks.arm_states):
                 if state.command_id == record.command_id and state.state == ArmState.REFUSED:
                     return state
             return None
@@ -236,22 +251,23 @@ class BagPlayer:
 
         Raises VimaError: the code with which the episode has ended or paused, TIMEOUT.
         """
-        deadline = time.monotonic() + self._timeout
-        while True:
+
+        def search() -> T | None:
             end = self._episode.find_end()  # before the search: earlier messages count
             found = find()
-            if found is not None:
-                return found
-            if end is not None:
+            if found is None and end is not None:
                 record.episode = end.code
                 raise VimaError(end.code, f"{end.code}: {end}")
-            if time.monotonic() > deadline:
-                waited = f"no {description} within {self._timeout:g} s"
-                raise WaitTimeoutError(f"{waited}; {self._episode.describe()}", self._timeout)
-            time.sleep(0.001)
+            return found
+
+        found = self._client.wait_for(search, self._timeout)
+        if found is None:
+            waited = f"no {description} within {self._timeout:g} s"
+            raise WaitTimeoutError(f"{waited}; {self._episode.describe()}", self._timeout)
+        return found
 
 
-def _yaw(quaternion: Any) -> float | None:
+def _yaw(quaternion: np.ndarray) -> float | None:
     """Return the yaw [rad]; None where the policy's quaternion has none."""
     try:
         return yaw_from_quaternion(quaternion)
@@ -259,7 +275,7 @@ def _yaw(quaternion: Any) -> float | None:
         return None
 
 
-def _waypoint(waypoint: Any) -> dict[str, Any]:
+def _waypoint(waypoint: ArmWaypoint) -> dict[str, Any]:
     pose = conversions.pose_from_message(waypoint.pose)
     x, y, z = pose.position.tolist()
     yaw, on = _yaw(pose.quaternion), waypoint.tool_on

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ament_index_python.packages import get_package_share_directory
 from rclpy.serialization import deserialize_message
@@ -16,6 +16,9 @@ from vima_ros.nodes.common import image_conversion
 from vima_ros.nodes.common.prompt_conversions import asset_from_files
 from vima_ros.replay.bag import PROMPT_MESSAGE, RecordedPrompt
 from vima_ros.replay.storage import bad_bag
+
+if TYPE_CHECKING:
+    from rosbags.interfaces.typing import Typesdict
 
 OURS = (PROMPT_MESSAGE, "vima_msgs/msg/PromptAsset")
 
@@ -89,9 +92,9 @@ def _check_layout(bag: Path, recorded: RecordedPrompt, message: bytes) -> None:
     )
 
 
-def _our_layout() -> Any:
+def _our_layout() -> Typesdict:
     folder = Path(get_package_share_directory("vima_msgs")) / "msg"
-    layout: Any = {}
+    layout: Typesdict = {}
     for name in OURS:
         text = (folder / f"{name.rpartition('/')[2]}.msg").read_text()
         layout |= get_types_from_msg(text, name)
