@@ -8,7 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "src" / "vima_ros"
 BASE = {
-    *("specs", "errors", "error_codes", "geometry", "files", "liveness", "paths", "program"),
+    *("specs", "discretization", "errors", "error_codes", "geometry", "files", "liveness"),
+    *("paths", "program"),
     *("shared_memory", "state_dict_names", "tables", "weight_files", "policy_frame"),
 }
 # Of the library, by package: what it may import besides BASE and itself.

@@ -37,6 +37,7 @@ from typing import Any
 
 import numpy as np
 
+from vima_ros.discretization import fractions_to_bins, fractions_to_poses, poses_to_fractions
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
 
@@ -237,36 +238,6 @@ def _word_id(token: Any) -> int:
     return int(token)
 
 
-def _bin_edges(count: int) -> np.ndarray:
-    """Return ``count`` float32 points from 0 to 1, rounded as torch.linspace does."""
-    step = np.float64(np.float32(1.0 / (count - 1)))
-    index = np.arange(count)
-    points = np.where(index < count // 2, step * index, 1.0 - step * (count - 1 - index))
-    return points.astype(np.float32)
-
-
-def pose_fractions(pose0: Pose, pose1: Pose, workspace: Workspace) -> np.ndarray:
-    """Return two poses as parts of the range of each of their numbers, (12,); z is left out.
-
-    x, y of ``workspace``, quaternion components of -1 to 1.
-    """
-    parts = []
-    for pose in (pose0, pose1):
-        parts.append((pose.position[:2] - workspace.low) / workspace.size)
-        parts.append((pose.quaternion + 1.0) / 2.0)
-    return np.concatenate(parts)
-
-
-def poses_of_fractions(fractions: np.ndarray, workspace: Workspace) -> tuple[Pose, Pose]:
-    """Return the two poses of fractions (12,) from 0 to 1, with z = 0."""
-    low, high = np.array(workspace.low), np.array(workspace.high)
-    pose0, pose1 = (
-        Pose(np.append(np.clip(row[:2] * (high - low) + low, low, high), 0.0), 2.0 * row[2:] - 1.0)
-        for row in np.asarray(fractions, np.float64).reshape(2, 6)
-    )
-    return pose0, pose1
-
-
 @dataclass(frozen=True, eq=False)
 class Action:
     """Two poses as bins, and their motion primitive. See the table above."""
@@ -289,32 +260,22 @@ class Action:
 
     @staticmethod
     def from_fractions(fractions: Any, primitive: int = Primitive.PICK_PLACE) -> Action:
-        """Build the action whose bins hold ``fractions`` (12,) in [0, 1].
-
-        docs/vima_architecture.md, "Action discretization".
-        """
+        """Build the action whose bins hold ``fractions`` (12,) in [0, 1]."""
         values = _check_array("Action", "fractions", fractions, np.float32, (12,))
         if not ((values >= 0) & (values <= 1)).all():
             raise _invalid(f"Action fractions {values.tolist()}; valid: 0 to 1")
-        bins = [
-            np.searchsorted(_bin_edges(n), value, side="left")
-            for value, n in zip(values, BINS, strict=True)
-        ]
-        return Action(np.array(bins), Primitive(primitive))
+        return Action(fractions_to_bins(values, BINS), Primitive(primitive))
 
     @staticmethod
     def from_poses(
         pose0: Pose, pose1: Pose, workspace: Workspace, primitive: int = Primitive.PICK_PLACE
     ) -> Action:
-        """Build the action of two poses inside ``workspace``, binned as in ``from_fractions``.
-
-        Their z is not part of it.
-        """
-        return Action.from_fractions(pose_fractions(pose0, pose1, workspace), primitive)
+        """Build the action of two poses inside ``workspace``, binned as in ``from_fractions``."""
+        return Action.from_fractions(poses_to_fractions(pose0, pose1, workspace), primitive)
 
     def poses(self, workspace: Workspace) -> tuple[Pose, Pose]:
         """Return pose0 and pose1 in ``workspace``: z = 0, quaternions xyzw as binned."""
-        return poses_of_fractions(self.fractions, workspace)
+        return fractions_to_poses(self.fractions, workspace)
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,6 +44,7 @@ from typing import Any
 
 import numpy as np
 
+from vima_ros.discretization import fractions_to_poses, poses_to_fractions
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
 from vima_ros.policy_frame import VIMA_WORKSPACE
@@ -63,8 +64,6 @@ from vima_ros.specs import (
     VIEWS,
     Action,
     EndEffector,
-    pose_fractions,
-    poses_of_fractions,
 )
 
 try:
@@ -162,7 +161,7 @@ class TabletopEnv(gymnasium.Env):
         """Convert two poses in the table frame, inside the workspace, into an action."""
         if self._binned:
             return Action.from_poses(pose0, pose1, self._workspace).bins.copy()
-        return pose_fractions(pose0, pose1, self._workspace).astype(np.float32)
+        return poses_to_fractions(pose0, pose1, self._workspace).astype(np.float32)
 
     def prompt_assets(self) -> dict[str, dict[str, Any]]:
         """Return the images of the prompt, as in info."""
@@ -181,7 +180,7 @@ class TabletopEnv(gymnasium.Env):
     def _poses(self, action: np.ndarray) -> tuple[Pose, Pose]:
         if self._binned:
             return Action(action).poses(self._workspace)
-        return _poses(action, self._workspace)
+        return fractions_to_poses(action, self._workspace)
 
     def _observation(self) -> dict[str, Any]:
         tabletop = self.runner.tabletop
@@ -227,15 +226,6 @@ def _spaces(binned: bool, images: str) -> tuple[gymnasium.Space, gymnasium.Space
         observations["rgb"] = views(*frame, 3)
     actions = spaces.MultiDiscrete(BINS) if binned else spaces.Box(0.0, 1.0, BINS.shape)
     return actions, spaces.Dict(observations)
-
-
-def _poses(fractions: np.ndarray, workspace: Workspace) -> tuple[Pose, Pose]:
-    values = np.asarray(fractions, np.float64)
-    if values.shape != BINS.shape or not ((values >= 0.0) & (values <= 1.0)).all():
-        raise VimaError(
-            "INVALID_VALUE", f"action {values.tolist()}; valid: {BINS.shape} numbers from 0 to 1"
-        )
-    return poses_of_fractions(values, workspace)
 
 
 def _asset(asset: Asset) -> dict[str, Any]:

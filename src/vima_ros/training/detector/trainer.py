@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torchvision.ops import box_iou
 
 from vima_ros.errors import VimaError
+from vima_ros.perception.boxes import iou
 from vima_ros.perception.detectors.mask_rcnn import MaskRcnn
 from vima_ros.training.detector.augmentation import augment, instance_targets
 from vima_ros.training.detector.dataset import EncodedImage, ImageSource, draw
@@ -129,11 +129,11 @@ def measure(
     model.eval()
     for image in chosen:  # one at a time: little memory
         frame, mask = image.decode()
-        boxes = torch.from_numpy(instance_targets(mask)[0])
+        boxes = instance_targets(mask)[0]
         result = model(torch.from_numpy(frame)[None].to(device))[0][0]
-        kept = result["boxes"][result["scores"] >= MIN_SCORE].float().cpu()
+        kept = result["boxes"][result["scores"] >= MIN_SCORE].float().cpu().numpy()
         true, found = true + len(boxes), found + len(kept)
-        both += int(match(box_iou(boxes, kept).numpy()).sum())
+        both += int(match(iou(boxes, kept)).sum())
     model.train(was_training)
     return {"recall": both / max(true, 1), "precision": both / max(found, 1)}
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from vima_ros.errors import DetectionError
+from vima_ros.perception.boxes import box_edges
 from vima_ros.perception.crops import extract_objects
 from vima_ros.perception.detectors.base import Detector
 from vima_ros.perception.detectors.instances import FRAME_SHAPE, Instances
@@ -197,7 +198,10 @@ def compare(frame: EvaluationFrame, view: str, found: Instances, scored: Instanc
 
 
 def mask_iou(truth: Instances, found: Instances) -> np.ndarray:
-    """Compute the IoU (n, m) of each true mask with each detected one."""
+    """Compute the IoU (n, m) of each true mask with each detected one.
+
+    By a matrix product, as every pixel has one owner; pycocotools would encode each mask first.
+    """
     one, other = (
         (item.mask.ravel()[None] == item.ids[:, None]).astype(np.float32)
         for item in (truth, found)
@@ -220,10 +224,7 @@ def match(ious: np.ndarray) -> np.ndarray:
 def _edges(image_rgb: np.ndarray, instances: Instances) -> dict[int, np.ndarray]:
     """Return the edges of the boxes that reach the policy, by id."""
     objects = extract_objects(image_rgb, instances)
-    x, y, height, width = objects.boxes.T
-    left, top = x - width // 2, y - height // 2
-    edges = np.stack([left, top, left + width, top + height], 1)
-    return dict(zip(objects.track_ids.tolist(), edges, strict=True))
+    return dict(zip(objects.track_ids.tolist(), box_edges(objects.boxes), strict=True))
 
 
 def measure(results: Sequence[ImageResult], min_visible: int = DEFAULT_VISIBLE) -> Quality:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
 
+from vima_ros.discretization import bin_edges
 from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.model.network import VimaNetwork
 from vima_ros.specs import (
@@ -179,10 +180,9 @@ def _position_cross_entropy(logits: Tensor, fractions: Tensor) -> Tensor:
     """Compute the cross-entropy of x and y bins (n, 150) at ``fractions`` (n, 2) of the range."""
     loss = logits.new_zeros(())
     for axis, part in enumerate(logits.float().split(POSITION_BINS, -1)):
-        last = part.shape[-1] - 1
-        loss = loss + F.cross_entropy(
-            part, (fractions[:, axis] * last).ceil().long().clamp(0, last)
-        )
+        edges = torch.tensor(bin_edges(part.shape[-1])).to(fractions)
+        bins = torch.bucketize(fractions[:, axis].contiguous(), edges)
+        loss = loss + F.cross_entropy(part, bins.clamp(max=len(edges) - 1))
     return loss / 2
 
 

@@ -9,11 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
+from vima_ros.discretization import fractions_to_bins
 from vima_ros.errors import PromptTooLongError, VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.sim.model.textures import COLOURS, IMAGE_TEXTURES
-from vima_ros.specs import POSITION_BINS, AssetKind, EndEffector, PromptImage, ViewObjects
+from vima_ros.specs import (
+    POSITION_BINS,
+    AssetKind,
+    EndEffector,
+    PromptImage,
+    ViewObjects,
+)
 from vima_ros.training.data.demonstration import Demonstration
 from vima_ros.training.data.readers import read_demonstrations
 from vima_ros.training.evaluation.detector_frames import FIRST_EVALUATION_SEED
@@ -204,7 +211,7 @@ def _without_grasp_noise(
 def position_bins(targets: np.ndarray, workspace: Workspace) -> np.ndarray:
     """Convert x, y of both poses (T, 2, 2) [m] to bins (T, 4) of an action."""
     fractions = (targets - workspace.low) / workspace.size
-    return np.ceil(fractions * (np.array(POSITION_BINS) - 1)).astype(np.int64).reshape(-1, 4)
+    return fractions_to_bins(fractions, POSITION_BINS).reshape(-1, 4)
 
 
 def _nearest(
