@@ -77,6 +77,7 @@ CODES: Final[Mapping[str, str]] = {
     "LIBRARY_FULL": "the asset library may not grow further",
     "LOW_CONFIDENCE": "the policy's confidence in the action is below the limit",
     "LOW_SCORE": "all objects have scores below min_score",
+    "MESSAGES_DROPPED": "messages were asked for that a full buffer of the client has dropped",
     "MIRRORED": "an image is mirrored, or the corners of a calibration go anticlockwise",
     "MISSING_PLACEHOLDER": "an image was sent that the text does not name",
     "NODE_DIED": "a node ended or fell silent",

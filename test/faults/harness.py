@@ -36,6 +36,7 @@ PARAMETERS = {
     "max_failures": 50,  # what fails here is meant to
 }
 TEXT = "Put the {all} aside."
+ALL = 10_000_000  # messages: what is judged at the end is everything
 
 
 class FaultySuite:
@@ -46,8 +47,8 @@ class FaultySuite:
             self.start(name)
         self.client = Client("faults")
         self.relay = Relay(self.client)
-        self.commands = self.client.subscribe(ArmCommand, "arm_command")
-        self.states = self.client.subscribe(ArmState, "arm_state")
+        self.commands = self.client.subscribe(ArmCommand, "arm_command", capacity=ALL)
+        self.states = self.client.subscribe(ArmState, "arm_state", capacity=ALL)
         self.actions = self.client.subscribe(PolicyAction, "action")
         self.act = self.client.create_publisher(PolicyAction, "action")
         self.episodes = self.client.subscribe_episodes()

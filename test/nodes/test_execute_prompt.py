@@ -132,7 +132,7 @@ def test_cancel_in_any_phase_stops_the_motion_and_leaves_a_clean_state(arm, stag
     assert watch.came.wait(60), watch.stages
     goal.cancel()
     result = goal.wait(30)
-    assert goal._result.status == GoalStatus.STATUS_CANCELED
+    assert goal.status == GoalStatus.STATUS_CANCELED
     assert result.error_code == Result.CANCELLED
     assert arm.at_rest()
     sent = len([m for m in arm.commands.messages if m.waypoints])

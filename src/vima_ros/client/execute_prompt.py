@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from action_msgs.msg import GoalStatus
 from lifecycle_msgs.msg import State
 
 from vima_msgs.action import ExecutePrompt
@@ -28,7 +29,8 @@ POLL_PERIOD = 0.2  # [s]
 class ExecutePromptGoal:
     """One goal of the action ``execute_prompt``.
 
-    ``on_feedback`` is called in the client's thread for each feedback message.
+    ``on_feedback`` is called in the client's thread for each feedback message. ``status``: of
+    action_msgs/GoalStatus, unknown until the result is there.
 
     Raises WaitTimeoutError where no node serves the action.
     """
@@ -43,6 +45,7 @@ class ExecutePromptGoal:
         self._client, self._closed = client, False
         self._done = threading.Event()
         self._result: ExecutePrompt.Result | None = None
+        self.status = GoalStatus.STATUS_UNKNOWN
         self._action = client.create_action_client(ExecutePrompt, "execute_prompt")
         name = client.node.resolve_service_name("execute_prompt")
         ready = self._action.server_is_ready
@@ -68,7 +71,7 @@ class ExecutePromptGoal:
         self._handle.get_result_async().add_done_callback(self._on_result)
 
     def _on_result(self, future: Future) -> None:
-        self._result = future.result().result
+        self.status, self._result = future.result().status, future.result().result
         self._done.set()
 
     def cancel(self) -> None:

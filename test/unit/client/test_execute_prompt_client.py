@@ -19,6 +19,7 @@ from vima_ros.errors import VimaError
 from vima_ros.nodes.policy.execute_prompt_server import ERROR_CODES
 
 INACTIVE, ACTIVE, FINALIZED = 2, 3, 4
+SUCCEEDED = 4  # action_msgs/GoalStatus
 
 
 class PlayedClient:
@@ -103,6 +104,7 @@ def test_the_result_is_returned_when_it_comes():
     goal = ExecutePromptGoal(client, Prompt())
     threading.Timer(0.05, client.result.settle).start()
     assert goal.wait(10.0) == "the result"
+    assert goal.status == SUCCEEDED
     assert client.destroyed == ["execute_prompt"], "of a goal that has ended, nothing is left"
     assert goal.wait(10.0) == "the result"
     goal.close()
@@ -111,7 +113,7 @@ def test_the_result_is_returned_when_it_comes():
 
 class _Later(_Done):
     def __init__(self):
-        super().__init__(SimpleNamespace(result="the result"))
+        super().__init__(SimpleNamespace(result="the result", status=SUCCEEDED))
         self._callbacks = []
 
     def add_done_callback(self, callback):
