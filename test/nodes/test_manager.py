@@ -175,3 +175,19 @@ def test_a_killed_node_is_activated_again_although_its_heartbeat_is_recent(suite
     suite.processes.start(["prompt"], suite.parameters)
     suite.wait_for_state("prompt", ACTIVE)
     assert "DUPLICATE_NODE" not in suite.processes.log("prompt")
+
+
+def test_a_node_with_another_workspace_is_not_brought_up_and_one_with_the_same_is(suite):
+    before = suite.commands.count
+    with suite.program("perception", "-p", "workspace_max:=[0.8, 0.5]") as (_, log):
+        suite.wait_for_log("manager", "perception is not brought up: CONFIG_MISMATCH: ")
+        (line,) = (x for x in suite.processes.log("manager").splitlines() if "MISMATCH" in x)
+        assert "workspace_max is [0.8, 0.5] on perception and [0.75, 0.5] on arm; valid: " in line
+        for _ in range(5):  # it is tried again after 3 s
+            assert suite.status_of("perception") == "unconfigured"
+        assert "cannot configure" not in log.read_text()
+    assert [suite.status_of(name) for name in UP] == ["active", "active"]
+    assert suite.processes.log("manager").count("CONFIG_MISMATCH") == 1
+    with suite.program("perception", "-p", "workspace_max:=[0.75, 0.5]"):
+        suite.wait_for_state("perception", ACTIVE)
+    assert suite.commands.count == before

@@ -17,8 +17,9 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from vima_ros.errors import VimaError
-from vima_ros.geometry import Workspace
 from vima_ros.nodes.common import parameters
+from vima_ros.nodes.common.base_frame import Frames
+from vima_ros.nodes.common.cell_parameters import CellParameters
 from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.nodes.common.node_names import SUITE
 from vima_ros.nodes.common.parameters import parameter
@@ -42,19 +43,31 @@ def declared(node):
 def read(path):
     """{node: {parameter: value}}"""
     content = yaml.safe_load(path.read_text())
-    assert all(key.startswith("/**/") for key in content)
+    assert all(key.startswith("/**") for key in content)
     assert all(set(values) == {"ros__parameters"} for values in content.values())
     return {key[4:]: values["ros__parameters"] for key, values in content.items()}
 
 
+ALL = ""  # the section /**:
+
+
 def defaults():
-    return {node: read(CONFIG / f"{node}.yaml")[node] for node in NODES}
+    return {node: parameters.default_values(node) for node in NODES}
 
 
 def with_robot(robot):
     """All values, those of the robot's file in place of the defaults."""
     overlay = read(CONFIG / "robots" / f"{robot}.yaml")
-    return {node: {**values, **overlay.get(node, {})} for node, values in defaults().items()}
+    return {
+        node: {**values, **overlay.get(ALL, {}), **overlay.get(node, {})}
+        for node, values in defaults().items()
+    }
+
+
+def own_fields(node):
+    """The names of the parameters that a node does not share."""
+    shared = [field.name for field in fields(CellParameters)]
+    return [field.name for field in fields(declared(node)) if field.name not in shared]
 
 
 def fits(value, hint):
@@ -83,7 +96,7 @@ def test_every_node_has_its_file():
     sources = (ROOT / "src" / "vima_ros" / "nodes").glob("*/node.py")
     nodes = [p.parent.name for p in sources if "    parameters_type = " in p.read_text()]
     assert sorted(nodes) == NODES
-    assert sorted(path.stem for path in CONFIG.glob("*.yaml")) == NODES
+    assert sorted(path.stem for path in CONFIG.glob("*.yaml")) == sorted([*NODES, "cell"])
 
 
 def test_every_node_is_installed_as_an_executable():
@@ -95,8 +108,15 @@ def test_every_node_is_installed_as_an_executable():
 def test_a_file_has_exactly_the_declared_parameters_with_valid_values(node):
     content = read(CONFIG / f"{node}.yaml")
     assert set(content) == {node}
-    assert list(content[node]) == [field.name for field in fields(declared(node))]
+    assert list(content[node]) == own_fields(node)
     check(node, content[node])
+
+
+def test_the_file_of_the_cell_has_exactly_the_shared_parameters_with_valid_values():
+    content = read(CONFIG / "cell.yaml")
+    assert set(content) == {ALL}
+    assert list(content[ALL]) == [field.name for field in fields(CellParameters)]
+    check("arm", content[ALL])
 
 
 @pytest.mark.parametrize("node", NODES)
@@ -113,27 +133,21 @@ def test_every_parameter_is_described_and_its_range_has_two_ends(node):
 @pytest.mark.parametrize("robot", ROBOTS)
 def test_a_robot_names_only_declared_parameters_with_valid_values(robot):
     for node, values in read(CONFIG / "robots" / f"{robot}.yaml").items():
-        assert node in NODES
-        assert set(values) <= {field.name for field in fields(declared(node))}
-        check(node, values)
+        if node == ALL:
+            assert set(values) <= {field.name for field in fields(CellParameters)}
+            check("arm", values)
+        else:
+            assert node in NODES
+            assert set(values) <= set(own_fields(node))  # the others stand once, for all nodes
+            check(node, values)
 
 
 @pytest.mark.parametrize("robot", [None, *ROBOTS])
-def test_policy_and_arm_agree_on_the_workspace(robot):
-    values = with_robot(robot) if robot else defaults()
-    policy, arm = (
-        Workspace(values[node]["workspace_min"], values[node]["workspace_max"])
-        for node in ("policy", "arm")
-    )
-    assert policy == arm
-
-
-@pytest.mark.parametrize("robot", [None, *ROBOTS])
-def test_the_nodes_agree_on_the_frames(robot):
-    values = with_robot(robot) if robot else defaults()
-    assert values["policy"]["table_frame"] == values["arm"]["table_frame"]
-    for name in ("base_frame", "table_frame", "table_xyz", "table_rpy"):
-        assert values["tabletop"][name] == values["arm"][name]
+def test_a_robot_has_a_workspace_and_frames(robot):
+    values = (with_robot(robot) if robot else defaults())["arm"]
+    parameters_of_arm = declared("arm")(**values)
+    assert parameters_of_arm.workspace
+    assert Frames(parameters_of_arm)
 
 
 @pytest.mark.parametrize("robot", [None, *ROBOTS])

@@ -100,13 +100,13 @@ def run() -> dict[str, Any]:
 
 def _table_pose() -> Transform:
     """Pose of the simulated UR5e's table in base_link."""
-    values = _arm_parameters("arm.yaml") | _arm_parameters("robots/tabletop.yaml")
+    values = _shared_parameters("cell.yaml") | _shared_parameters("robots/tabletop.yaml")
     return Transform.from_xyz_rpy(values["table_xyz"], values["table_rpy"])
 
 
-def _arm_parameters(name: str) -> dict[str, Any]:
+def _shared_parameters(name: str) -> dict[str, Any]:
     content = yaml.safe_load(config_path(name).read_text())
-    return content["/**/arm"]["ros__parameters"]
+    return content["/**"]["ros__parameters"]
 
 
 def show(results: dict[str, Any]) -> list[str]:

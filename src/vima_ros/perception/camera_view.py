@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from vima_ros.errors import VimaError
+from vima_ros.geometry import Workspace
 from vima_ros.perception.calibration.calibration import Calibration
 from vima_ros.perception.calibration.camera_model import CameraModel
 from vima_ros.perception.calibration.io import load_calibration
@@ -129,10 +130,15 @@ def view_warnings(views: Mapping[str, CameraView]) -> list[str]:
     ]
 
 
+def _corners(workspace: Workspace) -> str:
+    return f"{list(workspace.low)}, {list(workspace.high)}"
+
+
 def load_calibrations(parameters: Any) -> dict[str, Calibration]:
     """Load the calibrations named by PerceptionParameters, by view.
 
-    Raises VimaError as ``load_calibration`` does, and (BAD_CALIBRATION) for another view's file.
+    Raises VimaError as ``load_calibration`` does, BAD_CALIBRATION for another view's file, and
+    CONFIG_MISMATCH for one of another workspace than the parameters'.
     """
     found = {}
     for view in VIEWS:
@@ -145,6 +151,14 @@ def load_calibrations(parameters: Any) -> dict[str, Calibration]:
                 "BAD_CALIBRATION",
                 f"{view}_calibration is {path}, of the {calibration.view} view; valid: one of the "
                 f"{view} view",
+            )
+        made_for, workspace = calibration.workspace, parameters.workspace
+        if not np.allclose((*made_for.low, *made_for.high), (*workspace.low, *workspace.high)):
+            raise VimaError(
+                "CONFIG_MISMATCH",
+                f"{view}_calibration is {path}, made for the workspace {_corners(made_for)}, and "
+                f"the parameters workspace_min, workspace_max are {_corners(workspace)}; valid: a "
+                "calibration of the same workspace (calibrate --workspace)",
             )
         found[view] = calibration
     return found

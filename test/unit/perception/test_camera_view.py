@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vima_ros.errors import VimaError
+from vima_ros.geometry import Workspace
 from vima_ros.perception.camera_view import (
     CameraView,
     is_rectified,
@@ -120,16 +121,35 @@ def test_a_region_and_a_calibration_exclude_each_other():
     assert caught.value.code == "BAD_PARAMETER"
 
 
-def test_a_calibration_of_the_other_view_is_refused(monkeypatch):
-    calibration = SimpleNamespace(view="top")
+@pytest.fixture
+def calibration(monkeypatch):
+    """What every file holds."""
+    calibration = SimpleNamespace(view="top", workspace=Workspace((0.25, -0.5), (0.75, 0.5)))
     monkeypatch.setattr(
         "vima_ros.perception.camera_view.load_calibration", lambda path: calibration
     )
+    return calibration
 
-    def named(front="", top=""):
-        paths = {"front": front, "top": top}
-        return SimpleNamespace(calibration=paths.__getitem__)
 
+def named(front="", top="", **parameters):
+    paths = {"front": front, "top": top}
+    workspace = Workspace((0.25, -0.5), (0.75, 0.5))
+    return SimpleNamespace(**{"workspace": workspace, **parameters}, calibration=paths.get)
+
+
+def test_a_calibration_of_another_workspace_is_refused(calibration):
+    calibration.workspace = Workspace((0.25, -0.5), (0.75, 0.5 + 1e-9))  # rounded in its file
+    assert load_calibrations(named(top="a.yaml")) == {"top": calibration}
+    with pytest.raises(VimaError, match=r"top_calibration is a\.yaml") as caught:
+        load_calibrations(named(top="a.yaml", workspace=Workspace((0.25, -0.5), (0.8, 0.5))))
+    assert caught.value.code == "CONFIG_MISMATCH"
+    assert "[0.25, -0.5], [0.75, 0.5" in str(caught.value)
+    assert "workspace_min, workspace_max are [0.25, -0.5], [0.8, 0.5]; valid: " in str(
+        caught.value
+    )
+
+
+def test_a_calibration_of_the_other_view_is_refused(calibration):
     assert load_calibrations(named()) == {}
     assert load_calibrations(named(top="a.yaml")) == {"top": calibration}
     with pytest.raises(

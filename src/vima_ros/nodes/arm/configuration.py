@@ -11,7 +11,6 @@ import numpy as np
 from vima_ros.arm.kinematics import ArmModel
 from vima_ros.arm.safety_gate import JointBounds, Limits
 from vima_ros.errors import VimaError
-from vima_ros.geometry import Workspace
 from vima_ros.nodes.arm.parameters import ArmParameters
 from vima_ros.nodes.common.base_frame import Frames
 from vima_ros.nodes.common.lifecycle_node import VimaNode
@@ -54,9 +53,8 @@ def build_limits(p: ArmParameters, model: ArmModel | None, base_position: np.nda
         acceleration = p.max_joint_acceleration
         joints = JointBounds(model.lower, model.upper, model.max_velocity, acceleration)
     names = set(Limits.__dataclass_fields__) - {"workspace", "base_position", "joints"}
-    (low_x, low_y), (high_x, high_y) = p.workspace_min, p.workspace_max
     return Limits(
-        workspace=Workspace((low_x, low_y), (high_x, high_y)),
+        workspace=p.workspace,
         base_position=tuple(base_position.tolist()),
         joints=joints,
         **{name: getattr(p, name) for name in names},

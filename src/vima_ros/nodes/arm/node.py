@@ -63,7 +63,7 @@ class ArmNode(VimaNode[ArmParameters]):
 
     def activated(self) -> None:
         """Log the limits of motion."""
-        origin = ", ".join(parameter_checks.override_sources(self)) or "config/arm.yaml alone"
+        origin = ", ".join(parameter_checks.override_sources(self)) or "config/ alone"
         limits = describe_limits(self.parameters, self._limits)
         self.get_logger().info(f"limits in force (from {origin}): {limits}")
 

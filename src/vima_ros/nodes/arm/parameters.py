@@ -5,38 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vima_ros.arm.primitives import MotionParameters
+from vima_ros.nodes.common.cell_parameters import CellParameters
 from vima_ros.nodes.common.parameters import parameter
 
 
 @dataclass(frozen=True)
-class ArmParameters:
+class ArmParameters(CellParameters):
     """Parameters of the arm node; their values are in config/arm.yaml.
 
     All that limits motion is read-only: nothing loosens it while the node runs.
     """
 
-    base_frame: str = parameter(
-        "Frame of arm_command and of the tool pose that a robot reports: base_link as in the "
-        "robot's own description",
-        read_only=True,
-    )
-    table_frame: str = parameter(
-        "Frame of the workspace, of heights and of actions: the table plane, z up", read_only=True
-    )
-    table_xyz: list[float] = parameter(
-        "Origin of table_frame in base_frame: x, y, z [m]", read_only=True
-    )
-    table_rpy: list[float] = parameter(
-        "Rotation of table_frame in base_frame: roll, pitch, yaw about base_frame's fixed axes, "
-        "in this order [rad]",
-        read_only=True,
-    )
-    workspace_min: list[float] = parameter(
-        "Minimum x and y of the workspace in table_frame [m]", read_only=True
-    )
-    workspace_max: list[float] = parameter(
-        "Maximum x and y of the workspace in table_frame [m]", read_only=True
-    )
     dry_run: bool = parameter(
         "True to plan and report motions without sending them to the robot", read_only=True
     )

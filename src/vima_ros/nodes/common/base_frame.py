@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from vima_ros.arm.primitives import Waypoint
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Transform
+from vima_ros.nodes.common.cell_parameters import CellParameters
 
 
 class Frames:
@@ -19,7 +19,7 @@ class Frames:
     inverse; ``base`` and ``table`` are the frame ids.
     """
 
-    def __init__(self, parameters: Any) -> None:
+    def __init__(self, parameters: CellParameters) -> None:
         """Read base_frame, table_frame, table_xyz and table_rpy.
 
         Raises VimaError (BAD_PARAMETER) for values that make no transform, or two poses of one

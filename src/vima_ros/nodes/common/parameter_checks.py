@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common.node_names import SUITE, is_misspelling
 from vima_ros.nodes.common.parameter_files import Override, read_overrides
-from vima_ros.nodes.common.parameters import declared_names
+from vima_ros.nodes.common.parameters import own_names, shared_names
 
 if TYPE_CHECKING:
     from vima_ros.nodes.common.lifecycle_node import VimaNode
@@ -51,9 +51,8 @@ def _overrides(node: VimaNode) -> list[Override]:
 def _unknown(node: VimaNode, overrides: list[Override]) -> Iterator[str]:
     """Describe the parameters that reach the node and that it, or the suite, does not declare."""
     own = [field.name for field in dataclasses.fields(node.parameters)]
-    every = list(
-        dict.fromkeys([*own, *(name for names in declared_names().values() for name in names)])
-    )
+    of_nodes = [name for names in own_names().values() for name in names]
+    every = list(dict.fromkeys([*own, *shared_names(), *of_nodes]))
     for item in overrides:
         valid = own if item.node else every
         common = item.name.startswith(COMMON_PARAMETERS) or node.has_parameter(item.name)
@@ -61,7 +60,8 @@ def _unknown(node: VimaNode, overrides: list[Override]) -> Iterator[str]:
             continue
         near = get_close_matches(item.name, valid, 1)
         files = f"config/{node.name}.yaml" if item.node else "the files of config/"
-        owners = [name for name, names in declared_names().items() if item.name in names]
+        owners = [name for name, names in own_names().items() if item.name in names]
+        owners += ["nodes that share it, in a section /**:"] * (item.name in shared_names())
         yield (
             f"{item.name} ({item.place}, section {item.section}) is not a parameter of "
             + (node.get_name() if item.node else "any node of the suite")

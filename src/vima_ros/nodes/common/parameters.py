@@ -1,8 +1,8 @@
 """Parameters declared once: each is a field of a dataclass and a line of a YAML file.
 
 The dataclass has type, description, range and whether the parameter may change at run time; the
-values live in config/NODE.yaml alone, which every node reads by itself, so that a file or ``-p``
-on the command line need name only what differs.
+values live in config/NODE.yaml and config/cell.yaml alone, which every node reads by itself, so
+that a file or ``-p`` on the command line need name only what differs.
 """
 
 from __future__ import annotations
@@ -72,15 +72,24 @@ def parameter(
 
 
 def default_values(node_name: str) -> dict[str, Any]:
-    """Read the values of config/NODE.yaml."""
-    content = yaml.safe_load(config_path(f"{node_name}.yaml").read_text())
-    return content[f"/**/{node_name}"]["ros__parameters"]
+    """Read the values of config/NODE.yaml, and those of config/cell.yaml that nodes share."""
+    return _section("cell.yaml", "/**") | _section(f"{node_name}.yaml", f"/**/{node_name}")
+
+
+def _section(file: str, section: str) -> dict[str, Any]:
+    return yaml.safe_load(config_path(file).read_text())[section]["ros__parameters"]
 
 
 @cache
-def declared_names() -> dict[str, list[str]]:
-    """Return the parameter names of each node of the suite."""
-    return {name: list(default_values(name)) for name in SUITE}
+def shared_names() -> list[str]:
+    """Return the names of the parameters that nodes share."""
+    return list(_section("cell.yaml", "/**"))
+
+
+@cache
+def own_names() -> dict[str, list[str]]:
+    """Return the names of each node's parameters that it does not share."""
+    return {name: list(_section(f"{name}.yaml", f"/**/{name}")) for name in SUITE}
 
 
 def _descriptor(field: dataclasses.Field, kind: type) -> ParameterDescriptor:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
 
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from vima_msgs.msg import ArmCommand
+from vima_ros.errors import VimaError
 from vima_ros.liveness import FINALIZED, INACTIVE, Supervisor
 from vima_ros.nodes.common import node_names, qos
 from vima_ros.nodes.common.diagnostics import ERROR, OK, WARN, FunctionStatus
 from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.nodes.common.main import run
 from vima_ros.nodes.manager.parameters import ManagerParameters
+from vima_ros.nodes.manager.shared_parameters import SharedParameters
 
 TRANSITIONS = {
     "configure": Transition.TRANSITION_CONFIGURE,
@@ -41,6 +43,7 @@ class ManagerNode(VimaNode[ManagerParameters]):
         self._change_state_clients = {
             name: self.create_client(ChangeState, f"{name}/change_state") for name in p.nodes
         }
+        self._shared_parameters = SharedParameters(self, p.nodes)
         self._stop_client = self.create_client(Trigger, "stop")
         self._commands = self.create_publisher(ArmCommand, "arm_command", qos.RELIABLE)
         self.subscribe_heartbeats(
@@ -58,7 +61,8 @@ class ManagerNode(VimaNode[ManagerParameters]):
         if deaths:
             self._handle_deaths("; ".join(map(str, deaths)))
         self._request_stop(now)
-        blocked = self._stop_pending_blocks_activation()
+        known = self._shared_parameters.update(self._supervisor.nodes, now)
+        blocked = self._stop_pending_blocks_activation() or not known
         due = None if blocked else self._supervisor.next_transition(now)
         if due:
             self._request_transition(*due)
@@ -87,17 +91,25 @@ class ManagerNode(VimaNode[ManagerParameters]):
         self._deactivated = deactivated
 
     def _request_transition(self, name: str, transition: str) -> None:
+        try:
+            self._shared_parameters.check(name)
+        except VimaError as error:
+            self._on_refusal(name, f"{name} is not brought up: {error.code}: {error}")
+            return
         request = ChangeState.Request(transition=Transition(id=TRANSITIONS[transition]))
         future = self._change_state_clients[name].call_async(request)
         future.add_done_callback(lambda done: self._on_response(name, transition, done))
 
-    def _on_response(self, name: str, transition: str, future: Any) -> None:
-        success = future.exception() is None and future.result().success
-        if self._supervisor.on_response(name, success):
-            self._last_event = f"{name} refused to {transition}: its log has the reason"
-            self.get_logger().error(
-                f"{self._last_event}; it is requested again, less and less often"
-            )
+    def _on_response(self, name: str, transition: str, future: Future) -> None:
+        if future.exception() is None and future.result().success:
+            self._supervisor.on_response(name, success=True)
+        else:
+            self._on_refusal(name, f"{name} refused to {transition}: its log has the reason")
+
+    def _on_refusal(self, name: str, why: str) -> None:
+        if self._supervisor.on_response(name, success=False):
+            self._last_event = why
+            self.get_logger().error(f"{why}; it is tried again, less and less often")
 
     def _handle_deaths(self, sentence: str) -> None:
         """Stop the robot at once, and the arm node until somebody calls resume."""
@@ -127,7 +139,7 @@ class ManagerNode(VimaNode[ManagerParameters]):
             self._stop_requested_at = now
             self._stop_client.call_async(Trigger.Request()).add_done_callback(self._on_stopped)
 
-    def _on_stopped(self, future: Any) -> None:
+    def _on_stopped(self, future: Future) -> None:
         if future.exception() is None and future.result().success:
             self._stop_pending = False
 

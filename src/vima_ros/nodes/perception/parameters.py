@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vima_ros.errors import VimaError
+from vima_ros.nodes.common.cell_parameters import WorkspaceParameters
 from vima_ros.nodes.common.parameters import parameter
 from vima_ros.perception.detectors.registry import DETECTORS, DetectorSettings
 from vima_ros.perception.pipeline import AcceptanceLimits
 
 
 @dataclass(frozen=True)
-class PerceptionParameters:
+class PerceptionParameters(WorkspaceParameters):
     """Parameters of the perception node, with the values of config/perception.yaml."""
 
     detector: str = parameter(

@@ -15,7 +15,6 @@ from vima_msgs.msg import (
 )
 from vima_ros.episode.values import EpisodeState
 from vima_ros.errors import HistoryFullError, VimaError
-from vima_ros.geometry import Workspace
 from vima_ros.nodes.common import action_conversions, conversions, node_names, qos
 from vima_ros.nodes.common.diagnostics import OK, WARN, FunctionStatus
 from vima_ros.nodes.common.lifecycle_node import VimaNode
@@ -41,8 +40,7 @@ class PolicyNode(VimaNode[PolicyParameters]):
     def configure(self) -> None:
         """Load the checkpoint (seconds), then create the handles."""
         p = self.parameters
-        (low_x, low_y), (high_x, high_y) = p.workspace_min, p.workspace_max
-        self._workspace = Workspace((low_x, low_y), (high_x, high_y))
+        self._workspace = p.workspace
         config = {"vit_heads": p.vit_heads} if p.vit_heads else {}
         self._policy = load_policy(
             p.checkpoint or None, device=p.device, dtype=p.dtype, config=config, threads=p.threads

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vima_ros.nodes.common.cell_parameters import WorkspaceParameters
 from vima_ros.nodes.common.parameters import parameter
 from vima_ros.policy.config import DTYPES
 from vima_ros.specs import EndEffector
 
 
 @dataclass(frozen=True)
-class PolicyParameters:
+class PolicyParameters(WorkspaceParameters):
     """Parameters of the policy node; their values are in config/policy.yaml."""
 
     checkpoint: str = parameter(
@@ -75,11 +76,4 @@ class PolicyParameters:
         "End effector assumed until arm_state reports one; empty: wait for arm_state",
         choices=("", *(e.name.lower() for e in EndEffector)),
         read_only=True,
-    )
-    table_frame: str = parameter("Frame of the poses and of the workspace", read_only=True)
-    workspace_min: list[float] = parameter(
-        "Minimum x and y of the workspace in table_frame [m]", read_only=True
-    )
-    workspace_max: list[float] = parameter(
-        "Maximum x and y of the workspace in table_frame [m]", read_only=True
     )

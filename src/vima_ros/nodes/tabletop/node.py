@@ -24,7 +24,6 @@ from vima_ros.nodes.tabletop.parameters import TabletopParameters
 from vima_ros.nodes.tabletop.robot_interface import CartesianRobotInterface, JointRobotInterface
 from vima_ros.nodes.tabletop.task_server import TaskServer, WorldSelection
 from vima_ros.paths import config_path
-from vima_ros.policy_frame import VIMA_WORKSPACE
 from vima_ros.sim.episode_runner import SETTLE_TIME
 from vima_ros.sim.scene import MAX_SEED
 from vima_ros.sim.tabletop import MONITOR_PERIOD, Tabletop
@@ -67,7 +66,7 @@ class TabletopNode(VimaNode[TabletopParameters]):
 
     def _selected(self) -> WorldSelection:
         p = self.parameters
-        return WorldSelection(p.task, p.level, p.scene, p.seed, VIMA_WORKSPACE)
+        return WorldSelection(p.task, p.level, p.scene, p.seed, p.workspace)
 
     def _load(self, selection: WorldSelection) -> None:
         """Reset the simulation to ``selection``. A VimaError leaves it unchanged."""

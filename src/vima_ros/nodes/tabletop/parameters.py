@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vima_ros.nodes.common.cell_parameters import CellParameters
 from vima_ros.nodes.common.parameters import parameter
 from vima_ros.sim.scene import MAX_SEED, SCENE_NAMES
 from vima_ros.sim.tasks import TASKS
@@ -11,7 +12,7 @@ from vima_ros.sim.tasks.base import Level
 
 
 @dataclass(frozen=True)
-class TabletopParameters:
+class TabletopParameters(CellParameters):
     """Parameters of the tabletop node, with their values in config/tabletop.yaml."""
 
     robot: str = parameter(
@@ -47,18 +48,4 @@ class TabletopParameters:
     )
     real_time_factor: float = parameter(
         "Simulated seconds per second of the node's clock", low=0.05, high=20
-    )
-    base_frame: str = parameter(
-        "Frame of arm_command and of the reported tool pose; base_link of the URDF of an arm",
-        read_only=True,
-    )
-    table_frame: str = parameter("Frame of the simulation and of the markers", read_only=True)
-    table_xyz: list[float] = parameter(
-        "Origin of table_frame in base_frame: x, y, z [m]; the same as the arm node's",
-        read_only=True,
-    )
-    table_rpy: list[float] = parameter(
-        "Rotation of table_frame in base_frame: roll, pitch, yaw about base_frame's fixed axes, "
-        "in this order [rad]; the same as the arm node's",
-        read_only=True,
     )

@@ -1,6 +1,7 @@
 """Parameter files as people write them: read, or refused in a sentence that says what is valid."""
 
 import sys
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,16 +18,17 @@ from vima_ros.nodes.arm.parameters import ArmParameters
 from vima_ros.nodes.common import parameter_checks, parameter_files
 from vima_ros.nodes.common.parameters import declare, default_values
 from vima_ros.nodes.policy.parameters import PolicyParameters
+from vima_ros.nodes.prompt.parameters import PromptParameters
 
 ROBOTS = sorted((ROOT / "config" / "robots").glob("*.yaml"))
 
 
 def node(name="arm", namespace="/vima", own_name=None):
-    kind = {"arm": ArmParameters, "policy": PolicyParameters}[name]
+    kind = {"arm": ArmParameters, "policy": PolicyParameters, "prompt": PromptParameters}[name]
     return SimpleNamespace(
         name=name,
         parameter_overrides=None,
-        parameters=kind(**default_values(name)),
+        parameters=kind(**{f.name: default_values(name)[f.name] for f in fields(kind)}),
         get_name=lambda: own_name or name,
         get_fully_qualified_name=lambda: f"{namespace}/{own_name or name}",
         has_parameter=lambda parameter: parameter == "use_sim_time",
@@ -76,6 +78,18 @@ def test_under_a_wildcard_a_name_has_to_be_declared_by_any_node_of_the_suite(che
         why = check(section("/**", max_sped=0.1), name=name)
         assert "any node of the suite; nearest: max_speed" in why
     assert "but of policy" in check(section(max_steps=3))
+
+
+def test_what_nodes_share_stands_in_a_section_of_all_nodes_and_typos_are_found_there(check):
+    cell = section("/**", workspace_min="[0.3, -0.4]", table_rpy="[0.0, 0.0, 0.1]")
+    wrong = section("/**", workspace_mim="[0.3, -0.4]")
+    for name in ("arm", "policy", "prompt"):  # prompt has none of them
+        assert check(cell, name=name) == ""
+        assert "workspace_mim" in check(wrong, name=name)
+        assert "any node of the suite; nearest: workspace_min" in check(wrong, name=name)
+    why = check(section("/**/prompt", workspace_min="[0.3, -0.4]"), name="prompt")
+    assert "is not a parameter of prompt but of nodes that share it, in a section /**:" in why
+    assert check(words=["-p", "workspace_min:=[0.3, -0.4]"], name="prompt") == ""
 
 
 def test_names_on_the_command_line_count_as_well(check):
