@@ -184,9 +184,14 @@ def _watch(client: Client, prompt: PromptMessage, max_steps: int) -> int:
         result = _wait(goal)
     finally:
         goal.close()
-    name = "SUCCESS" if result.error_code == Result.NONE else NAMES[result.error_code]
-    message = result.error_msg.removeprefix(f"{name}: ")
-    print(f"{name}: {message}" if message else f"{name} after {result.steps} decisions")
+    return report_result(result)
+
+
+def report_result(result: ExecutePrompt.Result) -> int:
+    """Print the end of a goal, whose message begins with its code; return the exit code."""
+    if result.error_code == Result.PROMPT_REFUSED:
+        return _refused(result.error_msg)
+    print(result.error_msg or f"SUCCESS after {result.steps} decisions")
     return EXIT.get(result.error_code, EXIT[Result.POLICY_FAILED])
 
 

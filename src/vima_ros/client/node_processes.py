@@ -26,7 +26,8 @@ from vima_ros.program import END_WITH
 
 STOP_TIMEOUT = 5.0  # [s]
 REFUSED = 2  # exit code of a node that may not run, such as with bad parameters
-CANNOT_CONFIGURE = "cannot configure: "  # as nodes/common/lifecycle_node.py logs it
+# As nodes/common/lifecycle_node.py logs it: heartbeats do not have the reason.
+CANNOT_CONFIGURE = "cannot configure: "
 FIRST_TO_STOP = (MANAGER, ARM)  # or the manager would report the ends of others as deaths
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import resource
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -31,6 +30,7 @@ from vima_ros.policy.checkpoints.load import load_network, load_policy, random_n
 from vima_ros.policy.checkpoints.published import published_checkpoint
 from vima_ros.policy.model.network import VimaNetwork
 from vima_ros.policy.policy import Policy
+from vima_ros.program import run_program
 from vima_ros.specs import BINS, HEADS, Decision, Observation
 
 COMPARED = (1, STEPS)  # steps that are recomputed in full
@@ -275,16 +275,13 @@ TASKS: dict[str, Callable[..., Any]] = {
 }
 
 
-def main() -> None:
+def main(args: list[str]) -> None:
     """Run the task in the first argument, JSON with its threads and arguments; print JSON."""
-    order = json.loads(sys.argv[1])
+    order = json.loads(args[0])
     if order["threads"]:
         torch.set_num_threads(order["threads"])
-    try:
-        print(json.dumps(TASKS[order["task"]](**order["arguments"])))
-    except VimaError as error:
-        sys.exit(f"{error.code}: {error}")
+    print(json.dumps(TASKS[order["task"]](**order["arguments"])))
 
 
 if __name__ == "__main__":
-    main()
+    run_program(lambda: main)

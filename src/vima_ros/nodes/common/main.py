@@ -14,7 +14,7 @@ from vima_ros.errors import VimaError
 from vima_ros.nodes.common import parameter_files
 from vima_ros.nodes.common.dds import prepare_ros
 from vima_ros.nodes.common.lifecycle_node import VimaNode
-from vima_ros.program import watch_signals
+from vima_ros.program import BAD_INPUT, print_error, watch_signals
 
 
 def run(node_type: type[VimaNode], args: list[str] | None = None, autostart: bool = False) -> None:
@@ -38,8 +38,8 @@ def run(node_type: type[VimaNode], args: list[str] | None = None, autostart: boo
         if not node.ending:  # rclpy cannot create an executor once the context is shut down
             rclpy.spin(node)
     except VimaError as error:
-        print(f"{node_type.name}: {error.code}: {error}", file=sys.stderr)
-        sys.exit(2)
+        print_error(node_type.name, error)
+        sys.exit(BAD_INPUT)
     except ExternalShutdownException:
         pass
     except Exception:

@@ -74,6 +74,7 @@ def init(args: list[str] | None = None) -> list[Override]:
             # rclpy's own handlers would shut the context down before a node could publish a hold.
             rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
         except RuntimeError as error:  # RCLError, UnknownROSArgsError
+            # rcl's error has nothing but this text, which ends with the place in its sources.
             why = str(error).partition(", at /")[0].removeprefix("failed to initialize rcl: ")
             raise VimaError("BAD_ARGUMENT", why) from error
     return overrides

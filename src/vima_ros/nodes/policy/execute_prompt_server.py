@@ -119,7 +119,7 @@ class ExecutePromptServer:
         runs = episode.running and not episode.waiting_for_step  # one waiting for step gives way
         if self.busy or runs:
             what = f"prompt {episode.prompt_id}: {episode.text}" if runs else "a goal"
-            return Result.BUSY, f"{what} is running; cancel it, or call reset_episode, first"
+            return Result.BUSY, f"BUSY: {what} is running; cancel it, or call reset_episode, first"
         if episode.stop_reason:
             return Result.STOPPED, f"STOPPED: {episode.describe_stop(self._node.now_ns())}"
         return None
@@ -133,7 +133,11 @@ class ExecutePromptServer:
             code = Result.NODE_DIED if died else Result.PROMPT_REFUSED
             return code, f"{error.code}: {error}", 0
         if goal.cancel_requested:
-            return Result.CANCELLED, "cancelled before the first decision", 0
+            return (
+                Result.CANCELLED,
+                "CANCELLED: the goal was cancelled before the first decision",
+                0,
+            )
         if not self._node.active:  # deactivated since the goal was accepted
             return Result.NOT_ACTIVE, f"NOT_ACTIVE: policy is not active; {SEND_AGAIN}", 0
         self._episodes.begin(tokens, by_goal=True, steps=goal.handle.request.max_steps)
