@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -87,6 +88,11 @@ def write_atomic(path: Path, data: bytes) -> None:
     """Write a file whole or not at all. Raises VimaError (CANNOT_WRITE)."""
     with open_atomic(path) as file:
         file.write(data)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write an indented JSON file whole or not at all. Raises VimaError (CANNOT_WRITE)."""
+    write_atomic(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,4 +1,6 @@
 import errno
+import hashlib
+import json
 import os
 
 import cv2
@@ -58,6 +60,25 @@ def test_the_first_line_of_an_error_is_short():
     assert files.first_line(RuntimeError("disk full\nstack")) == "disk full"
     assert files.first_line(RuntimeError("")) == "RuntimeError"
     assert len(files.first_line(RuntimeError("x" * 1000))) == 300
+
+
+def test_the_hash_of_bytes_and_files_is_that_of_all_of_them_in_order(tmp_path):
+    path = tmp_path / "large"
+    path.write_bytes(bytes(range(256)) * 5000)  # more than one chunk
+    whole = hashlib.sha256(b"a" + path.read_bytes() + b"b").hexdigest()
+    assert files.sha256_of(b"a", path, b"b") == whole
+    assert files.sha256_of(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert files.sha256_of(b"b", path, b"a") != whole
+
+
+def test_json_is_written_for_programs_and_people(tmp_path):
+    files.write_json(tmp_path / "new" / "facts.json", {"a": [1, None]})
+    text = (tmp_path / "new" / "facts.json").read_text()
+    assert json.loads(text) == {"a": [1, None]}
+    assert text.count("\n") > 3
+    with pytest.raises(VimaError) as error:
+        files.write_json(tmp_path, {})
+    assert error.value.code == "CANNOT_WRITE"
 
 
 def test_a_folder_is_tried_without_leaving_anything(tmp_path):

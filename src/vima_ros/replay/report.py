@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from math import degrees
 from pathlib import Path
 from typing import Any
 
-from vima_ros.files import write_atomic
+from vima_ros.files import write_json
 
 
 @dataclass
@@ -76,4 +75,4 @@ def write_report(path: Path, bag: str, prompt: dict[str, Any], steps: list[StepR
     Raises VimaError (CANNOT_WRITE).
     """
     content = {"bag": bag, "prompt": prompt, "steps": [asdict(step) for step in steps]}
-    write_atomic(path, (json.dumps(content, indent=1) + "\n").encode())
+    write_json(path, content)

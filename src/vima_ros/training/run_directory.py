@@ -20,7 +20,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 
 from vima_ros.errors import VimaError
-from vima_ros.files import cannot_write, open_atomic, prepare_folder, write_atomic
+from vima_ros.files import cannot_write, open_atomic, prepare_folder, write_atomic, write_json
 from vima_ros.weight_files import TORCH, file_kind, why_not_loaded
 
 PROGRESS, CONFIGURATION, CURVES = "progress.jsonl", "run.json", "curves.png"
@@ -48,7 +48,7 @@ def start_run(folder: Path, configuration: Mapping[str, Any]) -> None:
             )
         return
     facts = {"configuration": configuration, "revision": revision(), "machine": machine()}
-    write_atomic(path, (json.dumps(facts, indent=2) + "\n").encode())
+    write_json(path, facts)
 
 
 def _configuration(path: Path) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from vima_ros.benchmarks.policy import plan as planning
 from vima_ros.benchmarks.policy.tables import describe, tables
 from vima_ros.cli.arguments import ArgumentParser
 from vima_ros.cli.bench import dds_transport, episode_latency, perception_latency
-from vima_ros.files import prepare_folder, write_atomic
+from vima_ros.files import prepare_folder, write_atomic, write_json
 from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.perception.detectors.registry import DETECTORS, DetectorSettings, make_detector
 from vima_ros.policy.config import PUBLISHED
@@ -132,7 +131,7 @@ def main(args: list[str]) -> None:
     text = "\n\n".join(page) + "\n"
     print(text)
     write_atomic(options.out / "bench.md", text.encode())
-    write_atomic(options.out / "bench.json", (json.dumps(results, indent=1) + "\n").encode())
+    write_json(options.out / "bench.json", results)
 
 
 if __name__ == "__main__":

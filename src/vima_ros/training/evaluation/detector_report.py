@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -12,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vima_ros.files import write_atomic, write_image
+from vima_ros.files import write_atomic, write_image, write_json
 from vima_ros.perception.detectors.instances import Instances
 from vima_ros.perception.visualization import object_color
 from vima_ros.specs import VIEWS
@@ -145,11 +144,10 @@ def _targets(
 # --- for programs, and for people
 
 
-def to_json(report: Report) -> str:
-    """Convert to JSON."""
-    content = asdict(report)
-    content["targets"] = [asdict(t) | {"verdict": t.verdict} for t in report.targets]
-    return json.dumps(content, indent=1) + "\n"
+def to_dict(report: Report) -> dict[str, Any]:
+    """Convert to values of JSON."""
+    targets = [asdict(target) | {"verdict": target.verdict} for target in report.targets]
+    return asdict(report) | {"targets": targets}
 
 
 def to_markdown(report: Report) -> str:
@@ -287,5 +285,5 @@ def write(report: Report, evaluation: Evaluation, out: Path) -> str:
             write_image(out / "worst" / f"{name}_{place}.png", draw_run(run))
     page = to_markdown(report)
     write_atomic(out / "detector.md", page.encode())
-    write_atomic(out / "detector.json", to_json(report).encode())
+    write_json(out / "detector.json", to_dict(report))
     return page

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vima_ros.files import write_atomic, write_image
+from vima_ros.files import write_atomic, write_image, write_json
 from vima_ros.tables import format_table
 from vima_ros.training.evaluation.policy_rollouts import Attempt, rate
 from vima_ros.training.evaluation.vima_bench_first_actions import NEAR
@@ -48,7 +47,7 @@ def write_report(
         ],
         "first_actions": list(firsts),
     }
-    write_atomic(out / NUMBERS, (json.dumps(numbers, indent=1) + "\n").encode())
+    write_json(out / NUMBERS, numbers)
     return text
 
 
