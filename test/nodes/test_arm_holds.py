@@ -49,8 +49,14 @@ def test_an_error_in_a_callback_stops_the_active_motion():
             states = robot.subscribe(ArmState, "arm_state")
             reports = robot.create_publisher(ArmState, "arm_state")
             actions = robot.create_publisher(PolicyAction, "action")
+            subscribers = {"arm_command": 1, "arm_state": 3}  # two of these: the arm node
+            sent = {p.topic_name.split("/")[-1]: p for p in node.publishers}
             robot.wait_until(
-                lambda: actions.get_subscription_count() and reports.get_subscription_count() > 2,
+                lambda: (
+                    actions.get_subscription_count()
+                    and reports.get_subscription_count() == subscribers["arm_state"]
+                    and all(sent[t].get_subscription_count() == n for t, n in subscribers.items())
+                ),
                 "the arm node",
             )
             action = PolicyAction(prompt_id="test", pose0=at(0.5, 0.1), pose1=at(0.5, -0.1))
