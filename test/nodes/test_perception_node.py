@@ -297,7 +297,7 @@ def test_without_camera_info_nothing_is_undistorted_in_silence(tmp_path):
 
 def test_every_code_of_the_pipeline_is_a_constant_of_the_message():
     source = "".join(path.read_text() for path in PIPELINE)
-    codes = set(re.findall(r'VimaError\(\s*"([A-Z_]+)"', source))
+    codes = set(re.findall(r'(?:VimaError|error_of_views)\(\s*"([A-Z_]+)"', source))
     assert {"STALE", "FROZEN", "LOW_SCORE", "NO_OBJECT", "INTERNAL_ERROR"} <= codes
     assert all(getattr(PerceptionStatus, code) == code for code in codes - {"BAD_PARAMETER"})
 
