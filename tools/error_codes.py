@@ -13,7 +13,6 @@ from pathlib import Path
 
 from vima_ros.error_codes import CODES
 from vima_ros.errors import GateCode
-from vima_ros.tables import format_table
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "errors.md"
@@ -106,8 +105,12 @@ def find_codes() -> dict[str, list[str]]:
 def page() -> str:
     """Return the page's Markdown."""
     places = find_codes()
-    rows = [[f"`{code}`", CODES[code], ", ".join(places.get(code, []))] for code in sorted(CODES)]
-    return HEAD + format_table(["code", "meaning", "where"], rows) + "\n"
+    head = [
+        "| code | meaning | where |",
+        "|---|---|---|",
+    ]  # unaligned: a new code changes one line
+    rows = [f"| `{code}` | {CODES[code]} | {', '.join(places[code])} |" for code in sorted(CODES)]
+    return HEAD + "\n".join([*head, *rows]) + "\n"
 
 
 if __name__ == "__main__":
