@@ -20,10 +20,10 @@ from rclpy.signals import SignalHandlerOptions
 
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common.node_names import SUITE, names_suite_node
+from vima_ros.nodes.common.parameter_mending import documents, mend
 from vima_ros.paths import expand_text
 
 LAYOUT = "/**/NODE: with ros__parameters: under it, and NAME: VALUE under that"
-_INTEGER = re.compile(r"[-+]?\d+")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Override:
 
 
 def init(args: list[str] | None = None) -> list[Override]:
-    """Initialize rclpy without its signal handlers; accept integers in lists of floats.
+    """Initialize rclpy without its signal handlers, with parameter files that ``mend`` has mended.
 
     Returns the ``parameter_overrides`` of this process's nodes.
 
@@ -62,9 +62,9 @@ def init(args: list[str] | None = None) -> list[Override]:
     words = list(sys.argv if args is None else args)
     overrides = read_overrides(words)
     with tempfile.TemporaryDirectory() as folder:
-        for index, path in _files(words):
+        for number, (index, path) in enumerate(_files(words)):
             text = _text(path)
-            mended = _with_floats(text)
+            mended = mend(text, number)
             if mended == text:
                 words[index] = path
             else:
@@ -122,10 +122,6 @@ def _text(path: str) -> str:
         raise VimaError("BAD_PARAMETER_FILE", f"{path} cannot be read: {why}") from error
 
 
-def _documents(text: str) -> list[yaml.Node]:
-    return [node for node in yaml.compose_all(text, yaml.SafeLoader) if node is not None]
-
-
 def _from_file(path: str) -> Iterator[Override]:
     def bad(node: yaml.Node, why: str) -> VimaError:
         return VimaError("BAD_PARAMETER_FILE", f"{path}, line {node.start_mark.line + 1}: {why}")
@@ -153,7 +149,7 @@ def _from_file(path: str) -> Iterator[Override]:
                 yield Override(name, section, str(path), place)
 
     try:
-        for document in _documents(_text(path)):
+        for document in documents(_text(path)):
             yield from sections(document, "")
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -163,33 +159,3 @@ def _from_file(path: str) -> Iterator[Override]:
         raise VimaError("BAD_PARAMETER_FILE", why) from error
     except (yaml.YAMLError, RecursionError) as error:
         raise VimaError("BAD_PARAMETER_FILE", f"{path}: {error}") from error
-
-
-def _with_floats(text: str) -> str:
-    """Return the YAML text with integers as floats in each list that has floats, too."""
-    places: list[int] = []
-
-    def visit(node: yaml.Node) -> None:
-        if isinstance(node, yaml.MappingNode):
-            for _, value in node.value:
-                visit(value)
-        elif isinstance(node, yaml.SequenceNode) and all(map(_is_number, node.value)):
-            whole = [item for item in node.value if _INTEGER.fullmatch(item.value)]
-            if len(whole) < len(node.value):
-                places.extend(item.end_mark.index for item in whole)
-
-    for document in _documents(text):
-        visit(document)
-    for place in sorted(places, reverse=True):
-        text = f"{text[:place]}.0{text[place:]}"
-    return text
-
-
-def _is_number(node: yaml.Node) -> bool:
-    if not isinstance(node, yaml.ScalarNode) or node.style:
-        return False
-    try:
-        float(node.value.replace(".nan", "nan").replace(".inf", "inf"))
-    except ValueError:
-        return False
-    return True

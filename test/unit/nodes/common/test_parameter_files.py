@@ -254,6 +254,33 @@ def test_numbers_are_read_however_they_are_written(tmp_path, way):
         rclpy.try_shutdown()
 
 
+@pytest.mark.parametrize(
+    ("later", "words", "speed"),
+    [
+        ("", [], 0.2),
+        ("", ["-p", "max_speed:=0.3"], 0.3),
+        (section("/**", max_speed=0.4), [], 0.4),
+        (section("/**", max_speed=0.4), ["-p", "max_speed:=0.3"], 0.3),
+    ],
+)
+def test_a_section_of_all_nodes_gives_way_to_a_nodes_own_and_to_what_is_given_later(
+    tmp_path, later, words, speed
+):
+    cell = section("/**", max_speed=0.1, travel_speed=0.1)
+    arguments = ["arm", "--ros-args", "-r", "__ns:=/vima"]
+    for name, text in (("robot", cell + section(max_speed=0.2)), ("later", later)):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(text)
+        arguments += ["--params-file", str(path)] if text else []
+    try:
+        parameter_files.init([*arguments, *words])
+        made = rclpy.create_node("arm", enable_rosout=False, start_parameter_services=False)
+        p = declare(made, "arm", ArmParameters)
+        assert (p.max_speed, p.travel_speed) == (speed, 0.1)
+    finally:
+        rclpy.try_shutdown()
+
+
 def test_a_copy_that_was_mended_does_not_stay(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
