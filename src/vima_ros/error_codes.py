@@ -57,6 +57,7 @@ CODES: Final[Mapping[str, str]] = {
     "CANNOT_SERVE": "the page for choosing corners has no port",
     "CANNOT_WRITE": "a file cannot be written",
     "COLLINEAR": "the points of a calibration lie on a line",
+    "CONFIG_MISMATCH": "nodes of one robot, or a calibration, differ in workspace or frames",
     "DRY_RUN": "the action passed the gate, and dry_run keeps the arm still",
     "DUPLICATE": "the action was executed already",
     "DUPLICATE_ASSET": "two images of a prompt have one name",
