@@ -32,6 +32,7 @@ from vima_ros.cli.oracle import OracleDriver
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.nodes.common import action_conversions, image_conversion, qos
+from vima_ros.nodes.common.parameters import default_values
 from vima_ros.sim.tasks import find_task
 
 pytest.importorskip("pinocchio", reason="the joint-level arm needs pip install pin")
@@ -39,7 +40,8 @@ pytest.importorskip("pinocchio", reason="the joint-level arm needs pip install p
 NODES = ["arm", "tabletop"]
 ENDED = (ArmState.SUCCEEDED, ArmState.REFUSED, ArmState.ABORTED, ArmState.STOPPED)
 PEDESTAL = 0.22  # base_link is so high above the table [m]
-BEYOND = (0.95, 0.45)  # inside the workspace we set, not within reach
+BEYOND = (0.75, 0.5)  # a corner of the workspace: not within reach at the height HIGH
+HIGH = 0.6  # [m]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def client(tmp_path_factory):
         NodeProcesses(tmp_path_factory.mktemp("logs"), params_file="tabletop") as processes,
         Client("test") as client,
     ):
-        processes.start([*NODES, "manager"], values | {"workspace_max": [1.0, 0.5]})
+        processes.start([*NODES, "manager"], values)
         client.wait_for_active(NODES, 120, processes.check_alive)
         yield client
 
@@ -58,7 +60,7 @@ def client(tmp_path_factory):
 def cell(client):
     cell = Cell(client)
     for _ in range(100):  # until the arm node, too, has found the robot's joint_states
-        code = cell.send(cell.action((0.5, 0.0), BEYOND)).code
+        code = cell.send_beyond_reach().code
         if code != "NOT_ACTIVE":
             break
     assert code == "UNREACHABLE"
@@ -97,10 +99,18 @@ class Cell:
         text = f"scene {scene}, seed {seed}"
         self.states.wait(lambda m: m.message == text, 15, text, before)
 
-    def set(self, **values):
+    def send_beyond_reach(self):
+        """What becomes of an action that the arm cannot execute."""
+        assert self.set("arm", travel_height=HIGH)
+        try:
+            return self.send(self.action((0.5, 0.0), BEYOND))
+        finally:
+            assert self.set("arm", travel_height=default_values("arm")["travel_height"])
+
+    def set(self, node="tabletop", **values):
         request = SetParameters.Request()
         request.parameters = [Parameter(k, value=v).to_parameter_msg() for k, v in values.items()]
-        results = self.client.call(SetParameters, "tabletop/set_parameters", request).results
+        results = self.client.call(SetParameters, f"{node}/set_parameters", request).results
         return all(result.successful for result in results)
 
     def load(self, task, seed=0, level=""):
@@ -224,7 +234,7 @@ def test_a_failed_pick_is_reported_and_changes_nothing(cell):
 
 def test_unreachable_actions_are_refused_before_any_motion(cell):
     sent, before = cell.sent.count, cell.at_rest()
-    state = cell.send(cell.action((0.5, 0.0), BEYOND))
+    state = cell.send_beyond_reach()
     assert (state.state, state.code) == (ArmState.REFUSED, "UNREACHABLE")
     assert "waypoint" in state.message
     assert cell.posture() == pytest.approx(before, abs=1e-6)
@@ -331,7 +341,7 @@ def test_failed_steps_count_up_to_the_limit(cell):
         status = cell.tasks.wait(lambda m, n=step: m.steps == n, 15, f"step {step}", before)
         assert (status.outcome == TaskStatus.FAILURE) == (step == limit)
     assert f"not solved in {limit} steps" in status.reason
-    assert cell.send(cell.action((0.5, 0.0), BEYOND)).state == ArmState.REFUSED  # no step
+    assert cell.send_beyond_reach().state == ArmState.REFUSED  # no step
 
 
 def test_reset_sets_the_same_task_up_again(client, cell):

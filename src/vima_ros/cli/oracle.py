@@ -46,13 +46,15 @@ class OracleDriver:
         self._markers = client.subscribe(MarkerArray, "markers", capacity=100)
         self._actions = client.create_publisher(PolicyAction, "action")
         client.wait_until(lambda: self._actions.get_subscription_count() > 0, "arm node")
+        low, high = client.get_parameters(TABLETOP, "workspace_min", "workspace_max")
+        self.workspace = Workspace(tuple(low), tuple(high))
 
     def run(self, task: Task, seed: int, level: Level | None = None) -> TaskStatus:
         """Run one episode and return its last status.
 
         Raises VimaError: GAVE_UP, TIMEOUT, or the gate's code for a refused action.
         """
-        episode = task.sample(seed, level)
+        episode = task.sample(seed, level, self.workspace)
         oracle = task.oracle(episode)
         status = self.load(task.name, episode.level.value, seed)
         while status.outcome == TaskStatus.RUNNING:
@@ -91,8 +93,7 @@ class OracleDriver:
 
     def act(self, task: Task, poses: tuple[Pose, Pose], status: TaskStatus) -> TaskStatus:
         """Execute one action and return the status after it. Raises VimaError as ``run``."""
-        workspace = Workspace()
-        chosen = Action.from_poses(*poses, workspace, task_primitive(task))
+        chosen = Action.from_poses(*poses, self.workspace, task_primitive(task))
         action = PolicyAction(
             prompt_id=f"oracle/{task.name}/{status.seed}",
             step=status.steps,
@@ -100,7 +101,7 @@ class OracleDriver:
             bins=chosen.bins.astype("uint8"),
             observation_stamp=self._true_poses.markers[0].header.stamp,
         )
-        pose0, pose1 = chosen.poses(workspace)
+        pose0, pose1 = chosen.poses(self.workspace)
         action.pose0 = conversions.pose_to_message(pose0)
         action.pose1 = conversions.pose_to_message(pose1)
         action.header.frame_id = self._true_poses.markers[0].header.frame_id

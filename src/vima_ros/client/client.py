@@ -10,12 +10,14 @@ from typing import Any, TypeVar
 
 import rclpy
 from lifecycle_msgs.msg import State
+from rcl_interfaces.srv import GetParameters
 from rclpy.action import ActionClient
 from rclpy.client import Client as ServiceClient
 from rclpy.context import Context
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import parameter_value_to_python
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
@@ -179,6 +181,12 @@ class Client:
             client.remove_pending_request(future)
             raise WaitTimeoutError(f"service {name} did not answer within {timeout:g} s", timeout)
         return future.result()
+
+    def get_parameters(self, node: str, *names: str) -> list[Any]:
+        """Return the values of a node's parameters. Raises WaitTimeoutError."""
+        request = GetParameters.Request(names=names)
+        response = self.call(GetParameters, f"{node}/get_parameters", request)
+        return [parameter_value_to_python(value) for value in response.values]
 
     def wait_for_active(
         self, names: Iterable[str], timeout: float = 120.0, check: Callable = lambda: None

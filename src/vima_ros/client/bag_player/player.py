@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from rcl_interfaces.srv import GetParameters
 
 from vima_msgs.msg import (
     ArmCommand,
@@ -86,11 +85,11 @@ class BagPlayer:
 
     def sync_slop(self) -> int:
         """Return the maximum time between the stamps of a pair, for perception and gate [ns]."""
-        slops = []
-        for node in (PERCEPTION, ARM):
-            request = GetParameters.Request(names=["sync_slop"])
-            answer = self._client.call(GetParameters, f"{node}/get_parameters", request)
-            slops.append(answer.values[0].double_value)
+        slops = [
+            slop
+            for node in (PERCEPTION, ARM)
+            for slop in self._client.get_parameters(node, "sync_slop")
+        ]
         return round(min(slops) * 1e9)
 
     def send_prompt(self, prompt: Prompt, stamp: int) -> dict[str, Any]:
