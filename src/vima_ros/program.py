@@ -32,7 +32,8 @@ END_WITH = "VIMA_ROS_END_WITH"  # environment: process id; a node ends when that
 END_TIMEOUT = 3.0  # a node that has not ended this long after its hold is ended [s]
 HOLD_TIMEOUT = 8.0  # a hold that takes longer is given up; the node ends END_TIMEOUT later [s]
 DONE, NEGATIVE, BAD_INPUT = 0, 1, 2  # exit codes; NEGATIVE: the result, such as a refusal
-USAGE = """usage: {name} [--ros-args [-p NAME:=VALUE] [--params-file FILE] [-r FROM:=TO] ...]
+NODE_OPTIONS = {"tabletop": ("--viewer",)}  # of their own, beside ROS arguments
+USAGE = """usage: {name}{options} [--ros-args [-p NAME:=VALUE] [--params-file FILE] [-r A:=B] ...]
 
 Node {name} of the suite. config/{name}.yaml has its parameters, with their defaults."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -153,11 +154,12 @@ def run_node() -> None:
     name = program_name()
 
     def main(args: list[str]) -> int | None:
-        if unknown := _without_ros_args(args):
+        options = NODE_OPTIONS.get(name, ())
+        if unknown := [word for word in _without_ros_args(args) if word not in options]:
             if unknown[0] in ("-h", "--help"):
-                print(USAGE.format(name=name))
+                print(USAGE.format(name=name, options="".join(f" [{o}]" for o in options)))
                 return DONE
-            valid = "none but those after --ros-args; --help lists them"
+            valid = ", ".join([*options, "those after --ros-args; --help lists them"])
             raise VimaError("BAD_ARGUMENT", f"arguments {' '.join(unknown)}; valid: {valid}")
         _check_rmw()
         shared_memory.check_room()

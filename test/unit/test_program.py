@@ -124,7 +124,7 @@ def test_no_program_handles_exit_codes_or_abbreviations_of_its_own(path):
         (["--help"], 0, "usage: perception [--ros-args"),
         (["-h"], 0, "config/perception.yaml has its parameters"),
         (["--ros-args", "-r", "a:=b", "--", "--help"], 0, "usage: perception"),
-        (["--rate", "5"], 2, "perception: BAD_ARGUMENT: arguments --rate 5; valid: none but"),
+        (["--rate", "5"], 2, "perception: BAD_ARGUMENT: arguments --rate 5; valid: those after"),
     ],
 )
 def test_a_node_given_arguments_of_its_own_does_not_start(arguments, code, said):

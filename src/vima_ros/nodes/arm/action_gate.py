@@ -43,12 +43,13 @@ class ActionGate:
         command_id, began = action_conversions.action_id(message), time.perf_counter()
         try:
             request = action_conversions.request_from_message(message, self._frames)
+            stops = self._motion.snapshot().stops
             context = replace(self._motion.context(), used_command_ids=self._used_command_ids)
             approved = self._check(request, context, self._limits)
             planning = time.perf_counter() - began
             age = (self._node.now_ns() - request.observation_stamp) / 1e9
             self._node.statistics.record_result({"age of observation": age, "gate": planning})
-            self._motion.accept(request, approved, planning)
+            self._motion.accept(request, approved, planning, stops)
         except VimaError as error:
             self._reports.refuse(error, command_id)
         finally:

@@ -51,15 +51,17 @@ class MotionControl:
         """Return the state for the gate; used_command_ids and no_controller are not known here."""
         return self.snapshot().context(self._now(), self._ready())
 
-    def accept(self, request: Request, approved: Approved, planning_time: float) -> None:
+    def accept(self, request: Request, approved: Approved, planning: float, stops: int) -> None:
         """Make a command that passed the gate the active one: send it, or request confirmation.
 
-        Raises VimaError as ``check_readiness`` does: the arm may have been stopped, or the episode
-        cancelled, while the motion was planned [s, ``planning_time``].
+        ``stops``: that of the state for which it was planned, in ``planning`` [s]. Raises
+        VimaError as ``check_readiness`` does: the arm may have been stopped, or the episode
+        cancelled, meanwhile.
         """
         with self._lock:
             check_readiness(request, self.context())
-            command = ActiveCommand(request, approved, time.monotonic(), planning_time)
+            self._state.check_no_stop_since(stops)
+            command = ActiveCommand(request, approved, time.monotonic(), planning)
             if self._confirmation:
                 self._state = replace(self._state, active=command)
                 self._confirmation.request(request, approved.waypoints)
@@ -151,7 +153,7 @@ class MotionControl:
             if command_id is not None and not self._active(command_id):
                 return False
             ended_id = self._state.command_id
-            self._state = replace(self._state, stop_reason=reason)
+            self._state = self._state.with_stop(reason)
             self._robot.hold(ended_id)
             if self._state.active is not None:
                 self._state = replace(self._state, active=None, last_motion_end=self._now())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from vima_ros.arm.safety_gate import Approved, ArmContext, Request
+from vima_ros.errors import GateCode, VimaError
 
 MAX_CANCELLED = 1000  # prompts that are remembered as cancelled
 
@@ -41,12 +42,14 @@ class ActiveCommand:
 class MotionState:
     """The active command and what decides on the next one.
 
-    ``stop_reason``: empty unless the arm is stopped. ``last_motion_end``: on the node's clock
+    ``stop_reason``: empty unless the arm is stopped; ``stops``: how often it was, so that a motion
+    planned before a stop is not sent once that is lifted. ``last_motion_end``: on the node's clock
     [ns]. ``cancelled_prompt_ids``: the prompts that may move the arm no more.
     """
 
     active: ActiveCommand | None = None
     stop_reason: str = ""
+    stops: int = 0
     last_motion_end: int = 0
     cancelled_prompt_ids: tuple[str, ...] = ()
 
@@ -70,6 +73,15 @@ class MotionState:
             last_motion_end=self.last_motion_end,
             cancelled_prompt_ids=self.cancelled_prompt_ids,
         )
+
+    def check_no_stop_since(self, stops: int) -> None:
+        """Raise VimaError (STOPPED) if there was a stop since that number of them."""
+        if self.stops != stops:
+            raise VimaError(GateCode.STOPPED.value, "stopped and resumed while it was planned")
+
+    def with_stop(self, reason: str) -> MotionState:
+        """Return the state stopped for ``reason``."""
+        return replace(self, stop_reason=reason, stops=self.stops + 1)
 
     def with_cancelled(self, prompt_id: str) -> MotionState:
         """Return the state with ``prompt_id`` among the cancelled."""

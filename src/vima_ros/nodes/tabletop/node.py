@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -142,15 +141,11 @@ class TabletopNode(VimaNode[TabletopParameters]):
 
 
 def main(args: list[str] | None = None) -> None:
-    """``ros2 run vima_ros tabletop``."""
-    parser = argparse.ArgumentParser(prog="tabletop", description=__doc__)
-    parser.add_argument("--viewer", action="store_true", help="MuJoCo's viewer of the simulation")
-    options = parser.parse_args(remove_ros_args(args or sys.argv)[1:])
-    if options.viewer:
-        try:
-            check_display()
-        except VimaError as error:
-            print(f"tabletop: {error.code}: {error}", file=sys.stderr)
-            sys.exit(2)
-    TabletopNode.viewer = options.viewer
+    """``ros2 run vima_ros tabletop [--viewer]``: with MuJoCo's viewer of the simulation.
+
+    Raises VimaError (NO_DISPLAY).
+    """
+    TabletopNode.viewer = "--viewer" in remove_ros_args(args or sys.argv)
+    if TabletopNode.viewer:
+        check_display()
     run(TabletopNode, args)

@@ -57,10 +57,11 @@ class Cell:
         self.log.append(("hold", command_id))
         self.on_hold(command_id)
 
-    def accept(self, command_id, prompt_id="p"):
+    def accept(self, command_id, prompt_id="p", stops=None):
         """Accept a command; return the code of a refusal, or an empty text."""
+        stops = self.motion.snapshot().stops if stops is None else stops
         try:
-            self.motion.accept(request(command_id, prompt_id), APPROVED, 0.0)
+            self.motion.accept(request(command_id, prompt_id), APPROVED, 0.0, stops)
         except VimaError as error:
             return error.code
         return ""
@@ -107,6 +108,16 @@ def test_what_comes_during_planning_is_respected_before_anyone_is_asked(event, c
     assert cell.accept("a") == code
     assert cell.motion.snapshot().active is None
     assert ("ask", "a") not in cell.log
+
+
+def test_a_motion_planned_before_a_stop_is_not_sent_after_the_resume():
+    cell = Cell()
+    planned = cell.motion.snapshot().stops
+    cell.motion.stop("a person")
+    cell.motion.resume()
+    assert cell.accept("a", stops=planned) == "STOPPED"
+    assert cell.begun == []
+    assert cell.accept("b") == ""
 
 
 @pytest.mark.parametrize("event", ["stop", "cancel", "discard"])
