@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from vima_ros.errors import VimaError
-from vima_ros.geometry import Workspace
+from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
 from vima_ros.sim.domain_randomization import random_appearance
+from vima_ros.sim.episode_runner import execute_action
 from vima_ros.sim.gym_env import TabletopEnv
 from vima_ros.sim.oracle_rollouts import run_episode
 from vima_ros.sim.recording import record
@@ -13,12 +14,17 @@ from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.scene import SCENES, Scene, random_scene, scatter
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.sim.tasks import TASKS
-from vima_ros.sim.tasks.base import TaskOutcome
-from vima_ros.specs import VIEWS, Action
+from vima_ros.sim.tasks.base import SuccessCriterion, TaskEvaluation, TaskOutcome
+from vima_ros.specs import VIEWS, Action, EndEffector, Primitive
 
 SHIFTED = Workspace((0.4, -0.2), (0.9, 0.8))
 SMALLER = Workspace((0.3, -0.4), (0.7, 0.4))
 WORKSPACES = pytest.mark.parametrize("workspace", [SHIFTED, SMALLER], ids=["shifted", "smaller"])
+
+
+class Undecided(SuccessCriterion):
+    def _evaluate(self, world):
+        return TaskEvaluation(TaskOutcome.RUNNING)
 
 
 def inside(workspace, scene):
@@ -41,6 +47,31 @@ def test_objects_and_prompts_lie_on_it(task, workspace):
         assert inside(workspace, episode.scene)
         shown = [asset.scene for asset in episode.assets.values()]
         assert all(scene.workspace == workspace for scene in (episode.scene, *shown))
+
+
+@WORKSPACES
+@pytest.mark.parametrize("task", ["sweep_without_exceeding", "sweep_without_touching"])
+def test_the_areas_of_a_sweep_move_with_its_scene(task, workspace):
+    vima, moved = (TASKS[task].sample(0, None, area) for area in (Workspace(), workspace))
+    way = np.subtract(workspace.center, Workspace().center)
+    for name in ("zone", "inside", "target", "line"):
+        before, after = getattr(vima.goal, name), getattr(moved.goal, name)
+        assert np.subtract(after.low, before.low) == pytest.approx(way)
+        assert np.subtract(after.high, before.high) == pytest.approx(way)
+
+
+@WORKSPACES
+def test_the_blade_is_lowered_inside_it(workspace):
+    """At pose0, on the edge, and not behind it, where it is lowered anywhere else."""
+    with Tabletop(Scene((), EndEffector.SPATULA, workspace=workspace)) as tabletop:
+        ways = []
+        tabletop.execute = lambda waypoints, _: ways.append(waypoints)
+        x, y = workspace.low
+        poses = [Pose((x + dx, y + 0.1, 0.0), quaternion_from_yaw(0.0)) for dx in (0.0, 0.2)]
+        execute_action(tabletop, Undecided(), tuple(poses), Primitive.SWEEP)
+    lowest = min(way.pose.position[2] for way in ways[0])
+    lowered = next(way.pose.position for way in ways[0] if way.pose.position[2] == lowest)
+    assert lowered[0] == pytest.approx(x)
 
 
 @WORKSPACES

@@ -229,6 +229,10 @@ def test_a_good_calibration_leaves_no_doubt():
     assert said == ""
     assert "looking 45 degrees down" in told
     assert "x 1.35" in told
+    above = PinholeCamera(position=(0.5, 0.0, 1.0))
+    said, told = said_about(above, "top", camera_model=lens_of(above))
+    assert "degrees down" not in said
+    assert "looking 90 degrees down" in told
 
 
 def test_warnings_name_their_reason():

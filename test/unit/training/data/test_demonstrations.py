@@ -1,5 +1,6 @@
 """What is recorded is what is read, in every content and from VIMA-Bench's recordings."""
 
+import json
 import math
 from dataclasses import replace
 from functools import lru_cache
@@ -107,6 +108,20 @@ def test_masks_and_frames_are_kept(tmp_path):
     with pytest.raises(VimaError) as error:
         list(read_demonstrations(tmp_path))
     assert error.value.code == "NO_MASK"
+
+
+def test_files_carry_the_workspace_and_without_one_are_of_vima_benchs():
+    workspace = Workspace((0.4, -0.2), (0.9, 0.8))
+    recording = record("rotate", None, 1, workspace=workspace)
+    for pack, unpack, value in (
+        (pack_recording, unpack_recording, recording),
+        (pack_demonstration, unpack_demonstration, demonstration_of(recording)),
+    ):
+        facts, arrays = pack(value)
+        facts = json.loads(json.dumps(facts))
+        assert unpack(facts, arrays).workspace == workspace
+        del facts["workspace"]
+        assert unpack(facts, arrays).workspace == Workspace()
 
 
 @pytest.mark.parametrize("task", SOME)
