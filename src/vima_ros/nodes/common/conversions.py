@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Pose as PoseMessage
+from std_msgs.msg import Header
 
 from vima_msgs import msg
 from vima_ros.geometry import Pose
@@ -37,7 +38,7 @@ def since_ns(state: msg.ArmState) -> int:
     return stamp_to_ns(state.since) or stamp_to_ns(state.header.stamp)
 
 
-def view_to_message(objects: ViewObjects, view: str, header: Any) -> msg.ViewObjects:
+def view_to_message(objects: ViewObjects, view: str, header: Header) -> msg.ViewObjects:
     """Convert the objects of one view; ``header`` is the camera's own."""
     message = msg.ViewObjects(header=header, view=view)
     message.objects = [

@@ -6,8 +6,8 @@ import functools
 import inspect
 import threading
 import traceback
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from rclpy.callback_groups import CallbackGroup, ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
@@ -21,6 +21,18 @@ from rclpy.timer import Timer
 from vima_ros.errors import WaitTimeoutError
 
 T = TypeVar("T")
+Request = TypeVar("Request")
+Arguments = ParamSpec("Arguments")
+
+
+class Outcome(Protocol):
+    """Response of a service that may fail."""
+
+    success: bool
+    message: str
+
+
+Response = TypeVar("Response", bound=Outcome)
 
 
 class GuardedNode(LifecycleNode):
@@ -52,7 +64,7 @@ class GuardedNode(LifecycleNode):
         topic: str,
         callback: Callable[..., object],
         qos_profile: QoSProfile | int,
-        **options: Any,
+        **options: Any,  # rclpy has no type for them
     ) -> Subscription:
         """Create a subscription; whatever its callback raises is logged."""
         return super().create_subscription(
@@ -60,7 +72,11 @@ class GuardedNode(LifecycleNode):
         )
 
     def create_service(
-        self, srv_type: Any, srv_name: str, callback: Callable[[Any, Any], Any], **options: Any
+        self,
+        srv_type: type,
+        srv_name: str,
+        callback: Callable[[Any, Any], Any],
+        **options: Any,  # rclpy has no type for them
     ) -> Service:
         """Create a service; where its callback raises, the response reports the failure.
 
@@ -69,7 +85,8 @@ class GuardedNode(LifecycleNode):
         if inspect.iscoroutinefunction(callback):
             options.setdefault("callback_group", self.reentrant_group)
         # The responses of rclpy's own services lack these fields.
-        if hasattr(srv_type.Response, "success") and hasattr(srv_type.Response, "message"):
+        response = getattr(srv_type, "Response", None)
+        if hasattr(response, "success") and hasattr(response, "message"):
             callback = self.guard_service_callback(callback)
         return super().create_service(srv_type, srv_name, callback, **options)
 
@@ -79,35 +96,35 @@ class GuardedNode(LifecycleNode):
         callback: Callable[[], object] | None,
         callback_group: CallbackGroup | None = None,
         clock: Clock | None = None,
-        **options: Any,
+        **options: Any,  # rclpy has no type for them
     ) -> Timer:
         """Create a timer [s, node's clock]; whatever its callback raises is logged."""
         return super().create_timer(
             timer_period_sec, callback and self.guard(callback), callback_group, clock, **options
         )
 
-    def guard(self, callback: Callable[..., Any]) -> Callable[..., Any]:
+    def guard(self, callback: Callable[Arguments, T]) -> Callable[Arguments, T | None]:
         """Return the callback so wrapped that what it raises is logged."""
 
         @functools.wraps(callback)
-        def guarded(*args: Any) -> Any:
+        def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> T | None:
             try:
-                return callback(*args)
+                return callback(*args, **kwargs)
             except Exception:
                 self._log_unexpected()
+                return None
 
         return guarded
 
-    def guard_service_callback(self, callback: Callable[[Any, Any], Any]) -> Callable[..., Any]:
-        """Return the callback so wrapped that the response reports what it raises.
+    def guard_service_callback(
+        self, callback: Callable[[Request, Response], Response | Awaitable[Response]]
+    ) -> Callable[[Request, Response], Awaitable[Response]]:
+        """Return the callback so wrapped that the response reports what it raises."""
 
-        The response has the fields ``success`` and ``message``.
-        """
-
-        async def respond(request: Any, response: Any) -> Any:
+        async def respond(request: Request, response: Response) -> Response:
             try:
                 done = callback(request, response)
-                return await done if inspect.isawaitable(done) else done
+                return await done if isinstance(done, Awaitable) else done
             except Exception:
                 self._log_unexpected()
                 response.success, response.message = False, "unexpected error, see the node's log"

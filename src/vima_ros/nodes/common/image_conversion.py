@@ -20,6 +20,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CompressedImage, Image
 
 from vima_ros.errors import VimaError
@@ -121,7 +122,9 @@ def _decode_compressed(message: CompressedImage) -> np.ndarray:
         raise _bad(f"{prefix}: {error}") from error
 
 
-def encode(array: np.ndarray, encoding: str, stamp: Any = None, frame_id: str = "") -> Image:
+def encode(
+    array: np.ndarray, encoding: str, stamp: Time | None = None, frame_id: str = ""
+) -> Image:
     """Convert a uint8 or uint16 array (height, width[, channels]) to an Image message."""
     array = np.ascontiguousarray(array)
     message = Image(

@@ -1,6 +1,7 @@
 """Checks of the launch files' arguments before a node starts.
 
-``launch`` is imported where it is used: it comes with a distribution.
+``launch`` is imported where it is used: it comes with a distribution. Its own types are ``Any``
+here for that reason.
 """
 
 from __future__ import annotations
@@ -181,7 +182,7 @@ def check_arguments(*names: str) -> Any:
     """
     from launch.actions import OpaqueFunction
 
-    def check(context: Any) -> None:
+    def check(context: Any) -> None:  # launch.LaunchContext
         file = Path(getattr(context.locals, "current_launch_file_path", "") or "none").name
         if any(Path(word).name == file for word in sys.argv):  # not included by another file
             check_names(sys.argv, names)

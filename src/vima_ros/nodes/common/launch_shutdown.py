@@ -1,6 +1,7 @@
 """End of a launch: with its program, or by a signal that its nodes get at once.
 
-``launch`` is imported where it is used: it comes with a distribution.
+``launch`` is imported where it is used: it comes with a distribution. Its own types are ``Any``
+here for that reason.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from vima_ros.errors import VimaError
 NODE_EXIT_TIMEOUT = 4.0  # a node that does not end in order ends itself before that [s]
 
 
-def end_launch(event: Any, context: Any) -> Any:
+def end_launch(event: Any, context: Any) -> Any:  # of launch
     """End the launch when its program exits (``on_exit``); fail it where the program failed.
 
     Raises VimaError (PROGRAM_FAILED), at which launch shuts down and exits with code 1.
@@ -47,18 +48,18 @@ def stop_nodes() -> Any:
 
     started: list[int] = []  # process file descriptors
 
-    def is_ours(action: Any) -> bool:
+    def is_ours(action: Any) -> bool:  # of launch
         return getattr(action, "node_package", "") == "vima_ros"
 
-    def note(event: Any, context: Any) -> None:
+    def note(event: Any, context: Any) -> None:  # of launch
         if is_ours(event.action):
             with contextlib.suppress(ProcessLookupError):
                 started.append(os.pidfd_open(event.pid))
 
-    def on_sigterm(*_: Any) -> None:
+    def on_sigterm(*_: object) -> None:
         _interrupt_and_wait(started)
 
-    def follow(context: Any) -> list[Any]:
+    def follow(context: Any) -> list[Any]:  # of launch
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, on_sigterm)
         interrupt = SignalProcess(signal_number=signal.SIGINT, process_matcher=is_ours)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
@@ -110,7 +111,7 @@ def _descriptor(field: dataclasses.Field, kind: type) -> ParameterDescriptor:
     return descriptor
 
 
-def _refusal(field: dataclasses.Field, kind: type, value: Any) -> VimaError:
+def _refusal(field: dataclasses.Field, kind: type, value: object) -> VimaError:
     valid = VALID[kind]
     if field.metadata["choices"]:
         valid = "one of " + ", ".join(repr(choice) for choice in field.metadata["choices"])
@@ -123,19 +124,19 @@ def _refusal(field: dataclasses.Field, kind: type, value: Any) -> VimaError:
     )
 
 
-def _check(field: dataclasses.Field, kind: type, value: Any) -> None:
+def _check(field: dataclasses.Field, kind: type, value: object) -> None:
     """Raise VimaError for a value that is not a choice, or not finite."""
     choices = field.metadata["choices"]
-    items = value if hasattr(value, "__iter__") else [value]
+    items = value if isinstance(value, Iterable) else [value]
     finite = all(math.isfinite(item) for item in items if isinstance(item, float))
     if (choices and value not in choices) or not finite:
         raise _refusal(field, kind, value)
 
 
-def _expanded(field: dataclasses.Field, value: Any) -> Any:
+def _expanded(field: dataclasses.Field, value: object) -> object:
     """Return the value, of a path with ``~`` expanded. Raises VimaError (BAD_PARAMETER)."""
     try:
-        return expand_text(value) if field.metadata["path"] else value
+        return expand_text(str(value)) if field.metadata["path"] else value
     except VimaError as error:
         raise VimaError("BAD_PARAMETER", f"parameter {field.name}: {error}") from error
 

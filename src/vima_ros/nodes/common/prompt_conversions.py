@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
+from sensor_msgs.msg import Image
 
 from vima_msgs import msg
 from vima_ros.errors import VimaError, add_view_to_errors
@@ -108,7 +108,7 @@ def asset_images_from_message(
     return images
 
 
-def _decode(image: Any, mask: Any) -> tuple[np.ndarray, np.ndarray | None]:
+def _decode(image: Image, mask: Image) -> tuple[np.ndarray, np.ndarray | None]:
     rgb = image_conversion.decode_colour(image)
     ids = image_conversion.decode_mask(mask) if mask.data else None
     for name, array in (("image", rgb), ("mask", ids)):
