@@ -30,6 +30,7 @@ from vima_ros.cli.calibrate.main import main as calibrate
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Transform
 from vima_ros.perception.calibration.charuco import Board
+from vima_ros.program import exit_code
 
 SQUARE = 0.04  # [m]
 CAMERA = PinholeCamera(d=(-0.2, 0.06, 0.001, -0.001, 0.0))
@@ -49,11 +50,8 @@ class Case:
 def program(*words: object) -> Seen:
     """`calibrate`, as typed."""
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out):
-        try:
-            calibrate(["calibrate", *map(str, words)])
-        except SystemExit as ended:
-            return not ended.code, out.getvalue()
-    return True, out.getvalue()
+        code = exit_code("calibrate", calibrate, [*map(str, words)])
+    return code == 0, out.getvalue()
 
 
 def lens(kind: str, count: int = 10, **board: object) -> Callable[[Path], Seen]:

@@ -127,9 +127,9 @@ CASES = {
         f"detector_{name}": Case(f"(NO|BAD)_WEIGHTS: .*{words}", loaded(detector, "a.onnx", make))
         for name, (make, words) in ODD_FILES.items()
     },
-    "program_html": Case("exit code 1: .*an HTML page", converted(ODD_FILES["html"][0])),
+    "program_html": Case("exit code 2: .*an HTML page", converted(ODD_FILES["html"][0])),
     "program_pickled_class": Case(
-        "exit code 1: .*holds a odd_files", converted(ODD_TORCH["pickled_class"][0])
+        "exit code 2: .*holds a odd_files", converted(ODD_TORCH["pickled_class"][0])
     ),
     "prefix_none": Case(LOADED, prefixed("")),
     "prefix_module": Case(LOADED + r"module\. taken off", prefixed("module.")),

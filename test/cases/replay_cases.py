@@ -38,6 +38,7 @@ from rosbags.rosbag2 import CompressionMode, StoragePlugin
 from vima_ros.cli import replay
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
+from vima_ros.program import exit_code
 
 NODES = ["perception", "prompt", "policy", "arm", "manager"]
 
@@ -183,12 +184,10 @@ def run(name: str, folder: Path) -> tuple[str, list[str]]:
     if case.code == 0:
         nodes().check_alive()
     words = [word.replace("{folder}", str(folder)) for word in case.options]
-    said, code = io.StringIO(), 0
+    said = io.StringIO()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
-        try:
-            replay.main(["replay", str(path), "--out", str(folder), "--timeout", "15", *words])
-        except SystemExit as end:
-            code = end.code
+        words = [str(path), "--out", str(folder), "--timeout", "15", *words]
+        code = exit_code("replay", replay.main, words)
     wrong = [] if code == case.code else [f"exit code is not {case.code}"]
     report = folder / "replay.json"
     if case.code:

@@ -1,10 +1,13 @@
 """Why a step of a recording has no pair of frames, in a sentence."""
 
+from types import SimpleNamespace
+
 from recordings import SECOND, Recording, write_recording
 
-from vima_ros.cli.replay import unpaired
+from vima_ros.cli.replay import _play, unpaired
 from vima_ros.client.bag_player.frame_pairs import pair_steps
 from vima_ros.replay.bag import Bag
+from vima_ros.replay.report import StepRecord
 
 MILLISECOND = 1_000_000
 
@@ -24,3 +27,19 @@ def test_stamps_that_stand_still_are_named(tmp_path):
     with Bag(write_recording(tmp_path / "bag", recording)) as bag:
         (step, *_) = bag.steps()
     assert "stand still at 12.000 s" in unpaired(step, 0, 20 * MILLISECOND)
+
+
+def test_lines_end_without_blanks_where_a_code_has_no_message(tmp_path, capsys):
+    with Bag(write_recording(tmp_path / "bag", Recording())) as bag:
+        steps = bag.steps()
+    player = SimpleNamespace(
+        start=lambda stamp: None,
+        send_prompt=lambda *_: {"text": "Put it.", "code": "OK", "message": "", "accepted": True},
+        sync_slop=lambda: 20 * MILLISECOND,
+        play_step=lambda index, step: StepRecord(index, step.settled, code="OK"),
+        complete_commands=lambda: None,
+    )
+    _, records = _play(player, steps, None, None)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == ["prompt: Put it.", "  OK", "  step 0: OK"]
+    assert len(lines) == 2 + len(records)
