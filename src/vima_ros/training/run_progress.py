@@ -23,20 +23,20 @@ from vima_ros.training.run_directory import (
     save_checkpoint,
 )
 
-FIRST_REPORT = 15.0  # after the start [s]
-
 
 @dataclass(frozen=True)
 class Schedule:
     """Schedule of a run's reports, checkpoints and stop.
 
-    It reports after ``report_every`` steps or ``report_period`` [s], whichever is first, and is
-    saved every ``checkpoint_period`` [s], at the end, and at the end of the step during which
-    ``stop`` becomes true. ``log`` is called with what a person should know.
+    It reports after ``report_every`` steps or ``report_period`` [s], whichever is first, once
+    already ``first_report`` [s] after its start. It is saved every ``checkpoint_period`` [s], at
+    the end, and at the end of the step during which ``stop`` becomes true. ``log`` is called with
+    what a person should know.
     """
 
     report_every: int = 100
     report_period: float = 50.0
+    first_report: float = 15.0
     checkpoint_period: float = 180.0
     stop: Callable[[], bool] = lambda: False
     log: Callable[[str], None] = lambda text: None
@@ -70,7 +70,7 @@ class Run:
             schedule.log(f"no checkpoint in {folder}: begins at step 0 of {steps}")
         self._saved_step, self._saved = self.step, time.monotonic()
         self._reported_step, self._reported = self.step, time.monotonic()
-        self._next_report = self._reported + min(FIRST_REPORT, schedule.report_period)
+        self._next_report = self._reported + min(schedule.first_report, schedule.report_period)
 
     def add(self, losses: Mapping[str, Tensor]) -> None:
         """Add the losses of a batch to the next report. Does not wait for a GPU."""
