@@ -99,7 +99,12 @@ def test_a_restarted_node_is_asked_again_and_a_dead_one_forgotten():
     nodes.update()
     assert nodes.update()
     nodes.shared.check("policy")
-    assert nodes.requests.count("policy") == 4
+    nodes.values["policy"] = WORKSPACE | {"workspace_max": [1.0, 0.5]}
+    nodes.statuses["policy"] = NodeStatus(instance_id="3", state=1)  # at once
+    nodes.update()
+    assert nodes.update()
+    refusal(nodes, "policy")
+    assert nodes.requests.count("policy") == 6
 
 
 def test_a_node_that_does_not_answer_is_asked_again_and_holds_up_the_others_for_a_while():
