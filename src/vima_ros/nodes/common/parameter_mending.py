@@ -24,18 +24,25 @@ def _with_own_wildcard(text: str, index: int) -> str:
 
     rcl merges all sections of one name, also that of ``-p``, where the first of them stands: a
     section of a node that follows it would beat ``-p`` and later files. All that ``/**/*``,
-    ``/**/**/*`` and so on differ in is the name.
+    ``/**/**/*`` and so on differ in is the name. A ``/**:`` around sections of nodes stays: they
+    would not reach a node without a namespace.
     """
     marks = [
         (key.start_mark.index, key.end_mark.index)
         for document in documents(text)
         if isinstance(document, yaml.MappingNode)
-        for key, _ in document.value
-        if key.value in ("/**", "**")
+        for key, value in document.value
+        if key.value in ("/**", "**") and _has_parameters(value)
     ]
     for start, end in reversed(marks):
-        text = f"{text[:start]}{'/**' * (index + 1)}/*{text[end:]}"
+        text = f'{text[:start]}"{"/**" * (index + 1)}/*"{text[end:]}'
     return text
+
+
+def _has_parameters(section: yaml.Node) -> bool:
+    return isinstance(section, yaml.MappingNode) and any(
+        key.value == "ros__parameters" for key, _ in section.value
+    )
 
 
 def _with_floats(text: str) -> str:

@@ -281,6 +281,27 @@ def test_a_section_of_all_nodes_gives_way_to_a_nodes_own_and_to_what_is_given_la
         rclpy.try_shutdown()
 
 
+@pytest.mark.parametrize("namespace", ["/", "/vima"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/**:\n  arm:\n    ros__parameters:\n      max_speed: 0.1\n",
+        '{"/**":{"ros__parameters":{"max_speed":0.1}}}',
+    ],
+    ids=["nested", "JSON"],
+)
+def test_a_section_of_all_nodes_is_read_nested_and_as_json(tmp_path, text, namespace):
+    path = tmp_path / "robot.yaml"
+    path.write_text(text)
+    words = ["arm", "--ros-args", "-r", f"__ns:={namespace}", "--params-file", str(path)]
+    try:
+        parameter_files.init(words)
+        made = rclpy.create_node("arm", enable_rosout=False, start_parameter_services=False)
+        assert declare(made, "arm", ArmParameters).max_speed == 0.1
+    finally:
+        rclpy.try_shutdown()
+
+
 def test_a_copy_that_was_mended_does_not_stay(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
