@@ -82,6 +82,24 @@ def test_nodes_that_are_not_active_are_named_with_their_state(alone, capsys):
     assert "nodes in namespace /right to become active: arm (no heartbeat), policy" in told
 
 
+def test_a_callback_that_raises_ends_the_program_and_nothing_waits_for_its_thread(alone):
+    beats = alone.subscribe(Heartbeat, "heartbeat")
+
+    def raise_error(beat):
+        raise BrokenPipeError
+
+    alone.node.create_subscription(Heartbeat, "heartbeat", raise_error, 10)
+    publisher = alone.create_publisher(Heartbeat, "heartbeat")
+
+    def check():
+        publisher.publish(Heartbeat())
+        alone.check_spinning()
+
+    with pytest.raises(BrokenPipeError):
+        beats.wait(lambda beat: False, 30, "error", check=check)
+    beats.close()
+
+
 def test_a_program_beside_no_suite_reports_what_it_waits_for():
     program = subprocess.Popen(
         [PROGRAMS / "send_prompt", "Put it down.", "--namespace", "right"],

@@ -202,7 +202,8 @@ def _wait(goal: ExecutePromptGoal) -> ExecutePrompt.Result:
         print("\ncancelling: the arm stops where it is (Ctrl-C again: leave it)", flush=True)
         goal.cancel()
         return goal.wait()
-    except SystemExit:  # SIGTERM: there is no time to wait for the end of the motion
+    # SIGTERM: there is no time to wait for the end of the motion; or nobody reads any more.
+    except (SystemExit, BrokenPipeError):
         goal.cancel()
         raise
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -24,7 +23,12 @@ from rclpy.subscription import Subscription
 
 from vima_msgs.msg import EpisodeHistory, EpisodeStatus, Heartbeat
 from vima_ros.client.episode_changes import EpisodeChanges
-from vima_ros.client.message_buffer import CAPACITY, MessageBuffer, wait_with_progress
+from vima_ros.client.message_buffer import (
+    CAPACITY,
+    POLL_PERIOD,
+    MessageBuffer,
+    wait_with_progress,
+)
 from vima_ros.client.service_matching import server_heartbeats
 from vima_ros.errors import VimaError, WaitTimeoutError
 from vima_ros.nodes.common import qos
@@ -67,14 +71,26 @@ class Client:
         # One for all buffers: its lock guards their messages, and each message wakes all waits.
         self._condition = threading.Condition()
         self._ended = threading.Event()
+        self._failure: BaseException | None = None  # of a callback, which ended the thread
         self._clients: dict[str, ServiceClient] = {}  # matched, by service
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
 
     def _spin(self) -> None:
-        with contextlib.suppress(ExternalShutdownException):
+        try:
             while not self._ended.is_set():
                 self._executor.spin_once(timeout_sec=0.5)
+        except ExternalShutdownException:
+            pass
+        except Exception as error:
+            self._failure = error
+            if not isinstance(error, BrokenPipeError):
+                raise
+
+    def check_spinning(self) -> None:
+        """Raise what a callback has raised: nothing is received any more from then on."""
+        if self._failure is not None:
+            raise self._failure
 
     def __enter__(self) -> Client:
         return self
@@ -115,11 +131,16 @@ class Client:
             self.run_in_executor(self.node.destroy_subscription, subscription)
 
     def run_in_executor(self, act: Callable[..., T], *args: object) -> T:
-        """Return the result of ``act`` in the thread that spins: between two callbacks."""
+        """Return the result of ``act`` in the thread that spins: between two callbacks.
+
+        In this thread where that one has ended.
+        """
         done = threading.Event()
         task = self._executor.create_task(act, *args)
         task.add_done_callback(lambda _: done.set())
-        done.wait()
+        while not done.wait(POLL_PERIOD):
+            if not self._thread.is_alive():
+                return act(*args)
         return task.result()
 
     def subscribe_episodes(self) -> MessageBuffer[EpisodeStatus]:

@@ -13,7 +13,7 @@ from lifecycle_msgs.msg import State
 from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import Heartbeat, Prompt
 from vima_ros.client.client import DISCOVERY_TIMEOUT, SUITE_HINT, Client
-from vima_ros.client.message_buffer import wait_with_progress
+from vima_ros.client.message_buffer import CAPACITY, wait_with_progress
 from vima_ros.errors import NodeDiedError, WaitTimeoutError
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class ExecutePromptGoal:
         An interrupt from before the goal was accepted is raised here: it can be cancelled now.
 
         Raises NodeDiedError where the policy node ends or falls silent, WaitTimeoutError after
-        ``timeout`` [s].
+        ``timeout`` [s], and what ``on_feedback`` has raised.
         """
         interrupt, self._interrupt = self._interrupt, None
         if interrupt is not None:
@@ -93,8 +93,11 @@ class ExecutePromptGoal:
         began = received = time.monotonic()
         instance = None  # of the node that is active: another of its name may come and go
         while not self._done.wait(POLL_PERIOD):
-            now, beats = time.monotonic(), self._heartbeats.since(self._checked)
-            self._checked += len(beats)
+            self._client.check_spinning()
+            # Where nobody has waited for minutes, the oldest are not kept any more.
+            first = max(self._checked, self._heartbeats.count - CAPACITY // 2)
+            now, beats = time.monotonic(), self._heartbeats.since(first)
+            self._checked = first + len(beats)
             for beat in (beat for beat in beats if beat.node == name):
                 received = now
                 instance = beat.instance_id if beat.state == ACTIVE else instance

@@ -14,8 +14,8 @@ from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import EpisodeStatus, Heartbeat, Prompt
 from vima_ros.cli.send_prompt import EXIT, NAMES
 from vima_ros.client.execute_prompt import ExecutePromptGoal
-from vima_ros.client.message_buffer import MessageBuffer
-from vima_ros.errors import VimaError
+from vima_ros.client.message_buffer import CAPACITY, MessageBuffer
+from vima_ros.errors import NodeDiedError, VimaError
 from vima_ros.nodes.policy.execute_prompt_server import ERROR_CODES
 
 INACTIVE, ACTIVE, FINALIZED = 2, 3, 4
@@ -30,7 +30,7 @@ class PlayedClient:
             get_namespace=lambda: "/vima", resolve_service_name=lambda name: f"/vima/{name}"
         )
         self.beats, self.result = MessageBuffer(threading.Condition()), Future()
-        self.destroyed = []
+        self.destroyed, self.failure = [], None
 
     def subscribe(self, kind, topic):
         return self.beats
@@ -43,6 +43,10 @@ class PlayedClient:
 
     def run_in_executor(self, act):
         act()
+
+    def check_spinning(self):
+        if self.failure:
+            raise self.failure
 
     def create_action_client(self, kind, name):
         handle = SimpleNamespace(get_result_async=lambda: self.result)
@@ -89,6 +93,24 @@ def test_another_of_its_name_that_refuses_to_run_and_ends_is_no_death():
     with pytest.raises(VimaError) as error:
         goal.wait(0.5)
     assert error.value.code == "TIMEOUT"
+
+
+def test_a_goal_that_nobody_has_waited_for_outlasts_the_heartbeats_that_are_kept():
+    client = PlayedClient()
+    goal = ExecutePromptGoal(client, Prompt())
+    for _ in range(CAPACITY + 1):
+        client.beat(ACTIVE, "one")
+    client.beat(FINALIZED, "one")
+    with pytest.raises(NodeDiedError):
+        goal.wait()
+
+
+def test_what_the_callback_of_feedback_raises_ends_the_wait():
+    client = PlayedClient()
+    goal = ExecutePromptGoal(client, Prompt())
+    client.failure = BrokenPipeError()
+    with pytest.raises(BrokenPipeError):
+        goal.wait(10)
 
 
 def test_every_result_has_an_exit_code_and_every_arm_end_its_own_result():
