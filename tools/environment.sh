@@ -133,7 +133,6 @@ sources_state() { # PACKAGE: changes with every file that its build reads
 MESSAGE_OPTIONS=(
   "-DVIMA_MSGS_GENERATORS=rosidl_generator_type_description;rosidl_generator_c;\
 rosidl_typesupport_c;rosidl_typesupport_fastrtps_c;rosidl_generator_py"
-  -DROSIDL_GENERATOR_C_DISABLE_TYPE_DESCRIPTION_CODEGEN=ON
   -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=20
 )
 

@@ -11,7 +11,7 @@ from trajectory_msgs.msg import JointTrajectory
 from vima_msgs.msg import ArmState, PolicyAction
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
-from vima_ros.nodes.common.parameters import default_values
+from vima_ros.nodes.common.parameter_defaults import default_values
 
 JOINTS = ["shoulder_pan", "shoulder_lift", "elbow", "wrist_1", "wrist_2", "wrist_3"]
 NAMES = [f"{name}_joint" for name in JOINTS]

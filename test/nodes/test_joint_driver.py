@@ -32,7 +32,7 @@ from vima_ros.cli.oracle import OracleDriver
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.nodes.common import action_conversions, image_conversion, qos
-from vima_ros.nodes.common.parameters import default_values
+from vima_ros.nodes.common.parameter_defaults import default_values
 from vima_ros.sim.tasks import find_task
 
 pytest.importorskip("pinocchio", reason="the joint-level arm needs pip install pin")

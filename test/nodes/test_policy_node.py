@@ -24,7 +24,7 @@ from vima_ros.client.client import Client
 from vima_ros.client.execute_prompt import ExecutePromptGoal
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.nodes.common import action_conversions, qos
-from vima_ros.policy.tokenizer import T5
+from vima_ros.policy.tokenizer import T5, TokenizerIdentity, bundled_tokenizer
 
 
 class PolicyOnly:
@@ -43,9 +43,10 @@ class PolicyOnly:
         client.wait_until(lambda: self.seen.get_subscription_count() > 0, "the policy node")
         assert "UNTRAINED" not in processes.log("policy")
 
-    def prompt(self, name, words=1, size=T5.words):
+    def prompt(self, name, words=1, tokenizer=T5):
         """The status that a prompt of ``words`` words leads to."""
-        message = PromptTokens(prompt_id=name, text="words", vocabulary_size=size)
+        message = PromptTokens(prompt_id=name, text="words")
+        message.tokenizer_sha256, message.vocabulary_size = tokenizer.sha256, tokenizer.words
         message.tokens = [PromptToken(kind=PromptToken.KIND_WORD, value=7)] * words
         self.tokens.publish(message)
         return self.status(lambda m: m.prompt_id == name, 0)
@@ -139,10 +140,13 @@ def test_a_late_subscriber_gets_the_current_episode_and_its_history_in_one_messa
 
 
 def test_word_ids_of_another_tokenizer_are_refused(node):
-    refused = node.prompt("ours", size=1347)
-    assert (refused.state, refused.code) == (EpisodeStatus.FAILED, EpisodeStatus.WRONG_TOKENIZER)
-    assert "1347" in refused.message
-    assert str(T5.words) in refused.message
+    as_large = TokenizerIdentity("0" * 64, T5.words)
+    for name, tokenizer in (("ours", bundled_tokenizer()), ("as large", as_large)):
+        refused = node.prompt(name, tokenizer=tokenizer)
+        assert refused.state == EpisodeStatus.FAILED
+        assert refused.code == EpisodeStatus.WRONG_TOKENIZER
+        assert str(tokenizer) in refused.message
+        assert str(T5) in refused.message
     accepted = node.prompt("its own")
     assert accepted.state == EpisodeStatus.OBSERVING, accepted.message
 

@@ -17,7 +17,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes.common import parameters
+from vima_ros.nodes.common import parameter_defaults, parameters
 from vima_ros.nodes.common.base_frame import Frames
 from vima_ros.nodes.common.cell_parameters import CellParameters
 from vima_ros.nodes.common.lifecycle_node import VimaNode
@@ -52,7 +52,7 @@ ALL = ""  # the section /**:
 
 
 def defaults():
-    return {node: parameters.default_values(node) for node in NODES}
+    return {node: parameter_defaults.default_values(node) for node in NODES}
 
 
 def with_robot(robot):

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common.node_names import SUITE, is_misspelling
+from vima_ros.nodes.common.parameter_defaults import own_names, shared_names
 from vima_ros.nodes.common.parameter_files import Override, read_overrides
-from vima_ros.nodes.common.parameters import own_names, shared_names
 
 if TYPE_CHECKING:
     from vima_ros.nodes.common.lifecycle_node import VimaNode

@@ -10,10 +10,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable
-from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
-import yaml
 from rcl_interfaces.msg import (
     FloatingPointRange,
     IntegerRange,
@@ -25,8 +23,8 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes.common.node_names import SUITE
-from vima_ros.paths import config_path, expand_text
+from vima_ros.nodes.common.parameter_defaults import default_values
+from vima_ros.paths import expand_text
 
 if TYPE_CHECKING:
     from vima_ros.nodes.common.lifecycle_node import P, VimaNode
@@ -70,27 +68,6 @@ def parameter(
     metadata["path"] = path
     metadata["range"] = None if low is None else (low, high)
     return dataclasses.field(metadata=metadata)
-
-
-def default_values(node_name: str) -> dict[str, Any]:
-    """Read the values of config/NODE.yaml, and those of config/cell.yaml that nodes share."""
-    return _section("cell.yaml", "/**") | _section(f"{node_name}.yaml", f"/**/{node_name}")
-
-
-def _section(file: str, section: str) -> dict[str, Any]:
-    return yaml.safe_load(config_path(file).read_text())[section]["ros__parameters"]
-
-
-@cache
-def shared_names() -> list[str]:
-    """Return the names of the parameters that nodes share."""
-    return list(_section("cell.yaml", "/**"))
-
-
-@cache
-def own_names() -> dict[str, list[str]]:
-    """Return the names of each node's parameters that it does not share."""
-    return {name: list(_section(f"{name}.yaml", f"/**/{name}")) for name in SUITE}
 
 
 def _descriptor(field: dataclasses.Field, kind: type) -> ParameterDescriptor:

@@ -26,6 +26,7 @@ from vima_ros.nodes.policy.execute_prompt_server import ExecutePromptServer
 from vima_ros.nodes.policy.parameters import PolicyParameters
 from vima_ros.nodes.policy.step_service import StepServer
 from vima_ros.policy import load_policy
+from vima_ros.policy.tokenizer import TokenizerIdentity
 from vima_ros.specs import Decision, EndEffector
 
 UNTRAINED = "UNTRAINED policy: fixed random weights, its actions are meaningless"
@@ -70,14 +71,9 @@ class PolicyNode(VimaNode[PolicyParameters]):
     def _reset_policy(self, message: PromptTokens) -> None:
         """Reset the policy with a prompt; raises VimaError."""
         self._decision = None
-        words = self._policy.tokenizer.words
-        if message.vocabulary_size != words:
-            raise VimaError(
-                "WRONG_TOKENIZER",
-                f"the prompt node's tokenizer has {message.vocabulary_size} words, the "
-                f"checkpoint's {words}; valid: the prompt node's parameter tokenizer set to the "
-                "checkpoint's own",
-            )
+        self._policy.check_tokenizer(
+            TokenizerIdentity(message.tokenizer_sha256, message.vocabulary_size)
+        )
         self._policy.reset(prompt_from_message(message))
 
     def _on_prompt(self, message: PromptTokens) -> None:

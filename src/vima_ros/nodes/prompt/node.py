@@ -141,7 +141,8 @@ class PromptNode(VimaNode[PromptParameters]):
 
     def _publish(self, prompt: EncodedPrompt, status: PromptStatus, hold: bool) -> None:
         tokens = prompt_to_message(prompt, status.prompt_id, status.header.stamp)
-        tokens.vocabulary_size, tokens.hold = self._tokenizer.identity.words, hold
+        identity, tokens.hold = self._tokenizer.identity, hold
+        tokens.tokenizer_sha256, tokens.vocabulary_size = identity.sha256, identity.words
         self._tokens.publish(tokens)
         self.get_logger().info(f"accepted {status.prompt_id}: {prompt.text}")
 

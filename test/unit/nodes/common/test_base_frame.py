@@ -13,7 +13,7 @@ from vima_ros.geometry import Pose, quaternion_from_yaw
 from vima_ros.nodes.arm.configuration import build_limits, describe_limits
 from vima_ros.nodes.arm.parameters import ArmParameters
 from vima_ros.nodes.common.base_frame import Frames
-from vima_ros.nodes.common.parameters import default_values
+from vima_ros.nodes.common.parameter_defaults import default_values
 
 POSE = Pose((0.5, 0.2, 0.1), quaternion_from_yaw(0.3))
 

@@ -16,7 +16,8 @@ from helpers import ROOT
 from vima_ros.errors import VimaError
 from vima_ros.nodes.arm.parameters import ArmParameters
 from vima_ros.nodes.common import parameter_checks, parameter_files
-from vima_ros.nodes.common.parameters import declare, default_values
+from vima_ros.nodes.common.parameter_defaults import default_values
+from vima_ros.nodes.common.parameters import declare
 from vima_ros.nodes.policy.parameters import PolicyParameters
 from vima_ros.nodes.prompt.parameters import PromptParameters
 
