@@ -155,7 +155,7 @@ def run_node() -> None:
 
     def main(args: list[str]) -> int | None:
         options = NODE_OPTIONS.get(name, ())
-        if unknown := [word for word in _without_ros_args(args) if word not in options]:
+        if unknown := [word for word in without_ros_args(args) if word not in options]:
             if unknown[0] in ("-h", "--help"):
                 print(USAGE.format(name=name, options="".join(f" [{o}]" for o in options)))
                 return DONE
@@ -169,8 +169,11 @@ def run_node() -> None:
         sys.exit(code)
 
 
-def _without_ros_args(args: list[str]) -> list[str]:
-    """Return the arguments outside of ``--ros-args … [--]``; rclpy would have to be imported."""
+def without_ros_args(args: list[str]) -> list[str]:
+    """Return the arguments outside of ``--ros-args … [--]``.
+
+    rclpy's own function reads parameter files meanwhile, and refuses those not mended yet.
+    """
     rest, ros = [], False
     for word in args:
         if word == "--ros-args" or (ros and word == "--"):

@@ -10,7 +10,7 @@ import pytest
 from vima_ros import program
 from vima_ros.cli.arguments import ArgumentParser
 from vima_ros.errors import VimaError
-from vima_ros.program import exit_code
+from vima_ros.program import exit_code, without_ros_args
 
 CLI = Path(program.__file__).parent / "cli"
 # As C++ code does that imports: it catches what is raised, and prints or aborts.
@@ -135,3 +135,18 @@ def test_a_node_given_arguments_of_its_own_does_not_start(arguments, code, said)
     )
     assert done.returncode == code
     assert said in (done.stderr if code else done.stdout)
+
+
+def test_ros_arguments_are_set_aside_unread():
+    args = [
+        "a",
+        "--ros-args",
+        "--params-file",
+        "/nowhere",
+        "--",
+        "--b",
+        "--ros-args",
+        "-r",
+        "c:=d",
+    ]
+    assert without_ros_args(args) == ["a", "--b"]

@@ -10,8 +10,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from rclpy.utilities import remove_ros_args
-
 from vima_msgs.msg import PromptAsset
 from vima_msgs.srv import CaptureAsset, DeleteAsset, GetScene, ListAssets
 from vima_ros.cli.arguments import ArgumentParser
@@ -22,7 +20,7 @@ from vima_ros.nodes.common import conversions, image_conversion
 from vima_ros.nodes.common.namespaces import add_namespace_option
 from vima_ros.paths import path_argument
 from vima_ros.perception.visualization import draw_objects
-from vima_ros.program import NEGATIVE
+from vima_ros.program import NEGATIVE, without_ros_args
 from vima_ros.specs import VIEWS
 
 Request = CaptureAsset.Request
@@ -191,7 +189,7 @@ def run(options: argparse.Namespace) -> int:
 
 def main(args: list[str]) -> int:
     """Run the program ``assets``."""
-    options = parse(remove_ros_args(args))
+    options = parse(without_ros_args(args))
     try:
         return run(options)
     except EOFError:  # instead of Enter

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image
 
 from vima_ros.cli.arguments import ArgumentParser
@@ -25,7 +24,7 @@ from vima_ros.client.task_runner import TaskRunner, start_nodes
 from vima_ros.files import prepare_folder
 from vima_ros.nodes.common import image_conversion, qos
 from vima_ros.nodes.common.ros_domain import isolate_ros_domain
-from vima_ros.program import run_program
+from vima_ros.program import run_program, without_ros_args
 from vima_ros.specs import VIEWS
 from vima_ros.training.evaluation.policy_rollouts import Attempt, Job
 
@@ -82,7 +81,7 @@ def main(args: list[str]) -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add_evaluation_options(parser)
-    options = parser.parse_args(remove_ros_args(args))
+    options = parser.parse_args(without_ros_args(args))
     prepare_folder(options.out)
     policy = load_policy(Path(options.policy))
     jobs = make_jobs(options)

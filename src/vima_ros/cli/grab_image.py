@@ -7,7 +7,6 @@ import sys
 from typing import Any
 
 import numpy as np
-from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from vima_ros.cli.arguments import ArgumentParser
@@ -21,6 +20,7 @@ from vima_ros.paths import path_argument
 from vima_ros.perception.calibration.camera_info import camera_info_yaml
 from vima_ros.perception.calibration.camera_model import CameraModel
 from vima_ros.perception.camera_view import is_rectified
+from vima_ros.program import without_ros_args
 
 TIMEOUT = 20.0  # for the first message, discovery included [s]
 
@@ -106,4 +106,4 @@ def grab(options: argparse.Namespace) -> None:
 
 def main(args: list[str]) -> None:
     """Run the program ``grab_image``."""
-    grab(_arguments(remove_ros_args(args)))
+    grab(_arguments(without_ros_args(args)))

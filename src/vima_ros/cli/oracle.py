@@ -10,7 +10,6 @@ import argparse
 import time
 from pathlib import Path
 
-from rclpy.utilities import remove_ros_args
 from visualization_msgs.msg import MarkerArray
 
 from vima_msgs.msg import ArmState, PolicyAction, TaskStatus
@@ -25,7 +24,7 @@ from vima_ros.nodes.common import action_conversions, conversions, qos
 from vima_ros.nodes.common.node_names import ARM, MANAGER, TABLETOP
 from vima_ros.nodes.common.ros_domain import isolate_ros_domain
 from vima_ros.paths import path_argument, path_text_argument
-from vima_ros.program import DONE, NEGATIVE
+from vima_ros.program import DONE, NEGATIVE, without_ros_args
 from vima_ros.sim.episode_runner import choose_tasks, find_level, task_primitive
 from vima_ros.sim.tasks import TASKS
 from vima_ros.sim.tasks.base import Level, Task, TaskEpisode, WorldState
@@ -190,4 +189,4 @@ def main(args: list[str]) -> int:
     parser.add_argument(
         "--out", type=path_argument, default=Path("out"), help="Folder for the logs"
     )
-    return DONE if measure(parser.parse_args(remove_ros_args(args))) else NEGATIVE
+    return DONE if measure(parser.parse_args(without_ros_args(args))) else NEGATIVE

@@ -6,8 +6,6 @@ import argparse
 import contextlib
 from pathlib import Path
 
-from rclpy.utilities import remove_ros_args
-
 from vima_msgs.msg import Prompt
 from vima_ros.cli.arguments import ArgumentParser
 from vima_ros.client.bag_player.frame_pairs import pair_steps
@@ -21,7 +19,7 @@ from vima_ros.nodes.common.namespaces import add_namespace_option
 from vima_ros.nodes.common.node_names import MANAGED, MANAGER, PERCEPTION
 from vima_ros.nodes.common.ros_domain import isolate_ros_domain
 from vima_ros.paths import path_argument
-from vima_ros.program import DONE, NEGATIVE
+from vima_ros.program import DONE, NEGATIVE, without_ros_args
 from vima_ros.replay.bag import Bag
 from vima_ros.replay.frames import Step
 from vima_ros.replay.report import HEADINGS, StepRecord, write_report
@@ -185,7 +183,7 @@ def replay(
 
 def main(args: list[str]) -> int:
     """Run the program ``replay``; its result is negative if a step got no decision."""
-    options = _arguments(remove_ros_args(args))
+    options = _arguments(without_ros_args(args))
     prompt = None
     if options.prompt is not None:
         prompt = prompt_from_files(options.prompt, options.image, options.scene)

@@ -8,8 +8,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from rclpy.utilities import remove_ros_args
-
 from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import ConfirmationRequest, EpisodeStatus, PromptAsset
 from vima_msgs.msg import Prompt as PromptMessage
@@ -25,7 +23,7 @@ from vima_ros.nodes.common import image_conversion, qos
 from vima_ros.nodes.common.namespaces import add_namespace_option
 from vima_ros.nodes.common.prompt_conversions import asset_from_files
 from vima_ros.paths import path_argument
-from vima_ros.program import DONE, NEGATIVE, print_error
+from vima_ros.program import DONE, NEGATIVE, print_error, without_ros_args
 
 Result = ExecutePrompt.Result
 EPISODE_START_TIMEOUT = 10.0  # from an accepted prompt to the start of its episode [s]
@@ -238,7 +236,7 @@ def _ask(client: Client, requests: MessageBuffer[ConfirmationRequest]) -> None:
 
 def main(args: list[str]) -> int:
     """Run the program ``send_prompt``."""
-    options = _arguments(remove_ros_args(args))
+    options = _arguments(without_ros_args(args))
     try:
         return send(options)
     except NodeDiedError as error:

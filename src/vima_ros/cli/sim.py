@@ -6,8 +6,6 @@ import argparse
 import time
 from pathlib import Path
 
-from rclpy.utilities import remove_ros_args
-
 from vima_ros.cli.arguments import ArgumentParser
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
@@ -15,6 +13,7 @@ from vima_ros.client.running_suite import check_no_running_suite
 from vima_ros.nodes.common.namespaces import add_namespace_option
 from vima_ros.nodes.common.node_names import SUITE
 from vima_ros.paths import path_argument, path_text_argument
+from vima_ros.program import without_ros_args
 from vima_ros.sim.episode_runner import find_level
 from vima_ros.sim.scene import MAX_SEED, SCENES
 from vima_ros.sim.tasks import find_task
@@ -108,4 +107,4 @@ def run(options: argparse.Namespace) -> None:
 
 def main(args: list[str]) -> None:
     """``ros2 run vima_ros sim``."""
-    run(_arguments(remove_ros_args(args)))
+    run(_arguments(without_ros_args(args)))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from rclpy.utilities import remove_ros_args
 from std_srvs.srv import Trigger
 
 from vima_ros.cli.arguments import ArgumentParser
 from vima_ros.client.client import Client
 from vima_ros.nodes.common.namespaces import add_namespace_option
+from vima_ros.program import without_ros_args
 
 
 def _arguments(
@@ -22,7 +22,7 @@ def _arguments(
 
 def call_arm(service: str, description: str | None, args: list[str]) -> None:
     """Call a service of the arm node and print its response. Raises WaitTimeoutError."""
-    options = _arguments(remove_ros_args(args), service, description)
+    options = _arguments(without_ros_args(args), service, description)
     with Client(service, options.namespace) as client:
         print(client.call(Trigger, service, Trigger.Request()).message)
 

@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rclpy.utilities import remove_ros_args
-
 from vima_ros.benchmarks import simulation
 from vima_ros.benchmarks.policy import plan as planning
 from vima_ros.benchmarks.policy.tables import describe, tables
@@ -18,7 +16,7 @@ from vima_ros.files import prepare_folder, write_atomic, write_json
 from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.perception.detectors.registry import DETECTORS, DetectorSettings, make_detector
 from vima_ros.policy.config import PUBLISHED
-from vima_ros.program import run_program
+from vima_ros.program import run_program, without_ros_args
 from vima_ros.tables import format_table
 
 
@@ -103,7 +101,7 @@ def _progress(what: str) -> None:
 
 def main(args: list[str]) -> None:
     """``ros2 run vima_ros bench``."""
-    options = _parser().parse_args(remove_ros_args(args))
+    options = _parser().parse_args(without_ros_args(args))
     results: dict[str, Any] = {}
     page = ["# Benchmark"]
     prepare_folder(options.out)

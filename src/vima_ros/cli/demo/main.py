@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from builtin_interfaces.msg import Time
-from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image
 
 from vima_msgs.msg import ArmCommand, ArmState, Observation, PolicyAction
@@ -31,6 +30,7 @@ from vima_ros.nodes.common.node_names import SUITE
 from vima_ros.nodes.common.ros_domain import isolate_ros_domain
 from vima_ros.paths import path_argument
 from vima_ros.perception.detectors.registry import DETECTORS, make_detector
+from vima_ros.program import without_ros_args
 from vima_ros.sim.episode_runner import choose_tasks
 from vima_ros.sim.scene import MAX_SEED
 from vima_ros.sim.tasks.base import Level
@@ -182,7 +182,7 @@ def main(args: list[str]) -> None:
     parser.add_argument(
         "--detector", default="onnx", choices=sorted(DETECTORS), help="Detector of the cameras"
     )
-    options = parser.parse_args(remove_ros_args(args))
+    options = parser.parse_args(without_ros_args(args))
     first, last = options.seed, MAX_SEED - len(options.tasks) + 1
     if first is None:  # seeds from here on are not used in training
         first = random.randint(FIRST_EVALUATION_SEED, last)  # noqa: S311

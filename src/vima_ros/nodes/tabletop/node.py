@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import ClassVar
 
 from rclpy.parameter import Parameter
-from rclpy.utilities import remove_ros_args
 from std_srvs.srv import Trigger
 
 from vima_msgs.srv import LoadTask
@@ -23,6 +22,7 @@ from vima_ros.nodes.tabletop.parameters import TabletopParameters
 from vima_ros.nodes.tabletop.robot_interface import CartesianRobotInterface, JointRobotInterface
 from vima_ros.nodes.tabletop.task_server import TaskServer, WorldSelection
 from vima_ros.paths import config_path
+from vima_ros.program import without_ros_args
 from vima_ros.sim.episode_runner import SETTLE_TIME
 from vima_ros.sim.scene import MAX_SEED
 from vima_ros.sim.tabletop import MONITOR_PERIOD, Tabletop
@@ -145,7 +145,7 @@ def main(args: list[str] | None = None) -> None:
 
     Raises VimaError (NO_DISPLAY).
     """
-    TabletopNode.viewer = "--viewer" in remove_ros_args(args or sys.argv)
+    TabletopNode.viewer = "--viewer" in without_ros_args(args or sys.argv)
     if TabletopNode.viewer:
         check_display()
     run(TabletopNode, args)
