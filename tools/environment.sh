@@ -128,11 +128,12 @@ sources_state() { # PACKAGE: changes with every file that its build reads
     sort -z | xargs -0 sha256sum | sha256sum | cut -c 1-16
 }
 
-# What Python nodes over Fast DDS, the wheels' only rmw, use of vima_msgs; a distribution's colcon
-# builds every language and type support.
+# What Python nodes over Fast DDS, the wheels' only rmw, use of vima_msgs (it registers types by their
+# introspection); a distribution's colcon builds every language and type support.
 MESSAGE_OPTIONS=(
   "-DVIMA_MSGS_GENERATORS=rosidl_generator_type_description;rosidl_generator_c;\
-rosidl_typesupport_c;rosidl_typesupport_fastrtps_c;rosidl_generator_py"
+rosidl_typesupport_c;rosidl_typesupport_fastrtps_c;rosidl_typesupport_introspection_c;\
+rosidl_generator_py"
   -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=20
 )
 

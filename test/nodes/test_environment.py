@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -65,6 +66,29 @@ def test_a_middleware_that_is_not_installed(tmp_path):
     programs = {path.name: [] for path in PROGRAMS.iterdir()}
     environment = {**os.environ, "RMW_IMPLEMENTATION": "rmw_absent_cpp"}
     check_refused(programs, environment, "RMW_IMPLEMENTATION is 'rmw_absent_cpp'", tmp_path)
+
+
+def test_the_middleware_finds_all_that_it_looks_for_in_the_messages(tmp_path):
+    """It prints every failed search on stderr, for each topic of each node."""
+    source = (
+        "import rclpy; from vima_msgs.msg import Heartbeat; rclpy.init(); "
+        "node = rclpy.create_node('alone'); node.create_publisher(Heartbeat, 'topic', 1); "
+        "node.create_publisher(Heartbeat, 'another', 1)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_ros_arguments_that_cannot_be_read(tmp_path):
+    words = ["--ros-args", "--params-file", str(tmp_path / "absent.yaml")]
+    for name in ("tabletop", "stop"):
+        done = run(name, words, dict(os.environ), tmp_path / name)
+        assert done.returncode == 2, done.stderr
+        assert done.stderr.splitlines()[-1].startswith(f"{name}: BAD_")
+        assert "absent.yaml" in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_no_folder_for_logs(tmp_path):
