@@ -4,6 +4,7 @@ import pytest
 import rclpy
 from lifecycle_msgs.msg import State
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from std_msgs.msg import Empty
 
 from vima_ros.errors import VimaError
@@ -129,6 +130,14 @@ def test_a_node_that_cannot_even_release_is_finalized_without_handles(lamp, fail
     assert lamp.lifecycle_state == State.PRIMARY_STATE_FINALIZED
     assert "close" in lamp.calls
     assert lamp.publishers_of_light() == 0
+
+
+def test_a_node_that_was_told_to_use_simulation_time_keeps_its_clock(lamp):
+    lamp.trigger_configure()
+    lamp.set_parameters([Parameter("use_sim_time", value=True)])
+    lamp.trigger_cleanup()
+    topics = [subscription.topic_name for subscription in lamp.subscriptions]
+    assert "/clock" in topics
 
 
 def test_a_node_with_a_bad_parameter_is_destroyed(monkeypatch):

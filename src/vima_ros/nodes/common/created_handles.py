@@ -18,9 +18,11 @@ class CreatedHandles:
     def _existing(self) -> list[tuple[Any, Callable[[Any], object]]]:
         """Return each handle of the node and what destroys it; Any: handles of five types."""
         n = self._node
+        # That to /clock is of rclpy, made whenever use_sim_time is set.
+        subscriptions = [s for s in n.subscriptions if s.topic_name != "/clock"]
         kinds: tuple[tuple[Iterable[Any], Callable[[Any], object]], ...] = (
             (n.publishers, n.destroy_publisher),
-            (n.subscriptions, n.destroy_subscription),
+            (subscriptions, n.destroy_subscription),
             (n.services, n.destroy_service),
             (n.clients, n.destroy_client),
             (n.timers, n.destroy_timer),
