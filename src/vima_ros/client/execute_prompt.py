@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rclpy.task import Future
 
 ACTIVE, FINALIZED = State.PRIMARY_STATE_ACTIVE, State.PRIMARY_STATE_FINALIZED
+UNCONFIGURED = State.PRIMARY_STATE_UNCONFIGURED
 HEARTBEAT_TIMEOUT = 5.0  # silence of the policy node after which its goal is lost [s]
 # For a goal to be accepted after an interrupt, so that it can be cancelled [s].
 ACCEPT_TIMEOUT = 2.0
@@ -103,6 +104,8 @@ class ExecutePromptGoal:
                 instance = beat.instance_id if beat.state == ACTIVE else instance
                 if beat.state == FINALIZED and instance in (None, beat.instance_id):
                     raise NodeDiedError(f"{name} has ended, and the episode with it", name)
+                if beat.state == UNCONFIGURED and beat.instance_id == instance:
+                    raise NodeDiedError(f"{name} was cleaned up, and the goal with it", name)
             if now - received > HEARTBEAT_TIMEOUT:
                 raise NodeDiedError(
                     f"{name} has been silent for {HEARTBEAT_TIMEOUT:g} s; see its log", name

@@ -18,7 +18,7 @@ from vima_ros.client.message_buffer import CAPACITY, MessageBuffer
 from vima_ros.errors import NodeDiedError, VimaError
 from vima_ros.nodes.policy.execute_prompt_server import ERROR_CODES
 
-INACTIVE, ACTIVE, FINALIZED = 2, 3, 4
+UNCONFIGURED, INACTIVE, ACTIVE, FINALIZED = 1, 2, 3, 4
 SUCCEEDED = 4  # action_msgs/GoalStatus
 
 
@@ -93,6 +93,15 @@ def test_another_of_its_name_that_refuses_to_run_and_ends_is_no_death():
     with pytest.raises(VimaError) as error:
         goal.wait(0.5)
     assert error.value.code == "TIMEOUT"
+
+
+def test_a_policy_node_that_is_cleaned_up_sends_no_result_any_more():
+    client = PlayedClient()
+    goal = ExecutePromptGoal(client, Prompt())
+    for state in (ACTIVE, INACTIVE, UNCONFIGURED):
+        client.beat(state, "one")
+    with pytest.raises(NodeDiedError, match="cleaned up"):
+        goal.wait(1)
 
 
 def test_a_goal_that_nobody_has_waited_for_outlasts_the_heartbeats_that_are_kept():
