@@ -11,7 +11,7 @@ from rcl_interfaces.srv import GetParameters
 from rclpy.parameter import parameter_value_to_python
 from rclpy.task import Future
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import VimaError, WaitTimeoutError
 from vima_ros.liveness import NodeStatus
 from vima_ros.nodes.common.cell_parameters import names_in_groups
 from vima_ros.nodes.common.guarded_node import GuardedNode
@@ -75,9 +75,15 @@ class SharedParameters:
         return all(r.complete or now - r.since > READ_TIMEOUT for r in self._readings.values())
 
     def check(self, name: str) -> None:
-        """Raise VimaError (CONFIG_MISMATCH) where node ``name`` has another value than others."""
-        own = self._readings[name].values
-        for parameter, value in own.items():
+        """Check the values of node ``name`` against those of the others.
+
+        Raises VimaError (CONFIG_MISMATCH), WaitTimeoutError where it has not answered.
+        """
+        own = self._readings[name]
+        if not own.complete:
+            what = "its parameters are not known: get_parameters has not answered"
+            raise WaitTimeoutError(f"{what} within {READ_TIMEOUT:g} s", READ_TIMEOUT)
+        for parameter, value in own.values.items():
             for other, reading in self._readings.items():
                 if reading.values.get(parameter, value) != value:
                     raise VimaError(

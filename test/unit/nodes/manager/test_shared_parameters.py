@@ -9,7 +9,7 @@ pytest.importorskip("rclpy", reason="parameters are read by services of ROS 2")
 from rclpy.parameter import Parameter
 from rclpy.task import Future
 
-from vima_ros.errors import VimaError
+from vima_ros.errors import VimaError, WaitTimeoutError
 from vima_ros.liveness import NodeStatus
 from vima_ros.nodes.manager.shared_parameters import READ_TIMEOUT, SharedParameters
 
@@ -115,6 +115,8 @@ def test_a_node_that_does_not_answer_is_asked_again_and_holds_up_the_others_for_
     assert nodes.requests.count("policy") == 4
     assert nodes.update(READ_TIMEOUT)
     nodes.shared.check("arm")
+    with pytest.raises(WaitTimeoutError, match="get_parameters has not answered"):
+        nodes.shared.check("policy")
 
 
 def test_nobody_is_brought_up_before_the_service_is_there():
