@@ -132,7 +132,7 @@ class MessageBuffer(Generic[T]):
         def find() -> bool:
             nonlocal checked
             new = self.since(max(checked, self.dropped) if after is None else checked)
-            checked = self.dropped + len(self._kept)
+            checked = max(checked, self.dropped + len(self._kept))  # it may be a later one
             found.extend(itertools.islice(filter(predicate, new), 1))
             return bool(found)
 

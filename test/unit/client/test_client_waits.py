@@ -88,6 +88,15 @@ def test_the_first_that_fits_is_returned_and_none_before_after(buffer):
     assert buffer.wait(lambda m: m == "a1", 0, "a") == "a1"
 
 
+def test_a_wait_from_a_later_number_on_does_not_take_the_next_message(buffer):
+    def send():
+        buffer.append(next(numbers))
+
+    numbers = iter(range(10))
+    send()  # while the wait is on, each check brings one more
+    assert buffer.wait(lambda m: True, 30, "message", 3, check=send) == 3
+
+
 def test_a_message_ends_the_wait(buffer):
     sender = threading.Timer(0.05, buffer.append, ["new"])
     sender.start()
