@@ -150,6 +150,7 @@ class ManagerNode(VimaNode[ManagerParameters]):
     def diagnose(self) -> Iterator[FunctionStatus]:
         """Report the state of each node, and the last event."""
         names = {0: "no heartbeat", 1: "unconfigured", 2: "inactive", 3: "active"}
+        names |= {10: "configuring", 13: "activating"}
         nodes, up = self._supervisor.nodes.items(), self._supervisor.all_active
         values = {n: "dead" if w.dead else names.get(w.state, w.state) for n, w in nodes}
         values |= dict.fromkeys(self._supervisor.deactivated, "deactivated by a person")
