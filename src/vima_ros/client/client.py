@@ -33,20 +33,12 @@ from vima_ros.client.service_matching import server_heartbeats
 from vima_ros.errors import VimaError, WaitTimeoutError
 from vima_ros.nodes.common import qos
 from vima_ros.nodes.common.dds import prepare_ros
+from vima_ros.nodes.common.heartbeat import STATE_NAMES
 from vima_ros.nodes.common.namespaces import NAMESPACE, absolute_namespace
 
 T = TypeVar("T")
 DISCOVERY_TIMEOUT = 40.0  # usually 0.1 s; many seconds where a busy machine starts a node [s]
 SUITE_HINT = "; is the suite running?"  # appended to the report of a wait
-STATE_NAMES = {
-    State.PRIMARY_STATE_UNKNOWN: "no heartbeat",
-    State.PRIMARY_STATE_UNCONFIGURED: "unconfigured",
-    State.PRIMARY_STATE_INACTIVE: "inactive",
-    State.PRIMARY_STATE_ACTIVE: "active",
-    State.PRIMARY_STATE_FINALIZED: "finalized",
-    State.TRANSITION_STATE_CONFIGURING: "configuring",
-    State.TRANSITION_STATE_ACTIVATING: "activating",
-}
 
 
 class Client:

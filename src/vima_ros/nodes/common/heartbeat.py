@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 
 HEARTBEAT_PERIOD = 0.2  # [s]
 ACKNOWLEDGE_TIMEOUT = 0.1  # for all to have received the last heartbeat [s]
+STATE_NAMES = {
+    State.PRIMARY_STATE_UNKNOWN: "no heartbeat",
+    State.PRIMARY_STATE_UNCONFIGURED: "unconfigured",
+    State.PRIMARY_STATE_INACTIVE: "inactive",
+    State.PRIMARY_STATE_ACTIVE: "active",
+    State.PRIMARY_STATE_FINALIZED: "finalized",
+    State.TRANSITION_STATE_CONFIGURING: "configuring",
+    State.TRANSITION_STATE_ACTIVATING: "activating",
+}
 
 
 class HeartbeatPublisher:

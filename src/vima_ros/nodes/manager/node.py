@@ -16,6 +16,7 @@ from vima_ros.errors import VimaError
 from vima_ros.liveness import FINALIZED, INACTIVE, Supervisor
 from vima_ros.nodes.common import node_names, qos
 from vima_ros.nodes.common.diagnostics import ERROR, OK, WARN, FunctionStatus
+from vima_ros.nodes.common.heartbeat import STATE_NAMES
 from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.nodes.common.main import run
 from vima_ros.nodes.manager.parameters import ManagerParameters
@@ -149,10 +150,8 @@ class ManagerNode(VimaNode[ManagerParameters]):
 
     def diagnose(self) -> Iterator[FunctionStatus]:
         """Report the state of each node, and the last event."""
-        names = {0: "no heartbeat", 1: "unconfigured", 2: "inactive", 3: "active"}
-        names |= {10: "configuring", 13: "activating"}
         nodes, up = self._supervisor.nodes.items(), self._supervisor.all_active
-        values = {n: "dead" if w.dead else names.get(w.state, w.state) for n, w in nodes}
+        values = {n: "dead" if w.dead else STATE_NAMES.get(w.state, w.state) for n, w in nodes}
         values |= dict.fromkeys(self._supervisor.deactivated, "deactivated by a person")
         values |= {n: "ended" for n, w in nodes if w.state == FINALIZED}
         level = OK if up else ERROR if any(w.dead for _, w in nodes) else WARN
