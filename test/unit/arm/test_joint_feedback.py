@@ -68,7 +68,7 @@ def test_jitter_and_bursts_of_arrival_leave_the_derived_velocity():
 
 
 @pytest.mark.parametrize("rate", [5, 500])
-def test_slow_and_fast_drivers(rate):
+def test_velocities_are_derived_exactly_at_any_rate_of_the_driver(rate):
     feedback = drive(lambda t: 0.0, period=1 / rate)
     np.testing.assert_allclose(feedback.velocities, SPEED, rtol=1e-6)
 

@@ -680,7 +680,7 @@ def test_a_task_report_from_before_the_episode_does_not_count():
     assert episode.running
 
 
-def test_stages_of_an_episode():
+def test_the_stage_follows_decision_confirmation_motion_and_stop():
     episode = begun()
     stages = [episode.stage]
     episode.on_decision("c", 10)

@@ -24,7 +24,7 @@ def objects_of(arrays, name, view):
 
 
 @pytest.mark.parametrize("view", ["front", "top"])
-def test_observation_golden(golden, view):
+def test_observations_have_the_boxes_and_crops_of_vima_bench(golden, view):
     found = objects_of(golden, "preproc_obs", view)
     visible = golden[f"preproc_obs/mask_{view}"][0, 0]
     assert 0 < len(found) == visible.sum() < len(visible)
@@ -34,7 +34,7 @@ def test_observation_golden(golden, view):
 
 @pytest.mark.parametrize("view", ["front", "top"])
 @pytest.mark.parametrize(("place", "name"), [(0, "object"), (1, "scene")])
-def test_prompt_golden(golden, place, name, view):
+def test_prompt_images_have_the_boxes_and_crops_of_vima_bench(golden, place, name, view):
     found = objects_of(golden, f"preproc_prompt/{name}", view)
     visible = golden[f"preproc_prompt/mask_{view}"][place]
     assert len(found) == visible.sum()

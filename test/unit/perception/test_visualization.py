@@ -12,7 +12,7 @@ def one_object(box, track_id=4):
     return ViewObjects([box], np.zeros((1, 3, 32, 32), np.uint8), [0.5], [track_id])
 
 
-def test_nothing_found_is_the_enlarged_image():
+def test_without_objects_the_image_is_only_enlarged():
     image = np.random.default_rng(0).integers(0, 256, IMAGE.shape).astype(np.uint8)
     drawn = draw_objects(image, ViewObjects.empty(), scale=2)
     assert drawn.shape == (256, 512, 3)

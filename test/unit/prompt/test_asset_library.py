@@ -1,6 +1,7 @@
 import contextlib
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vima_ros.errors import VimaError
-from vima_ros.prompt import asset_library as library_module
 from vima_ros.prompt.asset_library import AssetLibrary, StoredAsset
 from vima_ros.specs import AssetKind
 
@@ -95,7 +95,7 @@ def test_a_name_that_no_prompt_could_use_is_refused_and_nothing_is_written(libra
     assert code(library.load, name) == "UNKNOWN_PLACEHOLDER"
 
 
-def test_it_holds_so_many_and_so_much(tmp_path):
+def test_a_library_holds_max_assets_and_max_bytes(tmp_path):
     few = AssetLibrary(tmp_path / "few", max_assets=2)
     for name in "ab":
         few.save(asset(name))
@@ -121,15 +121,14 @@ class DiskFullAfter:
         return self.real(*args, **kwargs)
 
 
-@pytest.mark.parametrize("call", ["_write_file", "sync_folder", "rename"])
-@pytest.mark.parametrize("after", range(8))
+@pytest.mark.parametrize("call", ["fsync", "rename"])
+@pytest.mark.parametrize("after", range(10))
 def test_a_full_disk_leaves_the_old_one_whole(tmp_path, monkeypatch, call, after):
     library = AssetLibrary(tmp_path / "assets")
     library.save(asset(seed=1))
     with monkeypatch.context() as patch:
-        module = os if call == "rename" else library_module
-        failing = DiskFullAfter(getattr(module, call), after)
-        patch.setattr(module, call, failing)
+        failing = DiskFullAfter(getattr(os, call), after)
+        patch.setattr(os, call, failing)
         try:
             library.save(asset(seed=2))
             saved = True
@@ -156,7 +155,7 @@ class Dies(BaseException):
 
 
 @settings(max_examples=25)
-@given(after=st.integers(0, 12))
+@given(after=st.integers(0, 14))
 def test_a_crash_at_any_moment_leaves_old_or_new(tmp_path_factory, after):
     folder = tmp_path_factory.mktemp("crash")
     AssetLibrary(folder).save(asset(seed=1))
@@ -174,9 +173,9 @@ def test_a_crash_at_any_moment_leaves_old_or_new(tmp_path_factory, after):
 
     with pytest.MonkeyPatch.context() as patch:
         for module, name in (
-            (library_module, "_write_file"),
+            (os, "fsync"),
             (os, "rename"),
-            (library_module.shutil, "rmtree"),  # even cleaning up does not come to pass
+            (shutil, "rmtree"),  # even cleaning up does not come to pass
         ):
             patch.setattr(module, name, dying(getattr(module, name)))
         with contextlib.suppress(Dies):
@@ -268,7 +267,7 @@ def test_what_was_being_deleted_when_the_process_died_does_not_come_back(library
         raise Dies
 
     with monkeypatch.context() as patch:
-        patch.setattr(library_module.shutil, "rmtree", dies_halfway)
+        patch.setattr(shutil, "rmtree", dies_halfway)
         with pytest.raises(Dies):
             library.delete("block")
     reopened = AssetLibrary(library.folder)
@@ -289,7 +288,7 @@ def test_a_path_that_is_no_folder_is_refused(tmp_path):
         max_size=8,
     )
 )
-def test_it_is_a_dictionary_on_disk(tmp_path_factory, steps):
+def test_saved_and_deleted_assets_are_there_as_in_a_dictionary(tmp_path_factory, steps):
     library, plain = AssetLibrary(Path(tmp_path_factory.mktemp("library"))), {}
     for name, seed, kind in steps:
         if seed == 3 and name in plain:

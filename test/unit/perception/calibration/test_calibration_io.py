@@ -115,7 +115,7 @@ def test_another_kind_of_file_is_refused(written, data):
     assert error.value.code == "BAD_CALIBRATION"
 
 
-def test_a_file_that_is_not_there(written):
+def test_a_missing_file_is_refused_with_the_program_that_makes_it(written):
     written.with_name("top_patches.png").unlink()
     for path in (written, written.with_name("other.yaml")):
         with pytest.raises(VimaError, match="calibrate") as error:

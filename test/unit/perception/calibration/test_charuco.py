@@ -86,7 +86,7 @@ def test_part_of_it_is_enough_and_less_is_refused():
         assert len(placed.board.find(image)[0]) == 0
 
 
-def test_its_place_on_the_table():
+def test_a_placed_board_has_its_corners_on_the_table_where_it_lies():
     placed = PlacedBoard(Board(0.05, (4, 3)), 0.3, -0.1, math.radians(90))
     # Along the base's y lies the board's x; the board's y points towards the robot.
     np.testing.assert_allclose(placed.points[0], [0.3 - 2 * 0.05, -0.1 + 0.05], atol=1e-12)

@@ -47,7 +47,7 @@ def covered(image, corners, value=128):
     return image
 
 
-def test_nothing_moved():
+def test_a_camera_in_its_place_has_not_moved():
     drift = MONITOR.check(IMAGE)
     assert not drift.moved
     assert drift.moved_px < 0.05

@@ -23,7 +23,7 @@ def test_any_plain_image_is_all_background(colour):
 
 @pytest.mark.parametrize("noise", [2, 6])
 @pytest.mark.parametrize("level", [0, 47, 128, 255])
-def test_noise_is_measured(noise, level):
+def test_a_noisy_plain_image_is_background_at_any_noise(noise, level):
     rng = np.random.default_rng(noise)
     image = np.clip(level + rng.normal(0, noise, (128, 256, 3)), 0, 255).astype(np.uint8)
     assert find_background(image).mask.mean() > 0.995

@@ -23,7 +23,7 @@ def test_fields_are_read_only_copies():
             array[...] = 0
 
 
-def test_no_objects():
+def test_without_ids_there_are_no_instances():
     assert len(Instances(MASK, [], [])) == 0
 
 

@@ -119,7 +119,7 @@ def test_a_box_may_leave_the_image():
     assert found.mask.all()
 
 
-def test_nothing_found():
+def test_without_boxes_there_are_no_instances():
     found = paste_masks(np.zeros((0, 4)), [], np.zeros((0, 28, 28)), min_score=0.5)
     assert len(found) == 0
 

@@ -62,7 +62,7 @@ def test_each_object_is_described_by_its_own_pixels_in_the_order_asked_for():
     np.testing.assert_array_equal(features.colours[1:], alone.colours)
 
 
-def test_mixing_replacing_and_joining():
+def test_features_are_blended_by_weight_replaced_by_index_and_concatenated():
     red, blue = patch((255, 0, 0), 10, 10), patch((0, 0, 255), 20, 20)
     both = concatenate(red, blue)
     assert len(both) == 2
