@@ -19,6 +19,10 @@ os.environ.pop("ROS_DOMAIN_ID", None)
 isolate_ros_domain()
 
 
+def pytest_itemcollected(item):
+    item.add_marker(pytest.mark.faults)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def domain():
     """Each module has its own: what killed processes leave in shared memory harms no other."""
