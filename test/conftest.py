@@ -28,4 +28,6 @@ os.environ[END_WITH] = str(os.getpid())
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda i: LONGEST.index(i.path.name) if i.path.name in LONGEST else len(LONGEST))
+    items.sort(
+        key=lambda i: LONGEST.index(i.path.name) if i.path.name in LONGEST else len(LONGEST)
+    )
