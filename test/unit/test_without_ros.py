@@ -29,6 +29,12 @@ class Hidden:
 
 sys.meta_path.insert(0, Hidden)
 '''
+PROGRAMS = """
+import importlib, json, sys
+if __name__ == "__main__":  # and not in the processes that it starts
+    for name, *words in json.loads(sys.argv[1]):
+        importlib.import_module(f"vima_ros.cli.{name}").main(words)
+"""
 OPTIONAL = {"torchvision", "detectron2", "onnx"}  # requirements/torchvision.txt
 IMPORT = f"""
 import importlib, sys
@@ -87,25 +93,18 @@ def test_every_module_of_the_library_can_be_imported(python):
 
 
 def test_programs_demonstrate_train_evaluate_and_convert(python, tmp_path):
-    def program(name, *words):
-        return python("-m", f"vima_ros.cli.{name}", *words)
-
-    demonstrations, run, report = (tmp_path / name for name in ("data", "run", "report"))
-    program(
-        *("demonstrate", "--tasks", "rotate", "--episodes", "2", "--workers", "1"),
-        *("--out", demonstrations),
+    """One after the other in one process: each start would import torch and its models again."""
+    (tmp_path / "recipe.yaml").write_text(
+        yaml.safe_dump({"network": SMALL, "recipe": {"batch_size": 2}})
     )
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(yaml.safe_dump({"network": SMALL, "recipe": {"batch_size": 2}}))
-    program(
-        *("train_policy", "--data", demonstrations, "--config", recipe, "--steps", "2"),
-        *("--out", run),
+    programs = (
+        "demonstrate --tasks rotate --episodes 2 --workers 1 --out data",
+        "train_policy --data data --config recipe.yaml --steps 2 --out run",
+        "evaluate_policy --policy run/policy.safetensors --tasks rotate --seeds 1 "
+        "--detector ground_truth_masks --workers 1 --out report",
+        "convert_checkpoint run/policy.safetensors policy.ckpt",
     )
-    weights = run / "policy.safetensors"
-    program(
-        *("evaluate_policy", "--policy", weights, "--tasks", "rotate", "--seeds", "1"),
-        *("--detector", "ground_truth_masks", "--workers", "1", "--out", report),
-    )
-    assert len(json.loads((report / "report.json").read_text())["episodes"]) == 1
-    program("convert_checkpoint", weights, tmp_path / "policy.ckpt")
+    (tmp_path / "programs.py").write_text(PROGRAMS)
+    python("programs.py", json.dumps([line.split() for line in programs]))
+    assert len(json.loads((tmp_path / "report" / "report.json").read_text())["episodes"]) == 1
     assert (tmp_path / "policy.ckpt").stat().st_size > 0

@@ -20,7 +20,6 @@ from vima_ros.perception.detectors.registry import DetectorSettings, make_detect
 
 BASE = "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml"
 IMAGE = make_image()
-torch.set_num_threads(1)  # more wait for each other by spinning, for long on a busy machine
 
 
 def base_cfg(classes=1, channels="BGR"):

@@ -20,7 +20,6 @@ from vima_ros.perception.detectors.postprocess import paste_masks
 from vima_ros.perception.detectors.registry import DetectorSettings, make_detector
 
 IMAGE = make_image()
-torch.set_num_threads(1)  # more wait for each other by spinning, for long on a busy machine
 SIZES = {"min_size": 32, "max_size": 64}  # [px] a quarter of the frame, to be quick
 
 

@@ -134,12 +134,12 @@ def test_wilson_intervals():
     assert high == pytest.approx(0.1611, abs=1e-4)
 
 
-def test_in_processes_it_is_the_same_and_all_of_it_is_reported(checkpoint, tmp_path):
+def test_in_a_process_of_its_own_it_is_the_same_and_all_of_it_is_reported(checkpoint, tmp_path):
     jobs = [
         Job("rotate", "train", seed, checkpoint, "ground_truth_masks")
         for seed in (2_000_001, 2_000_002)
     ]
-    attempts = sorted(attempt_all(jobs, workers=2), key=lambda a: a.job.seed)
+    attempts = sorted(attempt_all(jobs, workers=1), key=lambda a: a.job.seed)
     here = attempt(jobs[0])
     assert (attempts[0].code, attempts[0].steps) == (here.code, here.steps)
     attempts.append(Attempt(jobs[0], "SUCCESS", "", 1, 1.0))
