@@ -1,4 +1,5 @@
 import itertools
+import weakref
 
 import pytest
 from hypothesis import given
@@ -67,14 +68,27 @@ def test_the_newest_possible_set_comes_out_and_as_soon_as_possible(events, slop)
             usable[k] = {s: n for s, n in usable[k].items() if s > used}
 
 
+class Item:
+    def __init__(self, key, stamp):
+        self.key, self.stamp = key, stamp
+
+
 @given(arrivals, st.integers(1, 6))
-def test_what_waits_is_bounded_by_depth(events, depth):
-    sync = StampSynchronizer(KEYS, SLOP, depth)  # "side" never comes
-    run(sync, events)
+def test_the_newest_items_are_kept_up_to_depth_and_the_others_freed(events, depth):
+    sync, kept = StampSynchronizer(KEYS, SLOP, depth), weakref.WeakSet()  # "side" never comes
+    for key, stamp in events:
+        item = Item(key, stamp)
+        kept.add(item)
+        assert sync.add(key, stamp, item) is None
+        del item
     for key in KEYS[:2]:
-        newest = max((stamp for k, stamp in events if k == key), default=None)
-        assert len(sync._waiting[key]) <= depth
-        assert max(sync._waiting[key], default=None) == newest
+        stamps = sorted(item.stamp for item in kept if item.key == key)
+        assert len(stamps) <= depth
+        assert stamps[-1:] == [stamp for stamp in [newest(events, key)] if stamp is not None]
+
+
+def newest(events, key):
+    return max((stamp for k, stamp in events if k == key), default=None)
 
 
 def test_slop_is_inclusive():

@@ -1,8 +1,9 @@
+import cv2
 import numpy as np
 import pytest
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.visualization import _duration, draw_action, draw_objects, object_color
+from vima_ros.perception.visualization import draw_action, draw_objects, object_color
 from vima_ros.specs import ViewObjects
 
 IMAGE = np.full((128, 256, 3), 47, np.uint8)
@@ -111,8 +112,11 @@ def test_an_age_is_written_where_it_is_known():
     ("seconds", "text"),
     [(0, "0.0s"), (9.94, "9.9s"), (9.96, "10s"), (119, "119s"), (121, "2min"), (7200, "2h")],
 )
-def test_ages_are_short(seconds, text):
-    assert _duration(seconds) == text
+def test_an_age_is_written_in_its_largest_unit_of_at_least_two(seconds, text, monkeypatch):
+    written = []
+    monkeypatch.setattr(cv2, "putText", lambda _, words, *args: written.append(words))
+    draw_objects(IMAGE, one_object([100, 60, 20, 11]), ages_s={4: seconds})
+    assert {f"4 0.50 {text}"} == set(written)
 
 
 def test_the_title_is_a_bar_over_the_top_edge():
