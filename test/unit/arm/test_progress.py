@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import ur5e
 from controller import at
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vima_ros.arm.plan_execution import MeasuredState, PlanExecution
 from vima_ros.arm.primitives import Waypoint, plan_waypoints
@@ -120,6 +122,14 @@ def test_a_tool_that_rotates_on_the_spot_makes_progress(sign):
     assert np.abs(tool(0.02) - tool(0.0)).max() > 1e-3
     assert np.abs(tool_points(Pose((0.5, 0, 0.3), -quaternion_from_yaw(0))) - tool(0)).max() < 1e-9
     np.testing.assert_allclose(tool(np.pi / 2)[3:6] - tool(0)[:3], [0, 0.1, 0], atol=1e-9)
+
+
+@given(st.tuples(*[st.floats(-1, 1)] * 4).filter(lambda q: np.linalg.norm(q) > 0.1))
+def test_the_points_of_a_tool_lie_at_right_angles_a_tenth_of_a_metre_from_its_tip(quaternion):
+    points = tool_points(Pose((0.5, 0.1, 0.3), quaternion)).reshape(3, 3)
+    np.testing.assert_allclose(points[0], [0.5, 0.1, 0.3])
+    arms = points[1:] - points[0]
+    np.testing.assert_allclose(arms @ arms.T, 0.01 * np.eye(2), atol=1e-12)
 
 
 def test_a_motion_may_take_twenty_times_its_planned_duration():

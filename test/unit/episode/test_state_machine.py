@@ -1,7 +1,9 @@
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -780,3 +782,21 @@ def test_a_task_that_does_not_report_is_awaited_up_to_a_timeout():
     assert not accepts(episode, 30)
     timeouts.check(episode, 2.1)
     assert accepts(episode, 30)
+
+
+def test_the_default_timeouts_are_those_of_the_parameter_file():
+    config = Path(__file__).parents[3] / "config" / "policy.yaml"
+    parameters = next(iter(yaml.safe_load(config.read_text()).values()))["ros__parameters"]
+    defaults, names = EpisodeTimeouts(), ("observation", "pause", "response", "task_status")
+    for name in names:
+        assert getattr(defaults, name) == parameters[f"{name}_timeout"], name
+
+
+def test_after_a_success_failures_count_from_zero():
+    episode = EpisodeStateMachine().begin("p", "x", 9, max_failures=2)
+    for stamp, report in ((20, ABORTED), (30, SUCCEEDED), (40, ABORTED), (50, ABORTED)):
+        assert episode.running
+        episode.on_decision(f"c{stamp}", stamp - 5)
+        code = "OK" if report == SUCCEEDED else "TIMEOUT"
+        report_arm(episode, report, stamp, f"c{stamp}", code=code)
+    assert (episode.code, episode.step, episode.executed) == ("ARM_FAILED", 4, 1)

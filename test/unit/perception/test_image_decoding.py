@@ -1,5 +1,7 @@
 """JPEG and PNG data: whole ones of every kind are read, and none that lost a part."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -141,3 +143,14 @@ def test_a_file_is_read_or_refused_by_name(tmp_path):
         with pytest.raises(VimaError, match=bad.name) as caught:
             read_image(bad)
         assert caught.value.code == "BAD_IMAGE"
+
+
+def test_a_file_of_more_than_64_mebibytes_is_refused(tmp_path):
+    path, limit = tmp_path / "long.jpg", 64 << 20
+    path.write_bytes(jpeg())
+    os.truncate(path, limit)
+    assert (read_image(path) == decode_image(jpeg())).all()
+    os.truncate(path, limit + 1)
+    with pytest.raises(VimaError, match=f"more than {limit} bytes") as caught:
+        read_image(path)
+    assert caught.value.code == "BAD_IMAGE"

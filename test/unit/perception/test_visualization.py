@@ -61,6 +61,18 @@ def test_the_arrow_starts_at_the_pick_and_ends_at_the_place():
     assert not drawn[:100, 500:].any()
 
 
+@pytest.mark.parametrize("scale", [2, 3, 5])
+def test_a_label_stands_close_beside_the_ring_of_its_point(scale, monkeypatch):
+    written = {}
+    monkeypatch.setattr(cv2, "putText", lambda _, words, at, *args: written.update({words: at}))
+    points = {"pick": (20, 30), "place": (70, 50)}
+    draw_action(np.zeros((128 * scale, 256 * scale, 3), np.uint8), *points.values(), scale)
+    for label, point in points.items():
+        x, y = np.subtract(written[label], np.multiply(point, scale) + scale / 2)
+        assert 0 < x - 2 * scale <= 6
+        assert -3 * scale <= y < 0
+
+
 def test_points_far_outside_are_cut_off():
     canvas = np.zeros((384, 768, 3), np.uint8)
     assert draw_action(canvas, (1e12, 0), (10, 10)).any()

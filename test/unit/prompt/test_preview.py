@@ -1,8 +1,10 @@
 import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.prompt.assembly import assemble
-from vima_ros.prompt.preview import CROP, ROW, WIDTH, draw_prompt
+from vima_ros.prompt.preview import CROP, MARGIN, ROW, WIDTH, draw_prompt
 from vima_ros.specs import AssetKind, PromptImage, ViewObjects
 
 RED, GREEN, BLUE = (250, 10, 20), (10, 240, 30), (30, 20, 230)
@@ -67,3 +69,31 @@ def test_further_crops_are_counted():
 def test_text_of_any_script_is_drawn():
     image = PromptImage("a", AssetKind.OBJECT, objects(RED), objects(GREEN))
     assert drawn("Ж 積 \U0001f600 {a}", a=image).any()
+
+
+PAPER, INK, FAINT = (255, 255, 255), (20, 20, 20), (140, 140, 140)
+
+
+def test_the_drawing_keeps_its_colours_and_frames():
+    image = PromptImage("a", AssetKind.OBJECT, objects(RED), objects(GREEN))
+    canvas = drawn("Put {a}", a=image)
+    assert where(canvas, INK)[2] > 50
+    front, top = where(canvas, (40, 110, 200)), where(canvas, (200, 110, 40))
+    for frame, crop in ((front, where(canvas, RED)), (top, where(canvas, GREEN))):
+        assert frame[2] + crop[2] == CROP**2
+        assert frame[:2] == crop[:2]
+    rows = np.flatnonzero((canvas == FAINT).all(axis=2).sum(axis=1) > CROP)
+    assert rows.tolist() == [MARGIN + 1, MARGIN + ROW - 12]  # of the box around the image
+
+
+@settings(max_examples=30)
+@given(st.lists(st.sampled_from(["Put", "the", "{s}", "{a}", "wonderful"]), max_size=25))
+def test_nothing_is_drawn_into_the_margins(words):
+    images = {
+        "s": PromptImage("s", AssetKind.SCENE, objects(*[RED] * 5), objects(BLUE)),
+        "a": PromptImage("a", AssetKind.OBJECT, objects(RED), objects(GREEN)),
+    }
+    used = {name: image for name, image in images.items() if f"{{{name}}}" in words}
+    canvas = drawn(" ".join(["Put", *words]), **used)
+    inside = canvas[MARGIN:-MARGIN, MARGIN : WIDTH - MARGIN]
+    assert (canvas != PAPER).sum() == (inside != PAPER).sum()

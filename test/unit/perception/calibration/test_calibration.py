@@ -1,6 +1,7 @@
 """Calibration from known points: correct for any camera, with a true error estimate."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -271,3 +272,15 @@ def test_patches_are_what_is_around_the_corners():
         patches[0], image[51 - half : 52 + half, 100 - half : 101 + half, 0]
     )
     assert not patches[1:].any()
+
+
+@pytest.mark.parametrize("size", range(3, 16))
+def test_patches_have_an_odd_size(size):
+    camera = PinholeCamera()
+    calibration = calibrate("top", BLANK, camera.show(CORNERS))
+    patches = np.zeros((4, size, size), np.uint8)
+    if size % 2:
+        assert replace(calibration, patches=patches).patches.shape == patches.shape
+    else:
+        with pytest.raises(VimaError, match="n odd"):
+            replace(calibration, patches=patches)

@@ -115,6 +115,18 @@ def test_another_kind_of_file_is_refused(written, data):
     assert error.value.code == "BAD_CALIBRATION"
 
 
+def test_a_file_of_more_than_a_mebibyte_is_refused(written):
+    room = (1 << 20) - len(written.read_bytes())
+    with written.open("a") as file:
+        file.write("#" * room)
+    assert load_calibration(written).view == "top"
+    with written.open("a") as file:
+        file.write("#")
+    with pytest.raises(VimaError, match=r"top\.yaml") as error:
+        load_calibration(written)
+    assert error.value.code == "BAD_CALIBRATION"
+
+
 def test_a_missing_file_is_refused_with_the_program_that_makes_it(written):
     written.with_name("top_patches.png").unlink()
     for path in (written, written.with_name("other.yaml")):

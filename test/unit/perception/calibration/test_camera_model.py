@@ -56,6 +56,12 @@ def test_what_folds_back_into_the_image_is_not_shown():
     assert np.isfinite(lens.distort(GRID)).all()
 
 
+@pytest.mark.parametrize(("degrees", "shown"), [(87.0, True), (87.2, False)])
+def test_a_straight_lens_shows_up_to_87_degrees_from_its_axis(degrees, shown):
+    point = K[:2, 2] + [K[0, 0] * np.tan(np.radians(degrees)), 0]
+    assert np.isfinite(CameraModel(K, []).distort([point])).all() == shown
+
+
 def test_coefficients_that_cannot_be_undone_are_refused():
     with pytest.raises(VimaError) as error:
         CameraModel(K, [-3.0, 0, 0, 0, 0]).undistort(GRID)

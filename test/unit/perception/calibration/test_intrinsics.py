@@ -1,6 +1,7 @@
 """A camera model from images of a board, and a warning where they do not determine it."""
 
 import math
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -147,3 +148,28 @@ def test_what_to_add_is_named():
     lines = "\n".join(describe_intrinsics(few))
     assert "standard deviation" in lines
     assert math.isfinite(few.focal_std)
+
+
+@pytest.fixture(scope="module")
+def good_fit():
+    rng, camera = np.random.default_rng(8), PinholeCamera(d=BARREL)
+    return fit_of(random_set("good", BOARD, camera, rng), rng)
+
+
+@pytest.mark.parametrize(("degrees", "enough"), [(4, False), (6, True), (9, True)])
+def test_a_tilt_counts_from_five_degrees_on(good_fit, degrees, enough):
+    way = np.linspace(0, 2 * np.pi, 72, endpoint=False)
+    tilts = np.sin(np.radians(degrees)) * np.stack([np.cos(way), np.sin(way)], -1)
+    warnings = " ".join(intrinsics_warnings(replace(good_fit, tilts=tilts)))
+    assert ("not tilted to all sides" not in warnings) == enough
+
+
+@pytest.mark.parametrize("name", ["upper left", "upper right", "lower left", "lower right"])
+def test_the_corner_of_the_image_without_the_board_is_named(good_fit, name):
+    x, y = np.meshgrid(np.linspace(5, 635, 20), np.linspace(5, 475, 20))
+    row, column = name.split()
+    empty = ((y < 240) == (row == "upper")) & ((x < 320) == (column == "left"))
+    corners = np.stack([x[~empty], y[~empty]], -1)
+    assert f"at the image's {name}" in "; ".join(
+        missing_images(replace(good_fit, corners=corners))
+    )
