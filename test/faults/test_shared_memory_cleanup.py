@@ -3,7 +3,7 @@
 from shared_memory import FOLDER, run
 
 
-def test_nothing_is_left_behind(tmp_path):
+def test_an_ended_suite_leaves_nothing_in_shared_memory(tmp_path):
     ways = ("SIGINT", "SIGTERM", "SIGKILL", "SIGKILL all", "SIGINT")
     arguments = ["--params-file", "free_gripper", "--checkpoint", "random"]
     rounds = list(run(len(ways), ways, arguments, tmp_path, seed=1))

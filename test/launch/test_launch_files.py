@@ -21,19 +21,19 @@ def executables() -> set[str]:
     return {name for found in lists for name in ast.literal_eval(found)}
 
 
-def test_all_three_are_there():
+def test_there_are_three_launch_files():
     names = {path.name for path in FILES}
     assert names == {"bringup.launch.py", "sim.launch.py", "replay.launch.py"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
-def test_flat(path: Path):
+def test_a_launch_file_has_no_control_flow(path: Path):
     nodes = list(ast.walk(ast.parse(path.read_text())))
     assert not [type(node).__name__ for node in nodes if isinstance(node, CONTROL_FLOW)]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
-def test_starts_only_what_is_installed(path: Path):
+def test_a_launch_file_starts_only_what_is_installed(path: Path):
     started = re.findall(r'executable="(\w+)"|\bnode\(\s*"(\w+)"', path.read_text())
     names = {a or b for a, b in started}
     assert names
@@ -75,7 +75,7 @@ def test_every_node_ends_with_the_launch(path: Path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
-def test_loads_where_launch_is_installed(path: Path):
+def test_a_launch_file_loads_where_launch_is_installed(path: Path):
     pytest.importorskip("launch_ros", reason="no launch_ros: it comes with a distribution")
     module = SourceFileLoader(path.stem.replace(".", "_"), str(path)).load_module()
     assert module.generate_launch_description().entities

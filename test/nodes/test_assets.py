@@ -133,7 +133,7 @@ def test_an_invalid_capture_is_refused(library, fields, code, told):
     assert "bad" not in [asset.name for asset in library.list()]
 
 
-def test_listed_deleted_and_unknown_to_the_next_prompt(library):
+def test_a_deleted_asset_is_unknown_to_the_next_prompt(library):
     assert library.capture("gone", kind=SCENE).success
     assert library.send("Look at {gone}.", check_only=True).success
     request = DeleteAsset.Request(name="gone")
@@ -145,7 +145,7 @@ def test_listed_deleted_and_unknown_to_the_next_prompt(library):
     assert "library holds" in refused.message
 
 
-def test_an_attached_image_wins(library):
+def test_an_attached_image_is_used_instead_of_the_asset_of_its_name(library):
     assert library.capture("block", kind=SCENE).success
     rgb = np.full((128, 256, 3), 255, np.uint8)
     rgb[40:71, 100:131] = (200, 30, 30)

@@ -99,7 +99,7 @@ def test_a_refused_confirmation_ends_the_episode(careful):
     assert careful.sent(request) == []
 
 
-def test_nobody_confirms(careful):
+def test_a_motion_that_nobody_confirms_is_refused_after_the_timeout(careful):
     goal, request = careful.ask(5)
     result = goal.wait(30)
     assert result.error_code == Result.REFUSED

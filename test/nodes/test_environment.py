@@ -61,7 +61,7 @@ def check_refused(programs: dict, environment: dict[str, str], words: str, folde
         assert "valid: " in sentence
 
 
-def test_a_middleware_that_is_not_installed(tmp_path):
+def test_a_middleware_that_is_not_installed_is_refused(tmp_path):
     """rcl ends the process with code 102 while it is imported."""
     programs = {path.name: [] for path in PROGRAMS.iterdir()}
     environment = {**os.environ, "RMW_IMPLEMENTATION": "rmw_absent_cpp"}
@@ -81,7 +81,7 @@ def test_the_middleware_finds_all_that_it_looks_for_in_the_messages(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_ros_arguments_that_cannot_be_read(tmp_path):
+def test_ros_arguments_that_cannot_be_read_are_refused(tmp_path):
     words = ["--ros-args", "--params-file", str(tmp_path / "absent.yaml")]
     for name in ("tabletop", "stop"):
         done = run(name, words, dict(os.environ), tmp_path / name)
@@ -91,7 +91,7 @@ def test_ros_arguments_that_cannot_be_read(tmp_path):
         assert "Traceback" not in done.stderr
 
 
-def test_no_folder_for_logs(tmp_path):
+def test_an_environment_without_a_folder_for_logs_is_refused(tmp_path):
     check_refused(WITH_ROS, WITHOUT_HOME, "HOME is not set", tmp_path)
 
 
@@ -102,7 +102,7 @@ def test_no_home_is_needed_with_another_folder_for_logs(tmp_path):
     check_refused(programs, environment, "ROS_DOMAIN_ID is '233'", tmp_path)
 
 
-def test_nothing_can_be_written(tmp_path):
+def test_an_output_folder_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").touch()
     out = str(tmp_path / "file" / "out")
     programs = {
@@ -123,7 +123,7 @@ mount --make-rprivate / && mount -t tmpfs -o size={size} tmpfs /dev/shm && exec 
     ("size", "code", "words"),
     [("64m", None, "images of more than 3 MB"), ("20m", 2, "docker run --shm-size=1g")],
 )
-def test_a_small_dev_shm(size, code, words, tmp_path):
+def test_a_small_dev_shm_is_reported_with_its_remedy(size, code, words, tmp_path):
     """In a mount namespace of its own, where that is allowed."""
     if not shutil.which("unshare") or subprocess.run(["unshare", "-m", "true"]).returncode:
         pytest.skip("needs `unshare -m`, which only root may call")

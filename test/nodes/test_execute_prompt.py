@@ -149,7 +149,7 @@ def test_cancel_in_any_phase_stops_the_motion_and_leaves_a_clean_state(arm, stag
     assert not [c for c in later if c.startswith(cancelled)]
 
 
-def test_cancelled_before_it_began(arm):
+def test_a_goal_cancelled_before_its_first_step_leaves_the_arm_at_rest(arm):
     goal = arm.goal(max_steps=20)
     goal.cancel()
     assert goal.wait(30).error_code == Result.CANCELLED

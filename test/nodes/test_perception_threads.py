@@ -16,6 +16,7 @@ from rclpy.signals import SignalHandlerOptions
 from vima_msgs.msg import PerceptionStatus
 from vima_ros.client.client import Client
 from vima_ros.nodes.common.dds import use_fastdds_profile
+from vima_ros.nodes.common.latest_only_worker import LatestOnlyWorker
 from vima_ros.nodes.perception import node
 from vima_ros.perception.detectors.base import Detector
 from vima_ros.perception.detectors.instances import Instances
@@ -50,10 +51,10 @@ class Slow(Detector):
 
 
 class Inside:
-    """The node, spun by a thread, its detector, and cameras."""
+    """The node, spun by a thread, its detector, its workers so far, and cameras."""
 
-    def __init__(self, detector):
-        self.detector, self.node = detector, node.PerceptionNode()
+    def __init__(self, detector, workers):
+        self.detector, self.workers, self.node = detector, workers, node.PerceptionNode()
         self.executor = SingleThreadedExecutor()
         self.executor.add_node(self.node)
         self.ended = threading.Event()
@@ -92,7 +93,7 @@ class Inside:
             return self.detector.begun.acquire(timeout=0.2)
 
         self.client.wait_until(begun, "the detector to begin")
-        self.client.wait_until(lambda: self.node._worker._waiting is None, "an empty queue", 1)
+        self.client.wait_until(lambda: self.workers[-1].waiting is None, "an empty queue", 1)
 
     def close(self):
         self.detector.go_on.release(1000)
@@ -108,6 +109,13 @@ def inside(monkeypatch):
     use_fastdds_profile()
     detector = Slow()
     monkeypatch.setattr(node, "make_detector", lambda name, settings: detector)
+    workers = []
+
+    def make_worker(work, name):
+        workers.append(LatestOnlyWorker(work, name))
+        return workers[-1]
+
+    monkeypatch.setattr(node, "LatestOnlyWorker", make_worker)
     overrides = [
         f"{name}:={value}" for name, value in {**UNHURRIED, "enable_tracking": False}.items()
     ]
@@ -116,7 +124,7 @@ def inside(monkeypatch):
         args=["--ros-args", "-r", "__ns:=/inside", *arguments],
         signal_handler_options=SignalHandlerOptions.NO,
     )
-    running = Inside(detector)
+    running = Inside(detector, workers)
     try:
         running.activate()
         yield running
@@ -131,10 +139,10 @@ def worker_threads():
 
 def test_inference_keeps_no_callback_waiting_and_the_newest_pair_comes_next(inside):
     inside.show_until_begun()
-    dropped = inside.node._worker.dropped
+    dropped = inside.workers[-1].dropped
     shown = [inside.show() for _ in range(4)]
     # While the detector is at work: the cameras are heard, and what else there is to do is done.
-    inside.client.wait_until(lambda: inside.node._worker.dropped == dropped + 3, "dropped pairs")
+    inside.client.wait_until(lambda: inside.workers[-1].dropped == dropped + 3, "dropped pairs")
     inside.do(inside.node.now_ns)
     assert inside.cameras.observations.count == 0
     inside.detector.go_on.release(2)
@@ -168,9 +176,9 @@ def test_an_unexpected_error_is_reported_and_the_next_pair_is_processed(inside):
 def test_deactivation_ends_the_thread_and_hands_on_nothing_more(inside):
     inside.show_until_begun()
     inside.show()
-    worker = inside.node._worker
+    worker = inside.workers[-1]
     ending = inside.executor.create_task(inside.node.trigger_deactivate)
-    inside.client.wait_until(lambda: worker._closed, "the end of the thread to be asked for")
+    inside.client.wait_until(lambda: worker.closed, "the end of the thread to be asked for")
     inside.detector.go_on.release()
     inside.client.wait_until(ending.done, "the end of the thread", TIMEOUT)
     assert worker_threads() == []

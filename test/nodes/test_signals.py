@@ -95,12 +95,12 @@ def end(
     return process.returncode, output, ran, [path for path in made if path.exists()]
 
 
-def test_all_are_there():
+def test_every_installed_program_is_among_them():
     assert {p.name for p in PROGRAMS.iterdir()} == {*ALL_NODES, *ARGUMENTS}
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda s: s.name)
-def test_ends_by_a_signal_at_a_random_moment(number, tmp_path):
+def test_a_signal_at_a_random_moment_ends_each_with_its_exit_code(number, tmp_path):
     pick = random.Random(number)
     names = sorted({*ALL_NODES, *ARGUMENTS})
     with ThreadPoolExecutor(4) as pool:
