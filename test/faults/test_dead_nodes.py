@@ -40,6 +40,7 @@ def udp_only(tmp_path_factory):
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", ["policy", "arm", "perception", "manager"])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["dies", "hangs"])
 def test_a_node_that_dies_or_hangs_stops_the_arm_and_ends_the_episode(suite, victim, how):

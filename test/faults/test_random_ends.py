@@ -6,6 +6,7 @@ import pytest
 from random_ends import WAYS, Ends
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("params_file", ["tabletop", "free_gripper"])
 def test_the_robot_holds_before_the_suite_ends(params_file, tmp_path):
     options = argparse.Namespace(ends=len(WAYS), seed=1, params_file=params_file, ways=WAYS)

@@ -1,8 +1,10 @@
 """However the suite ends, /dev/shm is as before; shared_memory.py does the same forty times."""
 
+import pytest
 from shared_memory import FOLDER, run
 
 
+@pytest.mark.slow
 def test_an_ended_suite_leaves_nothing_in_shared_memory(tmp_path):
     ways = ("SIGINT", "SIGTERM", "SIGKILL", "SIGKILL all", "SIGINT")
     arguments = ["--params-file", "free_gripper", "--checkpoint", "random"]

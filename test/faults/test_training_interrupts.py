@@ -4,6 +4,7 @@ import pytest
 from training_interrupts import TrainingInterrupts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", ["train_policy", "train_detector"])
 def test_interrupted_training_ends_with_the_weights_of_one_in_one_go(program, tmp_path):
     if program == "train_detector":

@@ -2,6 +2,7 @@
 
 import time
 
+import pytest
 from helpers import write_bag
 from rclpy.serialization import deserialize_message
 from rosbags.rosbag2 import StoragePlugin
@@ -18,6 +19,7 @@ from vima_ros.replay.bag import Bag
 NODES = ["perception", "prompt", "policy", "arm", "manager"]
 
 
+@pytest.mark.slow
 def test_cameras_alone_lead_to_decisions_that_stay_dry(tmp_path):
     with Bag(write_bag(tmp_path / "bag", StoragePlugin.SQLITE3, steps=8)) as bag:
         frames = [frame for step in bag.steps() for frame in step.frames]

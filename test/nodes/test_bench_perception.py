@@ -1,9 +1,12 @@
 """The perception part of `bench`, with the real node: short, and without the baseline."""
 
+import pytest
+
 from vima_ros.cli.bench import perception_latency
 from vima_ros.cli.bench.perception_latency import PerceptionPlan
 
 
+@pytest.mark.slow
 def test_observations_are_timed_from_the_shutter(monkeypatch, tmp_path):
     monkeypatch.setattr(perception_latency, "CAMERA_TIME", 1.0)
     plan = PerceptionPlan(

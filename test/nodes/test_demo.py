@@ -27,6 +27,7 @@ def client(tmp_path_factory):
         yield client
 
 
+@pytest.mark.slow
 def test_the_demo_reports_a_task(client, tmp_path, capsys):
     with VideoRecorder(client, tmp_path / "demo.mp4", 5.0) as video:
         report = DemoRunner(client, tmp_path, video).run("visual_manipulation", 2_000_000)

@@ -91,6 +91,7 @@ def test_ros_arguments_that_cannot_be_read_are_refused(tmp_path):
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_an_environment_without_a_folder_for_logs_is_refused(tmp_path):
     check_refused(WITH_ROS, WITHOUT_HOME, "HOME is not set", tmp_path)
 

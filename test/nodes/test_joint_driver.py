@@ -403,6 +403,7 @@ def test_the_viewer_needs_a_display():
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_the_oracle_program_solves_by_a_robot_without_joints_too(tmp_path):
     env = {k: v for k, v in os.environ.items() if k != "ROS_DOMAIN_ID"}  # one of its own
     words = [

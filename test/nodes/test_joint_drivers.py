@@ -114,6 +114,7 @@ def test_motions_are_executed_for_any_stamps_and_parts_of_joint_states(cell, opt
     assert len(cell.robot.trajectories) == 6
 
 
+@pytest.mark.slow
 def test_missing_velocities_are_derived_and_that_is_logged_once(cell):
     for options in ({"velocity": "nan"}, {"velocity": "absent", "stamp": "zero", "split": True}):
         end = cell.execute(**options)
@@ -152,6 +153,7 @@ def test_a_joint_that_stays_short_of_its_goal_is_named_with_its_distance(cell):
     assert "shoulder_lift_joint is 12.0 mrad" in stopped
 
 
+@pytest.mark.slow
 def test_a_slow_robot_makes_progress(cell):
     """Each move takes several times as long as progress_timeout."""
     end = cell.execute(scale=0.15)
@@ -199,6 +201,7 @@ def test_a_stop_does_not_command_joints_whose_positions_are_unknown(cell):
     assert not any(len(m.points) == 1 for m in cell.robot.trajectories)
 
 
+@pytest.mark.slow
 def test_continuous_joints_move_through_the_wrap_around_of_their_reports(tmp_path):
     """An arm without collision shapes, too, which is logged."""
     urdf = tmp_path / "endless.urdf"

@@ -102,6 +102,7 @@ def test_a_node_that_is_not_started_is_named(suite):
     assert suite.status_of("perception") == "no heartbeat"
 
 
+@pytest.mark.slow
 def test_an_undeclared_parameter_is_refused_once_with_the_nearest(suite, tmp_path):
     robot = tmp_path / "robot.yaml"
     robot.write_text("/**/perception:\n  ros__parameters:\n    min_skore: 0.5\n")
@@ -177,6 +178,7 @@ def test_a_killed_node_is_activated_again_although_its_heartbeat_is_recent(suite
     assert "DUPLICATE_NODE" not in suite.processes.log("prompt")
 
 
+@pytest.mark.slow
 def test_a_node_with_another_workspace_is_not_brought_up_and_one_with_the_same_is(suite):
     before = suite.commands.count
     with suite.program("perception", "-p", "workspace_max:=[0.8, 0.5]") as (_, log):

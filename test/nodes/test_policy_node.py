@@ -233,6 +233,7 @@ def test_a_history_beyond_the_limit_ends_the_episode_with_it(node):
     assert node.actions.wait(lambda m: m.prompt_id == "after the crowd", 30, "an action", before)
 
 
+@pytest.mark.slow
 def test_a_goal_before_activation_ends_at_once_and_names_the_nodes_and_their_states(tmp_path):
     configure, activate = [dict([step]) for step in STEPS.items()]
     with (

@@ -99,6 +99,7 @@ def test_every_installed_program_is_among_them():
     assert {p.name for p in PROGRAMS.iterdir()} == {*ALL_NODES, *ARGUMENTS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda s: s.name)
 def test_a_signal_at_a_random_moment_ends_each_with_its_exit_code(number, tmp_path):
     pick = random.Random(number)

@@ -27,6 +27,7 @@ def robot(tmp_path):
         yield client
 
 
+@pytest.mark.slow
 def test_after_the_response_nothing_moves_until_resume(robot):
     pick, order = random.Random(1), []
     for kind, topic in (

@@ -1,5 +1,6 @@
 """A task named at the start: the whole suite begins it by itself."""
 
+import pytest
 from conftest import ALL_NODES, STALL_TOLERANT
 
 from vima_msgs.msg import EpisodeStatus, PromptStatus, TaskStatus
@@ -11,6 +12,7 @@ from vima_ros.sim.tasks import find_task
 STEPS = 2
 
 
+@pytest.mark.slow
 def test_the_suite_begins_the_task_it_is_started_with(tmp_path):
     values = {"task": "rotate", "seed": 3, "max_steps": STEPS, "real_time_factor": 10.0}
     with NodeProcesses(tmp_path, params_file="tabletop") as processes, Client("test") as client:

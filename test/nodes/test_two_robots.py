@@ -55,6 +55,7 @@ def sides(tmp_path):
             side.processes.stop()
 
 
+@pytest.mark.slow
 def test_two_robots_run_different_prompts_without_crosstalk(sides):
     left, right = sides["left"], sides["right"]
     goals = {side: sides[side].go(4) for side in sides}
