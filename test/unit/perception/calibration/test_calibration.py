@@ -13,7 +13,12 @@ from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.perception.calibration.calibration import project, workspace_corners
 from vima_ros.perception.calibration.camera_model import CameraModel
-from vima_ros.perception.calibration.estimation import calibrate, camera_pose, cut_patches
+from vima_ros.perception.calibration.estimation import (
+    calibrate,
+    camera_pose,
+    check_quadrilateral,
+    cut_patches,
+)
 from vima_ros.perception.calibration.report import report, warnings
 from vima_ros.policy_frame import VIMA_WORKSPACE, project_to_view, table_to_policy
 
@@ -284,3 +289,21 @@ def test_patches_have_an_odd_size(size):
     else:
         with pytest.raises(VimaError, match="n odd"):
             replace(calibration, patches=patches)
+
+
+@given(
+    st.lists(st.tuples(st.integers(-60, 60), st.integers(-60, 60)), min_size=4, max_size=4),
+    st.tuples(st.integers(-5000, 5000), st.integers(-5000, 5000)),
+)
+def test_whether_corners_are_taken_does_not_depend_on_where_they_are(corners, shift):
+    square = np.array([[0, 0], [90, 0], [90, 90], [0, 90]])
+
+    def refusal(corners):
+        try:
+            check_quadrilateral(corners.astype(float), 10.0, "here")
+        except VimaError as error:
+            return error.code
+        return ""
+
+    assert refusal(square + corners) == refusal(square + corners + np.array(shift))
+    assert refusal(square + shift) == ""

@@ -139,8 +139,9 @@ def test_patches_of_another_calibration_are_refused(written):
     other = calibrate("top", PinholeCamera().look_at(table_texture()), made().corners)
     save_calibration(written.with_name("other.yaml"), other)
     written.with_name("other_patches.png").replace(written.with_name("top_patches.png"))
-    with pytest.raises(VimaError, match="belongs"):
+    with pytest.raises(VimaError, match="belongs") as error:
         load_calibration(written)
+    assert error.value.code == "BAD_CALIBRATION"
 
 
 def test_a_failed_write_leaves_the_old_file(written, monkeypatch):

@@ -30,6 +30,18 @@ def lenses(draw):
     return CameraModel(K, d if model == "plumb_bob" else [*d, 0.01, 0.01, 0.01], model)
 
 
+@pytest.mark.parametrize(
+    ("model", "count"),
+    [("plumb_bob", n) for n in (4, 5)]
+    + [("rational_polynomial", n) for n in (8, 12, 14)]
+    + [("equidistant", 4)],
+)
+def test_a_model_takes_the_numbers_of_coefficients_that_opencv_has(model, count):
+    coefficients = [0.01] * count
+    lens = CameraModel(K, coefficients, model)
+    assert (lens.model, lens.d.tolist()) == (model, coefficients)
+
+
 @given(lenses())
 def test_undistorted_and_distorted_again_is_the_same(lens):
     np.testing.assert_allclose(lens.distort(lens.undistort(GRID)), GRID, atol=1e-6)

@@ -11,7 +11,7 @@ from rendered_table import PinholeCamera, paste_board, table_texture
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
-from vima_ros.perception.calibration.board_search import describe_layout, find_board
+from vima_ros.perception.calibration.board_search import FAMILIES, describe_layout, find_board
 from vima_ros.perception.calibration.board_sheet import PAPERS, board_sheet_png, max_square_size
 from vima_ros.perception.calibration.calibration import project, workspace_corners
 from vima_ros.perception.calibration.camera_model import CameraModel
@@ -225,6 +225,14 @@ def test_what_is_found_in_place_of_the_board_is_reported(shown, texture, code, w
     assert "\n" not in message
     for word in words:
         assert word in message, message
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_markers_of_every_family_are_named(family):
+    _, image = seen(Board(0.04), texture=single_markers(family), tilt=0.0)
+    bits = family.rsplit("_", 1)[0]
+    with pytest.raises(VimaError, match=rf"6 markers \(ids .* of ({family}|its dict|{bits}_)"):
+        find_board(Board(0.04, dictionary="DICT_4X4_50"), [image])
 
 
 def test_another_marker_beside_the_board_does_not_matter():

@@ -73,6 +73,16 @@ def test_the_blurred_seam_between_table_and_ground_is_background():
     np.testing.assert_array_equal(~find_background(image).mask, truth)
 
 
+@pytest.mark.parametrize("flip", [np.array, np.flipud, np.fliplr, np.rot90])
+def test_a_seam_two_pixels_wide_is_background_at_every_edge(flip):
+    image = plain((239, 239, 239))
+    image[30:120, 10:246] = (47, 47, 47)
+    image[28:30, 80:240] = np.array([175, 110])[:, None, None]
+    image[60:80, 100:130] = (200, 40, 40)
+    found = find_background(np.ascontiguousarray(flip(image))).mask
+    np.testing.assert_array_equal(~found, flip((image == (200, 40, 40)).all(-1)))
+
+
 def test_a_table_smaller_than_the_ground_is_found_too():
     image = plain((230, 230, 220))
     image[40:90, 60:190] = (60, 90, 60)
