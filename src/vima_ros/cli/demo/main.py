@@ -45,6 +45,7 @@ DEMO_TASKS = (
     "pick_in_order_then_restore",
     "same_shape",
     "novel_noun",
+    "manipulate_old_neighbor",
 )
 REAL_TIME_FACTOR = 4.0  # simulated seconds per second
 CAMERA_RATE = 10.0  # also the frame rate of the video [Hz]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import sqrt
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -23,8 +24,6 @@ from vima_ros.perception.detectors.base import DetectorSettings
 from vima_ros.perception.detectors.registry import make_detector
 from vima_ros.perception.pipeline import PerceptionPipeline
 from vima_ros.perception.tracking.tracker import Tracker, TrackerSettings
-from vima_ros.policy.checkpoints.load import load_policy
-from vima_ros.policy.policy import Policy
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.prompt.assembly import assemble
 from vima_ros.prompt.image_encoding import DETECTORS, PromptImageEncoder
@@ -34,6 +33,9 @@ from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.tasks import find_task
 from vima_ros.sim.tasks.base import Asset, TaskOutcome
 from vima_ros.specs import VIEWS, EncodedPrompt, PromptImage
+
+if TYPE_CHECKING:
+    from vima_ros.policy.policy import Policy
 
 MAX_STEPS, MAX_FAILURES = 10, 3  # as config/policy.yaml has them; some tasks allow fewer steps
 VERDICTS = {
@@ -153,6 +155,8 @@ def _tools(checkpoint: str, detector: str) -> tuple:
     import torch
 
     torch.set_num_threads(1)
+    from vima_ros.policy.checkpoints.load import load_policy  # importing torch takes seconds
+
     policy = load_policy(Path(checkpoint))
     made = make_detector(detector, DetectorSettings(threads=1))
     tokenizer = PromptTokenizer()
