@@ -18,11 +18,11 @@ def config_path(name: str) -> Path:
 
     Raises VimaError (NOT_INSTALLED).
     """
-    return _config_folder(Path(__file__).resolve()) / name
+    return config_folder(Path(__file__).resolve()) / name
 
 
 @cache
-def _config_folder(module: Path) -> Path:
+def config_folder(module: Path) -> Path:
     """Folder ``config`` of the installation or source tree that holds the file ``module``."""
     for parent in module.parents:
         installed = parent / "share" / "vima_ros" / "config"

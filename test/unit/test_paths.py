@@ -12,7 +12,7 @@ from helpers import ROOT, write_bag
 from rosbags.rosbag2 import StoragePlugin
 
 from vima_ros.errors import VimaError
-from vima_ros.paths import _config_folder, config_path, expand, expand_text, path_argument
+from vima_ros.paths import config_folder, config_path, expand, expand_text, path_argument
 
 SOURCES = ROOT / "src" / "vima_ros"
 PROGRAMS = sorted(
@@ -251,13 +251,13 @@ def test_configuration_is_found_above_the_installed_or_checked_out_package(tmp_p
     folder = tmp_path / above
     folder.mkdir(parents=True)
     (tmp_path / "package.xml").touch()
-    assert _config_folder(tmp_path / "lib" / "vima_ros" / "paths.py") == folder
+    assert config_folder(tmp_path / "lib" / "vima_ros" / "paths.py") == folder
 
 
 def test_a_folder_named_config_alone_is_not_ours(tmp_path):
     (tmp_path / "config").mkdir()
     with pytest.raises(VimaError, match=f"{tmp_path}/vima_ros.*share/vima_ros/config") as error:
-        _config_folder(tmp_path / "vima_ros" / "paths.py")
+        config_folder(tmp_path / "vima_ros" / "paths.py")
     assert error.value.code == "NOT_INSTALLED"
 
 

@@ -12,7 +12,8 @@ from vima_ros.program import run_program
 OWN, PUBLISHED = ".safetensors", ".ckpt"
 
 
-def _arguments(args: list[str]) -> argparse.Namespace:
+def parse(args: list[str]) -> argparse.Namespace:
+    """Parse the command line."""
     parser = ArgumentParser(prog="convert_checkpoint", description=__doc__)
     own = f"NAME{OWN}, with NAME.json beside it"
     parser.add_argument("source", type=path_argument, help=f"Published checkpoint, or {own}")
@@ -75,7 +76,7 @@ def convert(options: argparse.Namespace) -> None:
 
 def main(args: list[str]) -> None:
     """``ros2 run vima_ros convert_checkpoint``."""
-    convert(_arguments(args))
+    convert(parse(args))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from vima_ros.sim.tasks.base import Level
 from vima_ros.training.data.collect import CONTENTS, CollectionPlan, CollectionProgress, collect
 
 
-def _arguments(args: list[str]) -> argparse.Namespace:
+def parse(args: list[str]) -> argparse.Namespace:
+    """Parse the command line."""
     parser = ArgumentParser(
         prog="demonstrate",
         description=__doc__,
@@ -55,7 +56,8 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     return parser.parse_args(args)
 
 
-def _plan(options: argparse.Namespace) -> CollectionPlan:
+def make_plan(options: argparse.Namespace) -> CollectionPlan:
+    """Return the plan that the options describe."""
     names = None if options.tasks == ["all"] else options.tasks
     tasks = choose_tasks(names, find_level(options.level))
     return CollectionPlan(
@@ -82,9 +84,9 @@ def describe_progress(progress: CollectionProgress) -> str:
 
 def main(args: list[str]) -> None:
     """``ros2 run vima_ros demonstrate``."""
-    options = _arguments(args)
+    options = parse(args)
     end = "\r" if sys.stderr.isatty() else "\n"
-    for progress in collect(_plan(options)):
+    for progress in collect(make_plan(options)):
         if not progress.done:
             print(f"demonstrate: {progress.there} episodes exist already", file=sys.stderr)
         for failure in progress.failures:

@@ -29,7 +29,8 @@ from vima_ros.training.evaluation.detector_report import make_report, write
 MIN_SCORE = 0.05  # for the average precision, which looks at all thresholds
 
 
-def _arguments(args: list[str]) -> argparse.Namespace:
+def parse(args: list[str]) -> argparse.Namespace:
+    """Parse the command line."""
     parser = ArgumentParser(
         prog="evaluate_detector",
         description=__doc__,
@@ -109,7 +110,7 @@ def _facts(options: argparse.Namespace, card: dict[str, Any]) -> dict[str, Any]:
 
 def main(args: list[str]) -> None:
     """``ros2 run vima_ros evaluate_detector``."""
-    options = _arguments(args)
+    options = parse(args)
     prepare_folder(options.out)
     detector, sensitive = (
         make_detector(

@@ -19,7 +19,8 @@ from vima_ros.paths import path_argument
 from vima_ros.program import run_program
 
 
-def _arguments(args: list[str]) -> argparse.Namespace:
+def parse(args: list[str]) -> argparse.Namespace:
+    """Parse the command line."""
     parser = ArgumentParser(
         prog="evaluate_policy",
         description=__doc__,
@@ -66,7 +67,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def main(args: list[str]) -> None:
     """``ros2 run vima_ros evaluate_policy``."""
-    _evaluate(_arguments(args))
+    _evaluate(parse(args))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ from vima_ros.program import without_ros_args
 TIMEOUT = 20.0  # for the first message, discovery included [s]
 
 
-def _arguments(args: list[str]) -> argparse.Namespace:
+def parse(args: list[str]) -> argparse.Namespace:
+    """Parse the command line."""
     parser = ArgumentParser(prog="grab_image", description=__doc__)
     parser.add_argument(
         "topic", help="Image topic, such as front/image_raw; compressed where it ends so"
@@ -106,4 +107,4 @@ def grab(options: argparse.Namespace) -> None:
 
 def main(args: list[str]) -> None:
     """Run the program ``grab_image``."""
-    grab(_arguments(without_ros_args(args)))
+    grab(parse(without_ros_args(args)))

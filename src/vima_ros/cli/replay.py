@@ -31,7 +31,8 @@ OTHER_CLOCK = 10_000_000_000  # a gap between views above it is no latency [ns]
 EFFECTORS = [each.name.lower() for each in EndEffector]
 
 
-def _arguments(args: list[str]) -> argparse.Namespace:
+def parse(args: list[str]) -> argparse.Namespace:
+    """Parse the command line."""
     parser = ArgumentParser(prog="replay", description=__doc__)
     parser.add_argument(
         "bag", type=path_argument, help="Recording: rosbag2 folder (MCAP or SQLite), or its file"
@@ -91,7 +92,7 @@ def _arguments(args: list[str]) -> argparse.Namespace:
     return options
 
 
-def _play(
+def play(
     player: BagPlayer, steps: list[Step], prompt: Prompt, rate: float | None
 ) -> tuple[dict, list[StepRecord]]:
     """Play step by step; between steps the robot reports that it has executed its commands."""
@@ -174,7 +175,7 @@ def replay(
         player = BagPlayer(client, effector, options.timeout)
         check = processes.check_starting if processes else lambda: None
         client.wait_for_active(MANAGED, check=check)
-        answer, records = _play(player, steps, prompt, options.rate)
+        answer, records = play(player, steps, prompt, options.rate)
     print(format_table(HEADINGS, [record.row for record in records]))
     write_report(options.out / "replay.json", str(options.bag), answer, records)
     print(f"wrote {options.out / 'replay.json'}")
@@ -183,7 +184,7 @@ def replay(
 
 def main(args: list[str]) -> int:
     """Run the program ``replay``; its result is negative if a step got no decision."""
-    options = _arguments(without_ros_args(args))
+    options = parse(without_ros_args(args))
     prompt = None
     if options.prompt is not None:
         prompt = prompt_from_files(options.prompt, options.image, options.scene)

@@ -50,7 +50,8 @@ EPILOG += "arguments; with --watch " + ", ".join(
 )
 
 
-def _arguments(args: list[str]) -> argparse.Namespace:
+def parse(args: list[str]) -> argparse.Namespace:
+    """Parse the command line."""
     parser = ArgumentParser(prog="send_prompt", description=__doc__, epilog=EPILOG)
     parser.add_argument(
         "text",
@@ -236,7 +237,7 @@ def _ask(client: Client, requests: MessageBuffer[ConfirmationRequest]) -> None:
 
 def main(args: list[str]) -> int:
     """Run the program ``send_prompt``."""
-    options = _arguments(without_ros_args(args))
+    options = parse(without_ros_args(args))
     try:
         return send(options)
     except NodeDiedError as error:

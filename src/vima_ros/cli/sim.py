@@ -21,7 +21,8 @@ from vima_ros.sim.tasks import find_task
 POLL_PERIOD = 0.5  # of the check for dead nodes [s]
 
 
-def _arguments(args: list[str]) -> argparse.Namespace:
+def parse(args: list[str]) -> argparse.Namespace:
+    """Parse the command line."""
     parser = ArgumentParser(
         prog="sim",
         description=__doc__,
@@ -107,4 +108,4 @@ def run(options: argparse.Namespace) -> None:
 
 def main(args: list[str]) -> None:
     """``ros2 run vima_ros sim``."""
-    run(_arguments(without_ros_args(args)))
+    run(parse(without_ros_args(args)))

@@ -12,9 +12,10 @@ from vima_ros.nodes.common.namespaces import add_namespace_option
 from vima_ros.program import without_ros_args
 
 
-def _arguments(
+def parse(
     args: list[str], service: str = "stop", description: str | None = __doc__
 ) -> argparse.Namespace:
+    """Parse the command line."""
     parser = ArgumentParser(prog=service, description=description)
     add_namespace_option(parser, "Namespace of the arm node")
     return parser.parse_args(args)
@@ -22,7 +23,7 @@ def _arguments(
 
 def call_arm(service: str, description: str | None, args: list[str]) -> None:
     """Call a service of the arm node and print its response. Raises WaitTimeoutError."""
-    options = _arguments(without_ros_args(args), service, description)
+    options = parse(without_ros_args(args), service, description)
     with Client(service, options.namespace) as client:
         print(client.call(Trigger, service, Trigger.Request()).message)
 

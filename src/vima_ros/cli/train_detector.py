@@ -28,7 +28,8 @@ MODEL, WEIGHTS = "detector.onnx", "detector.safetensors"
 log = make_logger("train_detector")
 
 
-def _arguments(args: list[str]) -> argparse.Namespace:
+def parse(args: list[str]) -> argparse.Namespace:
+    """Parse the command line."""
     parser = ArgumentParser(
         prog="train_detector",
         description=__doc__,
@@ -156,7 +157,7 @@ def _quality(report: Path) -> dict[str, Any]:
 
 def main(args: list[str]) -> int:
     """``ros2 run vima_ros train_detector``."""
-    options = _arguments(args)
+    options = parse(args)
     recipe = _recipe(options)
     if options.print_config:
         from vima_ros.training.recipes import to_yaml

@@ -28,7 +28,8 @@ VALIDATION_EVERY = 50  # one of so many episodes is for validation
 log = make_logger("train_policy")
 
 
-def _arguments(args: list[str]) -> argparse.Namespace:
+def parse(args: list[str]) -> argparse.Namespace:
+    """Parse the command line."""
     parser = ArgumentParser(
         prog="train_policy",
         description=__doc__,
@@ -163,7 +164,7 @@ def _configuration(options: argparse.Namespace) -> tuple[Any, Any]:
 
 def main(args: list[str]) -> int:
     """``ros2 run vima_ros train_policy``."""
-    options = _arguments(args)
+    options = parse(args)
     config, recipe = _configuration(options)
     if options.print_config:
         from vima_ros.training.recipes import to_yaml

@@ -81,7 +81,7 @@ class Policy:
         object, UNKNOWN_WORD for a word id outside the word embedding, PROMPT_TOO_LONG for more
         than 256 tokens, padded slots included.
         """
-        start = self._now()
+        start = self.now()
         self._prompt, self._latest, self._missed = None, None, []
         self._history = History(self.network.controller.empty_kv_cache())
         for image in prompt.images:
@@ -100,7 +100,7 @@ class Policy:
             )
         batch = collate_prompts([prompt]).to(self._device)
         self._prompt = self.network.controller.read_prompt(*self.network.encode_prompt(batch))
-        self.prompt_time = self._now() - start
+        self.prompt_time = self.now() - start
 
     def infer(self, observation: Observation) -> Decision:
         """Decide on the most probable action that was not missed; the episode stays as it is.
@@ -139,16 +139,16 @@ class Policy:
         first, histories = sessions[0], [session._history for session in sessions]
         network = first.network
         steps = list(map(prepare_step, histories, observations))
-        times = [first._now()]
+        times = [first.now()]
         batch = collate_observations([[step.observation] for step in steps]).to(first._device)
         tokens, mask = network.encode_observations(batch)  # (B, 1, Q, E), (B, 1, Q)
-        times.append(first._now())
+        times.append(first.now())
         new = list(map(step_tokens, histories, steps, tokens[:, 0], mask[:, 0]))
         predicted, caches = run_step(network.controller, prompts, histories, new)  # (B, E)
-        times.append(first._now())
+        times.append(first.now())
         logits = network.action_decoder(predicted)
         arrays = {head: value.float().cpu().numpy() for head, value in logits.items()}  # (B, C)
-        times.append(first._now())
+        times.append(first.now())
         stages = zip(("objects", "controller", "decoder"), pairwise(times), strict=True)
         timings = {name: end - start for name, (start, end) in stages}
         timings["total"] = times[-1] - times[0]
@@ -197,7 +197,7 @@ class Policy:
         history, self._latest = self._latest[1], None
         return history
 
-    def _now(self) -> float:
+    def now(self) -> float:
         """Return the time [s], on a GPU after all queued work is done."""
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)

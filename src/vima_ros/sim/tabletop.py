@@ -33,6 +33,8 @@ class Tabletop:
     and the physics has no lock. Create, use and close a tabletop in one thread. (Without
     rendering, any one thread at a time.)
 
+    ``model``, ``data``: MuJoCo's, of the scene of the last reset.
+
     ``show_tool``: show the tool in ``render``, which VIMA-Bench by default does not; in a mask it
     is background that occludes objects.
 
@@ -71,7 +73,7 @@ class Tabletop:
     @property
     def time(self) -> float:
         """Simulated time since the last reset [s]."""
-        return float(self._data.time)
+        return float(self.data.time)
 
     @property
     def robot_state(self) -> SimulatedRobotState:
@@ -155,21 +157,21 @@ class Tabletop:
 
     def object_pose(self, name: str) -> Pose:
         """Return the pose of an object in the table frame. Raises VimaError (UNKNOWN_OBJECT)."""
-        return body_pose(self._data, body_name(self._scene.object(name).name))
+        return body_pose(self.data, body_name(self._scene.object(name).name))
 
     def render(self, view: str) -> np.ndarray:
         """Render "front" or "top" as (128, 256, 3) uint8 RGB.
 
         Raises VimaError: INVALID_VALUE, NO_RENDERER.
         """
-        return self._view_renderer().rgb(self._data, view)
+        return self._view_renderer().rgb(self.data, view)
 
     def render_mask(self, view: str) -> np.ndarray:
         """Render the mask of a view, (128, 256) uint8: scene.objects[i] has id i + 1, the rest 0.
 
         Raises VimaError as ``render``.
         """
-        return self._view_renderer().mask(self._data, view)
+        return self._view_renderer().mask(self.data, view)
 
     def render_overview(self, width: int = 640, height: int = 480) -> np.ndarray:
         """Render a perspective view for display, (height, width, 3) uint8 RGB, with the tool.
@@ -179,31 +181,31 @@ class Tabletop:
         if self._overview is None or self._overview.size != (width, height):
             if self._overview is not None:
                 self._overview.close()
-            self._overview = OverviewRenderer(self._model, width, height)
-        return self._overview.rgb(self._data)
+            self._overview = OverviewRenderer(self.model, width, height)
+        return self._overview.rgb(self.data)
 
     def _load(self, scene: Scene) -> None:
         self._scene = scene
         if self._urdf is None:
-            self._model = build_model(scene)
-            self._data = mujoco.MjData(self._model)
-            self._robot: SimulatedRobot = FreeGripper(self._model, self._data, scene)
+            self.model = build_model(scene)
+            self.data = mujoco.MjData(self.model)
+            self._robot: SimulatedRobot = FreeGripper(self.model, self.data, scene)
         else:
-            self._model = build_robot_model(scene, self._urdf, self._table)
-            self._data = mujoco.MjData(self._model)
-            self._robot = ArmRobot(self._model, self._data, scene, self._urdf, self._table)
+            self.model = build_robot_model(scene, self._urdf, self._table)
+            self.data = mujoco.MjData(self.model)
+            self._robot = ArmRobot(self.model, self.data, scene, self._urdf, self._table)
         self._remainder = 0.0  # of requested time, shorter than a step [s]
-        mujoco.mj_forward(self._model, self._data)
+        mujoco.mj_forward(self.model, self.data)
         if self._with_viewer:
-            self._viewer = Viewer(self._model, self._data)
+            self._viewer = Viewer(self.model, self.data)
 
     def _update(self) -> None:
         """Compute the poses of all bodies after the last step."""
-        mujoco.mj_kinematics(self._model, self._data)
+        mujoco.mj_kinematics(self.model, self.data)
         if self._viewer is not None:
             self._viewer.sync()
 
     def _view_renderer(self) -> ViewRenderer:
         if self._views is None:
-            self._views = ViewRenderer(self._model, self._scene, self._show_tool)
+            self._views = ViewRenderer(self.model, self._scene, self._show_tool)
         return self._views

@@ -32,7 +32,7 @@ def results():
         return json.loads(json.dumps(measure.TASKS[task](**arguments)))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(planning, "_child", child)
+        patch.setattr(planning, "run_in_process", child)
         plan = BenchmarkPlan(sizes=(SIZE,), repeat=2, agreement_size=SIZE, agreement_decisions=10)
         progress = []
         measured = planning.run(plan, progress.append)
@@ -42,7 +42,7 @@ def results():
 
 def test_the_policy_that_comes_along_is_measured_as_it_is():
     told = []
-    with planning._weights(BenchmarkPlan(), planning.BUNDLED_SIZE, told.append) as path:
+    with planning.prepare_weights(BenchmarkPlan(), planning.BUNDLED_SIZE, told.append) as path:
         assert load_network(Path(path), {})[1]["card"]["parameters"] > 0
     assert told == []
 
@@ -128,7 +128,7 @@ def test_agreement_is_none_with_itself_and_grows_with_rounding(results, tmp_path
 def test_full_recompute_decides_the_same(step):
     policy = load_policy("random")
     episode = BenchmarkEpisode(policy, np.random.default_rng(5))
-    full = FullRecompute(policy.network, episode, step, policy._now)
+    full = FullRecompute(policy.network, episode, step, policy.now)
     timings, logits = full.decide()
     decision = episode.decide(step)
     assert set(timings) == set(decision.timings)
@@ -142,7 +142,7 @@ def test_full_recompute_encodes_every_slot(monkeypatch):
     episode = BenchmarkEpisode(policy, np.random.default_rng(6))
     hidden = measure.random_observation(np.random.default_rng(7), 2, OBJECTS)
     episode.observations[0] = hidden
-    full = FullRecompute(policy.network, episode, 1, policy._now)
+    full = FullRecompute(policy.network, episode, 1, policy.now)
     crops = []
     encode = policy.network.object_encoder.encode_crops
     monkeypatch.setattr(
@@ -221,11 +221,11 @@ def test_a_plan_is_json():
 
 def test_a_failing_process_is_reported(capfd):
     with pytest.raises(VimaError, match="no_such_task") as error:
-        planning._child(BenchmarkPlan(), "no_such_task")
+        planning.run_in_process(BenchmarkPlan(), "no_such_task")
     assert error.value.code == "BENCH_FAILED"
     assert "KeyError" in capfd.readouterr().err
 
 
 def test_a_process_answers_and_keeps_to_its_threads():
-    machine = planning._child(BenchmarkPlan(threads=1), "describe", device="cpu")
+    machine = planning.run_in_process(BenchmarkPlan(threads=1), "describe", device="cpu")
     assert (machine["torch"], machine["threads"]) == (torch.__version__, 1)

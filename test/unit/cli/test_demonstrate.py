@@ -20,7 +20,7 @@ def run(*arguments):
 
 
 def plan_of(*arguments):
-    return demonstrate._plan(demonstrate._arguments(["--episodes", "3", *arguments]))
+    return demonstrate.make_plan(demonstrate.parse(["--episodes", "3", *arguments]))
 
 
 def test_all_means_the_tasks_of_the_level(tmp_path):

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 from recordings import SECOND, Recording, write_recording
 
-from vima_ros.cli.replay import _play, unpaired
+from vima_ros.cli.replay import play, unpaired
 from vima_ros.client.bag_player.frame_pairs import pair_steps
 from vima_ros.replay.bag import Bag
 from vima_ros.replay.report import StepRecord
@@ -39,7 +39,7 @@ def test_lines_end_without_blanks_where_a_code_has_no_message(tmp_path, capsys):
         play_step=lambda index, step: StepRecord(index, step.settled, code="OK"),
         complete_commands=lambda: None,
     )
-    _, records = _play(player, steps, None, None)
+    _, records = play(player, steps, None, None)
     lines = capsys.readouterr().out.splitlines()
     assert lines[:3] == ["prompt: Put it.", "  OK", "  step 0: OK"]
     assert len(lines) == 2 + len(records)

@@ -157,7 +157,7 @@ def measure_steps(
         network = load_network(plain, {})[0].to(policy.network.word_table.weight.device)
         networks = {"full": policy.network, "plain": network}
     recomputes = {
-        (kind, step): FullRecompute(network, episode, step, policy._now)
+        (kind, step): FullRecompute(network, episode, step, policy.now)
         for kind, network in networks.items()
         for step in COMPARED
     }

@@ -77,14 +77,14 @@ def run(plan: BenchmarkPlan, progress: Callable[[str], None]) -> Results:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0],
-        **_child(plan, "describe", device=plan.device),
+        **run_in_process(plan, "describe", device=plan.device),
     }
     cases = []
     for size in plan.sizes:
-        with _weights(plan, size, progress) as path:
+        with prepare_weights(plan, size, progress) as path:
             for dtype in plan.dtypes:
                 progress(f"{size} {dtype}")
-                case = _child(
+                case = run_in_process(
                     plan,
                     "measure_size",
                     path=path,
@@ -96,8 +96,8 @@ def run(plan: BenchmarkPlan, progress: Callable[[str], None]) -> Results:
     agreement = {}
     if others := [dtype for dtype in plan.dtypes if dtype != "float32"]:
         progress(f"{plan.agreement_size}: {', '.join(others)} against float32")
-        with _weights(plan, plan.agreement_size, progress) as path:
-            agreement = _child(
+        with prepare_weights(plan, plan.agreement_size, progress) as path:
+            agreement = run_in_process(
                 plan,
                 "measure_agreement",
                 path=path,
@@ -109,7 +109,9 @@ def run(plan: BenchmarkPlan, progress: Callable[[str], None]) -> Results:
 
 
 @contextmanager
-def _weights(plan: BenchmarkPlan, size: str, progress: Callable[[str], None]) -> Iterator[str]:
+def prepare_weights(
+    plan: BenchmarkPlan, size: str, progress: Callable[[str], None]
+) -> Iterator[str]:
     """Yield the bundled weights, or a temporary file of random ones."""
     if size == BUNDLED_SIZE:
         yield str(BUNDLED)
@@ -117,11 +119,11 @@ def _weights(plan: BenchmarkPlan, size: str, progress: Callable[[str], None]) ->
     progress(f"{size}: writing random weights")
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / f"{size}.ckpt")
-        _child(plan, "write_checkpoint", path=path, config=asdict(PUBLISHED[size]))
+        run_in_process(plan, "write_checkpoint", path=path, config=asdict(PUBLISHED[size]))
         yield path
 
 
-def _child(plan: BenchmarkPlan, task: str, **arguments: Any) -> Any:
+def run_in_process(plan: BenchmarkPlan, task: str, **arguments: Any) -> Any:
     """Run the task in a fresh process with the same module path."""
     order = {"task": task, "threads": plan.threads, "arguments": arguments}
     done = subprocess.run(

@@ -130,7 +130,7 @@ def use_fastdds_profile() -> None:
     """
     chosen = user_profile()
     if chosen is None:
-        chosen = config_path(_fitting_profile())
+        chosen = config_path(fitting_profile())
     elif chosen.name == PROFILE_FILES[0] and chosen.parent == Path.cwd():
         os.environ.pop(PROFILE_VARIABLE, None)  # Fast DDS finds it by itself
         return
@@ -138,7 +138,7 @@ def use_fastdds_profile() -> None:
 
 
 @cache  # Fast DDS reads a profile once per process
-def _fitting_profile() -> str:
+def fitting_profile() -> str:
     """Return the profile that fits into /dev/shm. Raises VimaError (SHARED_MEMORY)."""
     if "fastrtps" not in os.environ.get("RMW_IMPLEMENTATION", "fastrtps"):
         return PROFILE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from vima_msgs.msg import (
     ArmState,
@@ -30,6 +30,32 @@ from vima_ros.policy.tokenizer import TokenizerIdentity
 from vima_ros.specs import Decision, EndEffector
 
 UNTRAINED = "UNTRAINED policy: fixed random weights, its actions are meaningless"
+
+
+def begin_or_hold(
+    message: PromptTokens, goals: ExecutePromptServer, episodes: EpisodeManager
+) -> None:
+    """Begin an episode, unless a goal runs, or the prompt is held until requested."""
+    if not goals.take_tokens(message) and episodes.hold_prompt(message):
+        episodes.begin(message, single_step=message.hold)
+
+
+def decide(infer: Callable[[], Decision], episodes: EpisodeManager) -> Decision | None:
+    """Return the policy's decision, or None where an error of the policy ended the episode.
+
+    An error other than VimaError ends the episode, too, and is raised.
+    """
+    try:
+        return infer()
+    except VimaError as error:
+        full = isinstance(error, HistoryFullError)
+        code = EpisodeStatus.HISTORY_FULL if full else EpisodeStatus.POLICY_ERROR
+        episodes.end(code, f"{error.code}: {error}")
+        return None
+    except Exception as error:
+        reason = f"unexpected {type(error).__name__}: {error}; see the policy node's log"
+        episodes.end(EpisodeStatus.POLICY_ERROR, reason)
+        raise
 
 
 class PolicyNode(VimaNode[PolicyParameters]):
@@ -77,9 +103,7 @@ class PolicyNode(VimaNode[PolicyParameters]):
         self._policy.reset(prompt_from_message(message))
 
     def _on_prompt(self, message: PromptTokens) -> None:
-        """Begin an episode, unless a goal runs, or the prompt is held until requested."""
-        if not self._goals.take_tokens(message) and self._episodes.hold_prompt(message):
-            self._episodes.begin(message, single_step=message.hold)
+        begin_or_hold(message, self._goals, self._episodes)
 
     def _on_observation(self, message: Observation) -> None:
         stamp, now = conversions.stamp_to_ns(message.header.stamp), self.now_ns()
@@ -87,18 +111,13 @@ class PolicyNode(VimaNode[PolicyParameters]):
             return
         if not self._episodes.start_decision(stamp):
             return
-        try:
-            observation = conversions.observation_from_message(message, self._end_effector)
-            self._decision = self._policy.infer(observation)
-        except VimaError as error:
-            full = isinstance(error, HistoryFullError)
-            code = EpisodeStatus.HISTORY_FULL if full else EpisodeStatus.POLICY_ERROR
-            self._episodes.end(code, f"{error.code}: {error}")
+        effector = self._end_effector
+        self._decision = decide(
+            lambda: self._policy.infer(conversions.observation_from_message(message, effector)),
+            self._episodes,
+        )
+        if self._decision is None:
             return
-        except Exception as error:
-            reason = f"unexpected {type(error).__name__}: {error}; see the policy node's log"
-            self._episodes.end(EpisodeStatus.POLICY_ERROR, reason)
-            raise
         action = action_conversions.decision_to_message(
             self._decision, self._workspace, self.parameters.table_frame, message
         )

@@ -79,7 +79,7 @@ def load_checkpoint(path: Path, overrides: Mapping[str, int]) -> VimaNetwork:
     ours = {_ours(name): tensor for name, tensor in state.items()}
     config = infer_config(ours, cfg, CFG, overrides, _published)
     network = build_empty(config)
-    check_tensors(state, _expected(network))
+    check_tensors(state, expected_tensors(network))
     for name, buffer in _buffers(config).items():
         if not torch.equal(state[name], buffer):
             raise invalid_checkpoint(f"{name} holds other values than VIMA's")
@@ -105,7 +105,7 @@ def published_checkpoint(network: VimaNetwork) -> dict[str, Any]:
     ours = network.state_dict()
     buffers = _buffers(network.config)
     state = {}
-    for name in _expected(network):
+    for name in expected_tensors(network):
         if name in buffers:
             state[PREFIX + name] = buffers[name]
         elif name in T5_WORD_EMBEDDINGS:
@@ -185,7 +185,7 @@ def _is_dense(tensor: Tensor) -> bool:
     return tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.element_size()
 
 
-def _expected(network: VimaNetwork) -> dict[str, Tensor]:
+def expected_tensors(network: VimaNetwork) -> dict[str, Tensor]:
     """Return every published name with a tensor of its shape and dtype."""
     ours = network.state_dict()
     expected = {_published(name): _transposed(name, tensor) for name, tensor in ours.items()}

@@ -45,8 +45,8 @@ class SimulatedJointController:
         self._qvel = np.array([joint.dofadr[0] for joint in joints])
         self._servos = [model.actuator(PREFIX + name).id for name in joint_names]
         self.lower, self.upper = np.array([joint.range for joint in joints]).T
-        self._target, self._velocity = np.array(UR5E_HOME), np.zeros(len(joints))
-        data.qpos[self._qpos] = self._target
+        self.set_point, self._velocity = np.array(UR5E_HOME), np.zeros(len(joints))
+        data.qpos[self._qpos] = self.set_point
         self._set_points: Iterator[tuple[np.ndarray, np.ndarray]] = iter(())  # of the next steps
         self._moving = self._suction_on = self._stop_on_contact = self._contact = False
         self._time_after_end = 0.0  # since the end of the trajectory [s]
@@ -83,7 +83,7 @@ class SimulatedJointController:
             self._check(times, positions, velocities)
             if times[0] > 0.0:
                 times = np.concatenate([[0.0], times])
-                positions = np.concatenate([self._target[None], positions])
+                positions = np.concatenate([self.set_point[None], positions])
                 velocities = np.concatenate([self._velocity[None], velocities])
             steps = _sample(times, positions, velocities)
             self._set_points, self._time_after_end = zip(*steps, strict=True), 0.0
@@ -95,7 +95,7 @@ class SimulatedJointController:
     def hold(self) -> None:
         """Hold the current position immediately, and what is carried."""
         self._set_points, self._moving, self.fault = iter(()), False, ""
-        self._target, self._velocity = self.state.positions, np.zeros(len(self.joint_names))
+        self.set_point, self._velocity = self.state.positions, np.zeros(len(self.joint_names))
 
     def set_suction(self, enabled: bool) -> None:
         """Carry the object that the cup touches, now or later; or release it."""
@@ -114,7 +114,7 @@ class SimulatedJointController:
         if self._moving:
             self._advance()
         # The servo damps the absolute velocity; the lead makes it damp the error of velocity.
-        self._data.ctrl[self._servos] = self._target + _LEAD * self._velocity
+        self._data.ctrl[self._servos] = self.set_point + _LEAD * self._velocity
         mujoco.mj_step(self._model, self._data)
         if self._suction_on and self._suction.holding is None:
             self._suction.grasp()
@@ -127,7 +127,7 @@ class SimulatedJointController:
         """Take the next set point; the last one stays."""
         set_point = next(self._set_points, None)
         if set_point is not None:
-            self._target, self._velocity = set_point
+            self.set_point, self._velocity = set_point
         else:
             self._velocity = np.zeros_like(self._velocity)
             self._time_after_end += TIMESTEP
@@ -143,7 +143,7 @@ class SimulatedJointController:
         self._known_contacts &= contacts
 
     def _check_path_error(self) -> None:
-        error = np.abs(self._data.qpos[self._qpos] - self._target)
+        error = np.abs(self._data.qpos[self._qpos] - self.set_point)
         over = self._time_after_end > GOAL_TIME_TOLERANCE
         allowed = GOAL_TOLERANCE if over else PATH_TOLERANCE
         if error.max() > allowed:
@@ -182,7 +182,7 @@ class SimulatedJointController:
                 raise _invalid(
                     f"{name} from {low:.3f} to {high:.3f} rad; valid: {lower:.3f} to {upper:.3f}"
                 )
-        jump = np.abs(positions[0] - self._target).max()
+        jump = np.abs(positions[0] - self.set_point).max()
         if times[0] == 0.0 and jump > PATH_TOLERANCE:
             raise _invalid(
                 f"starts {jump:.3f} rad from the current set point; valid: up to {PATH_TOLERANCE}"

@@ -79,7 +79,7 @@ class SweepTask(Task):
                 name = f"{kind}_{k}"
                 blocks.append(SceneObject(name, "small_block", texture, place, random_yaw(random)))
         names = tuple(block.name for block in blocks)
-        goal = self._goal(names[:count], names[count:], _NUMBERS.get(word, count), line)
+        goal = self.make_goal(names[:count], names[count:], _NUMBERS.get(word, count), line)
         scene = Scene((bounds, line, *blocks), self.end_effector).moved_to(layout.workspace)
         shift = np.subtract(layout.workspace.center, VIMA_WORKSPACE.center)
         assets = {
@@ -94,9 +94,10 @@ class SweepTask(Task):
             goal.moved(shift),
         )
 
-    def _goal(
+    def make_goal(
         self, swept: tuple[str, ...], distractors: tuple[str, ...], count: int, line: SceneObject
     ) -> SweepGoal:
+        """Return the goal: ``count`` of the swept blocks in the area beyond the line, no other."""
         line_area = Rectangle.around(line.position_xy, (_BAR, SHAPES[line.shape].size[0]))
         start, opening = self._zone_start(line_area), self._centre_x + self._size[0] / 2
         outer, inner = ((self._size[1] + width) / 2 for width in (_BAR, -_BAR))

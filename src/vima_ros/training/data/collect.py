@@ -79,13 +79,16 @@ class CollectionProgress:
 
 
 @dataclass(frozen=True)
-class _ShardJob:
+class ShardJob:
+    """Seeds of one task, recorded into one file."""
+
     plan: CollectionPlan
     task: str
     seeds: range
 
     @property
     def path(self) -> Path:
+        """File of the shard."""
         name = f"{self.seeds[0]:09d}-{self.seeds[-1]:09d}.npz"
         return self.plan.out / self.task / self.plan.level / name
 
@@ -97,15 +100,15 @@ def collect(plan: CollectionPlan) -> Iterator[CollectionProgress]:
     (the shards that are whole stay), OTHER_DEMONSTRATIONS where the folder holds another content
     or domain randomization, BAD_DEMONSTRATIONS where what it holds is not known, NO_RENDERER.
     """
-    _claim(plan)
-    jobs = [job for task in plan.tasks for job in _missing(plan, task)]
+    claim_folder(plan)
+    jobs = [job for task in plan.tasks for job in missing_shards(plan, task)]
     total = sum(len(job.seeds) for job in jobs)
     there, began = len(plan.tasks) * plan.seeds - total, time.monotonic()
     done = failed = 0
     yield CollectionProgress(there, total, done, failed, 0.0)
     with worker_pool(plan.workers) as pool:
         try:
-            futures = {pool.submit(_write, job): job for job in jobs}
+            futures = {pool.submit(record_shard, job): job for job in jobs}
             for future in as_completed(futures):
                 failures = future.result()
                 done, failed = done + len(futures[future].seeds), failed + len(failures)
@@ -115,7 +118,7 @@ def collect(plan: CollectionPlan) -> Iterator[CollectionProgress]:
             pool.shutdown(cancel_futures=True)
 
 
-def _claim(plan: CollectionPlan) -> None:
+def claim_folder(plan: CollectionPlan) -> None:
     """Reserve the folder for one content, so that existing seeds are of the same kind."""
     path = plan.out / "demonstrations.json"
     wanted = {"format": FORMAT, "content": plan.content, "look": plan.visual_randomization}
@@ -137,7 +140,7 @@ def _claim(plan: CollectionPlan) -> None:
         )
 
 
-def _missing(plan: CollectionPlan, task: str) -> Iterator[_ShardJob]:
+def missing_shards(plan: CollectionPlan, task: str) -> Iterator[ShardJob]:
     """Find runs of seeds that no file has yet, none across a multiple of SHARD."""
     names = [path.stem for path in (plan.out / task / plan.level).glob("*.npz")]
     found = [re.fullmatch(r"(\d+)-(\d+)", name) for name in names]
@@ -146,13 +149,13 @@ def _missing(plan: CollectionPlan, task: str) -> Iterator[_ShardJob]:
     for seed in range(plan.first_seed, end + 1):
         cut = seed == end or seed in there or seed % SHARD == 0
         if begin is not None and cut:
-            yield _ShardJob(plan, task, range(begin, seed))
+            yield ShardJob(plan, task, range(begin, seed))
             begin = None
         if begin is None and seed < end and seed not in there:
             begin = seed
 
 
-def _write(job: _ShardJob) -> list[str]:
+def record_shard(job: ShardJob) -> list[str]:
     """Record the seeds of a job and write their file; return the failed ones with reasons."""
     cv2.setNumThreads(1)  # a worker a core
     plan = job.plan
@@ -177,7 +180,7 @@ def _write(job: _ShardJob) -> list[str]:
     return [f"{job.task} {failure['seed']}: {failure['reason']}" for failure in failed]
 
 
-def _record(job: _ShardJob, seed: int) -> RecordedEpisode | str:
+def _record(job: ShardJob, seed: int) -> RecordedEpisode | str:
     """Record a seed, or return the reason for its failure."""
     plan = job.plan
     masks = plan.content != "frames"

@@ -119,7 +119,7 @@ def attempt(job: Job) -> Attempt:
     """Run one episode."""
     cv2.setNumThreads(1)
     began = time.perf_counter()
-    policy, encode, detector = _tools(job.checkpoint, job.detector)
+    policy, encode, detector = load_tools(job.checkpoint, job.detector)
     task, level = find_task(job.task), find_level(job.level)
     episode = with_random_appearance(task.sample(job.seed, level), job.visual_randomization)
     pipeline = PerceptionPipeline(
@@ -132,7 +132,9 @@ def attempt(job: Job) -> Attempt:
         machine.on_task_report(episode.prompt, VERDICTS[run.result.outcome], "")
         machine = machine.begin("evaluation", episode.prompt, MAX_STEPS, MAX_FAILURES)
         try:
-            policy.reset(_prompt(run, encode, true_masks=job.detector == "ground_truth_masks"))
+            policy.reset(
+                encode_prompt(run, encode, true_masks=job.detector == "ground_truth_masks")
+            )
             _follow(machine, run, policy, pipeline, detector.needs_mask)
         except VimaError as error:
             machine.end(error.code, str(error))
@@ -150,7 +152,7 @@ class _PolicyFrame:
 
 
 @lru_cache(maxsize=2)
-def _tools(checkpoint: str, detector: str) -> tuple:
+def load_tools(checkpoint: str, detector: str) -> tuple:
     """Load policy, tokenizer and detector once per process, which may use one core."""
     import torch
 
@@ -207,15 +209,16 @@ def _carry_out(run: EpisodeRunner, pose0: Pose, pose1: Pose) -> tuple[ArmReport,
     return ArmReport.SUCCEEDED, "OK", ""
 
 
-def _prompt(run: EpisodeRunner, encode: object, true_masks: bool) -> EncodedPrompt:
+def encode_prompt(run: EpisodeRunner, encode: object, true_masks: bool) -> EncodedPrompt:
     """Encode the episode's prompt, its images by their masks or as the prompt node does."""
     images = {
-        name: _encode_asset(name, asset, true_masks) for name, asset in run.episode.assets.items()
+        name: encode_asset(name, asset, true_masks) for name, asset in run.episode.assets.items()
     }
     return assemble(run.episode.prompt, images, encode)  # type: ignore[arg-type]
 
 
-def _encode_asset(name: str, asset: Asset, true_masks: bool) -> PromptImage:
+def encode_asset(name: str, asset: Asset, true_masks: bool) -> PromptImage:
+    """Encode one image of a prompt, by its masks or as the prompt node does."""
     views = {
         view: (image.rgb, image.mask if true_masks else None)
         for view, image in render_prompt_images(asset.scene, asset.kind).items()

@@ -57,12 +57,12 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         action_scores = attention.history.transpose(1, 2).flatten(0, 1)[batch.reads]
         losses = action_losses(outputs.logits, batch, smoothing)
         losses["position"] = self._position_loss(outputs.objects, batch)
-        losses["goal"] = self._goal_loss(attention.informed, batch)
+        losses["goal"] = self.goal_loss(attention.informed, batch)
         losses["grasp_offset"] = self._grasp_offset_loss(outputs.objects, batch)
         losses["identity"] = self._identity_loss(outputs.objects, batch)
         losses["shape"] = self._shape_loss(outputs.objects, batch)
-        losses["prompt_attention"] = self._prompt_attention_loss(attention.prompt, batch)
-        losses["action_attention"] = self._action_attention_loss(action_scores[:, :2], batch)
+        losses["prompt_attention"] = self.prompt_attention_loss(attention.prompt, batch)
+        losses["action_attention"] = self.action_attention_loss(action_scores[:, :2], batch)
         return losses
 
     def _position_loss(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
@@ -70,7 +70,7 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         rows = (batch.objects != NOTHING) & (batch.step_of >= 0)
         return _position_cross_entropy(self.position_head(objects[rows]), batch.grasps[rows])
 
-    def _goal_loss(self, informed: Tensor, batch: PolicyBatch) -> Tensor:
+    def goal_loss(self, informed: Tensor, batch: PolicyBatch) -> Tensor:
         """Predict from an object's token, after the prompt, its position in the prompt's scene.
 
         Where one scene does.
@@ -138,7 +138,7 @@ class PolicyWithAuxiliaryHeads(nn.Module):
             return objects.new_zeros(())
         return F.cross_entropy(self.shape_head(objects[rows]).float(), batch.shapes[rows])
 
-    def _prompt_attention_loss(self, scores: Tensor, batch: PolicyBatch) -> Tensor:
+    def prompt_attention_loss(self, scores: Tensor, batch: PolicyBatch) -> Tensor:
         """Supervise an object's attention to its images and to words for its look in the prompt.
 
         If there are none, at other words.
@@ -164,7 +164,7 @@ class PolicyWithAuxiliaryHeads(nn.Module):
             )
         return loss
 
-    def _action_attention_loss(self, scores: Tensor, batch: PolicyBatch) -> Tensor:
+    def action_attention_loss(self, scores: Tensor, batch: PolicyBatch) -> Tensor:
         """Supervise the action's attention to the picked object and its target object."""
         length = batch.rows.shape[1]
         objects = _gather_tokens(batch.objects, batch)[batch.reads // length]  # (n, T)

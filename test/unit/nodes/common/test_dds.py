@@ -34,9 +34,9 @@ def plain(monkeypatch, tmp_path):
         monkeypatch.delenv(name)
     monkeypatch.setattr(shared_memory, "room", lambda: (1000 * MIB, 1000 * MIB))
     monkeypatch.chdir(tmp_path)
-    dds._fitting_profile.cache_clear()
+    dds.fitting_profile.cache_clear()
     yield
-    dds._fitting_profile.cache_clear()
+    dds.fitting_profile.cache_clear()
 
 
 def chosen() -> Path | None:

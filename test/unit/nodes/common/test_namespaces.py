@@ -64,8 +64,7 @@ PROGRAMS = {  # a valid command line of each that has --namespace; {} is where t
 
 def parse(program: str, option: str = ""):
     module = importlib.import_module(f"vima_ros.cli.{program}")
-    parse = module.parse if program == "assets" else module._arguments
-    return parse(PROGRAMS[program].format(option).split())
+    return module.parse(PROGRAMS[program].format(option).split())
 
 
 def test_no_program_has_an_option_of_its_own():

@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from vima_ros.nodes.common.parameter_checks import _unknown
+from vima_ros.errors import VimaError
+from vima_ros.nodes.common.parameter_checks import check_overrides
 from vima_ros.nodes.common.parameter_files import Override
 from vima_ros.nodes.perception.parameters import PerceptionParameters
 
@@ -26,5 +27,7 @@ NODE = SimpleNamespace(
     ],
 )
 def test_the_nearest_name_is_suggested_only_where_it_is_near(name, section, hint):
-    (sentence,) = _unknown(NODE, [Override(name, section, "-p", "-p")])
-    assert sentence.endswith(hint)
+    NODE.parameter_overrides = [Override(name, section, "-p", "-p")]
+    with pytest.raises(VimaError) as error:
+        check_overrides(NODE)
+    assert str(error.value).endswith(hint)

@@ -19,7 +19,7 @@ from vima_ros.nodes.policy import execute_prompt_server
 from vima_ros.nodes.policy.arm_client import ArmClient
 from vima_ros.nodes.policy.episode_manager import EpisodeManager
 from vima_ros.nodes.policy.execute_prompt_server import ExecutePromptServer
-from vima_ros.nodes.policy.node import PolicyNode
+from vima_ros.nodes.policy.node import begin_or_hold, decide
 from vima_ros.nodes.policy.step_service import StepServer
 
 Result = ExecutePrompt.Result
@@ -135,12 +135,10 @@ class Parts:
         self.episodes = EpisodeManager(self.node, arm, lambda prompt: None)
         self.goals = ExecutePromptServer(self.node, arm, self.episodes)
         StepServer(self.node, arm, self.episodes, lambda: self.goals.busy)
-        # The node's own callback, of which these two are all that it uses.
-        self._node = SimpleNamespace(_goals=self.goals, _episodes=self.episodes)
 
     def tokens(self, prompt_id, hold=True):
         message = PromptTokens(prompt_id=prompt_id, text=prompt_id, hold=hold)
-        PolicyNode._on_prompt(self._node, message)
+        begin_or_hold(message, self.goals, self.episodes)
 
     def accept(self, prompt_id):
         self.node.answer("set_prompt", SetPrompt.Response(success=True, prompt_id=prompt_id))
@@ -292,28 +290,16 @@ def test_a_step_that_was_not_made_returns_no_decision(parts):
     assert (busy.code, busy.action.prompt_id) == ("BUSY", "")
 
 
-def test_an_unexpected_error_of_the_policy_ends_the_episode(parts, monkeypatch):
+def test_an_unexpected_error_of_the_policy_ends_the_episode(parts):
     """No timeout would: a decision takes as long as it takes."""
 
-    def infer(observation):
+    def infer():
         raise RuntimeError("out of memory")
 
-    conversions = SimpleNamespace(
-        stamp_to_ns=lambda stamp: parts.node.now_ns(),
-        observation_from_message=lambda message, effector: None,
-    )
-    monkeypatch.setattr("vima_ros.nodes.policy.node.conversions", conversions)
-    node = SimpleNamespace(
-        active=True,
-        now_ns=parts.node.now_ns,
-        _end_effector=0,
-        _episodes=parts.episodes,
-        _policy=SimpleNamespace(infer=infer),
-    )
     parts.tokens("first", hold=False)
-    observation = SimpleNamespace(header=SimpleNamespace(stamp=None))
+    assert parts.episodes.start_decision(parts.node.now_ns())
     with pytest.raises(RuntimeError):
-        PolicyNode._on_observation(node, observation)
+        decide(infer, parts.episodes)
     e = parts.episodes.episode
     assert (e.running, e.code) == (False, EpisodeStatus.POLICY_ERROR)
     assert "RuntimeError: out of memory" in e.message

@@ -167,8 +167,8 @@ def by_evaluation(task, policy, monkeypatch):
             *oracle.act(run.world_state()), Workspace(), run.primitive
         )
 
-    monkeypatch.setattr(policy_rollouts, "_tools", lambda *_: tools)
-    monkeypatch.setattr(policy_rollouts, "_prompt", noted)
+    monkeypatch.setattr(policy_rollouts, "load_tools", lambda *_: tools)
+    monkeypatch.setattr(policy_rollouts, "encode_prompt", noted)
     return policy_rollouts.attempt(
         policy_rollouts.Job(task, "train", SEED, "", "ground_truth_masks")
     )

@@ -16,7 +16,7 @@ from vima_ros.policy import load_policy
 from vima_ros.policy.checkpoints.load import random_network
 from vima_ros.policy.checkpoints.published import (
     T5_WORD_EMBEDDINGS,
-    _expected,
+    expected_tensors,
     load_checkpoint,
     published_checkpoint,
     save_checkpoint,
@@ -67,7 +67,7 @@ def test_published_sizes(name):
     )
     with torch.device("meta"):
         network = VimaNetwork(config)
-    expected = _expected(network)
+    expected = expected_tensors(network)
     assert len(expected) == keys
     told = describe(network)
     unread = config.vocabulary * config.t5_width

@@ -12,6 +12,7 @@ from policy_episodes import episodes, observation, observations, play, prompt, s
 
 from vima_ros.errors import VimaError
 from vima_ros.policy import load_policy
+from vima_ros.policy.kv_cache import run_step
 from vima_ros.specs import AssetKind, EncodedPrompt, Observation, PromptImage, ViewObjects
 
 
@@ -154,12 +155,20 @@ def test_crops_are_shared_only_where_they_are_equal(policy, crops_seen):
     assert any(np.abs(got.logits[h] - other.logits[h]).max() > 0.02 for h in got.logits)
 
 
-def test_decisions_of_a_batch_do_not_hold_its_memory(policy):
+def test_decisions_of_a_batch_do_not_hold_its_memory(policy, monkeypatch):
     """Each session's share is its own where lengths differ."""
+    caches = []
+
+    def noted(*arguments):
+        predicted, new = run_step(*arguments)
+        caches[:] = new
+        return predicted, new
+
+    monkeypatch.setattr("vima_ros.policy.policy.run_step", noted)
     rng = np.random.default_rng(8)
     long, short = policy.session(), policy.session()
     for session, count in ((long, 9), (short, 1)):
         play(session, prompt(rng, (1, 1)), [observation(rng, count, count)] * 2)
     policy.infer_batch([long, short], [observation(rng, 1, 1)] * 2)
-    keys, _ = short._latest[1].kv_cache[0]
+    keys, _ = caches[1][0]
     assert keys.untyped_storage().nbytes() == keys.numel() * torch.float32.itemsize

@@ -43,6 +43,11 @@ def pose(x, y, yaw=0.0, z=0.0):
     return Pose(np.array([x, y, z]), quaternion_from_yaw(yaw))
 
 
+def joint_addresses(tabletop, kind):
+    """Indices of the arm's joints in MuJoCo's arrays."""
+    return [getattr(tabletop.model.joint(f"robot/{name}_joint"), kind)[0] for name in NAMES]
+
+
 def turned(joint, by):
     """Home, but for one joint."""
     return HOME + by * np.eye(6)[joint]
@@ -67,8 +72,8 @@ def descend(tabletop, model, to=0.05):
 def test_the_tip_is_where_the_kinematics_say(tabletop, model):
     random = np.random.default_rng(0)
     for joints in random.uniform(-3.0, 3.0, (50, 6)):
-        tabletop._data.qpos[tabletop.joint_controller._qpos] = joints
-        mujoco.mj_kinematics(tabletop._model, tabletop._data)
+        tabletop.data.qpos[joint_addresses(tabletop, "qposadr")] = joints
+        mujoco.mj_kinematics(tabletop.model, tabletop.data)
         want, got = model.tip_pose(joints), tabletop.joint_controller.pose
         assert got.position == pytest.approx(want.position, abs=1e-6)
         assert abs(got.quaternion @ want.quaternion) == pytest.approx(1.0, abs=1e-9)
@@ -98,7 +103,7 @@ def test_holding_against_gravity_costs_the_motors_torque(tabletop):
     move(tabletop.joint_controller, np.zeros(6), 3.0)  # stretched out
     tabletop.advance(3.5)
     # Masses of all links but the first, at about half the reach of 0.82 m.
-    torque = tabletop._data.qfrc_actuator[tabletop.joint_controller._qvel]
+    torque = tabletop.data.qfrc_actuator[joint_addresses(tabletop, "dofadr")]
     assert abs(torque[1]) == pytest.approx(14 * 9.8 * 0.41, rel=0.3)
     assert np.abs(tabletop.joint_controller.state.positions).max() < 1e-4
 
@@ -140,7 +145,7 @@ def test_planned_trajectories_are_followed_within_torque_and_never_enter_the_tab
     worst = {"joint": 0.0, "tip": 0.0, "torque": 0.0}
     tool = EndEffector.SPATULA if primitive == Primitive.SWEEP else EndEffector.SUCTION
     tabletop = Tabletop(Scene((), tool), robot=UR5E, table=TABLE)
-    effort = tabletop._model.jnt_actfrcrange[:, 1]
+    effort = tabletop.model.jnt_actfrcrange[:, 1]
     for _ in range(4):
         ends = (
             pose(*random.uniform([0.25, -0.5], [0.75, 0.5]), random.uniform(-3, 3)) for _ in "ab"
@@ -153,15 +158,15 @@ def test_planned_trajectories_are_followed_within_torque_and_never_enter_the_tab
         while tabletop.robot_state.phase == Phase.EXECUTING:
             tabletop.advance(TIMESTEP)
             robot = tabletop.joint_controller
-            target, joints = robot._target, robot.state.positions
+            target, joints = robot.set_point, robot.state.positions
             off = math.dist(model.tip_pose(joints).position, model.tip_pose(target).position)
             worst["joint"] = max(worst["joint"], np.abs(joints - target).max())
             worst["tip"] = max(worst["tip"], off)
-            torque = np.abs(tabletop._data.qfrc_actuator[:6] / effort).max()
+            torque = np.abs(tabletop.data.qfrc_actuator[:6] / effort).max()
             worst["torque"] = max(worst["torque"], torque)
             assert robot.pose.position[2] > -0.001
-            bodies = tabletop._model.geom_bodyid[tabletop._data.contact.geom]
-            arms = [tabletop._model.body(int(i)).name for i in bodies.ravel()]
+            bodies = tabletop.model.geom_bodyid[tabletop.data.contact.geom]
+            arms = [tabletop.model.body(int(i)).name for i in bodies.ravel()]
             assert not any(name.startswith("robot/") for name in arms)
         assert tabletop.robot_state.code in ("", "NOT_PICKED")
     assert refused <= 1
@@ -282,9 +287,9 @@ def test_the_table_stops_the_links_too(tabletop):
     touching = set()
     while not tabletop.joint_controller.fault:
         tabletop.advance(TIMESTEP)
-        pairs = tabletop._model.geom_bodyid[tabletop._data.contact.geom]
+        pairs = tabletop.model.geom_bodyid[tabletop.data.contact.geom]
         touching |= {
-            tabletop._model.body(int(i)).name for i in pairs[(pairs == 0).any(axis=1)].ravel()
+            tabletop.model.body(int(i)).name for i in pairs[(pairs == 0).any(axis=1)].ravel()
         }
         assert tabletop.time < 4.0
     assert touching & {"robot/forearm_link", "robot/wrist_1_link", "robot/wrist_2_link"}

@@ -111,7 +111,7 @@ class Recording:
         others = tuple(name for name in blocks if name not in swept)
         word = self.facts["prompt"].split()[1]
         count = {"any": 1, "one": 1, "two": 2, "three": 3, "all": len(swept)}[word]
-        return self.task._goal(swept, others, count, line)
+        return self.task.make_goal(swept, others, count, line)
 
 
 def recordings(folder, task, count):

@@ -130,19 +130,19 @@ def test_failed_seeds_are_counted_and_not_tried_again(tmp_path, monkeypatch):
 
     monkeypatch.setattr(collect, "record", failing)
     plan = CollectionPlan(tmp_path, ("rotate",), 4)
-    (job,) = collect._missing(plan, "rotate")
-    assert collect._write(job) == ["rotate 1: dropped it", "rotate 2: too full"]
+    (job,) = collect.missing_shards(plan, "rotate")
+    assert collect.record_shard(job) == ["rotate 1: dropped it", "rotate 2: too full"]
     header, episodes = read_shard(job.path)
     assert [failure["seed"] for failure in header["failed"]] == [1, 2]
     assert [facts["seed"] for facts in header["episodes"]] == [0, 3]
     assert len(episodes) == 2
-    assert list(collect._missing(plan, "rotate")) == []
+    assert list(collect.missing_shards(plan, "rotate")) == []
 
 
 def test_a_look_belongs_to_its_seed(tmp_path):
     plan = CollectionPlan(tmp_path, ("rotate",), 1, 4, visual_randomization=0.7)
-    (job,) = collect._missing(plan, "rotate")
-    collect._write(job)
+    (job,) = collect.missing_shards(plan, "rotate")
+    collect.record_shard(job)
     (read,) = read_demonstrations(tmp_path)
     expected = demonstration_of(record("rotate", None, 4, visual_randomization=0.7))
     plain = demonstration_of(record("rotate", None, 4))
@@ -168,7 +168,7 @@ def test_what_is_missing_is_done_once_and_never_across_a_shard(
     for low, high in there:
         (folder / f"{low:09d}-{high:09d}.npz").touch()
         (folder / f"{high + 1:09d}-{high + 9:09d}.npz.part").touch()  # unfinished
-    jobs = list(collect._missing(plan, "rotate"))
+    jobs = list(collect.missing_shards(plan, "rotate"))
     seeds = [seed for job in jobs for seed in job.seeds]
     known = {seed for low, high in there for seed in range(low, high + 1)}
     assert seeds == [seed for seed in range(first, first + count) if seed not in known]
@@ -178,8 +178,8 @@ def test_what_is_missing_is_done_once_and_never_across_a_shard(
 
 
 def test_a_folder_keeps_to_one_content_and_look(tmp_path):
-    collect._claim(CollectionPlan(tmp_path, ("rotate",), 1))
-    collect._claim(CollectionPlan(tmp_path, ("twist",), 9, 7))
+    collect.claim_folder(CollectionPlan(tmp_path, ("rotate",), 1))
+    collect.claim_folder(CollectionPlan(tmp_path, ("twist",), 9, 7))
     for other in (
         {"content": "masks"},
         {"visual_randomization": 0.5},

@@ -25,9 +25,9 @@ from vima_ros.training.evaluation.policy_rollouts import (
     Attempt,
     Job,
     Rate,
-    _encode_asset,
     attempt,
     attempt_all,
+    encode_asset,
     rate,
 )
 from vima_ros.training.evaluation.vima_bench_first_actions import first_actions
@@ -66,18 +66,18 @@ class OraclePolicy:
 
 @pytest.fixture
 def oracle(monkeypatch):
-    policy, prompt = OraclePolicy(), policy_rollouts._prompt
+    policy, prompt = OraclePolicy(), policy_rollouts.encode_prompt
     detectors = {name: make_detector(name) for name in ("ground_truth_masks", "plain_background")}
     encode = PromptTokenizer().encode
     monkeypatch.setattr(
-        policy_rollouts, "_tools", lambda _, detector: (policy, encode, detectors[detector])
+        policy_rollouts, "load_tools", lambda _, detector: (policy, encode, detectors[detector])
     )
 
     def noted(run, *args, **options):
         policy.run = run
         return prompt(run, *args, **options)
 
-    monkeypatch.setattr(policy_rollouts, "_prompt", noted)
+    monkeypatch.setattr(policy_rollouts, "encode_prompt", noted)
     return policy
 
 
@@ -97,7 +97,7 @@ def test_what_touches_in_a_prompts_scene_is_found_apart():
     for seed in range(2_000_000, 2_000_010):  # blocks on each other
         for asset in find_task("follow_order").sample(seed, find_level("train")).assets.values():
             shown = len(np.unique(render_prompt_images(asset.scene, asset.kind)["front"].mask)) - 1
-            right += len(_encode_asset("frame", asset, true_masks=False).front) == shown
+            right += len(encode_asset("frame", asset, true_masks=False).front) == shown
             total += 1
     assert right > 0.7 * total
 
