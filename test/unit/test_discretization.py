@@ -39,7 +39,7 @@ def test_many_fractions_get_the_bins_of_each_alone(seed):
 
 @pytest.mark.parametrize("workspace", WORKSPACES)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_poses_there_and_back(workspace, seed):
+def test_poses_come_back_from_their_bins(workspace, seed):
     fractions = np.random.default_rng(seed).integers(0, 2**20, 12) / 2**20
     poses = fractions_to_poses(fractions, workspace)
     for pose in poses:

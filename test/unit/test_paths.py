@@ -40,7 +40,7 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_home_folders(home):
+def test_a_leading_tilde_becomes_the_home_folder_and_no_other_text_changes(home):
     assert expand("~/a/b.yaml") == home / "a" / "b.yaml"
     assert expand("~") == home
     assert expand(Path("~root/x")).is_absolute()
@@ -50,7 +50,7 @@ def test_home_folders(home):
 
 
 @pytest.mark.parametrize("path", ["~nobody_here/x.yaml", "~nobody_here"])
-def test_a_user_who_is_not_there(path):
+def test_a_user_who_is_not_there_is_named(path):
     with pytest.raises(
         VimaError, match=r"no home folder is known for ~nobody_here; valid: "
     ) as error:

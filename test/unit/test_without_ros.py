@@ -92,6 +92,7 @@ def test_every_module_of_the_library_can_be_imported(python):
     python("-c", IMPORT, *names)
 
 
+@pytest.mark.slow
 def test_programs_demonstrate_train_evaluate_and_convert(python, tmp_path):
     """One after the other in one process: each start would import torch and its models again."""
     (tmp_path / "recipe.yaml").write_text(

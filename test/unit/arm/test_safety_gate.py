@@ -332,6 +332,7 @@ stamps = st.one_of(st.integers(98 * SECOND, 106 * SECOND), st.integers(-(2**62),
 poses = st.builds(Pose, st.tuples(near, near, near), st.tuples(near, near, near, near))
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(
     request=st.builds(

@@ -129,6 +129,7 @@ def watch():
     return Watch()
 
 
+@pytest.mark.slow
 def test_random_actions_keep_every_limit_and_stay_above_the_table(watch):
     """One after the other, as in an episode; all of the workspace is reachable."""
     rng, joints = np.random.default_rng(7), MODEL.home
@@ -212,6 +213,7 @@ def test_from_below_the_arm_rises_before_it_goes_across(start, yaw):
     assert np.abs(tips[low, :2] - start[:2]).max() < 1e-4
 
 
+@pytest.mark.slow
 @given(st.floats(-TURN + 0.1, TURN - 0.1), yaws, yaws)
 @settings(max_examples=40)
 def test_no_winding_of_the_wrist_ends_in_a_dead_end(wound, yaw0, yaw1):

@@ -170,7 +170,7 @@ def test_turns_alternate_and_the_first_does_not_count():
     assert [time["total"] for time in samples["b"]] == [8.0, 13.0]
 
 
-def test_spread():
+def test_a_spread_is_the_median_and_both_quartiles():
     assert spread([3.0, 1.0, 2.0, 5.0, 4.0]) == {"median": 3.0, "low": 2.0, "high": 4.0}
 
 
@@ -210,7 +210,7 @@ def test_a_wrong_plan_is_refused_with_what_is_valid(wrong):
     assert error.value.code == "BAD_PLAN"
 
 
-def test_a_plan_is_json():
+def test_a_plan_survives_json():
     assert json.loads(json.dumps(asdict(BenchmarkPlan())))["sizes"] == [
         "bundled",
         "2M",

@@ -82,6 +82,7 @@ def test_a_damaged_note_of_the_content_is_named(tmp_path, capsys, content):
     assert "BAD_DEMONSTRATIONS" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(small_disks.why_not()), reason=f"no disk: {small_disks.why_not()}")
 def test_on_a_full_disk_what_is_whole_stays_and_the_same_command_goes_on(tmp_path):
     whole = tmp_path / "whole"

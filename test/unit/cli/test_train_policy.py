@@ -54,6 +54,7 @@ def call(demonstrations, tmp_path, capsys):
     return run
 
 
+@pytest.mark.slow
 def test_a_run_says_where_it_begins_how_it_goes_and_where_it_resumes(call, tmp_path, capsys):
     _, said = call({"steps": 3})
     assert f"no checkpoint in {tmp_path / 'run'}: begins at step 0" in said
@@ -74,6 +75,7 @@ def test_a_run_says_where_it_begins_how_it_goes_and_where_it_resumes(call, tmp_p
     assert re.search(r"OTHER_RUN.*recipe\.steps was 3, is 4", other)
 
 
+@pytest.mark.slow
 def test_what_is_taken_from_another_policy_is_said_and_begins_alike_each_time(call, tmp_path):
     call({"steps": 1}, out="first")
     weights = tmp_path / "first" / "policy.safetensors"

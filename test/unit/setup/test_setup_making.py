@@ -18,6 +18,7 @@ def test_the_first_run_makes_the_environment_and_later_ones_do_nothing(bare):
     assert (second.returncode, second.stderr, bare.calls()) == (0, "", [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("update", [False, True], ids=["first", "update"])
 @pytest.mark.parametrize("stop", ["kill -KILL 0", "kill -INT 0; exit 1", "kill -TERM 0"])
 def test_a_set_up_ended_at_any_step_is_made_up_for(bare, update, stop):

@@ -41,6 +41,7 @@ def oracle_episode(env, **reset):
     return got
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

@@ -9,12 +9,14 @@ pytest.importorskip("gymnasium", reason="gymnasium is an extra")
 import vector_environments as ways
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [way.__name__ for way in ways.WORKING])
 def test_it_works_in_processes_that_began_afresh(way):
     code, output = ways.outcome(way)
     assert (code, output.splitlines()[-1]) == (0, "done"), output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [way.__name__ for way in ways.REFUSED])
 def test_a_fork_after_rendering_is_refused_with_what_works(way):
     code, output = ways.outcome(way)
@@ -22,6 +24,7 @@ def test_a_fork_after_rendering_is_refused_with_what_works(way):
     assert 'vector_kwargs={"context": "spawn"}' in output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [way.__name__ for way in ways.ENDING])
 def test_no_process_outlives_one_that_ends_abruptly(way):
     code, _ = ways.outcome(way)

@@ -31,6 +31,7 @@ def inside(workspace, scene):
     return all(workspace.contains(*item.position_xy) for item in scene.objects)
 
 
+@pytest.mark.slow
 @WORKSPACES
 @pytest.mark.parametrize("task", TASKS)
 def test_oracles_solve_tasks_in_it(task, workspace):

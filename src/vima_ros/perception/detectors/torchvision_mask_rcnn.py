@@ -51,10 +51,10 @@ class TorchvisionDetector(Detector):
         self._file = read_weights(settings.weights, None, EXPECTED_CONTENT, (TORCH, SAFETENSORS))
         torch.set_num_threads(settings.threads)
         if self._file.kind == SAFETENSORS:
-            self._kind, self._run, model, self._card = _load_compact(self._file)
+            self._kind, self.run, model, self._card = _load_compact(self._file)
         else:
-            self._kind, self._run, model, self._card = _load_torchvision(self._file)
-        self._model = model.to(self._device)
+            self._kind, self.run, model, self._card = _load_torchvision(self._file)
+        self.model = model.to(self._device)
         own = float(self._card.get("min_score", MIN_SCORE))
         self.min_score = own if settings.min_score is None else settings.min_score
 
@@ -80,7 +80,7 @@ class TorchvisionDetector(Detector):
         frames = torch.from_numpy(np.stack(list(images_rgb.values()))).to(self._device)
         try:
             with torch.inference_mode():
-                found = self._run(self._model, frames)
+                found = self.run(self.model, frames)
         except RuntimeError as error:  # such as too little memory
             raise DetectionError(
                 "BAD_DETECTION", f"{self._file.name}: {first_line(error)}"

@@ -8,11 +8,11 @@ from scipy.optimize import linear_sum_assignment
 from vima_ros.perception.tracking.appearance import AppearanceFeatures, colour_distances
 from vima_ros.policy_frame import CAMERAS, ORIGIN_ROW
 
-# A point of the table in row r of the top view is in row _ROW_OFFSET + _ROW_RATIO r of the front
+# A point of the table in row r of the top view is in row ROW_OFFSET + ROW_RATIO r of the front
 # view; what lies above the table appears higher in the front view, at the same place in the top.
 _FRONT, _TOP = CAMERAS["front"], CAMERAS["top"]
-_ROW_RATIO = _FRONT.rows_per_metre / _TOP.rows_per_metre
-_ROW_OFFSET = ORIGIN_ROW * (1.0 - _ROW_RATIO) + _FRONT.rows_per_metre * (
+ROW_RATIO = _FRONT.rows_per_metre / _TOP.rows_per_metre
+ROW_OFFSET = ORIGIN_ROW * (1.0 - ROW_RATIO) + _FRONT.rows_per_metre * (
     _TOP.center_x - _FRONT.center_x
 )
 
@@ -64,7 +64,7 @@ def _column_cost(front: np.ndarray, top: np.ndarray) -> np.ndarray:
 
 def _row_cost(front: np.ndarray, top: np.ndarray) -> np.ndarray:
     """Return 0 where the near edges meet on the table, 1 at the maximum distance."""
-    higher = _ROW_OFFSET + _ROW_RATIO * top[:, 3] - front[:, None, 3]
+    higher = ROW_OFFSET + ROW_RATIO * top[:, 3] - front[:, None, 3]
     return np.minimum(
         np.where(higher > 0, higher / _MAX_ROWS_ABOVE, -higher / _MAX_ROWS_BELOW), 1.0
     )

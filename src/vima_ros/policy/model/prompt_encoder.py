@@ -137,13 +137,13 @@ class PromptEncoder(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Encode vectors (B, P, D) with their mask (B, P) to (B, P, D)."""
-        bias = self._position_bias(x.shape[1])
+        bias = self.position_bias(x.shape[1])
         x = self.dropout(x)
         for block in self.block:
             x = block(x, mask, bias)
         return self.dropout(self.final_layer_norm(x))
 
-    def _position_bias(self, length: int) -> Tensor:
+    def position_bias(self, length: int) -> Tensor:
         """Look up the bias of each relative position, (1, H, P, P)."""
         table = self.block[0].layer[0].SelfAttention.relative_attention_bias  # type: ignore[index, union-attr]
         positions = torch.arange(length, device=table.weight.device)

@@ -174,6 +174,7 @@ def test_a_renamed_node_is_meant_by_its_own_name(check):
 # --- files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -83,6 +83,7 @@ def test_images_that_determine_no_lens_are_refused():
         assert error.value.code == code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", ["one_way", "one_way_near", "parallel", "slight", "same_distance", "few", "same"]
 )
@@ -110,6 +111,7 @@ def test_good_images_are_not_warned_of():
         assert fit.left_out < 15
 
 
+@pytest.mark.slow
 def test_standard_deviations_are_those_of_repetition():
     """And are large where nothing is determined, which OpenCV's are not."""
     rng, camera = np.random.default_rng(9), PinholeCamera(d=BARREL)

@@ -101,7 +101,7 @@ def test_boxes_lie_where_torchvision_puts_them(theirs):
     frames = torch.from_numpy(np.stack([IMAGE, make_image(1)]))
     with torch.inference_mode():
         want = model(list(frames.permute(0, 3, 1, 2) / 255))
-        got = detector._run(detector._model, frames)
+        got = detector.run(detector.model, frames)
     for one, other in zip(got, want, strict=True):
         torch.testing.assert_close(one["boxes"], other["boxes"], rtol=0, atol=1e-3)
         torch.testing.assert_close(one["scores"], other["scores"])
@@ -133,7 +133,7 @@ def test_torchvisions_network_describes_itself(theirs):
 def test_a_state_dict_alone_will_do(theirs, tmp_path):
     torch.save(theirs[1].state_dict(), tmp_path / "plain.pth")
     detector = make(tmp_path / "plain.pth")
-    assert detector._model.transform.min_size == (800,)  # what torchvision would take
+    assert detector.model.transform.min_size == (800,)  # what torchvision would take
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
@@ -146,7 +146,7 @@ def test_prefixes_of_wrappers_are_taken_off(ours, theirs, tmp_path, caplog, pref
             save_file(state, path)
         else:
             torch.save({"model": state}, path)
-        loaded = make(path)._model.state_dict()
+        loaded = make(path).model.state_dict()
         assert all(torch.equal(v, loaded[n]) for n, v in model.state_dict().items() if n in loaded)
         assert "taken off" in caplog.text
         caplog.clear()

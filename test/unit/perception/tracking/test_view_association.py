@@ -36,7 +36,7 @@ def test_the_cheapest_pairs_are_the_cheapest_of_all(seed, rows, columns):
 @given(st.floats(0.25, 0.75))
 def test_a_point_of_the_table_has_its_row_in_front(x):
     top, front = (project_to_view(view, [x, 0.0, 0.0])[0] for view in ("top", "front"))
-    row = view_association._ROW_OFFSET + view_association._ROW_RATIO * top
+    row = view_association.ROW_OFFSET + view_association.ROW_RATIO * top
     assert row == pytest.approx(front, abs=0.02)
 
 

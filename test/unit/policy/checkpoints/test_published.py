@@ -60,7 +60,7 @@ def refused(path, code="BAD_CHECKPOINT", match=None, **options):
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_published_sizes(name):
+def test_a_network_of_each_published_size_has_its_parameters_and_keys(name):
     width, layers, heads, controller, everything, keys = PUBLISHED[name]
     config = VimaConfig(
         embed_dim=width, xf_n_layers=layers, sattn_n_heads=heads, xattn_n_heads=heads
@@ -112,7 +112,7 @@ def test_sizes_come_from_the_file():
     assert not policy.network.training
 
 
-def test_description():
+def test_the_description_names_file_hash_sizes_and_parameters():
     path = goldens.checkpoint()
     policy = load_policy(path, config=goldens.CONFIG)
     told = policy.description
@@ -230,12 +230,12 @@ def test_the_policy_without_a_checkpoint():
     assert policy.network.config.vocabulary == bundled_tokenizer().words
 
 
-def test_a_missing_file(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     refused(tmp_path / "none.ckpt", match=r"no file .*none\.ckpt")
 
 
 @pytest.mark.parametrize("part", [0.0, 0.1, 0.5, 0.999])
-def test_a_truncated_file(tmp_path, part):
+def test_a_truncated_file_is_refused(tmp_path, part):
     whole = goldens.checkpoint().read_bytes()
     path = tmp_path / "cut.ckpt"
     path.write_bytes(whole[: int(len(whole) * part)])
@@ -243,7 +243,7 @@ def test_a_truncated_file(tmp_path, part):
 
 
 @pytest.mark.parametrize("bytes_", [b"not a torch file", b"PK\x03\x04 not a zip", b"\x80\x02."])
-def test_not_a_torch_file(tmp_path, bytes_):
+def test_a_file_that_torch_did_not_write_is_refused(tmp_path, bytes_):
     path = tmp_path / "text.ckpt"
     path.write_bytes(bytes_)
     refused(path, match="cannot be read")
@@ -271,7 +271,7 @@ def test_code_in_the_file_is_not_run(tmp_path, content, container):
     assert not made.exists()
 
 
-def test_another_zip(tmp_path):
+def test_another_zip_is_refused(tmp_path):
     path = tmp_path / "other.ckpt"
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("data.pkl", "nothing")
@@ -284,7 +284,7 @@ def test_the_baselines_are_not_vima(other):
 
 
 @pytest.mark.parametrize("content", [[1], {"model": {}}, {"state_dict": [], "cfg": {}}])
-def test_another_container(saved, content):
+def test_another_container_is_refused(saved, content):
     refused(saved(content))
 
 
@@ -300,7 +300,7 @@ KEYS = (
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_a_missing_key(content, saved, key):
+def test_a_missing_key_is_named(content, saved, key):
     del content["state_dict"][key]
     refused(saved(content), match=f"{key.removeprefix('policy.')} is missing")
 
@@ -308,19 +308,19 @@ def test_a_missing_key(content, saved, key):
 @pytest.mark.parametrize(
     "key", ["policy.extra.weight", "policy.xattn_gpt.extra", "policy.controller.h.0.ln_1.weight"]
 )
-def test_an_extra_key(content, saved, key):
+def test_an_extra_key_is_named(content, saved, key):
     content["state_dict"][key] = torch.zeros(1)
     refused(saved(content), match=f"{key.removeprefix('policy.')} is not VIMA's")
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_a_wrong_shape(content, saved, key):
+def test_a_wrong_shape_is_named(content, saved, key):
     content["state_dict"][key] = content["state_dict"][key][:-1]
     refused(saved(content))
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_a_wrong_dtype(content, saved, key):
+def test_a_wrong_dtype_is_named(content, saved, key):
     content["state_dict"][key] = content["state_dict"][key].half()
     refused(saved(content), match=r"float16")
 
@@ -347,7 +347,7 @@ def test_a_key_that_is_no_text(content, saved):
     refused(saved(content), match="key 7")
 
 
-def test_another_causal_mask(content, saved):
+def test_another_causal_mask_is_refused(content, saved):
     content["state_dict"]["policy.xattn_gpt.h.0.attn.bias"].fill_(1.0)
     refused(saved(content), match=r"h\.0\.attn\.bias holds other values")
 

@@ -56,7 +56,7 @@ def path(tmp_path, network):
 # --- bad tensors
 
 
-def test_missing_files(path):
+def test_a_missing_file_is_named(path):
     path.rename(path.with_name("away"))
     refused(path, r"no file .*tiny\.v2\.safetensors")
     path.with_name("away").rename(path)
@@ -66,7 +66,7 @@ def test_missing_files(path):
 
 @pytest.mark.parametrize("part", [0.0, 0.01, 0.5, 0.999])
 @pytest.mark.parametrize("signed", [False, True])
-def test_a_truncated_file(path, part, signed):
+def test_a_truncated_file_is_named(path, part, signed):
     os.truncate(path, int(path.stat().st_size * part))
     if signed:
         sign(path)
@@ -95,7 +95,7 @@ def entry(shape, size, dtype="F32"):
         struct.pack("<Q", 10**5) + b"[" * 10**5,
     ],
 )
-def test_a_foreign_file(path, content):
+def test_a_foreign_file_is_named(path, content):
     path.write_bytes(content)
     sign(path)
     refused(path, r"tiny\.v2\.safetensors cannot be read")
@@ -139,19 +139,19 @@ def _good(tmp_path_factory):
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_a_missing_tensor(path, key):
+def test_a_missing_tensor_is_named(path, key):
     change_tensors(path, lambda tensors: tensors.pop(key))
     refused(path, f"{key} is missing")
 
 
 @pytest.mark.parametrize("key", ["extra", "controller.h.0.attn.bias", "t5.shared.weight"])
-def test_an_extra_tensor(path, key):
+def test_an_extra_tensor_is_named(path, key):
     change_tensors(path, lambda tensors: tensors.update({key: torch.zeros(1)}))
     refused(path, f"{key} is not VIMA's")
 
 
 @pytest.mark.parametrize(("key", "change"), list(zip(KEYS, cycle(SHAPES), strict=False)))
-def test_a_wrong_shape(path, key, change):
+def test_a_wrong_shape_is_named(path, key, change):
     change_tensors(path, lambda tensors: tensors.update({key: change(tensors[key])}))
     refused(path, "shape|tensors have|, not torch")
 
@@ -163,7 +163,7 @@ def test_published_layout_is_a_wrong_shape(path):
 
 
 @pytest.mark.parametrize(("key", "dtype"), list(zip(KEYS, cycle(DTYPES), strict=False)))
-def test_a_wrong_dtype(path, key, dtype):
+def test_a_wrong_dtype_is_named(path, key, dtype):
     change_tensors(path, lambda tensors: tensors.update({key: tensors[key].to(dtype)}))
     refused(path, f"{key} is {dtype} ")
 
@@ -174,7 +174,7 @@ def test_a_number_that_is_not_finite(path, key, number):
     refused(path, f"{key} holds numbers that are not finite")
 
 
-def test_too_many_tensors(path):
+def test_too_many_tensors_are_refused(path):
     more = {f"controller.h.{i}.x": torch.zeros(0) for i in range(6000)}
     change_tensors(path, lambda tensors: tensors.update(more))
     refused(path, "tensors, more than 5000")
@@ -204,13 +204,13 @@ def test_text_that_is_not_json(path, content):
     refused(path, r"tiny\.v2\.json cannot be read")
 
 
-def test_too_long_a_text(path):
+def test_too_long_a_text_is_refused(path):
     text_of(path).write_bytes(text_of(path).read_bytes() + b" " * MAX_TEXT)
     refused(path, f"more than {MAX_TEXT} bytes")
 
 
 @pytest.mark.parametrize("content", [b"[]", b"{}"])
-def test_json_of_something_else(path, content):
+def test_json_of_something_else_is_refused(path, content):
     text_of(path).write_bytes(content)
     refused(path, "where format, config, sha256, card were expected")
 

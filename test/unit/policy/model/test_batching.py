@@ -32,6 +32,7 @@ def crops_seen(policy):
     hook.remove()
 
 
+@pytest.mark.slow
 @settings(max_examples=30, derandomize=True)
 @given(robots=st.lists(episodes(), min_size=1, max_size=4), seed=st.integers(0, 2**16))
 def test_a_batch_equals_one_by_one(policy, robots, seed):

@@ -25,7 +25,7 @@ def test_buckets_of_keys_behind_and_before_the_query():
 
 def test_a_bias_by_relative_position_of_the_key_seen_from_the_query(network):
     table = network.t5.block[0].layer[0].SelfAttention.relative_attention_bias.weight
-    bias = network.t5._position_bias(3)
+    bias = network.t5.position_bias(3)
     torch.testing.assert_close(bias[0, :, 0, 2], table[16 + 2])
     torch.testing.assert_close(bias[0, :, 2, 0], table[2])
 

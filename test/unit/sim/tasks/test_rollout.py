@@ -20,6 +20,7 @@ def pose(x, y, yaw=0.0):
     return Pose(np.array([x, y, 0.0]), quaternion_from_yaw(yaw))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("binned", [True, False], ids=["binned", "exact"])
 @pytest.mark.parametrize("name", TASKS)
 def test_the_oracle_solves_the_task(name, binned):
@@ -43,6 +44,7 @@ def test_binned_actions_are_exactly_what_bins_say(monkeypatch, binned):
     assert same == [binned, binned]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "level"),
     [(name, level) for name in TASKS for level in TASKS[name].levels[2:]],

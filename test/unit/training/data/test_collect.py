@@ -34,6 +34,7 @@ def seeds_read(out):
     return sorted((d.task, d.seed) for d in read_demonstrations(out))
 
 
+@pytest.mark.slow
 def test_interrupted_and_resumed_is_the_same_as_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(collect, "SHARD", 2)
     tasks = ("visual_manipulation", "rotate")
@@ -69,6 +70,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_nothing_is_lost_or_half(tmp_path):
     script, out = tmp_path / "killed.py", tmp_path / "out"
     script.write_text(KILLED)

@@ -255,6 +255,7 @@ def tabletop():
     return list(tabletop_frames(3, FIRST_EVALUATION_SEED, [0.0, 1.0]))
 
 
+@pytest.mark.slow
 def test_frames_of_the_tabletop_are_the_same_again_and_of_known_objects(tabletop):
     again = list(tabletop_frames(3, FIRST_EVALUATION_SEED, [0.0, 1.0]))
     assert [f.name for f in again] == [f.name for f in tabletop]

@@ -92,6 +92,7 @@ def test_who_knows_the_answer_succeeds(oracle, task, detector):
     assert oracle.prompt.images
 
 
+@pytest.mark.slow
 def test_what_touches_in_a_prompts_scene_is_found_apart():
     right = total = 0
     for seed in range(2_000_000, 2_000_010):  # blocks on each other
@@ -127,13 +128,14 @@ def test_what_the_policy_refuses_ends_the_episode_with_its_code(oracle, monkeypa
     )
 
 
-def test_wilson_intervals():
+def test_the_interval_is_wilsons():
     assert Rate(8, 10).interval == pytest.approx((0.4902, 0.9433), abs=1e-4)
     low, high = Rate(0, 20).interval
     assert low == pytest.approx(0.0, abs=1e-12)
     assert high == pytest.approx(0.1611, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_in_a_process_of_its_own_it_is_the_same_and_all_of_it_is_reported(checkpoint, tmp_path):
     jobs = [
         Job("rotate", "train", seed, checkpoint, "ground_truth_masks")
@@ -161,6 +163,7 @@ def test_first_actions_beside_the_recorded_ones(checkpoint):
     assert all(0 <= d < 1.5 for f in found for d in f.distances)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["visual_manipulation", "rotate"])
 def test_the_policy_that_comes_along_does_what_the_prompt_says(task):
     """On seeds that nothing was trained on; how often exactly, docs/policy.md tells."""

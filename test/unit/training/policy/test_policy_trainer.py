@@ -84,6 +84,7 @@ def decide_on(action, *arguments):
     return replace(decide(*arguments), action=action)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_batch_says_what_the_policy_says_of_each_episode_alone(folder, episodes, network):
     """Padding, histories, prompts: teacher forcing is the running policy, step by step."""
@@ -256,6 +257,7 @@ def trained(episodes, config, folder, **schedule):
     )
 
 
+@pytest.mark.slow
 def test_it_learns_and_resumes_as_if_never_stopped(episodes, config, tmp_path):
     whole = trained(episodes, config, tmp_path / "a")
     assert whole[-1].losses["pose0_position"] < 0.93 * whole[0].losses["pose0_position"]
