@@ -11,13 +11,13 @@ demo: setup  ## tasks in simulation, executed by the trained policy: out/index.h
 
 # Node tests mostly wait for their processes: three at a time leave a third of two cores idle. What
 # only computes takes that third, with a priority (nice) that keeps nothing else from its turn.
-BESIDE_EACH_OTHER = --no-print-directory --jobs 2 --output-sync=line
+BESIDE_EACH_OTHER = ./vima exec $(MAKE) --no-print-directory --jobs 2 --output-sync=line
 
 test: setup  ## formatting, lint, types, unit tests; beside these the node tests, three at a time
-	./vima exec $(MAKE) $(BESIDE_EACH_OTHER) lint-and-unit-tests node-tests
+	$(BESIDE_EACH_OTHER) lint-and-unit-tests node-tests
 
 test-fast: setup  ## two minutes: formatting, lint, types, unit tests but slow ones, a whole suite once
-	./vima exec $(MAKE) $(BESIDE_EACH_OTHER) SELECTION='-m "not slow"' lint-and-unit-tests smoke-test
+	$(BESIDE_EACH_OTHER) SELECTION='-m "not slow"' lint-and-unit-tests smoke-test
 
 lint-and-unit-tests:
 	nice -n 19 $(MAKE) --no-print-directory lint
