@@ -1,4 +1,4 @@
-"""Settings of all tests.
+"""Settings of all tests, and those that need data which not every clone has.
 
 No property has a deadline: how long an example takes is the machine's affair. Processes that tests
 start die of SIGHUP as in a terminal, also where the tests run under nohup; nodes and programs
@@ -8,6 +8,8 @@ end with the process that runs their test, also where that is killed.
 import os
 import signal
 
+import pytest
+from helpers import shared
 from hypothesis import settings
 
 from vima_ros.program import END_WITH
@@ -20,6 +22,7 @@ LONGEST = (
     "test_command_line.py",
     "test_dead_nodes.py",
 )
+NEEDS_SHARED = "need ../shared"
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
@@ -31,3 +34,22 @@ def pytest_collection_modifyitems(items):
     items.sort(
         key=lambda i: LONGEST.index(i.path.name) if i.path.name in LONGEST else len(LONGEST)
     )
+    if not shared("").is_dir():
+        for item in items:
+            if item.get_closest_marker("shared"):
+                item.add_marker(pytest.mark.skip(reason=NEEDS_SHARED))
+
+
+def pytest_report_teststatus(report):
+    """Count these apart: one line says how many, instead of one line each."""
+    if report.skipped and NEEDS_SHARED in str(report.longrepr):
+        return NEEDS_SHARED, "s", "NEEDS SHARED"
+    return None
+
+
+def pytest_terminal_summary(terminalreporter):
+    if count := len(terminalreporter.getreports(NEEDS_SHARED)):
+        are = "1 test needs" if count == 1 else f"{count} tests need"
+        terminalreporter.write_line(
+            f"{are} the recorded data in ../shared, which is not here: not run"
+        )

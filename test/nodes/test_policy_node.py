@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from by_hand import STEPS, bring_up
 from diagnostic_msgs.msg import DiagnosticArray
-from helpers import shared
+from helpers import data
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from vima_msgs.action import ExecutePrompt
@@ -86,7 +86,7 @@ class PolicyOnly:
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory):
-    checkpoint = shared("golden/vima.ckpt")
+    checkpoint = data("golden/vima.ckpt")
     folder = tmp_path_factory.mktemp("logs")
     with NodeProcesses(folder, params_file="example") as processes, Client("prompter") as client:
         processes.start(

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import pytest
 from conftest import STALL_TOLERANT
-from helpers import shared, write_bag
+from helpers import BAGS, write_bag
 from recordings import MS, SECOND, Recording, alone, since, write_recording
 from rosbags.rosbag2 import StoragePlugin
 from std_srvs.srv import Trigger
@@ -22,11 +22,6 @@ from vima_ros.program import exit_code
 
 WORKSPACE = ((0.25, 0.75), (-0.5, 0.5))
 NODES = ["perception", "prompt", "policy", "arm", "manager"]
-BAGS = [
-    f"bench/bags/{task}/{seed}"
-    for task in ("rotate", "visual_manipulation", "sweep_without_exceeding", "follow_order")
-    for seed in (1000, 1001, 1002, 1003)
-]
 
 
 def run(*arguments):
@@ -74,9 +69,8 @@ def check(records, report: Path, steps: int) -> None:
 
 @pytest.mark.parametrize("bag", BAGS)
 def test_every_recorded_bag_replays(nodes, tmp_path, bag):
-    path = shared(bag)
-    episode = shared(bag.replace("bags", "episodes") + ".json")
-    records = replay(options(path, tmp_path))
+    episode = bag.parents[2] / "episodes" / bag.parent.name / f"{bag.name}.json"
+    records = replay(options(bag, tmp_path))
     check(records, tmp_path / "replay.json", json.loads(episode.read_text())["n_steps"])
 
 

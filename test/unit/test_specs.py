@@ -2,7 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from helpers import shared
+from helpers import data
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,7 +39,7 @@ workspaces = st.builds(
 
 @pytest.fixture(scope="module")
 def golden():
-    with np.load(shared("golden/vima.npz")) as content:
+    with np.load(data("golden/vima.npz")) as content:
         return dict(content)
 
 

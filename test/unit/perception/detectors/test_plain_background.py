@@ -3,7 +3,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from helpers import shared
+from helpers import EPISODES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic_tables import exactly_found, random_scene
@@ -83,14 +83,14 @@ def test_an_image_without_a_plain_table_is_refused():
     assert error.value.code == "NO_UNIFORM_BACKGROUND"
 
 
-@pytest.fixture(scope="module")
-def episodes():
+@pytest.fixture(scope="module", params=EPISODES)
+def episodes(request):
     """The recorded episodes (arrays, description) except those with a spatula."""
     found = []
-    for path in sorted(shared("bench/episodes").glob("*/*.npz")):
+    for path in sorted(request.param.glob("*/*.npz")):
         if not path.parent.name.startswith("sweep_"):
             found.append((np.load(path), json.loads(path.with_suffix(".json").read_text())))
-    assert len(found) == 60
+    assert len(found) in (15, 60)
     return found
 
 
@@ -119,7 +119,7 @@ def test_the_object_of_every_recorded_prompt_image_is_found(episodes, view):
                 truth = [arrays[f"prompt__{name}__segm_{view}"] == 0]
                 found = DETECTOR.detect(np.ascontiguousarray(image), view)
                 hits.append(exactly_found(truth, found, least=0.8))
-    assert len(hits) > 100
+    assert len(hits) >= len(episodes)
     assert all(hits)
 
 

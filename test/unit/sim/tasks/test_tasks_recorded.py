@@ -4,7 +4,7 @@ import math
 from collections import Counter
 
 import pytest
-from helpers import shared
+from helpers import data, shared
 from task_recordings import recordings
 
 from vima_ros.sim.tasks import TASKS
@@ -18,13 +18,21 @@ AT_THE_EDGE = {("sweep_without_exceeding", stem) for stem in ("100034", "102006"
 each_task = pytest.mark.parametrize("name", TASKS)
 
 
-@pytest.fixture(scope="module")
-def recorded():
-    folder = shared("bench")
-    return {
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param((data("bench"), {1}), id="one of each task"),
+        pytest.param((shared("bench"), {4, 4 + TRAIN}), id="all", marks=pytest.mark.shared),
+    ],
+)
+def recorded(request):
+    folder, counts = request.param
+    found = {
         name: recordings(folder / "episodes", name, 4) + recordings(folder / "train", name, TRAIN)
         for name in TASKS
     }
+    assert {len(each) for each in found.values()} == counts
+    return found
 
 
 @each_task
@@ -72,7 +80,8 @@ def test_scenes_and_limits_are_like_ours(recorded, name):
 def test_tolerances_are_like_ours(recorded, name):
     goals = [TASKS[name].sample(seed).goal for seed in range(60)]
     ours = {goal.tolerance for each in goals for stage in each.stages for goal in stage}
-    assert ours == {round(recording.facts["pos_eps"], 6) for recording in recorded[name]}
+    theirs = {round(recording.facts["pos_eps"], 6) for recording in recorded[name]}
+    assert theirs == ours or (theirs < ours and len(recorded[name]) == 1)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +102,7 @@ def test_fixed_layouts_have_the_same_places(recorded, name):
             # The frame of some of their bases is 1 cm off its middle.
             assert math.dist(nearest, item.position_xy) < 0.011, item
             theirs.add(nearest)
-    assert theirs == ours or name == "follow_motion"
+    assert theirs == ours or name == "follow_motion" or len(recorded[name]) == 1
 
 
 @each_task
@@ -109,4 +118,4 @@ def test_the_criterion_agrees_at_every_step(recorded, name):
             evaluation = criterion.update(recording.world(step))
             assert evaluation.outcome == want, (recording.path.stem, step, evaluation)
             count += 1
-    assert count >= len(recorded[name]) > 3
+    assert count >= len(recorded[name])

@@ -1,9 +1,7 @@
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
-from helpers import shared
+from helpers import data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -277,7 +275,7 @@ def test_masks_are_perfect_and_a_plain_background_is_good_on_the_plain_table(tab
 
 
 def test_recorded_episodes_are_measured_in_both_views():
-    frames = list(bench_frames(Path(shared("bench/episodes/rotate/1000.npz"))))
+    frames = list(bench_frames(data("bench/episodes/rotate/1000.npz")))
     assert {f.source for f in frames} == {"VIMA-Bench", "VIMA-Bench prompts"}
     truth = make_detector("ground_truth_masks")
     evaluation = evaluate(frames, truth, truth)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import shared
+from helpers import EPISODES
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
@@ -155,10 +155,10 @@ def test_in_a_process_of_its_own_it_is_the_same_and_all_of_it_is_reported(checkp
     assert rate(attempts).episodes == 3
 
 
-def test_first_actions_beside_the_recorded_ones(checkpoint):
-    folder = shared("bench/episodes") / "rotate"
-    found = list(first_actions(load_policy(checkpoint), read_demonstrations(folder)))
-    assert found
+@pytest.mark.parametrize("folder", EPISODES)
+def test_first_actions_beside_the_recorded_ones(checkpoint, folder):
+    found = list(first_actions(load_policy(checkpoint), read_demonstrations(folder / "rotate")))
+    assert len(found) == len(list(folder.glob("rotate/*.npz")))
     assert {f.task for f in found} == {"rotate"}
     assert all(0 <= d < 1.5 for f in found for d in f.distances)
 

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from helpers import shared
+from helpers import data
 
 from vima_ros.errors import VimaError
 from vima_ros.policy import policy as policy_module
@@ -386,7 +386,7 @@ def test_recordings_of_the_original_tell_what_they_show_and_pick_where_a_steady_
     """VIMA-Bench's oracles pick anywhere; the object goes where it went."""
     tokenizer, known = PromptTokenizer(), 0
     for task in ("rotate", "rearrange", "visual_manipulation", "sweep_without_exceeding"):
-        path = sorted(shared(f"bench/train/{task}").glob("*.npz"))[0]
+        (path,) = data(f"bench/episodes/{task}").glob("*.npz")
         recording = read_bench_episode(path)
         episode = training_episode(demonstration_of(recording), tokenizer)
         assert NOTHING not in episode.shapes
