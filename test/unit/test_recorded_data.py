@@ -64,6 +64,7 @@ def run(folder, *options):
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_run_without_shared_says_in_one_line_how_many_tests_need_it(tmp_path, workers):
     printed = run(tmp_path / "clone", "--numprocesses", str(workers))
@@ -74,6 +75,7 @@ def test_a_run_without_shared_says_in_one_line_how_many_tests_need_it(tmp_path, 
     assert "for another reason" in printed
 
 
+@pytest.mark.slow
 def test_a_run_with_shared_runs_all(tmp_path):
     (tmp_path / "shared").mkdir()
     printed = run(tmp_path / "clone")
