@@ -1,11 +1,10 @@
 """The VIMA policy: actions from a prompt and observations.
 
 Reading order: ``config``; ``model/`` with ``batching`` (values to tensors), ``attention``,
-``object_encoder``, ``prompt_encoder``, ``controller`` and ``network`` (the plain forward pass);
-``kv_cache``, ``action_selection``, ``policy`` (one step at a time); ``quantization``;
-``checkpoints/``.
+``object_encoder``, ``controller`` and ``network`` (the plain forward pass); ``kv_cache``,
+``action_selection``, ``policy`` (one step at a time); ``quantization``; ``checkpoints/``.
 
-Importing this package does not load torch; ``load_policy`` does when it is used.
+Importing this package loads neither torch nor transformers; ``load_policy`` does when it is used.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def test_prompt_encoder(network, golden, prompt):
         block.register_forward_hook(lambda *args: outputs.append(args[2]))
         for block in network.t5.block
     ]
-    encoded = network.t5(assembled, mask)
+    encoded = network.t5(inputs_embeds=assembled, attention_mask=mask).last_hidden_state
     for hook in hooks:
         hook.remove()
     for i, output in enumerate(outputs):

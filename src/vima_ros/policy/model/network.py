@@ -18,10 +18,34 @@ from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.model.batching import EpisodeBatch, ObservationBatch, PromptBatch
 from vima_ros.policy.model.controller import AttentionScores, Controller, causal, position_ids
 from vima_ros.policy.model.object_encoder import ObjectEncoder, mlp
-from vima_ros.policy.model.prompt_encoder import PromptEncoder
 from vima_ros.specs import HEAD_BINS, EndEffector
 
 EFFECTOR_WIDTH = 2  # docs/vima_architecture.md, "Observation encoding"
+
+
+def t5_encoder(config: VimaConfig) -> nn.Module:
+    """Build T5's encoder without a word embedding: its inputs are vectors."""
+    # Here, because importing transformers takes seconds.
+    from transformers.models.t5.configuration_t5 import T5Config
+    from transformers.models.t5.modeling_t5 import T5EncoderModel
+
+    encoder = T5EncoderModel(
+        T5Config(
+            vocab_size=1,
+            eos_token_id=None,  # or T5Config warns: it is not in a vocabulary of one
+            d_model=config.t5_width,
+            d_kv=config.t5_head_width,
+            d_ff=config.t5_feed_forward,
+            num_layers=config.t5_layers,
+            num_heads=config.t5_heads,
+            relative_attention_num_buckets=config.t5_buckets,
+            relative_attention_max_distance=config.t5_max_distance,
+            layer_norm_epsilon=1e-6,
+            feed_forward_proj="relu",
+        )
+    ).encoder
+    encoder.embed_tokens = None  # type: ignore[assignment]  # words come from our own table
+    return encoder
 
 
 class ActionEncoder(nn.Module):
@@ -90,7 +114,7 @@ class VimaNetwork(nn.Module):
         self.object_encoder = ObjectEncoder(config)
         self.word_table = nn.Embedding(config.vocabulary, t5_width)
         self.prompt_object_mlp = mlp(width, hidden, hidden, t5_width)
-        self.t5 = PromptEncoder(config)
+        self.t5 = t5_encoder(config)
         self.prompt_projection = (
             nn.Identity() if t5_width == width else nn.Linear(t5_width, width, bias=False)
         )
@@ -120,7 +144,8 @@ class VimaNetwork(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Encode to tokens (B, P, E) and their mask (B, P); ``objects`` as above."""
         assembled, mask = self.assemble_prompt(batch, objects)
-        return self.prompt_projection(self.t5(assembled, mask)), mask
+        encoded = self.t5(inputs_embeds=assembled, attention_mask=mask).last_hidden_state
+        return self.prompt_projection(encoded), mask
 
     def encode_observations(self, batch: ObservationBatch) -> tuple[Tensor, Tensor]:
         """Encode the observations to tokens (B, L, Q, E) and their mask (B, L, Q) bool."""

@@ -408,10 +408,10 @@ def test_the_tokenizer_of_a_published_checkpoint_is_t5s(tmp_path):
     assert load_policy("random").tokenizer == bundled_tokenizer()
 
 
-def test_importing_the_package_does_not_load_torch():
+def test_importing_the_package_loads_neither_torch_nor_transformers():
     code = (
         "import sys, vima_ros.policy, vima_ros.policy.tokenizer\n"
-        "print({'torch', 'rclpy'} & set(sys.modules))"
+        "print({'torch', 'transformers', 'rclpy'} & set(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
