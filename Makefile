@@ -4,7 +4,7 @@ TORCHVISION_TESTS = test/unit/perception/detectors/test_*_mask_rcnn.py \
 	test/unit/training/detector/test_trainer.py test/unit/test_weight_files.py \
 	test/faults/test_training_interrupts.py
 
-.PHONY: demo test test-fast lint-and-unit-tests node-tests smoke-test test-train bench replay lint setup setup-train clean
+.PHONY: demo test test-fast lint-and-unit-tests node-tests smoke-test test-train coverage measured-tests bench replay lint setup setup-train clean
 
 demo: setup  ## tasks in simulation, executed by the trained policy: out/index.html, out/demo.mp4
 	./vima demo --out $(OUT)
@@ -31,6 +31,18 @@ smoke-test:
 
 test-train: setup-train  ## what needs torchvision: the detector's training, its torch backend (5 GB more)
 	./vima --train exec python -m pytest $(TORCHVISION_TESTS)
+
+coverage: setup  ## which lines the tests run, in every process: 90 % or more outside cli/
+	rm -rf log/coverage
+	mkdir -p log/coverage
+	./vima exec $(MAKE) --no-print-directory measured-tests
+
+measured-tests: export COVERAGE_FILE = $(CURDIR)/log/coverage/data
+measured-tests:
+	python -m coverage run -m pytest test/unit --numprocesses 2 --dist worksteal
+	python -m coverage run -m pytest test --ignore test/unit --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	python -m coverage combine --quiet
+	python -m coverage report
 
 lint:
 	ruff format --check .
