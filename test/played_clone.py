@@ -24,11 +24,12 @@ folder=$(dirname "$(dirname "$self")")
 base=$(cat "$folder/base" 2>/dev/null || echo "$self")
 version=$(cat "${base%/bin/*}/version")
 begin_step() {
-  echo "$*" >>"$PLAYED/calls"
-  if [ "$(wc -l <"$PLAYED/calls")" = "${STOP_AT:-0}" ]; then
+  number=$({ flock 7; echo "$*" >>"$PLAYED/calls"; wc -l <"$PLAYED/calls"; } 7>>"$PLAYED/lock")
+  if [ "$number" = "${STOP_AT:-0}" ] || [[ -n "${STOP_IN:-}" && $* == *$STOP_IN* ]]; then
+    read -r _ _ _ vima _ <"/proc/$PPID/stat" # whose step has called this
     eval "${STOP_BY:-}"
   fi
-  while [ -e "$PLAYED/hold" ]; do sleep 0.05; done
+  while [ -e "$PLAYED/hold" ] || [[ -n "${HOLD_IN:-}" && $* == *$HOLD_IN* ]]; do sleep 0.05; done
 }
 case "$*" in
   *_base_executable*) echo "$base" ;;
@@ -131,9 +132,10 @@ class PlayedClone:
 
     def close(self) -> None:
         """End what was started, and what that started."""
-        for process in self.started:
+        for pid in self.running():  # steps are in sessions of their own
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
+        for process in self.started:
             process.communicate()
 
     def run(self, *words: str, **changes: str | None) -> subprocess.CompletedProcess:
@@ -155,6 +157,15 @@ class PlayedClone:
     def change_requirements(self, line: str = "another==1.0\n") -> None:
         with (self.root / "requirements" / "base.txt").open("a") as file:
             file.write(line)
+
+    def running(self) -> list[int]:
+        """Steps that have not ended."""
+        marked = f"PLAYED={self.played}".encode()
+        found = []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                found += [int(path.parent.name)] if marked in path.read_bytes() else []
+        return found
 
     def missing(self, wheels: bool = True) -> list[str]:
         """What the environment in use lacks."""

@@ -2,43 +2,17 @@
 #   .venv            a link to .venv-a or .venv-b: the Python environment, and in it what colcon
 #                    builds (the links build and install lead there)
 #   .venv/.prepared  what it was made from; written last: without it an environment is not whole
+#   .venv-a/.wanted  the same of one that is being made, and .venv-a/.steps what of it is finished:
+#                    after an interrupt the next call goes on from there
 #   .venv-train      the same with torchvision, for training
 # A new environment is made beside the present one, and takes its place when it is whole and
 # nothing runs from the old one.
 
+. tools/steps.sh
 . tools/environment.sh
 
-SETUP_LOG=log/setup.log
 RUN_LOCK=log/.run.lock     # fd 8: shared by all that ./vima runs, ours while .venv changes
 SETUP_LOCK=log/.setup.lock # fd 9: held by the one ./vima that makes or builds something
-
-fail() { # WHAT HINT
-  printf 'vima: %s\n  what to do: %s\n' "$1" "$2" >&2
-  exit 1
-}
-
-note() { # SENTENCE: only the first of a run
-  [ -n "${noted:-}" ] || printf 'vima: %s\n' "$1" >&2
-  noted=yes
-}
-
-step() { # WHAT HINT COMMAND…: run a command with its output in the log, say how long it took
-  local what=$1 hint=$2 begin=$SECONDS
-  shift 2
-  printf 'vima: %s … ' "$what" >&2
-  trap 'printf "\nvima: interrupted; the same command makes up for it\n" >&2; exit 130' INT
-  if ! "$@" >"$SETUP_LOG" 2>&1; then
-    if grep -qsiE 'no space left|quota exceeded' "$SETUP_LOG" ||
-      [ "$(df -k --output=avail . | tail -n 1)" -lt 50000 ]; then
-      hint="make room in $PWD and in ${TMPDIR:-/tmp}, then run this again (sizes: README.md)"
-    fi
-    printf '\n  the end of %s:\n' "$SETUP_LOG" >&2
-    tail -n 15 "$SETUP_LOG" | sed 's/^/    /' >&2
-    fail "set-up failed at: $what" "$hint"
-  fi
-  trap - INT
-  printf '%d s\n' $((SECONDS - begin)) >&2
-}
 
 recorded() { # ENVIRONMENT KEY: a line of its .prepared
   sed -n "s/^$2 //p" "$1/.prepared" 2>/dev/null || :
@@ -100,7 +74,7 @@ wanted() { # ENVIRONMENT: the .prepared it is to have
 }
 
 set_up() { # ENVIRONMENT: make it, or what is to take its place
-  local name=$1 state present folder users
+  local name=$1 state present made users
   take_setup_lock
   torch_index=${VIMA_TORCH_INDEX-$(recorded .venv torch-index)}
   [[ $torch_index =~ ^$|:// ]] || fail "no URL: --torch-index $torch_index" \
@@ -115,10 +89,17 @@ set_up() { # ENVIRONMENT: make it, or what is to take its place
   folder=$name-a
   [ "$present" != "$folder" ] || folder=$name-b
   if [ "$(cat "$folder/.prepared" 2>/dev/null)" != "$state" ]; then
-    discard "$folder"
-    if [ "$name" = .venv ]; then make_main "$folder"; else make_training "$folder"; fi
-    printf '%s\n' "$state" >"$folder/.prepared"
+    if [ ! -s "$folder/.steps" ] || [ ! -x "$folder/bin/python" ] ||
+      [ "$(cat "$folder/.wanted")" != "$state" ]; then
+      discard "$folder"
+      mkdir "$folder"
+      printf '%s\n' "$state" >"$folder/.wanted"
+    fi
+    if [ "$name" = .venv ]; then make_main; else make_training; fi
+    mv "$folder/.wanted" "$folder/.prepared"
+    rm "$folder/.steps"
   fi
+  made=$folder folder= steps=()
   noted=
   while [ -e "$name/.prepared" ] && users=$(users_of_environment); do
     note "the new $name is made, and waits for the end of $users"
@@ -134,13 +115,13 @@ set_up() { # ENVIRONMENT: make it, or what is to take its place
     present=$name-before
     [ -e "$present/.prepared" ] || note "$name, which ./vima had not made, is now $name-before"
   fi
-  ln -sfn "$folder" "$name.new"
+  ln -sfn "$made" "$name.new"
   mv -T "$name.new" "$name"
   [ ! -e "$present/.prepared" ] || discard "$present"
 }
 
-discard() { # FOLDER; its .prepared goes first, for this may be interrupted
-  rm -f "$1/.prepared"
+discard() { # FOLDER; what says what it is goes first, for this may be interrupted
+  rm -f "$1"/.{prepared,steps}
   rm -rf "$1"
 }
 
@@ -186,6 +167,7 @@ build_changed() { # setup|run: a run goes on with what is built where it can't b
     return
   fi
   take_setup_lock
+  ros=$(recorded .venv ros)
   users=$(users "$PWD/$(readlink .venv)/install/")
   if [ -n "$users" ]; then
     [ "$1" = run ] || fail "sources changed, but in use: $users" "end that, then ./vima setup"
@@ -193,7 +175,7 @@ build_changed() { # setup|run: a run goes on with what is built where it can't b
     return
   fi
   for package in $(changed_packages); do
-    build "$(readlink .venv)" "$package"
+    build_package "$(readlink .venv)" "$package"
   done
 }
 

