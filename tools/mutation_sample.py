@@ -164,7 +164,7 @@ class Copy:
 def clean_times(copy: Copy, tests: Sequence[str]) -> dict[str, float]:
     """Return the duration of each test file with the unchanged source [s].
 
-    Raises SystemExit if a test fails: then no mutant could be told from the original.
+    Raises SystemExit if a test fails: then no mutant could be distinguished from the original.
     """
     report = copy.folder / "durations.xml"
     options = ("-o", "junit_family=xunit1", f"--junitxml={report}")
@@ -263,7 +263,9 @@ def _counts(
 def main(argv: Sequence[str] | None = None) -> None:
     """Sample, test and write the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("packages", nargs="*", default=list(PACKAGES), help="of src/vima_ros")
+    parser.add_argument(
+        "packages", nargs="*", default=list(PACKAGES), help="Packages of src/vima_ros to mutate"
+    )
     parser.add_argument("--count", type=int, default=100, help="Number of mutants")
     parser.add_argument("--seed", type=int, default=1, help="Seed of the sample")
     parser.add_argument("--workers", type=int, default=1, help="Number of tests at a time")

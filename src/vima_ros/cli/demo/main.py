@@ -47,7 +47,7 @@ DEMO_TASKS = (
     "novel_noun",
     "manipulate_old_neighbor",
 )
-REAL_TIME_FACTOR = 10.0  # simulated seconds per second
+REAL_TIME_FACTOR = 5.0  # simulated seconds per second
 CAMERA_RATE = 10.0  # also the frame rate of the video [Hz]
 IMAGES_PER_EPISODE = round(EPISODE_TIMEOUT * CAMERA_RATE)  # its steps are drawn at its end
 ENDED = (ArmState.SUCCEEDED, ArmState.REFUSED, ArmState.ABORTED, ArmState.STOPPED)
