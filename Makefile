@@ -4,14 +4,15 @@ TORCHVISION_TESTS = test/unit/perception/detectors/test_*_mask_rcnn.py \
 	test/unit/training/detector/test_trainer.py test/unit/test_weight_files.py \
 	test/faults/test_training_interrupts.py
 
-.PHONY: demo test test-fast lint-and-unit-tests node-tests smoke-test test-train coverage measured-tests bench replay lint setup setup-train clean
+.PHONY: demo test test-fast lint-and-unit-tests unit-tests node-tests smoke-test test-train coverage measured-tests bench replay lint setup setup-train clean
 
 demo: setup  ## tasks in simulation, executed by the trained policy: out/index.html, out/demo.mp4
 	./vima demo --out $(OUT)
 
 # Node tests mostly wait for their processes: three at a time leave a third of two cores idle. What
 # only computes takes that third, with a priority (nice) that keeps nothing else from its turn.
-BESIDE_EACH_OTHER = ./vima exec $(MAKE) --no-print-directory --jobs 2 --output-sync=line
+# Its output is shown when it ends, that of the node tests as it comes.
+BESIDE_EACH_OTHER = ./vima exec $(MAKE) --no-print-directory --jobs 2
 
 test: setup  ## formatting, lint, types, unit tests; beside these the node tests, three at a time
 	$(BESIDE_EACH_OTHER) lint-and-unit-tests node-tests
@@ -20,8 +21,12 @@ test-fast: setup  ## two minutes: formatting, lint, types, unit tests but slow o
 	$(BESIDE_EACH_OTHER) SELECTION='-m "not slow"' lint-and-unit-tests smoke-test
 
 lint-and-unit-tests:
-	nice -n 19 $(MAKE) --no-print-directory lint
-	nice -n 19 python -m pytest test/unit --numprocesses 2 --dist worksteal $(SELECTION)
+	mkdir -p log
+	nice -n 19 $(MAKE) --no-print-directory lint unit-tests >log/unit-tests.log 2>&1; \
+	status=$$?; cat log/unit-tests.log; exit $$status
+
+unit-tests:
+	python -m pytest test/unit --numprocesses 2 --dist worksteal $(SELECTION)
 
 node-tests:
 	python -m pytest test --ignore test/unit --numprocesses 3 --dist loadfile --no-loadscope-reorder
