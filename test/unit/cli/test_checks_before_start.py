@@ -41,7 +41,7 @@ EPISODES = [("training.evaluation.policy_rollouts", "attempt_all")]
         ("sim", "cli.sim", ["--seed", "2147483648"], SUITE, "valid: 0 to 2147483647"),
         ("demo", "cli.demo.main", ["--tasks", "rotat"], DEMO, "UNKNOWN_TASK"),
         ("demo", "cli.demo.main", ["--seed", "-1"], DEMO, "--seed -1; valid: 0 to"),
-        ("demo", "cli.demo.main", ["--seed", "2147483647"], DEMO, "valid: 0 to 2147483641"),
+        ("demo", "cli.demo.main", ["--seed", "2147483647"], DEMO, "valid: 0 to 2147483640"),
         ("demo", "cli.demo.main", ["--detector", "detectron2"], DEMO, "demo: N"),
         ("bench", "cli.bench.main", ["perception", "--weights", "no.onnx"], BENCH, "NO_WEIGHTS"),
         (
