@@ -15,13 +15,8 @@ from vima_ros import shared_memory
 from vima_ros.shared_memory import FOLDER, remove_unused
 
 PORT = 7400 + 250 * 250  # beyond what a ROS domain has: no participant of this machine uses it
-HOLD = """
-import fcntl, sys, time
-file = open(sys.argv[1])
-fcntl.flock(file, fcntl.LOCK_SH if sys.argv[1].endswith("_sl") else fcntl.LOCK_EX)
-print(flush=True)
-time.sleep(1000)
-"""
+# Begins at once, while the files are fresh: nodes of other tests remove unused ones as well.
+HOLD = 'exec 9<"$1" && flock "$2" 9 && echo && exec sleep 1000'
 
 
 @pytest.fixture
@@ -47,10 +42,11 @@ def nothing_is_fresh(monkeypatch):
 @contextmanager
 def held(name: str) -> Iterator[None]:
     """Another process holds the lock."""
-    command = [sys.executable, "-c", HOLD, str(FOLDER / name)]
+    kind = "--shared" if name.endswith("_sl") else "--exclusive"
+    command = ["sh", "-c", HOLD, "sh", str(FOLDER / name), kind]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     try:
-        process.stdout.readline()
+        assert process.stdout.readline() == b"\n"
         yield
     finally:
         process.kill()

@@ -125,7 +125,6 @@ def repository(tmp_path):
 def test_mutants_are_caught_escape_or_time_out_and_the_sources_stay(
     repository, tmp_path_factory, monkeypatch
 ):
-    monkeypatch.setattr(mutation_sample, "BASE_TIME", 5.0)
     before = (repository / "src/vima_ros/arm/sums.py").read_bytes()
     mutants = [
         mutant
@@ -134,7 +133,10 @@ def test_mutants_are_caught_escape_or_time_out_and_the_sources_stay(
     ]
     results = tmp_path_factory.mktemp("results") / "results.jsonl"
     results.touch()
-    mutation_sample.run(mutants, results, repository, workers=2)
+    endless = [mutant for mutant in mutants if mutant.before == "a -= 1"]
+    mutation_sample.run([m for m in mutants if m not in endless], results, repository, workers=2)
+    monkeypatch.setattr(mutation_sample, "BASE_TIME", 2.0)
+    mutation_sample.run(endless, results, repository, workers=1)
     outcomes = {entry["before"]: entry["outcome"] for entry in mutation_sample.read(results)}
     assert outcomes.pop("a -= 1") == "timed out"
     assert outcomes.pop("return a") == "escaped"
@@ -142,7 +144,7 @@ def test_mutants_are_caught_escape_or_time_out_and_the_sources_stay(
     assert (repository / "src/vima_ros/arm/sums.py").read_bytes() == before
 
     lines = results.read_text().splitlines(keepends=True)
-    results.write_text("".join(lines[1:]))
+    results.write_text("".join(lines[:-1]))
     mutation_sample.run(mutants, results, repository, workers=1)
     assert sorted(map(key, results.read_text().splitlines())) == sorted(map(key, lines))
 
