@@ -9,6 +9,7 @@ import os
 import signal
 
 import pytest
+import shared_suite
 from helpers import shared
 from hypothesis import settings
 
@@ -19,7 +20,7 @@ LONGEST = (
     "test_replay_node.py",
     "test_random_ends.py",
     "test_shared_memory_cleanup.py",
-    "test_command_line.py",
+    *shared_suite.MODULES,
     "test_dead_nodes.py",
 )
 NEEDS_SHARED = "need ../shared"
@@ -38,6 +39,10 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if item.get_closest_marker("shared"):
                 item.add_marker(pytest.mark.skip(reason=NEEDS_SHARED))
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return shared_suite.OneWorkerPerFile(config, log) if config.option.dist == "loadfile" else None
 
 
 def pytest_report_teststatus(report):
