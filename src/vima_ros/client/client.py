@@ -95,7 +95,7 @@ class Client:
         for publisher in self.node.publishers:  # the last messages must not be lost
             publisher.wait_for_all_acked(Duration(seconds=1))
         self._ended.set()  # the executor may only be taken down once nobody spins it
-        self._executor.wake()
+        self._executor.create_task(lambda: None)  # woken without one, it would wait on
         self._thread.join()
         self._executor.shutdown()
         self.node.destroy_node()
