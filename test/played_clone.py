@@ -141,7 +141,7 @@ class PlayedClone:
     def run(self, *words: str, **changes: str | None) -> subprocess.CompletedProcess:
         process = self.start(*words, **changes)
         try:
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=300)
         except subprocess.TimeoutExpired:
             self.close()
             raise
