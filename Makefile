@@ -17,7 +17,7 @@ BESIDE_EACH_OTHER = ./vima exec $(MAKE) --no-print-directory --jobs 2
 test: setup  ## formatting, lint, types, unit tests; beside these the node tests, three at a time
 	$(BESIDE_EACH_OTHER) lint-and-unit-tests node-tests
 
-test-fast: setup  ## two minutes: formatting, lint, types, unit tests but slow ones, a whole suite once
+test-fast: setup  ## quick: formatting, lint, types, unit tests but slow ones, a whole suite once
 	$(BESIDE_EACH_OTHER) SELECTION='-m "not slow"' lint-and-unit-tests smoke-test
 
 lint-and-unit-tests:
