@@ -55,7 +55,7 @@ finish_step() { # STEP HINT LOG JOB
     [ -z "$(number "$1")" ] || printf '%s\n' "$1" >>"$folder/.steps"
     return
   fi
-  end_steps
+  end_steps "$4"
   if grep -qsiE 'no space left|quota exceeded' "$3" ||
     [ "$(df -k --output=avail . | tail -n 1)" -lt 50000 ]; then
     hint="make room in $PWD and in ${TMPDIR:-/tmp}, then run this again (sizes: README.md)"
@@ -92,12 +92,26 @@ finish_beside() { # STEP HINT
   beside=
 }
 
-end_steps() {
-  local job
-  for job in $(jobs -pr); do
-    kill -- "-$job" "$job" 2>/dev/null || : # its session; itself, where it has none yet
-  done
+end_steps() { # [JOB THAT FAILED]: with all they started; what does not end within 10 s is killed
+  local jobs tries=200
+  jobs=$(printf '%s\n' $(jobs -pr) "$@")
+  signal_steps TERM
   wait 2>/dev/null || :
+  while any_runs; do
+    [ $((tries--)) != 0 ] || signal_steps KILL
+    sleep 0.05
+  done
+}
+
+signal_steps() { # SIGNAL: to the sessions of `jobs`; to a job itself, where it has none yet
+  local job
+  for job in $jobs; do
+    kill -s "$1" -- "-$job" "$job" 2>/dev/null || :
+  done
+}
+
+any_runs() { # of the sessions of `jobs`: not a zombie, which waits for an init to reap it
+  [ -n "$jobs" ] && grep -qsE "\) [^ZX] [0-9]+ [0-9]+ (${jobs//$'\n'/|}) " /proc/[0-9]*/stat
 }
 
 interrupted() { # STATUS
