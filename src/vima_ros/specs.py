@@ -12,8 +12,11 @@ Observation    front, top     ViewObjects           one camera each; n may be 0 
                slots          (int, int) or None    object slots in front and top, each >= n;
                                                     None: in both as many as the fuller view has
                stamp          int                   capture time [ns]
+               images         ViewImages or None    for a policy that reads whole images
 PromptImage    name, kind     str, AssetKind        the placeholder's name; one object or a scene
                front, top     ViewObjects           an absent view has n = 0
+               images         ViewImages or None    as above
+ViewImages     front, top     uint8 (3, 64, 128)    RGB, channel first, the policy frame at half size
 EncodedPrompt  tokens         int or PromptImage    in reading order; int: the tokenizer's word id
                text           str                   as the user wrote it
 Action         bins           int64 (12,)           pose0 x, y, qx, qy, qz, qw, then pose1 alike;
@@ -45,6 +48,7 @@ VIEWS = ("front", "top")
 POLICY_FRAME_WIDTH = 256  # [px]
 POLICY_FRAME_HEIGHT = 128  # [px]
 CROP_SIZE = 32  # [px]
+VIEW_IMAGE_SIZE = (64, 128)  # height, width of a whole view as a policy reads it [px]
 HEADS = ("pose0_position", "pose0_rotation", "pose1_position", "pose1_rotation")
 POSITION_BINS = (50, 100)  # x, y
 ROTATION_BINS = (50, 50, 50, 50)  # qx, qy, qz, qw
@@ -159,6 +163,21 @@ class ViewObjects:
         return ViewObjects([], [], [], [])  # type: ignore[arg-type]
 
 
+@dataclass(frozen=True, eq=False)
+class ViewImages:
+    """Whole images of both views. See the table above."""
+
+    front: np.ndarray
+    top: np.ndarray
+
+    def __post_init__(self) -> None:
+        for view in VIEWS:
+            array = _check_array(
+                "ViewImages", view, getattr(self, view), np.uint8, (3, *VIEW_IMAGE_SIZE)
+            )
+            object.__setattr__(self, view, array)
+
+
 def _check_views(owner: Any) -> None:
     for view in VIEWS:
         got = getattr(owner, view)
@@ -177,6 +196,7 @@ class Observation:
     end_effector: EndEffector = EndEffector.SUCTION
     slots: tuple[int, int] | None = None
     stamp: int = 0
+    images: ViewImages | None = None
 
     def __post_init__(self) -> None:
         _check_views(self)
@@ -206,6 +226,7 @@ class PromptImage:
     kind: AssetKind
     front: ViewObjects
     top: ViewObjects
+    images: ViewImages | None = None
 
     def __post_init__(self) -> None:
         _check_views(self)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from vima_ros.errors import FieldError
-from vima_ros.specs import CROP_SIZE
+from vima_ros.specs import CROP_SIZE, MAX_HISTORY_TOKENS
 
 DTYPES = ("float32", "bfloat16", "int8")  # what a policy can compute in; int8 on a CPU only
 
@@ -19,12 +19,16 @@ def _size(default: int, description: str, high: int = MAX_WIDTH) -> Any:
     return field(default=default, metadata={"description": description, "low": 1, "high": high})
 
 
+CONDITIONINGS = ("vima", "gpt", "gato", "flamingo")  # model/conditioning
+
+
 @dataclass(frozen=True)
 class VimaConfig:
-    """Every size of the network; the defaults are the published 200M model.
+    """Conditioning and every size of the network; the defaults are the published 200M model.
 
-    The first four are in a published checkpoint's ``cfg`` under the same names. Raises
-    FieldError for a size that is not a positive int or heads that do not divide.
+    The first four sizes are in a published checkpoint's ``cfg`` under the same names. Sizes of
+    parts that a conditioning does not have are ignored. Raises FieldError for an unknown
+    conditioning, a size that is not a positive int, or heads that do not divide.
     """
 
     embed_dim: int = _size(768, "width of the controller and of object tokens")
@@ -61,17 +65,41 @@ class VimaConfig:
         128, "distance of tokens from which on all are one position; above a quarter of t5_buckets"
     )
 
+    conditioning: str = field(
+        default="vima",
+        metadata={
+            "description": "how the network takes from the prompt: " + ", ".join(CONDITIONINGS),
+            "valid": CONDITIONINGS,
+        },
+    )
+    max_positions: int = _size(
+        MAX_HISTORY_TOKENS,
+        "positions of the history; gpt and gato: of prompt, separator and history together",
+    )
+    perceiver_latents: int = _size(4, "tokens per image pair of flamingo")
+    perceiver_heads: int = _size(8, "heads of flamingo's Perceiver; divides embed_dim")
+    perceiver_layers: int = _size(4, "layers in each of its blocks, which share them", MAX_LAYERS)
+    perceiver_blocks: int = _size(4, "blocks", MAX_LAYERS)
+
     def __post_init__(self) -> None:
-        for item in fields(self):
-            value = getattr(self, item.name)
+        if self.conditioning not in CONDITIONINGS:
+            raise FieldError(
+                f"conditioning is {self.conditioning!r}; valid: {', '.join(CONDITIONINGS)}",
+                "conditioning",
+            )
+        for name in SIZES:
+            value = getattr(self, name)
             if type(value) is not int or value < 1:
-                raise FieldError(f"{item.name} is {value!r}; valid: an int above 0", item.name)
+                raise FieldError(f"{name} is {value!r}; valid: an int above 0", name)
         divisors = {
             "sattn_n_heads": self.embed_dim,
-            "xattn_n_heads": self.embed_dim,
             "vit_heads": self.vit_width,
             "vit_patch": CROP_SIZE,
         }
+        if self.conditioning in ("vima", "flamingo"):
+            divisors["xattn_n_heads"] = self.embed_dim
+        if self.conditioning == "flamingo":
+            divisors["perceiver_heads"] = self.embed_dim
         for name, width in divisors.items():
             if width % getattr(self, name):
                 raise FieldError(
@@ -86,6 +114,8 @@ class VimaConfig:
                 "t5_max_distance",
             )
 
+
+SIZES = tuple(item.name for item in fields(VimaConfig) if item.name != "conditioning")
 
 # The seven published sizes; the rest is the same for all.
 PUBLISHED = {

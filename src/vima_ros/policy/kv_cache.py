@@ -19,7 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 from vima_ros.errors import HistoryFullError, VimaError
 from vima_ros.policy.model.attention import KeyValue
 from vima_ros.policy.model.controller import Controller, PromptMemory
-from vima_ros.specs import MAX_HISTORY_TOKENS, Observation
+from vima_ros.specs import Observation
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,23 @@ class StepInputs:
     """Inputs of the step to decide next."""
 
     observation: Observation  # without the padded slots that nothing reads
+    slots: int  # of this observation
     max_slots: int  # object slots that every step is padded to, this one included
     zero_pad: bool  # the action is read at a zero vector: an earlier step was wider
 
 
-def prepare_step(history: History, observation: Observation) -> StepInputs:
+def prepare_step(
+    history: History, observation: Observation, max_tokens: int, image_tokens: int | None = None
+) -> StepInputs:
     """Prepare the step that begins with ``observation``.
 
-    Raises VimaError: NO_OBJECT for an observation without slots, or a first one without objects;
-    HISTORY_FULL beyond 512 tokens, padded slots included.
+    ``image_tokens``: tokens of an image pair, where the network reads whole images. Raises
+    VimaError: NO_OBJECT for an observation without slots, or a first one without objects;
+    HISTORY_FULL beyond ``max_tokens``, padded slots included.
     """
+    if image_tokens is not None:
+        _check_length(history, image_tokens, max_tokens)
+        return StepInputs(observation, image_tokens, image_tokens, False)
     slots, shown = observation.slot_counts, (len(observation.front), len(observation.top))
     if sum(slots) == 0 or (history.steps == 0 and sum(shown) == 0):
         raise VimaError(
@@ -60,20 +67,25 @@ def prepare_step(history: History, observation: Observation) -> StepInputs:
             f"{sum(slots)} slots; valid: 1 or more",
         )
     max_slots = max(history.max_slots, sum(slots))
-    length = (history.steps + 1) * max_slots + history.steps
-    if length > MAX_HISTORY_TOKENS:
-        raise HistoryFullError(
-            f"step {history.steps} makes the episode {length} tokens long ({max_slots} object "
-            f"slots a step, and the actions); valid: at most {MAX_HISTORY_TOKENS}",
-            length,
-        )
+    _check_length(history, max_slots, max_tokens)
     zero_pad = sum(slots) < max_slots
     front, top = shown
     if not zero_pad and slots[1]:
         top = min(top + 1, slots[1])
     elif not zero_pad:
         front = min(front + 1, slots[0])
-    return StepInputs(replace(observation, slots=(front, top)), max_slots, zero_pad)
+    seen = replace(observation, slots=(front, top))
+    return StepInputs(seen, front + top, max_slots, zero_pad)
+
+
+def _check_length(history: History, slots: int, max_tokens: int) -> None:
+    length = (history.steps + 1) * slots + history.steps
+    if length > max_tokens:
+        raise HistoryFullError(
+            f"step {history.steps} makes the episode {length} tokens long ({slots} slots a step, "
+            f"and the actions); valid: at most {max_tokens}",
+            length,
+        )
 
 
 def step_tokens(
@@ -85,8 +97,7 @@ def step_tokens(
     action is read at the last slot even where that is masked or a zero pad: it then asks, and is
     not kept.
     """
-    slots = sum(step.observation.slot_counts)
-    tokens, mask = tokens[:slots], mask[:slots]
+    tokens, mask = tokens[: step.slots], mask[: step.slots]
     parts = [tokens[mask]] if history.action is None else [history.action, tokens[mask]]
     kept = sum(len(part) for part in parts)
     if step.zero_pad:

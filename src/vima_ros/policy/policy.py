@@ -85,7 +85,7 @@ class Policy:
         self._prompt, self._latest, self._missed = None, None, []
         self._history = History(self.network.controller.empty_kv_cache())
         for image in prompt.images:
-            if len(image.front) + len(image.top) == 0:
+            if self.network.image_tokens is None and len(image.front) + len(image.top) == 0:
                 raise VimaError(
                     "NO_OBJECT",
                     f"image {{{image.name}}} shows no object in either view; valid: 1 or more",
@@ -98,7 +98,10 @@ class Policy:
                 f"word ids {unknown} are outside the word embedding; valid: 0 to {vocabulary - 1} "
                 "(is this the tokenizer that belongs to the checkpoint?)",
             )
-        batch = collate_prompts([prompt]).to(self._device)
+        batch = collate_prompts(
+            [prompt], self.network.image_tokens, self.network.controller.max_prompt
+        )
+        batch = batch.to(self._device)
         self._prompt = self.network.controller.read_prompt(*self.network.encode_prompt(batch))
         self.prompt_time = self.now() - start
 
@@ -138,9 +141,16 @@ class Policy:
             raise VimaError("NO_PROMPT", "infer before reset; valid: reset with a prompt first")
         first, histories = sessions[0], [session._history for session in sessions]
         network = first.network
-        steps = list(map(prepare_step, histories, observations))
+        steps = [
+            prepare_step(
+                history, seen, network.controller.max_history(prompt), network.image_tokens
+            )
+            for history, prompt, seen in zip(histories, prompts, observations, strict=True)
+        ]
         times = [first.now()]
-        batch = collate_observations([[step.observation] for step in steps]).to(first._device)
+        batch = collate_observations(
+            [[step.observation] for step in steps], network.image_tokens
+        ).to(first._device)
         tokens, mask = network.encode_observations(batch)  # (B, 1, Q, E), (B, 1, Q)
         times.append(first.now())
         new = list(map(step_tokens, histories, steps, tokens[:, 0], mask[:, 0]))

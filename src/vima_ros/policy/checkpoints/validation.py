@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from vima_ros.errors import FieldError, VimaError
+from vima_ros.policy.config import SIZES as SIZES_OF_CONFIG
 from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.model.network import VimaNetwork
 from vima_ros.state_dict_names import log_stripped, strip_wrappers
@@ -41,10 +42,9 @@ OTHER_FORM = {
 # Sizes as axes of tensors: field of VimaConfig -> name, axis.
 SIZES = {
     "embed_dim": ("controller.positions_embed.weight", 1),
+    "max_positions": ("controller.positions_embed.weight", 0),
     "vit_width": ("object_encoder.vit.conv1.weight", 0),
     "vit_patch": ("object_encoder.vit.conv1.weight", 2),
-    "vit_output": ("object_encoder.vit.projection", 1),
-    "box_width": ("object_encoder.box_mlp.front.0.weight", 0),
     "action_hidden": ("action_encoder.heads.pose0_position.0.weight", 0),
     "action_width": ("action_encoder.heads.pose0_position.3.weight", 0),
     "decoder_hidden": ("action_decoder.heads.pose0_position.0.0.weight", 0),
@@ -55,11 +55,20 @@ SIZES = {
     "t5_buckets": ("t5.block.0.layer.0.SelfAttention.relative_attention_bias.weight", 0),
     "t5_feed_forward": ("t5.block.0.layer.1.DenseReluDense.wi.weight", 0),
 }
+# Of parts that not every conditioning has.
+OWN_SIZES = {
+    "vima": {
+        "vit_output": ("object_encoder.vit.projection", 1),
+        "box_width": ("object_encoder.box_mlp.front.0.weight", 0),
+    },
+    "flamingo": {"perceiver_latents": ("object_encoder.perceiver.latents", 0)},
+}
 T5_QUERY = "t5.block.0.layer.0.SelfAttention.q.weight"
 LAYERS = {
     "xf_n_layers": r"controller\.h\.(\d+)\.",
     "vit_layers": r"object_encoder\.vit\.blocks\.(\d+)\.",
     "t5_layers": r"t5\.block\.(\d+)\.",
+    "perceiver_layers": r"object_encoder\.perceiver\.self_attends\.(\d+)\.",
 }
 
 
@@ -110,7 +119,7 @@ def infer_config(
     overrides: Mapping[str, int],
     name_mapping: Callable[[str], str] = identity,
 ) -> VimaConfig:
-    """Infer the sizes from the tensors, the file's ``cfg`` and ``overrides``.
+    """Infer conditioning and sizes from the tensors, the file's ``cfg`` and ``overrides``.
 
     Raises VimaError: BAD_CHECKPOINT where the file lacks one or contradicts itself, BAD_CONFIG for
     an override that is unknown or that the file contradicts.
@@ -127,7 +136,13 @@ def infer_config(
         )
     if odd := _no_sizes(overrides):
         raise VimaError("BAD_CONFIG", f"config's {odd}; valid: whole numbers from 1 to {MAX_SIZE}")
-    sizes = _sizes(state, name_mapping)
+    conditioning = find_conditioning(state)
+    if stated.get("conditioning", conditioning) != conditioning:
+        raise invalid_checkpoint(
+            f"cfg has conditioning {stated['conditioning']}, the tensors are of {conditioning}"
+        )
+    sizes = _sizes(state, conditioning, name_mapping)
+    stated = {name: value for name, value in stated.items() if name in SIZES_OF_CONFIG}
     for name, value in stated.items():
         if sizes.setdefault(name, value) != value:
             raise invalid_checkpoint(f"cfg has {name} {value}, the tensors have {sizes[name]}")
@@ -135,7 +150,7 @@ def infer_config(
         if sizes.setdefault(name, value) != value:
             raise VimaError("BAD_CONFIG", f"config has {name} {value}, the file {sizes[name]}")
     try:
-        return VimaConfig(**sizes)
+        return VimaConfig(**sizes, conditioning=conditioning)  # type: ignore[arg-type]
     except FieldError as error:
         if error.field in overrides:
             raise
@@ -144,11 +159,21 @@ def infer_config(
 
 def _no_sizes(values: Mapping[str, Any]) -> str:
     """Return the names of values that are not valid sizes."""
-    odd = [n for n, v in values.items() if type(v) is not int or not 0 < v <= MAX_SIZE]
+    sizes = {name: value for name, value in values.items() if name != "conditioning"}
+    odd = [n for n, v in sizes.items() if type(v) is not int or not 0 < v <= MAX_SIZE]
     return ", ".join(odd)
 
 
-def _sizes(state: Mapping[str, Tensor], name_mapping: Callable[[str], str]) -> dict[str, int]:
+def find_conditioning(state: Mapping[str, Tensor]) -> str:
+    """Return the conditioning that these tensors are of, by the parts that they have."""
+    if "controller.separator" not in state:
+        return "flamingo" if "object_encoder.perceiver.latents" in state else "vima"
+    return "gpt" if "object_encoder.vit.cls_token" in state else "gato"
+
+
+def _sizes(
+    state: Mapping[str, Tensor], conditioning: str, name_mapping: Callable[[str], str]
+) -> dict[str, int]:
     def size(name: str, axis: int) -> int:
         if name not in state:
             raise invalid_checkpoint(f"{name_mapping(name)} is missing")
@@ -159,11 +184,14 @@ def _sizes(state: Mapping[str, Tensor], name_mapping: Callable[[str], str]) -> d
 
     if len(state) > MAX_TENSORS:
         raise invalid_checkpoint(f"there are {len(state)} tensors, more than {MAX_TENSORS}")
-    sizes = {field: size(*place) for field, place in SIZES.items()}
+    places = SIZES | OWN_SIZES.get(conditioning, {})
+    sizes = {field: size(*place) for field, place in places.items()}
     sizes["t5_head_width"] = size(T5_QUERY, 0) // sizes["t5_heads"]
     for field, pattern in LAYERS.items():
         matches = (re.match(pattern, name) for name in state)
-        sizes[field] = len({match[1] for match in matches if match})
+        count = len({match[1] for match in matches if match})
+        if count or field != "perceiver_layers":
+            sizes[field] = count
     return sizes
 
 

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vima_ros.errors import PromptTooLongError
+from vima_ros.errors import PromptTooLongError, VimaError
 from vima_ros.specs import (
     CROP_SIZE,
     MAX_PROMPT_TOKENS,
+    VIEW_IMAGE_SIZE,
     EncodedPrompt,
     Observation,
     PromptImage,
@@ -51,11 +52,33 @@ class Slots:
 
 
 @dataclass(frozen=True)
+class ImageBatch:
+    """Whole images of M image pairs, each of which becomes ``tokens`` tokens (N in all).
+
+    Takes the place of ``Slots`` where a policy reads images; a token of an image is a slot.
+    """
+
+    pixels: Tensor  # (K, 2, 3, 64, 128) uint8, front then top, no two pairs alike
+    pair_rows: Tensor  # (M,) int64, which of them a pair is
+    tokens: int
+
+    @property
+    def mask(self) -> Tensor:
+        """All tokens (N,) as valid."""
+        ones = torch.ones(len(self.pair_rows) * self.tokens, dtype=torch.bool)
+        return ones.to(self.pixels.device)
+
+    def to(self, device: torch.device) -> ImageBatch:
+        """Return a copy on ``device``."""
+        return ImageBatch(self.pixels.to(device), self.pair_rows.to(device), self.tokens)
+
+
+@dataclass(frozen=True)
 class PromptBatch:
     """Batch of B prompts of P tokens; ``rows`` counts through [padding, words, slots]."""
 
     words: Tensor  # (W,) int64
-    slots: Slots
+    slots: Slots | ImageBatch
     rows: Tensor  # (B, P) int64
 
     def to(self, device: torch.device) -> PromptBatch:
@@ -67,7 +90,7 @@ class PromptBatch:
 class ObservationBatch:
     """Batch of B episodes of L steps of Q slots; ``rows`` counts through [padding, slots]."""
 
-    slots: Slots
+    slots: Slots | ImageBatch
     end_effectors: Tensor  # (N,) int64, of the observation a slot belongs to
     rows: Tensor  # (B, L, Q) int64
 
@@ -97,26 +120,32 @@ class EpisodeBatch:
         return type(self)(*(getattr(self, item.name).to(device) for item in fields(self)))
 
 
-def collate_prompts(prompts: Sequence[EncodedPrompt]) -> PromptBatch:
+def collate_prompts(
+    prompts: Sequence[EncodedPrompt],
+    image_tokens: int | None = None,
+    max_tokens: int = MAX_PROMPT_TOKENS,
+) -> PromptBatch:
     """Pad prompts on the right to the longest (docs/vima_architecture.md, "Prompt encoding").
 
-    Each image takes as many slots per view as the fullest image of the batch has objects there.
-    Raises PromptTooLongError for more than 256 tokens, padded slots included.
+    Each image takes as many slots per view as the fullest image of the batch has objects there;
+    with ``image_tokens`` it is read whole, as so many tokens. Raises PromptTooLongError for more
+    than ``max_tokens``, padded slots included.
     """
     images = [image for prompt in prompts for image in prompt.images]
     front = max((len(image.front) for image in images), default=0)
     top = max((len(image.top) for image in images), default=0)
+    per_image = front + top if image_tokens is None else image_tokens
     for prompt in prompts:
-        length = len(prompt.tokens) + len(prompt.images) * (front + top - 1)
-        if length > MAX_PROMPT_TOKENS:
+        length = len(prompt.tokens) + len(prompt.images) * (per_image - 1)
+        if length > max_tokens:
+            each = f"{front} + {top} object slots" if image_tokens is None else f"{per_image} tokens"
             raise PromptTooLongError(
                 f"the prompt has {length} tokens: {len(prompt.tokens) - len(prompt.images)} words "
-                f"and {len(prompt.images)} images of {front} + {top} object slots; "
-                f"valid: at most {MAX_PROMPT_TOKENS}",
+                f"and {len(prompt.images)} images of {each}; valid: at most {max_tokens}",
                 length,
             )
     words = [token for prompt in prompts for token in prompt.tokens if isinstance(token, int)]
-    slots, slot_rows = _pack(images, [(front, top)] * len(images))
+    slots, slot_rows = _pack_all(images, [(front, top)] * len(images), image_tokens)
     next_word = iter(range(1, 1 + len(words)))
     next_image = iter(slot_rows)
     sequences: list[list[int]] = []
@@ -135,13 +164,16 @@ def collate_prompts(prompts: Sequence[EncodedPrompt]) -> PromptBatch:
     )
 
 
-def collate_observations(episodes: Sequence[Sequence[Observation]]) -> ObservationBatch:
+def collate_observations(
+    episodes: Sequence[Sequence[Observation]], image_tokens: int | None = None
+) -> ObservationBatch:
     """Pad steps to the most slots, episodes to the most steps.
 
     docs/vima_architecture.md, "Object slots", "Observation encoding".
     """
     flat = [observation for episode in episodes for observation in episode]
-    slots, slot_rows = _pack(flat, [observation.slot_counts for observation in flat])
+    counts = [observation.slot_counts for observation in flat]
+    slots, slot_rows = _pack_all(flat, counts, image_tokens)
     end_effectors = torch.zeros(len(slots.mask), dtype=torch.int64)
     for observation, observation_rows in zip(flat, slot_rows, strict=True):
         end_effectors[observation_rows] = int(observation.end_effector)
@@ -154,6 +186,28 @@ def collate_observations(episodes: Sequence[Sequence[Observation]]) -> Observati
             step_rows = next(next_rows)
             rows[b, step, : len(step_rows)] = 1 + torch.tensor(step_rows, dtype=torch.int64)
     return ObservationBatch(slots, end_effectors, rows)
+
+
+def _pack_all(
+    seen: Sequence[PromptImage | Observation],
+    counts: Sequence[tuple[int, int]],
+    image_tokens: int | None,
+) -> tuple[Slots | ImageBatch, list[list[int]]]:
+    """Pack the objects or the whole images of ``seen``; return each one's slot numbers."""
+    if image_tokens is None:
+        return _pack(seen, counts)
+    pairs = [np.stack([item.images.front, item.images.top]) for item in seen if item.images]
+    if len(pairs) < len(seen):
+        raise VimaError("NO_IMAGES", "an image pair is missing; valid: whole images of both views")
+    row_of: dict[bytes, int] = {}
+    rows = [row_of.setdefault(pair.tobytes(), len(row_of)) for pair in pairs]
+    kept = [pairs[rows.index(row)] for row in range(len(row_of))]
+    pixels = np.stack(kept) if kept else np.zeros((0, 2, 3, *VIEW_IMAGE_SIZE), np.uint8)
+    batch = ImageBatch(
+        torch.from_numpy(pixels), torch.tensor(rows, dtype=torch.int64), image_tokens
+    )
+    starts = range(0, len(pairs) * image_tokens, image_tokens)
+    return batch, [list(range(start, start + image_tokens)) for start in starts]
 
 
 def _pack(

@@ -1,4 +1,6 @@
-"""The controller: a causal transformer with cross-attention to the prompt.
+"""The controller: a causal transformer over the history, conditioned on the prompt.
+
+What the two ways to condition share; each has its own file, cross_attention.py and prefix.py.
 
 Specification: docs/vima_architecture.md, "Controller layers", "Attention masks",
 "Token positions".
@@ -19,12 +21,11 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
 
 from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.model.attention import KeyValue, attention, attention_scores, split_heads
-from vima_ros.specs import MAX_HISTORY_TOKENS, MAX_PROMPT_TOKENS
 
 
 @dataclass(frozen=True)
 class PromptMemory:
-    """The prompt's keys and values in every layer's cross-attention, computed once."""
+    """The prompt's keys and values in every layer, computed once."""
 
     layers: tuple[KeyValue, ...]
     attend: Tensor  # (B, 1, P) bool
@@ -34,10 +35,10 @@ class PromptMemory:
 class AttentionScores:
     """Attention before the softmax, -inf where a token may not attend to; for training only.
 
-    ``informed``: the tokens after the last cross-attention, all that they take from the prompt.
+    ``informed``: the last layer's tokens that have taken from the prompt all they take.
     """
 
-    prompt: Tensor  # (B, H, T, P), of the first cross-attention
+    prompt: Tensor  # (B, H, T, P), of the first layer
     history: Tensor  # (B, H, T, S), of the last self-attention
     informed: Tensor  # (B, T, E)
 
@@ -63,38 +64,6 @@ def causal(mask: Tensor) -> Tensor:
     length = mask.shape[-1]
     lower = torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()
     return lower & mask[:, None, :]
-
-
-class CrossAttention(nn.Module):
-    """Cross-attention from the history to the prompt, then a gated feed-forward."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.layernorm = nn.LayerNorm(width)
-        self.query = nn.Linear(width, width, bias=False)
-        self.key_value = nn.Linear(width, 2 * width, bias=False)
-        self.attention_out = nn.Linear(width, width, bias=False)
-        self.ln = nn.LayerNorm(width)
-        self.linear1 = nn.Linear(width, 4 * width, bias=False)
-        self.gated_layer = nn.Linear(width, 4 * width, bias=False)
-        self.linear2 = nn.Linear(4 * width, width, bias=False)
-
-    def keys_values(self, prompt: Tensor) -> KeyValue:
-        """Compute keys and values of the prompt (B, P, E), which is not normalized here."""
-        keys, values = self.key_value(prompt).chunk(2, dim=-1)
-        return split_heads(keys, self.heads), split_heads(values, self.heads)
-
-    def forward(
-        self, x: Tensor, prompt: KeyValue, attend: Tensor, return_scores: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
-        """Map (B, T, E) to the same shape, with the scores where wanted; ``attend`` (B, 1, P)."""
-        query = split_heads(self.query(self.layernorm(x)), self.heads)
-        y = x + self.attention_out(attention(query, prompt, attend))
-        # The gate sees y before the norm.
-        hidden = F.gelu(self.linear1(self.ln(y))) * self.gated_layer(y)
-        scores = attention_scores(query, prompt[0], attend) if return_scores else None
-        return y + self.linear2(hidden), scores
 
 
 class SelfAttention(nn.Module):
@@ -153,23 +122,53 @@ class Block(nn.Module):
         return self.ln_2(n + self.mlp(n)), keys_values, scores
 
 
+class LayerOutput(NamedTuple):
+    """Output of one layer; scores (``AttentionScores``) where they were asked for."""
+
+    tokens: Tensor  # (B, T, E)
+    keys_values: KeyValue  # of cached and new tokens
+    prompt_scores: Tensor | None
+    history_scores: Tensor | None
+    informed: Tensor  # (B, T, E)
+
+
 class Controller(nn.Module):
-    """Layers of cross-attention to the prompt, then self-attention."""
+    """Layers over the history; a subclass says how they take from the prompt."""
+
+    max_prompt: int  # tokens of a prompt that there are positions for
 
     def __init__(self, config: VimaConfig) -> None:
         super().__init__()
-        width, layers = config.embed_dim, range(config.xf_n_layers)
+        width = config.embed_dim
         self.heads = config.sattn_n_heads
-        self.positions_embed = nn.Embedding(MAX_HISTORY_TOKENS, width)
-        self.xattn_positions_embed = nn.Embedding(MAX_PROMPT_TOKENS, width)
-        self.xattns = nn.ModuleList(CrossAttention(width, config.xattn_n_heads) for _ in layers)
-        self.h = nn.ModuleList(Block(width, config.sattn_n_heads) for _ in layers)
+        self.positions_embed = nn.Embedding(config.max_positions, width)
+        self.h = nn.ModuleList(
+            Block(width, config.sattn_n_heads) for _ in range(config.xf_n_layers)
+        )
 
     def read_prompt(self, tokens: Tensor, mask: Tensor) -> PromptMemory:
         """Compute what the layers attend to from prompt tokens (B, P, E) and their mask (B, P)."""
-        prompt = tokens + self.xattn_positions_embed(position_ids(mask))
-        memory = (layer.keys_values(prompt) for layer in self.xattns)  # type: ignore[operator]
-        return PromptMemory(tuple(memory), mask[:, None])
+        raise NotImplementedError
+
+    def first_position(self, prompt: PromptMemory) -> Tensor | int:
+        """Return the position of the history's first token, (B, 1) or for all."""
+        raise NotImplementedError
+
+    def max_history(self, prompt: PromptMemory) -> int:
+        """Return the number of history tokens that there are positions for after one prompt."""
+        return self.positions_embed.num_embeddings - int(self.first_position(prompt))
+
+    def layer(
+        self,
+        number: int,
+        x: Tensor,
+        attend: Tensor,
+        prompt: PromptMemory,
+        cached: KeyValue | None,
+        return_scores: bool,
+    ) -> LayerOutput:
+        """Compute one layer; arguments as of ``forward``, ``x`` (B, T, E)."""
+        raise NotImplementedError
 
     def empty_kv_cache(self) -> tuple[KeyValue, ...]:
         """Return the keys and values of no tokens, of one episode: per layer (1, H, 0, E / H)."""
@@ -188,23 +187,22 @@ class Controller(nn.Module):
     ) -> ControllerOutput:
         """Map new tokens (B, T, E) to their outputs, and each layer's S keys and values.
 
-        ``positions`` (B, T) int64; ``attend`` (B, T, S) bool: which of the cached and new tokens
-        each new token may attend to; ``kv_cache``: keys and values of the S - T cached tokens.
-        ``return_attention``: with ``AttentionScores``, which nothing is computed for otherwise.
+        ``positions`` (B, T) int64, within the history; ``attend`` (B, T, S) bool: which of the
+        cached and new tokens each new token may attend to; ``kv_cache``: keys and values of the
+        S - T cached tokens. ``return_attention``: with ``AttentionScores``, which nothing is
+        computed for otherwise.
         """
-        x = tokens + self.positions_embed(positions)
+        x = tokens + self.positions_embed(positions + self.first_position(prompt))
         layers, last = [], len(self.h) - 1
-        for i, (cross_attention, block) in enumerate(zip(self.xattns, self.h, strict=True)):
-            informed, scores = cross_attention(
-                x, prompt.layers[i], prompt.attend, return_attention and i == 0
-            )
+        for i in range(len(self.h)):
+            wanted = return_attention and i in (0, last)
+            cached = kv_cache[i] if kv_cache else None
+            out = self.layer(i, x, attend, prompt, cached, wanted)
             if i == 0:
-                prompt_scores = scores
-            x, keys_values, history_scores = block(
-                informed, attend, kv_cache[i] if kv_cache else None, return_attention and i == last
-            )
-            layers.append(keys_values)
+                prompt_scores = out.prompt_scores
+            x = out.tokens
+            layers.append(out.keys_values)
         if not return_attention:
             return ControllerOutput(x, tuple(layers), None)
-        attention = AttentionScores(prompt_scores, history_scores, informed)
+        attention = AttentionScores(prompt_scores, out.history_scores, out.informed)  # type: ignore[arg-type]
         return ControllerOutput(x, tuple(layers), attention)

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.model.batching import EpisodeBatch, ObservationBatch, PromptBatch
-from vima_ros.policy.model.controller import AttentionScores, Controller, causal, position_ids
-from vima_ros.policy.model.object_encoder import ObjectEncoder, mlp
+from vima_ros.policy.model.conditioning import CONDITIONINGS
+from vima_ros.policy.model.controller import AttentionScores, causal, position_ids
+from vima_ros.policy.model.object_encoder import mlp
 from vima_ros.specs import HEAD_BINS, EndEffector
 
 EFFECTOR_WIDTH = 2  # docs/vima_architecture.md, "Observation encoding"
@@ -111,18 +112,26 @@ class VimaNetwork(nn.Module):
         self.config = config
         width, t5_width = config.embed_dim, config.t5_width
         hidden = config.prompt_object_hidden
-        self.object_encoder = ObjectEncoder(config)
+        conditioning = CONDITIONINGS[config.conditioning]
+        self.inputs = conditioning.inputs
+        self.object_encoder = conditioning.encoder(config)  # or of images: published name of both
+        read = self.object_encoder.output_width
         self.word_table = nn.Embedding(config.vocabulary, t5_width)
-        self.prompt_object_mlp = mlp(width, hidden, hidden, t5_width)
+        self.prompt_object_mlp = mlp(read, hidden, hidden, t5_width)
         self.t5 = t5_encoder(config)
         self.prompt_projection = (
             nn.Identity() if t5_width == width else nn.Linear(t5_width, width, bias=False)
         )
         self.end_effector_embedding = nn.Embedding(len(EndEffector), EFFECTOR_WIDTH)
-        self.observation_fusion = nn.Linear(width + EFFECTOR_WIDTH, width)
+        self.observation_fusion = nn.Linear(read + EFFECTOR_WIDTH, width)
         self.action_encoder = ActionEncoder(config)
-        self.controller = Controller(config)
+        self.controller = conditioning.controller(config)
         self.action_decoder = ActionDecoder(config)
+
+    @property
+    def image_tokens(self) -> int | None:
+        """Number of tokens of an image pair; None where the network reads objects."""
+        return getattr(self.object_encoder, "tokens", None)
 
     def assemble_prompt(
         self, batch: PromptBatch, objects: Tensor | None = None

@@ -1,0 +1,21 @@
+"""What distinguishes one conditioning from another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from vima_ros.policy.config import VimaConfig
+from vima_ros.policy.inputs import PolicyInputs
+from vima_ros.policy.model.controller import Controller
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """Inputs of a policy, the encoder of its images, and how its layers take from the prompt."""
+
+    inputs: PolicyInputs
+    encoder: Callable[[VimaConfig], nn.Module]
+    controller: Callable[[VimaConfig], Controller]
