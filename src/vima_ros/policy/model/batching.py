@@ -138,7 +138,9 @@ def collate_prompts(
     for prompt in prompts:
         length = len(prompt.tokens) + len(prompt.images) * (per_image - 1)
         if length > max_tokens:
-            each = f"{front} + {top} object slots" if image_tokens is None else f"{per_image} tokens"
+            each = (
+                f"{front} + {top} object slots" if image_tokens is None else f"{per_image} tokens"
+            )
             raise PromptTooLongError(
                 f"the prompt has {length} tokens: {len(prompt.tokens) - len(prompt.images)} words "
                 f"and {len(prompt.images)} images of {each}; valid: at most {max_tokens}",
