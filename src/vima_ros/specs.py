@@ -16,7 +16,7 @@ Observation    front, top     ViewObjects           one camera each; n may be 0 
 PromptImage    name, kind     str, AssetKind        the placeholder's name; one object or a scene
                front, top     ViewObjects           an absent view has n = 0
                images         ViewImages or None    as above
-ViewImages     front, top     uint8 (3, 64, 128)    RGB, channel first, the policy frame at half size
+ViewImages     front, top     uint8 (3, 64, 128)    RGB, channel first; the policy frame, halved
 EncodedPrompt  tokens         int or PromptImage    in reading order; int: the tokenizer's word id
                text           str                   as the user wrote it
 Action         bins           int64 (12,)           pose0 x, y, qx, qy, qz, qw, then pose1 alike;

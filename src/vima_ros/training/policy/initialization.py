@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from vima_ros.policy.config import VimaConfig
-from vima_ros.policy.model.controller import CrossAttention
+from vima_ros.policy.model.cross_attention import CrossAttention
 from vima_ros.policy.model.network import VimaNetwork
 from vima_ros.training.loaded_weights import LoadedWeights
 
