@@ -45,7 +45,8 @@ NUMBERS_WITHOUT_UNIT = re.compile(
     r"|to 1\b|per second"
 )
 BANNED = re.compile(
-    r"\b(told|tells|doubtful|unseen|seldom|spoil\w*|spoilt|eyes|pictures?|namesakes?|by heart)\b"
+    r"\b(told|tells|doubtful|unseen|seldom|spoil\w*|spoilt|eyes|namesakes?|by heart)\b"
+    r"|(?<!swap-)\bpictures?\b"
     r"|(?<!\.)\bjudged\b(?!``|\x22|=| (true|false))",
     re.IGNORECASE,
 )

@@ -90,10 +90,14 @@ def report(
     """Write and print the report; note the success rates in the model card where asked to."""
     from vima_ros.policy.checkpoints.safetensors import load_weights, save_weights
     from vima_ros.training.evaluation.policy_report import shares_by_task, write_report
+    from vima_ros.training.evaluation.prompt_sensitivity import compare_prompts, summaries
 
     facts = {"policy": policy.description, **vars(options)}
     print(write_report(attempts, first_actions, facts, options.out))
     if options.card:
         network, card, _ = load_weights(Path(options.policy), {})
-        shares = card.get("success", {}) | {options.card: shares_by_task(attempts)}
-        save_weights(network, Path(options.policy), {**card, "success": shares})
+        entries: dict[str, Any] = {"success": shares_by_task(attempts)}
+        if comparisons := compare_prompts(attempts):
+            entries["prompt_sensitivity"] = summaries(comparisons)
+        notes = {k: card.get(k, {}) | {options.card: entry} for k, entry in entries.items()}
+        save_weights(network, Path(options.policy), {**card, **notes})

@@ -51,6 +51,13 @@ EPISODES = [("training.evaluation.policy_rollouts", "attempt_all")]
             EPISODES,
             "NO_DEMONSTRATIONS",
         ),
+        (
+            "evaluate_policy",
+            "cli.evaluate_policy",
+            ["--tasks", "rotate", "--seeds", "1", "--swap-pictures"],
+            EPISODES,
+            "--swap-pictures with rotate",
+        ),
     ],
 )
 def test_refused(name, module, words, begin, said, monkeypatch, tmp_path, capsys):

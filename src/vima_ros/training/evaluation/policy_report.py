@@ -11,8 +11,14 @@ from typing import Any
 import numpy as np
 
 from vima_ros.files import write_atomic, write_image, write_json
+from vima_ros.sim.prompt_variations import PromptVariation
 from vima_ros.tables import format_table
 from vima_ros.training.evaluation.policy_rollouts import Attempt, rate
+from vima_ros.training.evaluation.prompt_sensitivity import (
+    SENSITIVITY_NOTE,
+    compare_prompts,
+    sensitivity_table,
+)
 from vima_ros.training.evaluation.vima_bench_first_actions import NEAR
 
 REPORT, NUMBERS = "report.md", "report.json"
@@ -30,10 +36,13 @@ def write_report(
     Raises VimaError (CANNOT_WRITE).
     """
     groups = _groups(attempts)
+    comparisons = compare_prompts(attempts)
     parts = ["# Policy evaluation"]
     if groups:
         parts += ["## Episodes", _episodes(groups), "## What became of the others"]
         parts += [_failures(groups, out)]
+    if comparisons:
+        parts += ["## Prompt sensitivity", sensitivity_table(comparisons), SENSITIVITY_NOTE]
     if firsts:
         parts += ["## First actions on recorded VIMA-Bench episodes", _firsts(firsts)]
     text = "\n\n".join(parts) + "\n"
@@ -42,9 +51,9 @@ def write_report(
         "facts": {key: str(value) for key, value in facts.items()},
         "episodes": [
             {**asdict(a.job), "code": a.code, "reason": a.reason, "steps": a.steps}
-            for group in groups.values()
-            for a in group
+            for a in sorted(attempts, key=_order)
         ],
+        "prompt_sensitivity": [comparison.describe() for comparison in comparisons],
         "first_actions": list(firsts),
     }
     write_json(out / NUMBERS, numbers)
@@ -63,11 +72,17 @@ def shares_by_task(attempts: Sequence[Attempt]) -> dict[str, dict[str, str]]:
 
 
 def _groups(attempts: Sequence[Attempt]) -> dict[tuple[str, str], list[Attempt]]:
-    """Group by task and detector, in order."""
+    """Group those with the prompt as written by task and detector, in order."""
     groups: dict[tuple[str, str], list[Attempt]] = {}
-    for attempt in sorted(attempts, key=lambda a: (a.job.task, a.job.detector, a.job.seed)):
-        groups.setdefault((attempt.job.task, attempt.job.detector), []).append(attempt)
+    for attempt in sorted(attempts, key=_order):
+        if attempt.job.variation == PromptVariation.AS_WRITTEN:
+            groups.setdefault((attempt.job.task, attempt.job.detector), []).append(attempt)
     return groups
+
+
+def _order(attempt: Attempt) -> tuple[str, str, int, str]:
+    job = attempt.job
+    return job.task, job.detector, job.seed, job.variation
 
 
 def _episodes(groups: Mapping[tuple[str, str], list[Attempt]]) -> str:

@@ -29,6 +29,7 @@ from vima_ros.prompt.assembly import assemble
 from vima_ros.prompt.image_encoding import DETECTORS, PromptImageEncoder
 from vima_ros.sim.episode_runner import EpisodeRunner, find_level, with_random_appearance
 from vima_ros.sim.process_pool import worker_pool
+from vima_ros.sim.prompt_variations import PromptVariation, vary
 from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.tasks import find_task
 from vima_ros.sim.tasks.base import Asset, TaskOutcome
@@ -48,7 +49,10 @@ CONFIDENCE = 1.96  # standard deviations: of the 95 % interval
 
 @dataclass(frozen=True)
 class Job:
-    """An episode to run; ``detector`` of the cameras, ground_truth_masks also for the prompt."""
+    """An episode to run; ``detector`` of the cameras, ground_truth_masks also for the prompt.
+
+    ``variation``: of its prompt, and with SWAPPED_MEANING of its success criterion.
+    """
 
     task: str
     level: str
@@ -56,6 +60,7 @@ class Job:
     checkpoint: str
     detector: str = "onnx"
     visual_randomization: float = 0.0
+    variation: PromptVariation = PromptVariation.AS_WRITTEN
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +126,8 @@ def attempt(job: Job) -> Attempt:
     began = time.perf_counter()
     policy, encode, detector = load_tools(job.checkpoint, job.detector)
     task, level = find_task(job.task), find_level(job.level)
-    episode = with_random_appearance(task.sample(job.seed, level), job.visual_randomization)
+    episode = vary(task.sample(job.seed, level), job.variation)
+    episode = with_random_appearance(episode, job.visual_randomization)
     pipeline = PerceptionPipeline(
         detector,
         {view: _PolicyFrame() for view in VIEWS},

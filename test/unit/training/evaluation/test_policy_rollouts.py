@@ -1,6 +1,7 @@
 """Episodes by a policy, what is counted of them and what is written."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +16,7 @@ from vima_ros.policy.checkpoints.load import load_policy, random_network
 from vima_ros.policy.checkpoints.safetensors import save_weights
 from vima_ros.policy.tokenizer import PromptTokenizer, bundled_tokenizer
 from vima_ros.sim.episode_runner import find_level
+from vima_ros.sim.prompt_variations import PromptVariation
 from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.tasks import find_task
 from vima_ros.specs import Action
@@ -90,6 +92,23 @@ def test_who_knows_the_answer_succeeds(oracle, task, detector):
     assert all(len(seen.front) + len(seen.top) for seen in oracle.seen)
     assert oracle.seen[0].end_effector == oracle.run.tabletop.scene.end_effector
     assert oracle.prompt.images
+
+
+def test_a_varied_prompt_is_what_the_policy_gets(oracle):
+    prompts = {}
+    for variation in PromptVariation:
+        if variation.applies_to(find_task("visual_manipulation")):
+            job = Job("visual_manipulation", "train", 2_000_001, "", "ground_truth_masks")
+            done = attempt(replace(job, variation=variation))
+            assert done.success, "the oracle reads no prompt"
+            prompts[variation] = oracle.prompt
+    assert len({prompt.text for prompt in prompts.values()}) == 3
+    first, swapped = (
+        [image.front.crops for image in prompts[v].images]
+        for v in (PromptVariation.AS_WRITTEN, PromptVariation.SWAPPED_IMAGES)
+    )
+    for image, other in zip(first, reversed(swapped), strict=True):
+        np.testing.assert_array_equal(image, other)
 
 
 @pytest.mark.slow
