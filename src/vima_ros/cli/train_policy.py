@@ -68,6 +68,7 @@ def parse(args: list[str]) -> argparse.Namespace:
 def _train(options: argparse.Namespace, config: Any, recipe: Any) -> int:
     """Train; return the exit code."""
     from vima_ros.policy.checkpoints.safetensors import save_weights
+    from vima_ros.policy.model.conditioning import CONDITIONINGS
     from vima_ros.policy.tokenizer import bundled_tokenizer
     from vima_ros.training.policy.trainer import load_averaged, train_policy
     from vima_ros.training.policy.training_episode import read_training_episodes
@@ -75,7 +76,10 @@ def _train(options: argparse.Namespace, config: Any, recipe: Any) -> int:
 
     prepare_folder(options.out)
     log(f"reading {', '.join(map(str, options.data))}")
-    episodes = read_training_episodes(options.data, options.tasks, options.max_steps)
+    reads_images = CONDITIONINGS[config.conditioning].inputs.observation == "images"
+    episodes = read_training_episodes(
+        options.data, options.tasks, options.max_steps, whole_images=reads_images
+    )
     counts = Counter(episode.task for episode in episodes)
     log("episodes: " + ", ".join(f"{task} {count}" for task, count in sorted(counts.items())))
     absent = sorted(set(recipe.task_weights) - set(counts))

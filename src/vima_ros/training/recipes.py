@@ -23,7 +23,12 @@ MAX_DEPTH = 8  # of mappings and lists within each other; recipes have 4
 MAX_FAULTS = 10  # that one message names
 MAX_STEPS, MAX_BATCH = 10**9, 10**6  # far more than any training of use here
 TaskWeights = Mapping[str, float]
-VALID = {int: "a whole number", float: "a number", TaskWeights: "TASK: NUMBER lines"}
+VALID = {
+    int: "a whole number",
+    float: "a number",
+    str: "a word",
+    TaskWeights: "TASK: NUMBER lines",
+}
 
 
 class _NoRecipe(yaml.MarkedYAMLError):
@@ -261,6 +266,8 @@ def _fault(field: dataclasses.Field, kind: Any, value: Any) -> str | None:
 
 
 def _within(field: dataclasses.Field, kind: type, value: Any) -> bool:
+    if kind is str:
+        return isinstance(value, str) and value in field.metadata["valid"]
     if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else int):
         return False
     low, high, above = (field.metadata.get(name) for name in ("low", "high", "above"))

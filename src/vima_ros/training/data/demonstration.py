@@ -12,6 +12,7 @@ from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.perception.crops import extract_objects
 from vima_ros.perception.detectors.instances import Instances
+from vima_ros.perception.view_images import view_images
 from vima_ros.prompt.assembly import Encode, assemble
 from vima_ros.prompt.image_encoding import PromptImageEncoder, Views
 from vima_ros.sim.recording import RecordedEpisode, RecordedImages
@@ -23,6 +24,7 @@ from vima_ros.specs import (
     Observation,
     Primitive,
     PromptImage,
+    ViewImages,
     ViewObjects,
 )
 
@@ -35,7 +37,8 @@ class Demonstration:
     prompt. ``actions`` are those carried out, as fractions of ``workspace``. Privileged:
     ``objects``, the names of the K objects, ``unrounded`` (T, 12) and ``object_poses``
     (T + 1, K, 7) float32 as in ``RecordedEpisode``, ``shown``: what each image ``shows``, as in
-    ``RecordedPromptAsset``.
+    ``RecordedPromptAsset``. ``recording``: the images and masks that the objects were cut out of;
+    None where only crops are known.
     A track id is an object's place in ``objects`` + 1; every observation has K slots in both views
     (docs/vima_architecture.md, "Object slots").
     """
@@ -53,6 +56,7 @@ class Demonstration:
     object_poses: np.ndarray
     workspace: Workspace
     shown: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    recording: RecordedEpisode | None = None
 
     def prompt(self, encode: Encode) -> EncodedPrompt:
         """Encode the prompt; ``encode`` is the tokenizer's. Raises VimaError (PROMPT_TOO_LONG)."""
@@ -60,10 +64,16 @@ class Demonstration:
 
 
 def demonstration_of(recording: RecordedEpisode) -> Demonstration:
-    """Extract a recording's objects by its masks. Raises VimaError (NO_MASK) without them."""
+    """Extract a recording's objects by its masks, and whole images.
+
+    Raises VimaError (NO_MASK) without masks.
+    """
     encoder = PromptImageEncoder()
-    images = {
-        asset.name: encoder.read(asset.name, asset.kind, _views(asset.images))
+    assets = {
+        asset.name: replace(
+            encoder.read(asset.name, asset.kind, _views(asset.images)),
+            images=_whole(asset.images.rgb[0]),
+        )
         for asset in recording.assets
     }
     timesteps = _objects(recording.images, len(recording.objects))
@@ -72,10 +82,10 @@ def demonstration_of(recording: RecordedEpisode) -> Demonstration:
         recording.level,
         recording.seed,
         recording.prompt,
-        images,
+        assets,
         tuple(
-            observation(views, recording.end_effector, len(recording.objects))
-            for views in timesteps
+            observation(views, recording.end_effector, len(recording.objects), images)
+            for views, images in zip(timesteps, map(_whole, recording.images.rgb), strict=True)
         ),
         actions(recording.bins, recording.end_effector),
         recording.step_limit,
@@ -84,6 +94,7 @@ def demonstration_of(recording: RecordedEpisode) -> Demonstration:
         recording.object_poses,
         recording.workspace,
         {asset.name: asset.shows for asset in recording.assets if asset.shows},
+        recording,
     )
 
 
@@ -110,10 +121,13 @@ def shuffled(demonstration: Demonstration, random: np.random.Generator) -> Demon
 
 
 def observation(
-    views: tuple[ViewObjects, ViewObjects], end_effector: EndEffector, count: int
+    views: tuple[ViewObjects, ViewObjects],
+    end_effector: EndEffector,
+    count: int,
+    images: ViewImages | None = None,
 ) -> Observation:
     """Build an observation with slots for ``count`` objects, of which some may be hidden."""
-    return Observation(*views, end_effector, (count, count))
+    return Observation(*views, end_effector, (count, count), images=images)
 
 
 def actions(bins: np.ndarray, end_effector: EndEffector) -> tuple[Action, ...]:
@@ -127,6 +141,11 @@ def _views(images: RecordedImages) -> Views:
     """Return image and mask of each view of the first timestep."""
     masks = (None, None) if images.masks is None else images.masks[0]
     return dict(zip(VIEWS, zip(images.rgb[0], masks, strict=True), strict=True))
+
+
+def _whole(frames: np.ndarray) -> ViewImages:
+    """Return the whole images of both views' frames (2, 128, 256, 3)."""
+    return view_images(dict(zip(VIEWS, frames, strict=True)))
 
 
 def _objects(images: RecordedImages, count: int) -> list[tuple[ViewObjects, ViewObjects]]:

@@ -5,6 +5,7 @@ From actions alone, a small network learns for long only where objects usually a
 heads predict from object tokens where the object would be picked, where the prompt's scene shows
 it, its shape and its identity, and two attentions are supervised: of an object to its images in
 the prompt, and of the action to the objects it is about. The heads are discarded after training.
+A network that reads whole images has no object tokens, and the action losses alone.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from vima_ros.specs import (
     EndEffector,
 )
 from vima_ros.training.policy.action_loss import action_losses
-from vima_ros.training.policy.batching import IN_SCENE, PolicyBatch
+from vima_ros.training.policy.batching import IN_SCENE, ObjectBatch, PolicyBatch
 from vima_ros.training.policy.privileged_labels import NOTHING, SHAPE_NAMES
 
 KEY_WIDTH = 64
@@ -49,7 +50,12 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         self.shape_head = nn.Linear(width, len(SHAPE_NAMES))
 
     def losses(self, batch: PolicyBatch, smoothing: float) -> dict[str, Tensor]:
-        """Compute the action losses of each head and the auxiliary ones. See ``action_losses``."""
+        """Compute the action losses of each head and the auxiliary ones. See ``action_losses``.
+
+        The auxiliary ones are of object tokens: a network that reads whole images has none.
+        """
+        if not isinstance(batch, ObjectBatch):
+            return action_losses(self.network(batch).logits, batch, smoothing)
         outputs = self.network(batch, return_attention=True)
         attention = outputs.attention
         assert attention is not None
@@ -65,17 +71,17 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         losses["action_attention"] = self.action_attention_loss(action_scores[:, :2], batch)
         return losses
 
-    def _position_loss(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
+    def _position_loss(self, objects: Tensor, batch: ObjectBatch) -> Tensor:
         """Predict from an object's token the bins of the workspace where it would be picked."""
         rows = (batch.objects != NOTHING) & (batch.step_of >= 0)
         return _position_cross_entropy(self.position_head(objects[rows]), batch.grasps[rows])
 
-    def goal_loss(self, informed: Tensor, batch: PolicyBatch) -> Tensor:
+    def goal_loss(self, informed: Tensor, batch: ObjectBatch) -> Tensor:
         """Predict from an object's token, after the prompt, its position in the prompt's scene.
 
         Where one scene does.
         """
-        slots, known = batch.prompt.slots, batch.objects + 1  # 0: none
+        slots, known = batch.slots, batch.objects + 1  # 0: none
         in_scene = slots.mask & (batch.step_of == IN_SCENE)
         in_scene[: slots.n_front] = False
         count = int(known.max()) + 1
@@ -91,7 +97,7 @@ class PolicyWithAuxiliaryHeads(nn.Module):
             return informed.new_zeros(())
         return _position_cross_entropy(self.goal_head(informed[rows]), middles[which[rows]])
 
-    def _grasp_offset_loss(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
+    def _grasp_offset_loss(self, objects: Tensor, batch: ObjectBatch) -> Tensor:
         """Predict from a concave object's token the offset of its grasp from its center [cm]."""
         rows = batch.grasp_offsets.norm(dim=-1) > MIN_OFFSET  # not a NaN
         if not rows.any():
@@ -103,7 +109,7 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         logits = self.grasp_offset_head(objects[rows]).float().unflatten(-1, (2, OFFSET_BINS))
         return F.cross_entropy(logits.flatten(0, 1), target.flatten())
 
-    def _identity_loss(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
+    def _identity_loss(self, objects: Tensor, batch: ObjectBatch) -> Tensor:
         """Contrast objects: tokens of one, in all views, steps and the prompt, are similar.
 
         Those of others are not: with all others of the episode as alternatives, for objects of
@@ -112,7 +118,7 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         """
         rows = torch.nonzero(batch.objects != NOTHING)[:, 0]
         which = batch.objects[rows]
-        episode = batch.episode_of[batch.prompt.slots.crop_rows[rows]]
+        episode = batch.episode_of[batch.slots.crop_rows[rows]]
         features = F.normalize(self.identity_head(objects[rows]).float(), dim=-1)
         order = torch.argsort(episode)
         which, episode, features = which[order], episode[order], features[order]
@@ -131,14 +137,14 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         logs = scores.masked_fill(~allowed, -1e9).log_softmax(-1)
         return -(logs[alike].mean() if alike.any() else logs.sum() * 0.0)
 
-    def _shape_loss(self, objects: Tensor, batch: PolicyBatch) -> Tensor:
+    def _shape_loss(self, objects: Tensor, batch: ObjectBatch) -> Tensor:
         """Predict the shape from an object's token."""
         rows = batch.shapes != NOTHING
         if not rows.any():
             return objects.new_zeros(())
         return F.cross_entropy(self.shape_head(objects[rows]).float(), batch.shapes[rows])
 
-    def prompt_attention_loss(self, scores: Tensor, batch: PolicyBatch) -> Tensor:
+    def prompt_attention_loss(self, scores: Tensor, batch: ObjectBatch) -> Tensor:
         """Supervise an object's attention to its images and to words for its look in the prompt.
 
         If there are none, at other words.
@@ -164,7 +170,7 @@ class PolicyWithAuxiliaryHeads(nn.Module):
             )
         return loss
 
-    def action_attention_loss(self, scores: Tensor, batch: PolicyBatch) -> Tensor:
+    def action_attention_loss(self, scores: Tensor, batch: ObjectBatch) -> Tensor:
         """Supervise the action's attention to the picked object and its target object."""
         length = batch.rows.shape[1]
         objects = _gather_tokens(batch.objects, batch)[batch.reads // length]  # (n, T)
@@ -186,7 +192,7 @@ def _position_cross_entropy(logits: Tensor, fractions: Tensor) -> Tensor:
     return loss / 2
 
 
-def _gather_tokens(values: Tensor, batch: PolicyBatch) -> Tensor:
+def _gather_tokens(values: Tensor, batch: ObjectBatch) -> Tensor:
     """Gather slots' values (S,) by token of the history (B, T); NOTHING for other tokens."""
     actions = values.new_full((len(batch.fractions),), NOTHING)
     return torch.cat([values.new_full((1,), NOTHING), values, actions])[batch.rows]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -17,7 +17,8 @@ from vima_ros.policy.model.batching import EpisodeBatch, PromptBatch, Slots
 from vima_ros.specs import BINS, CROP_SIZE
 from vima_ros.training.policy.detection_noise import DetectionNoise, add_noise
 from vima_ros.training.policy.privileged_labels import NOTHING
-from vima_ros.training.policy.training_episode import TrainingEpisode, ViewPair
+from vima_ros.training.policy.training_episode import TrainingEpisode
+from vima_ros.training.policy.visible_objects import ViewPair
 
 FRONT, TOP = 0, 1
 IN_SCENE = -2  # of what a scene of the prompt shows: it is of no step
@@ -27,31 +28,44 @@ MAX_LOOKS = 16  # that the words of a prompt name
 
 @dataclass(frozen=True)
 class PolicyBatch(EpisodeBatch):
-    """Episodes of a training step with their labels.
+    """Episodes of a training step with their actions.
 
-    ``bins`` (n, 12); ``weight`` (n,): 1 / steps of the episode. ``objects`` (S,): index of the
-    object in the slot, or NOTHING; ``grasps`` (S, 2): where it would be picked, as
-    fractions of the workspace; ``step_of``
-    (S,): number of the action after its observation, NOTHING or IN_SCENE in the prompt;
-    ``picked``, ``placed`` (n,): of ``objects``, or NOTHING. ``episode_of`` (K,): of each crop.
-    ``names_colors`` (B,) bool: the prompt names colors. ``looks`` (S,), ``named_looks`` (W,):
-    which of the batch's looks an object and a word has, as in ``PrivilegedLabels``. ``shapes``
-    (S,), ``grasp_offsets`` (S, 2): likewise of an object; NaN where there are none.
+    ``bins`` (n, 12); ``weight`` (n,): 1 / steps of the episode. ``episode_of`` (K,): of each crop,
+    or image pair. ``names_colors`` (B,) bool: the prompt names colors.
     """
 
     bins: Tensor
     weight: Tensor
+    episode_of: Tensor
+    names_colors: Tensor
+
+
+@dataclass(frozen=True)
+class ObjectBatch(PolicyBatch):
+    """Episodes as objects, with labels of these.
+
+    ``objects`` (S,): index of the object in the slot, or NOTHING; ``grasps`` (S, 2): where it
+    would be picked, as fractions of the workspace; ``step_of`` (S,): number of the action after
+    its observation, NOTHING or IN_SCENE in the prompt; ``picked``, ``placed`` (n,): of
+    ``objects``, or NOTHING. ``looks`` (S,), ``named_looks`` (W,): which of the batch's looks an
+    object and a word has, as in ``PrivilegedLabels``. ``shapes`` (S,), ``grasp_offsets`` (S, 2):
+    likewise of an object; NaN where there are none.
+    """
+
     objects: Tensor
     grasps: Tensor
     step_of: Tensor
     picked: Tensor
     placed: Tensor
-    episode_of: Tensor
-    names_colors: Tensor
     looks: Tensor
     named_looks: Tensor
     shapes: Tensor
     grasp_offsets: Tensor
+
+    @property
+    def slots(self) -> Slots:
+        """Return all slots of the batch."""
+        return cast(Slots, self.prompt.slots)
 
 
 class _Timestep(NamedTuple):
@@ -92,7 +106,7 @@ def make_batch(
     episodes: Sequence[TrainingEpisode],
     random: np.random.Generator,
     detection_noise: DetectionNoise,
-) -> PolicyBatch:
+) -> ObjectBatch:
     """Build a batch with the objects of each view in random order and with ``detection_noise``.
 
     Each is laid out as if alone: padded within itself (docs/vima_architecture.md, "Object slots"),
@@ -187,7 +201,7 @@ def _tensors(
     picked: list[int],
     placed: list[int],
     episodes: Sequence[TrainingEpisode],
-) -> PolicyBatch:
+) -> ObjectBatch:
     n_front = len(slots.views[FRONT])
     rows, boxes, valid, effectors, objects, grasps, step_of, looks, shapes, grasp_offsets = (
         np.array(column) for column in zip(*slots.views[FRONT], *slots.views[TOP], strict=True)
@@ -206,9 +220,8 @@ def _tensors(
         [0 if t is None else 1 + count + t if isinstance(t, int) else slot(t) for t in history]
         for history in histories
     ]
-    tokens = _padded(token_rows)
-    bins = np.concatenate([episode.bins for episode in episodes])
-    weights = np.concatenate([np.full(len(e.bins), 1.0 / len(e.bins)) for e in episodes])
+    tokens = padded(token_rows)
+    bins, weight, fractions = action_targets(episodes)
     longest = tokens.shape[1]
     all_slots = Slots(
         torch.from_numpy(np.stack(slots.crops)),
@@ -217,25 +230,25 @@ def _tensors(
         torch.from_numpy(valid),
         n_front,
     )
-    return PolicyBatch(
+    return ObjectBatch(
         PromptBatch(
             torch.tensor(words, dtype=torch.int64),
             all_slots,
-            torch.from_numpy(_padded(prompt_rows)),
+            torch.from_numpy(padded(prompt_rows)),
         ),
         torch.from_numpy(effectors),
-        torch.from_numpy((bins / BINS).astype(np.float32)),
+        fractions,
         torch.from_numpy(tokens),
         torch.tensor([b * longest + at for b, at in asks]),
-        torch.from_numpy(bins),
-        torch.from_numpy(weights.astype(np.float32)),
+        bins,
+        weight,
+        torch.tensor(slots.episode_of),
+        torch.tensor([episode.names_colors for episode in episodes]),
         torch.from_numpy(objects),
         torch.from_numpy(grasps.astype(np.float32)),
         torch.from_numpy(step_of),
         torch.tensor(picked, dtype=torch.int64),
         torch.tensor(placed, dtype=torch.int64),
-        torch.tensor(slots.episode_of),
-        torch.tensor([episode.names_colors for episode in episodes]),
         torch.from_numpy(looks),
         torch.tensor(named_looks, dtype=torch.int64),
         torch.from_numpy(shapes),
@@ -243,6 +256,19 @@ def _tensors(
     )
 
 
-def _padded(rows: list[list[int]]) -> np.ndarray:
+def action_targets(episodes: Sequence[TrainingEpisode]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return bins, weight and fractions of all actions (``PolicyBatch``)."""
+    bins = np.concatenate([episode.bins for episode in episodes])
+    weights = np.concatenate([np.full(len(e.bins), 1.0 / len(e.bins)) for e in episodes])
+    fractions = (bins / BINS).astype(np.float32)
+    return (
+        torch.from_numpy(bins),
+        torch.from_numpy(weights.astype(np.float32)),
+        torch.from_numpy(fractions),
+    )
+
+
+def padded(rows: list[list[int]]) -> np.ndarray:
+    """Pad rows on the right with 0 to the longest."""
     longest = max(map(len, rows))
     return np.array([row + [0] * (longest - len(row)) for row in rows], np.int64)

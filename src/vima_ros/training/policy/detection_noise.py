@@ -8,7 +8,8 @@ import numpy as np
 
 from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH
 from vima_ros.training.policy.privileged_labels import NOTHING
-from vima_ros.training.policy.training_episode import TrainingEpisode, ViewPair, VisibleObjects
+from vima_ros.training.policy.training_episode import TrainingEpisode
+from vima_ros.training.policy.visible_objects import ViewPair, VisibleObjects
 from vima_ros.training.recipes import check, setting
 
 MAX_BOX = (

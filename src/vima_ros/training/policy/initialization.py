@@ -8,8 +8,13 @@ import torch
 from torch import nn
 
 from vima_ros.policy.config import VimaConfig
-from vima_ros.policy.model.cross_attention import CrossAttention
+from vima_ros.policy.model.conditioning.flamingo import LatentEncoder
+from vima_ros.policy.model.controller import Block
+from vima_ros.policy.model.cross_attention import CrossAttention, CrossAttentionController
+from vima_ros.policy.model.image_encoder import ImageEncoder
 from vima_ros.policy.model.network import VimaNetwork
+from vima_ros.policy.model.object_encoder import ObjectEncoder
+from vima_ros.policy.model.prefix import PrefixController
 from vima_ros.training.loaded_weights import LoadedWeights
 
 RESIDUAL_INIT_SCALE = 0.2  # of the prompt encoder's residual branches, times their default
@@ -23,28 +28,41 @@ AXES = (5, 5, 3, 3)  # proportions of box features for x, y, height and width
 def new_network(config: VimaConfig) -> VimaNetwork:
     """Build a network with random weights that training starts well from.
 
-    PyTorch's defaults, except where training would take very many steps: object tokens enter
-    history and prompt unchanged, if the sizes allow it; similar objects attend to each other, for
-    keys equal queries (mimetic initialization, Trockman and Kolter, ICML 2023); the box MLP's
-    outputs distinguish positions.
+    PyTorch's defaults, except where training would take very many steps: tokens of objects and
+    images enter history and prompt unchanged, if the sizes allow it; what is similar attends to
+    each other where the history reads the prompt, for keys equal queries (mimetic initialization,
+    Trockman and Kolter, ICML 2023); the box MLP's outputs distinguish positions.
     """
     network, width = VimaNetwork(config), config.embed_dim
+    encoder = cast(ObjectEncoder | ImageEncoder, network.object_encoder)
+    controller = network.controller
     for name, parameter in network.named_parameters():
         if parameter.ndim >= 2 and "embed" in name:
             nn.init.normal_(parameter, std=POSITION_STD)
         if name.startswith("t5.") and name.endswith((".o.weight", ".wo.weight")):
             parameter.mul_(RESIDUAL_INIT_SCALE)
     nn.init.normal_(network.word_table.weight, std=EMBEDDING_STD)
-    nn.init.normal_(network.object_encoder.vit.cls_token, std=POSITION_STD)
-    projection = network.object_encoder.vit.projection
+    if encoder.vit.class_token:
+        nn.init.normal_(encoder.vit.cls_token, std=POSITION_STD)
+    projection = encoder.vit.projection
     nn.init.normal_(projection, std=projection.shape[0] ** -0.5)
-    for boxes in network.object_encoder.box_mlp.values():
-        _init_rbf(*_linears(boxes))
+    if isinstance(encoder, ObjectEncoder):
+        for boxes in encoder.box_mlp.values():
+            _init_rbf(*_linears(boxes))
+    if isinstance(encoder, LatentEncoder):
+        nn.init.normal_(encoder.perceiver.latents)
     network.observation_fusion.weight[:, :width] = torch.eye(width)
-    for layer in network.controller.xattns:
-        cross = cast(CrossAttention, layer)
-        cross.key_value.weight[:width] = cross.query.weight
-    if config.t5_width == width and config.prompt_object_hidden >= 2 * width:
+    if isinstance(controller, CrossAttentionController):
+        for layer in controller.xattns:
+            cross = cast(CrossAttention, layer)
+            cross.key_value.weight[:width] = cross.query.weight
+    if isinstance(controller, PrefixController):
+        nn.init.normal_(controller.separator, std=POSITION_STD)
+        for layer in controller.h:
+            packed = cast(Block, layer).attn.c_attn.weight  # queries, keys, values
+            packed[width : 2 * width] = packed[:width]
+    identical = encoder.output_width == config.t5_width == width
+    if identical and config.prompt_object_hidden >= 2 * width:
         _init_identity(width, *_linears(network.prompt_object_mlp))
     return network
 

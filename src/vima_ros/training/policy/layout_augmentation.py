@@ -1,7 +1,8 @@
 """Layout augmentation: an episode's objects at other positions, without rendering.
 
 VIMA's cameras are orthographic, so that an object's crop does not depend on its position; its box
-moves by the camera's pixels per metre (policy_frame.py).
+moves by the camera's pixels per metre (policy_frame.py). Whole images are composed anew
+(image_composition.py).
 """
 
 from __future__ import annotations
@@ -18,10 +19,9 @@ from vima_ros.training.policy.training_episode import (
     POSITION_COLUMNS,
     SAME_PLACE,
     TrainingEpisode,
-    ViewPair,
-    VisibleObjects,
     position_bins,
 )
+from vima_ros.training.policy.visible_objects import ViewPair
 
 TRIES = 30
 MIN_EDGE_DISTANCE = 0.04  # from an object's center to the edge of the workspace [m]
@@ -195,5 +195,5 @@ def _shifted(image: ViewPair, moved: np.ndarray, workspace: Workspace) -> ViewPa
         frame = np.array([POLICY_FRAME_WIDTH, POLICY_FRAME_HEIGHT])
         if (boxes[:, :2] < half).any() or (boxes[:, :2] + half > frame).any():
             return None
-        views.append(VisibleObjects(shown.crops, boxes, shown.ids))
+        views.append(replace(shown, boxes=boxes))
     return views[0], views[1]

@@ -21,11 +21,13 @@ from vima_ros.training.policy.auxiliary_losses import MIN_OFFSET, PolicyWithAuxi
 from vima_ros.training.policy.batching import PolicyBatch, make_batch
 from vima_ros.training.policy.color_augmentation import recolor
 from vima_ros.training.policy.detection_noise import DetectionNoise
+from vima_ros.training.policy.image_batching import make_image_batch
 from vima_ros.training.policy.initialization import new_network
 from vima_ros.training.policy.layout_augmentation import randomize_layout
 from vima_ros.training.policy.privileged_labels import NOTHING
 from vima_ros.training.policy.recipe import PolicyRecipe
-from vima_ros.training.policy.training_episode import TrainingEpisode, ViewPair
+from vima_ros.training.policy.training_episode import TrainingEpisode
+from vima_ros.training.policy.visible_objects import ViewPair
 from vima_ros.training.run_directory import load_checkpoint
 from vima_ros.training.run_progress import Run, Schedule, seed_step
 
@@ -77,14 +79,11 @@ def train_policy(
     ``Run``.
     """
     schedule = schedule or Schedule()
-    batch_source = _Batches(episodes, recipe)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(recipe.seed)
-    model = (
-        PolicyWithAuxiliaryHeads(new_network(config) if start is None else start)
-        .to(device)
-        .train()
-    )
+    network = new_network(config) if start is None else start
+    batch_source = _Batches(episodes, recipe, network.image_tokens)
+    model = PolicyWithAuxiliaryHeads(network).to(device).train()
     averaged = AveragedModel(model)
     optimizer = torch.optim.AdamW(_groups(model, recipe.weight_decay), recipe.learning_rate)
     run = Run(folder, recipe.steps, model, averaged, optimizer, schedule)
@@ -138,8 +137,13 @@ def _ignore_signals(worker: int) -> None:
 class _Batches(torch.utils.data.Dataset):
     """Dataset of the batch of each step."""
 
-    def __init__(self, episodes: Sequence[TrainingEpisode], recipe: PolicyRecipe) -> None:
-        self._recipe = recipe
+    def __init__(
+        self,
+        episodes: Sequence[TrainingEpisode],
+        recipe: PolicyRecipe,
+        image_tokens: int | None,
+    ) -> None:
+        self._recipe, self._image_tokens = recipe, image_tokens
         self._tasks: dict[str, list[TrainingEpisode]] = {}
         for episode in episodes:
             self._tasks.setdefault(episode.task, []).append(episode)
@@ -180,12 +184,22 @@ class _Batches(torch.utils.data.Dataset):
                 episode if stays else randomize_layout(episode, random)
                 for episode, stays in zip(chosen, keep, strict=True)
             ]
-        chosen.sort(key=lambda e: sum(map(_length, e.timesteps)) + _prompt_length(e))
+        noise, tokens = self._recipe.detection_noise, self._image_tokens
+        chosen.sort(key=lambda episode: _token_count(episode, tokens))
         ends = np.linspace(0, len(chosen), self._recipe.micro_batches + 1).astype(int)
-        return [
-            make_batch(chosen[i:j], random, self._recipe.detection_noise)
-            for i, j in pairwise(ends)
-        ]
+        return [_make_batch(chosen[i:j], random, noise, tokens) for i, j in pairwise(ends)]
+
+
+def _make_batch(
+    episodes: Sequence[TrainingEpisode],
+    random: np.random.Generator,
+    noise: DetectionNoise,
+    image_tokens: int | None,
+) -> PolicyBatch:
+    """Build a batch of whole images, or of objects where ``image_tokens`` is None."""
+    if image_tokens is None:
+        return make_batch(episodes, random, noise)
+    return make_image_batch(episodes, image_tokens)
 
 
 def _is_offset_grasp(episode: TrainingEpisode) -> bool:
@@ -194,12 +208,12 @@ def _is_offset_grasp(episode: TrainingEpisode) -> bool:
     return which != NOTHING and bool(np.linalg.norm(episode.grasp_offsets[0, which]) > MIN_OFFSET)
 
 
-def _length(image: ViewPair) -> int:
-    return sum(len(view.crops) for view in image)
-
-
-def _prompt_length(episode: TrainingEpisode) -> int:
-    return sum(1 if t >= 0 else _length(episode.images[~t]) for t in episode.prompt)
+def _token_count(episode: TrainingEpisode, image_tokens: int | None) -> int:
+    """Count the tokens of prompt and history, padding and actions left out."""
+    shown = [episode.images[~token] for token in episode.prompt if token < 0]
+    pairs: list[ViewPair] = [*shown, *episode.timesteps]
+    words = len(episode.prompt) - len(shown)
+    return words + sum(image_tokens or sum(len(view.crops) for view in pair) for pair in pairs)
 
 
 @torch.no_grad()
@@ -217,7 +231,8 @@ def measure(
     if not episodes:
         return {}, {}
     chosen = episodes[:: max(len(episodes) // most, 1)][:most]
-    batch = make_batch(chosen, np.random.default_rng(0), DetectionNoise(0.0, 0.0, 0.0)).to(device)
+    noise, tokens = DetectionNoise(0.0, 0.0, 0.0), model.network.image_tokens
+    batch = _make_batch(chosen, np.random.default_rng(0), noise, tokens).to(device)
     model.eval()
     logits = model.network(batch).logits
     model.train()

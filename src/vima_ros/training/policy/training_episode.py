@@ -19,32 +19,18 @@ from vima_ros.specs import (
     AssetKind,
     EndEffector,
     PromptImage,
-    ViewObjects,
 )
 from vima_ros.training.data.demonstration import Demonstration
 from vima_ros.training.data.readers import read_demonstrations
 from vima_ros.training.evaluation.detector_frames import FIRST_EVALUATION_SEED
+from vima_ros.training.policy.image_composition import ImageParts
 from vima_ros.training.policy.privileged_labels import NOTHING, find_labels
+from vima_ros.training.policy.visible_objects import ViewPair, ViewStore
 
 SAME_PLACE = 0.07  # an action this near to an object is about it [m]
 SAME_GRASP = 1e-4  # what float32 makes of a place differs less [m]
 POSITION_COLUMNS = [0, 1, 6, 7]  # of the twelve bins
 COLOUR_WORDS = {word for name in (*COLOURS, *IMAGE_TEXTURES) for word in name.split("_")}
-
-
-@dataclass(frozen=True)
-class VisibleObjects:
-    """Objects of one view: ``crops`` are rows of the episode's, ``boxes`` (n, 4) [px].
-
-    ``ids`` (n,): index of the episode's object, or NOTHING.
-    """
-
-    crops: tuple[int, ...]
-    boxes: np.ndarray
-    ids: tuple[int, ...]
-
-
-ViewPair = tuple[VisibleObjects, VisibleObjects]  # front, top
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +44,7 @@ class TrainingEpisode:
     ``PrivilegedLabels``; ``picked``, ``placed`` (T,): the object at an action's first and second
     pose, or NOTHING. ``crops`` uint8 (C, 3, 32, 32). ``names_colors``: the prompt names colors.
     ``named_looks`` (P,), ``looks``, ``shapes`` (K,): as in ``PrivilegedLabels``. ``workspace``:
-    what the bins are fractions of.
+    what the bins are fractions of. ``cutouts``, ``backgrounds``: as in ``ImageParts``.
     """
 
     task: str
@@ -80,6 +66,8 @@ class TrainingEpisode:
     looks: tuple[int, ...]
     shapes: tuple[int, ...]
     workspace: Workspace
+    cutouts: tuple[np.ndarray, ...] = ()
+    backgrounds: tuple[np.ndarray, ...] = ()
 
     @property
     def grasp_fractions(self) -> np.ndarray:
@@ -104,30 +92,25 @@ class TrainingEpisode:
         return replace(self, timesteps=self.timesteps[:steps], **cut)
 
 
-class _Crops:
-    """Store of distinct crops; maps each crop to its row."""
+def training_episode(
+    demonstration: Demonstration,
+    tokenizer: PromptTokenizer,
+    backgrounds: dict[bytes, np.ndarray] | None = None,
+) -> TrainingEpisode:
+    """Convert a demonstration, with its whole images where ``backgrounds`` (``ImageParts``) is.
 
-    def __init__(self) -> None:
-        self.rows: dict[bytes, int] = {}
-        self.kept: list[np.ndarray] = []
-
-    def row(self, crop: np.ndarray) -> int:
-        key = crop.tobytes()
-        if key not in self.rows:
-            self.rows[key] = len(self.kept)
-            self.kept.append(crop)
-        return self.rows[key]
-
-    def shown(self, view: ViewObjects, names: Sequence[int] | None) -> VisibleObjects:
-        """Convert a view; ``names``: the object of each track id from 1 on, None: in order."""
-        ids = [int(i) - 1 if names is None else names[i - 1] for i in view.track_ids]
-        rows = tuple(map(self.row, view.crops))
-        return VisibleObjects(rows, view.boxes.astype(np.int16), tuple(ids))
-
-
-def training_episode(demonstration: Demonstration, tokenizer: PromptTokenizer) -> TrainingEpisode:
-    """Convert a demonstration. Raises VimaError (PROMPT_TOO_LONG)."""
-    crops, d = _Crops(), demonstration
+    Raises VimaError: PROMPT_TOO_LONG, NO_IMAGES where images are needed and only crops known.
+    """
+    d = demonstration
+    if backgrounds is not None and d.recording is None:
+        raise VimaError(
+            "NO_IMAGES",
+            f"{d.task} {d.seed} has crops only; valid for a policy that reads whole images: "
+            "demonstrations of content masks",
+        )
+    parts = None if backgrounds is None else ImageParts(backgrounds)
+    views = ViewStore(parts)
+    shown_images = {a.name: a.images for a in d.recording.assets} if d.recording else {}
     encoded = d.prompt(tokenizer.encode)
     labels = find_labels(d, encoded.tokens, tokenizer)
     prompt: list[int] = []
@@ -144,10 +127,11 @@ def training_episode(demonstration: Demonstration, tokenizer: PromptTokenizer) -
                 scenes.append(len(images))
             unknown = (NOTHING,) * 255
             which = labels.shown.get(token.name, unknown)
-            images.append((crops.shown(token.front, which), crops.shown(token.top, which)))
+            images.append(views.add(token, which, shown_images.get(token.name)))
         prompt.append(~index_of[token.name])
     observations = d.observations[: len(d.actions)]
-    timesteps = tuple((crops.shown(o.front, None), crops.shown(o.top, None)) for o in observations)
+    frames = d.recording.images if d.recording else None
+    timesteps = tuple(views.add(o, None, frames, step) for step, o in enumerate(observations))
     places = d.object_poses[: len(d.actions), :, :2].astype(np.float32)
     sweeps = d.observations[0].end_effector == EndEffector.SPATULA
     targets = d.unrounded[:, POSITION_COLUMNS].reshape(-1, 2, 2).astype(np.float64)
@@ -172,12 +156,14 @@ def training_episode(demonstration: Demonstration, tokenizer: PromptTokenizer) -
         labels.grasp_offsets[: len(d.actions)].astype(np.float32),
         picked,
         placed,
-        np.stack(crops.kept),
+        np.stack(views.crops),
         not COLOUR_WORDS.isdisjoint(re.findall(r"\w+", d.text.lower())),
         labels.named_looks,
         labels.looks,
         labels.shapes,
         d.workspace,
+        tuple(parts.cutouts) if parts else (),
+        tuple(parts.backgrounds) if parts else (),
     )
 
 
@@ -229,16 +215,20 @@ def _nearest(
 
 
 def read_training_episodes(
-    folders: Sequence[Path], tasks: Iterable[str] = (), max_steps: int = 100
+    folders: Sequence[Path],
+    tasks: Iterable[str] = (),
+    max_steps: int = 100,
+    whole_images: bool = False,
 ) -> list[TrainingEpisode]:
     """Read the demonstrations in ``folders`` of these ``tasks`` (none named: all).
 
     Longer ones are truncated to ``max_steps``. Invalid inputs of a policy are left out: a prompt
-    that is too long, an image or a timestep without objects. Raises VimaError as
-    read_demonstrations,
-    EVALUATION_SEED, and NO_DEMONSTRATIONS where none is left.
+    that is too long, an image or a timestep without objects. ``whole_images``: for a policy that
+    reads them. Raises VimaError as read_demonstrations and training_episode, EVALUATION_SEED, and
+    NO_DEMONSTRATIONS where none is left.
     """
     tokenizer, wanted, episodes = PromptTokenizer(), set(tasks), []
+    backgrounds: dict[bytes, np.ndarray] | None = {} if whole_images else None
     for folder in folders:
         for demonstration in read_demonstrations(folder):
             if wanted and demonstration.task not in wanted:
@@ -250,9 +240,10 @@ def read_training_episodes(
                     f"{FIRST_EVALUATION_SEED}, the rest is for evaluation",
                 )
             try:
-                episode = training_episode(demonstration, tokenizer).truncated(max_steps)
+                episode = training_episode(demonstration, tokenizer, backgrounds)
             except PromptTooLongError:
                 continue
+            episode = episode.truncated(max_steps)
             if all(any(len(v.crops) for v in p) for p in episode.images + episode.timesteps):
                 episodes.append(episode)
     if not episodes:
