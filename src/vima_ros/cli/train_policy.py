@@ -53,6 +53,14 @@ def parse(args: list[str]) -> argparse.Namespace:
         help="Maximum steps of an episode; further ones are left out",
     )
     parser.add_argument(
+        "--pause-at",
+        type=int,
+        default=0,
+        metavar="STEP",
+        help="Step after which training pauses and writes the policy that it has; 0: at the end "
+        "alone. The same command with a later one, or without, resumes it",
+    )
+    parser.add_argument(
         "--start",
         type=path_argument,
         metavar="FILE",
@@ -106,7 +114,10 @@ def _train(options: argparse.Namespace, config: Any, recipe: Any) -> int:
                 p, recipe.steps, recipe.batch_size, p.episodes_per_s, "episodes"
             )
 
-    if signal_code := run_training("train_policy", options.out, options.checkpoint_every, lines):
+    signal_code = run_training(
+        "train_policy", options.out, options.checkpoint_every, lines, options.pause_at
+    )
+    if signal_code:
         return signal_code
     averaged, step = load_averaged(options.out, config)
     run = json.loads((options.out / CONFIGURATION).read_text())

@@ -183,17 +183,21 @@ def _duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
-def run_training(name: str, folder: Path, minutes: float, train: Callable[[Any], Any]) -> int:
+def run_training(
+    name: str, folder: Path, minutes: float, train: Callable[[Any], Any], pause_at: int = 0
+) -> int:
     """Print the lines that ``train(schedule)`` yields until it ends; return the exit code.
 
-    That is 128 + its number after a signal, when the run has its checkpoint.
+    ``minutes``, ``pause_at``: of ``Schedule``. The code is 128 + its number after a signal, when the run has its checkpoint.
     """
     from vima_ros.training.run_progress import Schedule
 
     log = make_logger(name)
     curves = CurveDrawer(folder, 60 * minutes, log)
     with StopRequest() as stop:
-        schedule = Schedule(checkpoint_period=60 * minutes, stop=stop, log=log)
+        schedule = Schedule(
+            checkpoint_period=60 * minutes, stop=stop, pause_at=pause_at, log=log
+        )
         for line in train(schedule):
             log(line)
             curves.draw()

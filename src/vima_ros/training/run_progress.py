@@ -30,8 +30,8 @@ class Schedule:
 
     It reports after ``report_every`` steps or ``report_period`` [s], whichever is first, once
     already ``first_report`` [s] after its start. It is saved every ``checkpoint_period`` [s], at
-    the end, and at the end of the step during which ``stop`` becomes true. ``log`` is called with
-    what a person should know.
+    the end, and at the end of the step during which ``stop`` becomes true. ``pause_at``: the step
+    after which it pauses, 0: none. ``log`` is called with what a person should know.
     """
 
     report_every: int = 100
@@ -39,6 +39,7 @@ class Schedule:
     first_report: float = 15.0
     checkpoint_period: float = 180.0
     stop: Callable[[], bool] = lambda: False
+    pause_at: int = 0
     log: Callable[[str], None] = lambda text: None
 
 
@@ -68,6 +69,7 @@ class Run:
             schedule.log(f"resumed at step {self.step} of {steps}")
         else:
             schedule.log(f"no checkpoint in {folder}: begins at step 0 of {steps}")
+        self.end = min(steps, schedule.pause_at or steps)  # where this piece of the run ends
         self._saved_step, self._saved = self.step, time.monotonic()
         self._reported_step, self._reported = self.step, time.monotonic()
         self._next_report = self._reported + min(schedule.first_report, schedule.report_period)
@@ -82,7 +84,7 @@ class Run:
         """Count a step; return whether a report is due."""
         self.step += 1
         return (
-            self.step == self._steps
+            self.step == self.end
             or self.step % self._schedule.report_every == 0
             or time.monotonic() >= self._next_report
         )
@@ -113,12 +115,12 @@ class Run:
         Raises VimaError (CANNOT_WRITE) where the last one cannot be written.
         """
         stop = self._schedule.stop()
-        last = stop or self.step == self._steps
+        last = stop or self.step == self.end
         if last or time.monotonic() - self._saved >= self._schedule.checkpoint_period:
             self._save(last)
-        if stop:
+        if last and self.step < self._steps:
             self._schedule.log(
-                f"interrupted: checkpoint of step {self.step} of {self._steps} is in "
+                f"{'interrupted' if stop else 'paused'}: checkpoint of step {self.step} of {self._steps} is in "
                 f"{self._folder}; the same command resumes there"
             )
         if last:

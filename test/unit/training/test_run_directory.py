@@ -76,6 +76,16 @@ def test_checkpoints_come_by_time(tmp_path):
     assert steps_of(tmp_path / "often", 10) == 10
 
 
+def test_a_run_pauses_where_it_is_told_to_and_goes_on_from_there(tmp_path):
+    log = []
+    assert steps_of(tmp_path, 100, pause_at=7, log=log.append) == 0
+    assert "paused: checkpoint of step 7 of 100" in log[-1]
+    assert Run(tmp_path / "other", 5, *parts(), Schedule(pause_at=7)).end == 5
+    assert steps_of(tmp_path, 100, log=log.append) == 7
+    assert "paused" not in log[-1]
+    assert steps_of(tmp_path, 100) == 100
+
+
 def test_lines_of_steps_that_are_trained_again_are_not_doubled(tmp_path):
     asked = iter([False] * 6 + [True])
     steps_of(tmp_path, 10, report_every=2, stop=lambda: next(asked))  # its checkpoint: step 7

@@ -90,7 +90,7 @@ def train_policy(
     batches = torch.utils.data.DataLoader(
         batch_source,
         batch_size=None,
-        sampler=range(run.step, recipe.steps),
+        sampler=range(run.step, run.end),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         worker_init_fn=_ignore_signals,
