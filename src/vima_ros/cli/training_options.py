@@ -188,16 +188,15 @@ def run_training(
 ) -> int:
     """Print the lines that ``train(schedule)`` yields until it ends; return the exit code.
 
-    ``minutes``, ``pause_at``: of ``Schedule``. The code is 128 + its number after a signal, when the run has its checkpoint.
+    ``minutes``, ``pause_at``: of ``Schedule``. The code is 128 + its number after a signal, when
+    the run has its checkpoint.
     """
     from vima_ros.training.run_progress import Schedule
 
     log = make_logger(name)
     curves = CurveDrawer(folder, 60 * minutes, log)
     with StopRequest() as stop:
-        schedule = Schedule(
-            checkpoint_period=60 * minutes, stop=stop, pause_at=pause_at, log=log
-        )
+        schedule = Schedule(checkpoint_period=60 * minutes, stop=stop, pause_at=pause_at, log=log)
         for line in train(schedule):
             log(line)
             curves.draw()

@@ -120,8 +120,8 @@ class Run:
             self._save(last)
         if last and self.step < self._steps:
             self._schedule.log(
-                f"{'interrupted' if stop else 'paused'}: checkpoint of step {self.step} of {self._steps} is in "
-                f"{self._folder}; the same command resumes there"
+                f"{'interrupted' if stop else 'paused'}: checkpoint of step {self.step} of "
+                f"{self._steps} is in {self._folder}; the same command resumes there"
             )
         if last:
             self._lock.close()
