@@ -11,6 +11,7 @@ import torch
 
 from vima_ros.errors import VimaError
 from vima_ros.policy.action_selection import decide
+from vima_ros.policy.inputs import PolicyInputs
 from vima_ros.policy.kv_cache import History, prepare_step, run_step, step_tokens
 from vima_ros.policy.model.batching import collate_observations, collate_prompts
 from vima_ros.policy.model.controller import PromptMemory
@@ -49,6 +50,11 @@ class Policy:
         self._latest: tuple[Decision, History] | None = None
         self._missed: list[Action] = []  # since the last that was executed
 
+    @property
+    def inputs(self) -> PolicyInputs:
+        """Kinds of prompt, observation and action that this policy declares."""
+        return self.network.inputs
+
     def session(self) -> Policy:
         """Return a session of another episode on the same weights, for another robot, say."""
         return Policy(
@@ -77,19 +83,14 @@ class Policy:
         An image may show its objects in one view only; the other view's slots are then padded.
         A prompt without images is allowed. (The published code crashes on both.)
 
-        Raises VimaError, after which there is no prompt: NO_OBJECT for an image without any
-        object, UNKNOWN_WORD for a word id outside the word embedding, PROMPT_TOO_LONG for more
-        than 256 tokens, padded slots included.
+        Raises VimaError, after which there is no prompt: UNREADABLE_PROMPT, NO_OBJECT or NO_IMAGES
+        for what the policy does not read (``inputs``), UNKNOWN_WORD for a word id outside the word
+        embedding, PROMPT_TOO_LONG for more tokens, padded slots included, than it has positions.
         """
         start = self.now()
         self._prompt, self._latest, self._missed = None, None, []
         self._history = History(self.network.controller.empty_kv_cache())
-        for image in prompt.images:
-            if self.network.image_tokens is None and len(image.front) + len(image.top) == 0:
-                raise VimaError(
-                    "NO_OBJECT",
-                    f"image {{{image.name}}} shows no object in either view; valid: 1 or more",
-                )
+        self.inputs.check_prompt(prompt)
         vocabulary = self.network.config.vocabulary
         unknown = [t for t in prompt.tokens if isinstance(t, int) and t >= vocabulary]
         if unknown:
@@ -110,9 +111,10 @@ class Policy:
 
         ``Decision.timings`` has ``objects``, ``controller``, ``decoder`` and ``total`` [s]. Dark
         crops are ordinary input, and so is a view without objects. (The published code crashes on
-        both.) Raises VimaError: NO_PROMPT before ``reset``; NO_OBJECT for an observation without
-        slots, or a first one without objects; HISTORY_FULL where the episode with this step has
-        more than 512 tokens, padded slots included; NOT_FINITE if the network overflows.
+        both.) Raises VimaError: NO_PROMPT before ``reset``; NO_IMAGES for an observation without
+        the images that the policy reads; NO_OBJECT for one without slots, or a first one without
+        objects; HISTORY_FULL where the episode with this step has more tokens than there are
+        positions for, padded slots included; NOT_FINITE if the network overflows.
         """
         return self.infer_batch([self], [observation])[0]
 
@@ -140,6 +142,8 @@ class Policy:
         if len(prompts) < len(sessions):
             raise VimaError("NO_PROMPT", "infer before reset; valid: reset with a prompt first")
         first, histories = sessions[0], [session._history for session in sessions]
+        for seen in observations:
+            first.inputs.check_observation(seen)
         network = first.network
         steps = [
             prepare_step(

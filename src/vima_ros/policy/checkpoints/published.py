@@ -68,7 +68,7 @@ def load_checkpoint(path: Path, overrides: Mapping[str, int]) -> VimaNetwork:
         raise invalid_checkpoint(f"cfg has no {', '.join(missing)}")
     tokens = cfg.get(VOCABULARY_SIZE, 1) if conditioning in ("gpt", "gato") else 1
     stated = {names.get(n, n): v for n, v in cfg.items() if n != VOCABULARY_SIZE or tokens == 1}
-    config = infer_config(ours, stated, (), overrides, published)
+    config = infer_config(ours, stated, overrides, published)
     network = build_empty(config)
     check_tensors(state, expected_tensors(network, tokens))
     for name, buffer in buffers(config).items():

@@ -4,7 +4,7 @@ NAME.safetensors holds ``VimaNetwork.state_dict()``: our names, float32, (out, i
 layers have them, and nothing else. NAME.json is an object with
 
 - ``format``: ``FORMAT``;
-- ``config``: every field of VimaConfig;
+- ``config``: fields of VimaConfig; all are written, and those that no tensor shows are needed;
 - ``sha256``: of NAME.safetensors, so that the two belong together;
 - ``card``: the start of a model card, an object. It has ``describe`` and ``source`` (the file it
   was converted from: ``{"file", "sha256"}``, or null), and ``tokenizer``, a TokenizerIdentity;
@@ -26,7 +26,6 @@ from torch import Tensor
 from vima_ros.errors import VimaError
 from vima_ros.files import atomic_path, sha256_of
 from vima_ros.policy.checkpoints.validation import (
-    FIELDS,
     build_empty,
     check_finite,
     check_kind,
@@ -72,7 +71,7 @@ def save_weights(network: VimaNetwork, path: Path, card: Mapping[str, Any]) -> s
     _check_suffix(path)
     weights = network.state_dict()
     _check(weights, build_empty(network.config))
-    infer_config(weights, asdict(network.config), FIELDS, {})
+    infer_config(weights, asdict(network.config), {}, complete=True)
     document = {
         "format": FORMAT,
         "config": asdict(network.config),
@@ -106,7 +105,8 @@ def load_weights(
     _check_suffix(path)
     document = _read_document(path.with_suffix(".json"))
     state = _read_tensors(path, document["sha256"])
-    network = build_empty(infer_config(state, document["config"], FIELDS, overrides))
+    config = infer_config(state, document["config"], overrides, complete=True)
+    network = build_empty(config)
     _check(state, network)
     network.load_state_dict(state, strict=True, assign=True)
     return network.eval(), _full_card(document["card"], network), document["sha256"]

@@ -7,7 +7,7 @@ the file, for messages.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,12 @@ OWN_SIZES = {
     },
     "flamingo": {"perceiver_latents": ("object_encoder.perceiver.latents", 0)},
 }
+# Sizes that no tensor shows, of the parts that a network has.
+HEADS_AND_DISTANCES = ("sattn_n_heads", "vit_heads", "t5_max_distance")
+OWN_HEADS = {
+    "vima": ("xattn_n_heads",),
+    "flamingo": ("xattn_n_heads", "perceiver_heads", "perceiver_blocks"),
+}
 T5_QUERY = "t5.block.0.layer.0.SelfAttention.q.weight"
 LAYERS = {
     "xf_n_layers": r"controller\.h\.(\d+)\.",
@@ -115,17 +121,16 @@ def without_wrappers(path: Path, state: Mapping[str, Tensor]) -> dict[str, Tenso
 def infer_config(
     state: Mapping[str, Tensor],
     stated: Mapping[str, Any],
-    required: Collection[str],
     overrides: Mapping[str, int],
     name_mapping: Callable[[str], str] = identity,
+    complete: bool = False,
 ) -> VimaConfig:
     """Infer conditioning and sizes from the tensors, the file's ``cfg`` and ``overrides``.
 
-    Raises VimaError: BAD_CHECKPOINT where the file lacks one or contradicts itself, BAD_CONFIG for
-    an override that is unknown or that the file contradicts.
+    ``complete``: ``cfg`` has to state what no tensor shows; else that is as in the published
+    models. Raises VimaError: BAD_CHECKPOINT where the file lacks one or contradicts itself,
+    BAD_CONFIG for an override that is unknown or that the file contradicts.
     """
-    if missing := [name for name in required if name not in stated]:
-        raise invalid_checkpoint(f"cfg has no {', '.join(missing)}")
     if unknown := sorted(set(map(str, stated)) - set(FIELDS)):
         raise invalid_checkpoint(f"cfg has {', '.join(unknown)}, unknown to VIMA")
     if odd := _no_sizes(stated):
@@ -137,6 +142,9 @@ def infer_config(
     if odd := _no_sizes(overrides):
         raise VimaError("BAD_CONFIG", f"config's {odd}; valid: whole numbers from 1 to {MAX_SIZE}")
     conditioning = find_conditioning(state)
+    required = HEADS_AND_DISTANCES + OWN_HEADS.get(conditioning, ()) if complete else ()
+    if missing := [name for name in required if name not in stated]:
+        raise invalid_checkpoint(f"cfg has no {', '.join(missing)}")
     if stated.get("conditioning", conditioning) != conditioning:
         raise invalid_checkpoint(
             f"cfg has conditioning {stated['conditioning']}, the tensors are of {conditioning}"

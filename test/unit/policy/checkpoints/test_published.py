@@ -278,11 +278,6 @@ def test_another_zip_is_refused(tmp_path):
     refused(path, match="cannot be read")
 
 
-@pytest.mark.parametrize("other", ["gato", "gpt", "flamingo"])
-def test_the_baselines_are_not_vima(other):
-    refused(goldens.checkpoint().with_name(f"{other}.ckpt"), match="cfg has no xf_n_layers")
-
-
 @pytest.mark.parametrize("content", [[1], {"model": {}}, {"state_dict": [], "cfg": {}}])
 def test_another_container_is_refused(saved, content):
     refused(saved(content))
