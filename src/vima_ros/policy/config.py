@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from math import gcd
 from typing import Any
 
 from vima_ros.errors import FieldError
-from vima_ros.specs import CROP_SIZE, MAX_HISTORY_TOKENS
+from vima_ros.specs import CROP_SIZE, MAX_HISTORY_TOKENS, MAX_PROMPT_TOKENS, VIEW_IMAGE_SIZE
 
 DTYPES = ("float32", "bfloat16", "int8")  # what a policy can compute in; int8 on a CPU only
 
@@ -14,9 +15,9 @@ DTYPES = ("float32", "bfloat16", "int8")  # what a policy can compute in; int8 o
 MAX_WIDTH, MAX_LAYERS, MAX_ROWS = 1 << 14, 256, 1 << 20  # of what is trained by a recipe
 
 
-def _size(default: int, description: str, high: int = MAX_WIDTH) -> Any:
+def _size(default: int, description: str, high: int = MAX_WIDTH, low: int = 1) -> Any:
     """Declare a field of a recipe's section ``network`` (training/recipes.py)."""
-    return field(default=default, metadata={"description": description, "low": 1, "high": high})
+    return field(default=default, metadata={"description": description, "low": low, "high": high})
 
 
 CONDITIONINGS = ("vima", "gpt", "gato", "flamingo")  # model/conditioning
@@ -38,11 +39,15 @@ class VimaConfig:
     sattn_n_heads: int = _size(24, "heads of self-attention; divides embed_dim")
     xattn_n_heads: int = _size(24, "heads of cross-attention; divides embed_dim")
 
-    vit_width: int = _size(768, "width of the vision transformer that reads crops")
+    vit_width: int = _size(768, "width of the vision transformer that reads crops or whole images")
     vit_layers: int = _size(4, "layers of that transformer", MAX_LAYERS)
     vit_heads: int = _size(24, "heads of that transformer; divides vit_width")
     vit_output: int = _size(768, "width of its output, one vector per crop")
-    vit_patch: int = _size(16, f"side of the patches of a crop [px]; divides {CROP_SIZE}")
+    vit_patch: int = _size(
+        16,
+        f"side of the patches of a crop or whole image [px]; divides {CROP_SIZE}, or "
+        f"{gcd(*VIEW_IMAGE_SIZE)} where images are read whole",
+    )
     box_width: int = _size(768, "width of the MLP that reads boxes, hidden and output")
 
     action_hidden: int = _size(256, "hidden width of the MLPs that read the last action")
@@ -77,9 +82,19 @@ class VimaConfig:
         "positions of the history; gpt and gato: of prompt, separator and history together",
     )
     perceiver_latents: int = _size(4, "tokens per image pair of flamingo")
-    perceiver_heads: int = _size(8, "heads of flamingo's Perceiver; divides embed_dim")
-    perceiver_layers: int = _size(4, "layers in each of its blocks, which share them", MAX_LAYERS)
-    perceiver_blocks: int = _size(4, "blocks", MAX_LAYERS)
+    perceiver_heads: int = _size(
+        8, "heads by which latents read; divides embed_dim, with prompt_latents t5_width"
+    )
+    perceiver_layers: int = _size(
+        4, "layers in each block of flamingo's Perceiver, which share them", MAX_LAYERS
+    )
+    perceiver_blocks: int = _size(4, "blocks of flamingo's Perceiver", MAX_LAYERS)
+    prompt_latents: int = _size(
+        0, "learned latents that read the prompt for T5, of any conditioning; 0: none", low=0
+    )
+    history_latents: int = _size(
+        0, "learned latents that read the history for the controller; 0: none", low=0
+    )
 
     def __post_init__(self) -> None:
         if self.conditioning not in CONDITIONINGS:
@@ -87,23 +102,34 @@ class VimaConfig:
                 f"conditioning is {self.conditioning!r}; valid: {', '.join(CONDITIONINGS)}",
                 "conditioning",
             )
-        for name in SIZES:
+        for name, low in SIZES.items():
             value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise FieldError(f"{name} is {value!r}; valid: an int above 0", name)
+            if type(value) is not int or value < low:
+                raise FieldError(f"{name} is {value!r}; valid: an int from {low}", name)
         divisors = {
             "sattn_n_heads": self.embed_dim,
             "vit_heads": self.vit_width,
-            "vit_patch": CROP_SIZE,
+            "vit_patch": CROP_SIZE if self.conditioning == "vima" else gcd(*VIEW_IMAGE_SIZE),
         }
         if self.conditioning in ("vima", "flamingo"):
             divisors["xattn_n_heads"] = self.embed_dim
-        if self.conditioning == "flamingo":
+        if self.conditioning == "flamingo" or self.history_latents:
             divisors["perceiver_heads"] = self.embed_dim
+        if self.prompt_latents:
+            divisors["perceiver_heads"] = gcd(
+                divisors.get("perceiver_heads", self.t5_width), self.t5_width
+            )
         for name, width in divisors.items():
             if width % getattr(self, name):
                 raise FieldError(
                     f"{name} is {getattr(self, name)}; valid: a divisor of {width}", name
+                )
+        for name, most in self._max_latents().items():
+            if getattr(self, name) > most:
+                raise FieldError(
+                    f"{name} is {getattr(self, name)}; valid: at most {most}, as many as the "
+                    "controller has positions for",
+                    name,
                 )
         # Half of the buckets are for each direction, and half of those for single tokens.
         exact = self.t5_buckets // 4
@@ -114,8 +140,21 @@ class VimaConfig:
                 "t5_max_distance",
             )
 
+    def _max_latents(self) -> dict[str, int]:
+        """Return how many latents there are positions for, of each kind."""
+        if self.conditioning in ("vima", "flamingo"):
+            return {
+                "prompt_latents": MAX_PROMPT_TOKENS,
+                "history_latents": self.max_positions,
+            }
+        left = self.max_positions - 1 - max(1, self.history_latents)  # beside the separator
+        return {"history_latents": self.max_positions - 2, "prompt_latents": left}
 
-SIZES = tuple(item.name for item in fields(VimaConfig) if item.name != "conditioning")
+
+# Name of each size and the least it may be.
+SIZES: dict[str, int] = {
+    item.name: item.metadata["low"] for item in fields(VimaConfig) if "low" in item.metadata
+}
 
 # The seven published sizes; the rest is the same for all.
 PUBLISHED = {

@@ -1,4 +1,4 @@
-"""What a policy reads and does: the one statement of it, for those who feed it."""
+"""Kinds of input and output that a policy declares, for those who feed it."""
 
 from __future__ import annotations
 

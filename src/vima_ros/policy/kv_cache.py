@@ -19,6 +19,8 @@ from torch.nn.utils.rnn import pad_sequence
 from vima_ros.errors import HistoryFullError, VimaError
 from vima_ros.policy.model.attention import KeyValue
 from vima_ros.policy.model.controller import Controller, PromptMemory
+from vima_ros.policy.model.latents import LatentMemory
+from vima_ros.policy.model.network import VimaNetwork
 from vima_ros.specs import Observation
 
 
@@ -30,11 +32,19 @@ class History:
     steps: int = 0
     max_slots: int = 0  # most object slots of a step so far
     action: Tensor | None = None  # (1, E), the last action; not yet in ``kv_cache``
+    latents: LatentMemory | None = None  # in place of ``kv_cache``, where latents read the history
 
     @property
     def length(self) -> int:
         """Number of tokens in ``kv_cache``, which is also the next position."""
         return self.kv_cache[0][0].shape[2]
+
+
+def begin_history(network: VimaNetwork) -> History:
+    """Return the history of an episode's beginning."""
+    reader = network.history_reader
+    latents = None if reader is None else reader.empty_memory()
+    return History(network.controller.empty_kv_cache(), latents=latents)
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,7 @@ class StepInputs:
 
 
 def prepare_step(
-    history: History, observation: Observation, max_tokens: int, image_tokens: int | None = None
+    history: History, observation: Observation, max_tokens: float, image_tokens: int | None = None
 ) -> StepInputs:
     """Prepare the step that begins with ``observation``.
 
@@ -78,7 +88,7 @@ def prepare_step(
     return StepInputs(seen, front + top, max_slots, zero_pad)
 
 
-def _check_length(history: History, slots: int, max_tokens: int) -> None:
+def _check_length(history: History, slots: int, max_tokens: float) -> None:
     length = (history.steps + 1) * slots + history.steps
     if length > max_tokens:
         raise HistoryFullError(
@@ -112,8 +122,8 @@ def run_step(
     prompts: Sequence[PromptMemory],
     histories: Sequence[History],
     steps: Sequence[tuple[Tensor, int]],
-) -> tuple[Tensor, list[tuple[KeyValue, ...]]]:
-    """Compute one step of B episodes: the outputs to decode (B, E) and each new ``kv_cache``.
+) -> tuple[Tensor, list[History]]:
+    """Compute one step of B episodes: the outputs to decode (B, E) and each with its new cache.
 
     ``steps``: what ``step_tokens`` gave for each.
     """
@@ -133,11 +143,32 @@ def run_step(
     kv_cache = tuple(map(_join, zip(*(history.kv_cache for history in histories), strict=True)))
     prompt = _join_prompts(prompts)
     out, layers, _ = controller(tokens, positions, attend, prompt, kv_cache)
-    caches = [
-        tuple(_part(layer, b, history.length, longest, kept_b) for layer in layers)
-        for b, (history, (_, kept_b)) in enumerate(zip(histories, steps, strict=True))
-    ]
-    return out[torch.arange(len(steps), device=device), counts - 1], caches
+    after = []
+    for b, (history, (_, kept_b)) in enumerate(zip(histories, steps, strict=True)):
+        parts = (_part(layer, b, history.length, longest, kept_b) for layer in layers)
+        after.append(replace(history, kv_cache=tuple(parts)))
+    return out[torch.arange(len(steps), device=device), counts - 1], after
+
+
+def run_latents(
+    network: VimaNetwork,
+    prompts: Sequence[PromptMemory],
+    histories: Sequence[History],
+    steps: Sequence[tuple[Tensor, int]],
+) -> tuple[Tensor, list[History]]:
+    """Compute one step as ``run_step`` does, of a network whose latents read the history.
+
+    The last slot is not needed to ask for the action where it is masked: a latent does.
+    """
+    assert network.history_reader is not None
+    new = [tokens[:kept] for tokens, kept in steps]
+    tokens = pad_sequence(new, batch_first=True)  # (B, T, E)
+    counts = torch.tensor([len(part) for part in new], device=tokens.device)
+    mask = torch.arange(tokens.shape[1], device=tokens.device) < counts[:, None]
+    memories = [history.latents for history in histories if history.latents is not None]
+    latents, memories = network.history_reader.read_on(memories, tokens, mask)
+    after = [replace(h, latents=memory) for h, memory in zip(histories, memories, strict=True)]
+    return network.predict(latents, _join_prompts(prompts)), after
 
 
 def _join(parts: Sequence[KeyValue]) -> KeyValue:

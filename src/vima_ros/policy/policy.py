@@ -12,7 +12,14 @@ import torch
 from vima_ros.errors import VimaError
 from vima_ros.policy.action_selection import decide
 from vima_ros.policy.inputs import PolicyInputs
-from vima_ros.policy.kv_cache import History, prepare_step, run_step, step_tokens
+from vima_ros.policy.kv_cache import (
+    History,
+    begin_history,
+    prepare_step,
+    run_latents,
+    run_step,
+    step_tokens,
+)
 from vima_ros.policy.model.batching import collate_observations, collate_prompts
 from vima_ros.policy.model.controller import PromptMemory
 from vima_ros.policy.model.network import VimaNetwork
@@ -46,7 +53,7 @@ class Policy:
         self._dtype = network.word_table.weight.dtype
         self._device = network.word_table.weight.device
         self._prompt: PromptMemory | None = None
-        self._history = History(network.controller.empty_kv_cache())
+        self._history = begin_history(network)
         self._latest: tuple[Decision, History] | None = None
         self._missed: list[Action] = []  # since the last that was executed
 
@@ -89,7 +96,7 @@ class Policy:
         """
         start = self.now()
         self._prompt, self._latest, self._missed = None, None, []
-        self._history = History(self.network.controller.empty_kv_cache())
+        self._history = begin_history(self.network)
         self.inputs.check_prompt(prompt)
         vocabulary = self.network.config.vocabulary
         unknown = [t for t in prompt.tokens if isinstance(t, int) and t >= vocabulary]
@@ -99,9 +106,7 @@ class Policy:
                 f"word ids {unknown} are outside the word embedding; valid: 0 to {vocabulary - 1} "
                 "(is this the tokenizer that belongs to the checkpoint?)",
             )
-        batch = collate_prompts(
-            [prompt], self.network.image_tokens, self.network.controller.max_prompt
-        )
+        batch = collate_prompts([prompt], self.network.image_tokens, self.network.max_prompt)
         batch = batch.to(self._device)
         self._prompt = self.network.controller.read_prompt(*self.network.encode_prompt(batch))
         self.prompt_time = self.now() - start
@@ -146,9 +151,7 @@ class Policy:
             first.inputs.check_observation(seen)
         network = first.network
         steps = [
-            prepare_step(
-                history, seen, network.controller.max_history(prompt), network.image_tokens
-            )
+            prepare_step(history, seen, network.max_history(prompt), network.image_tokens)
             for history, prompt, seen in zip(histories, prompts, observations, strict=True)
         ]
         times = [first.now()]
@@ -158,7 +161,10 @@ class Policy:
         tokens, mask = network.encode_observations(batch)  # (B, 1, Q, E), (B, 1, Q)
         times.append(first.now())
         new = list(map(step_tokens, histories, steps, tokens[:, 0], mask[:, 0]))
-        predicted, caches = run_step(network.controller, prompts, histories, new)  # (B, E)
+        if network.history_reader is None:
+            predicted, after = run_step(network.controller, prompts, histories, new)  # (B, E)
+        else:
+            predicted, after = run_latents(network, prompts, histories, new)
         times.append(first.now())
         logits = network.action_decoder(predicted)
         arrays = {head: value.float().cpu().numpy() for head, value in logits.items()}  # (B, C)
@@ -176,7 +182,8 @@ class Policy:
             for b, session in enumerate(sessions)
         ]
         for b, session in enumerate(sessions):
-            history = History(caches[b], histories[b].steps + 1, steps[b].max_slots)
+            steps_done, max_slots = histories[b].steps + 1, steps[b].max_slots
+            history = replace(after[b], steps=steps_done, max_slots=max_slots, action=None)
             session._latest = decisions[b], history
         return decisions
 

@@ -1,11 +1,10 @@
-"""Parameters of a configuration, and configurations of other conditionings matched to it.
+"""Parameters of a configuration, and configurations with equally many of other conditionings.
 
 The paper compares conditionings at equal size; docs/vima_architecture.md, "Equal sizes".
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from vima_ros.errors import VimaError
@@ -21,43 +20,37 @@ def parameter_count(config: VimaConfig) -> dict[str, int]:
 
     Nothing is allocated for them.
     """
-    network = build_empty(config)
     counts = {
         name: sum(parameter.numel() for parameter in part.parameters())
-        for name, part in network.named_children()
+        for name, part in build_empty(config).named_children()
     }
-    counts |= {name: p.numel() for name, p in network.named_parameters(recurse=False)}
     return {**counts, TOTAL: sum(counts.values())}
 
 
 def match_parameters(config: VimaConfig, parameters: int) -> VimaConfig:
-    """Return ``config`` with other layers, or width, and as many parameters within 5 %.
+    """Return ``config`` with other layers so that it has about so many parameters in all.
 
-    At the given width the number of layers is chosen whose parameters come closest; where they
-    are not close enough, the same is tried at the widths nearest to it that the heads divide.
-    Everything else stays. Raises VimaError (BAD_CONFIG) where nothing comes close enough.
+    The number of layers comes as close as it can, and the width of the vision transformer makes up
+    for the rest, in steps of 4 for each of its heads; everything else stays. Raises VimaError
+    (BAD_CONFIG) where that is further off than 5 %.
     """
-    for width in _widths(config):
-        one, two = (
-            parameter_count(replace(config, embed_dim=width, xf_n_layers=layers))[TOTAL]
-            for layers in (1, 2)
-        )
-        layers = 1 + round((parameters - one) / (two - one))
-        if not 1 <= layers <= MAX_LAYERS:
-            continue
-        if abs(one + (layers - 1) * (two - one) - parameters) <= TOLERANCE * parameters:
-            return replace(config, embed_dim=width, xf_n_layers=layers)
-    raise VimaError(
-        "BAD_CONFIG",
-        f"no width near {config.embed_dim} and number of layers gives {config.conditioning} "
-        f"{parameters} parameters; valid: a number within {TOLERANCE:.0%} of one that they give",
+
+    def off(candidate: VimaConfig) -> int:
+        return parameter_count(candidate)[TOTAL] - parameters
+
+    one, two = (off(replace(config, xf_n_layers=layers)) for layers in (1, 2))
+    layers = min(max(1, 1 + round(-one / (two - one))), MAX_LAYERS)
+    step = 4 * config.vit_heads
+    widths = range(step, 2 * config.vit_width + 1, step)
+    candidates = [replace(config, xf_n_layers=layers, vit_width=width) for width in widths]
+    best = min(
+        [replace(config, xf_n_layers=layers), *candidates],
+        key=lambda candidate: abs(off(candidate)),
     )
-
-
-def _widths(config: VimaConfig) -> Iterator[int]:
-    """Yield multiples of the heads from half to twice the width, the nearest to it first."""
-    width = config.embed_dim
-    heads = (config.sattn_n_heads, config.xattn_n_heads, config.perceiver_heads)
-    multiples = range(1, 2 * width + 1)
-    near = [n for n in multiples if 2 * n >= width and not any(n % head for head in heads)]
-    yield from sorted(near, key=lambda n: abs(n - width))
+    if abs(off(best)) > TOLERANCE * parameters:
+        raise VimaError(
+            "BAD_CONFIG",
+            f"{config.conditioning} has {parameters + off(best)} parameters at the nearest to "
+            f"{parameters}; valid: a number within {TOLERANCE:.0%} of one that its layers give",
+        )
+    return best

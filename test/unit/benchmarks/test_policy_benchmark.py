@@ -7,16 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import ROOT
 
 from vima_ros.benchmarks.policy import measure
 from vima_ros.benchmarks.policy import plan as planning
 from vima_ros.benchmarks.policy.cases import BenchmarkEpisode, FullRecompute, random_prompt
-from vima_ros.benchmarks.policy.measure import in_turns, random_weights, resident, spread
+from vima_ros.benchmarks.policy.conditionings import equal_configs
+from vima_ros.benchmarks.policy.measure import random_weights, resident
 from vima_ros.benchmarks.policy.plan import OBJECTS, STEPS, BenchmarkPlan
 from vima_ros.benchmarks.policy.tables import describe, tables
+from vima_ros.benchmarks.policy.turns import in_turns, spread
 from vima_ros.errors import VimaError
 from vima_ros.policy.checkpoints.load import load_network, load_policy
+from vima_ros.policy.config import CONDITIONINGS
 from vima_ros.policy.model.batching import collate_prompts
+from vima_ros.policy.sizes import parameter_count
 from vima_ros.specs import HEADS
 
 SIZE = "20M"  # stands for the small policy here
@@ -29,6 +34,8 @@ def results():
     def child(plan, task, **arguments):
         if "config" in arguments:
             arguments["config"] = {}
+        if "counts" in arguments:
+            arguments["counts"] = dict.fromkeys(arguments["counts"], (1, 3))
         return json.loads(json.dumps(measure.TASKS[task](**arguments)))
 
     with pytest.MonkeyPatch.context() as patch:
@@ -91,7 +98,7 @@ def test_ratios_are_of_what_their_names_say(results):
 
 def test_tables_have_all_of_it(results):
     shown = {table.title.split(",")[0].split(" [")[0]: table for table in tables(results)}
-    assert [len(table.rows) for table in shown.values()] == [STEPS, 3, 4, 1, 3, 9, 2]
+    assert [len(table.rows) for table in shown.values()] == [STEPS, 3, 4, 1, 3, 9, 2, 4, 6]
     for table in shown.values():
         assert {len(row) for row in table.rows} == {len(table.headings)}
     steps = shown["Each step of an episode"]
@@ -111,7 +118,40 @@ def test_a_table_without_rows_is_left_out(results):
         "agreement": {},
         "plan": results["plan"] | {"dtypes": ["int8"]},
     }
-    assert len(tables(some)) == 4
+    assert len(tables(some)) == 6
+
+
+def test_the_four_conditionings_are_equally_large(results):
+    measured = results["conditionings"]
+    assert list(measured) == list(CONDITIONINGS)
+    sizes = [got["parameters"] for got in measured.values()]
+    assert max(sizes) < 1.05 * min(sizes)
+    assert [got["tokens"] for got in measured.values()] == [2 * OBJECTS, 1, 16, 4]
+    for got in measured.values():
+        assert set(got["times"]) == {"prompt", "step 1", f"step {STEPS}"}
+
+
+def test_the_equal_configurations_are_those_of_the_document(results):
+    """Counted here; docs/vima_architecture.md, "Equal sizes", has them as a table."""
+    document = (ROOT / "docs" / "vima_architecture.md").read_text()
+    for kind, config in equal_configs().items():
+        counts = parameter_count(config)
+        shown = [config.xf_n_layers, config.vit_width, config.vit_patch]
+        row = f"| `{kind}` | {' | '.join(map(str, shown))} | "
+        line = next(line for line in document.splitlines() if line.startswith(row))
+        assert f"| {counts['controller']:,} |" in line
+        assert line.endswith(f"| {counts['total']:,} |")
+
+
+def test_latents_and_tokens_read_the_same(results):
+    latents = results["latents"]
+    assert {axis: got["tokens"] for axis, got in latents.items()} == {
+        "prompt images": [16, 48],
+        "frames": [16, 48],
+        "objects": [2, 6],
+    }
+    for got in latents.values():
+        assert [len(got[way]) for way in ("plain", "latents")] == [2, 2]
 
 
 def test_agreement_is_none_with_itself_and_grows_with_rounding(results, tmp_path):

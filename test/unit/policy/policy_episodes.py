@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from vima_ros.policy.model.batching import (
     EpisodeBatch,
+    ImageBatch,
     PromptBatch,
     Slots,
     collate_observations,
@@ -13,25 +14,51 @@ from vima_ros.policy.model.batching import (
 )
 from vima_ros.specs import (
     HEADS,
+    VIEW_IMAGE_SIZE,
     AssetKind,
     EncodedPrompt,
     EndEffector,
     Observation,
     PromptImage,
+    ViewImages,
     ViewObjects,
 )
 
 
-def whole(prompts, episodes, fractions):
+def whole(prompts, episodes, fractions, image_tokens=None):
     """Everything at once: L steps of B episodes; fractions (B, L - 1 or L, 12), the last unused.
 
-    Row b L + l of the outputs is episode b's step l.
+    Row b L + l of the outputs is episode b's step l. ``image_tokens``: as of the network.
     """
-    prompt, seen = collate_prompts(prompts), collate_observations(episodes)
-    ours, theirs, words = prompt.slots, seen.slots, len(prompt.words)
+    prompt = collate_prompts(prompts, image_tokens, float("inf"))
+    seen = collate_observations(episodes, image_tokens)
+    merge = merged_slots if image_tokens is None else merged_images
+    slots, at_ours, at_theirs = merge(prompt.slots, seen.slots)
+    words = len(prompt.words)
+    prompt_rows = torch.cat([torch.arange(1 + words), 1 + words + at_ours])[prompt.rows]
+    steps = torch.cat([torch.zeros(1, dtype=torch.int64), 1 + at_theirs])[seen.rows]  # (B, L, Q)
+    b, count, q = steps.shape
+    first = 1 + len(at_ours) + len(at_theirs)
+    actions = first + torch.arange(b * (count - 1)).reshape(b, count - 1)
+    actions = torch.nn.functional.pad(actions, (0, 1))[:, :, None]
+    history = torch.cat([steps, actions], dim=2).flatten(1, 2)[:, :-1]
+    reads = torch.arange(b)[:, None] * history.shape[1] + torch.arange(count) * (q + 1) + q - 1
+    end_effectors = torch.zeros(first - 1, dtype=torch.int64)
+    end_effectors[at_theirs] = seen.end_effectors
+    return EpisodeBatch(
+        PromptBatch(prompt.words, slots, prompt_rows),
+        end_effectors,
+        fractions[:, : count - 1].flatten(0, 1),
+        history,
+        reads.flatten(),
+    )
+
+
+def merged_slots(ours, theirs):
+    """The slots of both, and where each one's are: the front slots of both, then the tops."""
     n_front = ours.n_front + theirs.n_front
     tops = len(ours.mask) - ours.n_front
-    at = torch.arange(len(ours.mask) + len(theirs.mask))  # the front slots of both, then the tops
+    at = torch.arange(len(ours.mask) + len(theirs.mask))
     at_ours = torch.cat([at[: ours.n_front], at[n_front : n_front + tops]])
     at_theirs = torch.cat([at[ours.n_front : n_front], at[n_front + tops :]])
 
@@ -47,21 +74,15 @@ def whole(prompts, episodes, fractions):
         merged(ours.mask, theirs.mask),
         n_front,
     )
-    own_words = torch.arange(1 + words)
-    prompt_rows = torch.cat([own_words, 1 + words + at_ours])[prompt.rows]
-    steps = torch.cat([torch.zeros(1, dtype=torch.int64), 1 + at_theirs])[seen.rows]  # (B, L, Q)
-    b, count, q = steps.shape
-    actions = 1 + len(at) + torch.arange(b * (count - 1)).reshape(b, count - 1)
-    actions = torch.nn.functional.pad(actions, (0, 1))[:, :, None]
-    history = torch.cat([steps, actions], dim=2).flatten(1, 2)[:, :-1]
-    reads = torch.arange(b)[:, None] * history.shape[1] + torch.arange(count) * (q + 1) + q - 1
-    return EpisodeBatch(
-        PromptBatch(prompt.words, slots, prompt_rows),
-        merged(torch.zeros_like(at_ours), seen.end_effectors),
-        fractions[:, : count - 1].flatten(0, 1),
-        history,
-        reads.flatten(),
-    )
+    return slots, at_ours, at_theirs
+
+
+def merged_images(ours, theirs):
+    """The image pairs of both, one's after the other's."""
+    rows = torch.cat([ours.pair_rows, theirs.pair_rows + len(ours.pixels)])
+    images = ImageBatch(torch.cat([ours.pixels, theirs.pixels]), rows, ours.tokens)
+    at = torch.arange(len(images.mask))
+    return images, at[: len(ours.mask)], at[len(ours.mask) :]
 
 
 def views(rng, count):
@@ -74,16 +95,20 @@ def views(rng, count):
     )
 
 
+def whole_images(rng):
+    return ViewImages(*rng.integers(0, 256, (2, 3, *VIEW_IMAGE_SIZE), dtype=np.uint8))
+
+
 def observation(rng, front, top, **more):
-    return Observation(views(rng, front), views(rng, top), **more)
+    return Observation(views(rng, front), views(rng, top), images=whole_images(rng), **more)
 
 
 def prompt(rng, *images):
     """Two words, each picture (front, top) followed by a word, the end."""
     tokens = [5, 6]
     for i, (front, top) in enumerate(images):
-        picture = PromptImage(f"image{i}", AssetKind.OBJECT, views(rng, front), views(rng, top))
-        tokens += [picture, 7 + i]
+        shown = views(rng, front), views(rng, top), whole_images(rng)
+        tokens += [PromptImage(f"image{i}", AssetKind.OBJECT, *shown), 7 + i]
     return EncodedPrompt((*tokens, 1))
 
 

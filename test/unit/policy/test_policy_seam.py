@@ -1,31 +1,27 @@
-"""Properties of reset, infer and record, with the small random policy."""
+"""Reset, infer and record of VIMA, with the small random policy.
+
+What holds for every conditioning is in test_conditioning_properties.py.
+"""
 
 import numpy as np
 import policy_goldens as goldens
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from policy_episodes import (
     differ,
-    episodes,
     observation,
-    observations,
     play,
     prompt,
     same,
     views,
-    whole,
 )
 
 from vima_ros.errors import VimaError
 from vima_ros.policy import load_policy
 from vima_ros.policy.action_selection import decide
-from vima_ros.policy.checkpoints.load import random_network
 from vima_ros.policy.model.batching import collate_prompts
 from vima_ros.specs import (
     HEAD_BINS,
-    HEADS,
     AssetKind,
     EncodedPrompt,
     EndEffector,
@@ -38,119 +34,6 @@ from vima_ros.specs import (
 @pytest.fixture(scope="module")
 def policy():
     return load_policy("random")
-
-
-@settings(max_examples=40, derandomize=True)
-@given(steps=episodes(), seed=st.integers(0, 2**16))
-def test_one_step_at_a_time_equals_the_whole_history_at_once(policy, steps, seed):
-    rng = np.random.default_rng(seed)
-    words = prompt(rng, (1, 1), (3, 0))
-    seen = observations(rng, steps)
-    decisions = play(policy, words, seen)
-    fractions = torch.tensor(np.stack([d.action.fractions for d in decisions]))[None]
-    with torch.inference_mode():
-        logits = policy.network(whole([words], [seen], fractions)).logits
-    for head in HEADS:
-        np.testing.assert_allclose(decisions[-1].logits[head], logits[head][-1], atol=1e-4)
-
-
-def test_the_policy_reads_prompt_observation_effector_and_history(policy):
-    rng = np.random.default_rng(0)
-    words, other_words = prompt(rng, (1, 1)), prompt(rng, (1, 1))
-    first, second = observation(rng, 2, 2), observation(rng, 2, 2)
-    spatula = Observation(second.front, second.top, EndEffector.SPATULA)
-    decision = play(policy, words, [first, second])[1]
-    assert differ(decision, play(policy, other_words, [first, second])[1])
-    assert differ(decision, play(policy, words, [second, second])[1])
-    assert differ(decision, play(policy, words, [first, first])[1])
-    assert differ(decision, play(policy, words, [first, spatula])[1])
-
-
-def test_infer_without_record_leaves_no_trace(policy):
-    rng = np.random.default_rng(1)
-    words = prompt(rng, (2, 1))
-    first, second = observation(rng, 3, 2), observation(rng, 1, 4)
-    want = play(policy, words, [first, second])
-    policy.reset(words)
-    policy.infer(observation(rng, 9, 9))
-    got = policy.infer(first)
-    same(got, want[0], atol=0)
-    policy.record(got)
-    policy.infer(observation(rng, 9, 9, end_effector=EndEffector.SPATULA))
-    same(policy.infer(second), want[1], atol=0)
-
-
-def test_reset_forgets_the_episode(policy):
-    rng = np.random.default_rng(2)
-    words, seen = prompt(rng, (1, 2)), [observation(rng, 2, 3), observation(rng, 3, 3)]
-    want = play(policy, words, seen)
-    play(policy, prompt(rng, (4, 4)), [observation(rng, 5, 5)] * 3)
-    for got, expected in zip(play(policy, words, seen), want, strict=True):
-        same(got, expected, atol=0)
-
-
-def test_only_the_latest_decision_is_recorded_once(policy):
-    rng = np.random.default_rng(3)
-    policy.reset(prompt(rng, (1, 1)))
-    seen = observation(rng, 2, 2)
-    stale, latest = policy.infer(seen), policy.infer(seen)
-    for wrong in (stale, None):
-        with pytest.raises(VimaError, match="latest infer") as error:
-            policy.record(wrong)
-        assert error.value.code == "NOT_LATEST"
-    policy.record(latest)
-    with pytest.raises(VimaError) as error:
-        policy.record(latest)
-    assert error.value.code == "NOT_LATEST"
-    before_reset = policy.infer(seen)
-    policy.reset(prompt(rng, (1, 1)))
-    with pytest.raises(VimaError) as error:
-        policy.record(before_reset)
-    assert error.value.code == "NOT_LATEST"
-
-
-def test_a_missed_pick_is_tried_elsewhere_until_something_was_executed(policy):
-    rng = np.random.default_rng(5)
-    policy.reset(prompt(rng, (1, 1)))
-    seen = observation(rng, 2, 2)
-    first = policy.infer(seen)
-    picks, x_bins = [first.action.bins[:2]], HEAD_BINS["pose0_position"][0]
-    x, y = np.split(first.logits["pose0_position"], [x_bins])
-    for _ in range(4):
-        latest = policy.infer(seen)
-        policy.miss(latest)
-        with pytest.raises(VimaError) as error:
-            policy.miss(latest)
-        assert error.value.code == "NOT_LATEST"
-        other = policy.infer(seen)
-        assert all(np.abs(other.action.bins[:2] - pick).max() > 1 for pick in picks)
-        np.testing.assert_array_equal(other.action.bins[2:], first.action.bins[2:])
-        # Nothing that is free is more probable.
-        chosen = x[other.action.bins[0]] + y[other.action.bins[1]]
-        better = np.argwhere(x[:, None] + y > chosen + 1e-6)
-        assert all(min(np.abs(cell - pick).max() for pick in picks) <= 1 for cell in better)
-        probability = np.exp(y - y.max()) / np.exp(y - y.max()).sum()
-        assert other.confidence[1] == pytest.approx(probability[other.action.bins[1]])
-        picks.append(other.action.bins[:2])
-
-
-def test_a_miss_is_forgotten_with_the_next_execution_or_episode(policy):
-    rng = np.random.default_rng(6)
-    words, seen = prompt(rng, (1, 1)), observation(rng, 2, 2)
-    want = play(policy, words, [seen, seen])
-    policy.reset(words)
-    policy.miss(policy.infer(seen))
-    policy.reset(words)
-    same(policy.infer(seen), want[0], atol=0)
-    policy.miss(policy.infer(seen))
-    second = policy.infer(seen)
-    assert tuple(second.action.bins[:2]) != tuple(want[0].action.bins[:2])
-    policy.record(second)
-    third = policy.infer(seen)
-    for head in ("pose0_position", "pose1_position"):
-        best = [part.argmax() for part in np.split(third.logits[head], [HEAD_BINS[head][0]])]
-        start = 0 if head == "pose0_position" else 6
-        np.testing.assert_array_equal(third.action.bins[start : start + 2], best)
 
 
 def test_hidden_slots_before_the_last_change_nothing(policy):
@@ -173,38 +56,6 @@ def test_the_last_slot_counts_even_when_hidden(policy):
     )
     assert differ(seen, hidden)
     same(hidden, play(policy, words, [Observation(front, top, slots=(2, 6))])[0])
-
-
-def test_a_batch_gives_each_episode_what_it_gets_alone(policy):
-    """Other prompts, steps and slots in the batch only add padding."""
-    rng = np.random.default_rng(6)
-    words = [prompt(rng, (2, 2)), prompt(rng, (1, 2), (2, 1), (2, 2))]
-    seen = [
-        [observation(rng, 2, 1, slots=(2, 2)), observation(rng, 4, 4)],
-        [observation(rng, 3, 3), observation(rng, 4, 3), observation(rng, 1, 1)],
-    ]
-    played = [play(policy, *episode) for episode in zip(words, seen, strict=True)]
-    fractions = torch.zeros(2, 3, 12)
-    for b, decisions in enumerate(played):
-        for step, decision in enumerate(decisions):
-            fractions[b, step] = torch.from_numpy(decision.action.fractions)
-    with torch.inference_mode():
-        logits = policy.network(whole(words, seen, fractions)).logits
-    for b, decisions in enumerate(played):
-        last = len(decisions) - 1
-        for head in HEADS:
-            np.testing.assert_allclose(
-                logits[head][3 * b + last], decisions[last].logits[head], rtol=0, atol=1e-4
-            )
-
-
-def test_every_weight_gets_a_gradient():
-    rng = np.random.default_rng(7)
-    network = random_network({})
-    seen = [observation(rng, 2, 2), observation(rng, 2, 2)]
-    logits = network(whole([prompt(rng, (1, 1))], [seen], torch.rand(1, 1, 12))).logits
-    sum(value.square().sum() for value in logits.values()).backward()
-    assert [name for name, p in network.named_parameters() if p.grad is None] == []
 
 
 def test_confidence_is_the_softmax_of_the_chosen_bins():
@@ -263,12 +114,6 @@ def test_a_refused_prompt_leaves_none(policy, bad):
     with pytest.raises(VimaError) as error:
         policy.infer(observation(rng, 1, 1))
     assert error.value.code == "NO_PROMPT"
-
-
-def test_the_longest_prompt(policy):
-    policy.reset(EncodedPrompt((3,) * 255 + (1,)))
-    with pytest.raises(VimaError, match=r"257 tokens.*at most 256"):
-        policy.reset(EncodedPrompt((3,) * 256 + (1,)))
 
 
 def test_the_longest_history(policy):

@@ -22,11 +22,13 @@ from vima_ros.specs import (
     CROP_SIZE,
     POLICY_FRAME_HEIGHT,
     POLICY_FRAME_WIDTH,
+    VIEW_IMAGE_SIZE,
     AssetKind,
     Decision,
     EncodedPrompt,
     Observation,
     PromptImage,
+    ViewImages,
     ViewObjects,
 )
 
@@ -44,20 +46,30 @@ def random_view(rng: np.random.Generator, objects: int) -> ViewObjects:
     )
 
 
+def random_images(rng: np.random.Generator) -> ViewImages:
+    """Draw both views, whole, as noise."""
+    return ViewImages(*rng.integers(0, 256, (2, 3, *VIEW_IMAGE_SIZE), dtype=np.uint8))
+
+
 def random_observation(
     rng: np.random.Generator, front: int = OBJECTS, top: int = OBJECTS
 ) -> Observation:
-    """Draw an observation with so many objects in each view."""
-    return Observation(random_view(rng, front), random_view(rng, top))
+    """Draw an observation with so many objects in each view, and whole images."""
+    views = random_view(rng, front), random_view(rng, top)
+    return Observation(*views, images=random_images(rng))
 
 
 def random_prompt(
     rng: np.random.Generator, words: int = WORDS, images: int = IMAGES
 ) -> EncodedPrompt:
-    """Draw a prompt of words and one-object images: ``words + 2 * images`` tokens."""
+    """Draw a prompt of words and one-object images, which are whole images as well.
+
+    VIMA reads it as ``words + 2 * images`` tokens.
+    """
     tokens: list[int | PromptImage] = [int(word) for word in rng.integers(3, 1000, words)]
     for i in range(images):
-        image = PromptImage(f"p{i}", AssetKind.OBJECT, random_view(rng, 1), random_view(rng, 1))
+        views = random_view(rng, 1), random_view(rng, 1), random_images(rng)
+        image = PromptImage(f"p{i}", AssetKind.OBJECT, *views)
         tokens.insert(int(rng.integers(len(tokens) + 1)), image)
     return EncodedPrompt(tuple(tokens))
 

@@ -24,7 +24,9 @@ from vima_ros.benchmarks.policy.cases import (
     random_observation,
     random_prompt,
 )
+from vima_ros.benchmarks.policy.conditionings import measure_conditionings, measure_latents
 from vima_ros.benchmarks.policy.plan import HIDDEN, OBJECTS, STEPS
+from vima_ros.benchmarks.policy.turns import Spread, by_stage, in_turns, spread
 from vima_ros.errors import VimaError
 from vima_ros.policy.checkpoints.load import load_network, load_policy, random_network
 from vima_ros.policy.checkpoints.published import published_checkpoint
@@ -37,36 +39,6 @@ COMPARED = (1, STEPS)  # steps that are recomputed in full
 SESSIONS = (1, 8, 32)  # in a batch
 BATCH_REPEAT = 3  # the largest takes seconds
 POSITIONS = [0, 1, 6, 7]  # x, y of both poses, among the 12 bins
-
-Spread = dict[str, float]
-
-
-def spread(values: Sequence[float]) -> Spread:
-    """Return median and quartiles."""
-    low, median, high = np.percentile(values, (25, 50, 75)).tolist()
-    return {"median": median, "low": low, "high": high}
-
-
-def by_stage(times: Sequence[Times]) -> dict[str, Spread]:
-    """Return median and quartiles of each stage."""
-    return {stage: spread([time[stage] for time in times]) for stage in times[0]}
-
-
-def in_turns(
-    groups: Sequence[Mapping[str, Callable[[], Times]]], repeat: int
-) -> dict[str, list[Times]]:
-    """Run every case once in each of ``repeat`` turns, after a warm-up turn.
-
-    The cases of a group share weights. At the start of each turn its first runs once without
-    counting, so that it finds the weights in the caches as the others do.
-    """
-    samples: dict[str, list[Times]] = {name: [] for group in groups for name in group}
-    for _ in range(1 + repeat):
-        for group in groups:
-            next(iter(group.values()))()
-            for name, case in group.items():
-                samples[name].append(case())
-    return {name: times[1:] for name, times in samples.items()}
 
 
 def resident(now: bool = False) -> int:
@@ -271,7 +243,15 @@ def _disagreement(pairs: Sequence[tuple[Decision, Decision]]) -> dict[str, float
 
 
 TASKS: dict[str, Callable[..., Any]] = {
-    task.__name__: task for task in (describe, write_checkpoint, measure_size, measure_agreement)
+    task.__name__: task
+    for task in (
+        describe,
+        write_checkpoint,
+        measure_size,
+        measure_agreement,
+        measure_conditionings,
+        measure_latents,
+    )
 }
 
 

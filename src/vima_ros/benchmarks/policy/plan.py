@@ -27,6 +27,13 @@ STEPS, OBJECTS = 8, 8  # of the episode; in each view of a step
 HIDDEN = 3  # objects that the front view does not show, in the case of that name
 WORDS, IMAGES = 22, 2  # of the prompt; an image has one object in each view: 26 tokens
 
+# How many prompt images, steps of an episode, and objects in each view latents are measured on.
+LATENT_COUNTS = {
+    "prompt images": (2, 8, 32, 128),
+    "frames": (1, 4, 16, 64),
+    "objects": (4, 16, 64, 256),
+}
+
 BUNDLED_SIZE = "bundled"  # the policy that the node loads by default
 
 DTYPES = {"cpu": ("float32", "bfloat16", "int8"), "cuda": ("float32", "bfloat16")}
@@ -105,7 +112,19 @@ def run(plan: BenchmarkPlan, progress: Callable[[str], None]) -> Results:
                 device=plan.device,
                 decisions=plan.agreement_decisions,
             )
-    return {"machine": machine, "plan": asdict(plan), "cases": cases, "agreement": agreement}
+    progress("four conditionings at equal size")
+    device, repeat = plan.device, plan.repeat
+    alike = run_in_process(plan, "measure_conditionings", device=device, repeat=repeat)
+    progress("latents over many tokens")
+    latents = run_in_process(plan, "measure_latents", device=device, counts=LATENT_COUNTS)
+    return {
+        "machine": machine,
+        "plan": asdict(plan),
+        "cases": cases,
+        "agreement": agreement,
+        "conditionings": alike,
+        "latents": latents,
+    }
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vima_ros.errors import VimaError
 from vima_ros.files import atomic_path, sha256_of
 from vima_ros.policy.checkpoints.published_names import (
     CFG,
@@ -28,6 +29,8 @@ from vima_ros.policy.checkpoints.published_names import (
     transposed,
 )
 from vima_ros.policy.checkpoints.validation import (
+    LATENTS,
+    MAX_SIZE,
     build_empty,
     check_finite,
     check_kind,
@@ -66,9 +69,15 @@ def load_checkpoint(path: Path, overrides: Mapping[str, int]) -> VimaNetwork:
 
     if missing := [name for name in names if name not in cfg]:
         raise invalid_checkpoint(f"cfg has no {', '.join(missing)}")
-    tokens = cfg.get(VOCABULARY_SIZE, 1) if conditioning in ("gpt", "gato") else 1
-    stated = {names.get(n, n): v for n, v in cfg.items() if n != VOCABULARY_SIZE or tokens == 1}
+    stated = {names.get(name, name): value for name, value in cfg.items()}
+    tokens = 1
+    if controller_name(conditioning) == PREFIX:
+        tokens = stated.pop(VOCABULARY_SIZE, None)
+        if type(tokens) is not int or not 0 < tokens <= MAX_SIZE:
+            raise invalid_checkpoint(f"cfg has {VOCABULARY_SIZE} {tokens!r}")
     config = infer_config(ours, stated, overrides, published)
+    if latents := _latents(config):
+        raise invalid_checkpoint(f"{latents}, which the published form has no place for")
     network = build_empty(config)
     check_tensors(state, expected_tensors(network, tokens))
     for name, buffer in buffers(config).items():
@@ -92,7 +101,15 @@ def save_checkpoint(network: VimaNetwork, path: Path) -> str:
 
 
 def published_checkpoint(network: VimaNetwork) -> dict[str, Any]:
-    """Convert a network to the object that ``torch.save`` writes and ``load_checkpoint`` reads."""
+    """Convert a network to the object that ``torch.save`` writes and ``load_checkpoint`` reads.
+
+    Raises VimaError (CANNOT_WRITE) for a network with latents of ours.
+    """
+    if latents := _latents(network.config):
+        raise VimaError(
+            "CANNOT_WRITE",
+            f"{latents}, which the published form has no place for; valid: .safetensors",
+        )
     state = {POLICY + name: tensor for name, tensor in expected_tensors(network).items()}
     config, default = asdict(network.config), asdict(VimaConfig())
     names = CFG[network.config.conditioning]
@@ -101,6 +118,12 @@ def published_checkpoint(network: VimaNetwork) -> dict[str, Any]:
     if TOKENS_EMBED in expected_tensors(network):
         cfg[VOCABULARY_SIZE] = 1
     return {"state_dict": state, "cfg": cfg}
+
+
+def _latents(config: VimaConfig) -> str:
+    """Return the latents that no published network has, if there are any."""
+    counts = {name: getattr(config, name) for name in LATENTS}
+    return ", ".join(f"the network has {count} {name}" for name, count in counts.items() if count)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -69,6 +69,11 @@ OWN_HEADS = {
     "vima": ("xattn_n_heads",),
     "flamingo": ("xattn_n_heads", "perceiver_heads", "perceiver_blocks"),
 }
+# Axis 0 of tensors that only a network with such latents has.
+LATENTS = {
+    "prompt_latents": "prompt_reader.perceiver.latents",
+    "history_latents": "history_reader.perceiver.latents",
+}
 T5_QUERY = "t5.block.0.layer.0.SelfAttention.q.weight"
 LAYERS = {
     "xf_n_layers": r"controller\.h\.(\d+)\.",
@@ -142,8 +147,10 @@ def infer_config(
     if odd := _no_sizes(overrides):
         raise VimaError("BAD_CONFIG", f"config's {odd}; valid: whole numbers from 1 to {MAX_SIZE}")
     conditioning = find_conditioning(state)
-    required = HEADS_AND_DISTANCES + OWN_HEADS.get(conditioning, ()) if complete else ()
-    if missing := [name for name in required if name not in stated]:
+    required = {*HEADS_AND_DISTANCES, *OWN_HEADS.get(conditioning, ())}
+    if any(name in state for name in LATENTS.values()):
+        required.add("perceiver_heads")
+    if complete and (missing := sorted(required - set(stated))):
         raise invalid_checkpoint(f"cfg has no {', '.join(missing)}")
     if stated.get("conditioning", conditioning) != conditioning:
         raise invalid_checkpoint(
@@ -167,8 +174,12 @@ def infer_config(
 
 def _no_sizes(values: Mapping[str, Any]) -> str:
     """Return the names of values that are not valid sizes."""
-    sizes = {name: value for name, value in values.items() if name != "conditioning"}
-    odd = [n for n, v in sizes.items() if type(v) is not int or not 0 < v <= MAX_SIZE]
+    odd = [
+        name
+        for name, value in values.items()
+        if name != "conditioning"
+        and (type(value) is not int or not SIZES_OF_CONFIG[name] <= value <= MAX_SIZE)
+    ]
     return ", ".join(odd)
 
 
@@ -194,6 +205,7 @@ def _sizes(
         raise invalid_checkpoint(f"there are {len(state)} tensors, more than {MAX_TENSORS}")
     places = SIZES | OWN_SIZES.get(conditioning, {})
     sizes = {field: size(*place) for field, place in places.items()}
+    sizes |= {field: size(name, 0) if name in state else 0 for field, name in LATENTS.items()}
     sizes["t5_head_width"] = size(T5_QUERY, 0) // sizes["t5_heads"]
     for field, pattern in LAYERS.items():
         matches = (re.match(pattern, name) for name in state)

@@ -123,7 +123,7 @@ class EpisodeBatch:
 def collate_prompts(
     prompts: Sequence[EncodedPrompt],
     image_tokens: int | None = None,
-    max_tokens: int = MAX_PROMPT_TOKENS,
+    max_tokens: float = MAX_PROMPT_TOKENS,
 ) -> PromptBatch:
     """Pad prompts on the right to the longest (docs/vima_architecture.md, "Prompt encoding").
 

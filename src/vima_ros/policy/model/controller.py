@@ -30,6 +30,11 @@ class PromptMemory:
     layers: tuple[KeyValue, ...]
     attend: Tensor  # (B, 1, P) bool
 
+    def select(self, episodes: Tensor) -> PromptMemory:
+        """Return the memory of each of these episodes (n,) int64."""
+        layers = tuple((keys[episodes], values[episodes]) for keys, values in self.layers)
+        return PromptMemory(layers, self.attend[episodes])
+
 
 @dataclass(frozen=True)
 class AttentionScores:

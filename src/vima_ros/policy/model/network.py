@@ -9,15 +9,23 @@ Specification: docs/vima_architecture.md, "Prompt encoding", "Observation encodi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from vima_ros.errors import VimaError
 from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.model.batching import EpisodeBatch, ObservationBatch, PromptBatch
 from vima_ros.policy.model.conditioning import CONDITIONINGS
-from vima_ros.policy.model.controller import AttentionScores, causal, position_ids
+from vima_ros.policy.model.controller import (
+    AttentionScores,
+    PromptMemory,
+    causal,
+    position_ids,
+)
+from vima_ros.policy.model.latents import HistoryReader, LatentReader
 from vima_ros.policy.model.object_encoder import mlp
 from vima_ros.specs import HEAD_BINS, EndEffector
 
@@ -125,6 +133,16 @@ class VimaNetwork(nn.Module):
         self.end_effector_embedding = nn.Embedding(len(EndEffector), EFFECTOR_WIDTH)
         self.observation_fusion = nn.Linear(read + EFFECTOR_WIDTH, width)
         self.action_encoder = ActionEncoder(config)
+        self.prompt_reader = (
+            LatentReader(t5_width, config.prompt_latents, config.perceiver_heads)
+            if config.prompt_latents
+            else None
+        )
+        self.history_reader = (
+            HistoryReader(width, config.history_latents, config.perceiver_heads)
+            if config.history_latents
+            else None
+        )
         self.controller = conditioning.controller(config)
         self.action_decoder = ActionDecoder(config)
 
@@ -132,6 +150,15 @@ class VimaNetwork(nn.Module):
     def image_tokens(self) -> int | None:
         """Number of tokens of an image pair; None where the network reads objects."""
         return getattr(self.object_encoder, "tokens", None)
+
+    @property
+    def max_prompt(self) -> float:
+        """Maximum number of tokens of a prompt: infinite where latents read it."""
+        return self.controller.max_prompt if self.prompt_reader is None else math.inf
+
+    def max_history(self, prompt: PromptMemory) -> float:
+        """Return the maximum number of history tokens after one prompt, infinite as above."""
+        return self.controller.max_history(prompt) if self.history_reader is None else math.inf
 
     def assemble_prompt(
         self, batch: PromptBatch, objects: Tensor | None = None
@@ -151,8 +178,14 @@ class VimaNetwork(nn.Module):
     def encode_prompt(
         self, batch: PromptBatch, objects: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Encode to tokens (B, P, E) and their mask (B, P); ``objects`` as above."""
+        """Encode to tokens (B, P, E) and their mask (B, P); ``objects`` as above.
+
+        With ``prompt_latents``, P is their number.
+        """
         assembled, mask = self.assemble_prompt(batch, objects)
+        if self.prompt_reader is not None:
+            assembled = self.prompt_reader(assembled, mask)
+            mask = mask.new_ones(assembled.shape[:2])
         encoded = self.t5(inputs_embeds=assembled, attention_mask=mask).last_hidden_state
         return self.prompt_projection(encoded), mask
 
@@ -179,17 +212,34 @@ class VimaNetwork(nn.Module):
     def forward(self, batch: EpisodeBatch, return_attention: bool = False) -> Outputs:
         """Decide every step of every episode, given the actions before it.
 
-        ``return_attention``: with ``AttentionScores``, as training supervises them.
+        ``return_attention``: with ``AttentionScores``, as training supervises them; raises
+        VimaError (BAD_CONFIG) where latents stand for the tokens that it is about.
         """
+        if return_attention and (self.prompt_reader or self.history_reader):
+            raise VimaError(
+                "BAD_CONFIG",
+                "attention to tokens is asked of a network that reads them through latents; "
+                "valid: prompt_latents 0 and history_latents 0",
+            )
         encoded = self.object_encoder(batch.prompt.slots)  # (N, E)
         memory = self.controller.read_prompt(*self.encode_prompt(batch.prompt, encoded))
         objects = self._fuse(encoded, batch.end_effectors)  # (N, E)
         tokens, mask = self.assemble_history(batch, objects)
+        if self.history_reader is not None:
+            latents = self.history_reader.read_all(tokens, mask, batch.reads)  # (n, M, E)
+            predicted = self.predict(latents, memory.select(batch.reads // mask.shape[1]))
+            return Outputs(self.action_decoder(predicted), predicted, objects, None)
         out = self.controller(
             tokens, position_ids(mask), causal(mask), memory, return_attention=return_attention
         )
         predicted = out.tokens.flatten(0, 1)[batch.reads]  # (n, E)
         return Outputs(self.action_decoder(predicted), predicted, objects, out.attention)
+
+    def predict(self, latents: Tensor, memory: PromptMemory) -> Tensor:
+        """Run latents (n, M, E) that have read n histories through the controller, to (n, E)."""
+        count, width, _ = latents.shape
+        every = torch.ones(count, width, width, dtype=torch.bool, device=latents.device)
+        return self.controller(latents, position_ids(every[:, 0]), every, memory).tokens[:, -1]
 
 
 def _pick(tokens: Tensor, mask: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 After Jaegle et al., "Perceiver IO" (ICLR 2022), as VIMA-Flamingo has it: the latents attend to the
 tokens once, then to themselves in blocks that share their weights. Its cost is linear in the
-number of tokens.
+number of tokens. latents.py has the latents that read prompts and histories.
 
 N is the number of sequences, S of tokens, M of latents, E the width.
 """
@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
 
-from vima_ros.policy.model.attention import attention, split_heads
+from vima_ros.policy.model.attention import KeyValue, attention, split_heads
+
+LATENT_STD = 0.02  # of new latents, as in Perceiver IO: equal ones would stay equal
 
 
 class PerceiverLayer(nn.Module):
@@ -36,13 +38,22 @@ class PerceiverLayer(nn.Module):
         self, latents: Tensor, tokens: Tensor | None = None, attend: Tensor | None = None
     ) -> Tensor:
         """Map latents (N, M, E) to the same shape; ``attend`` (N, 1, S) bool: valid tokens."""
+        query, keys_values = self.project(latents, tokens)
+        return self.update(latents, attention(query, keys_values, attend))
+
+    def project(self, latents: Tensor, tokens: Tensor | None = None) -> tuple[Tensor, KeyValue]:
+        """Compute the queries of latents, and keys and values of tokens or of these latents."""
         queries = self.query_norm(latents)
         read = queries if self.token_norm is None else self.token_norm(tokens)
-        query, key, value = (
+        query, keys, values = (
             split_heads(part, self.heads)
             for part in (self.query(queries), self.key(read), self.value(read))
         )
-        y = latents + self.attention_out(attention(query, (key, value), attend))
+        return query, (keys, values)
+
+    def update(self, latents: Tensor, read: Tensor) -> Tensor:
+        """Add what attention read (N, M, E) to the latents, and the feed-forward."""
+        y = latents + self.attention_out(read)
         return y + self.linear2(F.gelu(self.linear1(self.ln(y))))
 
 
@@ -52,7 +63,7 @@ class Perceiver(nn.Module):
     def __init__(self, width: int, latents: int, heads: int, blocks: int, layers: int) -> None:
         super().__init__()
         self.blocks = blocks
-        self.latents = nn.Parameter(torch.zeros(latents, width))
+        self.latents = nn.Parameter(torch.randn(latents, width) * LATENT_STD)
         self.cross_attention = PerceiverLayer(width, heads, cross=True)
         self.self_attends = nn.ModuleList(
             PerceiverLayer(width, heads, cross=False) for _ in range(layers)

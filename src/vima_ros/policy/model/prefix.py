@@ -27,7 +27,8 @@ class PrefixController(Controller):
 
     def __init__(self, config: VimaConfig) -> None:
         super().__init__(config)
-        self.max_prompt = config.max_positions - 2  # the separator, and one of the history
+        # Beside it are the separator, and the latents or at least one token of the history.
+        self.max_prompt = config.max_positions - 1 - max(1, config.history_latents)
         self.separator = nn.Parameter(torch.zeros(config.embed_dim))
 
     def read_prompt(self, tokens: Tensor, mask: Tensor) -> PromptMemory:

@@ -171,5 +171,5 @@ def test_decisions_of_a_batch_do_not_hold_its_memory(policy, monkeypatch):
     for session, count in ((long, 9), (short, 1)):
         play(session, prompt(rng, (1, 1)), [observation(rng, count, count)] * 2)
     policy.infer_batch([long, short], [observation(rng, 1, 1)] * 2)
-    keys, _ = caches[1][0]
+    keys, _ = caches[1].kv_cache[0]
     assert keys.untyped_storage().nbytes() == keys.numel() * torch.float32.itemsize

@@ -1,4 +1,4 @@
-"""What distinguishes one conditioning from another."""
+"""Parts that distinguish one conditioning from another."""
 
 from __future__ import annotations
 
