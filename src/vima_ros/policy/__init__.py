@@ -1,8 +1,10 @@
 """The VIMA policy: actions from a prompt and observations.
 
-Reading order: ``config``; ``model/`` with ``batching`` (values to tensors), ``attention``,
-``object_encoder``, ``controller`` and ``network`` (the plain forward pass); ``kv_cache``,
-``action_selection``, ``policy`` (one step at a time); ``quantization``; ``checkpoints/``.
+Reading order: ``config``, ``inputs``; ``model/`` with ``conditioning/`` (how the four kinds of
+policy differ), ``batching`` (values to tensors), ``attention``, ``object_encoder`` and
+``image_encoder``, ``controller`` with ``cross_attention`` or ``prefix``, ``latents`` and
+``network`` (the plain forward pass); ``kv_cache``, ``action_selection``, ``policy`` (one step at a
+time); ``quantization``; ``checkpoints/``, ``sizes``.
 
 Importing this package loads neither torch nor transformers; ``load_policy`` does when it is used.
 """
