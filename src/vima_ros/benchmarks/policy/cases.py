@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from vima_ros.benchmarks.policy.plan import IMAGES, OBJECTS, STEPS, WORDS
-from vima_ros.policy.model.batching import collate_observations, collate_prompts
+from vima_ros.policy.model.batching import Slots, collate_observations, collate_prompts
 from vima_ros.policy.model.controller import causal, position_ids
 from vima_ros.policy.model.network import VimaNetwork
 from vima_ros.policy.policy import Policy
@@ -116,6 +116,7 @@ class FullRecompute:
         self._mask = torch.nn.functional.pad(mask, (0, 1), value=True).flatten(1, 2)[:, :-1]
         self._earlier = tokens[:, :-1]  # (1, L - 1, Q, E)
         newest = collate_observations([episode.observations[step - 1 : step]])
+        assert isinstance(newest.slots, Slots)
         rows = newest.slots.crop_rows
         each = replace(  # a crop for every slot: none is shared
             newest.slots, crops=newest.slots.crops[rows], crop_rows=torch.arange(len(rows))

@@ -98,12 +98,10 @@ def measure_latents(device: str, counts: Mapping[str, Sequence[int]]) -> dict[st
     }
     configs, measured = equal_configs(), {}
     for axis, (kind, option, case) in axes.items():
-        config = replace(configs[kind], max_positions=POSITIONS)
+        config = asdict(configs[kind]) | {"max_positions": POSITIONS}
         ways = {
-            "plain": load_policy("random", config=asdict(config), device=device),
-            "latents": load_policy(
-                "random", config=asdict(replace(config, **{option: LATENTS})), device=device
-            ),
+            "plain": load_policy("random", config=config, device=device),
+            "latents": load_policy("random", config=config | {option: LATENTS}, device=device),
         }
         tokens = ways["plain"].network.image_tokens or 2  # an object is seen in both views
         groups = [{way: partial(case, policy, counts[axis])} for way, policy in ways.items()]

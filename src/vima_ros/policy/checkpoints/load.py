@@ -23,7 +23,7 @@ from vima_ros.policy.quantization import check_dtype, prepare
 from vima_ros.policy.tokenizer import T5, TokenizerIdentity, bundled_tokenizer
 
 # Of the policy with random weights: every part is there, and it is fast.
-SMALL = {
+SMALL: dict[str, Any] = {
     "embed_dim": 64,
     "xf_n_layers": 2,
     "sattn_n_heads": 4,
@@ -53,7 +53,7 @@ def load_policy(
     *,
     device: str = "cpu",
     dtype: str = "float32",
-    config: Mapping[str, int] | None = None,
+    config: Mapping[str, Any] | None = None,
     threads: int = 0,
 ) -> Policy:
     """Load the policy of a file in either form (``load_network``), by default the bundled one.
@@ -139,7 +139,7 @@ def _checked_device(device: str) -> torch.device:
     return place
 
 
-def random_network(overrides: Mapping[str, int]) -> VimaNetwork:
+def random_network(overrides: Mapping[str, Any]) -> VimaNetwork:
     """Build the network of ``load_policy(RANDOM)``, trainable, with other sizes where given.
 
     Raises VimaError (BAD_CONFIG).

@@ -85,8 +85,8 @@ class HistoryReader(LatentReader):
         """
         lengths = torch.tensor([memory.length for memory in memories], device=mask.device)
         tokens = self.with_positions(tokens, lengths[:, None] + position_ids(mask))
-        layer, latents = self.perceiver.cross_attention, self.perceiver.latents
-        latents = latents.expand(len(tokens), -1, -1)
+        layer = self.perceiver.cross_attention
+        latents = self.perceiver.latents.expand(len(tokens), -1, -1)
         query, (keys, values) = layer.project(latents, tokens)
         scores = (query @ keys.mT).float() / keys.shape[-1] ** 0.5  # (B, H, M, S)
         scores = scores.masked_fill(~mask[:, None, None], -torch.inf)

@@ -25,6 +25,7 @@ from vima_ros.policy.model.controller import (
     causal,
     position_ids,
 )
+from vima_ros.policy.model.image_encoder import ImageEncoder
 from vima_ros.policy.model.latents import HistoryReader, LatentReader
 from vima_ros.policy.model.object_encoder import mlp
 from vima_ros.specs import HEAD_BINS, EndEffector
@@ -149,7 +150,8 @@ class VimaNetwork(nn.Module):
     @property
     def image_tokens(self) -> int | None:
         """Number of tokens of an image pair; None where the network reads objects."""
-        return getattr(self.object_encoder, "tokens", None)
+        encoder = self.object_encoder
+        return encoder.tokens if isinstance(encoder, ImageEncoder) else None
 
     @property
     def max_prompt(self) -> float:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import nn
-
 from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.inputs import PolicyInputs
 from vima_ros.policy.model.controller import Controller
+from vima_ros.policy.model.image_encoder import ImageEncoder
+from vima_ros.policy.model.object_encoder import ObjectEncoder
 
 
 @dataclass(frozen=True)
@@ -17,5 +17,5 @@ class Conditioning:
     """Inputs of a policy, the encoder of its images, and how its layers take from the prompt."""
 
     inputs: PolicyInputs
-    encoder: Callable[[VimaConfig], nn.Module]
+    encoder: Callable[[VimaConfig], ObjectEncoder | ImageEncoder]
     controller: Callable[[VimaConfig], Controller]
