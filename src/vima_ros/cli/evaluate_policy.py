@@ -84,9 +84,10 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     if options.vima_bench:
         demonstration_files(options.vima_bench)  # before the episodes, which take long
-    jobs = add_variations(make_jobs(options, options.visual_randomization), _variations(options))
-    prepare_folder(options.out)
     policy = load_policy(Path(options.policy))
+    jobs = make_jobs(options, policy, options.visual_randomization)
+    jobs = add_variations(jobs, _variations(options))
+    prepare_folder(options.out)
     ended = attempt_all(jobs, options.workers) if jobs else ()
     attempts = collect_attempts("evaluate_policy", ended, len(jobs))
     firsts = (

@@ -84,7 +84,7 @@ def main(args: list[str]) -> None:
     options = parser.parse_args(without_ros_args(args))
     prepare_folder(options.out)
     policy = load_policy(Path(options.policy))
-    jobs = make_jobs(options)
+    jobs = make_jobs(options, policy)
     attempts = collect_attempts("evaluate_robot", attempt_all(jobs, options.out), len(jobs))
     report(options, policy, attempts)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vima_ros.errors import VimaError
 from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.perception.detectors.registry import DETECTORS
 from vima_ros.policy import BUNDLED
@@ -42,10 +43,11 @@ def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--detector",
-        nargs="+",
+        nargs="*",
         choices=sorted(DETECTORS),
-        default=["ground_truth_masks", "onnx"],
-        help="Detectors to evaluate with; ground_truth_masks: the simulation's masks",
+        default=[],
+        help="Detectors to evaluate with; none: ground_truth_masks (the simulation's masks) and "
+        "onnx, or for a policy that reads whole images no detector",
     )
     parser.add_argument(
         "--card",
@@ -57,14 +59,28 @@ def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def make_jobs(options: argparse.Namespace, visual_randomization: float = 0.0) -> list[Job]:
-    """Return a job per detector, task and seed. Raises VimaError for an unknown task or level."""
-    from vima_ros.training.evaluation.policy_rollouts import Job
+def make_jobs(
+    options: argparse.Namespace, policy: Policy, visual_randomization: float = 0.0
+) -> list[Job]:
+    """Return a job per detector, task and seed.
 
+    Raises VimaError for an unknown task or level, and for a detector where the policy needs none.
+    """
+    from vima_ros.training.evaluation.policy_rollouts import NO_DETECTOR, Job
+
+    detectors = options.detector or ["ground_truth_masks", "onnx"]
+    if policy.inputs.observation == "images":
+        if options.detector:
+            raise VimaError(
+                "INVALID_VALUE",
+                f"--detector {' '.join(options.detector)}: this policy reads whole images; valid: "
+                "no --detector",
+            )
+        detectors = [NO_DETECTOR]
     tasks = choose_tasks(options.tasks or None, find_level(options.level))
     return [
         Job(task.name, options.level, seed, options.policy, detector, visual_randomization)
-        for detector in options.detector
+        for detector in detectors
         for task in tasks
         for seed in range(options.first_seed, options.first_seed + options.seeds)
     ]

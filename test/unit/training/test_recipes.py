@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from vima_ros.errors import VimaError
-from vima_ros.policy.config import VimaConfig
+from vima_ros.paths import config_path
+from vima_ros.policy.config import CONDITIONINGS, VimaConfig
+from vima_ros.policy.sizes import parameter_count
+from vima_ros.policy.tokenizer import bundled_tokenizer
 from vima_ros.training.detector.recipe import DetectorRecipe
 from vima_ros.training.policy.batching import DetectionNoise
 from vima_ros.training.policy.recipe import PolicyRecipe
@@ -146,6 +149,27 @@ def test_what_is_printed_is_read_again_and_explains_every_setting(tmp_path):
             assert len(field.metadata["description"]) > 8, field.name
     for line in text.splitlines():
         assert line.endswith(":") or ": " in line or line.strip().startswith("# ")
+
+
+def test_a_setting_of_words_is_one_of_those_that_are_valid(tmp_path):
+    got = read(tmp_path, "network: {conditioning: gpt, vit_patch: 32}\nrecipe: {}\n")["network"]
+    assert got == VimaConfig(conditioning="gpt", vit_patch=32, vocabulary=77)
+    for wrong in ("gtp", "3", "[gpt]", "true"):
+        with pytest.raises(VimaError, match=r"conditioning is .*vima, gpt, gato, flamingo"):
+            read(tmp_path, f"network: {{conditioning: {wrong}}}\nrecipe: {{}}\n")
+
+
+def test_the_four_conditionings_are_trained_alike_and_of_one_size():
+    """What docs/results/conditioning.md compares."""
+    defaults = {"network": {"vocabulary": bundled_tokenizer().words}}
+    read = {
+        name: read_recipe(config_path(f"training/policy_{name}.yaml"), SECTIONS, defaults)
+        for name in CONDITIONINGS
+    }
+    assert [recipe["network"].conditioning for recipe in read.values()] == list(CONDITIONINGS)
+    assert len({repr(recipe["recipe"]) for recipe in read.values()}) == 1
+    sizes = [parameter_count(recipe["network"])["total"] for recipe in read.values()]
+    assert max(sizes) <= 1.05 * min(sizes)
 
 
 def test_settings_given_in_code_are_checked_too():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -20,10 +20,11 @@ from vima_ros.episode.state_machine import EpisodeStateMachine
 from vima_ros.episode.values import ArmReport, TaskStatusOutcome
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose
-from vima_ros.perception.detectors.base import DetectorSettings
+from vima_ros.perception.detectors.base import Detector, DetectorSettings
 from vima_ros.perception.detectors.registry import make_detector
 from vima_ros.perception.pipeline import PerceptionPipeline
 from vima_ros.perception.tracking.tracker import Tracker, TrackerSettings
+from vima_ros.perception.view_images import view_images
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.prompt.assembly import assemble
 from vima_ros.prompt.image_encoding import DETECTORS, PromptImageEncoder
@@ -33,7 +34,7 @@ from vima_ros.sim.prompt_variations import PromptVariation, vary
 from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.tasks import find_task
 from vima_ros.sim.tasks.base import Asset, TaskOutcome
-from vima_ros.specs import VIEWS, EncodedPrompt, PromptImage
+from vima_ros.specs import VIEWS, EncodedPrompt, Observation, PromptImage, ViewObjects
 
 if TYPE_CHECKING:
     from vima_ros.policy.policy import Policy
@@ -44,6 +45,7 @@ VERDICTS = {
     TaskOutcome.SUCCESS: TaskStatusOutcome.SUCCESS,
     TaskOutcome.FAILURE: TaskStatusOutcome.FAILURE,
 }
+NO_DETECTOR = "none"  # where the policy reads whole images
 CONFIDENCE = 1.96  # standard deviations: of the 95 % interval
 
 
@@ -51,7 +53,8 @@ CONFIDENCE = 1.96  # standard deviations: of the 95 % interval
 class Job:
     """An episode to run; ``detector`` of the cameras, ground_truth_masks also for the prompt.
 
-    ``variation``: of its prompt, and with SWAPPED_MEANING of its success criterion.
+    NO_DETECTOR for a policy that reads whole images. ``variation``: of its prompt, and with
+    SWAPPED_MEANING of its success criterion.
     """
 
     task: str
@@ -125,23 +128,19 @@ def attempt(job: Job) -> Attempt:
     cv2.setNumThreads(1)
     began = time.perf_counter()
     policy, encode, detector = load_tools(job.checkpoint, job.detector)
+    whole = policy.inputs.observation == "images"
     task, level = find_task(job.task), find_level(job.level)
     episode = vary(task.sample(job.seed, level), job.variation)
     episode = with_random_appearance(episode, job.visual_randomization)
-    pipeline = PerceptionPipeline(
-        detector,
-        {view: _PolicyFrame() for view in VIEWS},
-        None if detector.has_stable_ids else Tracker(TrackerSettings()),
-    )
+    observe = _observe_images if whole else _ObjectObserver(detector)
     with EpisodeRunner(episode) as run:
         machine = EpisodeStateMachine()
         machine.on_task_report(episode.prompt, VERDICTS[run.result.outcome], "")
         machine = machine.begin("evaluation", episode.prompt, MAX_STEPS, MAX_FAILURES)
         try:
-            policy.reset(
-                encode_prompt(run, encode, true_masks=job.detector == "ground_truth_masks")
-            )
-            _follow(machine, run, policy, pipeline, detector.needs_mask)
+            true_masks = job.detector == "ground_truth_masks"
+            policy.reset(encode_prompt(run, encode, true_masks, whole))
+            _follow(machine, run, policy, observe)
         except VimaError as error:
             machine.end(error.code, str(error))
         image = np.vstack([run.tabletop.render(view) for view in VIEWS])
@@ -157,6 +156,33 @@ class _PolicyFrame:
         return image
 
 
+class _ObjectObserver:
+    """Observes the tabletop's objects as the perception node does."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._needs_mask = detector.needs_mask
+        self._pipeline = PerceptionPipeline(
+            detector,
+            {view: _PolicyFrame() for view in VIEWS},
+            None if detector.has_stable_ids else Tracker(TrackerSettings()),
+        )
+
+    def __call__(self, run: EpisodeRunner, stamp: int) -> Observation:
+        """Observe at ``stamp`` [ns]. Raises VimaError as the pipeline refuses."""
+        images = {view: run.tabletop.render(view) for view in VIEWS}
+        masks = {v: run.tabletop.render_mask(v) for v in VIEWS} if self._needs_mask else None
+        perceived = self._pipeline.process(images, masks, dict.fromkeys(VIEWS, stamp), stamp)
+        if perceived.observation is None:
+            raise VimaError(perceived.code, perceived.message)
+        return perceived.observation
+
+
+def _observe_images(run: EpisodeRunner, stamp: int) -> Observation:
+    """Observe the tabletop's whole images."""
+    images = view_images({view: run.tabletop.render(view) for view in VIEWS})
+    return Observation(ViewObjects.empty(), ViewObjects.empty(), stamp=stamp, images=images)
+
+
 @lru_cache(maxsize=2)
 def load_tools(checkpoint: str, detector: str) -> tuple:
     """Load policy, tokenizer and detector once per process, which may use one core."""
@@ -166,7 +192,9 @@ def load_tools(checkpoint: str, detector: str) -> tuple:
     from vima_ros.policy.checkpoints.load import load_policy  # importing torch takes seconds
 
     policy = load_policy(Path(checkpoint))
-    made = make_detector(detector, DetectorSettings(threads=1))
+    made = (
+        None if detector == NO_DETECTOR else make_detector(detector, DetectorSettings(threads=1))
+    )
     tokenizer = PromptTokenizer()
     policy.check_tokenizer(tokenizer.identity)
     return policy, tokenizer.encode, made
@@ -176,8 +204,7 @@ def _follow(
     machine: EpisodeStateMachine,
     run: EpisodeRunner,
     policy: Policy,
-    pipeline: PerceptionPipeline,
-    needs_mask: bool,
+    observe: Callable[[EpisodeRunner, int], Observation],
 ) -> None:
     """Observe, decide and act until the episode ends. Raises VimaError.
 
@@ -186,13 +213,8 @@ def _follow(
     """
     while machine.running:
         command_id, stamp = str(machine.step), (machine.step + 1) * 1_000_000_000
-        images = {view: run.tabletop.render(view) for view in VIEWS}
-        masks = {v: run.tabletop.render_mask(v) for v in VIEWS} if needs_mask else None
-        perceived = pipeline.process(images, masks, dict.fromkeys(VIEWS, stamp), stamp)
-        if perceived.observation is None:
-            raise VimaError(perceived.code, perceived.message)
         effector = run.tabletop.scene.end_effector
-        decision = policy.infer(replace(perceived.observation, end_effector=effector))
+        decision = policy.infer(replace(observe(run, stamp), end_effector=effector))
         machine.on_decision(command_id, stamp)
         poses = decision.action.poses(run.episode.scene.workspace)
         report, code, message = _carry_out(run, *poses)
@@ -215,10 +237,13 @@ def _carry_out(run: EpisodeRunner, pose0: Pose, pose1: Pose) -> tuple[ArmReport,
     return ArmReport.SUCCEEDED, "OK", ""
 
 
-def encode_prompt(run: EpisodeRunner, encode: object, true_masks: bool) -> EncodedPrompt:
-    """Encode the episode's prompt, its images by their masks or as the prompt node does."""
+def encode_prompt(
+    run: EpisodeRunner, encode: object, true_masks: bool, whole: bool = False
+) -> EncodedPrompt:
+    """Encode the episode's prompt; its images whole or, as objects, as ``encode_asset``."""
     images = {
-        name: encode_asset(name, asset, true_masks) for name, asset in run.episode.assets.items()
+        name: whole_asset(name, asset) if whole else encode_asset(name, asset, true_masks)
+        for name, asset in run.episode.assets.items()
     }
     return assemble(run.episode.prompt, images, encode)  # type: ignore[arg-type]
 
@@ -230,6 +255,14 @@ def encode_asset(name: str, asset: Asset, true_masks: bool) -> PromptImage:
         for view, image in render_prompt_images(asset.scene, asset.kind).items()
     }
     return _image_encoder().encode(name, asset.kind, views)
+
+
+def whole_asset(name: str, asset: Asset) -> PromptImage:
+    """Return one image of a prompt, both views whole."""
+    views = render_prompt_images(asset.scene, asset.kind)
+    images = view_images({view: image.rgb for view, image in views.items()})
+    empty = ViewObjects.empty()
+    return PromptImage(name, asset.kind, empty, empty, images)
 
 
 @lru_cache

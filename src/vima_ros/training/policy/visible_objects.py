@@ -1,4 +1,4 @@
-"""What a view of a training episode shows: rows of the episode's crops and image parts."""
+"""Views of training episodes: rows of the episode's crops and of the parts of its images."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """Episodes by a policy, what is counted of them and what is written."""
 
+import argparse
 import json
 from dataclasses import replace
 from types import SimpleNamespace
@@ -8,22 +9,26 @@ import numpy as np
 import pytest
 from helpers import EPISODES
 
+from vima_ros.cli.evaluation_options import make_jobs
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.perception.detectors.registry import make_detector
+from vima_ros.perception.view_images import view_images
 from vima_ros.policy import BUNDLED
 from vima_ros.policy.checkpoints.load import load_policy, random_network
 from vima_ros.policy.checkpoints.safetensors import save_weights
+from vima_ros.policy.inputs import IMAGES, OBJECTS
 from vima_ros.policy.tokenizer import PromptTokenizer, bundled_tokenizer
-from vima_ros.sim.episode_runner import find_level
+from vima_ros.sim.episode_runner import EpisodeRunner, find_level
 from vima_ros.sim.prompt_variations import PromptVariation
 from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
 from vima_ros.sim.tasks import find_task
-from vima_ros.specs import Action
+from vima_ros.specs import VIEWS, Action
 from vima_ros.training.data.readers import read_demonstrations
 from vima_ros.training.evaluation import policy_rollouts
 from vima_ros.training.evaluation.policy_report import shares_by_task, write_report
 from vima_ros.training.evaluation.policy_rollouts import (
+    NO_DETECTOR,
     Attempt,
     Job,
     Rate,
@@ -47,6 +52,7 @@ class OraclePolicy:
     """Decides as the task's oracle, and notes what it was given."""
 
     tokenizer = None
+    inputs = OBJECTS
 
     def __init__(self):
         self.seen, self.recorded, self.missed, self.run = [], [], [], None
@@ -70,6 +76,7 @@ class OraclePolicy:
 def oracle(monkeypatch):
     policy, prompt = OraclePolicy(), policy_rollouts.encode_prompt
     detectors = {name: make_detector(name) for name in ("ground_truth_masks", "plain_background")}
+    detectors[NO_DETECTOR] = None
     encode = PromptTokenizer().encode
     monkeypatch.setattr(
         policy_rollouts, "load_tools", lambda _, detector: (policy, encode, detectors[detector])
@@ -109,6 +116,41 @@ def test_a_varied_prompt_is_what_the_policy_gets(oracle):
     )
     for image, other in zip(first, reversed(swapped), strict=True):
         np.testing.assert_array_equal(image, other)
+
+
+@pytest.mark.parametrize("task", ["visual_manipulation", "sweep_without_exceeding"])
+def test_a_policy_that_reads_whole_images_gets_these_alone(oracle, task):
+    oracle.inputs = IMAGES
+    done = attempt(Job(task, "train", 2_000_001, "", NO_DETECTOR))
+    assert (done.code, len(oracle.seen)) == ("SUCCESS", done.steps), done.reason
+    with EpisodeRunner(find_task(task).sample(2_000_001, find_level("train"))) as run:
+        first = view_images({view: run.tabletop.render(view) for view in VIEWS})
+        for view in VIEWS:
+            assert (getattr(oracle.seen[0].images, view) == getattr(first, view)).all()
+        assert oracle.seen[0].end_effector == run.tabletop.scene.end_effector
+        assets = run.episode.assets
+    for shown in (*oracle.seen, *oracle.prompt.images):
+        assert len(shown.front) == len(shown.top) == 0
+    for image in oracle.prompt.images:
+        frames = render_prompt_images(assets[image.name].scene, image.kind)
+        expected = view_images({view: frame.rgb for view, frame in frames.items()})
+        assert (image.images.front == expected.front).all()
+        assert (image.images.top == expected.top).all()
+
+
+def test_a_detector_is_refused_where_whole_images_are_read(oracle):
+    options = argparse.Namespace(
+        tasks=["rotate"], level="train", seeds=2, first_seed=7, policy="p", detector=[]
+    )
+    assert {job.detector for job in make_jobs(options, oracle)} == {"ground_truth_masks", "onnx"}
+    oracle.inputs = IMAGES
+    assert [(job.seed, job.detector) for job in make_jobs(options, oracle)] == [
+        (7, NO_DETECTOR),
+        (8, NO_DETECTOR),
+    ]
+    options.detector = ["onnx"]
+    with pytest.raises(VimaError, match="reads whole images; valid: no --detector"):
+        make_jobs(options, oracle)
 
 
 @pytest.mark.slow
