@@ -6,8 +6,8 @@ TORCHVISION_TESTS = test/unit/perception/detectors/test_*_mask_rcnn.py \
 
 .PHONY: demo test test-fast lint-and-unit-tests unit-tests node-tests smoke-test test-train coverage measured-tests bench replay lint setup setup-train clean
 
-demo: setup  ## tasks in simulation, executed by the trained policy: out/index.html, out/demo.mp4
-	./vima demo --out $(OUT)
+demo: setup  ## tasks in simulation by the trained policy, or CONDITIONING=gpt: out/index.html, out/demo.mp4
+	./vima demo --out $(OUT) $(if $(CONDITIONING),--checkpoint $(CONDITIONING))
 
 # Node tests mostly wait for their processes: three at a time leave a third of two cores idle. What
 # only computes takes that third, with a priority (nice) that keeps nothing else from its turn.

@@ -48,7 +48,8 @@ def generate_launch_description():
             DeclareLaunchArgument(
                 "checkpoint",
                 default_value="",
-                description="Checkpoint of the policy; empty: the bundled one; random: untrained",
+                description="Checkpoint of the policy; empty: the bundled one; gpt, gato, "
+                    "flamingo: the bundled one of that conditioning; random: untrained",
             ),
             DeclareLaunchArgument(
                 "device",

@@ -119,7 +119,7 @@ CODES: Final[Mapping[str, str]] = {
     "NO_ROOM": "a scene has no room for an object",
     "NO_TORCHVISION": "torchvision is not installed, which training the detector needs",
     "NO_UNIFORM_BACKGROUND": "the plain_background detector finds no background",
-    "NO_WEIGHTS": "a detector's weights file is absent",
+    "NO_WEIGHTS": "a file of weights is absent",
     "OK": "done, or allowed",
     "ORACLE_FAILED": "an oracle did not solve an episode",
     "OTHER_DEMONSTRATIONS": "a folder has demonstrations of other settings",

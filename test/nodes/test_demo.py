@@ -3,6 +3,7 @@
 import pytest
 from conftest import STALL_TOLERANT
 from sensor_msgs.msg import Image
+from small_policies import write_policy
 
 from vima_ros.cli.demo.html_report import write_page
 from vima_ros.cli.demo.main import DemoRunner
@@ -52,3 +53,27 @@ def test_the_evaluation_reports_the_result_of_the_task(client):
     assert 1 <= done.steps <= 3
     assert done.success == (done.image is None)
     assert done.success or done.reason
+
+
+@pytest.mark.slow
+def test_the_demo_of_a_policy_that_reads_whole_images(tmp_path, capsys):
+    checkpoint = write_policy(tmp_path / "gpt.safetensors", "gpt")
+    values = {
+        "real_time_factor": 10.0,
+        "max_steps": 1,
+        "checkpoint": str(checkpoint),
+        **STALL_TOLERANT,
+    }
+    with (
+        NodeProcesses(tmp_path / "logs", params_file="tabletop", namespace="/other") as processes,
+        Client("test", "/other") as other,
+        VideoRecorder(other, tmp_path / "demo.mp4", 5.0) as video,
+    ):
+        start_nodes(processes, other, "ground_truth_masks", values)
+        runner = DemoRunner(other, tmp_path, video)
+        report = runner.run("rotate", 2_000_000)
+        assert runner.whole_images
+    assert report.result.startswith(("SUCCESS", "STEP_LIMIT", "TASK_FAILED")), report.result
+    assert len(report.steps) == 1
+    assert "step 0: both views whole" in capsys.readouterr().out
+    assert "read whole by the policy" in write_page([report], "", tmp_path).read_text()

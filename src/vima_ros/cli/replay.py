@@ -18,7 +18,7 @@ from vima_ros.files import prepare_folder
 from vima_ros.nodes.common.namespaces import add_namespace_option
 from vima_ros.nodes.common.node_names import MANAGED, MANAGER, PERCEPTION
 from vima_ros.nodes.common.ros_domain import isolate_ros_domain
-from vima_ros.paths import path_argument
+from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.program import DONE, NEGATIVE, without_ros_args
 from vima_ros.replay.bag import Bag
 from vima_ros.replay.frames import Step
@@ -49,6 +49,12 @@ def parse(args: list[str]) -> argparse.Namespace:
         "--bringup",
         action="store_true",
         help="Start of the nodes before, and their end afterwards",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        type=path_text_argument,
+        default="",
+        help="Checkpoint of the policy with --bringup: a file, or gpt, gato, flamingo (bundled)",
     )
     add_namespace_option(parser)
     for view in VIEWS:
@@ -89,6 +95,8 @@ def parse(args: list[str]) -> argparse.Namespace:
     options = parser.parse_args(args)
     if (options.image or options.scene) and options.prompt is None:
         parser.error("--image and --scene give images of --prompt, which is missing")
+    if options.checkpoint and not options.bringup:
+        parser.error("--checkpoint is for the nodes that --bringup starts, which is missing")
     return options
 
 
@@ -171,7 +179,8 @@ def replay(
         if processes:
             check_no_running_suite(client)
             processes.start([PERCEPTION], {"use_compressed_images": bag.compressed})
-            processes.start([name for name in (*MANAGED, MANAGER) if name != PERCEPTION])
+            others = [name for name in (*MANAGED, MANAGER) if name != PERCEPTION]
+            processes.start(others, {"checkpoint": options.checkpoint})
         player = BagPlayer(client, effector, options.timeout)
         check = processes.check_starting if processes else lambda: None
         client.wait_for_active(MANAGED, check=check)

@@ -50,7 +50,10 @@ def parse(args: list[str]) -> argparse.Namespace:
         "--confirm", action="store_true", help="Confirmation of each motion by the operator"
     )
     parser.add_argument(
-        "--checkpoint", type=path_text_argument, default="", help="Checkpoint of the policy"
+        "--checkpoint",
+        type=path_text_argument,
+        default="",
+        help="Checkpoint of the policy: a file, or gpt, gato, flamingo (bundled)",
     )
     add_namespace_option(parser)
     parser.add_argument(

@@ -1,5 +1,8 @@
 """Perception pipeline: the images of both cameras to an observation, or to a refusal.
 
+An observation holds what the policy in use reads: the objects in view, or whole images, for which
+no detector is run.
+
 A ``PerceptionResult`` holds either of the two and the duration of each stage. Ambiguous input is
 refused with a code, never guessed around:
 
@@ -26,6 +29,7 @@ from vima_ros.perception.detectors.base import Detector
 from vima_ros.perception.detectors.instances import MAX_ID, Instances
 from vima_ros.perception.staleness import StalenessChecker
 from vima_ros.perception.tracking.tracker import Tracker
+from vima_ros.perception.view_images import view_images
 from vima_ros.specs import VIEWS, Observation, ViewObjects
 
 OK = "OK"
@@ -61,7 +65,8 @@ class PerceptionResult:
     concerned (empty: both or neither). ``frames``, ``instances``, ``objects``: by view, the policy
     frame and what was found in it; ``objects`` are the accepted ones. ``low_score_count``: objects
     of both views left out for their scores. ``track_ids``: by view, {the detector's id: track id}.
-    ``times`` [s] by stage; ``ages`` {track id: s}.
+    ``times`` [s] by stage; ``ages`` {track id: s}. ``scene``: beside an observation of whole
+    images, the result for those who asked for the objects of the same images.
     """
 
     stamps: Mapping[str, int]  # [ns]
@@ -76,6 +81,7 @@ class PerceptionResult:
     track_ids: dict[str, dict[int, int]] = field(default_factory=dict)
     ages: dict[int, float] = field(default_factory=dict)
     times: dict[str, float] = field(default_factory=dict)
+    scene: PerceptionResult | None = None
 
     @property
     def stamp(self) -> int:
@@ -135,13 +141,15 @@ class PerceptionPipeline:
         stamps: Mapping[str, int],
         now: int,
         result: PerceptionResult | None = None,
+        *,
+        whole_images: bool = False,
     ) -> PerceptionResult:
-        """Find the objects in a pair of images; errors become the result's code.
+        """Make an observation of a pair of images; errors become the result's code.
 
         ``images`` {view: uint8 RGB (h, w, 3)} and, if the detector needs them, ``masks`` {view:
         uint8 or uint16 ids (h, w)}, as the cameras publish them; ``stamps`` by view and ``now``
         [ns] on one clock. Stamps that jump back reset the pipeline, tracks included. ``result``:
-        one to continue.
+        one to continue. ``whole_images``: the observation holds them, and no objects.
         """
         result = result or PerceptionResult(stamps)
         if result.stamp < self._last_stamp:
@@ -156,11 +164,27 @@ class PerceptionPipeline:
                     self.limits.frozen_timeout,
                     self.limits.frozen_timeout_noiseless,
                 )
-            self._find(result, images, masks)
-            self._check_and_track(result)
+            with result.timed("view"):
+                for view in VIEWS:
+                    with add_view_to_errors(view):
+                        result.frames[view] = self._views[view].apply(images[view])
+            if whole_images:
+                self._observe_whole(result)
+            else:
+                self.find_objects(result, masks)
         except VimaError as error:
             result.refuse(error)
         return result
+
+    def find_objects(
+        self, result: PerceptionResult, masks: Mapping[str, np.ndarray] | None
+    ) -> None:
+        """Find the objects of a result that has its frames; ``masks`` as for ``process``.
+
+        Raises VimaError, where ``process`` would refuse the objects.
+        """
+        self._find(result, masks)
+        self._check_and_track(result)
 
     def reset(self) -> None:
         """Return to the initial state; track ids start at 1 again."""
@@ -169,18 +193,19 @@ class PerceptionPipeline:
         if self._tracker is not None:
             self._tracker.reset()
 
-    def _find(
-        self,
-        result: PerceptionResult,
-        images: Mapping[str, np.ndarray],
-        masks: Mapping[str, np.ndarray] | None,
-    ) -> None:
-        ids: dict[str, np.ndarray] = {}
+    @staticmethod
+    def _observe_whole(result: PerceptionResult) -> None:
+        empty = ViewObjects.empty()
         with result.timed("view"):
-            for view in VIEWS:
-                with add_view_to_errors(view):
-                    result.frames[view] = self._views[view].apply(images[view])
-                    if masks is not None:
+            images = view_images(result.frames)
+        result.observation = Observation(empty, empty, stamp=result.stamp, images=images)
+
+    def _find(self, result: PerceptionResult, masks: Mapping[str, np.ndarray] | None) -> None:
+        ids: dict[str, np.ndarray] = {}
+        if masks is not None:
+            with result.timed("view"):
+                for view in VIEWS:
+                    with add_view_to_errors(view):
                         ids[view] = self._views[view].apply(masks[view], is_mask=True)
         with result.timed("detect"):
             result.instances = self._detector.detect_views(result.frames, ids or None)

@@ -14,7 +14,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-BUNDLED = Path(__file__).parent / "weights" / "policy.safetensors"  # docs/policy.md
+from vima_ros.errors import VimaError
+from vima_ros.policy.config import CONDITIONINGS
+
+WEIGHTS = Path(__file__).parent / "weights"
+BUNDLED = WEIGHTS / "policy.safetensors"  # docs/policy.md
+
+
+def bundled_weights(conditioning: str) -> Path:
+    """Return the file of the bundled weights of a conditioning. Raises VimaError (NO_WEIGHTS)."""
+    files = {name: WEIGHTS / f"{name}.safetensors" for name in CONDITIONINGS} | {"vima": BUNDLED}
+    if not files[conditioning].is_file():
+        present = ", ".join(name for name, file in files.items() if file.is_file())
+        raise VimaError(
+            "NO_WEIGHTS",
+            f"no trained weights of {conditioning} are bundled ({files[conditioning]} is absent); "
+            f"valid: {present}, or a file of your own: `train_policy` makes one by a recipe with "
+            f"`conditioning: {conditioning}` in its section network",
+        )
+    return files[conditioning]
 
 
 def __getattr__(name: str) -> Any:

@@ -43,8 +43,9 @@ class PolicyInputs:
     def check_prompt(self, prompt: EncodedPrompt) -> None:
         """Check that the policy can read ``prompt``.
 
-        Raises VimaError: UNREADABLE_PROMPT for a kind of token that it does not read, NO_OBJECT
-        for an image without any object, NO_IMAGES for one that is not whole.
+        Raises VimaError: UNREADABLE_PROMPT for a kind of token that it does not read, or a whole
+        image where it reads objects; NO_OBJECT for an image without any; NO_IMAGES for one that is
+        not whole where it reads these.
         """
         for token in prompt.tokens:
             kind = WORDS if isinstance(token, int) else token.kind.name.lower()
@@ -59,6 +60,12 @@ class PolicyInputs:
             if self.observation == "images":
                 self._check_images(image.images is not None, f"prompt image {{{image.name}}}")
             elif len(image.front) + len(image.top) == 0:
+                if image.images is not None:
+                    raise VimaError(
+                        "UNREADABLE_PROMPT",
+                        f"image {{{image.name}}} is whole, and this policy reads objects; valid: "
+                        "its objects",
+                    )
                 raise VimaError(
                     "NO_OBJECT",
                     f"image {{{image.name}}} shows no object in either view; valid: 1 or more",

@@ -77,30 +77,38 @@ def match_assets(
     return unsent
 
 
-def assemble(text: str, images: Mapping[str, PromptImage], encode: Encode) -> EncodedPrompt:
+def assemble(
+    text: str,
+    images: Mapping[str, PromptImage],
+    encode: Encode,
+    *,
+    max_tokens: int = MAX_PROMPT_TOKENS,
+    image_tokens: int = 0,
+) -> EncodedPrompt:
     """Assemble token ids of words and images, in reading order, end-of-sequence word last.
 
     ``encode(text, names)`` is the tokenizer's: word ids and, for placeholders, their names.
 
-    Raises PromptTooLongError beyond MAX_PROMPT_TOKENS, where an image counts as many
-    tokens as the fullest image has objects, front and top
-    (docs/vima_architecture.md, "Sequence limits").
+    Raises PromptTooLongError beyond ``max_tokens``, where an image counts as ``image_tokens``; 0:
+    as many as the fullest image has objects, front and top (docs/vima_architecture.md, "Sequence
+    limits").
     """
     tokens = tuple(
         images[token] if isinstance(token, str) else token for token in encode(text, list(images))
     )
     prompt = EncodedPrompt(tokens, text)
-    slots = sum(
+    slots = image_tokens or sum(
         max((len(getattr(image, view)) for image in images.values()), default=0)
         for view in ("front", "top")
     )
     image_count = len(prompt.images)
     word_count = len(tokens) - image_count
     length = word_count + image_count * slots
-    if length > MAX_PROMPT_TOKENS:
+    if length > max_tokens:
+        each = f"{slots} {'tokens' if image_tokens else 'objects'}"
         raise PromptTooLongError(
             f"the prompt has {length} tokens ({word_count} words, {image_count} images "
-            f"of {slots} objects); valid: up to {MAX_PROMPT_TOKENS}",
+            f"of {each}); valid: up to {max_tokens}",
             length,
         )
     return prompt

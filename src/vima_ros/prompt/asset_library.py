@@ -55,7 +55,7 @@ class StoredAsset:
     origin: Mapping[str, Any] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
-        """Count the objects of each view; 0 where the view is absent."""
+        """Count the objects of each view; 0 where none is visible, or the view is absent."""
         ids = {view: np.unique(mask) for view, (_, mask) in self.views.items()}
         return {v: int(np.count_nonzero(ids[v])) if v in ids else 0 for v in VIEWS}
 
@@ -213,7 +213,7 @@ def _write(folder: Path, asset: StoredAsset) -> None:
     for view, (rgb, mask) in asset.views.items():
         _write_file(folder / f"{view}.png", _png(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)))
         _write_file(folder / f"{view}_mask.png", _png(mask.astype(np.uint16)))
-        if asset.kind == AssetKind.OBJECT:
+        if asset.kind == AssetKind.OBJECT and mask.any():
             x, y, columns, rows = cv2.boundingRect((mask > 0).astype(np.uint8))
             alone = np.where(mask[..., None] > 0, rgb, 255).astype(np.uint8)
             alone = alone[y : y + rows, x : x + columns]

@@ -85,7 +85,7 @@ class CapturedScene:
                     origin[f"{view}_box"] = objects.boxes[indices[0]].tolist()
                     origin[f"{view}_score"] = round(float(objects.scores[indices[0]]), 3)
             origin["track_id"] = track_id
-        views = {v: (self.images[v], labels[v]) for v in VIEWS if labels[v].any()}
+        views = {v: (self.images[v], labels[v]) for v in VIEWS}
         kind = AssetKind.SCENE if track_id is None else AssetKind.OBJECT
         return StoredAsset(name, kind, views, self.stamp, origin)
 

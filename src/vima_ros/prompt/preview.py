@@ -1,4 +1,4 @@
-"""Preview of an encoded prompt: words and the objects' crops in reading order, one image."""
+"""Preview of an encoded prompt: words, and crops or whole images, in reading order, one image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FRAME = {"front": (40, 110, 200), "top": (200, 110, 40)}
 
 
 def draw_prompt(prompt: EncodedPrompt, piece: Callable[[int], str]) -> np.ndarray:
-    """Draw a prompt as uint8 RGB (height, WIDTH, 3), each image as a box of its crops.
+    """Draw a prompt as uint8 RGB (height, WIDTH, 3), each image as a box of its crops or views.
 
     ``piece``: the text of a word id, with "▁" where a word begins (SentencePiece). The upper row
     of an image is its front view, the lower its top view.
@@ -47,7 +47,12 @@ def _word(text: str) -> list[np.ndarray]:
 
 
 def _image(image: PromptImage) -> np.ndarray:
-    rows = [_row(getattr(image, view), view) for view in VIEWS]
+    rows = [
+        _row(getattr(image, view), view)
+        if image.images is None
+        else _framed(getattr(image.images, view), view)
+        for view in VIEWS
+    ]
     width = max(row.shape[1] for row in rows)
     kind = image.kind.name.lower()
     label = f"{{{image.name}}} {kind}"
@@ -63,12 +68,7 @@ def _image(image: PromptImage) -> np.ndarray:
 
 def _row(objects: ViewObjects, view: str) -> np.ndarray:
     """Return the crops of one view, (CROP, w, 3)."""
-    crops = [
-        cv2.resize(crop.transpose(1, 2, 0), (CROP, CROP), interpolation=cv2.INTER_NEAREST)
-        for crop in objects.crops[:MAX_CROPS]
-    ]
-    for crop in crops:
-        cv2.rectangle(crop, (0, 0), (CROP - 1, CROP - 1), _FRAME[view], 2)
+    crops = [_framed(crop, view) for crop in objects.crops[:MAX_CROPS]]
     note = "" if len(objects) else f"no {view}"
     if len(objects) > MAX_CROPS:
         note = f"+{len(objects) - MAX_CROPS}"
@@ -77,6 +77,14 @@ def _row(objects: ViewObjects, view: str) -> np.ndarray:
         cv2.putText(blank, note, (4, CROP // 2), _FONT, _SMALL, _FAINT, 1, cv2.LINE_AA)
         crops.append(blank)
     return np.hstack(crops)
+
+
+def _framed(image: np.ndarray, view: str) -> np.ndarray:
+    """Return an image (3, h, w) as (CROP, w, 3) with a frame in the view's colour."""
+    columns = CROP * image.shape[2] // image.shape[1]
+    drawn = cv2.resize(image.transpose(1, 2, 0), (columns, CROP), interpolation=cv2.INTER_NEAREST)
+    cv2.rectangle(drawn, (0, 0), (columns - 1, CROP - 1), _FRAME[view], 2)
+    return drawn
 
 
 def _layout(blocks: list[np.ndarray]) -> np.ndarray:

@@ -15,10 +15,10 @@ class StepRecord:
     """One step; ``code``: the gate's, OK where a command left, NO_DECISION where none came.
 
     ``episode``: code by which the policy's episode had ended or paused, where that is why;
-    ``objects``: count by view; ``pose0``, ``pose1``: x, y [m] and yaw [rad], None where the
-    quaternion has none; ``waypoints``, as in arm_command in base_link: x, y, z [m], yaw [rad] and
-    tool_on of each; ``times`` [s]: detection (both views), decision (frames sent to action
-    received), command (frames sent to the gate's answer received).
+    ``objects``: count by view, empty for a policy that reads whole images; ``pose0``, ``pose1``:
+    x, y [m] and yaw [rad], None where the quaternion has none; ``waypoints``, as in arm_command in
+    base_link: x, y, z [m], yaw [rad] and tool_on of each; ``times`` [s]: detection (both views),
+    decision (frames sent to action received), command (frames sent to the gate's answer received).
     """
 
     step: int

@@ -43,6 +43,8 @@ EPISODES = [("training.evaluation.policy_rollouts", "attempt_all")]
         ("demo", "cli.demo.main", ["--seed", "-1"], DEMO, "--seed -1; valid: 0 to"),
         ("demo", "cli.demo.main", ["--seed", "2147483647"], DEMO, "valid: 0 to 2147483640"),
         ("demo", "cli.demo.main", ["--detector", "detectron2"], DEMO, "demo: N"),
+        ("demo", "cli.demo.main", ["--checkpoint", "{tmp}/no.ckpt"], DEMO, "BAD_CHECKPOINT"),
+        ("replay", "cli.replay", ["{tmp}", "--checkpoint", "gpt"], NODES, "--bringup"),
         ("bench", "cli.bench.main", ["perception", "--weights", "no.onnx"], BENCH, "NO_WEIGHTS"),
         (
             "evaluate_policy",
@@ -72,3 +74,17 @@ def test_what_is_right_goes_on_to_the_start(monkeypatch, tmp_path):
     pytest.importorskip("rclpy")
     with pytest.raises(StartedError):
         run("demo", "cli.demo.main", ["--seed", "0"], monkeypatch, tmp_path, DEMO)
+
+
+@pytest.mark.parametrize("conditioning", ["gpt", "gato", "flamingo"])
+def test_a_demo_of_weights_that_are_not_there_says_how_to_get_some(
+    conditioning, monkeypatch, tmp_path, capsys
+):
+    pytest.importorskip("rclpy")
+    monkeypatch.setattr("vima_ros.policy.WEIGHTS", tmp_path)
+    words = ["--checkpoint", conditioning]
+    assert run("demo", "cli.demo.main", words, monkeypatch, tmp_path, DEMO) == 2
+    said = capsys.readouterr().err
+    assert f"NO_WEIGHTS: no trained weights of {conditioning}" in said
+    assert "valid: vima, or a file of your own" in said
+    assert f"`conditioning: {conditioning}`" in said

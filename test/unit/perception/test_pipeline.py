@@ -11,6 +11,7 @@ from vima_ros.perception.detectors.ground_truth_masks import GroundTruthMaskDete
 from vima_ros.perception.detectors.instances import Instances
 from vima_ros.perception.pipeline import AcceptanceLimits, PerceptionPipeline, PerceptionResult
 from vima_ros.perception.tracking.tracker import Tracker
+from vima_ros.perception.view_images import view_image
 from vima_ros.perception.view_transform import to_policy_frame
 from vima_ros.specs import VIEWS
 
@@ -222,3 +223,42 @@ def test_a_given_result_is_continued():
     pipeline = pipeline_with(FixedScores(front=(0.9,)))
     assert pipeline.process(make_images(), None, result.stamps, 3, result) is result
     assert result.times["queue"] == 0.5
+
+
+def whole(pipeline, at=SECOND, now=None):
+    stamps = {"front": at, "top": at + 5}
+    now = at + 9 if now is None else now
+    return pipeline.process(make_images(), None, stamps, now, whole_images=True)
+
+
+def test_whole_images_are_the_frames_at_half_size_and_no_detector_is_run():
+    detector = FixedScores(front=(0.9,))
+    result = whole(pipeline_with(detector), at=3 * SECOND)
+    seen = result.observation
+    assert (result.code, seen.stamp, len(seen.front), len(seen.top)) == ("OK", 3 * SECOND, 0, 0)
+    for view in VIEWS:
+        expected = view_image(result.frames[view])
+        np.testing.assert_array_equal(getattr(seen.images, view), expected)
+    assert detector.calls == []
+    assert process(pipeline_with(detector)).observation.images is None
+
+
+def test_whole_images_are_refused_for_their_stamps_and_pixels_as_others():
+    pipeline = pipeline_with(FixedScores(), max_age=1.0)
+    assert whole(pipeline, now=3 * SECOND).code == "STALE"
+    assert whole(pipeline).code == "OK", "an empty table is for the policy to judge"
+
+
+def test_objects_of_whole_images_are_found_on_request_as_without_them():
+    detector, other = (FixedScores(front=(0.9, 0.8), top=(0.7,)) for _ in range(2))
+    pipeline = pipeline_with(detector, Tracker())
+    seen = whole(pipeline)
+    scene = PerceptionResult(seen.stamps, frames=seen.frames)
+    pipeline.find_objects(scene, None)
+    expected = process(pipeline_with(other, Tracker()))
+    for view in VIEWS:
+        found, wanted = (getattr(r.observation, view) for r in (scene, expected))
+        np.testing.assert_array_equal(found.boxes, wanted.boxes)
+        np.testing.assert_array_equal(found.track_ids, wanted.track_ids)
+    assert seen.observation.images is not None
+    assert len(seen.observation.front) == 0

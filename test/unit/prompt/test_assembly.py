@@ -174,3 +174,11 @@ def test_256_tokens_and_not_one_more():
     assert error.code == "PROMPT_TOO_LONG"
     assert "257 tokens" in str(error)
     assert "256" in str(error)
+
+
+def test_a_whole_image_counts_as_the_tokens_that_the_policy_makes_of_it():
+    images = {"a": image(front=0, top=0)}
+    limit = {"image_tokens": 16, "max_tokens": 20}  # with 3 words and the end
+    assert len(assemble("x x {a} x", images, encode, **limit).tokens) == 5
+    with pytest.raises(VimaError, match=r"21 tokens .* of 16 tokens.*; valid: up to 20"):
+        assemble("x x {a} x x", images, encode, **limit)

@@ -61,7 +61,8 @@ def test_a_box_in_an_empty_view_is_refused(scene):
 def test_an_asset_of_an_object_holds_its_pixels_alone(scene):
     asset = scene.to_asset("block", 7)
     assert asset.kind == AssetKind.OBJECT
-    assert list(asset.views) == ["front"]
+    assert list(asset.views) == ["front", "top"], "a policy may read both views whole"
+    assert asset.counts() == {"front": 1, "top": 0}
     np.testing.assert_array_equal(asset.views["front"][1], scene.labels["front"] == 1)
     assert asset.origin["front_box"] == [20, 20, 9, 9]
     assert (asset.origin["track_id"], asset.origin["front_score"]) == (7, 0.9)

@@ -7,6 +7,7 @@ import yaml
 from vima_ros.errors import VimaError
 from vima_ros.paths import config_path
 from vima_ros.perception.detectors.registry import make_detector
+from vima_ros.perception.view_images import view_image
 from vima_ros.prompt.image_encoding import DETECTORS, PromptImageEncoder
 from vima_ros.sim.recording import record
 from vima_ros.specs import VIEWS, AssetKind
@@ -68,3 +69,53 @@ def test_a_demonstration_has_the_images_as_the_encoder_reads_them():
             got, wanted = (getattr(i, view) for i in (demonstration.images[asset.name], expected))
             for a, b in zip(got.fields, wanted.fields, strict=True):
                 np.testing.assert_array_equal(a, b)
+
+
+def on_table():
+    """The two objects of ``image_and_mask`` on a grey table."""
+    rgb, mask = image_and_mask()
+    return np.where(mask[..., None] > 0, rgb, 60).astype(np.uint8), mask
+
+
+def test_a_whole_image_of_one_object_is_the_object_alone_on_white():
+    rgb, mask = on_table()
+    image = PromptImageEncoder(whole_images=True).encode(
+        "a", AssetKind.OBJECT, dict.fromkeys(VIEWS, (rgb, mask))
+    )
+    assert len(image.front) == len(image.top) == 0
+    alone = np.where(mask[..., None] == 2, rgb, 255).astype(np.uint8)  # the larger
+    for view in VIEWS:
+        np.testing.assert_array_equal(getattr(image.images, view), view_image(alone))
+
+
+def test_a_whole_image_of_a_scene_is_the_view_as_it_is_and_needs_no_mask():
+    rgb, _ = on_table()
+    views = {"front": (rgb, None), "top": (WHITE, None)}
+    image = PromptImageEncoder(whole_images=True).encode("a", AssetKind.SCENE, views)
+    np.testing.assert_array_equal(image.images.front, view_image(rgb))
+    np.testing.assert_array_equal(image.images.top, view_image(WHITE))
+
+
+@pytest.mark.parametrize("kind", AssetKind)
+def test_whole_images_need_both_views(kind):
+    with pytest.raises(VimaError, match=r"image \{a\}, no top view; valid: both") as refused:
+        PromptImageEncoder(whole_images=True).encode("a", kind, {"front": on_table()})
+    assert refused.value.code == "NO_IMAGES"
+
+
+def test_an_object_has_to_be_visible_in_both_of_two_whole_images():
+    views = {"front": on_table(), "top": (WHITE, np.zeros((128, 256), np.uint8))}
+    with pytest.raises(VimaError, match=r"image \{a\} shows no object in the top view") as refused:
+        PromptImageEncoder(whole_images=True).encode("a", AssetKind.OBJECT, views)
+    assert refused.value.code == "NO_OBJECT"
+
+
+def test_an_object_picture_of_the_simulator_is_hardly_changed_by_cutting_its_object_out():
+    asset = next(a for a in record("rotate", None, 3).assets if a.kind == AssetKind.OBJECT)
+    pairs = zip(asset.images.rgb[0], asset.images.masks[0], strict=True)
+    views = dict(zip(VIEWS, pairs, strict=True))
+    image = PromptImageEncoder(whole_images=True).encode(asset.name, asset.kind, views)
+    for view in VIEWS:
+        rendered = view_image(views[view][0]).astype(int)
+        different = np.abs(getattr(image.images, view) - rendered).max(0) > 8
+        assert different.mean() < 0.01

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.prompt.assembly import assemble
 from vima_ros.prompt.preview import CROP, MARGIN, ROW, WIDTH, draw_prompt
-from vima_ros.specs import AssetKind, PromptImage, ViewObjects
+from vima_ros.specs import AssetKind, PromptImage, ViewImages, ViewObjects
 
 RED, GREEN, BLUE = (250, 10, 20), (10, 240, 30), (30, 20, 230)
 TOKENIZER = PromptTokenizer()
@@ -97,3 +97,16 @@ def test_nothing_is_drawn_into_the_margins(words):
     canvas = drawn(" ".join(["Put", *words]), **used)
     inside = canvas[MARGIN:-MARGIN, MARGIN : WIDTH - MARGIN]
     assert (canvas != PAPER).sum() == (inside != PAPER).sum()
+
+
+def test_whole_images_stand_as_they_are_front_above_top():
+    def whole(colour):
+        return np.broadcast_to(np.array(colour, np.uint8)[:, None, None], (3, 64, 128))
+
+    empty = ViewObjects.empty()
+    images = ViewImages(whole(RED), whole(GREEN))
+    canvas = drawn("Do {a}", a=PromptImage("a", AssetKind.SCENE, empty, empty, images))
+    red, green = where(canvas, RED), where(canvas, GREEN)
+    assert red[0] < green[0]
+    assert abs(red[1] - green[1]) < 1
+    assert min(red[2], green[2]) > 0.8 * 2 * CROP**2

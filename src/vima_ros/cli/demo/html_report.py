@@ -39,7 +39,10 @@ class TaskReport:
 
 
 def write_page(tasks: Sequence[TaskReport], detector: str, out: Path) -> Path:
-    """Write ``out``/index.html and return its path."""
+    """Write ``out``/index.html and return its path.
+
+    ``detector``: of the objects; empty: the policy reads whole images.
+    """
     rows = "\n".join(
         f'<tr><td><a href="#{number}">{escape(t.task)}</a></td><td>{t.seed}</td>'
         f"<td>{len(t.steps)}</td><td>{_result(t)}</td></tr>"
@@ -48,7 +51,9 @@ def write_page(tasks: Sequence[TaskReport], detector: str, out: Path) -> Path:
     page = Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         solved=sum(task.success for task in tasks),
         total=len(tasks),
-        detector=escape(detector),
+        seen=f"objects detected by <code>{escape(detector)}</code>"
+        if detector
+        else "read whole by the policy",
         rows=rows,
         tasks="\n".join(_section(number, task) for number, task in enumerate(tasks, 1)),
     )

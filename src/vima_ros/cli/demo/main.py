@@ -16,7 +16,7 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import Image
 
-from vima_msgs.msg import ArmCommand, ArmState, Observation, PolicyAction
+from vima_msgs.msg import ArmCommand, ArmState, Observation, PolicyAction, PolicyInputs
 from vima_ros.cli.arguments import ArgumentParser
 from vima_ros.cli.demo.html_report import StepReport, TaskReport, write_page
 from vima_ros.cli.demo.step_image import save_step
@@ -28,7 +28,7 @@ from vima_ros.files import prepare_folder
 from vima_ros.nodes.common import action_conversions, qos
 from vima_ros.nodes.common.node_names import SUITE
 from vima_ros.nodes.common.ros_domain import isolate_ros_domain
-from vima_ros.paths import path_argument
+from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.perception.detectors.registry import DETECTORS, make_detector
 from vima_ros.program import without_ros_args
 from vima_ros.sim.episode_runner import choose_tasks
@@ -47,6 +47,13 @@ DEMO_TASKS = (
     "novel_noun",
     "manipulate_old_neighbor",
 )
+COMPARED_TASKS = (  # on which the policies of the other conditionings are trained
+    "visual_manipulation",
+    "rotate",
+    "novel_noun",
+    "rearrange",
+    "follow_order",
+)
 REAL_TIME_FACTOR = 5.0  # simulated seconds per second
 CAMERA_RATE = 10.0  # also the frame rate of the video [Hz]
 IMAGES_PER_EPISODE = round(EPISODE_TIMEOUT * CAMERA_RATE)  # its steps are drawn at its end
@@ -55,11 +62,12 @@ ENDED = (ArmState.SUCCEEDED, ArmState.REFUSED, ArmState.ABORTED, ArmState.STOPPE
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """Tasks with their seeds, the detector, and the folder of the results."""
+    """Tasks with their seeds, detector and policy, and the folder of the results."""
 
     tasks: tuple[str, ...]
     seeds: tuple[int, ...]
     detector: str
+    checkpoint: str
     out: Path
 
 
@@ -71,6 +79,7 @@ class DemoRunner:
         self._observations = client.subscribe(
             Observation, "observation", capacity=IMAGES_PER_EPISODE
         )
+        self._inputs = client.subscribe(PolicyInputs, "policy_inputs", qos.LATCHED)
         self._actions = client.subscribe(PolicyAction, "action")
         self._commands = client.subscribe(ArmCommand, "arm_command")
         self._states = client.subscribe(ArmState, "arm_state")
@@ -79,6 +88,12 @@ class DemoRunner:
             for v in VIEWS
         }
         self._episodes = TaskRunner(client)
+
+    @property
+    def whole_images(self) -> bool:
+        """True if the policy reads whole images, and no objects."""
+        declared = self._inputs.wait(lambda _: True, 10, "policy_inputs")
+        return bool(declared.observation == PolicyInputs.IMAGES)
 
     def run(self, task: str, seed: int) -> TaskReport:
         """Run one task to its end and return its report. Raises VimaError (TIMEOUT)."""
@@ -106,16 +121,18 @@ class DemoRunner:
             quiet=True,
         )
         sent = [m for m in self._commands.messages if m.command_id == command_id and m.waypoints]
-        counts = " and ".join(
+        seen = "objects: " + " and ".join(
             f"{len(getattr(observation, v).objects)} in the {v} view" for v in VIEWS
         )
+        if observation.images.front:
+            seen = "both views whole"
         gate = f"OK, {len(sent[0].waypoints)} waypoints" if sent else done.code
         names = {ArmState.SUCCEEDED: "executed", ArmState.REFUSED: "did not move"}
         outcome = ". ".join(
             filter(None, dict.fromkeys((names.get(done.state, done.code), done.message)))
         )
         lines = [
-            f"objects: {counts}",
+            seen,
             f"action: {_describe(action)}",
             f"gate: {gate}    arm: {outcome}",
         ]
@@ -142,17 +159,25 @@ def _describe(action: PolicyAction) -> str:
 def run(settings: DemoSettings) -> None:
     """Run the demo and write its results.
 
-    Raises VimaError for an unknown task or an unusable detector, before any node is started, and
-    if a node does not become active or an expected message does not arrive.
+    Raises VimaError for an unknown task, or an unusable detector or policy, before any node is
+    started, and if a node does not become active or an expected message does not arrive.
     """
     choose_tasks(settings.tasks, Level.TRAIN)
     make_detector(settings.detector)
+    if settings.checkpoint:
+        from vima_ros.policy.checkpoints.load import load_policy  # importing torch takes seconds
+
+        load_policy(settings.checkpoint)
     prepare_folder(settings.out)
     isolate_ros_domain()
     out, reports = settings.out, []
     with NodeProcesses(out / "logs", params_file="tabletop") as processes:
         print(f"starting {', '.join(SUITE)} (logs in {out / 'logs'}) …", flush=True)
-        values: dict[str, Any] = {"real_time_factor": REAL_TIME_FACTOR, "camera_rate": CAMERA_RATE}
+        values: dict[str, Any] = {
+            "real_time_factor": REAL_TIME_FACTOR,
+            "camera_rate": CAMERA_RATE,
+            "checkpoint": settings.checkpoint,
+        }
         with (
             Client("demo") as client,
             VideoRecorder(client, out / "demo.mp4", CAMERA_RATE) as video,
@@ -162,9 +187,10 @@ def run(settings: DemoSettings) -> None:
             for task, seed in zip(settings.tasks, settings.seeds, strict=True):
                 processes.check_alive()
                 reports.append(runner.run(task, seed))
+            detector = "" if runner.whole_images else settings.detector
     solved = sum(report.success for report in reports)
     print(f"\n{solved} of {len(reports)} tasks solved")
-    page = write_page(reports, settings.detector, out)
+    page = write_page(reports, detector, out)
     print(f"report: {page}; video: {out}/demo.mp4")
 
 
@@ -178,17 +204,29 @@ def main(args: list[str]) -> None:
     parser.add_argument(
         "--out", type=path_argument, default=Path("out"), help="Folder for the results"
     )
-    parser.add_argument("--tasks", nargs="+", default=DEMO_TASKS, help="Names of tasks")
+    parser.add_argument(
+        "--tasks",
+        nargs="+",
+        help=f"Names of tasks; default: eight, with --checkpoint {', '.join(COMPARED_TASKS)}",
+    )
     parser.add_argument("--seed", type=int, help="Seed of the first task; default: random")
     parser.add_argument(
         "--detector", default="onnx", choices=sorted(DETECTORS), help="Detector of the cameras"
     )
+    parser.add_argument(
+        "--checkpoint",
+        type=path_text_argument,
+        default="",
+        help="Checkpoint of the policy: a file, or gpt, gato, flamingo (bundled)",
+    )
     options = parser.parse_args(without_ros_args(args))
-    first, last = options.seed, MAX_SEED - len(options.tasks) + 1
+    tasks = options.tasks or (COMPARED_TASKS if options.checkpoint else DEMO_TASKS)
+    first, last = options.seed, MAX_SEED - len(tasks) + 1
     if first is None:  # seeds from here on are not used in training
         first = random.randint(FIRST_EVALUATION_SEED, last)  # noqa: S311
     if not 0 <= first <= last:
         parser.error(f"--seed {first}; valid: 0 to {last}")
     print(f"seeds from {first}: demo --seed {first} repeats the same episodes")
-    seeds = tuple(range(first, first + len(options.tasks)))
-    run(DemoSettings(tuple(options.tasks), seeds, options.detector, options.out))
+    seeds = tuple(range(first, first + len(tasks)))
+    settings = tuple(tasks), seeds, options.detector, options.checkpoint, options.out
+    run(DemoSettings(*settings))

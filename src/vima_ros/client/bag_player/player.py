@@ -14,6 +14,7 @@ from vima_msgs.msg import (
     ArmWaypoint,
     PerceptionStatus,
     PolicyAction,
+    PolicyInputs,
     Prompt,
 )
 from vima_msgs.srv import SetPrompt
@@ -200,7 +201,8 @@ class BagPlayer:
             status = self._statuses.wait(
                 concerns, self._timeout, "perception_status", marks.statuses, quiet=True
             )
-            record.objects = {"front": status.front_count, "top": status.top_count}
+            if status.observation == PolicyInputs.OBJECTS:
+                record.objects = {"front": status.front_count, "top": status.top_count}
             record.times["detection"] = status.detection_time
             if status.code != PerceptionStatus.OK:
                 record.message = f"{status.code}: {status.message}"

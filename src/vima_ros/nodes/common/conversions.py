@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -10,12 +12,15 @@ from geometry_msgs.msg import Pose as PoseMessage
 from std_msgs.msg import Header
 
 from vima_msgs import msg
+from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose
 from vima_ros.specs import (
     CROP_SIZE,
+    VIEW_IMAGE_SIZE,
     VIEWS,
     EndEffector,
     Observation,
+    ViewImages,
     ViewObjects,
 )
 
@@ -67,9 +72,28 @@ def view_from_message(message: msg.ViewObjects) -> ViewObjects:
     )
 
 
+def images_to_message(images: ViewImages | None) -> msg.ViewImages:
+    """Convert whole images; None gives the empty message."""
+    if images is None:
+        return msg.ViewImages()
+    return msg.ViewImages(**{v: array("B", getattr(images, v).tobytes()) for v in VIEWS})
+
+
+def images_from_message(message: msg.ViewImages) -> ViewImages | None:
+    """Convert whole images; None for the empty message. Raises VimaError (INVALID_VALUE)."""
+    sizes, size = {view: len(getattr(message, view)) for view in VIEWS}, 3 * prod(VIEW_IMAGE_SIZE)
+    if not any(sizes.values()):
+        return None
+    if set(sizes.values()) != {size}:
+        raise VimaError("INVALID_VALUE", f"whole images of {sizes} bytes; valid: {size} in each")
+    return ViewImages(
+        *(np.frombuffer(getattr(message, v), np.uint8).reshape(3, *VIEW_IMAGE_SIZE) for v in VIEWS)
+    )
+
+
 def observation_to_message(observation: Observation, headers: dict[str, Any]) -> msg.Observation:
     """Convert an observation; ``headers``: the cameras' own, by view."""
-    message = msg.Observation()
+    message = msg.Observation(images=images_to_message(observation.images))
     message.header.stamp = ns_to_stamp(observation.stamp)
     for view in VIEWS:
         setattr(message, view, view_to_message(getattr(observation, view), view, headers[view]))
@@ -83,6 +107,7 @@ def observation_from_message(message: msg.Observation, end_effector: EndEffector
         top=view_from_message(message.top),
         end_effector=end_effector,
         stamp=stamp_to_ns(message.header.stamp),
+        images=images_from_message(message.images),
     )
 
 

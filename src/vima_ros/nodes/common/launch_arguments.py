@@ -18,6 +18,8 @@ import yaml
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common.namespaces import VALID, absolute_namespace
 from vima_ros.paths import expand_text
+from vima_ros.policy import bundled_weights
+from vima_ros.policy.config import CONDITIONINGS
 
 FOR_LAUNCH = ("launch-prefix", "launch-prefix-filter")  # its own, beside those of a file
 
@@ -56,9 +58,18 @@ def _bag(text: str) -> str:
 
 
 def _checkpoint(text: str) -> str:
+    if text in CONDITIONINGS:
+        try:
+            bundled_weights(text)
+        except VimaError as error:
+            return f": {error}"
+        return ""
     if text in ("", "random") or Path(text).is_file():
         return ""
-    valid = "a checkpoint file, nothing for the bundled one, random for untrained weights"
+    valid = (
+        "a checkpoint file, nothing for the bundled one, random for untrained weights, "
+        f"{', '.join(CONDITIONINGS)} for the bundled ones of these"
+    )
     return _wrong(valid, f"no file {Path(text).absolute()}")
 
 

@@ -11,7 +11,12 @@ from sensor_msgs.msg import Image
 from vima_msgs import msg
 from vima_ros.errors import VimaError, add_view_to_errors
 from vima_ros.nodes.common import image_conversion
-from vima_ros.nodes.common.conversions import view_from_message, view_to_message
+from vima_ros.nodes.common.conversions import (
+    images_from_message,
+    images_to_message,
+    view_from_message,
+    view_to_message,
+)
 from vima_ros.paths import expand
 from vima_ros.perception.image_decoding import read_image
 from vima_ros.specs import (
@@ -38,7 +43,14 @@ def prompt_to_message(prompt: EncodedPrompt, prompt_id: str, stamp: Time) -> msg
             views = {
                 view: view_to_message(getattr(token, view), view, message.header) for view in VIEWS
             }
-            message.images.append(msg.PromptImage(name=token.name, kind=int(token.kind), **views))
+            message.images.append(
+                msg.PromptImage(
+                    name=token.name,
+                    kind=int(token.kind),
+                    images=images_to_message(token.images),
+                    **views,
+                )
+            )
         message.tokens.append(
             msg.PromptToken(kind=msg.PromptToken.KIND_IMAGE, value=index_of[token.name])
         )
@@ -53,6 +65,7 @@ def prompt_from_message(message: msg.PromptTokens) -> EncodedPrompt:
             i.kind,
             view_from_message(i.front),
             view_from_message(i.top),
+            images_from_message(i.images),
         )
         for i in message.images
     ]

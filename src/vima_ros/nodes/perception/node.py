@@ -1,4 +1,4 @@
-"""The perception node: camera images of two views in, the objects of both out.
+"""The perception node: camera images of two views in, what the policy in use reads of them out.
 
 Camera callbacks only pair messages. A worker thread (``_work``) processes the newest pair and
 queues the result for the executor's thread (``_publish_pending_results``), which publishes it.
@@ -19,13 +19,15 @@ from vima_ros.nodes.common.diagnostics import OK, STALE, WARN, FunctionStatus
 from vima_ros.nodes.common.latest_only_worker import LatestOnlyWorker
 from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.nodes.common.main import run
+from vima_ros.nodes.common.policy_inputs import DeclaredInputs
+from vima_ros.nodes.perception.debug_images import DebugImages
 from vima_ros.nodes.perception.image_pair import CameraFrameCheck, ImagePair
-from vima_ros.nodes.perception.pair_processing import process_pair
+from vima_ros.nodes.perception.pair_processing import Demand, process_pair
 from vima_ros.nodes.perception.pair_synchronizer import PairSynchronizer, camera_topics
 from vima_ros.nodes.perception.parameters import PerceptionParameters
 from vima_ros.nodes.perception.pending_results import PendingResults
 from vima_ros.nodes.perception.scene_service import SceneService
-from vima_ros.nodes.perception.status import StatusReporter, debug_image
+from vima_ros.nodes.perception.status import StatusReporter
 from vima_ros.perception.calibration.drift import DriftMonitor
 from vima_ros.perception.camera_view import camera_views, load_calibrations, view_warnings
 from vima_ros.perception.detectors.registry import make_detector
@@ -35,7 +37,10 @@ from vima_ros.specs import VIEWS
 
 
 class PerceptionNode(VimaNode[PerceptionParameters]):
-    """Pairs images by stamp, finds objects, publishes ``observation`` or the reason for none."""
+    """Pairs images by stamp, publishes ``observation`` or the reason for none.
+
+    Of objects or whole images, as the policy declares; the detector runs where objects are read.
+    """
 
     name = node_names.PERCEPTION
     parameters_type = PerceptionParameters
@@ -64,9 +69,8 @@ class PerceptionNode(VimaNode[PerceptionParameters]):
         self.statistics.clear()
         self._observations = self.create_publisher(ObservationMessage, "observation", qos.RELIABLE)
         self._status = StatusReporter(self, p.detector, self._detector.describe())
-        self._debug = {
-            view: self.create_publisher(Image, f"debug/{view}", qos.SENSOR_DATA) for view in VIEWS
-        }
+        self._debug_images = DebugImages(self)
+        self._declared = DeclaredInputs(self)
         self._synchronizer = PairSynchronizer(names, p.sync_slop)
         self._camera_check = CameraFrameCheck({"front": p.front_frame, "top": p.top_frame})
         self._scene_service = SceneService(self)
@@ -105,10 +109,7 @@ class PerceptionNode(VimaNode[PerceptionParameters]):
             result.times["total"] = (self.now_ns() - result.stamp) / 1e9
             self.statistics.record_result(result.times)
         self._report(result)
-        for view in VIEWS if result.objects else ():
-            if self._debug[view].get_subscription_count():
-                header = pair.headers()[view]
-                self._debug[view].publish(debug_image(result, view, header))
+        self._debug_images.publish(result.scene or result, pair.headers())
 
     def _report_unpaired(self) -> None:
         if self.active and (reason := self._synchronizer.unpaired_reason()):
@@ -119,15 +120,17 @@ class PerceptionNode(VimaNode[PerceptionParameters]):
     def _report(self, result: PerceptionResult, starting: bool = False) -> None:
         warnings = [*self._drift.warnings.values(), *view_warnings(self._views)]
         dropped = self._worker.dropped + self._results.dropped if self._worker else 0
-        self._status.publish(result, warnings, dropped, starting)
+        form = self._declared.inputs.observation
+        self._status.publish(result, form, warnings, dropped, starting)
 
     # --- worker thread
 
     def _work(self, pair: ImagePair) -> None:
         self._pipeline.limits = self.parameters.limits
-        needs_mask = self._detector.needs_mask
+        objects = self._debug_images.wanted or self._scene_service.wanted
+        demand = Demand(self._declared.whole_images, objects, self._detector.needs_mask)
         result, images, fault = process_pair(
-            pair, self._pipeline, needs_mask, self.now_ns(), self._camera_check.check
+            pair, self._pipeline, demand, self.now_ns(), self._camera_check.check
         )
         if fault:
             self.get_logger().error(f"unexpected error:\n{fault}")
@@ -170,6 +173,7 @@ class PerceptionNode(VimaNode[PerceptionParameters]):
         values = {
             "detector": self.parameters.detector,
             "card": self._status.card,
+            "policy reads": self._declared.inputs.observation,
             "objects in front": s.front_count,
             "objects in top": s.top_count,
             "low scores": s.low_score_count,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,10 +14,23 @@ from vima_ros.nodes.perception.image_pair import ImagePair
 from vima_ros.perception.pipeline import PerceptionPipeline, PerceptionResult
 
 
+@dataclass(frozen=True)
+class Demand:
+    """Demand for what is made of a pair.
+
+    ``whole_images``: the policy reads them, and no objects. ``objects``: of whole images too,
+    somebody else reads them. ``masks``: the detector needs them.
+    """
+
+    whole_images: bool
+    objects: bool
+    masks: bool
+
+
 def process_pair(
     pair: ImagePair,
     pipeline: PerceptionPipeline,
-    needs_mask: bool,
+    demand: Demand,
     now: int,
     check: Callable[[ImagePair], None],
 ) -> tuple[PerceptionResult, dict[str, np.ndarray], str]:
@@ -29,17 +43,32 @@ def process_pair(
     queued = time.monotonic() - pair.complete
     result = PerceptionResult(pair.stamps, times={**pair.times, "queue": queued})
     images: dict[str, np.ndarray] = {}
-    fault = ""
-    try:
+    masks: dict[str, np.ndarray] | None = None
+
+    def observe() -> None:
         check(pair)
+        nonlocal images, masks
         with result.timed("decode"):
             images = pair.images()
-            masks = pair.masks() if needs_mask else None
-        pipeline.process(images, masks, pair.stamps, now, result)
+            if demand.masks and (demand.objects or not demand.whole_images):
+                masks = pair.masks()
+        pipeline.process(images, masks, pair.stamps, now, result, whole_images=demand.whole_images)
+
+    fault = _attempt(result, observe)
+    if demand.whole_images and demand.objects and result.observation is not None:
+        result.scene = scene = PerceptionResult(pair.stamps, frames=result.frames)
+        fault = _attempt(scene, lambda: pipeline.find_objects(scene, masks))
+    return result, images, fault
+
+
+def _attempt(result: PerceptionResult, act: Callable[[], object]) -> str:
+    """Call ``act``, whose error refuses ``result``; return the traceback of an unexpected one."""
+    try:
+        act()
     except VimaError as error:
         result.refuse(error)
     except Exception as error:
-        fault = traceback.format_exc()
         message = f"{type(error).__name__}: {error}; see the node's log for the place"
         result.refuse(VimaError("INTERNAL_ERROR", message))
-    return result, images, fault
+        return traceback.format_exc()
+    return ""

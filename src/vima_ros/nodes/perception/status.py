@@ -1,19 +1,15 @@
-"""Conversion of a perception result to a PerceptionStatus and to a debug image."""
+"""Conversion of a perception result to a PerceptionStatus."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from sensor_msgs.msg import Image
-from std_msgs.msg import Header
-
 from vima_msgs.msg import PerceptionStatus
-from vima_ros.nodes.common import image_conversion, qos
+from vima_ros.nodes.common import qos
 from vima_ros.nodes.common.conversions import ns_to_stamp
 from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.perception.pipeline import PerceptionResult
-from vima_ros.perception.visualization import draw_objects
 from vima_ros.specs import VIEWS
 
 STAGES = {  # field of the message: stage of PerceptionResult.times
@@ -66,12 +62,21 @@ class StatusReporter:
         self._publisher = node.create_publisher(PerceptionStatus, "perception_status", qos.LATCHED)
 
     def publish(
-        self, result: PerceptionResult, warnings: list[str], dropped_frames: int, starting: bool
+        self,
+        result: PerceptionResult,
+        observation: str,
+        warnings: list[str],
+        dropped_frames: int,
+        starting: bool,
     ) -> None:
-        """Publish the status of a result; ``starting``: cameras may still be coming up."""
+        """Publish the status of a result.
+
+        ``observation``: what the policy reads. ``starting``: cameras may still be coming up.
+        """
         status = status_message(result, self._backend, self.card)
         status.age = (self._node.now_ns() - result.stamp) / 1e9
         status.warnings, status.dropped_frames = warnings, dropped_frames
+        status.observation = observation
         logger = self._node.get_logger()
         if result.code != PerceptionStatus.OK:
             self._node.statistics.record_refusal(result.code, result.message)
@@ -84,15 +89,3 @@ class StatusReporter:
             logger.warning(warning)
         self.latest = status
         self._publisher.publish(status)
-
-
-def debug_image(result: PerceptionResult, view: str, header: Header) -> Image:
-    """Draw the objects of ``view``; ``header``: of the camera's image."""
-    image = draw_objects(
-        result.frames[view],
-        result.objects[view],
-        mask=result.labels(view),
-        ages_s=result.ages,
-        title=f"{result.code}  {view}  {1e3 * result.times['detect']:.0f} ms",
-    )
-    return image_conversion.encode(image, "rgb8", header.stamp, header.frame_id)

@@ -19,6 +19,8 @@ from vima_ros.nodes.policy.running_goal import RunningGoal
 Result = ExecutePrompt.Result
 ERROR_CODES = {  # by the code of an episode; any other is POLICY_FAILED
     EpisodeStatus.SUCCESS: Result.NONE,
+    EpisodeStatus.UNREADABLE_PROMPT: Result.PROMPT_REFUSED,
+    EpisodeStatus.NO_IMAGES: Result.PROMPT_REFUSED,
     EpisodeStatus.STEP_LIMIT: Result.STEP_LIMIT,
     EpisodeStatus.REFUSED: Result.REFUSED,
     EpisodeStatus.ARM_FAILED: Result.ARM_FAILED,
@@ -133,11 +135,8 @@ class ExecutePromptServer:
             code = Result.NODE_DIED if died else Result.PROMPT_REFUSED
             return code, f"{error.code}: {error}", 0
         if goal.cancel_requested:
-            return (
-                Result.CANCELLED,
-                "CANCELLED: the goal was cancelled before the first decision",
-                0,
-            )
+            message = "CANCELLED: the goal was cancelled before the first decision"
+            return Result.CANCELLED, message, 0
         if not self._node.active:  # deactivated since the goal was accepted
             return Result.NOT_ACTIVE, f"NOT_ACTIVE: policy is not active; {SEND_AGAIN}", 0
         self._episodes.begin(tokens, by_goal=True, steps=goal.handle.request.max_steps)

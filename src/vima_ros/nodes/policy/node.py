@@ -19,6 +19,7 @@ from vima_ros.nodes.common import action_conversions, conversions, node_names, q
 from vima_ros.nodes.common.diagnostics import OK, WARN, FunctionStatus
 from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.nodes.common.main import run
+from vima_ros.nodes.common.policy_inputs import InputsDeclaration
 from vima_ros.nodes.common.prompt_conversions import prompt_from_message
 from vima_ros.nodes.policy.arm_client import ArmClient
 from vima_ros.nodes.policy.episode_manager import EpisodeManager
@@ -74,6 +75,14 @@ class PolicyNode(VimaNode[PolicyParameters]):
         )
         if not self._policy.trained:
             self.get_logger().warning(UNTRAINED)
+        network = self._policy.network
+        self._declaration = InputsDeclaration(
+            self,
+            self._policy.inputs,
+            network.controller.max_prompt,
+            network.image_tokens or 0,
+        )
+        self._declaration.publish()
         self._decision: Decision | None = None  # the latest of the episode
         mounted = p.default_end_effector
         self._end_effector = EndEffector[mounted.upper()] if mounted else None
@@ -108,6 +117,9 @@ class PolicyNode(VimaNode[PolicyParameters]):
     def _on_observation(self, message: Observation) -> None:
         stamp, now = conversions.stamp_to_ns(message.header.stamp), self.now_ns()
         if not self.active or self._end_effector is None:
+            return
+        form = "images" if message.images.front else "objects"
+        if form != self._policy.inputs.observation:  # made before perception knew the declaration
             return
         if not self._episodes.start_decision(stamp):
             return
@@ -144,8 +156,15 @@ class PolicyNode(VimaNode[PolicyParameters]):
         self._episodes.on_confirmation_request(message.command_id)
 
     def _on_perception_status(self, message: PerceptionStatus) -> None:
-        ok = message.code == PerceptionStatus.OK
-        self._episodes.on_perception_status("" if ok else f"{message.code}: {message.message}")
+        ok, read = message.code == PerceptionStatus.OK, self._policy.inputs.observation
+        reason = "" if ok else f"{message.code}: {message.message}"
+        if ok and message.observation != read:
+            reason = f"{message.observation}, and this policy reads {read}"
+        self._episodes.on_perception_status(reason)
+
+    def activated(self) -> None:
+        """Declare the inputs again: of two policies, perception serves the latest activated."""
+        self._declaration.publish()
 
     def deactivated(self, how: str) -> None:
         """End the episode."""

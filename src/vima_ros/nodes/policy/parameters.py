@@ -15,7 +15,8 @@ class PolicyParameters(WorkspaceParameters):
     """Parameters of the policy node; their values are in config/policy.yaml."""
 
     checkpoint: str = parameter(
-        "Checkpoint file of the policy; empty: the bundled one; random: untrained weights",
+        "Checkpoint file of the policy; empty: the bundled one; gpt, gato, flamingo: the bundled "
+        "one of that conditioning; random: untrained weights",
         read_only=True,
         path=True,
     )

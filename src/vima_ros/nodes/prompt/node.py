@@ -17,6 +17,7 @@ from vima_ros.nodes.common import image_conversion, node_names, qos
 from vima_ros.nodes.common.diagnostics import ERROR, OK, WARN, FunctionStatus
 from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.nodes.common.main import run
+from vima_ros.nodes.common.policy_inputs import DeclaredInputs
 from vima_ros.nodes.common.prompt_conversions import asset_images_from_message, prompt_to_message
 from vima_ros.nodes.prompt.asset_services import AssetServices
 from vima_ros.nodes.prompt.parameters import PromptParameters
@@ -48,7 +49,7 @@ class PromptNode(VimaNode[PromptParameters]):
                 p.scene_detector, DetectorSettings(weights=p.scene_weights)
             ),
         }
-        self._image_encoder = PromptImageEncoder(self._detectors)
+        self._declared = DeclaredInputs(self)
         self._library = AssetLibrary(Path(p.library), p.library_max_assets, p.library_max_bytes)
         self._asset_services = AssetServices(self, self._library)
         self._latest, self._episode = PromptStatus(), EpisodeStatus()
@@ -124,20 +125,25 @@ class PromptNode(VimaNode[PromptParameters]):
         placeholders = find_placeholders(message.text)
         attached = [asset.name for asset in message.assets]
         stored = match_assets(placeholders, attached, self._library.names())
-        images = {asset.name: self._encode_attached(asset) for asset in message.assets}
+        declared = self._declared
+        encoder = PromptImageEncoder(self._detectors, whole_images=declared.whole_images)
+        images = {a.name: _encode_attached(encoder, a) for a in message.assets}
         for name in stored:
             kept = self._library.load(name)
-            images[name] = self._image_encoder.encode(name, kept.kind, kept.views)
+            images[name] = encoder.encode(name, kept.kind, kept.views)
         encoded = time.perf_counter()
-        prompt = assemble(message.text, images, self._tokenizer.encode)
+        prompt = assemble(
+            message.text,
+            images,
+            self._tokenizer.encode,
+            max_tokens=declared.max_prompt_tokens,
+            image_tokens=declared.image_tokens,
+        )
+        declared.inputs.check_prompt(prompt)
         self.statistics.record_result(
             {"images": encoded - began, "assemble": time.perf_counter() - encoded}
         )
         return prompt
-
-    def _encode_attached(self, asset: PromptAsset) -> PromptImage:
-        views = asset_images_from_message(asset)
-        return self._image_encoder.encode(asset.name, AssetKind(asset.kind), views)
 
     def _publish(self, prompt: EncodedPrompt, status: PromptStatus, hold: bool) -> None:
         tokens = prompt_to_message(prompt, status.prompt_id, status.header.stamp)
@@ -151,6 +157,7 @@ class PromptNode(VimaNode[PromptParameters]):
         a = self._latest
         level = OK if a.code in ("", PromptStatus.OK) else WARN
         values: dict[str, object] = {"prompt_id": a.prompt_id, "text": a.text}
+        values["policy reads"] = self._declared.inputs.observation
         yield FunctionStatus("prompts", level, f"{a.code} {a.message}".strip(), values)
         cards = {kind.name.lower(): d.describe() for kind, d in self._detectors.items()}
         yield FunctionStatus("detectors", OK, "", cards)
@@ -160,6 +167,11 @@ class PromptNode(VimaNode[PromptParameters]):
         except VimaError as error:
             level, message = ERROR, f"{error.code} {error}"
         yield FunctionStatus("asset library", level, message, values)
+
+
+def _encode_attached(encoder: PromptImageEncoder, asset: PromptAsset) -> PromptImage:
+    views = asset_images_from_message(asset)
+    return encoder.encode(asset.name, AssetKind(asset.kind), views)
 
 
 def main(args: list[str] | None = None) -> None:

@@ -12,11 +12,11 @@ import torch
 from vima_ros.errors import VimaError
 from vima_ros.files import sha256_of
 from vima_ros.paths import expand
-from vima_ros.policy import BUNDLED
+from vima_ros.policy import BUNDLED, bundled_weights
 from vima_ros.policy.checkpoints.published import load_checkpoint
 from vima_ros.policy.checkpoints.safetensors import SUFFIX, describe, load_weights
 from vima_ros.policy.checkpoints.validation import build_empty
-from vima_ros.policy.config import VimaConfig
+from vima_ros.policy.config import CONDITIONINGS, VimaConfig
 from vima_ros.policy.model.network import VimaNetwork, init_weights
 from vima_ros.policy.policy import Policy
 from vima_ros.policy.quantization import check_dtype, prepare
@@ -59,13 +59,14 @@ def load_policy(
     """Load the policy of a file in either form (``load_network``), by default the bundled one.
 
     ``RANDOM`` in place of a file: a small one with random weights, always the same ones. The
-    policy decides; what trains is a network of ``load_network`` or ``random_network``.
+    policy decides; what trains is a network of ``load_network`` or ``random_network``. The name of
+    a conditioning: its bundled weights.
 
     ``config``: fields of VimaConfig. For a file, only those it does not have (``vit_heads``,
     ``t5_max_distance``); for ``RANDOM``, any. ``threads``: of the processor that PyTorch uses in
     this whole process from now on; 0: as it was.
 
-    Raises VimaError: BAD_CHECKPOINT, BAD_CONFIG, BAD_DTYPE, BAD_DEVICE.
+    Raises VimaError: BAD_CHECKPOINT, BAD_CONFIG, BAD_DTYPE, BAD_DEVICE, NO_WEIGHTS.
     """
     place = _checked_device(device)
     check_dtype(dtype, place)
@@ -79,7 +80,9 @@ def load_policy(
         card = {**describe(network), "tokenizer": asdict(bundled)}
         origin: dict[str, Any] = {"checkpoint": None, "sha256": None, "card": card}
     else:
-        network, origin = load_network(expand(checkpoint or BUNDLED), overrides)
+        named = str(checkpoint) in CONDITIONINGS
+        path = bundled_weights(str(checkpoint)) if named else expand(checkpoint or BUNDLED)
+        network, origin = load_network(path, overrides)
     description = {
         "parameters": origin["card"]["parameters"],
         "trained": trained,

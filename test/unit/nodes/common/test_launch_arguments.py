@@ -19,7 +19,7 @@ PARAMS_FILE = str(ROOT / "config" / "robots" / "example.yaml")
     {
         "namespace": ["right", "/right", "/a/b", "right/"],
         "params_file": [PARAMS_FILE],
-        "checkpoint": ["", "random", PARAMS_FILE],
+        "checkpoint": ["", "random", "vima", PARAMS_FILE],
         "device": ["cpu", "cuda", "cuda:1"],
         "use_sim_time": ["true", "false"],
         "task": ["", "rotate"],
@@ -32,6 +32,12 @@ PARAMS_FILE = str(ROOT / "config" / "robots" / "example.yaml")
 def test_valid_values_pass(name, texts):
     for text in texts:
         check_values({name: text})
+
+
+def test_bundled_weights_that_are_not_there_are_named(monkeypatch, tmp_path):
+    monkeypatch.setattr("vima_ros.policy.WEIGHTS", tmp_path)
+    with pytest.raises(VimaError, match="no trained weights of gato are bundled"):
+        check_values({"checkpoint": "gato"})
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from vima_msgs.msg import (
     ArmState,
     EpisodeStatus,
     PolicyAction,
+    PolicyInputs,
     PromptAsset,
     PromptStatus,
     TaskStatus,
@@ -21,6 +22,7 @@ from vima_ros import liveness
 from vima_ros.episode import values
 from vima_ros.episode.values import ArmReport, EpisodeState, TaskStatusOutcome
 from vima_ros.errors import GateCode, HistoryFullError, PromptTooLongError
+from vima_ros.policy import inputs
 from vima_ros.sim.tasks.base import TaskOutcome
 from vima_ros.specs import VIEWS, AssetKind, EndEffector, Primitive
 
@@ -74,6 +76,11 @@ def test_the_outcomes_of_a_simulated_task_have_the_names_of_the_message():
 def test_lifecycle_states():
     for name in ("UNCONFIGURED", "INACTIVE", "ACTIVE", "FINALIZED"):
         assert getattr(liveness, name) == getattr(State, f"PRIMARY_STATE_{name}")
+
+
+def test_kinds_of_a_policys_inputs():
+    kinds = {*inputs.PROMPT_KINDS, *inputs.OBSERVATION_KINDS, *inputs.ACTION_KINDS}
+    assert set(constants(PolicyInputs, str).values()) == kinds
 
 
 def test_views():
