@@ -49,7 +49,7 @@ def generate_launch_description():
                 "checkpoint",
                 default_value="",
                 description="Checkpoint of the policy; empty: the bundled one; gpt, gato, "
-                    "flamingo: the bundled one of that conditioning; random: untrained",
+                "flamingo: the bundled one of that conditioning; random: untrained",
             ),
             DeclareLaunchArgument(
                 "device",

@@ -29,8 +29,8 @@ def bundled_weights(conditioning: str) -> Path:
         raise VimaError(
             "NO_WEIGHTS",
             f"no trained weights of {conditioning} are bundled ({files[conditioning]} is absent); "
-            f"valid: {present}, or a file of your own: `train_policy` makes one by a recipe with "
-            f"`conditioning: {conditioning}` in its section network",
+            f"valid: {present}, or a file of your own, as `train_policy --config {conditioning}` "
+            "makes one",
         )
     return files[conditioning]
 

@@ -87,4 +87,4 @@ def test_a_demo_of_weights_that_are_not_there_says_how_to_get_some(
     said = capsys.readouterr().err
     assert f"NO_WEIGHTS: no trained weights of {conditioning}" in said
     assert "valid: vima, or a file of your own" in said
-    assert f"`conditioning: {conditioning}`" in said
+    assert f"`train_policy --config {conditioning}`" in said
