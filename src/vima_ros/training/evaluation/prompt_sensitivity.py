@@ -131,16 +131,17 @@ def summaries(comparisons: Sequence[PromptComparison]) -> dict[str, dict[str, di
 
 def _row(comparison: PromptComparison) -> list[str]:
     pairs = comparison.outcomes
-    low, high = pairs.interval
+    low, high = (round(100 * end) for end in pairs.interval)
+    varied_low, varied_high = (round(100 * end) for end in pairs.second.interval)
     return [
         comparison.variation.value,
         comparison.task,
         comparison.detector,
         f"{pairs.first.successes}/{pairs.episodes}",
         f"{pairs.second.successes}/{pairs.episodes}",
-        "{:.0f} to {:.0f} %".format(*(100 * end for end in pairs.second.interval)),
+        f"{varied_low} to {varied_high} %",
         f"{100 * pairs.difference:+.0f}",
-        f"{100 * low:+.0f} to {100 * high:+.0f}",
+        f"{low:+d} to {high:+d}",
         str(pairs.only_first),
         str(pairs.only_second),
         f"{pairs.p_value:.2g}",

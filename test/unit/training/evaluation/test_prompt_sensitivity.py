@@ -43,6 +43,8 @@ def attempts(found, solved):
 def test_the_interval_is_newcombes():
     low, high = PairedOutcomes(36, 12, 2, 0).interval  # his first example, there second - first
     assert (-high, -low) == pytest.approx((0.0569, 0.3404), abs=1e-4)
+    low, high = PairedOutcomes(20, 5, 2, 13).interval  # with his continuity correction, by hand
+    assert (-high, -low) == pytest.approx((-0.0590, 0.2038), abs=1e-4)
 
 
 def test_the_p_value_is_mcnemars():
