@@ -108,9 +108,12 @@ def contender(text: str, detector: str) -> Contender:
 
 
 def read(record: Path) -> dict[tuple, dict[str, Any]]:
-    """Read the episodes that have ended before."""
-    lines = record.read_text().splitlines() if record.exists() else []
-    facts = [json.loads(line) for line in lines if line.endswith("}")]  # the last may be cut
+    """Read the episodes that have ended before; remove a line that was cut off."""
+    text = record.read_text() if record.exists() else ""
+    whole, newline, cut = text.rpartition("\n")
+    if cut:
+        write_atomic(record, (whole + newline).encode())
+    facts = [json.loads(line) for line in whole.splitlines()]
     return {tuple(fact["key"]): fact for fact in facts}
 
 

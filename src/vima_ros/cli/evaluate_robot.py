@@ -26,7 +26,7 @@ from vima_ros.nodes.common import image_conversion, qos
 from vima_ros.nodes.common.ros_domain import isolate_ros_domain
 from vima_ros.program import run_program, without_ros_args
 from vima_ros.specs import VIEWS
-from vima_ros.training.evaluation.policy_rollouts import Attempt, Job
+from vima_ros.training.evaluation.policy_rollouts import NO_DETECTOR, Attempt, Job
 
 SPEED = 10.0  # simulated seconds per second
 IMAGE_TIMEOUT = 5.0  # of images at the end of an episode, where none came before [s]
@@ -48,7 +48,8 @@ def attempt_all(jobs: Sequence[Job], out: Path) -> Iterator[Attempt]:
             NodeProcesses(logs, params_file="tabletop") as processes,
             Client("evaluate") as client,
         ):
-            start_nodes(processes, client, detector, values)
+            # A perception node whose policy reads whole images asks no detector.
+            start_nodes(processes, client, "onnx" if detector == NO_DETECTOR else detector, values)
             episodes = TaskRunner(client)
             frames = {
                 v: client.subscribe(Image, f"{v}/image_raw", qos.SENSOR_DATA, capacity=1)
