@@ -10,6 +10,7 @@ from conftest import STALL_TOLERANT
 from helpers import BAGS, write_bag
 from recordings import MS, SECOND, Recording, alone, since, write_recording
 from rosbags.rosbag2 import StoragePlugin
+from small_policies import write_policy
 from std_srvs.srv import Trigger
 
 from vima_msgs.msg import ArmState
@@ -81,6 +82,18 @@ def test_our_own_bags_replay(nodes, tmp_path, storage, rate):
     records = replay(options(bag, tmp_path / "out", rate=rate))
     check(records, tmp_path / "out" / "replay.json", 3)
     assert all(r.objects == {"front": 2, "top": 2} for r in records)
+
+
+@pytest.mark.slow
+def test_a_recorded_bag_replays_with_a_policy_that_reads_whole_images(tmp_path):
+    checkpoint = write_policy(tmp_path / "gato.safetensors", "gato")
+    words = ["--bringup", "--checkpoint", str(checkpoint), "--namespace", "/whole"]
+    run(str(BAGS[0]), "--out", str(tmp_path), *words)
+    written = json.loads((tmp_path / "replay.json").read_text())
+    assert written["prompt"]["accepted"], written["prompt"]
+    first = written["steps"][0]
+    assert len(first["bins"]) == 12, first["message"]
+    assert first["objects"] == {}, "no detector was run"
 
 
 RECORDINGS = {

@@ -110,12 +110,10 @@ def test_an_object_has_to_be_visible_in_both_of_two_whole_images():
     assert refused.value.code == "NO_OBJECT"
 
 
-def test_an_object_picture_of_the_simulator_is_hardly_changed_by_cutting_its_object_out():
+def test_an_image_of_one_object_as_vima_bench_renders_it_is_left_as_it_is():
     asset = next(a for a in record("rotate", None, 3).assets if a.kind == AssetKind.OBJECT)
     pairs = zip(asset.images.rgb[0], asset.images.masks[0], strict=True)
     views = dict(zip(VIEWS, pairs, strict=True))
     image = PromptImageEncoder(whole_images=True).encode(asset.name, asset.kind, views)
     for view in VIEWS:
-        rendered = view_image(views[view][0]).astype(int)
-        different = np.abs(getattr(image.images, view) - rendered).max(0) > 8
-        assert different.mean() < 0.01
+        np.testing.assert_array_equal(getattr(image.images, view), view_image(views[view][0]))
