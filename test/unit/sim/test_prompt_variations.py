@@ -16,7 +16,7 @@ from vima_ros.sim.tasks.paraphrases import PARAPHRASES
 from vima_ros.sim.tasks.prompt_templates import pattern, placeholders
 
 AS_WRITTEN, PARAPHRASE, SCRAMBLED, SWAPPED, SWAPPED_MEANING = PromptVariation
-SEEDS = range(15)
+SEEDS = range(8)
 SWAPPABLE = [name for name, task in TASKS.items() if SWAPPED.applies_to(task)]
 WITH_MEANING = [name for name, task in TASKS.items() if SWAPPED_MEANING.applies_to(task)]
 # Images of another role than all others of their prompt, where the rest can be exchanged alone.
@@ -157,16 +157,15 @@ def test_a_seed_gives_one_prompt(variation):
 @pytest.mark.parametrize("name", WITH_MEANING)
 def test_the_swapped_prompt_has_a_goal_of_its_own(name):
     """Who does what one prompt says has not done what the other says."""
-    for seed in range(2):
-        written = TASKS[name].sample(seed)
-        swapped = vary(written, SWAPPED_MEANING)
-        assert swapped.assets == vary(written, SWAPPED).assets
-        for does, other in ((written, swapped), (swapped, written)):
-            criterion = TASKS[name].success_criterion(other)
-            with EpisodeRunner(does) as run:
-                oracle = run.task.oracle(does, None)
-                while not run.done:
-                    run.step(*oracle.act(run.world_state()))
-                    criterion.update(run.world_state())
-                assert run.result.outcome == TaskOutcome.SUCCESS
-                assert criterion.result.outcome != TaskOutcome.SUCCESS
+    written = TASKS[name].sample(0)
+    swapped = vary(written, SWAPPED_MEANING)
+    assert swapped.assets == vary(written, SWAPPED).assets
+    for does, other in ((written, swapped), (swapped, written)):
+        criterion = TASKS[name].success_criterion(other)
+        with EpisodeRunner(does) as run:
+            oracle = run.task.oracle(does, None)
+            while not run.done:
+                run.step(*oracle.act(run.world_state()))
+                criterion.update(run.world_state())
+            assert run.result.outcome == TaskOutcome.SUCCESS
+            assert criterion.result.outcome != TaskOutcome.SUCCESS
