@@ -147,7 +147,7 @@ def test_latents_and_tokens_read_the_same(results):
     latents = results["latents"]
     assert {axis: got["tokens"] for axis, got in latents.items()} == {
         "prompt images": [16, 48],
-        "frames": [16, 48],
+        "frames": [64, 192],
         "objects": [2, 6],
     }
     for got in latents.values():

@@ -33,7 +33,8 @@ from vima_ros.specs import AssetKind, EncodedPrompt, Observation, PromptImage, V
 IMAGE_PATCH = 32  # [px], of the published models that read whole images
 LATENTS = 16
 LATENT_TURNS = 3
-POSITIONS = 4096  # enough for the largest case without latents
+POSITIONS = 8192  # enough for the largest case without latents
+FRAME_PATCH = 16  # [px]: 64 tokens of a frame
 
 
 def equal_configs() -> dict[str, VimaConfig]:
@@ -88,30 +89,27 @@ def measure_latents(device: str, counts: Mapping[str, Sequence[int]]) -> dict[st
     """Measure reading of prompts and histories of any length, as they are and through latents.
 
     Each image or crop comes many times and is encoded once, so that its encoder, which is linear
-    in any case, takes no part. ``counts``: by axis. Gato has 16 tokens in each prompt image and
-    frame, VIMA one in each object of a view.
+    in any case, takes no part. ``counts``: by axis. Gato has 16 tokens in each prompt image and,
+    with smaller patches, 64 in each frame; VIMA has one in each object of a view.
     """
-    axes: dict[str, tuple[str, str, Callable[[Policy, Sequence[int]], Times]]] = {
-        "prompt images": ("gato", "prompt_latents", _read_prompts),
-        "frames": ("gato", "history_latents", _decide_episode),
-        "objects": ("vima", "history_latents", _decide_many_objects),
+    axes: dict[str, tuple[str, dict[str, int], str, Callable[..., Times]]] = {
+        "prompt images": ("gato", {}, "prompt_latents", _read_prompts),
+        "frames": ("gato", {"vit_patch": FRAME_PATCH}, "history_latents", _decide_episode),
+        "objects": ("vima", {}, "history_latents", _decide_many_objects),
     }
     configs, measured = equal_configs(), {}
-    for axis, (kind, option, case) in axes.items():
-        config = asdict(configs[kind]) | {"max_positions": POSITIONS}
-        ways = {
-            "plain": load_policy("random", config=config, device=device),
-            "latents": load_policy("random", config=config | {option: LATENTS}, device=device),
-        }
-        tokens = ways["plain"].network.image_tokens or 2  # an object is seen in both views
-        groups = [{way: partial(case, policy, counts[axis])} for way, policy in ways.items()]
-        times = in_turns(groups, LATENT_TURNS)
-        measured[axis] = {
-            "counts": list(counts[axis]),
-            "tokens": [count * tokens for count in counts[axis]],
-        } | {
-            way: [spread([turn[str(count)] for turn in turns]) for count in counts[axis]]
-            for way, turns in times.items()
+    for axis, (kind, sizes, option, case) in axes.items():
+        config = asdict(configs[kind]) | sizes | {"max_positions": POSITIONS}
+        plain = load_policy("random", config=config, device=device)
+        latents = load_policy("random", config=config | {option: LATENTS}, device=device)
+        ways, few = {"plain": plain, "latents": latents}, counts[axis]
+        for policy in ways.values():
+            case(policy, few[:1])  # warm-up
+        turns = [{way: case(p, few) for way, p in ways.items()} for _ in range(LATENT_TURNS)]
+        tokens = plain.network.image_tokens or 2  # an object is seen in both views
+        measured[axis] = {"counts": list(few), "tokens": [count * tokens for count in few]} | {
+            way: [spread([turn[way][str(count)] for turn in turns]) for count in few]
+            for way in ways
         }
     return measured
 
