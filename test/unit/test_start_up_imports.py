@@ -59,11 +59,13 @@ def imported(module: str) -> set[str]:
     return HEAVY & set(done.stdout.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NODES)
 def test_a_node_imports_no_heavy_module_that_it_does_not_need(name):
     assert imported(f"vima_ros.nodes.{name}.node") <= NODES[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_program_imports_no_heavy_module_before_it_is_used(name):
     assert imported(f"vima_ros.cli.{name}") <= PROGRAMS[name]

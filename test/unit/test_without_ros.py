@@ -86,6 +86,7 @@ def test_ros_is_hidden(python):
         python("-c", "import rclpy")
 
 
+@pytest.mark.slow
 def test_every_module_of_the_library_can_be_imported(python):
     names = list(modules())
     assert {"vima_ros.cli.train_policy", "vima_ros.sim.tabletop"} <= set(names)

@@ -92,6 +92,7 @@ def test_pick_and_place_in_order_for_any_delay_of_the_robot(lag):
     np.testing.assert_allclose(robot.let_go[0], [0.6, -0.2, 0.002], atol=1e-6)
 
 
+@pytest.mark.slow
 @given(st.floats(0.003, 0.2))
 @settings(max_examples=10)
 def test_a_contact_ends_the_move_and_the_next_starts_from_there(height):

@@ -140,6 +140,7 @@ def test_random_actions_keep_every_limit_and_stay_above_the_table(watch):
         joints = plan.segments[-1].positions[-1]
 
 
+@pytest.mark.slow
 def test_random_actions_beyond_the_workspace_are_planned_or_refused_with_a_reason(watch):
     rng, refused = np.random.default_rng(8), 0
     for _ in range(30):

@@ -47,6 +47,7 @@ def results():
     return measured
 
 
+@pytest.mark.slow
 def test_the_policy_that_comes_along_is_measured_as_it_is():
     told = []
     with planning.prepare_weights(BenchmarkPlan(), planning.BUNDLED_SIZE, told.append) as path:
@@ -259,6 +260,7 @@ def test_a_plan_survives_json():
     ]
 
 
+@pytest.mark.slow
 def test_a_failing_process_is_reported(capfd):
     with pytest.raises(VimaError, match="no_such_task") as error:
         planning.run_in_process(BenchmarkPlan(), "no_such_task")
@@ -266,6 +268,7 @@ def test_a_failing_process_is_reported(capfd):
     assert "KeyError" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_process_answers_and_keeps_to_its_threads():
     machine = planning.run_in_process(BenchmarkPlan(threads=1), "describe", device="cpu")
     assert (machine["torch"], machine["threads"]) == (torch.__version__, 1)

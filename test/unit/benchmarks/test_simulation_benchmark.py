@@ -1,6 +1,9 @@
+import pytest
+
 from vima_ros.benchmarks.simulation import episode_rates, render_rate
 
 
+@pytest.mark.slow
 def test_rates_are_of_whole_episodes():
     (rate,) = episode_rates(["rearrange_then_restore"], range(2))
     assert rate.task == "rearrange_then_restore"

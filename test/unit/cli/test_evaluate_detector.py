@@ -16,6 +16,7 @@ def call(out, *arguments):
     return exit_code("evaluate_detector", evaluate_detector.main, words)
 
 
+@pytest.mark.slow
 def test_it_measures_frames_of_both_kinds_and_says_so(tmp_path, capsys):
     bench = data("bench/episodes/follow_order")
     call(

@@ -11,6 +11,7 @@ exec sleep 60
 """
 
 
+@pytest.mark.slow
 def test_a_node_that_cannot_be_configured_ends_the_start_with_its_reason(tmp_path, monkeypatch):
     program = tmp_path / "lib" / "vima_ros" / "policy"
     program.parent.mkdir(parents=True)

@@ -111,6 +111,7 @@ def test_rectified_images_are_known_by_their_topic(topic, rectified):
     assert is_rectified(topic) is rectified
 
 
+@pytest.mark.slow
 def test_a_view_from_outside_the_image_is_warned_of_with_its_share():
     views = {name: CameraView(None, None, undistort=True) for name in ("front", "top")}
     for view, distortion in zip(views.values(), (0.0, 1.0), strict=True):

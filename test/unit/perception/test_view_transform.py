@@ -223,6 +223,7 @@ def test_masks_keep_their_ids():
     assert got.shape == (128, 256)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", ["front", "top"])
 @pytest.mark.parametrize(("size", "focal"), [((640, 480), 480.0), ((1280, 960), 960.0)])
 def test_what_lies_on_the_table_is_where_vima_shows_it(view, size, focal):

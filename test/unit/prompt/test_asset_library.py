@@ -154,6 +154,7 @@ class Dies(BaseException):
     """The process ends here."""
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(after=st.integers(0, 14))
 def test_a_crash_at_any_moment_leaves_old_or_new(tmp_path_factory, after):
@@ -199,6 +200,7 @@ def png(array):
     return cv2.imencode(".png", array)[1].tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "data"),
     [
@@ -281,6 +283,7 @@ def test_a_path_that_is_no_folder_is_refused(tmp_path):
     assert code(AssetLibrary(tmp_path / "file" / "x").save, asset()) == "LIBRARY_ERROR"
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(
     st.lists(

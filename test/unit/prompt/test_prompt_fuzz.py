@@ -85,6 +85,7 @@ def good_image():
     return image_conversion.encode(rgb, "rgb8")
 
 
+@pytest.mark.slow
 @settings(max_examples=200, derandomize=True)
 @given(
     st.builds(

@@ -135,6 +135,7 @@ def test_a_step_without_a_length_is_refused(tmp_path, seconds):
         bag.steps(seconds)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, phases=[Phase.generate])
 @given(st.dictionaries(st.integers(1, 99), st.sampled_from("ftfta"), min_size=1, max_size=30))
 def test_steps_hold_all_frames_once_in_order_and_end_at_decisions(tmp_path_factory, kinds):
@@ -294,6 +295,7 @@ def test_a_truncated_bag_is_refused(tmp_path, storage, part):
     refusal(path)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, phases=[Phase.generate])  # shrinking writes many bags
 @given(st.data(), st.sampled_from(STORAGES))
 def test_damage_anywhere_leads_to_nothing_worse_than_a_refusal(tmp_path_factory, data, storage):

@@ -65,6 +65,7 @@ def test_a_single_file_is_read(tmp_path, storage):
     check_read(Path(alone))
 
 
+@pytest.mark.slow
 @each_storage
 @pytest.mark.parametrize(
     "damage",
@@ -211,6 +212,7 @@ def test_a_recording_of_ros_1_is_said(tmp_path):
     assert "rosbags-convert" in refusal(tmp_path / "old.bag")
 
 
+@pytest.mark.slow
 def test_deeply_nested_metadata_of_no_recording_is_refused(tmp_path):
     (tmp_path / "metadata.yaml").write_text("[" * 3000)
     assert "its metadata.yaml is not rosbag2's" in refusal(tmp_path)

@@ -38,6 +38,7 @@ def test_it_is_called_from_anywhere(kept):
     assert kept.calls() == []
 
 
+@pytest.mark.slow
 def test_changed_requirements_are_said_and_the_environment_kept_until_setup(clone):
     before = clone.identity()
     clone.change_requirements("# a comment\n")
@@ -72,6 +73,7 @@ def test_make_brings_the_environment_up_to_date_itself(clone, target):
     assert clone.run("exec", "true").stderr == ""
 
 
+@pytest.mark.slow
 def test_a_failed_update_leaves_the_old_environment_in_use(clone):
     before = clone.identity()
     clone.change_requirements()
@@ -135,6 +137,7 @@ def test_nothing_is_replaced_under_a_program_that_runs(clone):
     assert len(clone.calls()) == STEPS
 
 
+@pytest.mark.slow
 def test_the_new_environment_waits_for_what_was_started_meanwhile(clone):
     clone.change_requirements()
     clone.hold()
@@ -262,6 +265,7 @@ def test_an_environment_of_an_earlier_version_asks_for_set_up_and_is_replaced(ba
     assert not (bare.root / ".venv-before").exists()
 
 
+@pytest.mark.slow
 def test_a_sourced_ros_is_said_left_out_and_taken_by_setup(clone):
     ros = clone.folder / "ros"
     sourced = source_ros(ros)

@@ -104,6 +104,7 @@ def test_an_interrupt_ends_both_steps_that_run(bare, signal, status):
 IGNORES_INTERRUPTS = "trap '' INT TERM HUP; while :; do sleep 0.1; done"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_by", ["kill -TERM $vima; wait", "echo broken; exit 1"])
 def test_what_a_step_left_running_ends_with_it(bare, stop_by):
     ended = bare.run("setup", STOP_IN="vima_msgs", STOP_BY=f"({IGNORES_INTERRUPTS}) & {stop_by}")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import zipfile
 
+import pytest
 from played_clone import ROOT, STEPS
 
 TRAINING_STEPS = 3  # venv, pip, packages
@@ -14,6 +15,7 @@ def torch_steps(calls: list[str]) -> list[str]:
     return [call for call in calls if "--index-url" in call]
 
 
+@pytest.mark.slow
 def test_the_index_of_torch_is_used_for_torch_alone_and_remembered(clone):
     url = "file:///somewhere/simple"
     assert clone.run("setup", "--torch-index", "no_url").returncode == 1

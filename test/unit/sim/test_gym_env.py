@@ -166,6 +166,7 @@ print(hashlib.sha256(json.dumps(everything).encode()).hexdigest(), len(everythin
 """
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_episode_in_a_fresh_process():
     source = str(Path(gym_env.__file__).parents[2])
     found = set()

@@ -42,6 +42,7 @@ def test_scatter_moves_the_same_objects():
     assert moved.end_effector == scene.end_effector
 
 
+@pytest.mark.slow
 def test_too_many_objects_are_refused_with_their_sizes():
     bowls = tuple(SceneObject(f"b{i}", "bowl", "red", (0.5, 0)) for i in range(12))
     with pytest.raises(VimaError, match="12 objects") as caught:

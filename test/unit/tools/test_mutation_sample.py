@@ -122,6 +122,7 @@ def repository(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_mutants_are_caught_escape_or_time_out_and_the_sources_stay(
     repository, tmp_path_factory, monkeypatch
 ):
@@ -153,6 +154,7 @@ def key(line):
     return {k: v for k, v in json.loads(line).items() if k != "seconds"}.__repr__()
 
 
+@pytest.mark.slow
 def test_a_sample_is_not_judged_by_tests_that_fail_anyway(repository, tmp_path):
     (repository / "test/unit/arm/test_more.py").write_text("def test_more():\n    assert False\n")
     mutants = mutation_sample.sample_mutants(repository, ("arm",), 1, 0)

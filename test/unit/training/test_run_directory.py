@@ -137,6 +137,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     assert "another network" in refused("BAD_CHECKPOINT", steps_of, tmp_path, 5)
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_train_in_one_folder(tmp_path):
     code = (
         "import sys; from pathlib import Path; from vima_ros.training.run_directory import lock; "
@@ -153,6 +154,7 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path):
     assert steps_of(tmp_path, 1) == 0
 
 
+@pytest.mark.slow
 def test_curves_show_validation_beside_training_on_linear_axes(tmp_path, monkeypatch):
     figures = pytest.importorskip("matplotlib.figure")
     refused("NO_PROGRESS", draw_curves, tmp_path)

@@ -58,6 +58,7 @@ def test_an_enum_has_the_numbers_of_its_message(enum, expected):
     assert {member.name: member.value for member in enum} == expected
 
 
+@pytest.mark.slow
 def test_every_enum_of_numbers_is_compared():
     trees = [ast.parse(path.read_text()) for path in SOURCES.rglob("*.py")]
     found = {

@@ -67,6 +67,7 @@ def test_a_calibration_from_it_puts_the_table_in_its_place():
     np.testing.assert_allclose(got.corners, shown, atol=2.0)
 
 
+@pytest.mark.slow
 def test_part_of_it_is_enough_and_less_is_refused():
     placed = PlacedBoard(Board(0.047), 0.55, 0.1, 0.3)
     camera = PinholeCamera(focal=900.0)

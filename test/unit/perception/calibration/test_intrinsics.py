@@ -53,6 +53,7 @@ def said(fit):
     return " ".join(intrinsics_warnings(fit))
 
 
+@pytest.mark.slow
 def test_a_lens_is_found_from_rendered_images():
     rng, camera = np.random.default_rng(4), PinholeCamera(d=BARREL)
     held = random_set("good", BOARD, camera, rng)[:8]
@@ -101,6 +102,7 @@ def test_a_focal_length_that_is_two_percent_off_is_warned_of(kind):
     assert wrong > 0 or kind == "parallel", "else the sets are not poor"
 
 
+@pytest.mark.slow
 def test_good_images_are_not_warned_of():
     rng = np.random.default_rng(8)
     for _ in range(10):

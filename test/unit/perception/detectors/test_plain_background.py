@@ -23,6 +23,7 @@ def true_masks(segmentation, ids):
     return [mask for mask in masks if mask.sum() >= 2]
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0, 2, 5]))
 def test_random_shapes_on_a_random_table_are_found_exactly(seed, noise):
@@ -108,6 +109,7 @@ def test_objects_of_recorded_episodes_are_found_at_least_as_often_as_before(epis
     assert np.mean(hits) >= share
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", ["front", "top"])
 def test_the_object_of_every_recorded_prompt_image_is_found(episodes, view):
     hits = []

@@ -153,6 +153,7 @@ def test_saving_gives_back_the_published_file(content):
         assert name in unread or torch.equal(tensor, again["state_dict"][name])
 
 
+@pytest.mark.slow
 def test_every_prefix_is_removed(content, saved):
     content["state_dict"] = {
         name.replace("controller", "policy.controller").replace("xattn", "policy.xattn"): tensor

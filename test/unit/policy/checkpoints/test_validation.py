@@ -119,6 +119,7 @@ def test_another_file_than_the_text_is_about(path, network):
     refused(path, r"has sha256 \w+, its JSON has")
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_any_changed_byte_is_noticed(tmp_path_factory, data):
     path = _good(tmp_path_factory) / "tiny.safetensors"

@@ -137,6 +137,7 @@ def test_the_arm_is_only_in_the_overview_image():
 # --- following
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("primitive", list(Primitive))
 def test_planned_trajectories_are_followed_within_torque_and_never_enter_the_table(
     primitive, model

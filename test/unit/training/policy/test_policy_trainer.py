@@ -287,6 +287,7 @@ def test_what_was_trained_is_a_policy_that_loads(episodes, config, tmp_path):
     assert load_policy(tmp_path / "policy.safetensors").trained
 
 
+@pytest.mark.slow
 def test_what_cannot_be_trained_on_is_refused(folder, episodes, config, tmp_path):
     with pytest.raises(VimaError, match="none of"):
         read_training_episodes([folder], ["rotate"])
@@ -358,6 +359,7 @@ def test_where_a_scattered_picture_shows_an_object_it_is_put(episodes):
     assert told
 
 
+@pytest.mark.slow
 def test_it_is_known_where_a_steady_oracle_would_pick_each_object(tmp_path):
     for _ in collect(
         CollectionPlan(
