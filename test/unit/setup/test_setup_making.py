@@ -14,7 +14,8 @@ def test_the_first_run_makes_the_environment_and_later_ones_do_nothing(bare):
     assert first.stdout.endswith("/bin/python --task rotate\n")
     calls = bare.calls()
     assert len(calls) == STEPS
-    assert ["GENERATORS" in call for call in calls[-2:]] == [True, False]  # vima_msgs, vima_ros
+    builds = [call for call in calls if "colcon build" in call]  # packages may come after them
+    assert ["GENERATORS" in call for call in builds] == [True, False]  # vima_msgs, vima_ros
     assert bare.missing() == []
     assert (bare.root / "install" / "vima_ros" / "lib").is_dir()
     second = bare.run("sim")
