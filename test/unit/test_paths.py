@@ -29,8 +29,8 @@ PATH_WORDS = re.compile(
 NO_PATHS = {  # (program, option) that speak of files and are none themselves
     ("replay", "image"): "NAME=FILE,FILE: as of send_prompt",
     ("replay", "scene"): "NAME=FILE,FILE: as of send_prompt",
-    ("send_prompt", "image"): "NAME=FILE,FILE: see test_pictures_of_a_prompt",
-    ("send_prompt", "scene"): "NAME=FILE,FILE: see test_pictures_of_a_prompt",
+    ("send_prompt", "image"): "NAME=FILE,FILE: test_a_tilde_in_the_path_of_a_picture_is_home",
+    ("send_prompt", "scene"): "NAME=FILE,FILE: test_a_tilde_in_the_path_of_a_picture_is_home",
 }
 
 
@@ -130,7 +130,7 @@ def test_the_test_finds_the_paths_that_it_should(monkeypatch):
     }
 
 
-def test_pictures_of_a_prompt(home):
+def test_a_tilde_in_the_path_of_a_picture_is_home(home):
     cv2, np = pytest.importorskip("cv2"), pytest.importorskip("numpy")
     prompt_conversions = pytest.importorskip("vima_ros.nodes.common.prompt_conversions")
     cv2.imwrite(str(home / "a.png"), np.zeros((128, 256, 3), np.uint8))
@@ -205,7 +205,7 @@ def test_a_parameter_file_in_the_home_folder(home):
 # --- launch arguments
 
 
-def test_launch_arguments(home):
+def test_a_tilde_in_launch_arguments_is_home(home):
     launching = pytest.importorskip("vima_ros.nodes.common.launch_arguments")
     (home / "robot.yaml").write_text("/**/arm:\n  ros__parameters:\n    max_speed: 0.1\n")
     (home / "20M.ckpt").touch()

@@ -62,7 +62,9 @@ EPISODES = [("training.evaluation.policy_rollouts", "attempt_all")]
         ),
     ],
 )
-def test_refused(name, module, words, begin, said, monkeypatch, tmp_path, capsys):
+def test_bad_input_is_refused_before_anything_starts(
+    name, module, words, begin, said, monkeypatch, tmp_path, capsys
+):
     if module != "cli.evaluate_policy":
         pytest.importorskip("rclpy")
     (tmp_path / "bad.yaml").write_text(YAML)

@@ -50,7 +50,9 @@ def fails(capsys, sentence, *args):
     assert said.startswith("usage: ") or said.count("\n") == 1
 
 
-def test_there_and_back(published, own, tmp_path, capsys):
+def test_a_converted_checkpoint_has_the_same_tensors_and_names_its_source(
+    published, own, tmp_path, capsys
+):
     run(published, own, "--vit-heads", 6, "--t5-max-distance", 64)
     network, card, sha256 = load_weights(own, {})
     assert network.config == random_network(SIZES).config
@@ -137,7 +139,7 @@ def test_a_folder_that_is_not_there(published, tmp_path, capsys):
     fails(capsys, "CANNOT_WRITE", published, tmp_path / "folder.safetensors", "--force")
 
 
-def test_sizes_that_cannot_be(published, own, capsys):
+def test_impossible_sizes_are_refused_and_nothing_is_written(published, own, capsys):
     fails(capsys, "BAD_CONFIG: vit_heads is 7", published, own, "--vit-heads", 7)
     fails(capsys, "BAD_CONFIG: config's vit_heads", published, own, "--vit-heads", 0)
     fails(capsys, "invalid int value", published, own, "--vit-heads", "many")

@@ -43,7 +43,7 @@ def equal(got, want):
     np.testing.assert_array_equal(np.asarray(got), want)
 
 
-def test_prompt_objects(network, golden, prompt):
+def test_prompt_objects_are_encoded_as_published(network, golden, prompt):
     prefix, batch = prompt
     rows, words = collated_images(batch), len(batch.words)
     objects = network.object_encoder(batch.slots)
@@ -66,14 +66,14 @@ def test_word_vectors_are_not_t5s(network, golden, prompt):
     equal(network.word_table(batch.words), golden[f"{prefix}prompt/debug/word_emb"])
 
 
-def test_prompt_assembly(network, golden, prompt):
+def test_prompts_are_assembled_as_published(network, golden, prompt):
     prefix, batch = prompt
     assembled, mask = network.assemble_prompt(batch)
     close(assembled.transpose(0, 1), golden[f"{prefix}prompt/debug/assembled"])
     equal(mask, golden[f"{prefix}prompt/mask"])
 
 
-def test_prompt_encoder(network, golden, prompt):
+def test_prompts_are_encoded_as_published(network, golden, prompt):
     prefix, batch = prompt
     assembled, mask = network.assemble_prompt(batch)
     outputs = []
@@ -94,7 +94,7 @@ def test_prompt_encoder(network, golden, prompt):
 
 
 @pytest.mark.parametrize("view", ["front", "top"])
-def test_object_encoder_parts(network, golden, view):
+def test_crops_and_boxes_are_encoded_as_published(network, golden, view):
     crops = torch.from_numpy(golden[f"obs/0/crops_{view}"][0, 0])
     boxes = torch.from_numpy(golden[f"obs/0/bbox_{view}"][0, 0])
     encoder = network.object_encoder
@@ -102,20 +102,20 @@ def test_object_encoder_parts(network, golden, view):
     close(encoder.encode_boxes(view, boxes)[None], golden[f"obs/0/debug/bbox_feat_{view}"])
 
 
-def test_object_tokens(network, golden):
+def test_object_tokens_are_the_published_ones(network, golden):
     batch = collate_observations([goldens.episode()[:1]])
     close(network.object_encoder(batch.slots)[None], golden["obs/0/debug/obj_tokens"])
 
 
 @pytest.mark.parametrize("step", range(STEPS))
-def test_observation_tokens(network, golden, step):
+def test_observation_tokens_are_the_published_ones(network, golden, step):
     tokens, mask = network.encode_observations(collate_observations([[goldens.episode()[step]]]))
     close(tokens, golden[f"obs/{step}/tokens"])
     equal(mask, golden[f"obs/{step}/mask"])
 
 
 @pytest.mark.parametrize("step", range(STEPS))
-def test_full_forward(network, golden, step):
+def test_the_whole_history_at_once_predicts_as_published(network, golden, step):
     """Every step of the rollout recomputed from its whole history."""
     observations, prompt = collate_observations([goldens.episode()[: step + 1]]), goldens.prompts()
     place = f"step/{step}"
@@ -140,7 +140,7 @@ def test_full_forward(network, golden, step):
         close(out.logits[head][-1:], golden[f"{place}/logits/{head}"][0])
 
 
-def test_controller_layers(network, golden):
+def test_every_controller_layer_gives_the_published_output(network, golden):
     outputs = {}
     hooks = [
         module.register_forward_hook(
@@ -163,7 +163,7 @@ def test_controller_layers(network, golden):
         close(output, golden[f"step/4/debug/{name}_out"])
 
 
-def test_batch_of_two(network, golden):
+def test_a_batch_of_two_predicts_as_published(network, golden):
     """Two prompts of different length, two steps, one forward."""
     prompt = collate_prompts(goldens.prompts("batch2/"))
     episodes = [[goldens.observation("batch2/obs", t, b) for t in range(2)] for b in range(2)]
@@ -206,7 +206,7 @@ def rollout():
 
 
 @pytest.mark.parametrize("step", range(STEPS))
-def test_seam(golden, rollout, step):
+def test_decisions_of_an_episode_are_the_published_ones(golden, rollout, step):
     decision, action_token = rollout[step]
     place = f"step/{step}"
     equal(decision.action.bins, goldens.heads(f"{place}/bins")[0, 0])
@@ -227,7 +227,7 @@ def test_the_spatula_sweeps(golden, rollout, step):
     assert int(rollout[step][0].action.primitive) == golden[f"obs/{step}/ee"][0, 0]
 
 
-def test_discretize(golden):
+def test_values_fall_into_the_published_bins(golden):
     values = goldens.heads("discretize/in")[0]
     bins = goldens.heads("discretize/out")[0]
     for value, want in zip(values, bins, strict=True):

@@ -116,7 +116,7 @@ def test_a_refused_prompt_leaves_none(policy, bad):
     assert error.value.code == "NO_PROMPT"
 
 
-def test_the_longest_history(policy):
+def test_a_history_has_at_most_512_tokens(policy):
     """Steps times the most slots so far, and the actions between them: 512 at most."""
     rng = np.random.default_rng(12)
     policy.reset(prompt(rng, (1, 1)))
@@ -142,7 +142,7 @@ def test_how_far_the_prompt_encoder_tells_places_apart():
         assert not torch.allclose(near.encode_prompt(batch)[0], far.encode_prompt(batch)[0])
 
 
-def test_an_observation_without_objects(policy):
+def test_a_first_observation_without_objects_is_refused_a_later_one_needs_slots(policy):
     rng = np.random.default_rng(13)
     policy.reset(prompt(rng, (1, 1)))
     for nothing in (observation(rng, 0, 0), observation(rng, 0, 0, slots=(3, 3))):

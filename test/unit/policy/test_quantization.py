@@ -43,7 +43,7 @@ def test_close_to_the_plain_network(plain, dtype):
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-def test_the_description_tells(dtype):
+def test_the_description_names_dtype_and_kernels(dtype):
     told = load_policy("random", dtype=dtype).description
     assert told["dtype"] == dtype
     assert told["kernels"]

@@ -41,7 +41,7 @@ def test_the_committed_file_is_what_training_gives():
     assert OWN_TOKENIZER.read_text(encoding="utf-8") == train().to_str(pretty=True)
 
 
-def test_the_conventions_of_t5(raw, tokenizer):
+def test_words_are_split_and_numbered_as_t5_does(raw, tokenizer):
     assert [raw.token_to_id(token) for token in ("<pad>", "</s>", "<unk>")] == [0, 1, 2]
     assert 1000 < tokenizer.identity.words < 2000
     assert raw.encode("Put the block into the bowl.").tokens == [
@@ -90,13 +90,13 @@ def test_placeholders_keep_their_order(raw, tokenizer, template):
         st.sampled_from(["{a}", "{a_1}", "{b}", "put", "the", ".", ",", '"', "Ünder"]), max_size=8
     )
 )
-def test_placeholders_between_anything(tokenizer, parts):
+def test_placeholders_are_found_between_any_other_words(tokenizer, parts):
     names = [part.strip("{}") for part in parts if part.startswith("{")]
     tokens = tokenizer.encode(" ".join(parts), ["b", "a", "a_1"])
     assert [token for token in tokens if isinstance(token, str)] == names
 
 
-def test_text_around_a_placeholder(raw, tokenizer):
+def test_a_placeholder_ends_a_word_and_what_follows_begins_one(raw, tokenizer):
     """A placeholder ends a word: what follows begins one, as with T5's tokenizer."""
     tokens = tokenizer.encode("Put {a} into {b}.", ["a", "b"])
     assert pieces(raw, tokens) == ["▁Put", "a", "▁into", "b", "▁", ".", "</s>"]
@@ -164,13 +164,13 @@ def test_ordinary_text_is_cut_as_the_file_says(raw, tokenizer):
         assert list(tokenizer.encode(text, [])) == raw.encode(text).ids
 
 
-def test_half_a_surrogate_pair(tokenizer):
+def test_half_a_surrogate_pair_is_refused(tokenizer):
     with pytest.raises(VimaError) as error:
         tokenizer.encode("put \ud800 there", [])
     assert error.value.code == "BAD_TEXT"
 
 
-def test_another_tokenizer_by_path(tmp_path, tokenizer):
+def test_a_tokenizer_is_loaded_from_a_path(tmp_path, tokenizer):
     path = tmp_path / "copy"
     path.write_bytes(OWN_TOKENIZER.read_bytes())
     text = "Rotate the {a} 90 degrees."

@@ -90,7 +90,7 @@ def test_every_shape_compiles(name):
     assert (model.body("object/a").dofnum[0] == 6) == SHAPES[name].movable
 
 
-def test_the_ready_scenes():
+def test_ready_scenes_have_their_tool_and_objects_apart():
     assert {"put", "rotate", "rearrange", "sweep"} <= set(SCENES)
     for name, scene in SCENES.items():
         sweep = name == "sweep"

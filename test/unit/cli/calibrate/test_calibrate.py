@@ -131,7 +131,7 @@ def test_check_says_whether_the_camera_has_moved(folder, capsys):
 
 
 @needs_board
-def test_a_board_to_print(tmp_path, capsys):
+def test_a_printed_board_has_all_its_corners(tmp_path, capsys):
     assert run("board", "--out", tmp_path / "board.png", "--dpi", 100) == 0
     assert "--square 0.047" in capsys.readouterr().out
     sheet = cv2.imread(str(tmp_path / "board.png"), cv2.IMREAD_GRAYSCALE)
@@ -139,7 +139,7 @@ def test_a_board_to_print(tmp_path, capsys):
 
 
 @needs_board
-def test_a_lens_from_images(tmp_path, capsys):
+def test_the_report_of_a_lens_names_its_error_and_its_images(tmp_path, capsys):
     texture = paste_board(table_texture(), PlacedBoard(Board(0.069), 0.5, -0.15, 1.2))
     for number, angle in enumerate(np.linspace(0.3, 5.6, 6)):
         position = (0.45 + 0.35 * math.cos(angle), 0.35 * math.sin(angle), 0.42)

@@ -74,17 +74,17 @@ def test_the_outcomes_of_a_simulated_task_have_the_names_of_the_message():
     assert {outcome.name for outcome in TaskOutcome} == set(numbers(TaskStatus))
 
 
-def test_lifecycle_states():
+def test_lifecycle_states_are_numbered_as_in_lifecycle_msgs():
     for name in ("UNCONFIGURED", "INACTIVE", "ACTIVE", "FINALIZED"):
         assert getattr(liveness, name) == getattr(State, f"PRIMARY_STATE_{name}")
 
 
-def test_kinds_of_a_policys_inputs():
+def test_kinds_of_a_policys_inputs_are_named_as_in_the_message():
     kinds = {*inputs.PROMPT_KINDS, *inputs.OBSERVATION_KINDS, *inputs.ACTION_KINDS}
     assert set(constants(PolicyInputs, str).values()) == kinds
 
 
-def test_views():
+def test_views_are_named_as_in_the_message():
     assert (ViewObjects.FRONT, ViewObjects.TOP) == VIEWS
 
 

@@ -111,7 +111,7 @@ def test_weights_are_stored_out_in(tmp_path, path, network):
 
 
 @pytest.mark.parametrize("sizes", [SIZES, {"vocabulary": 60}])
-def test_published_and_back(tmp_path, sizes):
+def test_converting_to_safetensors_and_back_changes_nothing(tmp_path, sizes):
     network = random_network(sizes)
     first, own, last = (tmp_path / n for n in ("a.ckpt", "b.safetensors", "c.ckpt"))
     save_checkpoint(network, first)
@@ -209,7 +209,7 @@ def test_a_card_that_is_not_json_is_not_written(tmp_path, network, value):
     assert not list(tmp_path.iterdir())
 
 
-def test_description(path, network):
+def test_the_description_names_file_hash_card_and_config(path, network):
     told = load_policy(path).description
     assert told["checkpoint"] == "tiny.v2.safetensors"
     assert told["sha256"] == sha256(path)

@@ -298,7 +298,7 @@ def test_an_override_that_the_file_contradicts(path, config):
     refused(path, next(iter(config)), "BAD_CONFIG", config=config)
 
 
-def test_an_override_that_agrees(path):
+def test_an_override_that_agrees_with_the_file_is_taken(path):
     load_policy(path, config={"vit_heads": 6, "embed_dim": 64})
 
 

@@ -85,7 +85,7 @@ def test_sessions_share_weights_and_nothing_else(policy):
     assert error.value.code == "NOT_LATEST"
 
 
-def test_batches_that_are_none(policy):
+def test_sessions_that_make_no_batch_are_refused(policy):
     rng = np.random.default_rng(3)
     one, other, stranger = policy.session(), policy.session(), load_policy("random")
     for session in (one, stranger):

@@ -86,7 +86,7 @@ def test_patterns_have_their_two_colours_and_little_else(kind):
         ("polka_dot", "polka dot"),
     ],
 )
-def test_words(name, words):
+def test_a_texture_is_called_as_vima_bench_calls_it(name, words):
     assert texture_words(name) == words
 
 

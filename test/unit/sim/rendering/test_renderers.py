@@ -128,7 +128,7 @@ def test_the_bowl_is_as_large_as_vima_benchs():
             assert (last - first + 1, right - left + 1) == pytest.approx(want, abs=2)
 
 
-def test_overview_and_its_limits():
+def test_an_overview_has_the_size_asked_for_up_to_a_limit():
     with Tabletop(SCENES["put"]) as tabletop:
         assert tabletop.render_overview(320, 200).shape == (200, 320, 3)
         assert tabletop.render_overview(160, 120).shape == (120, 160, 3)

@@ -120,7 +120,7 @@ def test_all_forms_of_a_prompt_come_up(name):
 
 
 @each_task
-def test_the_number_of_objects(name):
+def test_a_task_has_as_many_objects_as_in_vima_bench(name):
     found = {
         (sum(not item.scaled_shape.movable for item in scene.objects),
          sum(item.scaled_shape.movable for item in scene.objects))

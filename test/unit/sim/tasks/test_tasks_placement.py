@@ -187,7 +187,7 @@ def test_putting_a_goal_object_on_a_distractor_is_a_failure_standing_beside_it_i
     assert verdicts(late, {"toy": near}) == [RUNNING]
 
 
-def test_the_verdict_stays():
+def test_a_verdict_is_not_revised():
     start = episode(put(A))
     assert verdicts(start, {"toy": A}, {"other": A}) == [SUCCESS, SUCCESS]
     assert verdicts(start, {"other": A}, {"toy": A}) == [FAILURE, FAILURE]

@@ -35,7 +35,7 @@ def train(source, folder, **recipe):
     return list(train_detector([source], recipe, folder, Schedule(report_every=1)))
 
 
-def test_it_learns(source, tmp_path):
+def test_training_lowers_the_loss(source, tmp_path):
     progress = train(source, tmp_path, steps=60)
     losses = [p.loss for p in progress]
     assert np.mean(losses[-5:]) < 0.75 * np.mean(losses[:5])
