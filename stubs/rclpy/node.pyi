@@ -13,12 +13,7 @@ from rclpy.qos import QoSProfile
 from rclpy.service import Service
 from rclpy.subscription import Subscription
 from rclpy.timer import Timer
-
-class TopicEndpointInfo:
-    node_name: str
-    node_namespace: str
-    endpoint_gid: list[int]
-    qos_profile: QoSProfile
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 class Node:
     _parameter_overrides: dict[str, Parameter]

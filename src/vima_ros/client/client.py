@@ -29,7 +29,7 @@ from vima_ros.client.message_buffer import (
     MessageBuffer,
     wait_with_progress,
 )
-from vima_ros.client.service_matching import server_heartbeats
+from vima_ros.client.service_matching import server_heartbeats, server_is_known
 from vima_ros.errors import VimaError, WaitTimeoutError
 from vima_ros.nodes.common import qos
 from vima_ros.nodes.common.dds import prepare_ros
@@ -176,8 +176,13 @@ class Client:
     def wait_until_matched(self, service: str) -> None:
         """Wait until the server of a service has matched all that was created here before.
 
-        Raises WaitTimeoutError where its node publishes no heartbeats any more.
+        Raises WaitTimeoutError where its node is gone or publishes no heartbeats any more.
         """
+        self.wait_until(
+            lambda: server_is_known(self.node, service),
+            f"node of service {service}",
+            DISCOVERY_TIMEOUT,
+        )
         names = server_heartbeats(self.node, service)
         if names():
             with self.subscribe(Heartbeat, "heartbeat") as beats:

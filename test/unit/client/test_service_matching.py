@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="no ROS 2: run `make test`, which prepares it")
 
-from vima_ros.client.service_matching import server_heartbeats
+from vima_ros.client.service_matching import server_heartbeats, server_is_known
 
 
 def endpoint(process, name, entity=1):
@@ -53,3 +53,11 @@ def test_a_server_outside_the_suite_publishes_no_heartbeats():
         {"rr/vima/stopReply": [endpoint(3, "driver")], "/vima/heartbeat": [endpoint(1, "arm")]}
     )
     assert server_heartbeats(graph, "stop")() == set()
+
+
+@pytest.mark.parametrize(
+    ("servers", "known"),
+    [([], False), ([endpoint(1, "_NODE_NAME_UNKNOWN_")], False), ([endpoint(1, "arm")], True)],
+)
+def test_a_server_is_known_once_the_graph_has_its_node(servers, known):
+    assert server_is_known(Graph({"rr/vima/stopReply": servers}), "stop") == known

@@ -90,6 +90,14 @@ class SimulatedRobot(ABC):
         speeds = np.linalg.norm(self._data.qvel[self._dofs], axis=1)
         return bool((speeds < REST_SPEED).all())
 
+    @property
+    def still(self) -> bool:
+        """True if nothing moves, the tool included, or is about to: a step would change nothing.
+
+        Never, for a robot that is controlled in each step.
+        """
+        return False
+
     def start(self, waypoints: Sequence[Waypoint]) -> None:
         """Start a motion along ``waypoints``.
 

@@ -17,6 +17,9 @@ from vima_ros.sim.robots.trapezoidal_profile import TrapezoidalProfile
 from vima_ros.sim.scene import Scene
 
 _MAX_PATH_ERROR = 0.02  # a tool farther from its set point is blocked [m]
+# Below these nothing moves. Settled scenes have 1e-7 and 1e-5; what is in the air has 9.8.
+_STILL_SPEED = 1e-6  # [m/s, rad/s]
+_STILL_ACCELERATION = 1e-4  # [m/s², rad/s²]
 
 
 class FreeGripper(SimulatedRobot):
@@ -35,6 +38,12 @@ class FreeGripper(SimulatedRobot):
         """Pose of the tool tip in the table frame."""
         *position, yaw = self._data.qpos[self._qpos]
         return Pose(np.array(position), quaternion_from_yaw(yaw))
+
+    @property
+    def still(self) -> bool:
+        """True if nothing moves, the tool included, or is about to."""
+        speed, acceleration = np.abs(self._data.qvel).max(), np.abs(self._data.qacc).max()
+        return not self.executing and speed < _STILL_SPEED and acceleration < _STILL_ACCELERATION
 
     def _plan(self, waypoints: tuple[Waypoint, ...]) -> Iterator[None]:
         for waypoint in waypoints:

@@ -303,3 +303,19 @@ def test_bad_waypoints_are_refused_and_nothing_moves(waypoints, code):
 def test_time_goes_forward(seconds):
     with pytest.raises(VimaError, match="valid"):
         Tabletop(Scene(())).advance(seconds)
+
+
+def test_a_scene_at_rest_keeps_every_bit_while_time_passes_and_moves_again_when_it_is_to():
+    tabletop = Tabletop(block_and())
+    falling = tabletop.object_pose("block").position[2]
+    tabletop.advance(1.0)
+    assert tabletop.object_pose("block").position[2] != falling  # it was stepped until it lay
+    state, time = tabletop.data.qpos.copy(), tabletop.time
+    tabletop.advance(600.0)
+    assert np.array_equal(tabletop.data.qpos, state)
+    assert tabletop.time == pytest.approx(time + 600.0)
+    tabletop.start(pick_place(pose(0.58, -0.25), pose(0.45, 0.2)))
+    for _ in range(4000):
+        tabletop.advance(0.01)
+    assert tabletop.robot_state.phase == Phase.SUCCEEDED
+    assert math.dist(tabletop.object_pose("block").position[:2], (0.45, 0.2)) < 0.02
