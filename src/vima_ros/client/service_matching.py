@@ -10,7 +10,7 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 # Bytes of an endpoint's GID that name its DDS participant: one per process and context.
 PARTICIPANT_BYTES = 12
 
-_UNKNOWN = "_NODE_NAME_UNKNOWN_"  # rmw_dds_common's word until a process has told its nodes
+_UNKNOWN = "_NODE_NAME_UNKNOWN_"  # rmw_dds_common's word until a process has announced its nodes
 
 
 def server_is_known(node: Node, service: str) -> bool:
