@@ -97,6 +97,11 @@ class Tabletop:
         """True if no movable object moves by itself."""
         return self._robot.at_rest
 
+    @property
+    def still(self) -> bool:
+        """True if ``advance`` changes nothing but the time."""
+        return self._viewer is None and self._robot.still  # a viewer's user can push
+
     def reset(self, scene: Scene | None = None) -> None:
         """Restart with ``scene``, or with the current one if None; this ends any motion."""
         self.close()
@@ -130,7 +135,7 @@ class Tabletop:
         self._remainder += seconds
         steps = int(self._remainder / TIMESTEP + 1e-6)
         self._remainder -= steps * TIMESTEP
-        if self._viewer is None and self._robot.still:  # a viewer's user can push
+        if self.still:
             self.data.time += steps * TIMESTEP
             return self._robot.state
         for _ in range(steps):

@@ -109,8 +109,9 @@ class TabletopNode(VimaNode[TabletopParameters]):
         self._apply_parameters()
         remaining = elapsed * self.parameters.real_time_factor
         while remaining > 0.0:
-            self._world.advance(min(remaining, MONITOR_PERIOD))
-            remaining -= MONITOR_PERIOD
+            step = remaining if self._world.still else min(remaining, MONITOR_PERIOD)
+            self._world.advance(step)
+            remaining -= step
             self._task.update()
         self._robot.update()
 

@@ -5,6 +5,8 @@ OpenGL belongs to the thread that uses it: create, use and close a renderer in o
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from vima_ros.errors import VimaError
@@ -24,7 +26,10 @@ _OVERVIEW_COLOURS = {"ground": (0.95, 0.955, 0.97), "sheet": (0.25, 0.27, 0.31)}
 
 
 class ViewRenderer:
-    """Renderer of the front and top images of a model, and of their masks."""
+    """Renderer of the front and top images of a model, and of their masks.
+
+    What has not moved since the last image is not rendered again.
+    """
 
     def __init__(self, model: mujoco.MjModel, scene: Scene, show_tool: bool = False) -> None:
         # No anti-aliasing: each pixel shows exactly one object, that of the mask.
@@ -35,6 +40,7 @@ class ViewRenderer:
         )
         self._option = mujoco.MjvOption()
         self._option.geomgroup[TOOL_GROUP] = show_tool
+        self._last: dict[tuple[str, str], tuple[bytes, np.ndarray]] = {}
         self._id_of_geom = np.zeros(
             model.ngeom + 1, np.uint8
         )  # the last entry, of geom -1, is 0: no object
@@ -44,17 +50,29 @@ class ViewRenderer:
 
     def rgb(self, data: mujoco.MjData, view: str) -> np.ndarray:
         """Render a view as (128, 256, 3) uint8 RGB."""
-        self._update(data, view)
-        return self._context.render()
+        return self._unless_unmoved("rgb", data, view, self._context.render)
 
     def mask(self, data: mujoco.MjData, view: str) -> np.ndarray:
         """Render the mask of a view, (128, 256) uint8: 0, or the index of the object + 1."""
-        self._update(data, view)
-        return self._id_of_geom[self._context.render_geom_ids()]
+        return self._unless_unmoved("mask", data, view, self._render_mask)
 
     def close(self) -> None:
         """Free the OpenGL resources of the model."""
         self._context.close()
+
+    def _unless_unmoved(
+        self, kind: str, data: mujoco.MjData, view: str, render: Callable[[], np.ndarray]
+    ) -> np.ndarray:
+        positions = data.qpos.tobytes()
+        known, image = self._last.get((kind, view), (b"", None))
+        if image is None or known != positions:
+            self._update(data, view)
+            image = render()
+            self._last[kind, view] = positions, image
+        return image.copy()
+
+    def _render_mask(self) -> np.ndarray:
+        return self._id_of_geom[self._context.render_geom_ids()]
 
     def _update(self, data: mujoco.MjData, view: str) -> None:
         self._context.update_scene(data, check_view(view), self._option)

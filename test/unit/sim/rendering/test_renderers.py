@@ -10,6 +10,7 @@ import pytest
 
 from vima_ros.errors import VimaError
 from vima_ros.policy_frame import project_to_view
+from vima_ros.sim.model.mujoco_backend import mujoco
 from vima_ros.sim.model.textures import COLOURS
 from vima_ros.sim.rendering import offscreen_context
 from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
@@ -217,3 +218,20 @@ def rendered():
     world = Tabletop(SCENES["put"])
     world.render("top")
     return world
+
+
+def test_what_has_not_moved_looks_the_same_and_what_has_moved_does_not():
+    with Tabletop(SCENES["put"]) as tabletop:
+        tabletop.advance(1.0)
+        images = [tabletop.render(view) for view in VIEWS]
+        masks = [tabletop.render_mask(view) for view in VIEWS]
+        for image in images + masks:
+            image[:] = 7  # its own: a caller may draw on it
+        tabletop.advance(1.0)
+        again = [tabletop.render(view) for view in VIEWS]
+        assert all((image != 7).any() for image in again)
+        assert all((tabletop.render_mask(view) != 7).all() for view in VIEWS)
+        tabletop.data.qpos[[0, 7]] += 0.05  # x of both objects
+        mujoco.mj_forward(tabletop.model, tabletop.data)
+        for view, image in zip(VIEWS, again, strict=True):
+            assert (tabletop.render(view) != image).any()
