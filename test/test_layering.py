@@ -8,7 +8,16 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "src" / "vima_ros"
 BASE = {
-    *("specs", "discretization", "errors", "error_codes", "geometry", "files", "liveness"),
+    *(
+        "specs",
+        "decision_attention",
+        "discretization",
+        "errors",
+        "error_codes",
+        "geometry",
+        "files",
+        "liveness",
+    ),
     *("paths", "program"),
     *("shared_memory", "state_dict_names", "tables", "weight_files", "policy_frame"),
 }

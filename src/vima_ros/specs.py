@@ -27,6 +27,8 @@ Decision       action         Action
                logits         {head: float32}       unnormalised, a head's components one after
                                                     the other: (150,) positions, (200,) rotations
                timings        {stage: float}        [s]
+               attention      DecisionAttention     where it was asked for, else None; see
+                                                    decision_attention.py
 
 The dataclasses are frozen and check themselves: VimaError (INVALID_VALUE) names the fault.
 """
@@ -40,6 +42,7 @@ from typing import Any
 
 import numpy as np
 
+from vima_ros.decision_attention import DecisionAttention
 from vima_ros.discretization import fractions_to_bins, fractions_to_poses, poses_to_fractions
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
@@ -307,6 +310,7 @@ class Decision:
     confidence: np.ndarray
     logits: Mapping[str, np.ndarray]
     timings: Mapping[str, float] = field(default_factory=dict)
+    attention: DecisionAttention | None = None
 
     def __post_init__(self) -> None:
         confidence = _check_array("Decision", "confidence", self.confidence, np.float32, (12,))

@@ -1,5 +1,6 @@
 """The demo and the evaluation through the nodes: a task is loaded, executed and evaluated."""
 
+import cv2
 import pytest
 from conftest import STALL_TOLERANT
 from sensor_msgs.msg import Image
@@ -19,7 +20,12 @@ from vima_ros.training.evaluation.policy_rollouts import Job
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
-    values = {"real_time_factor": 10.0, "max_steps": 3, **STALL_TOLERANT}
+    values = {
+        "real_time_factor": 10.0,
+        "max_steps": 3,
+        "publish_attention": True,
+        **STALL_TOLERANT,
+    }
     with (
         NodeProcesses(tmp_path_factory.mktemp("logs"), params_file="tabletop") as processes,
         Client("test") as client,
@@ -38,7 +44,9 @@ def test_the_demo_reports_a_task(client, tmp_path, capsys):
     assert f"prompt: {report.text}" in printed
     assert f"result: {report.result}" in printed
     page = write_page([report], "ground_truth_masks", tmp_path).read_text()
-    assert page.count("data:image/jpeg;base64,") == len(report.steps)
+    assert page.count("data:image/jpeg;base64,") == 2 * len(report.steps)  # action, attention
+    drawn = [cv2.imread(str(path)) for step in report.steps for path in step.images]
+    assert all(image.std() > 10 for image in drawn)
     assert "http" not in page  # nothing is fetched
     assert report.text in page
     assert (tmp_path / "demo.mp4").stat().st_size > 1000

@@ -10,6 +10,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from vima_msgs.action import ExecutePrompt
 from vima_msgs.msg import (
     ArmState,
+    Attention,
     EpisodeHistory,
     EpisodeStatus,
     Object,
@@ -24,6 +25,7 @@ from vima_ros.client.client import Client
 from vima_ros.client.execute_prompt import ExecutePromptGoal
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.nodes.common import action_conversions, qos
+from vima_ros.nodes.common.attention_conversions import attention_from_message
 from vima_ros.policy.tokenizer import T5, TokenizerIdentity, bundled_tokenizer
 
 
@@ -47,7 +49,7 @@ class PolicyOnly:
         """The status that a prompt of ``words`` words leads to."""
         message = PromptTokens(prompt_id=name, text="words")
         message.tokenizer_sha256, message.vocabulary_size = tokenizer.sha256, tokenizer.words
-        message.tokens = [PromptToken(kind=PromptToken.KIND_WORD, value=7)] * words
+        message.tokens = [PromptToken(kind=PromptToken.KIND_WORD, value=7, text="▁pick")] * words
         self.tokens.publish(message)
         return self.status(lambda m: m.prompt_id == name, 0)
 
@@ -156,6 +158,27 @@ def test_a_prompt_beyond_the_limit_ends_its_episode_with_it(node):
     assert (ended.state, ended.code) == (EpisodeStatus.FAILED, EpisodeStatus.PROMPT_TOO_LONG)
     assert "at most 256" in ended.message
     assert node.prompt("256 words", words=256).state == EpisodeStatus.OBSERVING
+
+
+def test_attention_is_published_only_where_it_is_asked_for(node):
+    attentions = node.client.subscribe(Attention, "attention")
+    node.prompt("attention", words=3)
+    commands = []
+    for asked in (False, True, False):
+        node.client.set_parameter("policy", "publish_attention", asked)
+        commands.append(node.decision("attention"))
+        node.arm_reports(ArmState.SUCCEEDED, commands[-1])
+        node.task_reports(TaskStatus.RUNNING, commands[-1])
+        node.status(lambda m: m.state == EpisodeStatus.OBSERVING, 0)
+    message = attentions.wait(lambda m: True, 30, "attention")
+    action = next(m for m in node.actions.messages if m.prompt_id == "attention" and m.step == 1)
+    assert (message.prompt_id, message.step) == ("attention", 1)
+    assert message.observation_stamp == action.observation_stamp
+    got = attention_from_message(message)
+    assert [token.view for token in got.observed] == ["front", "top"]
+    assert [token.text for token in got.prompt] == ["pick"] * 3
+    np.testing.assert_allclose(got.objects.sum(-1), 1, atol=0.02)  # bfloat16
+    assert attentions.count == 1
 
 
 def test_an_unacknowledged_decision_is_sent_again(node):

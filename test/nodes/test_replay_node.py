@@ -46,6 +46,7 @@ def options(bag: Path, out: Path, **changes) -> argparse.Namespace:
         "out": out,
         "rate": None,
         "bringup": False,
+        "attention": False,
         "namespace": "/vima",
         "front": "/front/image_raw",
         "top": "/top/image_raw",
@@ -94,6 +95,21 @@ def test_a_recorded_bag_replays_with_a_policy_that_reads_whole_images(tmp_path):
     first = written["steps"][0]
     assert len(first["bins"]) == 12, first["message"]
     assert first["objects"] == {}, "no detector was run"
+
+
+def test_what_decisions_attended_to_is_reported(nodes, tmp_path):
+    bag = write_bag(tmp_path / "bag", StoragePlugin.MCAP, steps=3)
+    records = replay(options(bag, tmp_path, attention=True))
+    check(records, tmp_path / "replay.json", 3)
+    for step in json.loads((tmp_path / "replay.json").read_text())["steps"]:
+        attention = step["attention"]
+        assert cv2.imread(str(tmp_path / attention["image"])).std() > 10
+        assert len(attention["observed"]) == 4
+        assert sum(attention["action"]) == pytest.approx(1, abs=0.01)
+        assert any(label.startswith("{") for label in attention["labels"])
+    with Client("test") as client:  # as before
+        assert client.get_parameters("policy", "publish_attention") == [False]
+    assert not any(r.attention for r in replay(options(bag, tmp_path / "again")))
 
 
 RECORDINGS = {

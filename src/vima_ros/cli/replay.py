@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 from vima_msgs.msg import Prompt
 from vima_ros.cli.arguments import ArgumentParser
+from vima_ros.client.bag_player.attention import AttentionRecorder
 from vima_ros.client.bag_player.frame_pairs import pair_steps
 from vima_ros.client.bag_player.player import MILLISECOND, BagPlayer
 from vima_ros.client.bag_player.prompt import prompt_from_files, recorded_prompt
@@ -56,6 +58,11 @@ def parse(args: list[str]) -> argparse.Namespace:
         default="",
         help="Checkpoint of the policy with --bringup: a file, or gpt, gato, flamingo (bundled)",
     )
+    parser.add_argument(
+        "--attention",
+        action="store_true",
+        help="Attention of each decision to the prompt, in replay.json and as images",
+    )
     add_namespace_option(parser)
     for view in VIEWS:
         parser.add_argument(
@@ -101,9 +108,16 @@ def parse(args: list[str]) -> argparse.Namespace:
 
 
 def play(
-    player: BagPlayer, steps: list[Step], prompt: Prompt, rate: float | None
+    player: BagPlayer,
+    steps: list[Step],
+    prompt: Prompt,
+    rate: float | None,
+    complete: Callable[[StepRecord], None] | None = None,
 ) -> tuple[dict, list[StepRecord]]:
-    """Play step by step; between steps the robot reports that it has executed its commands."""
+    """Play step by step; between steps the robot reports that it has executed its commands.
+
+    ``complete`` is called with each step's record before that is printed.
+    """
     start = max(steps[0].frames[0].stamp - MILLISECOND, 1)  # a clock at 0 has not started
     player.start(start)
     answer = player.send_prompt(prompt, start)
@@ -119,6 +133,8 @@ def play(
             else:
                 records.append(player.play_step(index, step))
             done = records[-1]
+            if complete:
+                complete(done)
             if not step.pairs:
                 done.message = unpaired(frames, step.gap, slop)
             print(f"  step {index}: {done.code} {done.message}".rstrip(), flush=True)
@@ -184,7 +200,11 @@ def replay(
         player = BagPlayer(client, effector, options.timeout)
         check = processes.check_starting if processes else lambda: None
         client.wait_for_active(MANAGED, check=check)
-        answer, records = play(player, steps, prompt, options.rate)
+        complete = None
+        if options.attention:
+            recorder = AttentionRecorder(client, options.out, options.timeout)
+            complete = stack.enter_context(recorder).add_to
+        answer, records = play(player, steps, prompt, options.rate, complete)
     print(format_table(HEADINGS, [record.row for record in records]))
     write_report(options.out / "replay.json", str(options.bag), answer, records)
     print(f"wrote {options.out / 'replay.json'}")

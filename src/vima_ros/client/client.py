@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 
 import rclpy
 from lifecycle_msgs.msg import State
-from rcl_interfaces.srv import GetParameters
+from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.action import ActionClient
 from rclpy.client import Client as ServiceClient
 from rclpy.context import Context
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.parameter import parameter_value_to_python
+from rclpy.parameter import Parameter, parameter_value_to_python
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
@@ -205,6 +205,14 @@ class Client:
         request = GetParameters.Request(names=names)
         response = self.call(GetParameters, f"{node}/get_parameters", request)
         return [parameter_value_to_python(value) for value in response.values]
+
+    def set_parameter(self, node: str, name: str, value: object) -> None:
+        """Set a node's parameter. Raises VimaError (BAD_PARAMETER), WaitTimeoutError."""
+        message = Parameter(name, value=value).to_parameter_msg()
+        request = SetParameters.Request(parameters=[message])
+        (result,) = self.call(SetParameters, f"{node}/set_parameters", request).results
+        if not result.successful:
+            raise VimaError("BAD_PARAMETER", f"{node}: {result.reason}")
 
     def wait_for_active(
         self, names: Iterable[str], timeout: float = 120.0, check: Callable = lambda: None

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
+from vima_ros.decision_attention import DecisionAttention
 from vima_ros.errors import VimaError
 from vima_ros.perception.detectors.instances import FRAME_SHAPE, check_image
-from vima_ros.specs import ViewObjects
+from vima_ros.specs import VIEWS, ViewObjects
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _FONT_SCALE = 0.45
@@ -18,6 +19,7 @@ _TITLE_HEIGHT = 20  # [px]
 _TINT = 0.35  # how much of a mask's colour covers the object
 _PICK, _PLACE = (80, 255, 80), (255, 200, 0)  # RGB
 _WHITE, _GREY = (255, 255, 255), (190, 190, 190)
+_STRIP, _STRIP_LINE, _STRIP_GAP = 30, 58, 14  # grey level; height of a line, between words [px]
 
 _Rectangle = tuple[int, int, int, int]  # left, top, right, bottom [px], all inside
 
@@ -96,6 +98,69 @@ def draw_action(
         cv2.circle(drawn, point, 2 * scale, colour, 2, cv2.LINE_AA)
         _write(drawn, label, (point[0] + 2 * scale + 3, point[1] - 2 * scale), colour)
     return drawn
+
+
+def draw_attention(
+    frames: Mapping[str, np.ndarray], attention: DecisionAttention, scale: int = 3
+) -> np.ndarray:
+    """Draw what a decision attended to: the prompt, and below it both views side by side.
+
+    A word or image of the prompt has a bar and a percentage: the action's attention to it. An
+    object (or patch) has the colour of the image that it has the highest score for
+    (``DecisionAttention.label_scores``), grey where that is no more than an equal share in its
+    view; beside it the score, and the action's attention to the object. ``frames`` uint8 RGB
+    (128, 256, 3) by view, enlarged ``scale`` times. Raises VimaError (INVALID_VALUE) for others.
+    """
+    _check_scale(scale)
+    labels, scores = attention.labels, attention.label_scores
+    colours = {
+        k: object_color(number)
+        for number, k in enumerate(k for k, label in enumerate(labels) if label.startswith("{"))
+    }
+    canvases = []
+    for view in VIEWS:
+        check_image(frames[view])
+        canvas = np.repeat(np.repeat(frames[view], scale, 0), scale, 1)
+        taken = [_title(canvas, view, "score of an image; attention of the action")]
+        rows = [i for i, token in enumerate(attention.observed) if token.view == view]
+        boxes = [_enlarged(attention.observed[i].box or (0, 0, 0, 0), scale) for i in rows]
+        for number, (i, box) in enumerate(zip(rows, boxes, strict=True)):
+            best = max(colours, key=lambda k: scores[i, k], default=None)
+            text, colour = f"action {attention.action_to_observed[i]:.0%}", _GREY
+            if best is not None and scores[i, best] > 1 / len(rows):
+                colour = colours[best]
+                text = f"{labels[best]} {scores[i, best]:.0%}, {text}"
+            cv2.rectangle(canvas, box[:2], box[2:], colour, 2)
+            others = boxes[:number] + boxes[number + 1 :]
+            place = _label_position(text, box, taken, others, canvas.shape)
+            taken.append(_write(canvas, text, place, colour))
+        canvases.append(canvas)
+    images = np.hstack(canvases)
+    return np.vstack([_prompt_strip(attention, colours, images.shape[1]), images])
+
+
+def _prompt_strip(
+    attention: DecisionAttention, colours: Mapping[int, tuple[int, int, int]], width: int
+) -> np.ndarray:
+    """Draw the prompt in words, with the action's attention to each, (h, ``width``, 3)."""
+    lines = [np.full((_STRIP_LINE, width, 3), _STRIP, np.uint8)]
+    x = _STRIP_GAP
+    for k, (label, share) in enumerate(
+        zip(attention.labels, attention.action_to_labels.tolist(), strict=True)
+    ):
+        text = label.encode("ascii", "replace").decode()
+        needed = max(_text_size(text)[0], _text_size("100%")[0])
+        if x + needed > width - _STRIP_GAP and x > _STRIP_GAP:
+            lines.append(np.full((_STRIP_LINE, width, 3), _STRIP, np.uint8))
+            x = _STRIP_GAP
+        colour = colours.get(k, _WHITE)
+        cv2.putText(lines[-1], text, (x, 20), _FONT, _FONT_SCALE, colour, 1, cv2.LINE_AA)
+        cv2.rectangle(lines[-1], (x, 28), (x + needed, 34), _GREY, 1)
+        cv2.rectangle(lines[-1], (x, 28), (x + round(needed * share), 34), colour, cv2.FILLED)
+        percent = f"{share:.0%}"
+        cv2.putText(lines[-1], percent, (x, 50), _FONT, _FONT_SCALE, _GREY, 1, cv2.LINE_AA)
+        x += needed + _STRIP_GAP
+    return np.vstack(lines)
 
 
 def _point(point: Sequence[float]) -> np.ndarray:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from vima_ros.decision_attention import DecisionAttention
 from vima_ros.errors import VimaError
 from vima_ros.specs import HEAD_BINS, Action, Decision, EndEffector, Primitive
 
@@ -17,11 +18,13 @@ def decide(
     end_effector: EndEffector,
     timings: Mapping[str, float],
     missed: Sequence[Action] = (),
+    attention: DecisionAttention | None = None,
 ) -> Decision:
     """Select the most probable action; the spatula sweeps, the suction cup picks and places.
 
     ``logits``: {head: (C,) float32} as in specs.py. ``missed``: actions whose pick found nothing;
-    then the most probable place outside EXCLUSION_RADIUS of these is picked. Raises VimaError
+    then the most probable place outside EXCLUSION_RADIUS of these is picked. ``timings`` and
+    ``attention`` go into the decision. Raises VimaError
     (NOT_FINITE).
     """
     bins, confidence = [], []
@@ -42,7 +45,9 @@ def decide(
             start += 1
     sweeps = end_effector is EndEffector.SPATULA
     primitive = Primitive.SWEEP if sweeps else Primitive.PICK_PLACE
-    return Decision(Action(np.array(bins), primitive), np.array(confidence), logits, timings)
+    return Decision(
+        Action(np.array(bins), primitive), np.array(confidence), logits, timings, attention
+    )
 
 
 def _argmax_excluding(scores: np.ndarray, missed: Sequence[np.ndarray]) -> tuple[int, int]:

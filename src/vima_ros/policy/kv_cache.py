@@ -8,8 +8,9 @@ right and masked.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from vima_ros.errors import HistoryFullError, VimaError
 from vima_ros.policy.model.attention import KeyValue
-from vima_ros.policy.model.controller import Controller, PromptMemory
+from vima_ros.policy.model.controller import AttentionScores, Controller, PromptMemory
 from vima_ros.policy.model.latents import LatentMemory
 from vima_ros.policy.model.network import VimaNetwork
 from vima_ros.specs import Observation
@@ -55,6 +56,14 @@ class StepInputs:
     slots: int  # of this observation
     max_slots: int  # object slots that every step is padded to, this one included
     zero_pad: bool  # the action is read at a zero vector: an earlier step was wider
+
+
+class StepOutputs(NamedTuple):
+    """Outputs of one step of B episodes; scores where they were asked for."""
+
+    predicted: Tensor  # (B, E), which the actions are decoded from
+    histories: list[History]  # of each episode, with this step in its cache
+    scores: AttentionScores | None
 
 
 def prepare_step(
@@ -122,10 +131,11 @@ def run_step(
     prompts: Sequence[PromptMemory],
     histories: Sequence[History],
     steps: Sequence[tuple[Tensor, int]],
-) -> tuple[Tensor, list[History]]:
-    """Compute one step of B episodes: the outputs to decode (B, E) and each with its new cache.
+    score_layers: Collection[int] = (),
+) -> StepOutputs:
+    """Compute one step of B episodes.
 
-    ``steps``: what ``step_tokens`` gave for each.
+    ``steps``: what ``step_tokens`` gave for each; ``score_layers`` as of ``Controller.forward``.
     """
     tokens = pad_sequence([new for new, _ in steps], batch_first=True)  # (B, T, E)
     device = tokens.device
@@ -142,12 +152,13 @@ def run_step(
 
     kv_cache = tuple(map(_join, zip(*(history.kv_cache for history in histories), strict=True)))
     prompt = _join_prompts(prompts)
-    out, layers, _ = controller(tokens, positions, attend, prompt, kv_cache)
+    out, layers, scores = controller(tokens, positions, attend, prompt, kv_cache, score_layers)
     after = []
     for b, (history, (_, kept_b)) in enumerate(zip(histories, steps, strict=True)):
         parts = (_part(layer, b, history.length, longest, kept_b) for layer in layers)
         after.append(replace(history, kv_cache=tuple(parts)))
-    return out[torch.arange(len(steps), device=device), counts - 1], after
+    predicted = out[torch.arange(len(steps), device=device), counts - 1]
+    return StepOutputs(predicted, after, scores)
 
 
 def run_latents(
@@ -155,7 +166,7 @@ def run_latents(
     prompts: Sequence[PromptMemory],
     histories: Sequence[History],
     steps: Sequence[tuple[Tensor, int]],
-) -> tuple[Tensor, list[History]]:
+) -> StepOutputs:
     """Compute one step as ``run_step`` does, of a network whose latents read the history.
 
     The last slot is not needed to ask for the action where it is masked: a latent does.
@@ -168,7 +179,7 @@ def run_latents(
     memories = [history.latents for history in histories if history.latents is not None]
     latents, memories = network.history_reader.read_on(memories, tokens, mask)
     after = [replace(h, latents=memory) for h, memory in zip(histories, memories, strict=True)]
-    return network.predict(latents, _join_prompts(prompts)), after
+    return StepOutputs(network.predict(latents, _join_prompts(prompts)), after, None)
 
 
 def _join(parts: Sequence[KeyValue]) -> KeyValue:

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import torch
 
+from vima_ros.decision_attention import DecisionAttention
 from vima_ros.errors import VimaError
 from vima_ros.policy.action_selection import decide
 from vima_ros.policy.inputs import PolicyInputs
@@ -21,8 +22,8 @@ from vima_ros.policy.kv_cache import (
     step_tokens,
 )
 from vima_ros.policy.model.batching import collate_observations, collate_prompts
-from vima_ros.policy.model.controller import PromptMemory
 from vima_ros.policy.model.network import VimaNetwork
+from vima_ros.policy.step_attention import AttendingStep, ReadPrompt, read_attention
 from vima_ros.policy.tokenizer import TokenizerIdentity
 from vima_ros.specs import Action, Decision, EncodedPrompt, Observation
 
@@ -52,7 +53,7 @@ class Policy:
         self.prompt_time = 0.0
         self._dtype = network.word_table.weight.dtype
         self._device = network.word_table.weight.device
-        self._prompt: PromptMemory | None = None
+        self._prompt: ReadPrompt | None = None
         self._history = begin_history(network)
         self._latest: tuple[Decision, History] | None = None
         self._missed: list[Action] = []  # since the last that was executed
@@ -108,25 +109,32 @@ class Policy:
             )
         batch = collate_prompts([prompt], self.network.image_tokens, self.network.max_prompt)
         batch = batch.to(self._device)
-        self._prompt = self.network.controller.read_prompt(*self.network.encode_prompt(batch))
+        encoded = self.network.encode_prompt(batch)
+        memory = self.network.controller.read_prompt(*encoded)
+        self._prompt = ReadPrompt(prompt, memory, self.network.named_image_tokens)
         self.prompt_time = self.now() - start
 
-    def infer(self, observation: Observation) -> Decision:
+    def infer(self, observation: Observation, return_attention: bool = False) -> Decision:
         """Decide on the most probable action that was not missed; the episode stays as it is.
 
-        ``Decision.timings`` has ``objects``, ``controller``, ``decoder`` and ``total`` [s]. Dark
-        crops are ordinary input, and so is a view without objects. (The published code crashes on
-        both.) Raises VimaError: NO_PROMPT before ``reset``; NO_IMAGES for an observation without
-        the images that the policy reads; NO_OBJECT for one without slots, or a first one without
+        ``return_attention``: with ``Decision.attention``, of all layers; nothing is computed for
+        it otherwise. ``Decision.timings`` has ``objects``, ``controller``, ``decoder`` and
+        ``total`` [s], with attention also ``attention``, the time to read it. Dark crops are
+        ordinary input, and so is a view without objects. (The published code crashes on both.)
+        Raises VimaError: NO_PROMPT before ``reset``; NO_IMAGES for an observation without the
+        images that the policy reads; NO_OBJECT for one without slots, or a first one without
         objects; HISTORY_FULL where the episode with this step has more tokens than there are
-        positions for, padded slots included; NOT_FINITE if the network overflows.
+        positions for, padded slots included; NOT_FINITE if the network overflows; BAD_CONFIG
+        where attention is asked of a policy that reads tokens through latents.
         """
-        return self.infer_batch([self], [observation])[0]
+        return self.infer_batch([self], [observation], return_attention)[0]
 
     @staticmethod
     @torch.inference_mode()
     def infer_batch(
-        sessions: Sequence[Policy], observations: Sequence[Observation]
+        sessions: Sequence[Policy],
+        observations: Sequence[Observation],
+        return_attention: bool = False,
     ) -> list[Decision]:
         """Decide for several sessions at once, each with its own observation.
 
@@ -146,13 +154,16 @@ class Policy:
         prompts = [session._prompt for session in sessions if session._prompt is not None]
         if len(prompts) < len(sessions):
             raise VimaError("NO_PROMPT", "infer before reset; valid: reset with a prompt first")
+        memories = [prompt.memory for prompt in prompts]
         first, histories = sessions[0], [session._history for session in sessions]
         for seen in observations:
             first.inputs.check_observation(seen)
         network = first.network
+        if return_attention:
+            network.check_attention()
         steps = [
-            prepare_step(history, seen, network.max_history(prompt), network.image_tokens)
-            for history, prompt, seen in zip(histories, prompts, observations, strict=True)
+            prepare_step(history, seen, network.max_history(memory), network.image_tokens)
+            for history, memory, seen in zip(histories, memories, observations, strict=True)
         ]
         times = [first.now()]
         batch = collate_observations(
@@ -162,15 +173,26 @@ class Policy:
         times.append(first.now())
         new = list(map(step_tokens, histories, steps, tokens[:, 0], mask[:, 0]))
         if network.history_reader is None:
-            predicted, after = run_step(network.controller, prompts, histories, new)  # (B, E)
+            layers = range(network.config.xf_n_layers) if return_attention else ()
+            out = run_step(network.controller, memories, histories, new, layers)
         else:
-            predicted, after = run_latents(network, prompts, histories, new)
+            out = run_latents(network, memories, histories, new)
         times.append(first.now())
-        logits = network.action_decoder(predicted)
+        logits = network.action_decoder(out.predicted)
         arrays = {head: value.float().cpu().numpy() for head, value in logits.items()}  # (B, C)
         times.append(first.now())
-        stages = zip(("objects", "controller", "decoder"), pairwise(times), strict=True)
-        timings = {name: end - start for name, (start, end) in stages}
+        attention: list[DecisionAttention | None] = [None] * len(sessions)
+        stages = ["objects", "controller", "decoder"]
+        if out.scores is not None:
+            attending = [
+                AttendingStep(prompts[b], seen, len(new[b][0]), histories[b].action is not None)
+                for b, seen in enumerate(observations)
+            ]
+            attention = [*read_attention(network, out.scores, attending)]
+            times.append(first.now())
+            stages.append("attention")
+        spans = zip(stages, pairwise(times), strict=True)
+        timings = {name: end - start for name, (start, end) in spans}
         timings["total"] = times[-1] - times[0]
         decisions = [
             decide(
@@ -178,12 +200,14 @@ class Policy:
                 observations[b].end_effector,
                 timings,
                 session._missed,
+                attention[b],
             )
             for b, session in enumerate(sessions)
         ]
         for b, session in enumerate(sessions):
             steps_done, max_slots = histories[b].steps + 1, steps[b].max_slots
-            history = replace(after[b], steps=steps_done, max_slots=max_slots, action=None)
+            after = out.histories[b]
+            history = replace(after, steps=steps_done, max_slots=max_slots, action=None)
             session._latest = decisions[b], history
         return decisions
 

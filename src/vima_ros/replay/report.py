@@ -17,8 +17,10 @@ class StepRecord:
     ``episode``: code by which the policy's episode had ended or paused, where that is why;
     ``objects``: count by view, empty for a policy that reads whole images; ``pose0``, ``pose1``:
     x, y [m] and yaw [rad], None where the quaternion has none; ``waypoints``, as in arm_command in
-    base_link: x, y, z [m], yaw [rad] and tool_on of each; ``times`` [s]: detection (both views),
-    decision (frames sent to action received), command (frames sent to the gate's answer received).
+    base_link: x, y, z [m], yaw [rad] and tool_on of each; ``attention``: where it was asked for,
+    what the action and each object attend to, and the name of the image of it; ``times`` [s]:
+    detection (both views), decision (frames sent to action received), command (frames sent to the
+    gate's answer received).
     """
 
     step: int
@@ -34,6 +36,7 @@ class StepRecord:
     code: str = "NO_DECISION"
     episode: str = ""
     message: str = ""
+    attention: dict[str, Any] = field(default_factory=dict)
     times: dict[str, float] = field(default_factory=dict)
 
     @property

@@ -71,7 +71,7 @@ def test_every_case_has_its_times_and_memory(results):
         steps = {f"step {step}" for step in range(1, STEPS + 1)}
         full = {f"{kind} {step}" for kind in ("full", "plain") for step in (1, STEPS)}
         compared = full if case["dtype"] == "float32" else set()
-        assert set(case["times"]) == steps | {"hidden", "prompt"} | compared
+        assert set(case["times"]) == steps | {"attention", "hidden", "prompt"} | compared
         assert set(case["logits_apart"]) == compared
         for name in steps | {"hidden"} | compared:
             assert set(case["times"][name]) == {"objects", "controller", "decoder", "total"}
@@ -87,7 +87,7 @@ def test_every_case_has_its_times_and_memory(results):
 def test_ratios_are_of_what_their_names_say(results):
     """Each within the extremes that its two spreads allow, two turns being all there are."""
     case = results["cases"][0]
-    assert len(case["ratios"]) == 1 + 2 * 2 * 2 + 3
+    assert len(case["ratios"]) == 2 + 2 * 2 * 2 + 3
     for name, ratio in case["ratios"].items():
         over, under = (part.rsplit(" ", 1) for part in name.split(" / "))
         a, b = (case["times"][what][stage] for what, stage in (over, under))

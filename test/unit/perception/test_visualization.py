@@ -2,8 +2,14 @@ import cv2
 import numpy as np
 import pytest
 
+from vima_ros.decision_attention import AttentionToken, DecisionAttention
 from vima_ros.errors import VimaError
-from vima_ros.perception.visualization import draw_action, draw_objects, object_color
+from vima_ros.perception.visualization import (
+    draw_action,
+    draw_attention,
+    draw_objects,
+    object_color,
+)
 from vima_ros.specs import ViewObjects
 
 IMAGE = np.full((128, 256, 3), 47, np.uint8)
@@ -158,3 +164,56 @@ def test_labels_of_neighbours_do_not_cover_each_other():
     ]
     black = (drawn == 0).all(-1).sum()
     assert black > 0.95 * sum((image == 0).all(-1).sum() for image in alone)
+
+
+def attention_of(objects, action):
+    """Attention of two objects of the front view to a word and two images; (2, 3) and (3,)."""
+    return DecisionAttention(
+        (AttentionToken("Put", 0), AttentionToken("{a}", 1), AttentionToken("{b}", 2)),
+        (
+            AttentionToken(view="front", box=(60, 70, 20, 20)),
+            AttentionToken(view="front", slot=1, box=(200, 70, 20, 20)),
+        ),
+        np.array(objects)[None, None],
+        np.array(action)[None, None],
+        np.array([0.25, 0.5])[None, None],
+    )
+
+
+FRAMES = {"front": IMAGE, "top": IMAGE}
+
+
+def edge_colour(drawn, x):
+    """Colour of the left edge of a box 20 px wide around ``x``, in a front view enlarged twice."""
+    return tuple(drawn[-256 + 2 * 70, 2 * (x - 10)].tolist())
+
+
+def test_objects_have_the_colour_of_the_image_that_they_attend_to_more_than_others():
+    first, second = object_color(0), object_color(1)
+    drawn = draw_attention(FRAMES, attention_of([[0.1, 0.8, 0.1], [0.5, 0.1, 0.4]], [1, 0, 0]), 2)
+    assert drawn.shape[1] == 2 * 512
+    assert [edge_colour(drawn, x) for x in (60, 200)] == [first, second]
+    drawn = draw_attention(FRAMES, attention_of([[0.1, 0.1, 0.8], [0.5, 0.2, 0.3]], [1, 0, 0]), 2)
+    assert [edge_colour(drawn, x) for x in (60, 200)] == [second, first]
+    drawn = draw_attention(FRAMES, attention_of([[0.4, 0.3, 0.3]] * 2, [1, 0, 0]), 2)
+    grey = edge_colour(drawn, 60)
+    assert grey[0] == grey[1] == grey[2] == edge_colour(drawn, 200)[0]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_bar_shows_how_much_the_action_attends_to_an_image(share):
+    drawn = draw_attention(FRAMES, attention_of([[0.2, 0.4, 0.4]] * 2, [0, share, 1 - share]), 2)
+    strip = drawn[: len(drawn) - 256]
+    bar = strip[31]  # within the bars
+    lengths = [(bar == object_color(k)).all(-1).sum() for k in (0, 1)]
+    assert abs(lengths[0] - share * sum(lengths)) <= 2
+    assert sum(lengths) > 20
+
+
+def test_a_long_prompt_is_wrapped():
+    short = attention_of([[0.2, 0.4, 0.4]] * 2, [0, 1, 0])
+    words = tuple(AttentionToken("word", k) for k in range(60))
+    long = DecisionAttention(
+        words, short.observed, np.ones((1, 1, 2, 60)), np.ones((1, 1, 60)), short.action_objects
+    )
+    assert len(draw_attention(FRAMES, long, 2)) > len(draw_attention(FRAMES, short, 2))

@@ -89,9 +89,15 @@ class BenchmarkEpisode:
                 self.decisions.append(session.infer(observation))
                 session.record(self.decisions[-1])
 
-    def decide(self, step: int, observation: Observation | None = None) -> Decision:
+    def decide(
+        self,
+        step: int,
+        observation: Observation | None = None,
+        return_attention: bool = False,
+    ) -> Decision:
         """Decide step 1 to 8 on its own observation or another one."""
-        return self._sessions[step - 1].infer(observation or self.observations[step - 1])
+        seen = observation or self.observations[step - 1]
+        return self._sessions[step - 1].infer(seen, return_attention)
 
 
 class FullRecompute:

@@ -118,13 +118,16 @@ def measure_steps(
         session.reset(episode.prompt)
         return {"total": session.prompt_time}
 
-    def decide(step: int, observation: Observation | None = None) -> Times:
-        return episode.decide(step, observation).timings
+    def decide(
+        step: int, observation: Observation | None = None, attention: bool = False
+    ) -> Times:
+        return episode.decide(step, observation, attention).timings
 
     hidden = random_observation(np.random.default_rng(1), OBJECTS - HIDDEN, OBJECTS)
     own: dict[str, Callable[[], Times]] = {
         f"step {step}": partial(decide, step) for step in range(1, STEPS + 1)
     }
+    own |= {"attention": partial(decide, STEPS, attention=True)}
     own |= {"hidden": partial(decide, STEPS, hidden), "prompt": reset}
     networks = {}
     if plain is not None:
@@ -158,6 +161,7 @@ def _ratios(samples: Mapping[str, Sequence[Times]], kinds: Sequence[str]) -> dic
     """Compute ratios of times in the same turn; a name means "case stage / case stage"."""
     last = f"step {STEPS}"
     wanted = [((last, "controller"), ("step 1", "controller"))]
+    wanted += [(("attention", "total"), (last, "total"))]
     for kind in kinds:
         for step in COMPARED:
             for stage in ("controller", "total"):

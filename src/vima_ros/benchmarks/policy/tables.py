@@ -75,12 +75,12 @@ def _dtypes(cases: Sequence[Results]) -> Table:
         + [_ms(case["times"]["step 8"][stage]) for stage in STAGES]
         + [_times(case["ratios"]["step 8 controller / step 1 controller"])]
         + [_ms(case["times"]["hidden"]["total"])]
+        + [_times(case["ratios"]["attention total / step 8 total"])]
         for case in cases
     ]
     headings = ["size", "dtype", "prompt", *STAGE_HEADINGS, "controller, step 8 / step 1"]
-    return Table(
-        "Prompt and step 8 [ms]", [*headings, "crops to bins, 3 of 8 hidden in front"], rows
-    )
+    headings += ["crops to bins, 3 of 8 hidden in front", "with attention / without"]
+    return Table("Prompt and step 8 [ms]", headings, rows)
 
 
 def _recompute(cases: Sequence[Results]) -> Table:

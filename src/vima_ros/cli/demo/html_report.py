@@ -20,9 +20,9 @@ _TEMPLATE = Path(__file__).with_name("report.html")
 
 @dataclass(frozen=True)
 class StepReport:
-    """Image and description of one step."""
+    """Images and description of one step: of the action, and of what it attended to."""
 
-    image: Path
+    images: tuple[Path, ...]
     lines: tuple[str, ...]
 
 
@@ -64,7 +64,8 @@ def write_page(tasks: Sequence[TaskReport], detector: str, out: Path) -> Path:
 
 def _section(number: int, task: TaskReport) -> str:
     steps = "\n".join(
-        f"<p>{'<br>'.join(map(escape, step.lines))}</p>{_image(step.image)}" for step in task.steps
+        f"<p>{'<br>'.join(map(escape, step.lines))}</p>{''.join(map(_image, step.images))}"
+        for step in task.steps
     )
     return (
         f'<h2 id="{number}">{escape(task.task)}, seed {task.seed}</h2>\n'

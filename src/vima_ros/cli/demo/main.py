@@ -24,8 +24,8 @@ from vima_ros.cli.demo.video import VideoRecorder
 from vima_ros.client.client import Client
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.task_runner import EPISODE_TIMEOUT, TaskRunner, start_nodes
-from vima_ros.files import prepare_folder
-from vima_ros.nodes.common import action_conversions, qos
+from vima_ros.files import prepare_folder, write_image
+from vima_ros.nodes.common import action_conversions, image_conversion, qos
 from vima_ros.nodes.common.node_names import SUITE
 from vima_ros.nodes.common.ros_domain import isolate_ros_domain
 from vima_ros.paths import path_argument, path_text_argument
@@ -56,6 +56,7 @@ COMPARED_TASKS = (  # on which the policies of the other conditionings are train
 )
 REAL_TIME_FACTOR = 5.0  # simulated seconds per second
 CAMERA_RATE = 10.0  # also the frame rate of the video [Hz]
+STEPS_PER_EPISODE = 20  # max_steps of config/policy.yaml, and as many again
 IMAGES_PER_EPISODE = round(EPISODE_TIMEOUT * CAMERA_RATE)  # its steps are drawn at its end
 ENDED = (ArmState.SUCCEEDED, ArmState.REFUSED, ArmState.ABORTED, ArmState.STOPPED)
 
@@ -87,6 +88,7 @@ class DemoRunner:
             v: client.subscribe(Image, f"{v}/image_raw", qos.SENSOR_DATA, IMAGES_PER_EPISODE)
             for v in VIEWS
         }
+        self._attention = client.subscribe(Image, "debug/attention", capacity=STEPS_PER_EPISODE)
         self._episodes = TaskRunner(client)
 
     @property
@@ -146,7 +148,10 @@ class DemoRunner:
         self._number += 1
         path = self._out / f"{self._number:02d}_step.png"
         save_step(path, text, lines, frames, observation, action)
-        return StepReport(path, tuple(lines))
+        overlay = self._attention.wait(functools.partial(_has_stamp, stamp), 5, "debug/attention")
+        attention_path = self._out / f"{self._number:02d}_attention.png"
+        write_image(attention_path, image_conversion.decode_colour(overlay))
+        return StepReport((path, attention_path), tuple(lines))
 
 
 def _describe(action: PolicyAction) -> str:
@@ -177,6 +182,7 @@ def run(settings: DemoSettings) -> None:
             "real_time_factor": REAL_TIME_FACTOR,
             "camera_rate": CAMERA_RATE,
             "checkpoint": settings.checkpoint,
+            "publish_attention": True,
         }
         with (
             Client("demo") as client,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -29,14 +29,20 @@ from vima_ros.specs import (
 )
 
 
-def prompt_to_message(prompt: EncodedPrompt, prompt_id: str, stamp: Time) -> msg.PromptTokens:
-    """Convert a prompt; each image is sent once, however often the text names it."""
+def prompt_to_message(
+    prompt: EncodedPrompt, prompt_id: str, stamp: Time, piece: Callable[[int], str]
+) -> msg.PromptTokens:
+    """Convert a prompt; each image is sent once, however often the text names it.
+
+    ``piece``: the text of a word id.
+    """
     message = msg.PromptTokens(prompt_id=prompt_id, text=prompt.text)
     message.header.stamp = stamp
     index_of: dict[str, int] = {}
     for token in prompt.tokens:
         if not isinstance(token, PromptImage):
-            message.tokens.append(msg.PromptToken(kind=msg.PromptToken.KIND_WORD, value=token))
+            word = msg.PromptToken(kind=msg.PromptToken.KIND_WORD, value=token, text=piece(token))
+            message.tokens.append(word)
             continue
         if token.name not in index_of:
             index_of[token.name] = len(message.images)

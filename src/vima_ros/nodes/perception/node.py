@@ -20,6 +20,7 @@ from vima_ros.nodes.common.latest_only_worker import LatestOnlyWorker
 from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.nodes.common.main import run
 from vima_ros.nodes.common.policy_inputs import DeclaredInputs
+from vima_ros.nodes.perception.attention_overlay import AttentionOverlay
 from vima_ros.nodes.perception.debug_images import DebugImages
 from vima_ros.nodes.perception.image_pair import CameraFrameCheck, ImagePair
 from vima_ros.nodes.perception.pair_processing import Demand, process_pair
@@ -70,6 +71,7 @@ class PerceptionNode(VimaNode[PerceptionParameters]):
         self._observations = self.create_publisher(ObservationMessage, "observation", qos.RELIABLE)
         self._status = StatusReporter(self, p.detector, self._detector.describe())
         self._debug_images = DebugImages(self)
+        self._attention = AttentionOverlay(self)
         self._declared = DeclaredInputs(self)
         self._synchronizer = PairSynchronizer(names, p.sync_slop)
         self._camera_check = CameraFrameCheck({"front": p.front_frame, "top": p.top_frame})
@@ -101,6 +103,7 @@ class PerceptionNode(VimaNode[PerceptionParameters]):
 
     def _publish(self, pair: ImagePair, result: PerceptionResult) -> None:
         self._scene_service.update(result, pair.headers())
+        self._attention.keep(result)
         if result.observation is not None:
             with result.timed("publish"):
                 self._observations.publish(

@@ -22,6 +22,7 @@ from vima_ros.nodes.common.main import run
 from vima_ros.nodes.common.policy_inputs import InputsDeclaration
 from vima_ros.nodes.common.prompt_conversions import prompt_from_message
 from vima_ros.nodes.policy.arm_client import ArmClient
+from vima_ros.nodes.policy.attention_publisher import AttentionPublisher
 from vima_ros.nodes.policy.episode_manager import EpisodeManager
 from vima_ros.nodes.policy.execute_prompt_server import ExecutePromptServer
 from vima_ros.nodes.policy.parameters import PolicyParameters
@@ -89,6 +90,7 @@ class PolicyNode(VimaNode[PolicyParameters]):
         arm = ArmClient(self)
         self._episodes = EpisodeManager(self, arm, self._reset_policy)
         self._goals = ExecutePromptServer(self, arm, self._episodes)
+        self._attention = AttentionPublisher(self)
         StepServer(self, arm, self._episodes, lambda: self._goals.busy)
         self.create_subscription(PromptTokens, "prompt_tokens", self._on_prompt, qos.LATCHED)
         self.create_subscription(Observation, "observation", self._on_observation, qos.RELIABLE)
@@ -110,6 +112,7 @@ class PolicyNode(VimaNode[PolicyParameters]):
             TokenizerIdentity(message.tokenizer_sha256, message.vocabulary_size)
         )
         self._policy.reset(prompt_from_message(message))
+        self._attention.begin(message)
 
     def _on_prompt(self, message: PromptTokens) -> None:
         begin_or_hold(message, self._goals, self._episodes)
@@ -125,7 +128,10 @@ class PolicyNode(VimaNode[PolicyParameters]):
             return
         effector = self._end_effector
         self._decision = decide(
-            lambda: self._policy.infer(conversions.observation_from_message(message, effector)),
+            lambda: self._policy.infer(
+                conversions.observation_from_message(message, effector),
+                return_attention=self.parameters.publish_attention,
+            ),
             self._episodes,
         )
         if self._decision is None:
@@ -139,6 +145,7 @@ class PolicyNode(VimaNode[PolicyParameters]):
         )
         action.header.stamp = self.get_clock().now().to_msg()
         self._episodes.on_decision(action, stamp)
+        self._attention.publish(self._decision, action)
         times = {"wait": (now - stamp) / 1e9, **self._decision.timings}
         self.statistics.record_result(
             times | {"observation to action": (self.now_ns() - stamp) / 1e9}

@@ -67,6 +67,10 @@ class PolicyParameters(WorkspaceParameters):
         low=0,
         high=60,
     )
+    publish_attention: bool = parameter(
+        "Publication of what each decision attended to, on attention; a decision takes a few "
+        "percent longer"
+    )
     node_timeout: float = parameter(
         "Silence of the arm, perception or manager node after which an episode ends [s]",
         low=0.3,

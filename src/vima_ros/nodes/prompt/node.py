@@ -146,7 +146,8 @@ class PromptNode(VimaNode[PromptParameters]):
         return prompt
 
     def _publish(self, prompt: EncodedPrompt, status: PromptStatus, hold: bool) -> None:
-        tokens = prompt_to_message(prompt, status.prompt_id, status.header.stamp)
+        stamp = status.header.stamp
+        tokens = prompt_to_message(prompt, status.prompt_id, stamp, self._tokenizer.piece)
         identity, tokens.hold = self._tokenizer.identity, hold
         tokens.tokenizer_sha256, tokens.vocabulary_size = identity.sha256, identity.words
         self._tokens.publish(tokens)

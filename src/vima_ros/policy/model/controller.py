@@ -12,6 +12,7 @@ part alone, as in an episode.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -38,13 +39,13 @@ class PromptMemory:
 
 @dataclass(frozen=True)
 class AttentionScores:
-    """Attention before the softmax, -inf where a token may not attend to; for training only.
+    """Attention before the softmax, -inf where a token may not attend to, by layer asked for.
 
     ``informed``: the last layer's tokens that have taken from the prompt all they take.
     """
 
-    prompt: Tensor  # (B, H, T, P), of the first layer
-    history: Tensor  # (B, H, T, S), of the last self-attention
+    prompt: dict[int, Tensor]  # (B, H, T, P), of a prefix P + 1: with the separator
+    history: dict[int, Tensor]  # (B, H, T, S)
     informed: Tensor  # (B, T, E)
 
 
@@ -175,6 +176,10 @@ class Controller(nn.Module):
         """Compute one layer; arguments as of ``forward``, ``x`` (B, T, E)."""
         raise NotImplementedError
 
+    def attention_weights(self, prompt: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute a layer's attention to prompt and history from ``AttentionScores`` of both."""
+        raise NotImplementedError
+
     def empty_kv_cache(self) -> tuple[KeyValue, ...]:
         """Return the keys and values of no tokens, of one episode: per layer (1, H, 0, E / H)."""
         heads, weight = self.heads, self.positions_embed.weight
@@ -188,26 +193,25 @@ class Controller(nn.Module):
         attend: Tensor,
         prompt: PromptMemory,
         kv_cache: tuple[KeyValue, ...] | None = None,
-        return_attention: bool = False,
+        score_layers: Collection[int] = (),
     ) -> ControllerOutput:
         """Map new tokens (B, T, E) to their outputs, and each layer's S keys and values.
 
         ``positions`` (B, T) int64, within the history; ``attend`` (B, T, S) bool: which of the
         cached and new tokens each new token may attend to; ``kv_cache``: keys and values of the
-        S - T cached tokens. ``return_attention``: with ``AttentionScores``, which nothing is
-        computed for otherwise.
+        S - T cached tokens. ``score_layers``: numbers of the layers to return the
+        ``AttentionScores`` of; without any nothing is computed for them.
         """
         x = tokens + self.positions_embed(positions + self.first_position(prompt))
-        layers, last = [], len(self.h) - 1
+        layers, prompt_scores, history_scores = [], {}, {}
         for i in range(len(self.h)):
-            wanted = return_attention and i in (0, last)
             cached = kv_cache[i] if kv_cache else None
-            out = self.layer(i, x, attend, prompt, cached, wanted)
-            if i == 0:
-                prompt_scores = out.prompt_scores
+            out = self.layer(i, x, attend, prompt, cached, i in score_layers)
+            if out.prompt_scores is not None and out.history_scores is not None:
+                prompt_scores[i], history_scores[i] = out.prompt_scores, out.history_scores
             x = out.tokens
             layers.append(out.keys_values)
-        if not return_attention:
+        if not score_layers:
             return ControllerOutput(x, tuple(layers), None)
-        attention = AttentionScores(prompt_scores, out.history_scores, out.informed)  # type: ignore[arg-type]
+        attention = AttentionScores(prompt_scores, history_scores, out.informed)
         return ControllerOutput(x, tuple(layers), attention)

@@ -65,6 +65,10 @@ class CrossAttentionController(Controller):
         """Return 0: prompt and history count their positions apart."""
         return 0
 
+    def attention_weights(self, prompt: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the weights of the cross-attention and of the self-attention: each sums to 1."""
+        return prompt.softmax(-1), history.softmax(-1)
+
     def layer(
         self,
         number: int,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from vima_ros.decision_attention import AttentionToken
 from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.model.batching import ImageBatch
 from vima_ros.policy.model.vit import ViT
@@ -22,6 +23,11 @@ class ImageEncoder(nn.Module):
     def __init__(self, config: VimaConfig, class_token: bool) -> None:
         super().__init__()
         self.vit = ViT(config, VIEW_IMAGE_SIZE, config.embed_dim, class_token)
+
+    @property
+    def named_tokens(self) -> tuple[AttentionToken, ...]:
+        """Tokens of a pair: each of both views, unless a subclass says of which it is."""
+        return tuple(AttentionToken(slot=slot) for slot in range(self.tokens))
 
     def join(self, front: Tensor, top: Tensor) -> Tensor:
         """Join the views' features (K, 1 or patches, E) to (K, ``tokens``, ``output_width``)."""

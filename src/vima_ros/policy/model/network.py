@@ -10,11 +10,13 @@ Specification: docs/vima_architecture.md, "Prompt encoding", "Observation encodi
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from vima_ros.decision_attention import AttentionToken
 from vima_ros.errors import VimaError
 from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.model.batching import EpisodeBatch, ObservationBatch, PromptBatch
@@ -162,6 +164,12 @@ class VimaNetwork(nn.Module):
         """Return the maximum number of history tokens after one prompt, infinite as above."""
         return self.controller.max_history(prompt) if self.history_reader is None else math.inf
 
+    @property
+    def named_image_tokens(self) -> tuple[AttentionToken, ...] | None:
+        """Tokens of an image pair with their views; None where the network reads objects."""
+        encoder = self.object_encoder
+        return encoder.named_tokens if isinstance(encoder, ImageEncoder) else None
+
     def assemble_prompt(
         self, batch: PromptBatch, objects: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -211,18 +219,14 @@ class VimaNetwork(nn.Module):
         mask = torch.cat([slots_mask, slots_mask.new_ones(len(actions))])
         return _pick(torch.cat([objects, actions]), mask, batch.rows)
 
-    def forward(self, batch: EpisodeBatch, return_attention: bool = False) -> Outputs:
+    def forward(self, batch: EpisodeBatch, score_layers: Collection[int] = ()) -> Outputs:
         """Decide every step of every episode, given the actions before it.
 
-        ``return_attention``: with ``AttentionScores``, as training supervises them; raises
-        VimaError (BAD_CONFIG) where latents stand for the tokens that it is about.
+        ``score_layers``: numbers of the layers to return the ``AttentionScores`` of, as training
+        supervises them. Raises VimaError as ``check_attention``.
         """
-        if return_attention and (self.prompt_reader or self.history_reader):
-            raise VimaError(
-                "BAD_CONFIG",
-                "attention to tokens is asked of a network that reads them through latents; "
-                "valid: prompt_latents 0 and history_latents 0",
-            )
+        if score_layers:
+            self.check_attention()
         encoded = self.object_encoder(batch.prompt.slots)  # (N, E)
         memory = self.controller.read_prompt(*self.encode_prompt(batch.prompt, encoded))
         objects = self._fuse(encoded, batch.end_effectors)  # (N, E)
@@ -232,10 +236,22 @@ class VimaNetwork(nn.Module):
             predicted = self.predict(latents, memory.select(batch.reads // mask.shape[1]))
             return Outputs(self.action_decoder(predicted), predicted, objects, None)
         out = self.controller(
-            tokens, position_ids(mask), causal(mask), memory, return_attention=return_attention
+            tokens, position_ids(mask), causal(mask), memory, score_layers=score_layers
         )
         predicted = out.tokens.flatten(0, 1)[batch.reads]  # (n, E)
         return Outputs(self.action_decoder(predicted), predicted, objects, out.attention)
+
+    def check_attention(self) -> None:
+        """Check that the layers attend to tokens, not to latents that have read them.
+
+        Raises VimaError (BAD_CONFIG).
+        """
+        if self.prompt_reader or self.history_reader:
+            raise VimaError(
+                "BAD_CONFIG",
+                "attention to tokens is asked of a network that reads them through latents; "
+                "valid: prompt_latents 0 and history_latents 0",
+            )
 
     def predict(self, latents: Tensor, memory: PromptMemory) -> Tensor:
         """Run latents (n, M, E) that have read n histories through the controller, to (n, E)."""

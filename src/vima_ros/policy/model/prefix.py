@@ -46,6 +46,11 @@ class PrefixController(Controller):
         """Return the position after the separator's, (B, 1): padding has none of its own."""
         return prompt.attend.sum(dim=2)
 
+    def attention_weights(self, prompt: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the weights of the one self-attention: those of both sum to 1."""
+        weights = torch.cat([prompt, history], dim=-1).softmax(-1)
+        return weights[..., : prompt.shape[-1]], weights[..., prompt.shape[-1] :]
+
     def layer(
         self,
         number: int,

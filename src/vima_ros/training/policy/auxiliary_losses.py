@@ -56,18 +56,19 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         """
         if not isinstance(batch, ObjectBatch):
             return action_losses(self.network(batch).logits, batch, smoothing)
-        outputs = self.network(batch, return_attention=True)
+        first, last = 0, self.network.config.xf_n_layers - 1
+        outputs = self.network(batch, score_layers=(first, last))
         attention = outputs.attention
         assert attention is not None
         # Scores (n, H, T) of the history, where the actions are read.
-        action_scores = attention.history.transpose(1, 2).flatten(0, 1)[batch.reads]
+        action_scores = attention.history[last].transpose(1, 2).flatten(0, 1)[batch.reads]
         losses = action_losses(outputs.logits, batch, smoothing)
         losses["position"] = self._position_loss(outputs.objects, batch)
         losses["goal"] = self.goal_loss(attention.informed, batch)
         losses["grasp_offset"] = self._grasp_offset_loss(outputs.objects, batch)
         losses["identity"] = self._identity_loss(outputs.objects, batch)
         losses["shape"] = self._shape_loss(outputs.objects, batch)
-        losses["prompt_attention"] = self.prompt_attention_loss(attention.prompt, batch)
+        losses["prompt_attention"] = self.prompt_attention_loss(attention.prompt[first], batch)
         losses["action_attention"] = self.action_attention_loss(action_scores[:, :2], batch)
         return losses
 

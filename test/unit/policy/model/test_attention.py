@@ -35,17 +35,18 @@ def test_asking_for_scores_changes_no_output():
     words = [prompt(rng, (1, 1)), prompt(rng, (2, 2), (1, 3))]
     seen = [[observation(rng, 2, 2), observation(rng, 3, 1)], [observation(rng, 1, 4)]]
     batch = whole(words, seen, torch.rand(2, 1, 12))
-    plain, asked = network(batch), network(batch, return_attention=True)
+    plain, asked = network(batch), network(batch, score_layers=(0, 1))
     for head, logits in plain.logits.items():
         assert torch.equal(asked.logits[head], logits)
     (b, t), p = batch.rows.shape, batch.prompt.rows.shape[1]
     seen = asked.attention
-    assert seen.prompt.shape == (b, network.config.xattn_n_heads, t, p)
-    assert seen.history.shape == (b, network.config.sattn_n_heads, t, t)
+    assert list(seen.prompt) == list(seen.history) == [0, 1]
+    assert seen.prompt[0].shape == (b, network.config.xattn_n_heads, t, p)
+    assert seen.history[1].shape == (b, network.config.sattn_n_heads, t, t)
     assert seen.informed.shape == (b, t, network.config.embed_dim)
     later = torch.ones(t, t, dtype=torch.bool).triu(1)
-    assert seen.history[..., later].isneginf().all()
-    assert seen.history[:, :, 0, 0].isfinite().all()
+    assert seen.history[1][..., later].isneginf().all()
+    assert seen.history[1][:, :, 0, 0].isfinite().all()
 
 
 def test_an_episode_that_runs_pays_for_no_scores(monkeypatch):

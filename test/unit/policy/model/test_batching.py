@@ -161,9 +161,9 @@ def test_decisions_of_a_batch_do_not_hold_its_memory(policy, monkeypatch):
     caches = []
 
     def noted(*arguments):
-        predicted, new = run_step(*arguments)
-        caches[:] = new
-        return predicted, new
+        out = run_step(*arguments)
+        caches[:] = out.histories
+        return out
 
     monkeypatch.setattr("vima_ros.policy.policy.run_step", noted)
     rng = np.random.default_rng(8)
