@@ -126,23 +126,18 @@ class PolicyNode(VimaNode[PolicyParameters]):
             return
         if not self._episodes.start_decision(stamp):
             return
-        effector = self._end_effector
+        effector, attention = self._end_effector, self.parameters.publish_attention
+        read = conversions.observation_from_message
         self._decision = decide(
-            lambda: self._policy.infer(
-                conversions.observation_from_message(message, effector),
-                return_attention=self.parameters.publish_attention,
-            ),
-            self._episodes,
+            lambda: self._policy.infer(read(message, effector), attention), self._episodes
         )
         if self._decision is None:
             return
         action = action_conversions.decision_to_message(
             self._decision, self._workspace, self.parameters.table_frame, message
         )
-        action.prompt_id, action.step = (
-            self._episodes.episode.prompt_id,
-            self._episodes.episode.step,
-        )
+        episode = self._episodes.episode
+        action.prompt_id, action.step = episode.prompt_id, episode.step
         action.header.stamp = self.get_clock().now().to_msg()
         self._episodes.on_decision(action, stamp)
         self._attention.publish(self._decision, action)
