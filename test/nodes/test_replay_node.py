@@ -89,7 +89,7 @@ def test_our_own_bags_replay(nodes, tmp_path, storage, rate):
 def test_a_recorded_bag_replays_with_a_policy_that_reads_whole_images(tmp_path):
     checkpoint = write_policy(tmp_path / "gato.safetensors", "gato")
     words = ["--bringup", "--checkpoint", str(checkpoint), "--namespace", "/whole"]
-    run(str(BAGS[0]), "--out", str(tmp_path), *words)
+    run(str(BAGS[0].values[0]), "--out", str(tmp_path), *words)
     written = json.loads((tmp_path / "replay.json").read_text())
     assert written["prompt"]["accepted"], written["prompt"]
     first = written["steps"][0]

@@ -59,6 +59,15 @@ def test_what_is_saved_is_loaded_after_a_restart_too(library, kind, views):
     same(AssetLibrary(library.folder).load("block"), kept)
 
 
+def test_an_object_that_one_view_does_not_show_is_kept_with_both(library):
+    kept = asset()
+    kept.views["top"][1][:] = 0
+    library.save(kept)
+    same(library.load("block"), kept)
+    assert kept.counts() == {"front": 1, "top": 0}
+    assert not (library.folder / "block" / "top_object.png").exists()
+
+
 def test_its_files_are_readable_by_people(library):
     library.save(asset(origin={"track_id": 3, "front_box": [1, 2, 3, 4]}))
     folder = library.folder / "block"
