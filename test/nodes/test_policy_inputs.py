@@ -188,6 +188,7 @@ def test_objects_are_found_for_those_who_ask(nodes):
     debug.close()
 
 
+@pytest.mark.slow
 def test_a_second_policy_declares_nothing(nodes):
     before = nodes.declared.count
     write_policy(nodes.checkpoint, "vima")
