@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vima_ros.errors import VimaError
-from vima_ros.specs import AssetKind, EncodedPrompt, Observation
+from vima_ros.specs import AssetKind, EncodedPrompt
 
 WORDS, OBJECT, SCENE = PROMPT_KINDS = ("words", *(kind.name.lower() for kind in AssetKind))
 OBSERVATION_KINDS = ("objects", "images")
@@ -58,7 +58,11 @@ class PolicyInputs:
                 )
         for image in prompt.images:
             if self.observation == "images":
-                self._check_images(image.images is not None, f"prompt image {{{image.name}}}")
+                if image.images is None:
+                    raise VimaError(
+                        "NO_IMAGES",
+                        f"image {{{image.name}}} is not whole; valid: both views, as images",
+                    )
             elif len(image.front) + len(image.top) == 0:
                 if image.images is not None:
                     raise VimaError(
@@ -70,21 +74,6 @@ class PolicyInputs:
                     "NO_OBJECT",
                     f"image {{{image.name}}} shows no object in either view; valid: 1 or more",
                 )
-
-    def check_observation(self, observation: Observation) -> None:
-        """Check that an observation has whole images where they are read.
-
-        How many objects it has to show depends on the history: ``kv_cache.prepare_step``. Raises
-        VimaError (NO_IMAGES).
-        """
-        if self.observation == "images":
-            self._check_images(observation.images is not None, "observation")
-
-    def _check_images(self, present: bool, owner: str) -> None:
-        if not present:
-            raise VimaError(
-                "NO_IMAGES", f"the {owner} has no whole images; valid: both views, as images"
-            )
 
 
 OBJECTS = PolicyInputs(observation="objects")

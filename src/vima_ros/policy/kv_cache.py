@@ -67,7 +67,7 @@ class StepOutputs(NamedTuple):
 
 
 def prepare_step(
-    history: History, observation: Observation, max_tokens: float, image_tokens: int | None = None
+    history: History, observation: Observation, max_tokens: int, image_tokens: int | None = None
 ) -> StepInputs:
     """Prepare the step that begins with ``observation``.
 
@@ -97,7 +97,7 @@ def prepare_step(
     return StepInputs(seen, front + top, max_slots, zero_pad)
 
 
-def _check_length(history: History, slots: int, max_tokens: float) -> None:
+def _check_length(history: History, slots: int, max_tokens: int) -> None:
     length = (history.steps + 1) * slots + history.steps
     if length > max_tokens:
         raise HistoryFullError(

@@ -156,8 +156,6 @@ class Policy:
             raise VimaError("NO_PROMPT", "infer before reset; valid: reset with a prompt first")
         memories = [prompt.memory for prompt in prompts]
         first, histories = sessions[0], [session._history for session in sessions]
-        for seen in observations:
-            first.inputs.check_observation(seen)
         network = first.network
         if return_attention:
             network.check_attention()

@@ -30,7 +30,7 @@ def whole(prompts, episodes, fractions, image_tokens=None):
 
     Row b L + l of the outputs is episode b's step l. ``image_tokens``: as of the network.
     """
-    prompt = collate_prompts(prompts, image_tokens, float("inf"))
+    prompt = collate_prompts(prompts, image_tokens, 1 << 20)
     seen = collate_observations(episodes, image_tokens)
     merge = merged_slots if image_tokens is None else merged_images
     slots, at_ours, at_theirs = merge(prompt.slots, seen.slots)

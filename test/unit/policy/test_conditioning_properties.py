@@ -394,7 +394,7 @@ def test_a_prompt_of_a_kind_that_is_not_declared(kind, declared, what):
 def test_a_prompt_image_in_the_other_form(kind):
     rng, policy = np.random.default_rng(15), of_kind(kind)
     objects = observation(rng, 1, 1).front
-    one, code = (scene(images=whole_images(rng)), "NO_OBJECT")
+    one, code = (scene(images=whole_images(rng)), "UNREADABLE_PROMPT")
     if kind != "vima":
         one, code = scene(front=objects, top=objects), "NO_IMAGES"
     with pytest.raises(VimaError, match=r"image \{world\}") as error:

@@ -80,7 +80,7 @@ class PolicyNode(VimaNode[PolicyParameters]):
         self._declaration = InputsDeclaration(
             self,
             self._policy.inputs,
-            network.controller.max_prompt,
+            network.max_prompt,
             network.image_tokens or 0,
         )
         self._declaration.publish()

@@ -123,7 +123,7 @@ class EpisodeBatch:
 def collate_prompts(
     prompts: Sequence[EncodedPrompt],
     image_tokens: int | None = None,
-    max_tokens: float = MAX_PROMPT_TOKENS,
+    max_tokens: int = MAX_PROMPT_TOKENS,
 ) -> PromptBatch:
     """Pad prompts on the right to the longest (docs/vima_architecture.md, "Prompt encoding").
 
@@ -200,7 +200,10 @@ def _pack_all(
         return _pack(seen, counts)
     pairs = [np.stack([item.images.front, item.images.top]) for item in seen if item.images]
     if len(pairs) < len(seen):
-        raise VimaError("NO_IMAGES", "an image pair is missing; valid: whole images of both views")
+        raise VimaError(
+            "NO_IMAGES",
+            "an observation or prompt image has no whole images; valid: both views, as images",
+        )
     row_of: dict[bytes, int] = {}
     rows = [row_of.setdefault(pair.tobytes(), len(row_of)) for pair in pairs]
     kept = [pairs[rows.index(row)] for row in range(len(row_of))]

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from vima_ros.policy.model.controller import causal, position_ids
 from vima_ros.policy.model.perceiver import Perceiver
 
+MAX_LATENT_TOKENS = 1 << 20  # beyond it float32 is too coarse for the angles of positions
+
 
 def sinusoids(positions: Tensor, width: int) -> Tensor:
     """Encode positions (...) int64 as (..., width) float32; they have no largest.

@@ -9,7 +9,6 @@ Specification: docs/vima_architecture.md, "Prompt encoding", "Observation encodi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -28,7 +27,7 @@ from vima_ros.policy.model.controller import (
     position_ids,
 )
 from vima_ros.policy.model.image_encoder import ImageEncoder
-from vima_ros.policy.model.latents import HistoryReader, LatentReader
+from vima_ros.policy.model.latents import MAX_LATENT_TOKENS, HistoryReader, LatentReader
 from vima_ros.policy.model.object_encoder import mlp
 from vima_ros.specs import HEAD_BINS, EndEffector
 
@@ -156,13 +155,15 @@ class VimaNetwork(nn.Module):
         return encoder.tokens if isinstance(encoder, ImageEncoder) else None
 
     @property
-    def max_prompt(self) -> float:
-        """Maximum number of tokens of a prompt: infinite where latents read it."""
-        return self.controller.max_prompt if self.prompt_reader is None else math.inf
+    def max_prompt(self) -> int:
+        """Maximum number of tokens of a prompt; latents read a million."""
+        return self.controller.max_prompt if self.prompt_reader is None else MAX_LATENT_TOKENS
 
-    def max_history(self, prompt: PromptMemory) -> float:
-        """Return the maximum number of history tokens after one prompt, infinite as above."""
-        return self.controller.max_history(prompt) if self.history_reader is None else math.inf
+    def max_history(self, prompt: PromptMemory) -> int:
+        """Return the maximum number of history tokens after one prompt; latents read a million."""
+        if self.history_reader is not None:
+            return MAX_LATENT_TOKENS
+        return self.controller.max_history(prompt)
 
     @property
     def named_image_tokens(self) -> tuple[AttentionToken, ...] | None:
