@@ -200,7 +200,9 @@ def test_a_second_policy_declares_nothing(nodes):
             lambda m: m.node.endswith("/policy") and m.instance_id != first, 60, "the second"
         )
         nodes.client.wait_until(
-            lambda: "only one of them can be configured" in others.log("policy"), "its warning"
+            lambda: "only one of them can be configured" in others.log("policy"),
+            "its warning",
+            60,
         )
     assert nodes.declared.count == before
     nodes.sends(PolicyInputs.IMAGES)

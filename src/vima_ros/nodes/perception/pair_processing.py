@@ -56,7 +56,9 @@ def process_pair(
 
     fault = _attempt(result, observe)
     if demand.whole_images and demand.objects and result.observation is not None:
-        result.scene = scene = PerceptionResult(pair.stamps, frames=result.frames)
+        result.scene = scene = PerceptionResult(
+            pair.stamps, frames=result.frames, times=result.times
+        )
         fault = _attempt(scene, lambda: pipeline.find_objects(scene, masks))
     return result, images, fault
 

@@ -62,6 +62,7 @@ def test_each_demand_gets_what_it_reads():
     assert both.observation.images is not None
     assert len(both.observation.front) == 0
     assert (both.scene.observation.images, len(both.scene.observation.front)) == (None, 1)
+    assert ["detect" in each.times for each in (whole, objects, both)] == [False, True, True]
 
 
 def test_masks_are_decoded_only_where_objects_are_read():
