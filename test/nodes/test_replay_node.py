@@ -88,13 +88,15 @@ def test_our_own_bags_replay(nodes, tmp_path, storage, rate):
 @pytest.mark.slow
 def test_a_recorded_bag_replays_with_a_policy_that_reads_whole_images(tmp_path):
     checkpoint = write_policy(tmp_path / "gato.safetensors", "gato")
-    words = ["--bringup", "--checkpoint", str(checkpoint), "--namespace", "/whole"]
+    words = ["--bringup", "--checkpoint", str(checkpoint), "--namespace", "/whole", "--attention"]
     run(str(BAGS[0].values[0]), "--out", str(tmp_path), *words)
     written = json.loads((tmp_path / "replay.json").read_text())
     assert written["prompt"]["accepted"], written["prompt"]
     first = written["steps"][0]
     assert len(first["bins"]) == 12, first["message"]
     assert first["objects"] == {}, "no detector was run"
+    assert {token["view"] for token in first["attention"]["observed"]} == {"front", "top"}
+    assert cv2.imread(str(tmp_path / first["attention"]["image"])).std() > 10
 
 
 def test_what_decisions_attended_to_is_reported(nodes, tmp_path):

@@ -52,7 +52,7 @@ def first_scene(task: str, seed: int, encode: Encode) -> FirstScene:
         for name, asset in assets
         if asset.kind == AssetKind.OBJECT and asset.scene.objects[0].name in names
     }
-    return FirstScene(prompt, Observation(**views), shown, frames)
+    return FirstScene(prompt, Observation(views["front"], views["top"]), shown, frames)
 
 
 def exchange_images(scene: FirstScene, one: str, other: str) -> FirstScene:
