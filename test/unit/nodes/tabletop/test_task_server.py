@@ -17,6 +17,7 @@ from vima_ros.geometry import Workspace
 from vima_ros.nodes.common import conversions
 from vima_ros.nodes.tabletop.task_server import TaskServer
 from vima_ros.perception.detectors.registry import make_detector
+from vima_ros.policy.inputs import OBJECTS
 from vima_ros.sim.episode_runner import FAST_MOTION, SETTLE_TIME, task_primitive, world_state
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.sim.tasks import find_task
@@ -98,7 +99,7 @@ class Cell:
 class Scripted:
     """Picks at nothing ``misses`` times, then acts as the oracle."""
 
-    tokenizer = None
+    tokenizer, inputs = None, OBJECTS
 
     def __init__(self, misses):
         self.misses, self.decide = misses, None
