@@ -470,6 +470,8 @@ def test_another_conditioning_than_the_tensors(tmp_path, kind):
     """Each file is recognized by its tensors, and a card that says otherwise is refused."""
     path = tmp_path / "own.safetensors"
     save_weights(random_network(NETWORKS[f"{kind}, tokens"]), path, {})
+    name = load_policy(path).description["card"]["name"]
+    assert name.upper().startswith("VIMA " if kind == "vima" else f"VIMA-{kind.upper()} ")
     card = path.with_suffix(".json")
     card.write_text(card.read_text().replace(f'"{kind}"', '"other"'))
     refused(path, f"conditioning other, the tensors are of {kind}")

@@ -43,19 +43,21 @@ SUFFIX = ".safetensors"
 FORMAT = "vima_ros weights 1"
 MAX_TEXT = 1 << 20  # of NAME.json [bytes]
 PARTS = {"format": str, "config": dict, "sha256": str, "card": dict}
+NAMES = {"vima": "VIMA", "gpt": "VIMA-GPT", "gato": "VIMA-Gato", "flamingo": "VIMA-Flamingo"}
 TOKENIZER = {"sha256": str, "words": int}  # of the card
 
 
 def describe(network: VimaNetwork) -> dict[str, Any]:
     """Return the first entries of the model card: name and parameter counts.
 
-    The name is that of the published size it has, or one made like these, from the controller's
-    parameters.
+    The name is that of the published size it has, or one made of the conditioning and the
+    controller's parameters.
     """
     controller = sum(p.numel() for p in network.controller.parameters())
+    millions = f"{controller / 1e6:.3g}M"
     names = [name for name, config in PUBLISHED.items() if config == network.config]
     return {
-        "name": names[0] if names else f"VIMA {controller / 1e6:.3g}M",
+        "name": names[0] if names else f"{NAMES[network.config.conditioning]} {millions}",
         "parameters": sum(p.numel() for p in network.parameters()),
         "controller_parameters": controller,
     }
