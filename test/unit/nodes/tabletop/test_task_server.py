@@ -162,7 +162,7 @@ def by_evaluation(task, policy, monkeypatch):
     """The same as `evaluate` has it."""
     tools = policy, lambda text: [1], make_detector("ground_truth_masks")
 
-    def noted(run, encode, true_masks):
+    def noted(run, encode, true_masks, whole):
         oracle = run.task.oracle(run.episode)
         policy.decide = lambda: Action.from_poses(
             *oracle.act(run.world_state()), Workspace(), run.primitive
