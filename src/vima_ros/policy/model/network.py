@@ -242,12 +242,14 @@ class VimaNetwork(nn.Module):
         predicted = out.tokens.flatten(0, 1)[batch.reads]  # (n, E)
         return Outputs(self.action_decoder(predicted), predicted, objects, out.attention)
 
-    def check_attention(self) -> None:
-        """Check that the layers attend to tokens, not to latents that have read them.
+    @property
+    def attends_to_tokens(self) -> bool:
+        """Return whether the layers attend to tokens, not to latents that have read them."""
+        return self.prompt_reader is None and self.history_reader is None
 
-        Raises VimaError (BAD_CONFIG).
-        """
-        if self.prompt_reader or self.history_reader:
+    def check_attention(self) -> None:
+        """Check that the layers attend to tokens. Raises VimaError (BAD_CONFIG)."""
+        if not self.attends_to_tokens:
             raise VimaError(
                 "BAD_CONFIG",
                 "attention to tokens is asked of a network that reads them through latents; "

@@ -52,22 +52,25 @@ class PolicyWithAuxiliaryHeads(nn.Module):
     def losses(self, batch: PolicyBatch, smoothing: float) -> dict[str, Tensor]:
         """Compute the action losses of each head and the auxiliary ones. See ``action_losses``.
 
-        The auxiliary ones are of object tokens: a network that reads whole images has none.
+        The auxiliary ones are of object tokens: a network that reads whole images has none. Those
+        of attention, and the goal after it, are of a network whose layers attend to tokens.
         """
         if not isinstance(batch, ObjectBatch):
             return action_losses(self.network(batch).logits, batch, smoothing)
         first, last = 0, self.network.config.xf_n_layers - 1
-        outputs = self.network(batch, score_layers=(first, last))
-        attention = outputs.attention
-        assert attention is not None
-        # Scores (n, H, T) of the history, where the actions are read.
-        action_scores = attention.history[last].transpose(1, 2).flatten(0, 1)[batch.reads]
+        layers = (first, last) if self.network.attends_to_tokens else ()
+        outputs = self.network(batch, score_layers=layers)
         losses = action_losses(outputs.logits, batch, smoothing)
         losses["position"] = self._position_loss(outputs.objects, batch)
-        losses["goal"] = self.goal_loss(attention.informed, batch)
         losses["grasp_offset"] = self._grasp_offset_loss(outputs.objects, batch)
         losses["identity"] = self._identity_loss(outputs.objects, batch)
         losses["shape"] = self._shape_loss(outputs.objects, batch)
+        attention = outputs.attention
+        if attention is None:
+            return losses
+        # Scores (n, H, T) of the history, where the actions are read.
+        action_scores = attention.history[last].transpose(1, 2).flatten(0, 1)[batch.reads]
+        losses["goal"] = self.goal_loss(attention.informed, batch)
         losses["prompt_attention"] = self.prompt_attention_loss(attention.prompt[first], batch)
         losses["action_attention"] = self.action_attention_loss(action_scores[:, :2], batch)
         return losses

@@ -56,9 +56,10 @@ def episodes(folder):
     return read_training_episodes([folder], whole_images=True)
 
 
-def network_of(conditioning):
+def network_of(conditioning, **latents):
     torch.manual_seed(0)
     sizes = {**SMALL, "vocabulary": bundled_tokenizer().words, "conditioning": conditioning}
+    sizes |= latents
     return new_network(VimaConfig(**sizes))
 
 
@@ -159,19 +160,33 @@ def test_colors_of_whole_images_change_alike_within_an_episode(episodes, monkeyp
     assert len(torch.stack(tables).unique(dim=0)) == len(episodes)
 
 
+LATENTS = {"prompt_latents": 8, "history_latents": 8}
+OF_TOKENS = {"position", "grasp_offset", "identity", "shape"}  # of the encoder's tokens
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("conditioning", CONDITIONINGS)
-def test_the_loss_falls_whatever_the_conditioning(episodes, conditioning, tmp_path):
+@pytest.mark.parametrize(
+    ("conditioning", "latents", "auxiliary"),
+    [
+        ("vima", {}, set(AUXILIARY_LOSSES)),
+        *((conditioning, {}, set()) for conditioning in OF_IMAGES),
+        ("vima", LATENTS, OF_TOKENS),
+        ("gpt", LATENTS, set()),
+    ],
+)
+def test_the_loss_falls_whatever_the_conditioning(
+    episodes, conditioning, latents, auxiliary, tmp_path
+):
     recipe = PolicyRecipe(
         steps=30, batch_size=6, warmup_steps=5, learning_rate=3e-3, layout_fraction=0.0
     )
     never = float("inf")  # by time: a busy machine reports as an idle one
     schedule = Schedule(report_every=5, report_period=never, first_report=never)
-    config = network_of(conditioning).config
+    config = network_of(conditioning, **latents).config
     progress = list(train_policy(episodes, episodes[:1], config, recipe, tmp_path, schedule))
     first, last = progress[0].losses, progress[-1].losses
     assert last["pose0_position"] < 0.93 * first["pose0_position"]
-    assert set(first) == {*HEADS, *(AUXILIARY_LOSSES if conditioning == "vima" else ())}
+    assert set(first) == {*HEADS, *auxiliary}
 
 
 def test_crops_alone_are_refused_where_images_are_read(tmp_path):
