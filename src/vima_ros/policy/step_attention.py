@@ -74,12 +74,9 @@ def read_attention(
     network: VimaNetwork, scores: AttentionScores, steps: Sequence[AttendingStep]
 ) -> list[DecisionAttention]:
     """Read the attention of each decision of a batch; ``scores``: of the layers wanted."""
-    pairs = [
-        network.controller.attention_weights(scores.prompt[i], scores.history[i])
-        for i in scores.prompt
-    ]
-    # (B, L, H, T, P) and (B, L, H, T, S)
-    prompt, history = (torch.stack(kind, 1).cpu().numpy() for kind in zip(*pairs, strict=True))
+    stacked = (torch.stack([*kind.values()], 1) for kind in (scores.prompt, scores.history))
+    weights = network.controller.attention_weights(*stacked)
+    prompt, history = (each.cpu().numpy() for each in weights)  # (B, L, H, T, P), (…, S)
     cached = history.shape[4] - history.shape[3]
     found = []
     for b, step in enumerate(steps):

@@ -217,3 +217,15 @@ def test_a_long_prompt_is_wrapped():
         words, short.observed, np.ones((1, 1, 2, 60)), np.ones((1, 1, 60)), short.action_objects
     )
     assert len(draw_attention(FRAMES, long, 2)) > len(draw_attention(FRAMES, short, 2))
+
+
+def test_tokens_of_both_views_have_no_box():
+    placed = attention_of([[0.2, 0.4, 0.4]] * 2, [0, 1, 0])
+    whole = DecisionAttention(
+        placed.prompt,
+        (AttentionToken(), AttentionToken(slot=1)),
+        *(placed.objects, placed.action, placed.action_objects),
+    )
+    drawn = draw_attention(FRAMES, whole, 2)
+    assert (drawn[-200:] == 47).all()  # below the titles
+    assert (draw_attention(FRAMES, placed, 2)[-200:] != 47).any()

@@ -177,7 +177,7 @@ class Controller(nn.Module):
         raise NotImplementedError
 
     def attention_weights(self, prompt: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute a layer's attention to prompt and history from ``AttentionScores`` of both."""
+        """Compute the attention to prompt and history from the scores (..., T, P) and (..., T, S)."""
         raise NotImplementedError
 
     def empty_kv_cache(self) -> tuple[KeyValue, ...]:
