@@ -177,7 +177,7 @@ class Controller(nn.Module):
         raise NotImplementedError
 
     def attention_weights(self, prompt: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the attention to prompt and history from the scores (..., T, P) and (..., T, S)."""
+        """Compute attention to prompt and history from scores (..., T, P) and (..., T, S)."""
         raise NotImplementedError
 
     def empty_kv_cache(self) -> tuple[KeyValue, ...]:

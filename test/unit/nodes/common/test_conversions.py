@@ -106,8 +106,9 @@ def test_a_prompt_of_whole_images_comes_back_as_it_was():
         for name, each in zip("ab", images, strict=True)
     )
     prompt = EncodedPrompt((3, first, second, first, 1), "do {a} {b} {a}")
-    message = prompt_to_message(prompt, "id", Header().stamp)
+    message = prompt_to_message(prompt, "id", Header().stamp, {3: "▁do", 1: "</s>"}.__getitem__)
     assert len(message.images) == 2
+    assert [token.text for token in message.tokens] == ["▁do", "", "", "", "</s>"]
     got = prompt_from_message(message)
     for index, expected in ((1, images[0]), (2, images[1]), (3, images[0])):
         assert_same_images(got.tokens[index].images, expected)
