@@ -103,8 +103,9 @@ def test_infer_needs_a_prompt():
 def test_a_refused_prompt_leaves_none(policy, bad):
     rng = np.random.default_rng(11)
     policy.reset(prompt(rng, (1, 1)))
+    nothing = PromptImage("nothing", AssetKind.OBJECT, ViewObjects.empty(), ViewObjects.empty())
     refused = {
-        "NO_OBJECT": prompt(rng, (1, 1), (0, 0)),
+        "NO_OBJECT": EncodedPrompt((*prompt(rng, (1, 1)).tokens, nothing)),
         "UNKNOWN_WORD": EncodedPrompt((policy.network.config.vocabulary, 1)),
         "PROMPT_TOO_LONG": prompt(rng, (100, 1), (1, 100)),
     }
