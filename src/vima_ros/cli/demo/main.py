@@ -213,7 +213,7 @@ def main(args: list[str]) -> None:
     parser.add_argument(
         "--tasks",
         nargs="+",
-        help=f"Names of tasks; default: eight, with --checkpoint {', '.join(COMPARED_TASKS)}",
+        help=f"Names of tasks; default: eight; of another policy {', '.join(COMPARED_TASKS)}",
     )
     parser.add_argument("--seed", type=int, help="Seed of the first task; default: random")
     parser.add_argument(
