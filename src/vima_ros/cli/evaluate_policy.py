@@ -55,7 +55,7 @@ def parse(args: list[str]) -> argparse.Namespace:
         action="store_true",
         help="Second run with the images of a prompt exchanged between its placeholders, for "
         "tasks with several; success as the original prompt means, and where possible also as "
-        "the swapped one says. Each of these three options adds a run of its own, compared by "
+        "the swapped one asks for. Each of these three options adds a run of its own, compared by "
         "seed with the prompts as written",
     )
     parser.add_argument(

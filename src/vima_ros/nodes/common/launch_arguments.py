@@ -50,8 +50,12 @@ def _params_file(text: str) -> str:
 def _bag(text: str) -> str:
     from vima_ros.replay.storage import find_files  # for its launch file only
 
+    return _refusal(find_files, Path(text))
+
+
+def _refusal(check: Callable[[Any], object], value: object) -> str:
     try:
-        find_files(Path(text))
+        check(value)
     except VimaError as error:
         return f": {error}"
     return ""
@@ -59,11 +63,7 @@ def _bag(text: str) -> str:
 
 def _checkpoint(text: str) -> str:
     if text in CONDITIONINGS:
-        try:
-            bundled_weights(text)
-        except VimaError as error:
-            return f": {error}"
-        return ""
+        return _refusal(bundled_weights, text)
     if text in ("", "random") or Path(text).is_file():
         return ""
     valid = (

@@ -139,7 +139,7 @@ class LayerOutput(NamedTuple):
 
 
 class Controller(nn.Module):
-    """Layers over the history; a subclass says how they take from the prompt."""
+    """Layers over the history; a subclass defines how they take from the prompt."""
 
     max_prompt: int  # tokens of a prompt that there are positions for
 

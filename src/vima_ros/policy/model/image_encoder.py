@@ -26,7 +26,7 @@ class ImageEncoder(nn.Module):
 
     @property
     def named_tokens(self) -> tuple[AttentionToken, ...]:
-        """Tokens of a pair: each of both views, unless a subclass says of which it is."""
+        """Tokens of a pair: each of both views, unless a subclass defines others."""
         return tuple(AttentionToken(slot=slot) for slot in range(self.tokens))
 
     def join(self, front: Tensor, top: Tensor) -> Tensor:
