@@ -70,6 +70,7 @@ def test_the_demo_of_a_policy_that_reads_whole_images(tmp_path, capsys):
         "real_time_factor": 10.0,
         "max_steps": 1,
         "checkpoint": str(checkpoint),
+        "publish_attention": True,
         **STALL_TOLERANT,
     }
     with (

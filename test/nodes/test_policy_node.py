@@ -99,6 +99,7 @@ def node(tmp_path_factory):
                 "dtype": "bfloat16",
                 "default_end_effector": "suction",
                 "task_status_timeout": 60.0,
+                "max_age": 60.0,  # an observation is sent once, to a machine that may be busy
             },
         )
         yield PolicyOnly(processes, client)
