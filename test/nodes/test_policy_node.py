@@ -168,9 +168,7 @@ def test_attention_is_published_only_where_it_is_asked_for(node):
     for asked in (False, True, False):
         node.client.set_parameter("policy", "publish_attention", asked)
         commands.append(node.decision("attention"))
-        node.arm_reports(ArmState.SUCCEEDED, commands[-1])
-        node.task_reports(TaskStatus.RUNNING, commands[-1])
-        node.status(lambda m: m.state == EpisodeStatus.OBSERVING, 0)
+        assert node.arm_reports(ArmState.SUCCEEDED, commands[-1]).state == EpisodeStatus.OBSERVING
     message = attentions.wait(lambda m: True, 30, "attention")
     action = next(m for m in node.actions.messages if m.prompt_id == "attention" and m.step == 1)
     assert (message.prompt_id, message.step) == ("attention", 1)
