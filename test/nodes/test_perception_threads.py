@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import rclpy
 from played_cameras import UNHURRIED, PlayedCameras, image
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
 
 from vima_msgs.msg import PerceptionStatus
 from vima_ros.client.client import Client
 from vima_ros.nodes.common.dds import use_fastdds_profile
+from vima_ros.nodes.common.executor import make_executor, spin
 from vima_ros.nodes.common.latest_only_worker import LatestOnlyWorker
 from vima_ros.nodes.perception import node
 from vima_ros.perception.detectors.base import Detector
@@ -55,17 +56,12 @@ class Inside:
 
     def __init__(self, detector, workers):
         self.detector, self.workers, self.node = detector, workers, node.PerceptionNode()
-        self.executor = SingleThreadedExecutor()
-        self.executor.add_node(self.node)
-        self.ended = threading.Event()
-        self.thread = threading.Thread(target=self.spin)
+        self.executor = make_executor(self.node, self.node.context)
+        self.ended = Future()
+        self.thread = threading.Thread(target=spin, args=(self.executor, self.ended))
         self.thread.start()
         self.client = Client("camera", "/inside")
         self.cameras = PlayedCameras(self.client)
-
-    def spin(self):
-        while not self.ended.is_set():
-            self.executor.spin_once(timeout_sec=0.1)
 
     def do(self, callback):
         """Run ``callback`` in the executor's thread, as a service of the node would."""
@@ -97,7 +93,7 @@ class Inside:
 
     def close(self):
         self.detector.go_on.release(1000)
-        self.ended.set()
+        self.ended.set_result(None)
         self.thread.join()
         self.node.end()
         self.client.close()

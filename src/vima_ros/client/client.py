@@ -14,12 +14,13 @@ from rclpy.action import ActionClient
 from rclpy.client import Client as ServiceClient
 from rclpy.context import Context
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.parameter import Parameter, parameter_value_to_python
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
+from rclpy.task import Future
 
 from vima_msgs.msg import EpisodeHistory, EpisodeStatus, Heartbeat
 from vima_ros.client.episode_changes import EpisodeChanges
@@ -33,6 +34,7 @@ from vima_ros.client.service_matching import server_heartbeats, server_is_known
 from vima_ros.errors import VimaError, WaitTimeoutError
 from vima_ros.nodes.common import qos
 from vima_ros.nodes.common.dds import prepare_ros
+from vima_ros.nodes.common.executor import make_executor, spin
 from vima_ros.nodes.common.heartbeat import STATE_NAMES
 from vima_ros.nodes.common.namespaces import NAMESPACE, absolute_namespace
 
@@ -58,11 +60,10 @@ class Client:
         except RuntimeError as error:  # RCLError
             raise VimaError("BAD_ENVIRONMENT", f"ROS does not start: {error}") from error
         self.node = Node(name, namespace=namespace, context=self._context)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self.node)
+        self._executor = make_executor(self.node, self._context)
         # One for all buffers: its lock guards their messages, and each message wakes all waits.
         self._condition = threading.Condition()
-        self._ended = threading.Event()
+        self._ended: Future[None] = Future()
         self._failure: BaseException | None = None  # of a callback, which ended the thread
         self._clients: dict[str, ServiceClient] = {}  # matched, by service
         self._thread = threading.Thread(target=self._spin, daemon=True)
@@ -70,8 +71,7 @@ class Client:
 
     def _spin(self) -> None:
         try:
-            while not self._ended.is_set():
-                self._executor.spin_once(timeout_sec=0.5)
+            spin(self._executor, self._ended)
         except ExternalShutdownException:
             pass
         except Exception as error:
@@ -94,8 +94,7 @@ class Client:
         """Wait until what was published has arrived, then destroy node and thread."""
         for publisher in self.node.publishers:  # the last messages must not be lost
             publisher.wait_for_all_acked(Duration(seconds=1))
-        self._ended.set()  # the executor may only be taken down once nobody spins it
-        self._executor.create_task(lambda: None)  # woken without one, it would wait on
+        self._ended.set_result(None)  # the executor may only be taken down once nobody spins it
         self._thread.join()
         self._executor.shutdown()
         self.node.destroy_node()
@@ -119,7 +118,7 @@ class Client:
         return buffer
 
     def _unsubscribe(self, subscription: Subscription) -> None:
-        if not self._ended.is_set():
+        if not self._ended.done():
             self.run_in_executor(self.node.destroy_subscription, subscription)
 
     def run_in_executor(self, act: Callable[..., T], *args: object) -> T:

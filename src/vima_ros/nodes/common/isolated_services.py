@@ -7,9 +7,11 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.task import Future
 
+from vima_ros.nodes.common.executor import make_executor, spin
 from vima_ros.nodes.common.guarded_node import GuardedNode
 
 
@@ -42,17 +44,18 @@ class IsolatedServices:
             self._node.create_service(
                 kind, node.resolve_service_name(name), node.guard_service_callback(callback)
             )
-        self._executor = SingleThreadedExecutor(context=node.context)
-        self._executor.add_node(self._node)
+        self._executor = make_executor(self._node, node.context)
+        self._ended: Future[None] = Future()
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """End the thread and the services."""
-        self._executor.shutdown()
+        self._ended.set_result(None)
         self._thread.join()
+        self._executor.shutdown()
         self._node.destroy_node()
 
     def _spin(self) -> None:
         with contextlib.suppress(ExternalShutdownException):
-            self._executor.spin()
+            spin(self._executor, self._ended)

@@ -39,6 +39,7 @@ class VimaNode(ManagedNode, Generic[P]):
 
     name: ClassVar[str]
     parameters_type: type[P]
+    message_info: ClassVar[bool] = False  # whether callbacks take the message's info, too
 
     def __init__(self) -> None:
         super().__init__(self.name, NAMESPACE)

@@ -9,10 +9,12 @@ import traceback
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.task import Future
 
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common import parameter_files
 from vima_ros.nodes.common.dds import prepare_ros
+from vima_ros.nodes.common.executor import make_executor, spin
 from vima_ros.nodes.common.lifecycle_node import VimaNode
 from vima_ros.program import BAD_INPUT, print_error, watch_signals
 
@@ -25,7 +27,7 @@ def run(node_type: type[VimaNode], args: list[str] | None = None, autostart: boo
     refuses, it ends with exit code 2.
     """
     signals = watch_signals()
-    node = None
+    node = executor = None
     try:
         prepare_ros()
         overrides = parameter_files.init(args)
@@ -36,7 +38,8 @@ def run(node_type: type[VimaNode], args: list[str] | None = None, autostart: boo
             if transition() != TransitionCallbackReturn.SUCCESS and not node.ending:
                 sys.exit(2)
         if not node.ending:  # rclpy cannot create an executor once the context is shut down
-            rclpy.spin(node)
+            executor = make_executor(node, node.context, node.message_info)
+            spin(executor, Future())
     except VimaError as error:
         print_error(node_type.name, error)
         sys.exit(BAD_INPUT)
@@ -53,10 +56,12 @@ def run(node_type: type[VimaNode], args: list[str] | None = None, autostart: boo
             try:
                 node.end()
             finally:
+                if executor is not None:
+                    executor.shutdown()
                 node.destroy_node()
         rclpy.try_shutdown()
         # Only with its last reference does DDS give the shared memory in /dev/shm back.
         signals.forget()
-        del node
+        del node, executor
         gc.unfreeze()
         gc.collect()

@@ -50,8 +50,6 @@ class PerceptionNode(VimaNode[PerceptionParameters]):
         super().__init__()
         self._worker: LatestOnlyWorker[ImagePair] | None = None
         self._results = PendingResults()
-        publish = self.guard(self._publish_pending_results)
-        self._results_ready = self.create_guard_condition(publish)
 
     def configure(self) -> None:
         """Make the detector and create publishers, subscriptions and services."""
@@ -138,7 +136,8 @@ class PerceptionNode(VimaNode[PerceptionParameters]):
         if fault:
             self.get_logger().error(f"unexpected error:\n{fault}")
         self._results.put(pair, result)
-        self._results_ready.trigger()
+        if executor := self.executor:
+            executor.create_task(self.guard(self._publish_pending_results))
         if result.frames:
             self.guard(self._drift.check)(images, time.monotonic())
 

@@ -37,6 +37,7 @@ class PromptNode(VimaNode[PromptParameters]):
     """Publishes ``prompt_status`` for each prompt, and ``prompt_tokens`` for an accepted one."""
 
     name = node_names.PROMPT
+    message_info = True
     parameters_type = PromptParameters
 
     def configure(self) -> None:
