@@ -51,6 +51,7 @@ class SignalWatcher:
 
     def __init__(self) -> None:
         self._on_end: Callable[[str], None] = lambda reason: _end_now(0)
+        self._calling = threading.Lock()
         self._reads, writes = os.pipe()
         os.set_blocking(writes, False)
         signal.set_wakeup_fd(writes, warn_on_full_buffer=False)  # first: no signal gets lost
@@ -64,8 +65,9 @@ class SignalWatcher:
         self._on_end = callback
 
     def forget(self) -> None:
-        """Call nothing any more, as the process ends by itself."""
-        self._on_end = lambda reason: None
+        """Call nothing any more, as the process ends by itself; wait for a call that has begun."""
+        with self._calling:
+            self._on_end = lambda reason: None
 
     def _watch(self) -> None:
         number = os.read(self._reads, 1)[0]
@@ -73,7 +75,8 @@ class SignalWatcher:
         limit.daemon = True
         limit.start()
         try:
-            self._on_end(signal.Signals(number).name)
+            with self._calling:
+                self._on_end(signal.Signals(number).name)
         finally:
             threading.Event().wait(END_TIMEOUT)
             _end_now(0)

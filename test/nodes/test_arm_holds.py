@@ -1,16 +1,15 @@
 """An unexpected error in a callback of the arm node holds the robot; the node lives on."""
 
-import contextlib
 import threading
 
 import rclpy
 from geometry_msgs.msg import Pose
-from rclpy.executors import ExternalShutdownException
 
 from vima_msgs.msg import ArmCommand, ArmState, PolicyAction
 from vima_ros.client.client import Client
 from vima_ros.nodes.arm.node import ArmNode
 from vima_ros.nodes.common import qos
+from vima_ros.nodes.common.executor import make_executor, spin
 
 
 class BrokenArmNode(ArmNode):
@@ -31,17 +30,14 @@ def at(x, y):
     return pose
 
 
-def spin(node):
-    with contextlib.suppress(ExternalShutdownException):
-        rclpy.spin(node)
-
-
 def test_an_error_in_a_callback_stops_the_active_motion():
     rclpy.init(args=["arm", "--ros-args", "-r", "__ns:=/broken", "-p", "dry_run:=false"])
     node = BrokenArmNode()
     node.trigger_configure()
     node.trigger_activate()
-    thread = threading.Thread(target=spin, args=(node,))
+    thread = threading.Thread(
+        target=spin, args=(make_executor(node, node.context), node.spinning_ended)
+    )
     thread.start()
     try:
         with Client("robot", "/broken") as robot:

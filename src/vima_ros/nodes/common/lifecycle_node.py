@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 from lifecycle_msgs.msg import State
 from rclpy.clock import ClockChange, JumpThreshold, TimeJump
 from rclpy.duration import Duration
+from rclpy.task import Future
 
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common import parameter_checks, parameter_files, parameters
@@ -52,6 +53,7 @@ class VimaNode(ManagedNode, Generic[P]):
             raise
         parameters.follow_changes(self)
         self.statistics = PerformanceStatistics()
+        self.spinning_ended: Future[None] = Future()
         self._awaits_duplicates = False
         self.instance_id = new_instance_id()
         self._heartbeats = HeartbeatListener(self, self.on_duplicate_node)
@@ -129,7 +131,7 @@ class VimaNode(ManagedNode, Generic[P]):
                 self.hold(f"the {self.name} node ended: {reason}")
                 self._heartbeat.close()
             finally:
-                self.context.try_shutdown()
+                self.spinning_ended.set_result(None)
 
     def end(self) -> None:
         """Stop the heartbeat and close the resources; to be called before ``destroy_node``.

@@ -7,9 +7,7 @@ import sys
 import traceback
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import TransitionCallbackReturn
-from rclpy.task import Future
 
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common import parameter_files
@@ -37,14 +35,11 @@ def run(node_type: type[VimaNode], args: list[str] | None = None, autostart: boo
         for transition in (node.trigger_configure, node.trigger_activate) if autostart else ():
             if transition() != TransitionCallbackReturn.SUCCESS and not node.ending:
                 sys.exit(2)
-        if not node.ending:  # rclpy cannot create an executor once the context is shut down
-            executor = make_executor(node, node.context, node.message_info)
-            spin(executor, Future())
+        executor = make_executor(node, node.context, node.message_info)
+        spin(executor, node.spinning_ended)
     except VimaError as error:
         print_error(node_type.name, error)
         sys.exit(BAD_INPUT)
-    except ExternalShutdownException:
-        pass
     except Exception:
         if node is None or not node.ending:
             traceback.print_exc()
