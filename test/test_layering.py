@@ -19,7 +19,7 @@ BASE = {
         "liveness",
     ),
     *("paths", "program"),
-    *("shared_memory", "state_dict_names", "tables", "weight_files", "policy_frame"),
+    *("shared_memory", "state_dict_names", "tables", "weight_files", "policy_frame", "boxes"),
 }
 # Of the library, by package: what it may import besides BASE and itself.
 ARROWS = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vima_ros.perception.boxes import box_edges
+from vima_ros.boxes import box_edges
 from vima_ros.perception.tracking.appearance import (
     AppearanceFeatures,
     concatenate,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vima_ros.errors import VimaError
-from vima_ros.perception.boxes import center_distances, iou
+from vima_ros.boxes import center_distances, iou
 from vima_ros.perception.detectors.instances import MAX_ID, check_image, check_mask
 from vima_ros.perception.tracking.appearance import colour_distances, size_distances
 from vima_ros.perception.tracking.detections import (

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tracked_scenes import BLUE, GREEN, RED, Block, follow, look
 
-from vima_ros.perception.boxes import box_edges
+from vima_ros.boxes import box_edges
 from vima_ros.perception.tracking import view_association
 from vima_ros.perception.tracking.appearance import empty_features
 from vima_ros.perception.tracking.view_association import (

@@ -1,6 +1,6 @@
 import numpy as np
 
-from vima_ros.perception.boxes import box_edges, center_distances, iou
+from vima_ros.boxes import box_edges, center_distances, iou
 
 
 def test_box_edges_are_the_outer_edges_of_the_pixels():
