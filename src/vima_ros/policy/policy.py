@@ -11,7 +11,7 @@ import torch
 
 from vima_ros.decision_attention import DecisionAttention
 from vima_ros.errors import VimaError
-from vima_ros.policy.action_selection import decide
+from vima_ros.policy.action_selection import decide, select_pick
 from vima_ros.policy.inputs import PolicyInputs
 from vima_ros.policy.kv_cache import (
     History,
@@ -178,6 +178,10 @@ class Policy:
         times.append(first.now())
         logits = network.action_decoder(out.predicted)
         arrays = {head: value.float().cpu().numpy() for head, value in logits.items()}  # (B, C)
+        picks = [
+            select_pick(scores, session._missed)
+            for scores, session in zip(arrays["pose0_position"], sessions, strict=True)
+        ]
         times.append(first.now())
         attention: list[DecisionAttention | None] = [None] * len(sessions)
         stages = ["objects", "controller", "decoder"]
@@ -195,12 +199,12 @@ class Policy:
         decisions = [
             decide(
                 {head: rows[b] for head, rows in arrays.items()},
+                pick,
                 observations[b].end_effector,
                 timings,
-                session._missed,
                 attention[b],
             )
-            for b, session in enumerate(sessions)
+            for b, pick in enumerate(picks)
         ]
         for b, session in enumerate(sessions):
             steps_done, max_slots = histories[b].steps + 1, steps[b].max_slots

@@ -18,7 +18,7 @@ from policy_episodes import (
 
 from vima_ros.errors import VimaError
 from vima_ros.policy import load_policy
-from vima_ros.policy.action_selection import decide
+from vima_ros.policy.action_selection import decide, select_pick
 from vima_ros.policy.model.batching import collate_prompts
 from vima_ros.specs import (
     HEAD_BINS,
@@ -61,7 +61,7 @@ def test_the_last_slot_counts_even_when_hidden(policy):
 def test_confidence_is_the_softmax_of_the_chosen_bins():
     rng = np.random.default_rng(8)
     logits = {h: rng.normal(size=sum(n)).astype(np.float32) * 50 for h, n in HEAD_BINS.items()}
-    decision = decide(logits, EndEffector.SUCTION, {})
+    decision = decide(logits, select_pick(logits["pose0_position"]), EndEffector.SUCTION, {})
     parts = [
         part
         for head, counts in HEAD_BINS.items()
@@ -76,7 +76,7 @@ def test_numbers_that_are_not_finite_are_no_decision():
     logits = {head: np.zeros(sum(n), np.float32) for head, n in HEAD_BINS.items()}
     logits["pose1_position"][7] = np.nan
     with pytest.raises(VimaError, match="pose1_position") as error:
-        decide(logits, EndEffector.SUCTION, {})
+        decide(logits, (0, 0), EndEffector.SUCTION, {})
     assert error.value.code == "NOT_FINITE"
 
 
