@@ -19,7 +19,8 @@ BASE = {
         "liveness",
     ),
     *("paths", "program"),
-    *("shared_memory", "state_dict_names", "tables", "weight_files", "policy_frame", "boxes"),
+    *("shared_memory", "state_dict_names", "tables", "weight_files", "policy_frame"),
+    *("boxes", "outlines"),
 }
 # Of the library, by package: what it may import besides BASE and itself.
 ARROWS = {

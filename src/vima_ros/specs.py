@@ -7,6 +7,7 @@ ViewObjects    boxes          int64 (n, 4)          x centre, y centre, height, 
                crops          uint8 (n, 3, 32, 32)  RGB, channel first
                scores         float32 (n,)          detector's confidence, 0..1
                track_ids      int64 (n,)            which object this is over time, >= 0
+               outlines       uint8 (n, 64, 3)      polygons, see outlines.py; None: unknown
 Observation    front, top     ViewObjects           one camera each; n may be 0 and may differ
                end_effector   EndEffector           0 suction, 1 spatula
                slots          (int, int) or None    object slots in front and top, each >= n;
@@ -27,6 +28,8 @@ Decision       action         Action
                logits         {head: float32}       unnormalised, a head's components one after
                                                     the other: (150,) positions, (200,) rotations
                timings        {stage: float}        [s]
+               picked         int or None           track id of the object in whose outline the
+                                                    pick was chosen; None: by the bins alone
                attention      DecisionAttention     where it was asked for, else None; see
                                                     decision_attention.py
 
@@ -46,6 +49,7 @@ from vima_ros.decision_attention import DecisionAttention
 from vima_ros.discretization import fractions_to_bins, fractions_to_poses, poses_to_fractions
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose, Workspace
+from vima_ros.outlines import OUTLINE_SHAPE, outline_fault
 
 VIEWS = ("front", "top")
 POLICY_FRAME_WIDTH = 256  # [px]
@@ -127,6 +131,7 @@ class ViewObjects:
     crops: np.ndarray
     scores: np.ndarray
     track_ids: np.ndarray
+    outlines: np.ndarray = None  # type: ignore[assignment]  # None is replaced
 
     def __post_init__(self) -> None:
         checks = (
@@ -134,9 +139,13 @@ class ViewObjects:
             ("crops", np.uint8, (None, 3, CROP_SIZE, CROP_SIZE)),
             ("scores", np.float32, (None,)),
             ("track_ids", np.int64, (None,)),
+            ("outlines", np.uint8, (None, *OUTLINE_SHAPE)),
         )
         for name, dtype, shape in checks:
-            array = _check_array("ViewObjects", name, getattr(self, name), dtype, shape)
+            value = getattr(self, name)
+            if name == "outlines" and value is None:
+                value = np.zeros((len(self.boxes), *OUTLINE_SHAPE), np.uint8)
+            array = _check_array("ViewObjects", name, value, dtype, shape)
             object.__setattr__(self, name, array)
         sizes = {name: len(getattr(self, name)) for name, _, _ in checks}
         if len(set(sizes.values())) != 1:
@@ -151,14 +160,25 @@ class ViewObjects:
             raise _invalid(f"ViewObjects.scores {self.scores.tolist()}; valid: 0 to 1")
         if (self.track_ids < 0).any():
             raise _invalid(f"ViewObjects.track_ids {self.track_ids.tolist()}; valid: 0 or more")
+        if fault := outline_fault(self.outlines, POLICY_FRAME_HEIGHT):
+            raise _invalid(f"ViewObjects.outlines {fault}")
 
     def __len__(self) -> int:
         return len(self.boxes)
 
     @property
     def fields(self) -> tuple[np.ndarray, ...]:
-        """Arguments of the constructor: boxes, crops, scores, track_ids."""
-        return self.boxes, self.crops, self.scores, self.track_ids
+        """Arguments of the constructor: boxes, crops, scores, track_ids, outlines."""
+        return self.boxes, self.crops, self.scores, self.track_ids, self.outlines
+
+    @property
+    def has_outlines(self) -> bool:
+        """True if the outline of any object is known."""
+        return bool(self.outlines[..., 2].any())
+
+    def at(self, places: Any) -> ViewObjects:
+        """Return the objects at ``places``: indices in any order, or (n,) bool."""
+        return ViewObjects(*(values[places] for values in self.fields))
 
     @staticmethod
     def empty() -> ViewObjects:
@@ -311,6 +331,7 @@ class Decision:
     logits: Mapping[str, np.ndarray]
     timings: Mapping[str, float] = field(default_factory=dict)
     attention: DecisionAttention | None = None
+    picked: int | None = None
 
     def __post_init__(self) -> None:
         confidence = _check_array("Decision", "confidence", self.confidence, np.float32, (12,))

@@ -5,6 +5,7 @@ import pytest
 from helpers import data
 from hypothesis import given
 from hypothesis import strategies as st
+from outlines_of import outline
 
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Workspace
@@ -54,6 +55,9 @@ def fields(count):
         "crops": np.full((count, 3, CROP_SIZE, CROP_SIZE), 7, np.uint8),
         "scores": np.full(count, 0.5, np.float32),
         "track_ids": np.arange(count),
+        "outlines": np.stack([outline([(1, 2), (9, 2), (9, 8)])] * count)
+        if count
+        else np.zeros((0, 64, 3), np.uint8),
     }
 
 
@@ -144,6 +148,11 @@ INVALID = {
     "scores below 0": (lambda: view(1, scores=[-0.25]), "-0.25"),
     "scores not numbers": (lambda: view(1, scores=[np.nan]), "nan"),
     "a negative track": (lambda: view(1, track_ids=[-7]), "-7"),
+    "outlines without rings": (lambda: view(1, outlines=np.ones((1, 64, 2), np.uint8)), "64, 2)"),
+    "outlines of 65 points": (lambda: view(1, outlines=np.ones((1, 65, 3), np.uint8)), "65, 3)"),
+    "outlines below": (lambda: view(1, outlines=outline([(0, 128)])[None]), "y up to 128"),
+    "an outline of a hole alone": (lambda: view(1, outlines=outline([], [(1, 1)])[None]), "rings"),
+    "fewer outlines than objects": (lambda: view(2, outlines=outline()[None]), "'outlines': 1"),
     "fields of unequal length": (lambda: view(2, scores=[1.0, 1.0, 1.0]), "'scores': 3"),
     "a view of something else": (lambda: Observation(view(), [1]), "Observation.top is list"),
     "an unknown tool": (lambda: Observation(view(), view(), 2), "end_effector is 2"),
@@ -223,6 +232,7 @@ def test_the_callers_arrays_are_copied_and_stay_writable():
     assert objects.boxes.all()
     assert objects.crops.all()
     assert objects.scores.all()
+    assert objects.has_outlines
     assert made.action.bins.all()
     assert made.confidence.all()
     assert made.logits[HEADS[0]].all()
@@ -230,8 +240,8 @@ def test_the_callers_arrays_are_copied_and_stay_writable():
 
 def test_arrays_have_the_dtypes_of_the_table():
     objects = view(1, boxes=np.ones((1, 4), np.int16), scores=np.ones(1, np.float64))
-    dtypes = [getattr(objects, name).dtype for name in ("boxes", "crops", "scores", "track_ids")]
-    assert dtypes == [np.int64, np.uint8, np.float32, np.int64]
+    dtypes = [array.dtype for array in objects.fields]
+    assert dtypes == [np.int64, np.uint8, np.float32, np.int64, np.uint8]
 
 
 def test_nothing_seen_is_a_view_too():
@@ -239,6 +249,21 @@ def test_nothing_seen_is_a_view_too():
     assert len(nothing) == 0
     assert nothing.boxes.shape == (0, 4)
     assert nothing.crops.shape == (0, 3, CROP_SIZE, CROP_SIZE)
+    assert nothing.outlines.shape == (0, 64, 3)
+    assert not nothing.has_outlines
+
+
+def test_objects_without_outlines_have_unknown_ones():
+    objects = view(2, outlines=None)
+    np.testing.assert_array_equal(objects.outlines, np.zeros((2, 64, 3)))
+    assert not objects.has_outlines
+
+
+@pytest.mark.parametrize("places", [[2, 0], [], np.array([True, False, True])])
+def test_objects_are_taken_in_any_order(places):
+    objects = view(3)
+    for got, values in zip(objects.at(places).fields, objects.fields, strict=True):
+        np.testing.assert_array_equal(got, values[places])
 
 
 def test_enums_are_read_from_numbers_and_kinds_from_names():

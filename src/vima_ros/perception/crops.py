@@ -1,4 +1,4 @@
-"""Crops and boxes of the objects (docs/vima_architecture.md, "Crops and boxes")."""
+"""Crops, boxes and outlines of the objects (docs/vima_architecture.md, "Crops and boxes")."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ import cv2
 import numpy as np
 
 from vima_ros.perception.detectors.instances import Instances, check_image
+from vima_ros.perception.outline_extraction import extract_outline
 from vima_ros.specs import CROP_SIZE, ViewObjects
 
 MIN_VISIBLE_PIXELS = 2  # [px] an object with fewer counts as hidden
 
 
-def extract_objects(image_rgb: np.ndarray, instances: Instances) -> ViewObjects:
+def extract_objects(
+    image_rgb: np.ndarray, instances: Instances, *, with_outlines: bool = False
+) -> ViewObjects:
     """Extract the visible objects of ``image_rgb`` uint8 (128, 256, 3), in given order.
 
-    Hidden objects are left out. A track id is the instance's id. Raises VimaError
-    (INVALID_VALUE) for another image.
+    Hidden objects are left out. A track id is the instance's id. ``with_outlines``: else these are
+    unknown, as nothing reads those of a prompt. Raises VimaError (INVALID_VALUE) for another
+    image.
     """
     check_image(image_rgb)
-    boxes, crops, visible = [], [], []
+    boxes, crops, outlines, visible = [], [], [], []
     for place, instance in enumerate(instances.ids.tolist()):
         pixels = (instances.mask == instance).view(np.uint8)
         if cv2.countNonZero(pixels) < MIN_VISIBLE_PIXELS:
@@ -26,11 +30,18 @@ def extract_objects(image_rgb: np.ndarray, instances: Instances) -> ViewObjects:
         left, top, columns, rows = cv2.boundingRect(pixels)
         boxes.append(_box(left, top, columns, rows))
         crops.append(_crop(image_rgb[top : top + rows, left : left + columns]))
+        if with_outlines:
+            part = pixels[top : top + rows, left : left + columns]
+            outlines.append(extract_outline(part, left, top))
         visible.append(place)
     if not visible:
         return ViewObjects.empty()
     return ViewObjects(
-        np.array(boxes), np.stack(crops), instances.scores[visible], instances.ids[visible]
+        np.array(boxes),
+        np.stack(crops),
+        instances.scores[visible],
+        instances.ids[visible],
+        *([np.stack(outlines)] if with_outlines else []),
     )
 
 

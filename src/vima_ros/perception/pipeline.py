@@ -212,12 +212,13 @@ class PerceptionPipeline:
         min_score = self._min_score()
         with result.timed("crops"):
             for view in VIEWS:
-                found = extract_objects(result.frames[view], result.instances[view])
+                frame, instances = result.frames[view], result.instances[view]
+                found = extract_objects(frame, instances, with_outlines=True)
                 accepted = found.scores >= min_score
-                result.low_score_count += result.instances[view].low_score_count + int(
+                result.low_score_count += instances.low_score_count + int(
                     np.count_nonzero(~accepted)
                 )
-                result.objects[view] = ViewObjects(*(values[accepted] for values in found.fields))
+                result.objects[view] = found.at(accepted)
                 ids_of_view = result.objects[view].track_ids.tolist()
                 result.track_ids[view] = dict(zip(ids_of_view, ids_of_view, strict=True))
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from vima_ros.errors import VimaError
 from vima_ros.boxes import box_edges, iou
+from vima_ros.errors import VimaError
 from vima_ros.prompt.asset_library import StoredAsset
 from vima_ros.specs import VIEWS, AssetKind, ViewObjects
 

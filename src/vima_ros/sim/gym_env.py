@@ -14,8 +14,9 @@ components q as (q + 1) / 2. An action that cannot be executed counts as a step;
 Observations, a dictionary by ``images``:
 "rgb":   rgb {view: uint8 (128, 256, 3)}, segm {view: uint8 (128, 256)}, end_effector 0 or 1;
 "masks": without rgb;   "none": end_effector only, and nothing is rendered.
-A pixel of segm is 0 or the index of an object in ``info["objects"]`` + 1. A policy that reads
-whole images gets ``perception.view_images.view_images`` of rgb.
+A pixel of segm is 0 or the index of an object in ``info["objects"]`` + 1. ``PerceptionPipeline``
+makes of rgb, and of segm as masks, what a policy reads of objects, with their outlines; a policy
+that reads whole images gets ``perception.view_images.view_images`` of rgb.
 
 info: task, level, seed, prompt (text), step_limit, objects (names); steps, success, failure,
 reason (of the success criterion), code and message (why the last action failed, or empty) and,

@@ -87,6 +87,20 @@ def test_a_good_pair_becomes_an_observation_that_can_be_traced():
     assert all(seconds >= 0 for seconds in result.times.values())
 
 
+@pytest.mark.parametrize("tracker", [None, Tracker()])
+def test_each_accepted_object_has_the_outline_of_its_mask(tracker):
+    detector = FixedScores(front=(0.9, 0.1, 0.8), top=(0.7, 0.9))
+    observation = process(pipeline_with(detector, tracker, min_score=0.5)).observation
+    for view, places in (("front", (0, 2)), ("top", (0, 1))):
+        objects = getattr(observation, view)
+        for box, got in zip(objects.boxes, objects.outlines, strict=True):
+            left, right = box[0] - box[3] // 2, box[0] - box[3] // 2 + box[3]
+            assert left in [20 * place for place in places]
+            corners = {(x, y, 1) for x in (left, right) for y in (40, 59)}
+            assert set(map(tuple, got[:4].tolist())) == corners
+            assert not got[4:].any()
+
+
 def test_both_views_go_to_the_detector_in_one_call():
     detector = FixedScores(front=(0.9,))
     process(pipeline_with(detector))

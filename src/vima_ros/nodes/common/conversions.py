@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -14,6 +15,7 @@ from std_msgs.msg import Header
 from vima_msgs import msg
 from vima_ros.errors import VimaError
 from vima_ros.geometry import Pose
+from vima_ros.outlines import OUTLINE_POINTS, OUTLINE_SHAPE
 from vima_ros.specs import (
     CROP_SIZE,
     VIEW_IMAGE_SIZE,
@@ -52,6 +54,7 @@ def view_to_message(objects: ViewObjects, view: str, header: Header) -> msg.View
             score=float(objects.scores[i]),
             bbox=objects.boxes[i].astype(np.uint16),
             crop=objects.crops[i].ravel(),
+            outline=_outline_to_message(objects.outlines[i]),
         )
         for i in range(len(objects))
     ]
@@ -69,7 +72,26 @@ def view_from_message(message: msg.ViewObjects) -> ViewObjects:
         crops=crops.reshape(-1, 3, CROP_SIZE, CROP_SIZE),  # (n, 3072) -> (n, 3, 32, 32)
         scores=np.array([o.score for o in objects], np.float32),
         track_ids=np.array([o.track_id for o in objects], np.int64),
+        outlines=np.stack([_outline_from_message(o.outline) for o in objects]),
     )
+
+
+def _outline_to_message(outline: np.ndarray) -> array:
+    return array("B", outline[outline[:, 2] > 0].tobytes())
+
+
+def _outline_from_message(values: Sequence[int]) -> np.ndarray:
+    """Convert an outline to uint8 (64, 3)."""
+    outline = np.zeros(OUTLINE_SHAPE, np.uint8)
+    count, rest = divmod(len(values), 3)
+    if rest or count > OUTLINE_POINTS:
+        raise VimaError(
+            "INVALID_VALUE",
+            f"an outline of {len(values)} numbers; valid: 3 for each of up to {OUTLINE_POINTS} "
+            "points",
+        )
+    outline[:count] = np.asarray(values, np.uint8).reshape(count, 3)
+    return outline
 
 
 def images_to_message(images: ViewImages | None) -> msg.ViewImages:

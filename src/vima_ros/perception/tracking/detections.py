@@ -81,4 +81,4 @@ def sort_in_raster_order(objects: ViewObjects) -> ViewObjects:
         return y, x, height, width, float(objects.scores[i]), objects.crops[i].tobytes()
 
     order = sorted(range(len(objects)), key=key)
-    return ViewObjects(*(values[order] for values in objects.fields)) if order else objects
+    return objects.at(order)

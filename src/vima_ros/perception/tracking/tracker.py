@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vima_ros.errors import VimaError
 from vima_ros.boxes import center_distances, iou
+from vima_ros.errors import VimaError
 from vima_ros.perception.detectors.instances import MAX_ID, check_image, check_mask
 from vima_ros.perception.tracking.appearance import colour_distances, size_distances
 from vima_ros.perception.tracking.detections import (
@@ -92,8 +92,8 @@ class Tracker:
 
         ``views``: their track ids are the detector's. ``images``: policy frames of the table,
         uint8 RGB (128, 256, 3). ``masks`` uint8 or uint16 (128, 256): the detector's ids, also
-        of objects that were left out. Boxes, crops and scores come back as they are. After an
-        error the tracker is as before.
+        of objects that were left out. All but the track ids comes back as it is. After an error
+        the tracker is as before.
 
         Raises VimaError: INVALID_VALUE for anything else, an id twice in a view, an object
         without a pixel, or more than MAX_OBJECTS in a view; INVALID_STAMP for a stamp before the
@@ -237,9 +237,9 @@ class Tracker:
         here = places >= 0
         order = np.argsort(ids[here])
         chosen, track_ids = places[here][order], ids[here][order]
-        boxes, crops, scores, detected = (values[chosen] for values in objects.fields)
+        boxes, crops, scores, detected, outlines = (v[chosen] for v in objects.fields)
         self.track_ids[view] = dict(zip(detected.tolist(), track_ids.tolist(), strict=True))
-        return ViewObjects(boxes, crops, scores, track_ids)
+        return ViewObjects(boxes, crops, scores, track_ids, outlines)
 
 
 def _distance_cost(distance: np.ndarray) -> np.ndarray:

@@ -98,6 +98,16 @@ def demonstration_of(recording: RecordedEpisode) -> Demonstration:
     )
 
 
+def first_observation(demonstration: Demonstration) -> Observation:
+    """Return the first observation, with outlines where the recording has masks."""
+    first, recording = demonstration.observations[0], demonstration.recording
+    if recording is None or recording.images.masks is None:
+        return first
+    frames, masks = recording.images.rgb[0], recording.images.masks[0]
+    front, top = _views_of(frames, masks, len(demonstration.objects), with_outlines=True)
+    return replace(first, front=front, top=top)
+
+
 def shuffled(demonstration: Demonstration, random: np.random.Generator) -> Demonstration:
     """Shuffle the objects of every view.
 
@@ -109,8 +119,7 @@ def shuffled(demonstration: Demonstration, random: np.random.Generator) -> Demon
         views = {}
         for view in VIEWS:
             objects = getattr(shown, view)
-            order = random.permutation(len(objects))
-            views[view] = ViewObjects(*(values[order] for values in objects.fields))
+            views[view] = objects.at(random.permutation(len(objects)))
         return replace(shown, **views)
 
     return replace(
@@ -152,11 +161,17 @@ def _objects(images: RecordedImages, count: int) -> list[tuple[ViewObjects, View
     """Extract the objects of every timestep, front and top."""
     if images.masks is None:
         raise VimaError("NO_MASK", "the recording has no masks; valid: content masks or crops")
-    ids, scores, found = np.arange(1, count + 1), np.ones(count, np.float32), []
-    for frames, masks in zip(images.rgb, images.masks, strict=True):
-        front, top = (
-            extract_objects(rgb, Instances(mask, ids, scores))
-            for rgb, mask in zip(frames, masks, strict=True)
-        )
-        found.append((front, top))
-    return found
+    timesteps = zip(images.rgb, images.masks, strict=True)
+    return [_views_of(frames, masks, count) for frames, masks in timesteps]
+
+
+def _views_of(
+    frames: np.ndarray, masks: np.ndarray, count: int, *, with_outlines: bool = False
+) -> tuple[ViewObjects, ViewObjects]:
+    """Extract the objects of one timestep, front and top."""
+    ids, scores = np.arange(1, count + 1), np.ones(count, np.float32)
+    front, top = (
+        extract_objects(rgb, Instances(mask, ids, scores), with_outlines=with_outlines)
+        for rgb, mask in zip(frames, masks, strict=True)
+    )
+    return front, top

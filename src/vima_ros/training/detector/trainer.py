@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from vima_ros.errors import VimaError
 from vima_ros.boxes import iou
+from vima_ros.errors import VimaError
 from vima_ros.perception.detectors.mask_rcnn import MaskRcnn
 from vima_ros.training.detector.augmentation import augment, instance_targets
 from vima_ros.training.detector.dataset import EncodedImage, ImageSource, draw

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from vima_ros.errors import DetectionError
 from vima_ros.boxes import box_edges
+from vima_ros.errors import DetectionError
 from vima_ros.perception.crops import extract_objects
 from vima_ros.perception.detectors.base import Detector
 from vima_ros.perception.detectors.instances import FRAME_SHAPE, Instances

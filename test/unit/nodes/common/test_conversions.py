@@ -8,7 +8,10 @@ import pytest
 pytest.importorskip("vima_msgs.msg", reason="vima_msgs is not built")
 
 from geometry_msgs.msg import Point, Pose, Quaternion
-from rclpy.serialization import serialize_message
+from hypothesis import given
+from hypothesis import strategies as st
+from outlines_of import outline
+from rclpy.serialization import deserialize_message, serialize_message
 from std_msgs.msg import Header
 
 from vima_msgs import msg
@@ -65,9 +68,9 @@ def whole_images():
     return ViewImages(*RNG.integers(0, 256, (2, 3, 64, 128), np.uint8))
 
 
-def objects(count):
+def objects(count, outlines=None):
     crops = RNG.integers(0, 256, (count, 3, 32, 32), np.uint8)
-    return ViewObjects(np.full((count, 4), 9), crops, np.ones(count), np.arange(count))
+    return ViewObjects(np.full((count, 4), 9), crops, np.ones(count), np.arange(count), outlines)
 
 
 def assert_same_images(got, expected):
@@ -86,6 +89,46 @@ def test_an_observation_of_whole_images_comes_back_as_it_was():
     got = observation_from_message(message, EndEffector.SPATULA)
     assert_same_images(got.images, images)
     assert (len(got.front), len(got.top), got.stamp) == (0, 0, 5)
+
+
+rings = st.lists(st.tuples(st.integers(0, 255), st.integers(0, 127)), min_size=1, max_size=20)
+outlines = st.lists(rings, max_size=3).map(lambda found: outline(*found))
+
+
+@given(st.lists(outlines, min_size=1, max_size=4), st.lists(outlines, max_size=4))
+def test_outlines_come_back_as_they_were(front, top):
+    seen = [objects(len(each), np.stack(each) if each else None) for each in (front, top)]
+    sent = serialize_message(observation_message(*seen))
+    got = observation_from_message(deserialize_message(sent, msg.Observation), EndEffector.SUCTION)
+    for view, expected in zip(VIEWS, seen, strict=True):
+        for values, wanted in zip(getattr(got, view).fields, expected.fields, strict=True):
+            np.testing.assert_array_equal(values, wanted)
+
+
+def test_an_outline_takes_three_bytes_a_point():
+    square = outline([(9, 9), (30, 9), (30, 30), (9, 30)])
+    sizes = [
+        len(serialize_message(observation_message(objects(1, each[None]), NONE)))
+        for each in (outline(), square)
+    ]
+    assert sizes[1] - sizes[0] == 12
+
+
+@pytest.mark.parametrize(
+    ("numbers", "reason"),
+    [
+        ([9, 9, 1, 7], "4 numbers; valid: 3 for each of up to 64 points"),
+        ([9, 9, 1, 9, 20, 0], "behind an unused one"),
+        ([9, 9, 2], "rings"),
+        ([9, 200, 1], "y up to 200"),
+    ],
+)
+def test_an_outline_that_is_none_is_refused(numbers, reason):
+    message = observation_message(objects(1), NONE)
+    message.front.objects[0].outline = numbers
+    with pytest.raises(VimaError, match=reason) as refused:
+        observation_from_message(message, EndEffector.SUCTION)
+    assert refused.value.code == "INVALID_VALUE"
 
 
 def test_an_observation_takes_no_more_bytes_than_what_is_read_of_it():

@@ -66,7 +66,8 @@ def look(blocks, hidden=(), order=None):
             image[top : bottom + 1, left : right + 1] = np.array(block.colour) * shade
         ids = np.arange(1, len(blocks) + 1) if order is None else np.array(order[view])
         images[view], masks[view] = image, mask
-        objects[view] = extract_objects(image, Instances(mask, ids, np.full(len(ids), 0.9)))
+        found = Instances(mask, ids, np.full(len(ids), 0.9))
+        objects[view] = extract_objects(image, found, with_outlines=True)
     return Moment(objects, images, masks)
 
 
