@@ -5,6 +5,7 @@ import pytest
 from by_hand import STEPS, bring_up
 from diagnostic_msgs.msg import DiagnosticArray
 from helpers import data
+from outlines_of import outline
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from vima_msgs.action import ExecutePrompt
@@ -26,6 +27,8 @@ from vima_ros.client.execute_prompt import ExecutePromptGoal
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.nodes.common import action_conversions, qos
 from vima_ros.nodes.common.attention_conversions import attention_from_message
+from vima_ros.outlines import clearances
+from vima_ros.policy.picked_object import bin_pixels
 from vima_ros.policy.tokenizer import T5, TokenizerIdentity, bundled_tokenizer
 
 
@@ -33,7 +36,7 @@ class PolicyOnly:
     """The node brought up by hand, its prompts and its answers."""
 
     def __init__(self, processes, client):
-        self.client = client
+        self.client, self.log = client, lambda: processes.log("policy")
         self.episodes = client.subscribe_episodes()
         self.actions = client.subscribe(PolicyAction, "action")
         self.diagnostics = client.subscribe(DiagnosticArray, "/diagnostics")
@@ -43,7 +46,7 @@ class PolicyOnly:
         self.judge = client.create_publisher(TaskStatus, "task_status", qos.LATCHED)
         bring_up(client, "policy")
         client.wait_until(lambda: self.seen.get_subscription_count() > 0, "the policy node")
-        assert "UNTRAINED" not in processes.log("policy")
+        assert "UNTRAINED" not in self.log()
 
     def prompt(self, name, words=1, tokenizer=T5):
         """The status that a prompt of ``words`` words leads to."""
@@ -72,12 +75,13 @@ class PolicyOnly:
     def task_reports(self, outcome, command_id="", prompt="words"):
         self.judge.publish(TaskStatus(prompt=prompt, outcome=outcome, command_id=command_id))
 
-    def observe(self, objects):
+    def observe(self, objects, outline=()):
         """The status after an observation of now, with so many objects in each view."""
         message = Observation()
         message.header.stamp = self.client.node.get_clock().now().to_msg()
         for view in (message.front, message.top):
-            view.objects = [Object(score=1.0, bbox=[9, 9, 5, 5])] * objects
+            seen = Object(track_id=5, score=1.0, bbox=[9, 9, 5, 5], outline=outline)
+            view.objects = [seen] * objects
         before = self.episodes.count
         self.seen.publish(message)
         return self.status(lambda m: m.state != EpisodeStatus.DECIDING, before)
@@ -97,6 +101,7 @@ def node(tmp_path_factory):
                 "checkpoint": str(checkpoint),
                 "vit_heads": 4,
                 "dtype": "bfloat16",
+                "pick": "grounded",
                 "default_end_effector": "suction",
                 "task_status_timeout": 60.0,
                 "max_age": 60.0,  # an observation is sent once, to a machine that may be busy
@@ -178,6 +183,29 @@ def test_attention_is_published_only_where_it_is_asked_for(node):
     assert [token.text for token in got.prompt] == ["pick"] * 3
     np.testing.assert_allclose(got.objects.sum(-1), 1, atol=0.02)  # bfloat16
     assert attentions.count == 1
+
+
+def test_a_pick_is_in_an_outline_or_the_log_has_the_reason(node):
+    square = outline([(40, 30), (80, 30), (80, 70), (40, 70)])
+    node.prompt("grounded")
+    for numbers, track_id in ((square[:4].ravel().tolist(), 5), ((), 0)):
+        before = node.actions.count
+        assert node.observe(1, numbers).state == EpisodeStatus.EXECUTING
+        action = node.actions.wait(lambda m: m.prompt_id == "grounded", 30, "an action", before)
+        assert action.picked_track_id == track_id
+        clear = clearances(square, bin_pixels()[action.bins[0], action.bins[1]][None])[0]
+        assert (clear >= 2) == bool(track_id)
+        node.arm_reports(ArmState.SUCCEEDED, action_conversions.action_id(action))
+    node.client.wait_until(
+        lambda: "pick by the bins alone: the observation has no outlines" in node.log(), "the log"
+    )
+
+
+def test_an_outline_that_is_none_ends_the_episode_with_what_is_valid(node):
+    node.prompt("not an outline")
+    ended = node.observe(1, [40, 30, 1, 80])
+    assert (ended.state, ended.code) == (EpisodeStatus.FAILED, EpisodeStatus.POLICY_ERROR)
+    assert "INVALID_VALUE: an outline of 4 numbers; valid: 3 for each" in ended.message
 
 
 def test_an_unacknowledged_decision_is_sent_again(node):

@@ -61,6 +61,7 @@ def check(records, report: Path, steps: int) -> None:
     assert len({r.command_id for r in records}) == steps  # each step decided once
     for record in records:
         assert len(record.waypoints) in (4, 6)
+        assert bool(record.picked_track_id) == (record.primitive == "PICK_PLACE")
         for waypoint in record.waypoints:
             for axis, (low, high) in zip("xy", WORKSPACE, strict=True):
                 assert low - 1e-6 <= waypoint[axis] <= high + 1e-6

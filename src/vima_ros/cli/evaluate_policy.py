@@ -84,7 +84,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     if options.vima_bench:
         demonstration_files(options.vima_bench)  # before the episodes, which take long
-    policy = load_policy(Path(options.policy))
+    policy = load_policy(Path(options.policy), pick=options.pick)
     jobs = make_jobs(options, policy, options.visual_randomization)
     jobs = add_variations(jobs, _variations(options))
     prepare_folder(options.out)

@@ -37,13 +37,13 @@ def attempt_all(jobs: Sequence[Job], out: Path) -> Iterator[Attempt]:
 
     Jobs of one detector share their processes. Raises VimaError where nodes do not come up.
     """
-    groups: dict[tuple[str, str], list[Job]] = {}
+    groups: dict[tuple[str, str, str], list[Job]] = {}
     for job in jobs:
-        groups.setdefault((job.detector, job.checkpoint), []).append(job)
+        groups.setdefault((job.detector, job.checkpoint, job.pick), []).append(job)
     isolate_ros_domain()
-    for number, ((detector, checkpoint), group) in enumerate(groups.items()):
+    for number, ((detector, checkpoint, pick), group) in enumerate(groups.items()):
         logs = out / "logs" / f"{number}_{detector}"
-        values = {"checkpoint": checkpoint, "real_time_factor": SPEED}
+        values = {"checkpoint": checkpoint, "pick": pick, "real_time_factor": SPEED}
         with (
             NodeProcesses(logs, params_file="tabletop") as processes,
             Client("evaluate") as client,
@@ -84,7 +84,7 @@ def main(args: list[str]) -> None:
     add_evaluation_options(parser)
     options = parser.parse_args(without_ros_args(args))
     prepare_folder(options.out)
-    policy = load_policy(Path(options.policy))
+    policy = load_policy(Path(options.policy), pick=options.pick)
     jobs = make_jobs(options, policy)
     attempts = collect_attempts("evaluate_robot", attempt_all(jobs, options.out), len(jobs))
     report(options, policy, attempts)

@@ -12,6 +12,7 @@ from vima_ros.errors import VimaError
 from vima_ros.paths import path_argument, path_text_argument
 from vima_ros.perception.detectors.registry import DETECTORS
 from vima_ros.policy import BUNDLED
+from vima_ros.policy.action_selection import PICKS
 from vima_ros.sim.episode_runner import choose_tasks, find_level
 from vima_ros.sim.tasks.base import Level
 from vima_ros.training.evaluation.detector_frames import FIRST_EVALUATION_SEED
@@ -28,6 +29,13 @@ def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
         type=path_text_argument,
         default=str(BUNDLED),
         help="Checkpoint file, .safetensors or published",
+    )
+    parser.add_argument(
+        "--pick",
+        choices=PICKS,
+        default="",
+        help="Choice of the pick: bins, the most probable ones, or grounded, the most probable "
+        "inside the outline of an object; default: as the policy's card states, else bins",
     )
     parser.add_argument(
         "--tasks", nargs="*", default=[], help="Names of tasks; none: all of the level"
@@ -79,7 +87,15 @@ def make_jobs(
         detectors = [NO_DETECTOR]
     tasks = choose_tasks(options.tasks or None, find_level(options.level))
     return [
-        Job(task.name, options.level, seed, options.policy, detector, visual_randomization)
+        Job(
+            task.name,
+            options.level,
+            seed,
+            options.policy,
+            detector,
+            visual_randomization,
+            pick=options.pick,
+        )
         for detector in detectors
         for task in tasks
         for seed in range(options.first_seed, options.first_seed + options.seeds)

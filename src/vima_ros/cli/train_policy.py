@@ -21,6 +21,7 @@ from vima_ros.cli.training_options import (
 from vima_ros.errors import VimaError
 from vima_ros.files import prepare_folder, sha256_of
 from vima_ros.paths import path_argument
+from vima_ros.policy.action_selection import BY_BINS, GROUNDED
 from vima_ros.program import DONE, run_program
 
 WEIGHTS = "policy.safetensors"
@@ -125,6 +126,7 @@ def _train(options: argparse.Namespace, config: Any, recipe: Any) -> int:
     reached = {name: last.get(name) for name in ("training", "validation")}
     card: dict[str, Any] = {
         "tokenizer": asdict(bundled_tokenizer()),
+        "pick": BY_BINS if reads_images else GROUNDED,
         "step": step,
         "accuracy": reached,
         "run": run,

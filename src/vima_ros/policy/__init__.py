@@ -3,8 +3,8 @@
 Reading order: ``config``, ``inputs``; ``model/`` with ``conditioning/`` (how the four kinds of
 policy differ), ``batching`` (values to tensors), ``attention``, ``object_encoder`` and
 ``image_encoder``, ``controller`` with ``cross_attention`` or ``prefix``, ``latents`` and
-``network`` (the plain forward pass); ``kv_cache``, ``action_selection``, ``policy`` (one step at a
-time); ``quantization``; ``checkpoints/``, ``sizes``.
+``network`` (the plain forward pass); ``kv_cache``, ``picked_object``, ``action_selection``,
+``policy`` (one step at a time); ``quantization``; ``checkpoints/``, ``sizes``.
 
 Importing this package loads neither torch nor transformers; ``load_policy`` does when it is used.
 """

@@ -1,4 +1,8 @@
-"""Selection of an action from logits."""
+"""Selection of an action from logits: the pick first, by its bins alone or inside an outline.
+
+PICKS: ``bins``, the most probable bin of x and that of y, as in the paper; ``grounded``, the most
+probable pair of bins inside the outline of any object of the top view, clear of its edge.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +12,74 @@ import numpy as np
 
 from vima_ros.decision_attention import DecisionAttention
 from vima_ros.errors import VimaError
-from vima_ros.specs import HEAD_BINS, Action, Decision, EndEffector, Primitive
+from vima_ros.policy.picked_object import Pick, bins_on_object, candidate_bins, known_outlines
+from vima_ros.specs import (
+    HEAD_BINS,
+    POSITION_BINS,
+    Action,
+    Decision,
+    EndEffector,
+    Primitive,
+    ViewObjects,
+)
 
+BY_BINS, GROUNDED = PICKS = ("bins", "grounded")
 EXCLUSION_RADIUS = 1  # around a pick that found nothing, in x and y [bins]
 
 
-def select_pick(scores: np.ndarray, missed: Sequence[Action] = ()) -> tuple[int, int]:
-    """Select the bins x, y to pick at, the most probable.
+def select_pick(
+    scores: np.ndarray, missed: Sequence[Action] = (), top: ViewObjects | None = None
+) -> Pick:
+    """Select the most probable pick.
 
     ``scores``: logits (150,) of ``pose0_position``. ``missed``: actions whose pick found nothing;
-    then the most probable place outside EXCLUSION_RADIUS of these.
+    bins within EXCLUSION_RADIUS of theirs are left out. ``top``: the objects to ground it in; by
+    the bins alone without, and where no outline is known or none has a bin left.
     """
-    x, y = np.split(scores, [HEAD_BINS["pose0_position"][0]])
-    if missed:
-        return _argmax_excluding(x[:, None] + y, [action.bins[:2] for action in missed])
-    return int(x.argmax()), int(y.argmax())
+    x, y = np.split(scores.astype(np.float64), [POSITION_BINS[0]])
+    if top is None and not missed:
+        return Pick((int(x.argmax()), int(y.argmax())))
+    joint = x[:, None] + y
+    for i, j in (action.bins[:2] for action in missed):
+        joint[
+            max(i - EXCLUSION_RADIUS, 0) : i + EXCLUSION_RADIUS + 1,
+            max(j - EXCLUSION_RADIUS, 0) : j + EXCLUSION_RADIUS + 1,
+        ] = -np.inf
+    grounded = None if top is None else _select_inside(joint, top)
+    return grounded or Pick(_argmax(joint))
+
+
+def _select_inside(joint: np.ndarray, top: ViewObjects) -> Pick | None:
+    """Select the bins of the highest score (50, 100) inside an outline; None: there are none.
+
+    Bins of -inf may not be used. Objects come in the order of the highest score around them, so
+    that few are examined.
+    """
+    known = known_outlines(top)
+    near = dict(zip(known, candidate_bins(top.outlines[known]), strict=True))
+    bound = {i: joint[near[i]].max(initial=-np.inf) for i in near}
+    best, pick = -np.inf, None
+    for i in sorted(near, key=bound.__getitem__, reverse=True):
+        if bound[i] <= best:
+            break
+        around = joint[near[i]]
+        allowed = bins_on_object(top.outlines[i], near[i], around > -np.inf)
+        inside = np.where(allowed, around, -np.inf)
+        if inside.max() > best:
+            best, (x, y) = inside.max(), _argmax(inside)
+            bins = x + near[i][0].start, y + near[i][1].start
+            pick = Pick(bins, i, int(top.track_ids[i]))
+    return pick
+
+
+def _argmax(scores: np.ndarray) -> tuple[int, int]:
+    row, column = np.unravel_index(scores.argmax(), scores.shape)
+    return int(row), int(column)
 
 
 def decide(
     logits: Mapping[str, np.ndarray],
-    pick: tuple[int, int],
+    pick: Pick,
     end_effector: EndEffector,
     timings: Mapping[str, float],
     attention: DecisionAttention | None = None,
@@ -37,28 +89,16 @@ def decide(
     ``logits``: {head: (C,) float32} as in specs.py. ``timings`` and ``attention`` go into the
     decision. Raises VimaError (NOT_FINITE).
     """
-    bins, confidence = [], []
+    bins, confidence = list(pick.bins), list[float]()
     for head, counts in HEAD_BINS.items():
         for part in np.split(logits[head], np.cumsum(counts)[:-1]):
             if not np.isfinite(part).all():
                 raise VimaError("NOT_FINITE", f"logits of {head} are not finite; valid: numbers")
-            chosen = pick[len(bins)] if len(bins) < len(pick) else int(part.argmax())
-            bins.append(chosen)
-            confidence.append(1.0 / np.exp(part - part[chosen], dtype=np.float64).sum())
+            if len(confidence) == len(bins):
+                bins.append(int(part.argmax()))
+            chosen = part[bins[len(confidence)]]
+            confidence.append(1.0 / np.exp(part - chosen, dtype=np.float64).sum())
     sweeps = end_effector is EndEffector.SPATULA
     primitive = Primitive.SWEEP if sweeps else Primitive.PICK_PLACE
-    return Decision(
-        Action(np.array(bins), primitive), np.array(confidence), logits, timings, attention
-    )
-
-
-def _argmax_excluding(scores: np.ndarray, missed: Sequence[np.ndarray]) -> tuple[int, int]:
-    """Return bins x, y of the maximum of ``scores`` (X, Y) away from all of ``missed`` (2,)."""
-    free = np.ones(scores.shape, bool)
-    for x, y in missed:
-        free[
-            max(x - EXCLUSION_RADIUS, 0) : x + EXCLUSION_RADIUS + 1,
-            max(y - EXCLUSION_RADIUS, 0) : y + EXCLUSION_RADIUS + 1,
-        ] = False
-    best = np.where(free, scores, -np.inf).argmax()
-    return tuple(map(int, np.unravel_index(best, scores.shape)))  # type: ignore[return-value]
+    action = Action(np.array(bins), primitive)
+    return Decision(action, np.array(confidence), logits, timings, attention, pick.track_id)

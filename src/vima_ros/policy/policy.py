@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import torch
 
 from vima_ros.decision_attention import DecisionAttention
 from vima_ros.errors import VimaError
-from vima_ros.policy.action_selection import decide, select_pick
+from vima_ros.policy.action_selection import BY_BINS, GROUNDED, decide, select_pick
 from vima_ros.policy.inputs import PolicyInputs
 from vima_ros.policy.kv_cache import (
     History,
@@ -23,9 +24,10 @@ from vima_ros.policy.kv_cache import (
 )
 from vima_ros.policy.model.batching import collate_observations, collate_prompts
 from vima_ros.policy.model.network import VimaNetwork
+from vima_ros.policy.picked_object import Pick
 from vima_ros.policy.step_attention import AttendingStep, ReadPrompt, read_attention
 from vima_ros.policy.tokenizer import TokenizerIdentity
-from vima_ros.specs import Action, Decision, EncodedPrompt, Observation
+from vima_ros.specs import Action, Decision, EncodedPrompt, EndEffector, Observation
 
 
 class Policy:
@@ -34,8 +36,8 @@ class Policy:
     ``miss`` instead where the pick found nothing.
 
     ``trained``: the weights come from a file. ``description``: sizes and origin, for people.
-    ``tokenizer``: the one whose word ids the prompts must hold. ``prompt_time``: how long the last
-    ``reset`` took [s].
+    ``tokenizer``: the one whose word ids the prompts must hold. ``pick``: how picks are chosen,
+    one of PICKS (action_selection.py). ``prompt_time``: how long the last ``reset`` took [s].
     """
 
     def __init__(
@@ -45,8 +47,10 @@ class Policy:
         trained: bool,
         description: dict,
         tokenizer: TokenizerIdentity,
+        pick: str = BY_BINS,
     ) -> None:
         self.network = network
+        self.pick = pick
         self.trained = trained
         self.description = description
         self.tokenizer = tokenizer
@@ -70,6 +74,7 @@ class Policy:
             trained=self.trained,
             description=self.description,
             tokenizer=self.tokenizer,
+            pick=self.pick,
         )
 
     def check_tokenizer(self, tokenizer: TokenizerIdentity) -> None:
@@ -117,6 +122,8 @@ class Policy:
     def infer(self, observation: Observation, return_attention: bool = False) -> Decision:
         """Decide on the most probable action that was not missed; the episode stays as it is.
 
+        A grounded pick lies on an object of the top view (``Decision.picked``); it is by the bins
+        alone where no outline is known or all their bins were missed, and of the spatula.
         ``return_attention``: with ``Decision.attention``, of all layers; nothing is computed for
         it otherwise. ``Decision.timings`` has ``objects``, ``controller``, ``decoder`` and
         ``total`` [s], with attention also ``attention``, the time to read it. Dark crops are
@@ -179,8 +186,8 @@ class Policy:
         logits = network.action_decoder(out.predicted)
         arrays = {head: value.float().cpu().numpy() for head, value in logits.items()}  # (B, C)
         picks = [
-            select_pick(scores, session._missed)
-            for scores, session in zip(arrays["pose0_position"], sessions, strict=True)
+            session._select_pick(arrays["pose0_position"][b], observations[b])
+            for b, session in enumerate(sessions)
         ]
         times.append(first.now())
         attention: list[DecisionAttention | None] = [None] * len(sessions)
@@ -199,12 +206,12 @@ class Policy:
         decisions = [
             decide(
                 {head: rows[b] for head, rows in arrays.items()},
-                pick,
-                observations[b].end_effector,
+                picks[b],
+                seen.end_effector,
                 timings,
                 attention[b],
             )
-            for b, pick in enumerate(picks)
+            for b, seen in enumerate(observations)
         ]
         for b, session in enumerate(sessions):
             steps_done, max_slots = histories[b].steps + 1, steps[b].max_slots
@@ -233,6 +240,12 @@ class Policy:
         """
         self._take(decision)
         self._missed.append(decision.action)
+
+    def _select_pick(self, scores: np.ndarray, observation: Observation) -> Pick:
+        """Select the pick by the logits (150,) of its position."""
+        picks = observation.end_effector is EndEffector.SUCTION
+        grounded = picks and self.pick == GROUNDED
+        return select_pick(scores, self._missed, observation.top if grounded else None)
 
     def _take(self, decision: Decision) -> History:
         """Return the history that the latest decision leads to, and forget the decision."""

@@ -15,18 +15,20 @@ class StepRecord:
     """One step; ``code``: the gate's, OK where a command left, NO_DECISION where none came.
 
     ``episode``: code by which the policy's episode had ended or paused, where that is why;
-    ``objects``: count by view, empty for a policy that reads whole images; ``pose0``, ``pose1``:
-    x, y [m] and yaw [rad], None where the quaternion has none; ``waypoints``, as in arm_command in
-    base_link: x, y, z [m], yaw [rad] and tool_on of each; ``attention``: where it was asked for,
-    what the action and each object attend to, and the name of the image of it; ``times`` [s]:
-    detection (both views), decision (frames sent to action received), command (frames sent to the
-    gate's answer received).
+    ``objects``: count by view, empty for a policy that reads whole images; ``picked_track_id``:
+    the object inside whose outline the pick was chosen, 0: by the bins alone; ``pose0``,
+    ``pose1``: x, y [m] and yaw [rad], None where the quaternion has none; ``waypoints``, as in
+    arm_command in base_link: x, y, z [m], yaw [rad] and tool_on of each; ``attention``: where it
+    was asked for, what the action and each object attend to, and the name of the image of it;
+    ``times`` [s]: detection (both views), decision (frames sent to action received), command
+    (frames sent to the gate's answer received).
     """
 
     step: int
     stamp_ns: int
     objects: dict[str, int] = field(default_factory=dict)
     bins: list[int] = field(default_factory=list)
+    picked_track_id: int = 0
     primitive: str = ""
     pose0: list[float | None] = field(default_factory=list)
     pose1: list[float | None] = field(default_factory=list)

@@ -70,6 +70,7 @@ def test_a_run_says_where_it_begins_how_it_goes_and_where_it_resumes(call, tmp_p
     card = json.loads((tmp_path / "run" / "policy.json").read_text())["card"]
     assert card["accuracy"]["validation"]["rotate"] >= 0
     assert card["tokenizer"] == asdict(bundled_tokenizer())
+    assert card["pick"] == "grounded"
     code, other = call({"steps": 4})
     assert code == 2
     assert re.search(r"OTHER_RUN.*recipe\.steps was 3, is 4", other)

@@ -7,6 +7,7 @@ import numpy as np
 import policy_goldens as goldens
 import pytest
 import torch
+from outlines_of import outline
 from policy_episodes import (
     differ,
     observation,
@@ -17,9 +18,11 @@ from policy_episodes import (
 )
 
 from vima_ros.errors import VimaError
+from vima_ros.outlines import clearances
 from vima_ros.policy import load_policy
 from vima_ros.policy.action_selection import decide, select_pick
 from vima_ros.policy.model.batching import collate_prompts
+from vima_ros.policy.picked_object import Pick, bin_pixels
 from vima_ros.specs import (
     HEAD_BINS,
     AssetKind,
@@ -76,8 +79,56 @@ def test_numbers_that_are_not_finite_are_no_decision():
     logits = {head: np.zeros(sum(n), np.float32) for head, n in HEAD_BINS.items()}
     logits["pose1_position"][7] = np.nan
     with pytest.raises(VimaError, match="pose1_position") as error:
-        decide(logits, (0, 0), EndEffector.SUCTION, {})
+        decide(logits, Pick((0, 0)), EndEffector.SUCTION, {})
     assert error.value.code == "NOT_FINITE"
+
+
+def with_outlines(objects):
+    """The objects, each a square of 30 px, side by side."""
+    left = [10 + 40 * i for i in range(len(objects))]
+    squares = [outline([(x, 20), (x + 30, 20), (x + 30, 50), (x, 50)]) for x in left]
+    ids = np.arange(len(objects)) + 5
+    return ViewObjects(*objects.fields[:3], ids, np.stack(squares))
+
+
+def test_a_grounded_pick_is_inside_the_object_that_the_decision_names():
+    rng = np.random.default_rng(10)
+    policy, by_bins = load_policy("random", pick="grounded"), load_policy("random")
+    words, seen = prompt(rng, (1, 1)), Observation(views(rng, 3), with_outlines(views(rng, 3)))
+    policy.reset(words)
+    by_bins.reset(words)
+    got, want = policy.infer(seen), by_bins.infer(seen)
+    assert not differ(got, want), "the logits are the same"
+    np.testing.assert_array_equal(got.action.bins[2:], want.action.bins[2:])
+    index = seen.top.track_ids.tolist().index(got.picked)
+    point = bin_pixels()[got.action.bins[0], got.action.bins[1]]
+    assert clearances(seen.top.outlines[index], point[None])[0] >= 2
+    assert want.picked is None
+    sessions = [policy.session() for _ in range(2)]
+    sessions[1].pick = "bins"
+    for session in sessions:
+        session.reset(words)
+    for decision, alone in zip(policy.infer_batch(sessions, [seen] * 2), (got, want), strict=True):
+        same(decision, alone)
+        assert decision.picked == alone.picked
+
+
+@pytest.mark.parametrize("case", ["a spatula", "no outlines", "nothing in the top view"])
+def test_a_pick_that_cannot_be_grounded_is_by_the_bins(case):
+    rng = np.random.default_rng(11)
+    policy, by_bins = load_policy("random", pick="grounded"), load_policy("random")
+    front, top = views(rng, 2), with_outlines(views(rng, 2))
+    seen = {
+        "a spatula": Observation(front, top, EndEffector.SPATULA),
+        "no outlines": Observation(front, ViewObjects(*top.fields[:4])),
+        "nothing in the top view": Observation(front, ViewObjects.empty()),
+    }[case]
+    words = prompt(rng, (1, 1))
+    policy.reset(words)
+    by_bins.reset(words)
+    got, want = policy.infer(seen), by_bins.infer(seen)
+    same(got, want)
+    assert got.picked is None
 
 
 def test_timings_add_up(policy):

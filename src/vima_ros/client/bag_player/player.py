@@ -222,6 +222,7 @@ class BagPlayer:
         record.command_id = action_conversions.action_id(action)
         record.stamp_ns = conversions.stamp_to_ns(action.observation_stamp)
         record.bins = [int(b) for b in action.bins]
+        record.picked_track_id = action.picked_track_id
         record.primitive = Primitive(action.primitive).name
         record.confidence = [round(float(c), 4) for c in action.confidence]
         for name in ("pose0", "pose1"):

@@ -65,6 +65,7 @@ def decision_to_message(
         observation_stamp=observation.header.stamp,
         front_stamp=observation.front.header.stamp,
         top_stamp=observation.top.header.stamp,
+        picked_track_id=decision.picked or 0,
     )
     message.header.frame_id = frame_id
     return message

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from vima_msgs.msg import (
     ArmState,
@@ -14,7 +14,6 @@ from vima_msgs.msg import (
     TaskStatus,
 )
 from vima_ros.episode.values import EpisodeState
-from vima_ros.errors import HistoryFullError, VimaError
 from vima_ros.nodes.common import action_conversions, conversions, node_names, qos
 from vima_ros.nodes.common.diagnostics import OK, WARN, FunctionStatus
 from vima_ros.nodes.common.lifecycle_node import VimaNode
@@ -23,6 +22,7 @@ from vima_ros.nodes.common.policy_inputs import InputsDeclaration
 from vima_ros.nodes.common.prompt_conversions import prompt_from_message
 from vima_ros.nodes.policy.arm_client import ArmClient
 from vima_ros.nodes.policy.attention_publisher import AttentionPublisher
+from vima_ros.nodes.policy.decision import decide, ungrounded_reason
 from vima_ros.nodes.policy.episode_manager import EpisodeManager
 from vima_ros.nodes.policy.execute_prompt_server import ExecutePromptServer
 from vima_ros.nodes.policy.parameters import PolicyParameters
@@ -42,24 +42,6 @@ def begin_or_hold(
         episodes.begin(message, single_step=message.hold)
 
 
-def decide(infer: Callable[[], Decision], episodes: EpisodeManager) -> Decision | None:
-    """Return the policy's decision, or None where an error of the policy ended the episode.
-
-    An error other than VimaError ends the episode, too, and is raised.
-    """
-    try:
-        return infer()
-    except VimaError as error:
-        full = isinstance(error, HistoryFullError)
-        code = EpisodeStatus.HISTORY_FULL if full else EpisodeStatus.POLICY_ERROR
-        episodes.end(code, f"{error.code}: {error}")
-        return None
-    except Exception as error:
-        reason = f"unexpected {type(error).__name__}: {error}; see the policy node's log"
-        episodes.end(EpisodeStatus.POLICY_ERROR, reason)
-        raise
-
-
 class PolicyNode(VimaNode[PolicyParameters]):
     """Decides on the latest observation once the last motion has ended."""
 
@@ -72,7 +54,12 @@ class PolicyNode(VimaNode[PolicyParameters]):
         self._workspace = p.workspace
         config = {"vit_heads": p.vit_heads} if p.vit_heads else {}
         self._policy = load_policy(
-            p.checkpoint or None, device=p.device, dtype=p.dtype, config=config, threads=p.threads
+            p.checkpoint or None,
+            device=p.device,
+            dtype=p.dtype,
+            config=config,
+            threads=p.threads,
+            pick=p.pick,
         )
         if not self._policy.trained:
             self.get_logger().warning(UNTRAINED)
@@ -126,11 +113,8 @@ class PolicyNode(VimaNode[PolicyParameters]):
             return
         if not self._episodes.start_decision(stamp):
             return
-        effector, attention = self._end_effector, self.parameters.publish_attention
-        read = conversions.observation_from_message
-        self._decision = decide(
-            lambda: self._policy.infer(read(message, effector), attention), self._episodes
-        )
+        effector = self._end_effector
+        self._decision = decide(lambda: self._infer(message, effector), self._episodes)
         if self._decision is None:
             return
         action = action_conversions.decision_to_message(
@@ -145,6 +129,13 @@ class PolicyNode(VimaNode[PolicyParameters]):
         self.statistics.record_result(
             times | {"observation to action": (self.now_ns() - stamp) / 1e9}
         )
+
+    def _infer(self, message: Observation, end_effector: EndEffector) -> Decision:
+        seen = conversions.observation_from_message(message, end_effector)
+        decision = self._policy.infer(seen, self.parameters.publish_attention)
+        if reason := ungrounded_reason(self._policy.pick, decision, seen.top):
+            self.get_logger().warning(f"pick by the bins alone: {reason}")
+        return decision
 
     def _on_arm_state(self, message: ArmState) -> None:
         if not message.judged:  # published by the robot; results of commands are the arm node's

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from vima_ros.nodes.common.cell_parameters import WorkspaceParameters
 from vima_ros.nodes.common.parameters import parameter
+from vima_ros.policy.action_selection import PICKS
 from vima_ros.policy.config import DTYPES
 from vima_ros.specs import EndEffector
 
@@ -31,6 +32,12 @@ class PolicyParameters(WorkspaceParameters):
         "more for a large one",
         low=1,
         high=64,
+        read_only=True,
+    )
+    pick: str = parameter(
+        "Choice of the pick: bins, the most probable ones, or grounded, the most probable inside "
+        "the outline of an object; empty: as the checkpoint's card states, else bins",
+        choices=("", *PICKS),
         read_only=True,
     )
     vit_heads: int = parameter(

@@ -13,6 +13,7 @@ from vima_ros.errors import VimaError
 from vima_ros.files import sha256_of
 from vima_ros.paths import expand
 from vima_ros.policy import BUNDLED, bundled_weights
+from vima_ros.policy.action_selection import BY_BINS, PICKS
 from vima_ros.policy.checkpoints.published import load_checkpoint
 from vima_ros.policy.checkpoints.safetensors import SUFFIX, describe, load_weights
 from vima_ros.policy.checkpoints.validation import build_empty
@@ -55,6 +56,7 @@ def load_policy(
     dtype: str = "float32",
     config: Mapping[str, Any] | None = None,
     threads: int = 0,
+    pick: str = "",
 ) -> Policy:
     """Load the policy of a file in either form (``load_network``), by default the bundled one.
 
@@ -64,9 +66,11 @@ def load_policy(
 
     ``config``: fields of VimaConfig. For a file, only those it does not have (``vit_heads``,
     ``t5_max_distance``); for ``RANDOM``, any. ``threads``: of the processor that PyTorch uses in
-    this whole process from now on; 0: as it was.
+    this whole process from now on; 0: as it was. ``pick``: how picks are chosen, one of PICKS
+    (action_selection.py); empty: as the card states, or by the bins where it states nothing.
 
-    Raises VimaError: BAD_CHECKPOINT, BAD_CONFIG, BAD_DTYPE, BAD_DEVICE, NO_WEIGHTS.
+    Raises VimaError: BAD_CHECKPOINT, BAD_CONFIG (also for a pick that the policy cannot make),
+    BAD_DTYPE, BAD_DEVICE, NO_WEIGHTS.
     """
     place = _checked_device(device)
     check_dtype(dtype, place)
@@ -83,6 +87,7 @@ def load_policy(
         named = str(checkpoint) in CONDITIONINGS
         path = bundled_weights(str(checkpoint)) if named else expand(checkpoint or BUNDLED)
         network, origin = load_network(path, overrides)
+    chosen = _checked_pick(pick or origin["card"].get("pick", BY_BINS), network)
     description = {
         "parameters": origin["card"]["parameters"],
         "trained": trained,
@@ -90,12 +95,14 @@ def load_policy(
         "dtype": dtype,
         "kernels": prepare(network, place, dtype),
         "config": asdict(network.config),
+        "pick": chosen,
     }
     return Policy(
         network,
         trained=trained,
         description=description,
         tokenizer=TokenizerIdentity(**origin["card"]["tokenizer"]),
+        pick=chosen,
     )
 
 
@@ -128,6 +135,14 @@ def _unstated_tokenizer(network: VimaNetwork, published: bool) -> TokenizerIdent
     """
     bundled = bundled_tokenizer()
     return T5 if published and network.config.vocabulary != bundled.words else bundled
+
+
+def _checked_pick(pick: str, network: VimaNetwork) -> str:
+    valid = PICKS if network.inputs.observation == "objects" else (BY_BINS,)
+    if pick not in valid:
+        reason = "" if pick not in PICKS else ", and this policy reads whole images, no objects"
+        raise VimaError("BAD_CONFIG", f"pick is {pick!r}{reason}; valid: {', '.join(valid)}")
+    return pick
 
 
 def _checked_device(device: str) -> torch.device:

@@ -7,8 +7,8 @@ layers have them, and nothing else. NAME.json is an object with
 - ``config``: fields of VimaConfig; all are written, and those that no tensor shows are needed;
 - ``sha256``: of NAME.safetensors, so that the two belong together;
 - ``card``: the start of a model card, an object. It has ``describe`` and ``source`` (the file it
-  was converted from: ``{"file", "sha256"}``, or null), and ``tokenizer``, a TokenizerIdentity;
-  training adds further entries.
+  was converted from: ``{"file", "sha256"}``, or null), ``tokenizer``, a TokenizerIdentity, and
+  ``pick``, one of PICKS (action_selection.py; absent: by the bins); training adds further entries.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from torch import Tensor
 
 from vima_ros.errors import VimaError
 from vima_ros.files import atomic_path, sha256_of
+from vima_ros.policy.action_selection import BY_BINS, PICKS
 from vima_ros.policy.checkpoints.validation import (
     build_empty,
     check_finite,
@@ -136,6 +137,8 @@ def _full_card(card: Mapping[str, Any], network: VimaNetwork) -> dict[str, Any]:
         stated = full["tokenizer"]
         if not isinstance(stated, dict) or {k: type(v) for k, v in stated.items()} != TOKENIZER:
             raise invalid_checkpoint(f"the card's tokenizer is {stated!r}, not sha256 and words")
+    if full.get("pick", BY_BINS) not in PICKS:
+        raise invalid_checkpoint(f"the card's pick is {full['pick']!r}, not {' or '.join(PICKS)}")
     if not isinstance(full["name"], str):
         raise invalid_checkpoint(f"the card's name is a {type(full['name']).__name__}, not a text")
     return full

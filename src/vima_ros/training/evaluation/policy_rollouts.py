@@ -54,7 +54,7 @@ class Job:
     """An episode to run; ``detector`` of the cameras, ground_truth_masks also for the prompt.
 
     NO_DETECTOR for a policy that reads whole images. ``variation``: of its prompt, and with
-    SWAPPED_MEANING of its success criterion.
+    SWAPPED_MEANING of its success criterion. ``pick``: as of ``load_policy``.
     """
 
     task: str
@@ -64,6 +64,7 @@ class Job:
     detector: str = "onnx"
     visual_randomization: float = 0.0
     variation: PromptVariation = PromptVariation.AS_WRITTEN
+    pick: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +128,7 @@ def attempt(job: Job) -> Attempt:
     """Run one episode."""
     cv2.setNumThreads(1)
     began = time.perf_counter()
-    policy, encode, detector = load_tools(job.checkpoint, job.detector)
+    policy, encode, detector = load_tools(job.checkpoint, job.detector, job.pick)
     whole = policy.inputs.observation == "images"
     task, level = find_task(job.task), find_level(job.level)
     episode = vary(task.sample(job.seed, level), job.variation)
@@ -184,14 +185,14 @@ def _observe_images(run: EpisodeRunner, stamp: int) -> Observation:
 
 
 @lru_cache(maxsize=2)
-def load_tools(checkpoint: str, detector: str) -> tuple:
+def load_tools(checkpoint: str, detector: str, pick: str = "") -> tuple:
     """Load policy, tokenizer and detector once per process, which may use one core."""
     import torch
 
     torch.set_num_threads(1)
     from vima_ros.policy.checkpoints.load import load_policy  # importing torch takes seconds
 
-    policy = load_policy(Path(checkpoint))
+    policy = load_policy(Path(checkpoint), pick=pick)
     made = (
         None if detector == NO_DETECTOR else make_detector(detector, DetectorSettings(threads=1))
     )

@@ -10,7 +10,7 @@ import numpy as np
 from vima_ros.policy.policy import Policy
 from vima_ros.policy.tokenizer import PromptTokenizer
 from vima_ros.specs import EndEffector
-from vima_ros.training.data.demonstration import Demonstration
+from vima_ros.training.data.demonstration import Demonstration, first_observation
 from vima_ros.training.policy.training_episode import POSITION_COLUMNS
 
 NEAR = 0.04  # as VIMA-Bench's success criteria have it for "at the same place" [m]
@@ -43,7 +43,7 @@ def first_actions(
     policy.check_tokenizer(tokenizer.identity)
     for demonstration in demonstrations:
         policy.reset(demonstration.prompt(tokenizer.encode))
-        observation = demonstration.observations[0]
+        observation = first_observation(demonstration)
         poses = policy.infer(observation).action.poses(demonstration.workspace)
         chosen = np.array([pose.position[:2] for pose in poses])  # (2, 2)
         wanted = demonstration.unrounded[0, POSITION_COLUMNS].reshape(2, 2)

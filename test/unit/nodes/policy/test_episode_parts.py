@@ -17,9 +17,10 @@ from vima_msgs.srv import CancelMotion, SetPrompt, StepPolicy
 from vima_ros.nodes.common.conversions import ns_to_stamp
 from vima_ros.nodes.policy import execute_prompt_server
 from vima_ros.nodes.policy.arm_client import ArmClient
+from vima_ros.nodes.policy.decision import decide
 from vima_ros.nodes.policy.episode_manager import EpisodeManager
 from vima_ros.nodes.policy.execute_prompt_server import ExecutePromptServer
-from vima_ros.nodes.policy.node import begin_or_hold, decide
+from vima_ros.nodes.policy.node import begin_or_hold
 from vima_ros.nodes.policy.step_service import StepServer
 
 Result = ExecutePrompt.Result

@@ -404,6 +404,22 @@ def test_the_tokenizer_of_a_published_checkpoint_is_t5s(tmp_path):
     assert load_policy("random").tokenizer == bundled_tokenizer()
 
 
+def test_a_published_checkpoint_picks_by_the_bins_as_in_the_paper():
+    assert load_policy(goldens.checkpoint(), config=goldens.CONFIG).pick == "bins"
+    policy = load_policy(goldens.checkpoint(), config=goldens.CONFIG, pick="grounded")
+    assert policy.pick == "grounded"
+
+
+WHOLE_IMAGES = [(name, "grounded", "bins") for name in ("gpt", "gato", "flamingo")]
+
+
+def test_a_pick_that_there_is_not_or_that_needs_objects_is_refused():
+    for conditioning, pick, valid in (("vima", "middle", "bins, grounded"), *WHOLE_IMAGES):
+        with pytest.raises(VimaError, match=f"pick is '{pick}'.*valid: {valid}$") as error:
+            load_policy("random", config={"conditioning": conditioning}, pick=pick)
+        assert error.value.code == "BAD_CONFIG"
+
+
 def test_importing_the_package_loads_neither_torch_nor_transformers():
     code = (
         "import sys, vima_ros.policy, vima_ros.policy.tokenizer\n"

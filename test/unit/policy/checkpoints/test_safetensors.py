@@ -251,6 +251,20 @@ def test_a_card_whose_tokenizer_is_none(path, tokenizer):
     refused(path, "card's tokenizer is")
 
 
+def test_the_card_states_how_picks_are_chosen(path):
+    assert load_policy(path).pick == "bins"
+    change_text(path, card={"source": None, "pick": "grounded"})
+    policy = load_policy(path)
+    assert policy.pick == policy.session().pick == policy.description["pick"] == "grounded"
+    assert load_policy(path, pick="bins").pick == "bins"
+
+
+@pytest.mark.parametrize("pick", ["", "middle", None, ["bins"]])
+def test_a_card_with_an_unknown_pick(path, pick):
+    change_text(path, card={"pick": pick})
+    refused(path, "card's pick is")
+
+
 def test_weights_converted_before_cards_stated_the_tokenizer_have_t5s(path):
     change_text(path, card={"source": {"file": "tiny.ckpt"}})
     assert load_policy(path).tokenizer == T5
@@ -262,6 +276,7 @@ def test_without_a_file_the_bundled_policy_is_loaded():
     assert bundled.description["sha256"] == sha256(BUNDLED)
     card = json.loads(text_of(BUNDLED).read_text())["card"]
     assert card["tokenizer"] == asdict(bundled_tokenizer())
+    assert bundled.pick == "grounded"
     assert load_policy("").description["sha256"] == sha256(BUNDLED)
     assert not load_policy("random").trained
 

@@ -19,7 +19,7 @@ from vima_ros.sim.recording import RecordedEpisode, record
 from vima_ros.sim.tasks import TASKS, find_task
 from vima_ros.sim.tasks.base import TaskOutcome
 from vima_ros.specs import VIEWS, EndEffector, Primitive, ViewObjects
-from vima_ros.training.data.demonstration import demonstration_of, shuffled
+from vima_ros.training.data.demonstration import demonstration_of, first_observation, shuffled
 from vima_ros.training.data.readers import (
     demonstration_files,
     read_demonstrations,
@@ -160,6 +160,20 @@ def test_a_demonstration_is_what_the_policy_would_see(task):
     prompt = demonstration.prompt(PromptTokenizer().encode)
     assert [image.name for image in prompt.images] == list(demonstration.images)
     assert prompt.text == find_task(task).sample(0).prompt
+
+
+def test_the_first_observation_has_outlines_where_the_recording_has_masks():
+    demonstration = demonstration_of(recorded("visual_manipulation"))
+    got, first = first_observation(demonstration), demonstration.observations[0]
+    assert (got.slots, got.end_effector) == (first.slots, first.end_effector)
+    for view in VIEWS:
+        before, after = getattr(first, view), getattr(got, view)
+        assert not before.has_outlines
+        assert after.outlines[:, 0, 2].all()
+        for a, b in zip(before.fields[:4], after.fields[:4], strict=True):
+            np.testing.assert_array_equal(a, b)
+    without = replace(demonstration, recording=None)
+    assert first_observation(without) is first
 
 
 def test_shuffled_views_have_the_same_objects_in_any_order():

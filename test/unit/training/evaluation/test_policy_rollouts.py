@@ -79,7 +79,9 @@ def oracle(monkeypatch):
     detectors[NO_DETECTOR] = None
     encode = PromptTokenizer().encode
     monkeypatch.setattr(
-        policy_rollouts, "load_tools", lambda _, detector: (policy, encode, detectors[detector])
+        policy_rollouts,
+        "load_tools",
+        lambda _, detector, pick: (policy, encode, detectors[detector]),
     )
 
     def noted(run, *args, **options):
@@ -140,7 +142,7 @@ def test_a_policy_that_reads_whole_images_gets_these_alone(oracle, task):
 
 def test_a_detector_is_refused_where_whole_images_are_read(oracle):
     options = argparse.Namespace(
-        tasks=["rotate"], level="train", seeds=2, first_seed=7, policy="p", detector=[]
+        tasks=["rotate"], level="train", seeds=2, first_seed=7, policy="p", pick="", detector=[]
     )
     assert {job.detector for job in make_jobs(options, oracle)} == {"ground_truth_masks", "onnx"}
     oracle.inputs = IMAGES
