@@ -47,7 +47,7 @@ def clearances(outline: np.ndarray, points: np.ndarray) -> np.ndarray:
     share = np.clip((x * along_x + y * along_y) / length, 0.0, 1.0)
     distance = np.sqrt(((x - share * along_x) ** 2 + (y - share * along_y) ** 2).min(1))
     # A ray to the right crosses the rings an odd number of times from inside the object.
-    between = (y < 0) != (y < along_y)
+    between = (start[:, 1] > points[:, 1:]) != (end[:, 1] > points[:, 1:])
     rise = np.where(along_y == 0, 1.0, along_y)  # where it is 0, never between
     inside = (between & (x < along_x * y / rise)).sum(1) % 2 == 1
     return np.where(inside, distance, -distance)

@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from outlines_of import outline
 
@@ -18,6 +18,7 @@ points = st.lists(
 ).map(np.array)
 
 
+@example([(0, 1), (0, 2), (1, 0)], np.array([(0.0, -1e-310)]))  # beside a corner, by nothing
 @given(polygons, points)
 def test_the_clearance_is_the_signed_distance_to_the_edge(polygon, points):
     contour = cv2.convexHull(np.array(polygon, np.int32))
