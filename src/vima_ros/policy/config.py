@@ -21,6 +21,8 @@ def _size(default: int, description: str, high: int = MAX_WIDTH, low: int = 1) -
 
 
 CONDITIONINGS = ("vima", "gpt", "gato", "flamingo")  # model/conditioning
+PLACE_HEADS = ("independent", "conditioned")  # model/heads.py
+WORDS = {"conditioning": CONDITIONINGS, "place_head": PLACE_HEADS}
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,22 @@ class VimaConfig:
         0, "learned latents that read the history for the controller; 0: none", low=0
     )
 
+    place_head: str = field(
+        default="independent",
+        metadata={
+            "description": "how the second pose is decided: independent, by heads like the first "
+            "pose's, or conditioned on the picked object; of vima without latents",
+            "valid": PLACE_HEADS,
+        },
+    )
+    place_hidden: int = _size(256, "hidden width of the heads of a conditioned place")
+
     def __post_init__(self) -> None:
-        if self.conditioning not in CONDITIONINGS:
-            raise FieldError(
-                f"conditioning is {self.conditioning!r}; valid: {', '.join(CONDITIONINGS)}",
-                "conditioning",
-            )
+        for name, valid in WORDS.items():
+            if getattr(self, name) not in valid:
+                raise FieldError(
+                    f"{name} is {getattr(self, name)!r}; valid: {', '.join(valid)}", name
+                )
         for name, low in SIZES.items():
             value = getattr(self, name)
             if type(value) is not int or value < low:
@@ -131,6 +143,14 @@ class VimaConfig:
                     "controller has positions for",
                     name,
                 )
+        latents = self.prompt_latents or self.history_latents
+        if self.place_head == "conditioned" and (self.conditioning != "vima" or latents):
+            raise FieldError(
+                f"place_head is conditioned with conditioning {self.conditioning}, prompt_latents "
+                f"{self.prompt_latents} and history_latents {self.history_latents}; valid: with "
+                "vima and no latents, whose tokens are objects",
+                "place_head",
+            )
         # Half of the buckets are for each direction, and half of those for single tokens.
         exact = self.t5_buckets // 4
         if exact < 1 or self.t5_max_distance <= exact:

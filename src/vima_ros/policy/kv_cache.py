@@ -20,8 +20,10 @@ from torch.nn.utils.rnn import pad_sequence
 from vima_ros.errors import HistoryFullError, VimaError
 from vima_ros.policy.model.attention import KeyValue
 from vima_ros.policy.model.controller import AttentionScores, Controller, PromptMemory
+from vima_ros.policy.model.heads import PlaceContext, place_context
 from vima_ros.policy.model.latents import LatentMemory
 from vima_ros.policy.model.network import VimaNetwork
+from vima_ros.policy.picked_object import Pick, picked_in_views
 from vima_ros.specs import Observation
 
 
@@ -63,7 +65,8 @@ class StepOutputs(NamedTuple):
 
     predicted: Tensor  # (B, E), which the actions are decoded from
     histories: list[History]  # of each episode, with this step in its cache
-    scores: AttentionScores | None
+    scores: AttentionScores | None = None
+    place: PlaceContext | None = None  # of a conditioned place
 
 
 def prepare_step(
@@ -126,6 +129,22 @@ def step_tokens(
     return torch.cat(parts), kept
 
 
+def find_picked_tokens(
+    place: PlaceContext,
+    histories: Sequence[History],
+    observations: Sequence[Observation],
+    picks: Sequence[Pick],
+) -> Tensor:
+    """Find the tokens (B, 2) of the objects picked in one step of B episodes, for ``PlaceHead``."""
+    length, rows = place.tokens.shape[1], []
+    for b, (history, seen, pick) in enumerate(zip(histories, observations, picks, strict=True)):
+        first = b * length + (history.action is not None)
+        starts = first, first + len(seen.front)
+        views = zip(picked_in_views(seen, pick), starts, strict=True)
+        rows.append([-1 if at < 0 else start + at for at, start in views])
+    return torch.tensor(rows, device=place.tokens.device)
+
+
 def run_step(
     controller: Controller,
     prompts: Sequence[PromptMemory],
@@ -152,13 +171,19 @@ def run_step(
 
     kv_cache = tuple(map(_join, zip(*(history.kv_cache for history in histories), strict=True)))
     prompt = _join_prompts(prompts)
-    out, layers, scores = controller(tokens, positions, attend, prompt, kv_cache, score_layers)
+    scored = {*score_layers, *prompt.score_layers}
+    out = controller(tokens, positions, attend, prompt, kv_cache, scored)
     after = []
     for b, (history, (_, kept_b)) in enumerate(zip(histories, steps, strict=True)):
-        parts = (_part(layer, b, history.length, longest, kept_b) for layer in layers)
+        parts = (_part(layer, b, history.length, longest, kept_b) for layer in out.kv_cache)
         after.append(replace(history, kv_cache=tuple(parts)))
-    predicted = out[torch.arange(len(steps), device=device), counts - 1]
-    return StepOutputs(predicted, after, scores)
+    reads = torch.arange(len(steps), device=device) * len(index) + counts - 1
+    return StepOutputs(
+        out.tokens.flatten(0, 1)[reads],
+        after,
+        out.attention if score_layers else None,
+        place_context(out, prompt, reads),
+    )
 
 
 def run_latents(
@@ -179,7 +204,7 @@ def run_latents(
     memories = [history.latents for history in histories if history.latents is not None]
     latents, memories = network.history_reader.read_on(memories, tokens, mask)
     after = [replace(h, latents=memory) for h, memory in zip(histories, memories, strict=True)]
-    return StepOutputs(network.predict(latents, _join_prompts(prompts)), after, None)
+    return StepOutputs(network.predict(latents, _join_prompts(prompts)), after)
 
 
 def _join(parts: Sequence[KeyValue]) -> KeyValue:
@@ -198,7 +223,12 @@ def _join_prompts(prompts: Sequence[PromptMemory]) -> PromptMemory:
     longest = max(prompt.attend.shape[-1] for prompt in prompts)
     attend = [F.pad(prompt.attend, (0, longest - prompt.attend.shape[-1])) for prompt in prompts]
     layers = map(_join, zip(*(prompt.layers for prompt in prompts), strict=True))
-    return PromptMemory(tuple(layers), torch.cat(attend))
+    boxes = [prompt.boxes for prompt in prompts if prompt.boxes is not None]
+    return PromptMemory(
+        tuple(layers),
+        torch.cat(attend),
+        pad_sequence([part[0] for part in boxes], batch_first=True) if boxes else None,
+    )
 
 
 def _part(layer: KeyValue, b: int, length: int, longest: int, kept: int) -> KeyValue:

@@ -11,7 +11,7 @@ import numpy as np
 from vima_ros.boxes import box_edges
 from vima_ros.outlines import clearances
 from vima_ros.policy_frame import VIMA_WORKSPACE, project_to_view
-from vima_ros.specs import POSITION_BINS, ViewObjects
+from vima_ros.specs import POSITION_BINS, EndEffector, Observation, ViewObjects
 
 CLEARANCES = (2.0, 1.0, 0.0)  # [px] of a pick from the object's edge, the first that a bin has
 
@@ -60,6 +60,20 @@ def picked_object(top: ViewObjects, bins: Sequence[int] | np.ndarray) -> int | N
     if not on.any():
         return None
     return int(np.where(on, (right - left) * (lower - upper), np.inf).argmin())
+
+
+def picked_in_views(observation: Observation, pick: Pick) -> tuple[int, int]:
+    """Return the indices in front and top of the object that is picked; -1: not seen there.
+
+    The one that the pick is grounded in, or else lies on. The spatula picks none.
+    """
+    if observation.end_effector is EndEffector.SPATULA:
+        return -1, -1
+    top = pick.object if pick.object is not None else picked_object(observation.top, pick.bins)
+    if top is None:
+        return -1, -1
+    front = np.flatnonzero(observation.front.track_ids == observation.top.track_ids[top])
+    return int(front[0]) if len(front) else -1, top
 
 
 def known_outlines(top: ViewObjects) -> list[int]:

@@ -17,6 +17,7 @@ from vima_ros.policy.inputs import PolicyInputs
 from vima_ros.policy.kv_cache import (
     History,
     begin_history,
+    find_picked_tokens,
     prepare_step,
     run_latents,
     run_step,
@@ -114,8 +115,7 @@ class Policy:
             )
         batch = collate_prompts([prompt], self.network.image_tokens, self.network.max_prompt)
         batch = batch.to(self._device)
-        encoded = self.network.encode_prompt(batch)
-        memory = self.network.controller.read_prompt(*encoded)
+        memory = self.network.read_prompt(batch)
         self._prompt = ReadPrompt(prompt, memory, self.network.named_image_tokens)
         self.prompt_time = self.now() - start
 
@@ -189,6 +189,10 @@ class Policy:
             session._select_pick(arrays["pose0_position"][b], observations[b])
             for b, session in enumerate(sessions)
         ]
+        if network.place_head is not None and out.place is not None:
+            picked = find_picked_tokens(out.place, histories, observations, picks)
+            logits = network.place_head(out.place, picked)
+            arrays |= {head: value.float().cpu().numpy() for head, value in logits.items()}
         times.append(first.now())
         attention: list[DecisionAttention | None] = [None] * len(sessions)
         stages = ["objects", "controller", "decoder"]

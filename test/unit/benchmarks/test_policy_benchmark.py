@@ -166,8 +166,9 @@ def test_agreement_is_none_with_itself_and_grows_with_rounding(results, tmp_path
 
 
 @pytest.mark.parametrize("step", [1, 2, STEPS])
-def test_full_recompute_decides_the_same(step):
-    policy = load_policy("random")
+@pytest.mark.parametrize("place_head", ["independent", "conditioned"])
+def test_full_recompute_decides_the_same(step, place_head):
+    policy = load_policy("random", config={"place_head": place_head})
     episode = BenchmarkEpisode(policy, np.random.default_rng(5))
     full = FullRecompute(policy.network, episode, step, policy.now)
     timings, logits = full.decide()

@@ -12,9 +12,11 @@ from vima_ros.policy.model.batching import (
     collate_observations,
     collate_prompts,
 )
+from vima_ros.policy.picked_object import Pick, picked_in_views
 from vima_ros.specs import (
     HEADS,
     VIEW_IMAGE_SIZE,
+    Action,
     AssetKind,
     EncodedPrompt,
     EndEffector,
@@ -26,8 +28,9 @@ from vima_ros.specs import (
 
 
 def whole(prompts, episodes, fractions, image_tokens=None):
-    """Everything at once: L steps of B episodes; fractions (B, L - 1 or L, 12), the last unused.
+    """Everything at once: L steps of B episodes; fractions (B, L - 1 or L, 12).
 
+    The last tells a conditioned place alone what is picked; without it nothing is.
     Row b L + l of the outputs is episode b's step l. ``image_tokens``: as of the network.
     """
     prompt = collate_prompts(prompts, image_tokens, 1 << 20)
@@ -45,12 +48,22 @@ def whole(prompts, episodes, fractions, image_tokens=None):
     reads = torch.arange(b)[:, None] * history.shape[1] + torch.arange(count) * (q + 1) + q - 1
     end_effectors = torch.zeros(first - 1, dtype=torch.int64)
     end_effectors[at_theirs] = seen.end_effectors
+    picked = torch.full((b, count, 2), -1)
+    if image_tokens is None:
+        for i, episode in enumerate(episodes):
+            for step, (shown, action) in enumerate(zip(episode, fractions[i], strict=False)):
+                pick = Action.from_fractions(action.float().numpy()).bins[:2]
+                start = i * history.shape[1] + step * (q + 1)
+                starts = start, start + shown.slot_counts[0]
+                views = zip(picked_in_views(shown, Pick(tuple(pick))), starts, strict=True)
+                picked[i, step] = torch.tensor([at + s if at >= 0 else -1 for at, s in views])
     return EpisodeBatch(
         PromptBatch(prompt.words, slots, prompt_rows),
         end_effectors,
         fractions[:, : count - 1].flatten(0, 1),
         history,
         reads.flatten(),
+        picked.flatten(0, 1),
     )
 
 

@@ -1,4 +1,4 @@
-"""Properties that hold for all four conditionings, with learned latents and without."""
+"""Properties that hold for all four conditionings, all latents and both ways to place."""
 
 from dataclasses import replace
 from functools import cache
@@ -51,7 +51,7 @@ NETWORKS = {
     f"{kind}, {name}": SMALL | {"conditioning": kind} | latents
     for kind in CONDITIONINGS
     for name, latents in LATENTS.items()
-}
+} | {"vima, conditioned place": SMALL | {"place_head": "conditioned", "place_hidden": 40}}
 # Sizes that are all different, from each other and from those of the recorded arrays.
 ODD = {
     "embed_dim": 84,
@@ -166,7 +166,7 @@ def test_padding_changes_nothing(policy):
     """Neither at the end of the prompt nor of the history."""
     rng, network = np.random.default_rng(7), policy.network
     seen = [[observation(rng, 2, 1), observation(rng, 3, 3)]]
-    fractions = torch.rand(1, 1, 12)
+    fractions = torch.rand(1, 2, 12)
     batch = whole([prompt(rng, (1, 2))], seen, fractions, network.image_tokens)
     padded = replace(
         batch,
@@ -174,8 +174,9 @@ def test_padding_changes_nothing(policy):
         rows=torch.nn.functional.pad(batch.rows, (0, 9)),
     )
     with torch.inference_mode():
-        one, other = network(batch).predicted, network(padded).predicted
-    np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
+        one, other = network(batch).logits, network(padded).logits
+    for head in HEADS:
+        np.testing.assert_allclose(one[head], other[head], rtol=0, atol=1e-5)
 
 
 def test_what_is_decided_depends_on_all_that_was_given(policy):
@@ -275,7 +276,8 @@ def test_a_missed_pick_is_tried_elsewhere_until_something_was_executed(policy):
         assert error.value.code == "NOT_LATEST"
         other = policy.infer(seen)
         assert all(np.abs(other.action.bins[:2] - pick).max() > 1 for pick in picks)
-        np.testing.assert_array_equal(other.action.bins[2:], first.action.bins[2:])
+        rest = slice(2, 12 if policy.network.place_head is None else 6)
+        np.testing.assert_array_equal(other.action.bins[rest], first.action.bins[rest])
         # Nothing that is free is more probable.
         chosen = x[other.action.bins[0]] + y[other.action.bins[1]]
         better = np.argwhere(x[:, None] + y > chosen + 1e-6)

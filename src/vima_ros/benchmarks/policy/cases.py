@@ -13,9 +13,12 @@ import numpy as np
 import torch
 
 from vima_ros.benchmarks.policy.plan import IMAGES, OBJECTS, STEPS, WORDS
+from vima_ros.policy.action_selection import select_pick
 from vima_ros.policy.model.batching import Slots, collate_observations, collate_prompts
 from vima_ros.policy.model.controller import causal, position_ids
+from vima_ros.policy.model.heads import place_context
 from vima_ros.policy.model.network import VimaNetwork
+from vima_ros.policy.picked_object import picked_in_views
 from vima_ros.policy.policy import Policy
 from vima_ros.specs import (
     BINS,
@@ -115,7 +118,10 @@ class FullRecompute:
         weight = network.word_table.weight
         device = weight.device
         self._network, self._now = network, now
-        self._prompt = network.encode_prompt(collate_prompts([episode.prompt]).to(device))
+        prompt = collate_prompts([episode.prompt]).to(device)
+        self._prompt = network.encode_prompt(prompt)
+        self._boxes = network.read_prompt(prompt).boxes
+        self._observation = episode.observations[step - 1]
         history = collate_observations([episode.observations[:step]]).to(device)
         tokens, mask = network.encode_observations(history)
         # With a place after each step for its action; the last one's is cut off.
@@ -140,15 +146,28 @@ class FullRecompute:
         network, times = self._network, [self._now()]
         newest, _ = network.encode_observations(self._newest)
         times.append(self._now())
-        memory = network.controller.read_prompt(*self._prompt)
+        memory = replace(network.controller.read_prompt(*self._prompt), boxes=self._boxes)
         # obs0 act0 obs1 act1 … obsN: tokens (1, T, E)
         steps = torch.cat([self._earlier, newest], dim=1)
         steps = torch.cat([steps, self._actions], dim=2).flatten(1, 2)[:, :-1]
-        out = network.controller(steps, position_ids(self._mask), causal(self._mask), memory)
-        predicted = out.tokens[0, -1]
+        positions, attend = position_ids(self._mask), causal(self._mask)
+        out = network.controller(
+            steps, positions, attend, memory, score_layers=memory.score_layers
+        )
+        last = steps.shape[1] - 1
+        place = place_context(out, memory, torch.tensor([last], device=steps.device))
         times.append(self._now())
-        decoded = network.action_decoder(predicted)
-        logits = {head: value.float().cpu().numpy() for head, value in decoded.items()}
+        decoded = network.action_decoder(out.tokens[:, last])
+        logits = {head: value[0].float().cpu().numpy() for head, value in decoded.items()}
+        if network.place_head is not None and place is not None:
+            views = picked_in_views(self._observation, select_pick(logits["pose0_position"]))
+            first = last + 1 - self._newest.rows.shape[2]
+            starts = first, first + self._observation.slot_counts[0]
+            picked = [
+                -1 if at < 0 else start + at for at, start in zip(views, starts, strict=True)
+            ]
+            decoded = network.place_head(place, torch.tensor([picked], device=steps.device))
+            logits |= {head: value[0].float().cpu().numpy() for head, value in decoded.items()}
         times.append(self._now())
         parts = zip(("objects", "controller", "decoder"), pairwise(times), strict=True)
         timings = {stage: end - start for stage, (start, end) in parts}

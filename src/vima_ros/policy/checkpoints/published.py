@@ -76,8 +76,8 @@ def load_checkpoint(path: Path, overrides: Mapping[str, int]) -> VimaNetwork:
         if type(tokens) is not int or not 0 < tokens <= MAX_SIZE:
             raise invalid_checkpoint(f"cfg has {VOCABULARY_SIZE} {tokens!r}")
     config = infer_config(ours, stated, overrides, published)
-    if latents := _latents(config):
-        raise invalid_checkpoint(f"{latents}, which the published form has no place for")
+    if unpublished := _unpublished(config):
+        raise invalid_checkpoint(f"{unpublished}, which the published form has no place for")
     network = build_empty(config)
     check_tensors(state, expected_tensors(network, tokens))
     for name, buffer in buffers(config).items():
@@ -103,12 +103,12 @@ def save_checkpoint(network: VimaNetwork, path: Path) -> str:
 def published_checkpoint(network: VimaNetwork) -> dict[str, Any]:
     """Convert a network to the object that ``torch.save`` writes and ``load_checkpoint`` reads.
 
-    Raises VimaError (CANNOT_WRITE) for a network with latents of ours.
+    Raises VimaError (CANNOT_WRITE) for a network with parts of ours.
     """
-    if latents := _latents(network.config):
+    if unpublished := _unpublished(network.config):
         raise VimaError(
             "CANNOT_WRITE",
-            f"{latents}, which the published form has no place for; valid: .safetensors",
+            f"{unpublished}, which the published form has no place for; valid: .safetensors",
         )
     state = {POLICY + name: tensor for name, tensor in expected_tensors(network).items()}
     config, default = asdict(network.config), asdict(VimaConfig())
@@ -120,10 +120,13 @@ def published_checkpoint(network: VimaNetwork) -> dict[str, Any]:
     return {"state_dict": state, "cfg": cfg}
 
 
-def _latents(config: VimaConfig) -> str:
-    """Return the latents that no published network has, if there are any."""
+def _unpublished(config: VimaConfig) -> str:
+    """Return the parts that no published network has, if there are any."""
     counts = {name: getattr(config, name) for name in LATENTS}
-    return ", ".join(f"the network has {count} {name}" for name, count in counts.items() if count)
+    parts = [f"{count} {name}" for name, count in counts.items() if count]
+    if config.place_head == "conditioned":
+        parts.append("a conditioned place")
+    return ", ".join(f"the network has {part}" for part in parts)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

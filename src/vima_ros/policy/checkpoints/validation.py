@@ -17,7 +17,7 @@ from torch import Tensor
 
 from vima_ros.errors import FieldError, VimaError
 from vima_ros.policy.config import SIZES as SIZES_OF_CONFIG
-from vima_ros.policy.config import VimaConfig
+from vima_ros.policy.config import WORDS, VimaConfig
 from vima_ros.policy.model.network import VimaNetwork
 from vima_ros.state_dict_names import log_stripped, strip_wrappers
 from vima_ros.weight_files import (
@@ -74,6 +74,9 @@ LATENTS = {
     "prompt_latents": "prompt_reader.perceiver.latents",
     "history_latents": "history_reader.perceiver.latents",
 }
+# Of a conditioned place's heads.
+PLACE_HEAD = "place_head."
+PLACE_SIZES = {"place_hidden": (f"{PLACE_HEAD}heads.pose1_position.0.weight", 0)}
 T5_QUERY = "t5.block.0.layer.0.SelfAttention.q.weight"
 LAYERS = {
     "xf_n_layers": r"controller\.h\.(\d+)\.",
@@ -146,17 +149,17 @@ def infer_config(
         )
     if odd := _no_sizes(overrides):
         raise VimaError("BAD_CONFIG", f"config's {odd}; valid: whole numbers from 1 to {MAX_SIZE}")
-    conditioning = find_conditioning(state)
+    words = {"conditioning": find_conditioning(state), "place_head": find_place_head(state)}
+    conditioning = words["conditioning"]
     required = {*HEADS_AND_DISTANCES, *OWN_HEADS.get(conditioning, ())}
     if any(name in state for name in LATENTS.values()):
         required.add("perceiver_heads")
     if complete and (missing := sorted(required - set(stated))):
         raise invalid_checkpoint(f"cfg has no {', '.join(missing)}")
-    if stated.get("conditioning", conditioning) != conditioning:
-        raise invalid_checkpoint(
-            f"cfg has conditioning {stated['conditioning']}, the tensors are of {conditioning}"
-        )
-    sizes = _sizes(state, conditioning, name_mapping)
+    for name, found in words.items():
+        if stated.get(name, found) != found:
+            raise invalid_checkpoint(f"cfg has {name} {stated[name]}, the tensors are of {found}")
+    sizes: dict[str, Any] = words | _sizes(state, conditioning, name_mapping)
     stated = {name: value for name, value in stated.items() if name in SIZES_OF_CONFIG}
     for name, value in stated.items():
         if sizes.setdefault(name, value) != value:
@@ -165,7 +168,7 @@ def infer_config(
         if sizes.setdefault(name, value) != value:
             raise VimaError("BAD_CONFIG", f"config has {name} {value}, the file {sizes[name]}")
     try:
-        return VimaConfig(**sizes, conditioning=conditioning)  # type: ignore[arg-type]
+        return VimaConfig(**sizes)
     except FieldError as error:
         if error.field in overrides:
             raise
@@ -177,7 +180,7 @@ def _no_sizes(values: Mapping[str, Any]) -> str:
     odd = [
         name
         for name, value in values.items()
-        if name != "conditioning"
+        if name not in WORDS
         and (type(value) is not int or not SIZES_OF_CONFIG[name] <= value <= MAX_SIZE)
     ]
     return ", ".join(odd)
@@ -188,6 +191,12 @@ def find_conditioning(state: Mapping[str, Tensor]) -> str:
     if "controller.separator" not in state:
         return "flamingo" if "object_encoder.perceiver.latents" in state else "vima"
     return "gpt" if "object_encoder.vit.cls_token" in state else "gato"
+
+
+def find_place_head(state: Mapping[str, Tensor]) -> str:
+    """Return how the place is decided that these tensors are of."""
+    conditioned = any(name.startswith(PLACE_HEAD) for name in state)
+    return "conditioned" if conditioned else "independent"
 
 
 def _sizes(
@@ -204,6 +213,8 @@ def _sizes(
     if len(state) > MAX_TENSORS:
         raise invalid_checkpoint(f"there are {len(state)} tensors, more than {MAX_TENSORS}")
     places = SIZES | OWN_SIZES.get(conditioning, {})
+    if find_place_head(state) == "conditioned":
+        places |= PLACE_SIZES
     sizes = {field: size(*place) for field, place in places.items()}
     sizes |= {field: size(name, 0) if name in state else 0 for field, name in LATENTS.items()}
     sizes["t5_head_width"] = size(T5_QUERY, 0) // sizes["t5_heads"]

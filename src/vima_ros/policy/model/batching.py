@@ -114,6 +114,7 @@ class EpisodeBatch:
     fractions: Tensor  # (A, 12) float32, of each action: ``Action.fractions``
     rows: Tensor  # (B, T) int64, which count through [padding, slots, actions]
     reads: Tensor  # (n,) int64, of the flattened (B, T): the tokens at which an action is decided
+    picked_tokens: Tensor  # (n, 2) int64, likewise: the picked object's in front and top, -1: none
 
     def to(self, device: torch.device) -> Self:
         """Return a copy on ``device``."""

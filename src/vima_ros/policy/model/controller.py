@@ -26,10 +26,19 @@ from vima_ros.policy.model.attention import KeyValue, attention, attention_score
 
 @dataclass(frozen=True)
 class PromptMemory:
-    """The prompt's keys and values in every layer, computed once."""
+    """The prompt's keys and values in every layer, computed once.
+
+    ``boxes``: what a conditioned place reads of its images (heads.py), with layer 0's scores.
+    """
 
     layers: tuple[KeyValue, ...]
     attend: Tensor  # (B, 1, P) bool
+    boxes: Tensor | None = None  # (B, P, 2, 151)
+
+    @property
+    def score_layers(self) -> tuple[int, ...]:
+        """Layers whose scores a head needs."""
+        return () if self.boxes is None else (0,)
 
     def select(self, episodes: Tensor) -> PromptMemory:
         """Return the memory of each of these episodes (n,) int64."""

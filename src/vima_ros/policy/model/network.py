@@ -10,7 +10,7 @@ Specification: docs/vima_architecture.md, "Prompt encoding", "Observation encodi
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -26,10 +26,18 @@ from vima_ros.policy.model.controller import (
     causal,
     position_ids,
 )
+from vima_ros.policy.model.heads import (
+    PICK_HEADS,
+    ActionDecoder,
+    PlaceContext,
+    PlaceHead,
+    encode_boxes,
+    place_context,
+)
 from vima_ros.policy.model.image_encoder import ImageEncoder
 from vima_ros.policy.model.latents import MAX_LATENT_TOKENS, HistoryReader, LatentReader
 from vima_ros.policy.model.object_encoder import mlp
-from vima_ros.specs import HEAD_BINS, EndEffector
+from vima_ros.specs import HEAD_BINS, HEADS, EndEffector
 
 EFFECTOR_WIDTH = 2  # docs/vima_architecture.md, "Observation encoding"
 
@@ -80,27 +88,6 @@ class ActionEncoder(nn.Module):
         return self.join(torch.cat(embedded, dim=-1))
 
 
-class ActionDecoder(nn.Module):
-    """Twelve categorical distributions, each from its own MLP."""
-
-    def __init__(self, config: VimaConfig) -> None:
-        super().__init__()
-        width, hidden = config.embed_dim, config.decoder_hidden
-        self.heads = nn.ModuleDict(
-            {
-                head: nn.ModuleList(mlp(width, hidden, hidden, count) for count in bins)
-                for head, bins in HEAD_BINS.items()
-            }
-        )
-
-    def forward(self, predicted: Tensor) -> dict[str, Tensor]:
-        """Decode (..., E) to {head: logits (..., C)}, a head's components one after the other."""
-        return {
-            head: torch.cat([net(predicted) for net in nets], dim=-1)  # type: ignore[attr-defined]
-            for head, nets in self.heads.items()
-        }
-
-
 @dataclass(frozen=True)
 class Outputs:
     """Outputs of the teacher-forced pass; ``attention`` where it was asked for."""
@@ -108,7 +95,8 @@ class Outputs:
     logits: dict[str, Tensor]  # {head: (n, C)}
     predicted: Tensor  # (n, E), which the logits are decoded from
     objects: Tensor  # (N, E), all slots as tokens of the history
-    attention: AttentionScores | None
+    attention: AttentionScores | None = None
+    place: PlaceContext | None = None  # of a conditioned place
 
 
 class VimaNetwork(nn.Module):
@@ -146,7 +134,9 @@ class VimaNetwork(nn.Module):
             else None
         )
         self.controller = conditioning.controller(config)
-        self.action_decoder = ActionDecoder(config)
+        conditioned = config.place_head == "conditioned"
+        self.action_decoder = ActionDecoder(config, PICK_HEADS if conditioned else HEADS)
+        self.place_head = PlaceHead(config) if conditioned else None
 
     @property
     def image_tokens(self) -> int | None:
@@ -200,6 +190,13 @@ class VimaNetwork(nn.Module):
         encoded = self.t5(inputs_embeds=assembled, attention_mask=mask).last_hidden_state
         return self.prompt_projection(encoded), mask
 
+    def read_prompt(self, batch: PromptBatch, objects: Tensor | None = None) -> PromptMemory:
+        """Encode a prompt and compute what layers and heads read of it; ``objects`` as above."""
+        memory = self.controller.read_prompt(*self.encode_prompt(batch, objects))
+        if self.place_head is None:
+            return memory
+        return replace(memory, boxes=encode_boxes(batch))
+
     def encode_observations(self, batch: ObservationBatch) -> tuple[Tensor, Tensor]:
         """Encode the observations to tokens (B, L, Q, E) and their mask (B, L, Q) bool."""
         tokens = self._fuse(self.object_encoder(batch.slots), batch.end_effectors)  # (N, E)
@@ -229,18 +226,22 @@ class VimaNetwork(nn.Module):
         if score_layers:
             self.check_attention()
         encoded = self.object_encoder(batch.prompt.slots)  # (N, E)
-        memory = self.controller.read_prompt(*self.encode_prompt(batch.prompt, encoded))
+        memory = self.read_prompt(batch.prompt, encoded)
         objects = self._fuse(encoded, batch.end_effectors)  # (N, E)
         tokens, mask = self.assemble_history(batch, objects)
         if self.history_reader is not None:
             latents = self.history_reader.read_all(tokens, mask, batch.reads)  # (n, M, E)
             predicted = self.predict(latents, memory.select(batch.reads // mask.shape[1]))
-            return Outputs(self.action_decoder(predicted), predicted, objects, None)
+            return Outputs(self.action_decoder(predicted), predicted, objects)
+        layers = {*score_layers, *memory.score_layers}
         out = self.controller(
-            tokens, position_ids(mask), causal(mask), memory, score_layers=score_layers
+            tokens, position_ids(mask), causal(mask), memory, score_layers=layers
         )
         predicted = out.tokens.flatten(0, 1)[batch.reads]  # (n, E)
-        return Outputs(self.action_decoder(predicted), predicted, objects, out.attention)
+        logits, place = self.action_decoder(predicted), place_context(out, memory, batch.reads)
+        if self.place_head is not None and place is not None:
+            logits |= self.place_head(place, batch.picked_tokens)
+        return Outputs(logits, predicted, objects, out.attention, place)
 
     @property
     def attends_to_tokens(self) -> bool:

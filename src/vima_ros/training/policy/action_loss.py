@@ -17,16 +17,28 @@ def action_losses(
 
     ``smoothing``: a position's target is a bell of that width around its bin [bins]; 0: the bin.
     """
+    return cross_entropies(logits, batch.bins, batch.weight, batch.weight.sum(), smoothing)
+
+
+def cross_entropies(
+    logits: dict[str, Tensor], bins: Tensor, weight: Tensor, total: Tensor, smoothing: float
+) -> dict[str, Tensor]:
+    """Compute the mean cross-entropy of each head's components at ``bins`` (n, 12).
+
+    ``logits``: of any of the heads. A sum over the actions by ``weight`` (n,) / ``total``.
+    """
     losses, first = {}, 0
     for head, counts in HEAD_BINS.items():
-        total = batch.weight.new_zeros(())
-        for part in logits[head].float().split(counts, dim=-1):
-            target = batch.bins[:, first]
-            width = smoothing if "position" in head else 0.0
+        targets = bins[:, first : first + len(counts)].unbind(1)
+        first += len(counts)
+        if head not in logits:
+            continue
+        width = smoothing if "position" in head else 0.0
+        mean = weight.new_zeros(())
+        for part, target in zip(logits[head].float().split(counts, -1), targets, strict=True):
             loss = F.cross_entropy(part, _soft(target, part.shape[-1], width), reduction="none")
-            total = total + (loss * batch.weight).sum() / batch.weight.sum()
-            first += 1
-        losses[head] = total / len(counts)
+            mean = mean + (loss * weight).sum() / total
+        losses[head] = mean / len(counts)
     return losses
 
 

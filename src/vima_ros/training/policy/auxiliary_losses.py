@@ -3,8 +3,9 @@
 The action loss is the paper's (section 4): cross-entropy of twelve heads, with teacher forcing.
 From actions alone, a small network learns for long only where objects usually are. So auxiliary
 heads predict from object tokens where the object would be picked, where the prompt's scene shows
-it, its shape and its identity, and two attentions are supervised: of an object to its images in
-the prompt, and of the action to the objects it is about. The heads are discarded after training.
+it, where it was first, its shape and its identity, and two attentions are supervised: of an object
+to its images in the prompt, and of the action to the objects it is about. The heads are discarded
+after training.
 A network that reads whole images has no object tokens, and the action losses alone.
 """
 
@@ -16,6 +17,7 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
 
 from vima_ros.discretization import bin_edges
 from vima_ros.policy.config import VimaConfig
+from vima_ros.policy.model.heads import PlaceContext
 from vima_ros.policy.model.network import VimaNetwork
 from vima_ros.specs import (
     POLICY_FRAME_HEIGHT,
@@ -23,7 +25,7 @@ from vima_ros.specs import (
     POSITION_BINS,
     EndEffector,
 )
-from vima_ros.training.policy.action_loss import action_losses
+from vima_ros.training.policy.action_loss import action_losses, cross_entropies
 from vima_ros.training.policy.batching import IN_SCENE, ObjectBatch, PolicyBatch
 from vima_ros.training.policy.privileged_labels import NOTHING, SHAPE_NAMES
 
@@ -48,6 +50,7 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         self.goal_head = nn.Linear(width, sum(POSITION_BINS))
         self.grasp_offset_head = nn.Linear(width, 2 * OFFSET_BINS)
         self.shape_head = nn.Linear(width, len(SHAPE_NAMES))
+        self.first_place_head = nn.Linear(width, sum(POSITION_BINS))
 
     def losses(self, batch: PolicyBatch, smoothing: float) -> dict[str, Tensor]:
         """Compute the action losses of each head and the auxiliary ones. See ``action_losses``.
@@ -65,12 +68,15 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         losses["grasp_offset"] = self._grasp_offset_loss(outputs.objects, batch)
         losses["identity"] = self._identity_loss(outputs.objects, batch)
         losses["shape"] = self._shape_loss(outputs.objects, batch)
+        if outputs.place is not None:
+            losses["other_picks"] = self.other_picks_loss(outputs.place, batch, smoothing)
         attention = outputs.attention
         if attention is None:
             return losses
         # Scores (n, H, T) of the history, where the actions are read.
         action_scores = attention.history[last].transpose(1, 2).flatten(0, 1)[batch.reads]
         losses["goal"] = self.goal_loss(attention.informed, batch)
+        losses["first_place"] = self.first_place_loss(attention.informed, batch)
         losses["prompt_attention"] = self.prompt_attention_loss(attention.prompt[first], batch)
         losses["action_attention"] = self.action_attention_loss(action_scores[:, :2], batch)
         return losses
@@ -100,6 +106,31 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         if not rows.any():
             return informed.new_zeros(())
         return _position_cross_entropy(self.goal_head(informed[rows]), middles[which[rows]])
+
+    def first_place_loss(self, informed: Tensor, batch: ObjectBatch) -> Tensor:
+        """Predict from an object's token where it was first, if it is to come back there."""
+        none = torch.full_like(batch.first_places[:1], torch.nan)
+        slots = (batch.rows <= len(batch.step_of)) * batch.rows  # (B, T), 0: none
+        places = torch.cat([none, batch.first_places])[slots]
+        rows = places.isfinite().all(-1)
+        if not rows.any():
+            return informed.new_zeros(())
+        return _position_cross_entropy(self.first_place_head(informed[rows]), places[rows])
+
+    def other_picks_loss(
+        self, place: PlaceContext, batch: ObjectBatch, smoothing: float
+    ) -> Tensor:
+        """Compute the place's loss of picks that were not demonstrated, of both of its heads.
+
+        Each counts as much as a demonstrated one of its episode.
+        """
+        assert self.network.place_head is not None
+        actions, total = batch.other_actions, batch.weight.sum()
+        place = place._replace(reads=place.reads[actions])
+        logits = self.network.place_head(place, batch.other_tokens)
+        bins, weight = batch.bins[batch.other_places], batch.weight[actions]
+        losses = cross_entropies(logits, bins, weight, total, smoothing)
+        return torch.stack([*losses.values()]).sum()
 
     def _grasp_offset_loss(self, objects: Tensor, batch: ObjectBatch) -> Tensor:
         """Predict from a concave object's token the offset of its grasp from its center [cm]."""

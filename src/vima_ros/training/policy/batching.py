@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -16,13 +16,15 @@ from torch import Tensor
 from vima_ros.policy.model.batching import EpisodeBatch, PromptBatch, Slots
 from vima_ros.specs import BINS, CROP_SIZE
 from vima_ros.training.policy.detection_noise import DetectionNoise, add_noise
+from vima_ros.training.policy.picks import find_pick_tokens
 from vima_ros.training.policy.privileged_labels import NOTHING
 from vima_ros.training.policy.training_episode import TrainingEpisode
 from vima_ros.training.policy.visible_objects import ViewPair
 
 FRONT, TOP = 0, 1
 IN_SCENE = -2  # of what a scene of the prompt shows: it is of no step
-NO_OFFSET = (np.nan, np.nan)
+UNKNOWN = (np.nan, np.nan)  # of an offset or a place
+RESTORE_TASKS = ("rearrange_then_restore", "pick_in_order_then_restore")  # all comes back
 MAX_LOOKS = 16  # that the words of a prompt name
 
 
@@ -49,7 +51,10 @@ class ObjectBatch(PolicyBatch):
     its observation, NOTHING or IN_SCENE in the prompt; ``picked``, ``placed`` (n,): of
     ``objects``, or NOTHING. ``looks`` (S,), ``named_looks`` (W,): which of the batch's looks an
     object and a word has, as in ``PrivilegedLabels``. ``shapes`` (S,), ``grasp_offsets`` (S, 2):
-    likewise of an object; NaN where there are none.
+    likewise of an object; NaN where there are none. ``first_places`` (S, 2): where an object would
+    be put to be where it was first, as ``grasps``; NaN where it is not to come back. Picks that
+    were not demonstrated: ``other_actions`` (u,) in whose place, ``other_tokens`` (u, 2) as
+    ``picked_tokens``, ``other_places`` (u,) the action whose place is right.
     """
 
     objects: Tensor
@@ -61,6 +66,10 @@ class ObjectBatch(PolicyBatch):
     named_looks: Tensor
     shapes: Tensor
     grasp_offsets: Tensor
+    first_places: Tensor
+    other_actions: Tensor
+    other_tokens: Tensor
+    other_places: Tensor
 
     @property
     def slots(self) -> Slots:
@@ -71,12 +80,13 @@ class ObjectBatch(PolicyBatch):
 class _Timestep(NamedTuple):
     """A timestep: the episode's first object in the batch, its grasps and the step's number.
 
-    An image of the prompt has no grasps and no step.
+    An image of the prompt has no grasps and no step; ``first_places``: of what is to come back.
     """
 
     first_object: int
     grasps: np.ndarray | None
     grasp_offsets: np.ndarray | None
+    first_places: np.ndarray | None
     step: int
 
 
@@ -130,19 +140,19 @@ def make_batch(
                 named_looks.append(NOTHING if look == NOTHING else number * MAX_LOOKS + look)
                 continue
             of = IN_SCENE if ~token in episode.scenes else NOTHING
-            context = _Timestep(first_object, None, None, of)
+            context = _Timestep(first_object, None, None, None, of)
             prompt += _place(slots, images[~token], most, number, episode, 0, context)
         prompts.append(prompt)
         timesteps = [add_noise(p, episode, random, detection_noise) for p in episode.timesteps]
         max_slots = max(2 * max(len(m[FRONT].crops), len(m[TOP].crops)) for m in timesteps)
         history: list = []
-        grasps = episode.grasp_fractions
+        grasps, returns = episode.grasp_fractions, episode.return_fractions
         for step, timestep in enumerate(timesteps):
             count = max(len(timestep[FRONT].crops), len(timestep[TOP].crops))
             effector = int(episode.end_effector)
-            context = _Timestep(
-                first_object, grasps[step], episode.grasp_offsets[step], steps + step
-            )
+            first = returns[step] if step and episode.task in RESTORE_TASKS else None
+            offsets = episode.grasp_offsets[step]
+            context = _Timestep(first_object, grasps[step], offsets, first, steps + step)
             row = _place(slots, timestep, [count, count], number, episode, effector, context)
             history += [*row, *[None] * (max_slots - len(row))]
             asks.append((number, len(history) - 1))
@@ -172,23 +182,27 @@ def _place(
         for crop, box, which in zip(shown.crops, shown.boxes, shown.ids, strict=True):
             row = slots.crop(number, episode, crop)
             name = NOTHING if which == NOTHING else which + context.first_object
-            grasp = (
-                (0.0, 0.0) if context.grasps is None or which == NOTHING else context.grasps[which]
-            )
-            look = NOTHING if which == NOTHING else episode.looks[which]
+            look = _label(episode.looks, which, NOTHING)
             look = NOTHING if look == NOTHING else number * MAX_LOOKS + look
-            shape = NOTHING if which == NOTHING else episode.shapes[which]
-            offset = (
-                NO_OFFSET
-                if context.grasp_offsets is None or which == NOTHING
-                else context.grasp_offsets[which]
+            labels = (
+                _label(context.grasps, which, (0.0, 0.0)),
+                context.step,
+                look,
+                _label(episode.shapes, which, NOTHING),
+                _label(context.grasp_offsets, which, UNKNOWN),
+                _label(context.first_places, which, UNKNOWN),
             )
-            values = (row, box, True, effector, name, grasp, context.step, look, shape, offset)
+            values = (row, box, True, effector, name, *labels)
             places.append(slots.add(view, *values))
         for _ in range(counts[view] - len(shown.crops)):
-            no_place = (0.0, 0.0), *[NOTHING] * 3, NO_OFFSET
+            no_place = (0.0, 0.0), *[NOTHING] * 3, UNKNOWN, UNKNOWN
             places.append(slots.add(view, 0, (0, 0, 0, 0), False, effector, NOTHING, *no_place))
     return places
+
+
+def _label(values: Sequence | np.ndarray | None, which: int, unknown: Any) -> Any:
+    """Return the value of an object; ``unknown`` of no object, and where there are no values."""
+    return unknown if values is None or which == NOTHING else values[which]
 
 
 def _tensors(
@@ -203,9 +217,11 @@ def _tensors(
     episodes: Sequence[TrainingEpisode],
 ) -> ObjectBatch:
     n_front = len(slots.views[FRONT])
-    rows, boxes, valid, effectors, objects, grasps, step_of, looks, shapes, grasp_offsets = (
+    columns = (
         np.array(column) for column in zip(*slots.views[FRONT], *slots.views[TOP], strict=True)
     )
+    rows, boxes, valid, effectors, objects, grasps, step_of, looks, shapes, *offsets = columns
+    grasp_offsets, first_places = offsets
     count = len(rows)
 
     def slot(at: tuple[int, int]) -> int:
@@ -222,6 +238,10 @@ def _tensors(
     ]
     tokens = padded(token_rows)
     bins, weight, fractions = action_targets(episodes)
+    none, no_actions = np.full(1, NOTHING), np.full(len(bins), NOTHING)
+    of_slots = (objects, step_of, np.arange(count) >= n_front)
+    labels = np.stack([np.concatenate([none, of, no_actions])[tokens] for of in of_slots])
+    picks = find_pick_tokens(episodes, labels)
     longest = tokens.shape[1]
     all_slots = Slots(
         torch.from_numpy(np.stack(slots.crops)),
@@ -240,6 +260,7 @@ def _tensors(
         fractions,
         torch.from_numpy(tokens),
         torch.tensor([b * longest + at for b, at in asks]),
+        torch.from_numpy(picks.picked),
         bins,
         weight,
         torch.tensor(slots.episode_of),
@@ -253,6 +274,10 @@ def _tensors(
         torch.tensor(named_looks, dtype=torch.int64),
         torch.from_numpy(shapes),
         torch.from_numpy(grasp_offsets.astype(np.float32)),
+        torch.from_numpy(first_places.astype(np.float32)),
+        torch.from_numpy(picks.actions),
+        torch.from_numpy(picks.others),
+        torch.from_numpy(picks.places),
     )
 
 

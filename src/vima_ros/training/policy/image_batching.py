@@ -14,6 +14,7 @@ import torch
 from vima_ros.policy.model.batching import ImageBatch, PromptBatch
 from vima_ros.training.policy.batching import PolicyBatch, action_targets, padded
 from vima_ros.training.policy.image_composition import compose
+from vima_ros.training.policy.privileged_labels import NOTHING
 from vima_ros.training.policy.training_episode import TrainingEpisode
 from vima_ros.training.policy.visible_objects import ViewPair
 
@@ -70,6 +71,7 @@ def make_image_batch(episodes: Sequence[TrainingEpisode], image_tokens: int) -> 
         fractions,
         torch.from_numpy(rows),
         torch.tensor([number * rows.shape[1] + at for number, at in reads]),
+        torch.full((len(reads), 2), NOTHING),
         bins,
         weight,
         torch.tensor(episode_of),

@@ -31,7 +31,8 @@ def new_network(config: VimaConfig) -> VimaNetwork:
     PyTorch's defaults, except where training would take very many steps: tokens of objects and
     images enter history and prompt unchanged, if the sizes allow it; what is similar attends to
     each other where the history reads the prompt, for keys equal queries (mimetic initialization,
-    Trockman and Kolter, ICML 2023); the box MLP's outputs distinguish positions.
+    Trockman and Kolter, ICML 2023); the box MLP's outputs distinguish positions; the pointer of a
+    conditioned place begins with the attention that finds an object's images.
     """
     network, width = VimaNetwork(config), config.embed_dim
     encoder = cast(ObjectEncoder | ImageEncoder, network.object_encoder)
@@ -61,6 +62,8 @@ def new_network(config: VimaConfig) -> VimaNetwork:
         for layer in controller.h:
             packed = cast(Block, layer).attn.c_attn.weight  # queries, keys, values
             packed[width : 2 * width] = packed[:width]
+    if network.place_head is not None:
+        nn.init.zeros_(network.place_head.query.weight)
     identical = encoder.output_width == config.t5_width == width
     if identical and config.prompt_object_hidden >= 2 * width:
         _init_identity(width, *_linears(network.prompt_object_mlp))

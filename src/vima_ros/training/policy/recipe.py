@@ -47,6 +47,15 @@ class PolicyRecipe:
         0.7, "standard deviation of a position's target around the demonstrated bin [bins]", low=0
     )
     auxiliary_weight: float = setting(1.0, "weight of each auxiliary loss", low=0)
+    first_place_weight: float = setting(
+        0.0, "weight of the auxiliary loss for the first place of what is to come back", low=0
+    )
+    other_picks_weight: float = setting(
+        0.5,
+        "weight of a pick that was not demonstrated, in the loss of a conditioned place, as a "
+        "fraction of a demonstrated one",
+        low=0,
+    )
     recolor_fraction: float = setting(
         0.5, "fraction of the episodes that are recolored", low=0, high=1
     )

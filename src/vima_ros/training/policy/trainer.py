@@ -35,6 +35,7 @@ from vima_ros.training.run_progress import Run, Schedule, seed_step
 AUXILIARY_LOSSES = (
     "position",
     "goal",
+    "first_place",
     "grasp_offset",
     "identity",
     "shape",
@@ -95,6 +96,8 @@ def train_policy(
         prefetch_factor=4 if workers else None,
         worker_init_fn=_ignore_signals,
     )
+    weights = dict.fromkeys(AUXILIARY_LOSSES, recipe.auxiliary_weight)
+    weights |= {"first_place": recipe.first_place_weight, "other_picks": recipe.other_picks_weight}
     for step, parts in enumerate(batches, run.step):
         seed_step(recipe.seed, step)
         for group in optimizer.param_groups:
@@ -104,10 +107,7 @@ def train_policy(
             batch = recolor(part.to(device), recipe.recolor_fraction)
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
                 losses = model.losses(batch, recipe.position_smoothing)
-            weighted = [
-                (recipe.auxiliary_weight if name in AUXILIARY_LOSSES else 1.0) * loss
-                for name, loss in losses.items()
-            ]
+            weighted = [weights.get(name, 1.0) * loss for name, loss in losses.items()]
             (torch.stack(weighted).sum() / len(parts)).backward()
             run.add(losses)
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.max_grad_norm)

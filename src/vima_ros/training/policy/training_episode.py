@@ -75,6 +75,12 @@ class TrainingEpisode:
         low, size = np.array([self.workspace.low, self.workspace.size], np.float32)
         return (self.grasps - low) / size
 
+    @property
+    def return_fractions(self) -> np.ndarray:
+        """Fractions (T, K, 2) to put each object at so that it is where it was first, float32."""
+        way = (self.places[0] - self.places) / np.array(self.workspace.size, np.float32)
+        return self.grasp_fractions + way
+
     def truncated(self, steps: int) -> TrainingEpisode:
         """Truncate the episode to ``steps``."""
         cut = {

@@ -13,6 +13,7 @@ from vima_ros.policy import policy as policy_module
 from vima_ros.policy.action_selection import decide
 from vima_ros.policy.checkpoints.load import SMALL, load_policy
 from vima_ros.policy.checkpoints.safetensors import save_weights
+from vima_ros.policy.picked_object import Pick
 from vima_ros.policy.policy import Policy
 from vima_ros.policy.tokenizer import PromptTokenizer, bundled_tokenizer
 from vima_ros.policy_frame import project_to_view
@@ -85,9 +86,14 @@ def decide_on(action, *arguments):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("place_head", ["independent", "conditioned"])
 @torch.no_grad()
-def test_a_batch_says_what_the_policy_says_of_each_episode_alone(folder, episodes, network):
+def test_a_batch_says_what_the_policy_says_of_each_episode_alone(
+    folder, episodes, config, place_head
+):
     """Padding, histories, prompts: teacher forcing is the running policy, step by step."""
+    torch.manual_seed(0)
+    network = new_network(replace(config, place_head=place_head))
     batch = make_batch(episodes, Unshuffled(), CLEAN)
     logits = network.eval()(batch).logits
     policy = Policy(network.eval(), trained=True, description={}, tokenizer=bundled_tokenizer())
@@ -98,6 +104,8 @@ def test_a_batch_says_what_the_policy_says_of_each_episode_alone(folder, episode
             seen = Observation(seen.front, seen.top, seen.end_effector)  # as perception says it
             with pytest.MonkeyPatch.context() as patch:  # what was demonstrated is decided
                 patch.setattr(policy_module, "decide", partial(decide_on, action))
+                pick = Pick(tuple(action.bins[:2]))
+                patch.setattr(policy_module, "select_pick", lambda *_, pick=pick: pick)
                 decision = policy.infer(seen)
             for head in HEADS:
                 assert decision.logits[head] == pytest.approx(logits[head][row].numpy(), abs=2e-4)
