@@ -135,7 +135,7 @@ def find_picked_tokens(
     observations: Sequence[Observation],
     picks: Sequence[Pick],
 ) -> Tensor:
-    """Find the tokens (B, 2) of the objects picked in one step of B episodes, for ``PlaceHead``."""
+    """Find the tokens (B, 2) of the objects picked in a step of B episodes, for ``PlaceHead``."""
     length, rows = place.tokens.shape[1], []
     for b, (history, seen, pick) in enumerate(zip(histories, observations, picks, strict=True)):
         first = b * length + (history.action is not None)
