@@ -31,7 +31,8 @@ class PlainBackgroundDetector(Detector):
         _, labels, stats, _ = cv2.connectedComponentsWithStats(
             foreground.astype(np.uint8), connectivity=8
         )
-        within = np.bincount(labels[RIM:-RIM, RIM:-RIM].ravel(), minlength=len(stats)) > 0
+        inner = labels[RIM:-RIM, RIM:-RIM].ravel().astype(np.intp)
+        within = np.bincount(inner, minlength=len(stats)) > 0
         found = []  # (row, column) of the box centre, score, label
         for label, (x, y, width, height, area) in enumerate(stats):
             if label == 0 or area < MIN_AREA or not within[label]:
