@@ -79,7 +79,7 @@ class SignalWatcher:
                 self._on_end(signal.Signals(number).name)
         finally:
             threading.Event().wait(END_TIMEOUT)
-            with contextlib.suppress(OSError, ValueError):  # where nobody reads any more
+            with contextlib.suppress(OSError, ValueError):  # stderr may be closed
                 print(f"not ended {END_TIMEOUT:g} s after its hold: ends now", file=sys.stderr)
             _end_now(0)
 

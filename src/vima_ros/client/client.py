@@ -94,7 +94,7 @@ class Client:
         """Wait until what was published has arrived, then destroy node and thread."""
         for publisher in self.node.publishers:  # the last messages must not be lost
             publisher.wait_for_all_acked(Duration(seconds=1))
-        self._ended.set_result(None)  # the executor may only be taken down once nobody spins it
+        self._ended.set_result(None)  # an executor must not be shut down while a thread spins it
         self._thread.join()
         self._executor.shutdown()
         self.node.destroy_node()

@@ -54,8 +54,8 @@ def run(node_type: type[VimaNode], args: list[str] | None = None, autostart: boo
                     executor.shutdown()
                 node.destroy_node()
         rclpy.try_shutdown()
-        # Only with its last reference does DDS give the shared memory in /dev/shm back. A search
-        # for what nobody refers to would take seconds on a busy machine.
+        # DDS frees its shared memory in /dev/shm with the last reference to the node's handles;
+        # a garbage collection of the whole heap would take seconds on a busy machine.
         signals.forget()
         if node is not None:
             vars(node).clear()
