@@ -158,6 +158,8 @@ activate() { # ENVIRONMENT [SETUP.BASH]
   set -u
   export VIRTUAL_ENV=$1 PATH="$1/bin:$PATH"
   unset CONDA_PREFIX _ROS_WHEELS_BOOTSTRAP_COMPLETE # of another environment; CMake would follow
+  # Set in many containers: each of seven processes would compile PyTorch's modules anew, in 5 s.
+  unset PYTHONDONTWRITEBYTECODE
 }
 
 sources_state() { # PACKAGE: changes with every file that its build reads

@@ -65,6 +65,26 @@ def nodes_of(program: int) -> list[int]:
     return found
 
 
+def holders(name: str) -> str:
+    """Say who keeps a file in /dev/shm: its age, locks, and the processes that have it open."""
+    told = []
+    for file in (FOLDER / name, FOLDER / f"{name}_el"):
+        with contextlib.suppress(FileNotFoundError):
+            found = file.stat()
+            age = time.time() - found.st_ctime
+            locks = Path("/proc/locks").read_text().splitlines()
+            flocks = [line for line in locks if f":{found.st_ino} " in line]
+            told.append(f"{file.name}: changed {age:.1f} s ago, flocks {flocks}")
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            files = [os.readlink(link) for link in (folder / "fd").iterdir()]
+            if name in (folder / "maps").read_text() or any(name in file for file in files):
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                status = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+                told.append(f"process {folder.name} ({status}): {command}")
+    return "\n".join(told)
+
+
 def of_domain() -> set[str]:
     """The files of our ROS domain's ports; nothing else runs there."""
     first = FIRST_PORT + DOMAIN_PORTS * int(os.environ["ROS_DOMAIN_ID"])

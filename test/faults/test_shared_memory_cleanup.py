@@ -1,7 +1,7 @@
 """However the suite ends, /dev/shm is as before; shared_memory.py does the same forty times."""
 
 import pytest
-from shared_memory import FOLDER, run
+from shared_memory import FOLDER, holders, run
 
 
 @pytest.mark.slow
@@ -15,4 +15,5 @@ def test_an_ended_suite_leaves_nothing_in_shared_memory(tmp_path):
         if way != "SIGKILL all":  # the next start clears it
             assert not done.left, (way, done.left)
     assert rounds[3].left
-    assert not [name for name in rounds[3].left if (FOLDER / name).exists()]
+    left = [name for name in rounds[3].left if (FOLDER / name).exists()]
+    assert not left, "\n".join(map(holders, left))

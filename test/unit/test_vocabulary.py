@@ -126,22 +126,26 @@ def banned(source: str) -> list[str]:
     return [f"line {n}: {found[0]}" for n, t in words(source) if (found := BANNED.search(t))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_docstrings_begin_with_a_noun_or_an_imperative(path):
     assert docstring_faults(ast.parse(path.read_text())) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_descriptions_are_noun_phrases_with_units(path):
     found = descriptions(ast.parse(path.read_text()))
     assert [fault for text in found if (fault := description_fault(*text))] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_word_of_the_private_language(path):
     assert banned(path.read_text()) == []
 
 
+@pytest.mark.slow
 def test_class_names_are_unique():
     names = Counter(
         node.name

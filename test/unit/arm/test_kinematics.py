@@ -202,6 +202,7 @@ def refusal(call, *args):
     return str(caught.value)
 
 
+@pytest.mark.slow
 @given(
     st.tuples(st.floats(-1.5, 1.5), st.floats(-1.5, 1.5), st.floats(0, 1.2)),
     yaws,

@@ -79,6 +79,7 @@ class Robot:
         raise AssertionError(f"never ends: {execution.progress}")
 
 
+@pytest.mark.slow
 @given(st.integers(0, 5))
 @settings(max_examples=5)
 def test_pick_and_place_in_order_for_any_delay_of_the_robot(lag):

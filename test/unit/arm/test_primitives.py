@@ -129,6 +129,7 @@ def test_the_blade_is_perpendicular_to_the_sweep(scene):
         assert apart(yaw, math.atan2(dy, dx)) < 1e-9
 
 
+@pytest.mark.slow
 @given(scenes())
 def test_a_sweep_descends_pushes_and_rises_without_suction(scene):
     workspace, pose0, pose1, p = scene

@@ -59,6 +59,7 @@ def execute(scale=1.0, error=0.0, flicker=0.0, seconds=600.0):
     return execution, state, longest, now, total_timeout(planned_duration((), plan))
 
 
+@pytest.mark.slow
 def test_a_robot_at_a_tenth_of_the_velocity_is_given_time():
     execution, _, longest, took, limit = execute(scale=0.1)
     assert execution.result is not None

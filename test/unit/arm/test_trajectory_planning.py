@@ -187,6 +187,7 @@ places = st.tuples(st.floats(0.25, 0.75), st.floats(-0.5, 0.5), st.floats(0, 0.3
 yaws = st.floats(-math.pi, math.pi)
 
 
+@pytest.mark.slow
 @given(places, yaws, places, yaws)
 @example((0.25, 0.0, 0.0), 0.0, (0.25, 0.0, 0.0), 0.0)
 @settings(max_examples=40)
@@ -202,6 +203,7 @@ def test_every_move_but_the_first_is_a_straight_line(start, yaw0, end, yaw1):
     assert (turned - turned[0]).max() <= short + 1e-3
 
 
+@pytest.mark.slow
 @given(places, yaws)
 @settings(max_examples=30)
 def test_from_below_the_arm_rises_before_it_goes_across(start, yaw):
@@ -227,6 +229,7 @@ def test_no_winding_of_the_wrist_ends_in_a_dead_end(wound, yaw0, yaw1):
         assert max(np.abs(s.positions).max() for s in plan.segments) <= TURN
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "joints",
     [

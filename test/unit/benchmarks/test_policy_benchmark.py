@@ -24,6 +24,7 @@ from vima_ros.policy.model.batching import collate_prompts
 from vima_ros.policy.sizes import parameter_count
 from vima_ros.specs import HEADS
 
+pytestmark = pytest.mark.slow  # one run for most of them
 SIZE = "20M"  # stands for the small policy here
 
 
@@ -47,7 +48,6 @@ def results():
     return measured
 
 
-@pytest.mark.slow
 def test_the_policy_that_comes_along_is_measured_as_it_is():
     told = []
     with planning.prepare_weights(BenchmarkPlan(), planning.BUNDLED_SIZE, told.append) as path:
@@ -261,7 +261,6 @@ def test_a_plan_survives_json():
     ]
 
 
-@pytest.mark.slow
 def test_a_failing_process_is_reported(capfd):
     with pytest.raises(VimaError, match="no_such_task") as error:
         planning.run_in_process(BenchmarkPlan(), "no_such_task")
@@ -269,7 +268,6 @@ def test_a_failing_process_is_reported(capfd):
     assert "KeyError" in capfd.readouterr().err
 
 
-@pytest.mark.slow
 def test_a_process_answers_and_keeps_to_its_threads():
     machine = planning.run_in_process(BenchmarkPlan(threads=1), "describe", device="cpu")
     assert (machine["torch"], machine["threads"]) == (torch.__version__, 1)

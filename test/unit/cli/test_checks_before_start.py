@@ -78,6 +78,7 @@ def test_what_is_right_goes_on_to_the_start(monkeypatch, tmp_path):
         run("demo", "cli.demo.main", ["--seed", "0"], monkeypatch, tmp_path, DEMO)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("conditioning", ["gpt", "gato", "flamingo"])
 def test_a_demo_of_weights_that_are_not_there_says_how_to_get_some(
     conditioning, monkeypatch, tmp_path, capsys

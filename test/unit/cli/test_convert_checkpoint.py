@@ -50,6 +50,7 @@ def fails(capsys, sentence, *args):
     assert said.startswith("usage: ") or said.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_converted_checkpoint_has_the_same_tensors_and_names_its_source(
     published, own, tmp_path, capsys
 ):
@@ -76,6 +77,7 @@ def test_a_converted_checkpoint_has_the_same_tensors_and_names_its_source(
         assert torch.equal(tensor, after["state_dict"][name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("there", ["own.safetensors", "own.json"])
 def test_nothing_is_overwritten_unasked(published, own, tmp_path, capsys, there):
     (tmp_path / there).write_text("precious")

@@ -44,6 +44,7 @@ def test_options_reach_the_plan(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_it_writes_and_says_so(tmp_path, capsys):
     arguments = ["--tasks", "rotate", "--episodes", "2", "--workers", "1"]
     arguments += ["--out", str(tmp_path)]

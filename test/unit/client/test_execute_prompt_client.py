@@ -104,6 +104,7 @@ def test_a_policy_node_that_is_cleaned_up_sends_no_result_any_more():
         goal.wait(1)
 
 
+@pytest.mark.slow
 def test_a_goal_that_nobody_has_waited_for_outlasts_the_heartbeats_that_are_kept():
     client = PlayedClient()
     goal = ExecutePromptGoal(client, Prompt())

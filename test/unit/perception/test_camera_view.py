@@ -69,6 +69,7 @@ def test_a_changed_lens_counts_from_the_next_image_on():
     assert (view.apply(IMAGE) == straight).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("message", "code"),
     [

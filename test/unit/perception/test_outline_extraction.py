@@ -117,6 +117,7 @@ def largest_part(mask):
     return labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", EPISODES)
 def test_outlines_of_recorded_objects_cover_their_masks(folder):
     """The share of an object's pixels that its outline adds or leaves out: docs/detector.md."""

@@ -34,6 +34,7 @@ def test_the_policy_frame_stays_as_it_is_and_is_a_copy():
         assert not np.shares_memory(got, array)
 
 
+@pytest.mark.slow
 @given(st.integers(2, 400), st.integers(1, 300), st.booleans())
 def test_every_size_gives_the_frame_and_a_plain_image_stays_plain(width, height, is_mask):
     shape = (height, width) if is_mask else (height, width, 3)

@@ -18,6 +18,7 @@ def close(kind, got, want):
     np.testing.assert_allclose(got, want, rtol=0, atol=ATOL[kind])
 
 
+@pytest.mark.slow
 @KINDS
 @pytest.mark.parametrize("prefix", ["", "batch2/"])
 @torch.inference_mode()

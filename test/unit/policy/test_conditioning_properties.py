@@ -118,6 +118,7 @@ def taken(decisions):
 # --- one step at a time, all at once, in a batch
 
 
+@pytest.mark.slow
 @settings(max_examples=8, derandomize=True)
 @given(steps=episodes(), seed=st.integers(0, 2**16), images=st.integers(0, 3))
 @pytest.mark.parametrize("name", NETWORKS)
@@ -134,6 +135,7 @@ def test_one_step_at_a_time_equals_the_whole_history_at_once(name, steps, seed, 
             np.testing.assert_allclose(decision.logits[head], logits[head][step], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_batch_gives_each_episode_what_it_gets_alone(policy):
     """Other prompts, steps and slots in the batch only add padding, in either pass."""
     rng = np.random.default_rng(6)
@@ -162,6 +164,7 @@ def test_a_batch_gives_each_episode_what_it_gets_alone(policy):
             np.testing.assert_allclose(got, decisions[-1].logits[head], rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_padding_changes_nothing(policy):
     """Neither at the end of the prompt nor of the history."""
     rng, network = np.random.default_rng(7), policy.network
@@ -179,6 +182,7 @@ def test_padding_changes_nothing(policy):
         np.testing.assert_allclose(one[head], other[head], rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_is_decided_depends_on_all_that_was_given(policy):
     rng = np.random.default_rng(0)
     words, other_words = prompt(rng, (1, 1)), prompt(rng, (1, 1))
@@ -191,6 +195,7 @@ def test_what_is_decided_depends_on_all_that_was_given(policy):
     assert differ(decision, play(policy, words, [first, spatula])[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_weight_gets_a_gradient(name):
     rng, network = np.random.default_rng(7), random_network(NETWORKS[name])
@@ -204,6 +209,7 @@ def test_every_weight_gets_a_gradient(name):
 # --- infer, record, miss; sessions
 
 
+@pytest.mark.slow
 def test_infer_without_record_leaves_no_trace(policy):
     rng = np.random.default_rng(1)
     words = prompt(rng, (2, 1))
@@ -218,6 +224,7 @@ def test_infer_without_record_leaves_no_trace(policy):
     same(policy.infer(second), want[1], atol=0)
 
 
+@pytest.mark.slow
 def test_reset_forgets_the_episode(policy):
     rng = np.random.default_rng(2)
     words, seen = prompt(rng, (1, 2)), [observation(rng, 2, 3), observation(rng, 3, 3)]
@@ -227,6 +234,7 @@ def test_reset_forgets_the_episode(policy):
         same(got, expected, atol=0)
 
 
+@pytest.mark.slow
 def test_sessions_share_nothing_but_the_weights(policy):
     rng, other = np.random.default_rng(3), policy.session()
     words, seen = prompt(rng, (1, 2)), [observation(rng, 2, 3), observation(rng, 3, 3)]
@@ -241,6 +249,7 @@ def test_sessions_share_nothing_but_the_weights(policy):
         same(one, expected, atol=0)
 
 
+@pytest.mark.slow
 def test_only_the_latest_decision_is_recorded_once(policy):
     rng = np.random.default_rng(3)
     policy.reset(prompt(rng, (1, 1)))
@@ -261,6 +270,7 @@ def test_only_the_latest_decision_is_recorded_once(policy):
     assert error.value.code == "NOT_LATEST"
 
 
+@pytest.mark.slow
 def test_a_missed_pick_is_tried_elsewhere_until_something_was_executed(policy):
     rng = np.random.default_rng(5)
     policy.reset(prompt(rng, (1, 1)))
@@ -287,6 +297,7 @@ def test_a_missed_pick_is_tried_elsewhere_until_something_was_executed(policy):
         picks.append(other.action.bins[:2])
 
 
+@pytest.mark.slow
 def test_a_miss_is_forgotten_with_the_next_execution_or_episode(policy):
     rng = np.random.default_rng(6)
     words, seen = prompt(rng, (1, 1)), observation(rng, 2, 2)
@@ -324,6 +335,7 @@ def test_the_longest_prompt(kind, latents):
         policy.reset(longer)
 
 
+@pytest.mark.slow
 @KINDS
 @pytest.mark.parametrize("latents", ["tokens", "history latents"])
 def test_the_longest_history(kind, latents):
@@ -370,6 +382,7 @@ def scene(**views):
     return PromptImage("world", AssetKind.SCENE, **({"front": NONE, "top": NONE} | views))
 
 
+@pytest.mark.slow
 @KINDS
 @pytest.mark.parametrize(
     ("declared", "what"),
@@ -438,6 +451,7 @@ def test_inputs_of_unknown_kinds(wrong):
 # --- sizes, files, number formats
 
 
+@pytest.mark.slow
 @KINDS
 @pytest.mark.parametrize("latents", LATENTS)
 def test_other_sizes_are_saved_and_decide(tmp_path, kind, latents):
@@ -467,6 +481,7 @@ def test_other_sizes_are_saved_and_decide(tmp_path, kind, latents):
         same(got, want, atol=0)
 
 
+@pytest.mark.slow
 @KINDS
 def test_another_conditioning_than_the_tensors(tmp_path, kind):
     """Each file is recognized by its tensors, and a card that says otherwise is refused."""
@@ -483,6 +498,7 @@ def test_another_conditioning_than_the_tensors(tmp_path, kind):
 TOLERANCE = {"bfloat16": 0.12, "int8": 0.3}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_other_number_formats_decide_nearly_the_same(name, dtype):

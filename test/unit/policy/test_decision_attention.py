@@ -82,6 +82,7 @@ def full(policy, words, episode, decisions):
     return [torch.stack(each) for each in zip(*found, strict=True)]
 
 
+@pytest.mark.slow
 @KINDS
 @torch.inference_mode()
 def test_incremental_attention_is_that_of_the_whole_history(kind):
@@ -125,6 +126,7 @@ def test_what_sums_to_one(kind):
         policy.record(decision)
 
 
+@pytest.mark.slow
 @KINDS
 def test_each_session_of_a_batch_gets_what_it_gets_alone(kind):
     rng = np.random.default_rng(5)

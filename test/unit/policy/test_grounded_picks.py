@@ -73,6 +73,7 @@ def allowed_bins(top, missed):
     return allowed
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(scenes(), scores(), st.lists(st.tuples(st.integers(0, 49), st.integers(0, 99)), max_size=3))
 def test_the_pick_is_the_most_probable_bin_clear_of_an_edge(mask, logits, at):

@@ -25,6 +25,7 @@ def test_the_published_sizes_have_the_parameters_that_the_document_says():
     assert parameter_count(PUBLISHED["2M"])["total"] == 151_883_584
 
 
+@pytest.mark.slow
 @KINDS
 @pytest.mark.parametrize("parameters", [700_000, 1_500_000])
 def test_a_matched_network_has_as_many_parameters(conditioning, parameters):

@@ -105,6 +105,7 @@ def test_a_name_of_64_characters_is_the_longest():
 # --- images
 
 
+@pytest.mark.slow
 @given(st.lists(names, min_size=1, max_size=6, unique=True), st.randoms(), names)
 def test_each_placeholder_needs_one_image_and_each_image_a_placeholder(wanted, random, extra):
     sent = random.sample(wanted, len(wanted))

@@ -329,6 +329,7 @@ def test_a_humble_recording_without_message_definitions_is_read(tmp_path):
 # --- the recorded episodes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", BAGS)
 def test_a_recorded_episode_has_as_many_steps_as_it_says(path):
     with AnyReader([path]) as reader:

@@ -45,6 +45,7 @@ def steps_of(path, **changes):
         return bag.steps()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", RECORDINGS.values(), ids=RECORDINGS)
 def test_each_step_has_pairs_of_its_own_to_decide_on(tmp_path, changes):
     steps = steps_of(tmp_path / "bag", **changes)
@@ -61,6 +62,7 @@ def test_each_step_has_pairs_of_its_own_to_decide_on(tmp_path, changes):
         assert step.frames[-1].stamp == step.pairs[-1].last.stamp
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("actions", ["oracle", "policy"])
 @pytest.mark.parametrize("latency", [0, 20, 150, 900])
 @pytest.mark.parametrize("clock", [since(START), SIMULATION], ids=["wall", "simulation"])

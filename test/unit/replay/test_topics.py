@@ -14,6 +14,7 @@ def check_steps(path, topics=None):
         return [frame for step in bag.steps() for frame in step.frames]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compressed", [("front", "top"), ("top",), ()])
 @pytest.mark.parametrize("namespace", ["", "/vima", "/cell/right"])
 def test_the_cameras_are_found_by_themselves(tmp_path, namespace, compressed):

@@ -10,6 +10,7 @@ import pytest
 from played_clone import SHELLS, STEPS, PlayedClone, sentences, source_ros, start_cat, with_python
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", SHELLS)
 def test_no_shell_changes_an_environment_that_is_there(kept, shell):
     before = kept.identity()
@@ -60,6 +61,7 @@ def test_changed_requirements_are_said_and_the_environment_kept_until_setup(clon
     assert clone.run("sim").stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["test", "demo", "replay"])
 def test_make_brings_the_environment_up_to_date_itself(clone, target):
     clone.change_requirements()
@@ -95,6 +97,7 @@ def test_a_failed_update_leaves_the_old_environment_in_use(clone):
     assert "sim of" in clone.run("sim").stdout
 
 
+@pytest.mark.slow
 def test_an_interrupted_removal_of_the_old_is_no_environment_to_return_to(clone):
     old = (clone.root / "requirements" / "base.txt").read_text()
     clone.change_requirements()
@@ -108,6 +111,7 @@ def test_an_interrupted_removal_of_the_old_is_no_environment_to_return_to(clone)
     assert clone.missing() == []
 
 
+@pytest.mark.slow
 def test_stamps_go_first(clone):
     """rm removes in any order: .prepared and what names a build are gone before the rest."""
     traced = clone.folder / "rm" / "rm"
@@ -122,6 +126,7 @@ def test_stamps_go_first(clone):
     assert removed.index("-f .venv-b/install/.vima_ros") < ros
 
 
+@pytest.mark.slow
 def test_nothing_is_replaced_under_a_program_that_runs(clone):
     running = start_cat(clone)
     before = clone.identity()
@@ -155,6 +160,7 @@ def test_the_new_environment_waits_for_what_was_started_meanwhile(clone):
     assert clone.missing() == []
 
 
+@pytest.mark.slow
 def test_changed_sources_are_built_but_not_under_what_runs_from_them(clone):
     built = clone.root / "install" / "vima_ros" / "share" / "file"
     (clone.root / "src" / "vima_ros" / "file").write_text("second")
@@ -196,6 +202,7 @@ def test_a_build_that_failed_is_repeated(clone):
     assert len(clone.calls()) == 1
 
 
+@pytest.mark.slow
 def test_a_moved_clone_asks_for_set_up(clone):
     clone.root = clone.root.rename(clone.folder / "moved")
     run = clone.run("sim")
@@ -309,6 +316,7 @@ def test_a_sourced_ros_that_no_python_imports(bare):
     assert bare.calls() == []
 
 
+@pytest.mark.slow
 def test_an_update_keeps_the_python_and_takes_another_where_that_is_gone(clone):
     clone.change_requirements()
     path = with_python(clone, "other", "3.13.0")

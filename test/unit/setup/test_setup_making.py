@@ -84,6 +84,7 @@ def test_a_package_that_an_interrupt_left_half_written_is_written_anew(bare):
     assert [path.name for path in (bare.root / ".venv").glob("lib/*/*/*")] == ["whole.dist-info"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("signal", "status"), [("INT", 130), ("TERM", 143), ("HUP", 129)])
 def test_an_interrupt_ends_both_steps_that_run(bare, signal, status):
     os.mkfifo(bare.played / "pipe")
@@ -113,6 +114,7 @@ def test_what_a_step_left_running_ends_with_it(bare, stop_by):
     assert bare.running() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("failing", "other", "name", "log"),
     [
@@ -134,6 +136,7 @@ def test_what_failed_of_two_steps_is_named_with_its_log(bare, failing, other, na
     assert bare.run("setup").returncode == 0
 
 
+@pytest.mark.slow
 def test_progress_says_what_is_done_how_long_it_took_and_what_is_left(bare):
     lines = [re.sub(r"\d+ s$", "0 s", line) for line in sentences(bare.run("setup"))]
     assert [line for line in lines if "[" in line] == [
@@ -150,6 +153,7 @@ def test_progress_says_what_is_done_how_long_it_took_and_what_is_left(bare):
     assert "vima: [2/5] ROS 2 wheels: finished before" in went_on
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("output", "hint"),
     [
@@ -221,6 +225,13 @@ def test_a_build_is_not_led_to_another_active_environment(bare):
     assert built_in == [f"VIRTUAL_ENV={bare.root}/.venv-a", "CONDA_PREFIX="]
 
 
+def test_bytecode_is_kept_also_where_a_container_keeps_none(bare):
+    run = bare.run("exec", "env", PYTHONDONTWRITEBYTECODE="1")
+    assert run.returncode == 0, run.stderr
+    assert "PYTHONDONTWRITEBYTECODE" not in run.stdout
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["3.10.13", "3.13.0", "3.14.2"])
 def test_supported_pythons(bare, version):
     assert bare.run("setup", PATH=with_python(bare, "other", version)).returncode == 0
@@ -228,6 +239,7 @@ def test_supported_pythons(bare, version):
     assert f"python {version.rpartition('.')[0]}\n" in (bare.root / ".venv/.prepared").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["3.9.18", "3.15.0"])
 def test_an_unsupported_python_gives_way_to_the_systems_or_is_refused(bare, version):
     path = with_python(bare, "other", version)

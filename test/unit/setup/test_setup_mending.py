@@ -8,6 +8,7 @@ import pytest
 from played_clone import sentences
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [("sim",), ("setup",)])
 def test_what_was_built_and_removed_is_built_again(clone, words):
     """`rm -rf install/*` leaves the stamps."""
@@ -25,6 +26,7 @@ def test_what_was_built_and_removed_is_built_again(clone, words):
     assert clone.calls() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [("sim",), ("setup",)])
 def test_removed_links_come_back_and_a_folder_in_their_place_stays(clone, words):
     for name in ("build", "install"):
@@ -40,6 +42,7 @@ def test_removed_links_come_back_and_a_folder_in_their_place_stays(clone, words)
     assert os.readlink(clone.root / "build") == ".venv/build"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["typo", "--train", ".", "..", "../vima_ros/sim", ""])
 def test_no_training_environment_is_made_for_a_program_that_there_is_not(kept, name):
     run = kept.run("--train", name)
@@ -48,6 +51,7 @@ def test_no_training_environment_is_made_for_a_program_that_there_is_not(kept, n
     assert f"no program {name}; there are: demo sim" in run.stderr or not name
 
 
+@pytest.mark.slow
 def test_a_program_of_changed_sources_may_be_a_new_one(clone):
     (clone.root / "src" / "vima_ros" / "file").write_text("second")
     run = clone.run("--train", "typo")

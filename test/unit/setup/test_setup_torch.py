@@ -39,6 +39,7 @@ def test_the_index_of_torch_is_used_for_torch_alone_and_remembered(clone):
     assert len(calls) == STEPS + TRAINING_STEPS
 
 
+@pytest.mark.slow
 def test_pip_takes_a_local_build_of_torch_from_that_index(tmp_path):
     """Pip itself: what the index has satisfies the pin; what torch needs is not sought there."""
     pin = next(
@@ -90,6 +91,7 @@ install_torch {tmp_path}/environment requirements/base.txt
     assert f"already satisfied: {pin}" in satisfied.stdout
 
 
+@pytest.mark.slow
 def test_training_has_an_environment_of_its_own(clone):
     assert clone.run("--train", "exec", "true").returncode == 0
     assert len(clone.calls()) == TRAINING_STEPS
@@ -102,6 +104,7 @@ def test_training_has_an_environment_of_its_own(clone):
     assert len(clone.calls()) == STEPS  # its torch stays
 
 
+@pytest.mark.slow
 def test_a_training_set_up_ended_at_any_step_goes_on(clone):
     """The last step alone is repeated once Python and pip are there."""
     ended = (

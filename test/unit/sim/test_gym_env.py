@@ -58,6 +58,7 @@ def test_gymnasium_accepts_it_without_a_warning(options):
         check_env(env.unwrapped)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("binned", [True, False])
 @pytest.mark.parametrize("task", ["visual_manipulation", "rearrange", "sweep_without_exceeding"])
 def test_the_oracle_gets_the_reward_at_the_end_only(task, binned):

@@ -69,6 +69,7 @@ def test_a_wording_keeps_placeholders_and_slots_of_the_template(template, wordin
         assert not pattern(template).fullmatch(wording)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
 def test_a_paraphrase_is_another_sentence_of_known_words_and_the_same_episode(name):
     for episode in episodes(name):
@@ -142,6 +143,7 @@ def test_what_has_one_image_has_none_to_swap():
     assert set(WITH_MEANING) == set(KEPT) <= set(SWAPPABLE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variation", PromptVariation)
 def test_a_seed_gives_one_prompt(variation):
     for name, task in TASKS.items():
@@ -154,6 +156,7 @@ def test_a_seed_gives_one_prompt(variation):
         assert (first == episodes(name)) == (variation == AS_WRITTEN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WITH_MEANING)
 def test_the_swapped_prompt_has_a_goal_of_its_own(name):
     """Who does what one prompt says has not done what the other says."""

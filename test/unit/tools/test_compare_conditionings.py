@@ -39,6 +39,7 @@ def compare(folder, monkeypatch, *more):
     return (folder / "out" / "conditioning.md").read_text()
 
 
+@pytest.mark.slow
 def test_each_episode_is_run_once_and_counted(ran, tmp_path, monkeypatch):
     save(tmp_path / "vima.safetensors", "vima")
     save(tmp_path / "gato.safetensors", "gato")

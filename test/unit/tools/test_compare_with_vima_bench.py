@@ -17,6 +17,7 @@ def training_sample(task):
     return sorted(shared(f"bench/train/{task}").glob("*.npz"))[:12]
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_objects_are_as_large_as_vima_benchs_in_both_views():
     """Median height, width and area of each shape seen at least three times: within 15%."""

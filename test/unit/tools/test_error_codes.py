@@ -21,6 +21,7 @@ def test_the_list_is_in_order_and_its_meanings_are_phrases():
     assert [m for m in CODES.values() if m.endswith(".") or "|" in m or not m.isprintable()] == []
 
 
+@pytest.mark.slow
 def test_the_page_is_what_the_tool_writes():
     assert error_codes.PAGE.read_text() == error_codes.page(), "run tools/error_codes.py"
 

@@ -87,6 +87,7 @@ def test_columns_count_bytes():
     assert mutations(source) == [source.replace(b"<", b"<=")]
 
 
+@pytest.mark.slow
 def test_every_mutant_of_the_library_is_another_program():
     mutants = mutation_sample.sample_mutants(mutation_sample.ROOT, ("episode", "arm"), 200, 3)
     assert len({mutant.source for mutant in mutants}) == 200

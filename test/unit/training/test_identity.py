@@ -19,6 +19,7 @@ def share(counts, kind):
 
 
 # Required of all: 95 % and 99 %. Of the few in test/data, 71 of 77 and 175 of 178 are right.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folder", "moved", "pairs"),
     [
@@ -59,6 +60,7 @@ def watched(task, seed):
     return np.stack(rgb), np.stack(masks)
 
 
+@pytest.mark.slow
 def test_identities_while_the_arm_moves_objects():
     counts = identities(*watched("visual_manipulation", 0), np.random.default_rng(0))
     assert counts["still"] > 200

@@ -94,6 +94,7 @@ def test_corners_at_other_places_and_another_workspace(folder):
     np.testing.assert_allclose(made.camera_to_table(CAMERA.show(marks)), marks, atol=1e-4)
 
 
+@pytest.mark.slow
 @needs_board
 def test_boards_in_two_places_become_a_calibration(folder, capsys):
     places = [(0.45, -0.35, 80.0), (0.5, 0.2, 75.0)]
@@ -138,6 +139,7 @@ def test_a_printed_board_has_all_its_corners(tmp_path, capsys):
     assert len(Board(0.047).find(sheet)[0]) == 12
 
 
+@pytest.mark.slow
 @needs_board
 def test_the_report_of_a_lens_names_its_error_and_its_images(tmp_path, capsys):
     texture = paste_board(table_texture(), PlacedBoard(Board(0.069), 0.5, -0.15, 1.2))
@@ -156,6 +158,7 @@ def test_the_report_of_a_lens_names_its_error_and_its_images(tmp_path, capsys):
     assert "camera_matrix" in (tmp_path / "info.yaml").read_text()
 
 
+@pytest.mark.slow
 @needs_board
 def test_poor_images_are_warned_of_or_refused(tmp_path, capsys):
     """All tilted one way; then all the same, of which no lens is written."""

@@ -95,6 +95,7 @@ rings = st.lists(st.tuples(st.integers(0, 255), st.integers(0, 127)), min_size=1
 outlines = st.lists(rings, max_size=3).map(lambda found: outline(*found))
 
 
+@pytest.mark.slow
 @given(st.lists(outlines, min_size=1, max_size=4), st.lists(outlines, max_size=4))
 def test_outlines_come_back_as_they_were(front, top):
     seen = [objects(len(each), np.stack(each) if each else None) for each in (front, top)]

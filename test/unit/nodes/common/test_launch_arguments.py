@@ -40,6 +40,7 @@ def test_bundled_weights_that_are_not_there_are_named(monkeypatch, tmp_path):
         check_values({"checkpoint": "gato"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "text", "valid"),
     [

@@ -81,6 +81,7 @@ def test_under_a_wildcard_a_name_has_to_be_declared_by_any_node_of_the_suite(che
     assert "but of policy" in check(section(max_steps=3))
 
 
+@pytest.mark.slow
 def test_what_nodes_share_stands_in_a_section_of_all_nodes_and_typos_are_found_there(check):
     cell = section("/**", workspace_min="[0.3, -0.4]", table_rpy="[0.0, 0.0, 0.1]")
     wrong = section("/**", workspace_mim="[0.3, -0.4]")
@@ -115,6 +116,7 @@ def test_a_name_that_stands_twice_is_refused(check):
 # --- sections
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "key",
     ["/arm", "arm", "/vima/amr", "/**/amr", "/**/Arm", "/right/arm", "vima/arms", '"/**arm"'],
@@ -127,6 +129,7 @@ def test_a_section_that_means_the_node_and_misses_it_is_refused(check, key):
     assert check(section(key, max_speed=0.1), name="policy") == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["/**/arm", "/*/arm", "/vima/arm", "vima/arm", "/vima/**", "/**"])
 def test_a_section_that_reaches_the_node_is_read(check, key):
     assert check(section(key, max_speed=0.1)) == ""
@@ -218,6 +221,7 @@ def test_ros_arguments_that_rcl_refuses_are_a_sentence():
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ROBOTS, ids=lambda path: path.stem)
 def test_the_robots_that_come_along_are_read(check, path):
     assert check(path.read_text()) == check(path.read_text(), name="policy") == ""

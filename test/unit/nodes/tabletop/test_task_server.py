@@ -175,6 +175,7 @@ def by_evaluation(task, policy, monkeypatch):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "misses", "code"),
     [

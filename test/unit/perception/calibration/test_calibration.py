@@ -76,6 +76,7 @@ def test_the_corners_go_clockwise_from_the_upper_left(view):
     assert b[1] < c[1]
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(places, st.sampled_from(VIEWS))
 def test_four_corners_recover_any_camera_and_lens(camera, view):
@@ -122,6 +123,7 @@ def test_the_error_is_that_of_the_points(with_lens):
     assert fit.policy_px == pytest.approx(fit.table_mm / 4.5, rel=0.3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_lens", [True, False])
 def test_the_error_expected_at_the_corners_is_the_error_there(with_lens):
     camera = PinholeCamera()
@@ -148,6 +150,7 @@ def test_a_lens_makes_a_small_board_good_enough():
     assert rigid.fit.corners_mm < 0.5 * free.fit.corners_mm
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
 def test_only_clockwise_corners_are_taken(order):
     camera = PinholeCamera()
@@ -241,6 +244,7 @@ def test_a_good_calibration_leaves_no_doubt():
     assert "looking 90 degrees down" in told
 
 
+@pytest.mark.slow
 def test_warnings_name_their_reason():
     camera = PinholeCamera()
     camera_model = lens_of(camera)

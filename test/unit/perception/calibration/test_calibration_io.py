@@ -79,6 +79,7 @@ def test_a_missing_key_is_named(written, key):
     assert key in changed(written, **{key: "gone"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -105,6 +106,7 @@ def test_a_wrong_value_is_named(written, changes, says):
     assert says in changed(written, **changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "data", [b"", b"a: [", b"\xff\xfe", b"- 1\n", b"#" * (1 << 20) + b"##", b"[" * 3000]
 )
@@ -115,6 +117,7 @@ def test_another_kind_of_file_is_refused(written, data):
     assert error.value.code == "BAD_CALIBRATION"
 
 
+@pytest.mark.slow
 def test_a_file_of_more_than_a_mebibyte_is_refused(written):
     room = (1 << 20) - len(written.read_bytes())
     with written.open("a") as file:

@@ -36,6 +36,7 @@ def find(placed, image):
     return pixels, placed.points[ids]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("yaw", [-2.5, -0.4, 0.0, 1.2, 1.6])
 def test_its_corners_are_found_to_a_quarter_of_a_pixel(yaw):
     placed = PlacedBoard(Board(0.047), 0.5, 0.0, yaw)
@@ -48,6 +49,7 @@ def test_its_corners_are_found_to_a_quarter_of_a_pixel(yaw):
     assert np.abs(off.mean(0)).max() < 0.1, "all to the same side"
 
 
+@pytest.mark.slow
 def test_a_calibration_from_it_puts_the_table_in_its_place():
     camera = PinholeCamera(d=BARREL)
     boards = [PlacedBoard(Board(0.047), 0.45, y, 1.4) for y in (-0.35, 0.2)]
@@ -161,6 +163,7 @@ def seen(board, tilt=20.0, way=30.0, at=(320, 240), **options):
     return held, held.image(**options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("squares", [(5, 4), (6, 4), (4, 6)])
 @pytest.mark.parametrize("legacy", [False, True])
 def test_both_layouts_are_found_and_named(squares, legacy):
@@ -198,6 +201,7 @@ def test_several_images_have_one_layout():
 # --- something else than the board
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shown", "texture", "code", "words"),
     [
@@ -228,6 +232,7 @@ def test_what_is_found_in_place_of_the_board_is_reported(shown, texture, code, w
         assert word in message, message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_markers_of_every_family_are_named(family):
     _, image = seen(Board(0.04), texture=single_markers(family), tilt=0.0)

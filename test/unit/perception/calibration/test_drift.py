@@ -55,6 +55,7 @@ def test_a_camera_in_its_place_has_not_moved():
     assert MONITOR.usable == 4
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.floats(-40, 40), st.floats(-40, 40))
 def test_a_shift_is_measured(x, y):
@@ -107,6 +108,7 @@ def test_another_light_is_no_drift(change):
     assert drift.seen == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hidden", [(0,), (3,), (0, 1), (0, 2), (2, 3)])
 @pytest.mark.parametrize("value", [60, 128, 225])
 def test_an_arm_before_one_or_two_corners_is_no_drift_and_hides_none(hidden, value):
@@ -189,6 +191,7 @@ def board_monitor():
     ), image
 
 
+@pytest.mark.slow
 def test_a_board_in_view_decides(board_monitor):
     monitor, image = board_monitor
     drift = monitor.check(noisy(image))

@@ -129,6 +129,7 @@ def test_standard_deviations_are_those_of_repetition():
     assert fit_of(flat, rng).focal_std > 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("way", "nearer"), list(enumerate(["upper", "right", "lower", "left"])))
 def test_the_sides_to_tilt_are_named(way, nearer):
     rng, camera = np.random.default_rng(3), PinholeCamera(d=BARREL)

@@ -175,6 +175,7 @@ def wrapped(name, how):
     }[how]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how",
     [
@@ -295,6 +296,7 @@ KEYS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", KEYS)
 def test_a_missing_key_is_named(content, saved, key):
     del content["state_dict"][key]
@@ -309,12 +311,14 @@ def test_an_extra_key_is_named(content, saved, key):
     refused(saved(content), match=f"{key.removeprefix('policy.')} is not VIMA's")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", KEYS)
 def test_a_wrong_shape_is_named(content, saved, key):
     content["state_dict"][key] = content["state_dict"][key][:-1]
     refused(saved(content))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", KEYS)
 def test_a_wrong_dtype_is_named(content, saved, key):
     content["state_dict"][key] = content["state_dict"][key].half()
@@ -348,6 +352,7 @@ def test_another_causal_mask_is_refused(content, saved):
     refused(saved(content), match=r"h\.0\.attn\.bias holds other values")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

@@ -110,6 +110,7 @@ def test_weights_are_stored_out_in(tmp_path, path, network):
     assert load_file(path)["controller.h.0.mlp.c_fc.weight"].shape == (4 * 64, 64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [SIZES, {"vocabulary": 60}])
 def test_converting_to_safetensors_and_back_changes_nothing(tmp_path, sizes):
     network = random_network(sizes)
@@ -124,6 +125,7 @@ def test_converting_to_safetensors_and_back_changes_nothing(tmp_path, sizes):
         assert torch.equal(tensor, after["state_dict"][name])
 
 
+@pytest.mark.slow
 def test_the_recorded_checkpoint_and_back(tmp_path):
     content = torch.load(goldens.checkpoint(), weights_only=True)
     own = tmp_path / "own.safetensors"
@@ -136,6 +138,7 @@ def test_the_recorded_checkpoint_and_back(tmp_path):
         assert name in unread or torch.equal(tensor, again["state_dict"][name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
 def test_both_forms_decide_alike(tmp_path, path, network, dtype):
     save_as_published(network, tmp_path / "tiny.ckpt")
@@ -185,6 +188,7 @@ def test_what_a_card_lacks_is_added(path, network):
     assert load_weights(path, {})[1] == describe(network) | {"licence": "MIT"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["parameters", "controller_parameters"])
 @pytest.mark.parametrize("value", [1, None, "many", [[[]]]])
 def test_a_card_that_says_other_numbers(path, network, name, value):
@@ -259,6 +263,7 @@ def test_the_card_states_how_picks_are_chosen(path):
     assert load_policy(path, pick="bins").pick == "bins"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pick", ["", "middle", None, ["bins"]])
 def test_a_card_with_an_unknown_pick(path, pick):
     change_text(path, card={"pick": pick})
@@ -284,6 +289,7 @@ def test_without_a_file_the_bundled_policy_is_loaded():
 # --- writing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [OSError, RuntimeError, KeyboardInterrupt])
 @pytest.mark.parametrize("form", ["own", "published"])
 @pytest.mark.parametrize("there", [False, True])

@@ -64,6 +64,7 @@ def test_a_missing_file_is_named(path):
     refused(path, r"no file .*tiny\.v2\.json")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", [0.0, 0.01, 0.5, 0.999])
 @pytest.mark.parametrize("signed", [False, True])
 def test_a_truncated_file_is_named(path, part, signed):
@@ -82,6 +83,7 @@ def entry(shape, size, dtype="F32"):
     return {"dtype": dtype, "shape": shape, "data_offsets": [0, size]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [
@@ -139,6 +141,7 @@ def _good(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", KEYS)
 def test_a_missing_tensor_is_named(path, key):
     change_tensors(path, lambda tensors: tensors.pop(key))
@@ -151,6 +154,7 @@ def test_an_extra_tensor_is_named(path, key):
     refused(path, f"{key} is not VIMA's")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "change"), list(zip(KEYS, cycle(SHAPES), strict=False)))
 def test_a_wrong_shape_is_named(path, key, change):
     change_tensors(path, lambda tensors: tensors.update({key: change(tensors[key])}))
@@ -163,12 +167,14 @@ def test_published_layout_is_a_wrong_shape(path):
     refused(path, rf"{key} is torch\.float32 \(64, 256\), not torch\.float32 \(256, 64\)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "dtype"), list(zip(KEYS, cycle(DTYPES), strict=False)))
 def test_a_wrong_dtype_is_named(path, key, dtype):
     change_tensors(path, lambda tensors: tensors.update({key: tensors[key].to(dtype)}))
     refused(path, f"{key} is {dtype} ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "number"), list(zip(KEYS, cycle(NUMBERS), strict=False)))
 def test_a_number_that_is_not_finite(path, key, number):
     change_tensors(path, lambda tensors: tensors[key].view(-1)[-1:].fill_(number))
@@ -266,6 +272,7 @@ def test_a_config_with_another_field(path):
     refused(path, "n_positions, unknown to VIMA")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "value", [0, -1, 1.0, True, None, "8", [8], {}, MAX_SIZE + 1, 2**63, 10**400]
 )
@@ -278,6 +285,7 @@ def test_a_config_value_that_is_no_size(path, name, value):
 OF_OTHERS = {n for n in vars(VimaConfig()) if "perceiver" in n} | {"place_hidden"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(vars(VimaConfig())) - OF_OTHERS - {"vit_heads"}))
 def test_a_config_that_the_tensors_contradict(path, name):
     """Heads and the distance, which no tensor tells, are believed where they are possible."""

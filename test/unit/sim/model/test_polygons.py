@@ -30,6 +30,7 @@ def outlines(draw):
     return tuple(tuple(map(tuple, polygon.tolist())) for polygon in polygons)
 
 
+@pytest.mark.slow
 @given(outlines())
 def test_triangles_and_convex_parts_cover_the_outline_once(outline):
     want = sum(map(area, outline))
@@ -41,6 +42,7 @@ def test_triangles_and_convex_parts_cover_the_outline_once(outline):
     assert (depth(middles, outline) > -1e-9).all()
 
 
+@pytest.mark.slow
 @given(outlines())
 def test_convex_parts_are_convex_and_no_more_than_the_triangles(outline):
     parts = convex_parts(outline)

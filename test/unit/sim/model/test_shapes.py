@@ -63,6 +63,7 @@ def test_outer_outlines_run_counter_clockwise_and_holes_clockwise(name):
     assert all(area(hole) < 0 for hole in holes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHAPES)
 def test_the_symmetry_maps_the_outline_to_itself_and_no_smaller_turn_does(name):
     shape = SHAPES[name]
@@ -160,6 +161,7 @@ def test_scaling_scales_all_of_it(name):
     assert shape.scaled(1.0) is shape
 
 
+@pytest.mark.slow
 def test_a_stack_stands():
     """Each on top of what is below, as placed."""
     for name in ("letter_t", "ring", "shorter_block"):

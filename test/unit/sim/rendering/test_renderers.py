@@ -169,6 +169,7 @@ def test_a_renderer_that_cannot_start_names_the_packages_to_install(monkeypatch)
     assert caught.value.code == "NO_RENDERER"
 
 
+@pytest.mark.slow
 def test_egl_is_chosen_unless_the_user_chose():
     program = "import os, vima_ros.sim.model.mujoco_backend; print(os.environ['MUJOCO_GL'])"
     for given, want in (({}, "egl"), ({"MUJOCO_GL": "disable"}, "disable")):

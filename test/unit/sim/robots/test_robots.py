@@ -48,6 +48,7 @@ def poses(tabletop):
     return np.array([[*p.position, *p.quaternion] for p in found])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["block", "shorter_block", "round", "triangle", "cross"])
 @pytest.mark.parametrize("seed", range(3))
 def test_the_object_goes_to_the_place_pose_and_turns_with_the_tool(shape, seed):

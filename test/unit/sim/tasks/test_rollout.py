@@ -164,6 +164,7 @@ def test_scores_add_up():
     assert [failure.seed for failure in found.failures] == [1, 3]
 
 
+@pytest.mark.slow
 def test_measuring_runs_every_seed():
     (found,) = measure_oracles(range(2), ["rotate"])
     assert (found.task, found.episodes, found.success, found.failures) == ("rotate", 2, 1.0, ())

@@ -77,6 +77,7 @@ def test_a_seed_is_an_episode(name):
         first.seed = 4
 
 
+@pytest.mark.slow
 def test_a_fresh_process_samples_the_same():
     code = "from vima_ros.sim.tasks import TASKS; import json; print(json.dumps("
     code += "[repr(t.sample(s, v)) for t in TASKS.values() for v in t.levels for s in (0, 7)]))"
@@ -108,6 +109,7 @@ def test_the_prompt_is_the_filled_template_and_names_its_images(name, level):
             assert asset.kind == AssetKind.SCENE or len(asset.scene.objects) == 1
 
 
+@pytest.mark.slow
 @each_task
 def test_all_forms_of_a_prompt_come_up(name):
     forms = {

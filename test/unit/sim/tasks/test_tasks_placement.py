@@ -82,6 +82,7 @@ def on(shape, now, pick):
     return polygons.depth(own[None], SHAPES[shape].outline)[0] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("as_binned", "draws"),
     [(False, 0), (True, 0), (True, None)],
@@ -241,6 +242,7 @@ def test_an_object_is_carried_to_its_place_from_anywhere_on_it():
         assert len(picks) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [name for name, s in SHAPES.items() if s.role == "movable"])
 def test_grasp_points_stay_on_the_object_when_binned(shape):
     rng, outline = np.random.default_rng(1), SHAPES[shape].outline
@@ -254,6 +256,7 @@ def test_grasp_points_stay_on_the_object_when_binned(shape):
             assert polygons.depth(own[None], outline)[0] > 0.002
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [name for name, s in SHAPES.items() if s.role == "movable"])
 def test_deterministic_grasps_are_firm_and_near_the_centre_of_the_box(shape):
     built, rng = SHAPES[shape], np.random.default_rng(2)

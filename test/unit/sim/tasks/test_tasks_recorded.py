@@ -49,6 +49,7 @@ def test_prompts_match_the_templates(recorded, name):
     assert len(forms) == len(TASKS[name].templates) or len(recorded[name]) < 10
 
 
+@pytest.mark.slow
 @each_task
 def test_prompt_images_are_of_the_same_kind(recorded, name):
     ours = {key: asset.kind for key, asset in TASKS[name].sample(0).assets.items()}
@@ -63,6 +64,7 @@ def test_prompt_images_are_of_the_same_kind(recorded, name):
             assert len(asset["obj_info"]) in sizes[asset["name"]]
 
 
+@pytest.mark.slow
 @each_task
 def test_scenes_and_limits_are_like_ours(recorded, name):
     def count(scene):
@@ -76,6 +78,7 @@ def test_scenes_and_limits_are_like_ours(recorded, name):
         assert recording.scene().end_effector == TASKS[name].end_effector
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in TASKS if not n.startswith("sweep")])
 def test_tolerances_are_like_ours(recorded, name):
     goals = [TASKS[name].sample(seed).goal for seed in range(60)]

@@ -155,6 +155,7 @@ def pushed(world, poses):
     return WorldState(world.poses | moved, world.scene), moved
 
 
+@pytest.mark.slow
 @both
 def test_the_oracle_pushes_one_block_at_a_time_and_keeps_off_the_line(name):
     workspace = Workspace()

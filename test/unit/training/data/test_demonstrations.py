@@ -75,6 +75,7 @@ def write(path, content, recordings):
     write_shard(path, header, [arrays for _, arrays in packed])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ["crops", "masks"])
 def test_written_and_read_are_the_same_values(tmp_path, content):
     recordings = [recorded(task) for task in SOME]
@@ -234,6 +235,7 @@ def test_files_that_are_none_are_refused(tmp_path):
     assert error.value.code == "BAD_DEMONSTRATIONS"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_recorded_bench_episodes_are_read(task):
     (path,) = data(f"bench/episodes/{task}").glob("*.npz")
@@ -253,6 +255,7 @@ def test_recorded_bench_episodes_are_read(task):
         assert set(image.top.track_ids) <= set(range(1, asset.count + 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", EPISODES)
 def test_recorded_ids_belong_to_the_recorded_poses(folder):
     """At the start, the top view shows every block that stands alone where it is said to be."""

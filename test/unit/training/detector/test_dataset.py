@@ -21,6 +21,7 @@ def folder(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_every_frame_and_prompt_picture_is_read_as_it_was_recorded(folder):
     source = read_source(folder)
     recordings = list(read_recordings(folder))
@@ -36,6 +37,7 @@ def test_every_frame_and_prompt_picture_is_read_as_it_was_recorded(folder):
         assert (decoded[1] == mask).all()
 
 
+@pytest.mark.slow
 def test_frames_without_masks_are_refused(tmp_path):
     for _ in collect(
         CollectionPlan(tmp_path, ("rotate",), 1, 1_000_000, "train", "frames", 0.0, 1)
@@ -73,6 +75,7 @@ def test_crowded_is_what_touches_or_is_small(second, size, crowded):
     assert is_crowded(mask) == crowded
 
 
+@pytest.mark.slow
 def test_seeds_kept_for_measuring_are_refused(tmp_path):
     plan = CollectionPlan(
         tmp_path, ("rotate",), 1, FIRST_EVALUATION_SEED, "train", "masks", 0.0, 1

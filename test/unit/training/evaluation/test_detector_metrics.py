@@ -264,6 +264,7 @@ def test_frames_of_the_tabletop_are_the_same_again_and_of_known_objects(tabletop
     assert [f.is_prompt_image for f in tabletop] == [False, True] * 3
 
 
+@pytest.mark.slow
 def test_masks_are_perfect_and_a_plain_background_is_good_on_the_plain_table(tabletop):
     truth, plain = make_detector("ground_truth_masks"), make_detector("plain_background")
     perfect = measure(evaluate(tabletop, truth, truth).results)

@@ -92,6 +92,7 @@ def oracle(monkeypatch):
     return policy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("detector", ["ground_truth_masks", "plain_background"])
 @pytest.mark.parametrize("task", ["visual_manipulation", "rotate", "sweep_without_exceeding"])
 def test_who_knows_the_answer_succeeds(oracle, task, detector):

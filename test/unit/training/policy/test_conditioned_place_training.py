@@ -56,6 +56,7 @@ def batch_of(episodes, noise=CLEAN):
 # --- labels
 
 
+@pytest.mark.slow
 def test_each_actions_tokens_are_those_of_the_object_that_it_picks(episodes):
     batch = batch_of(episodes)
     tokens = batch.rows.flatten()
@@ -219,6 +220,7 @@ def two_goals(config):
     return place, picked, bins
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place_head", ["independent", "conditioned"])
 def test_two_objects_with_two_goals_are_learned_by_a_conditioned_place_alone(place_head):
     """Heads that do not know the pick can at best give half to each goal: log 2."""
@@ -288,6 +290,7 @@ def test_the_pointer_learns_to_copy_any_box():
     assert ((best - right).abs() <= 2).all(-1).float().mean() > 0.9
 
 
+@pytest.mark.slow
 def test_training_with_all_of_it_goes_on(episodes, config, tmp_path):
     recipe = PolicyRecipe(
         steps=2, batch_size=4, micro_batches=2, layout_fraction=0.0, first_place_weight=1.0

@@ -69,6 +69,7 @@ def recorded_images(demonstration):
     return [np.stack([item.images.front, item.images.top]) for item in shown]
 
 
+@pytest.mark.slow
 def test_composed_images_are_those_that_were_recorded(demonstrations, episodes):
     batch = make_image_batch(episodes, 1)
     expected = np.stack([image for d in demonstrations for image in recorded_images(d)])
@@ -189,6 +190,7 @@ def test_the_loss_falls_whatever_the_conditioning(
     assert set(first) == {*HEADS, *auxiliary}
 
 
+@pytest.mark.slow
 def test_crops_alone_are_refused_where_images_are_read(tmp_path):
     for _ in collect(CollectionPlan(tmp_path, ("rotate",), seeds=1)):
         pass

@@ -114,6 +114,7 @@ def test_a_batch_says_what_the_policy_says_of_each_episode_alone(
     assert row == len(batch.bins)
 
 
+@pytest.mark.slow
 def test_what_an_action_is_about_is_known(episodes):
     for episode in episodes:
         assert len(episode.picked) == len(episode.bins) == len(episode.timesteps)
