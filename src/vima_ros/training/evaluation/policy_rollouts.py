@@ -241,33 +241,29 @@ def _carry_out(run: EpisodeRunner, pose0: Pose, pose1: Pose) -> tuple[ArmReport,
 def encode_prompt(
     run: EpisodeRunner, encode: object, true_masks: bool, whole: bool = False
 ) -> EncodedPrompt:
-    """Encode the episode's prompt; its images whole or, as objects, as ``encode_asset``."""
+    """Encode the episode's prompt, each image as ``encode_asset`` does."""
     images = {
-        name: whole_asset(name, asset) if whole else encode_asset(name, asset, true_masks)
+        name: encode_asset(name, asset, true_masks, whole)
         for name, asset in run.episode.assets.items()
     }
     return assemble(run.episode.prompt, images, encode)  # type: ignore[arg-type]
 
 
-def encode_asset(name: str, asset: Asset, true_masks: bool) -> PromptImage:
-    """Encode one image of a prompt, by its masks or as the prompt node does."""
+def encode_asset(name: str, asset: Asset, true_masks: bool, whole: bool = False) -> PromptImage:
+    """Encode one image of a prompt as the prompt node does: its objects, or both views whole.
+
+    ``true_masks``: objects are those of the renderer's masks, not those of the detectors.
+    """
     views = {
         view: (image.rgb, image.mask if true_masks else None)
         for view, image in render_prompt_images(asset.scene, asset.kind).items()
     }
-    return _image_encoder().encode(name, asset.kind, views)
-
-
-def whole_asset(name: str, asset: Asset) -> PromptImage:
-    """Return one image of a prompt, both views whole."""
-    views = render_prompt_images(asset.scene, asset.kind)
-    images = view_images({view: image.rgb for view, image in views.items()})
-    empty = ViewObjects.empty()
-    return PromptImage(name, asset.kind, empty, empty, images)
+    return _image_encoder(whole).encode(name, asset.kind, views)
 
 
 @lru_cache
-def _image_encoder() -> PromptImageEncoder:
+def _image_encoder(whole: bool) -> PromptImageEncoder:
     """Make the encoder with the detectors of config/prompt.yaml."""
     settings = DetectorSettings(threads=1)
-    return PromptImageEncoder({k: make_detector(name, settings) for k, name in DETECTORS.items()})
+    detectors = {kind: make_detector(name, settings) for kind, name in DETECTORS.items()}
+    return PromptImageEncoder(detectors, whole_images=whole)
