@@ -193,7 +193,7 @@ def test_the_object_is_carried_by_joint_trajectories(cell):
     assert len(trajectories) == 6
     assert all(len(m.points) > 1 for m in trajectories)
     reported = cell.joints.since(moved)
-    assert len({tuple(m.position) for m in reported}) > 50
+    assert len({tuple(m.position) for m in reported}) > len(trajectories)  # on the way, too
     assert all(len(m.velocity) == 6 for m in reported)
     command = cell.commands.messages[before]
     heights = [waypoint.pose.position.z for waypoint in command.waypoints]

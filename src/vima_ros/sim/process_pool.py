@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import connection, parent_process
+from contextlib import contextmanager
+from multiprocessing import Pipe, connection
 from multiprocessing.context import SpawnContext, SpawnProcess
 
 
@@ -24,18 +26,28 @@ class _Context(SpawnContext):  # OpenGL does not survive a fork
     Process = _Worker
 
 
-def worker_pool(count: int) -> ProcessPoolExecutor:
-    """Return a pool of ``count`` processes, which ignore SIGINT and end with their parent."""
-    return ProcessPoolExecutor(count, _Context(), _start)
+@contextmanager
+def worker_pool(count: int) -> Iterator[ProcessPoolExecutor]:
+    """Give a pool of ``count`` processes, which ignore SIGINT.
+
+    They end with their parent, and at once where the block is left by an exception, such as a
+    signal's: what they were at work on is lost.
+    """
+    reads, writes = Pipe(duplex=False)
+    with reads, writes, ProcessPoolExecutor(count, _Context(), _start, (reads,)) as pool:
+        try:
+            yield pool
+        except BaseException:
+            writes.close()
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
-def _start() -> None:
+def _start(reads: connection.Connection) -> None:
     os.environ.setdefault("LP_NUM_THREADS", "0")  # Mesa's software renderer: no threads of its own
-    parent = parent_process()
-    assert parent is not None
 
     def end_with_parent() -> None:
-        connection.wait([parent.sentinel])
+        connection.wait([reads])  # it has nothing to read until its other end is closed
         os._exit(1)
 
     threading.Thread(target=end_with_parent, daemon=True).start()

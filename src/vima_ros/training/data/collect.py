@@ -107,15 +107,12 @@ def collect(plan: CollectionPlan) -> Iterator[CollectionProgress]:
     done = failed = 0
     yield CollectionProgress(there, total, done, failed, 0.0)
     with worker_pool(plan.workers) as pool:
-        try:
-            futures = {pool.submit(record_shard, job): job for job in jobs}
-            for future in as_completed(futures):
-                failures = future.result()
-                done, failed = done + len(futures[future].seeds), failed + len(failures)
-                seconds = time.monotonic() - began
-                yield CollectionProgress(there, total, done, failed, seconds, tuple(failures))
-        finally:
-            pool.shutdown(cancel_futures=True)
+        futures = {pool.submit(record_shard, job): job for job in jobs}
+        for future in as_completed(futures):
+            failures = future.result()
+            done, failed = done + len(futures[future].seeds), failed + len(failures)
+            seconds = time.monotonic() - began
+            yield CollectionProgress(there, total, done, failed, seconds, tuple(failures))
 
 
 def claim_folder(plan: CollectionPlan) -> None:

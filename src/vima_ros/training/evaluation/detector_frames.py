@@ -76,12 +76,9 @@ def tabletop_frames(
     with worker_pool(workers) as pool:
         waiting = [pool.submit(_make, job) for job in jobs[: _AHEAD * workers]]
         left = iter(jobs[len(waiting) :])
-        try:
-            while waiting:
-                yield from waiting.pop(0).result()
-                waiting += [pool.submit(_make, job) for job in [next(left, None)] if job]
-        finally:
-            pool.shutdown(cancel_futures=True)
+        while waiting:
+            yield from waiting.pop(0).result()
+            waiting += [pool.submit(_make, job) for job in [next(left, None)] if job]
 
 
 @dataclass(frozen=True)

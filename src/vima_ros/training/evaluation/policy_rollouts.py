@@ -117,11 +117,8 @@ def rate(attempts: Sequence[Attempt]) -> Rate:
 def attempt_all(jobs: Sequence[Job], workers: int) -> Iterator[Attempt]:
     """Yield attempts as they end. Raises VimaError as ``load_policy`` and NO_RENDERER."""
     with worker_pool(workers) as pool:
-        try:
-            for future in as_completed([pool.submit(attempt, job) for job in jobs]):
-                yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        for future in as_completed([pool.submit(attempt, job) for job in jobs]):
+            yield future.result()
 
 
 def attempt(job: Job) -> Attempt:
