@@ -10,6 +10,8 @@ wait for them forever. There nothing is rendered and nothing freed.
 from __future__ import annotations
 
 import atexit
+import contextlib
+import importlib
 import os
 import sys
 import threading
@@ -122,12 +124,24 @@ def _opengl() -> mujoco.GLContext:
     global _used
     _check_not_forked()
     if not hasattr(_thread, "context"):
+        if not _used:
+            _load_triton()
         _used = True
         _thread.context = mujoco.GLContext(1, 1)
         if not _contexts:  # registered after MuJoCo's handler, so that it runs before it
             atexit.register(_free)
         _contexts.add(_thread.context)
     return _thread.context
+
+
+def _load_triton() -> None:
+    """Import Triton, where it is installed, before Mesa: it would crash after it.
+
+    It comes with PyTorch for CUDA, which imports it when a policy is loaded. Both bring an LLVM,
+    and the loader gives Triton that of Mesa's software renderer.
+    """
+    with contextlib.suppress(ImportError):
+        importlib.import_module("triton")
 
 
 def _free() -> None:

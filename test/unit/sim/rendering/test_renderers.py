@@ -180,6 +180,26 @@ def test_egl_is_chosen_unless_the_user_chose():
         assert got.stdout.strip() == want
 
 
+def test_triton_is_loaded_before_the_renderer_whose_llvm_it_would_take(tmp_path):
+    """PyTorch for CUDA imports it with a policy; after llvmpipe's LLVM it crashes."""
+    told = "print('LLVM' in open('/proc/self/maps').read())\n"
+    (tmp_path / "triton.py").write_text(told)
+    program = (
+        "from vima_ros.sim.rendering.prompt_renderer import render_prompt_images\n"
+        "from vima_ros.sim.scene import Scene, SceneObject\n"
+        "from vima_ros.specs import AssetKind\n"
+        "scene = Scene((SceneObject('a', 'block', 'rainbow', (0.5, 0.0)),))\n"
+        "render_prompt_images(scene, AssetKind.OBJECT)\n"
+    ) + told
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{SRC}"}
+    command = [sys.executable, "-c", program]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    at_import, after_rendering = run.stdout.split()
+    if after_rendering == "False":
+        pytest.skip("no software renderer here")
+    assert at_import == "False"
+
+
 def test_textures_are_upright_in_prompt_images():
     """As in VIMA-Bench's: a block's stripes run up, its rainbow begins with red at the top."""
     faces = {}
