@@ -14,10 +14,10 @@ import numpy as np
 from vima_ros.geometry import Workspace
 from vima_ros.policy_frame import CAMERAS, project_to_view
 from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH, VIEWS
+from vima_ros.training.policy.action_objects import MAX_STACK_DISTANCE, SAME_PLACE
 from vima_ros.training.policy.privileged_labels import NOTHING
 from vima_ros.training.policy.training_episode import (
     POSITION_COLUMNS,
-    SAME_PLACE,
     TrainingEpisode,
     position_bins,
 )
@@ -27,7 +27,6 @@ TRIES = 30
 MIN_EDGE_DISTANCE = 0.04  # from an object's center to the edge of the workspace [m]
 MIN_GAP = 0.01  # between objects [m]
 MIN_RADIUS = 0.03  # of an object [m]
-MAX_STACK_DISTANCE = 0.04  # between objects that are on or in each other, and stay so [m]
 RELATIVE_POSITION_TASKS = ("manipulate_old_neighbor", "sweep_without_exceeding")
 SCENE_GOAL_TASKS = ("rearrange", "rearrange_then_restore")  # prompt scenes show the targets
 

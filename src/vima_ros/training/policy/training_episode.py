@@ -23,11 +23,11 @@ from vima_ros.specs import (
 from vima_ros.training.data.demonstration import Demonstration
 from vima_ros.training.data.readers import read_demonstrations
 from vima_ros.training.evaluation.detector_frames import FIRST_EVALUATION_SEED
+from vima_ros.training.policy.action_objects import find_action_objects
 from vima_ros.training.policy.image_composition import ImageParts
 from vima_ros.training.policy.privileged_labels import NOTHING, find_labels
 from vima_ros.training.policy.visible_objects import ViewPair, ViewStore
 
-SAME_PLACE = 0.07  # an action this near to an object is about it [m]
 SAME_GRASP = 1e-4  # what float32 makes of a place differs less [m]
 POSITION_COLUMNS = [0, 1, 6, 7]  # of the twelve bins
 COLOUR_WORDS = {word for name in (*COLOURS, *IMAGE_TEXTURES) for word in name.split("_")}
@@ -41,8 +41,8 @@ class TrainingEpisode:
     that show a scene; ``timesteps``: observation before each action. ``bins`` (T, 12); ``targets``
     (T, 2, 2): x, y of both poses before rounding, picked where a deterministic oracle would [m];
     ``places`` (T, K, 2): positions of the objects [m]; ``grasps``, ``grasp_offsets``: as in
-    ``PrivilegedLabels``; ``picked``, ``placed`` (T,): the object at an action's first and second
-    pose, or NOTHING. ``crops`` uint8 (C, 3, 32, 32). ``names_colors``: the prompt names colors.
+    ``PrivilegedLabels``; ``picked``, ``placed`` (T,): as of ``find_action_objects``, NOTHING of a
+    sweep. ``crops`` uint8 (C, 3, 32, 32). ``names_colors``: the prompt names colors.
     ``named_looks`` (P,), ``looks``, ``shapes`` (K,): as in ``PrivilegedLabels``. ``workspace``:
     what the bins are fractions of. ``cutouts``, ``backgrounds``: as in ``ImageParts``.
     """
@@ -138,11 +138,12 @@ def training_episode(
     observations = d.observations[: len(d.actions)]
     frames = d.recording.images if d.recording else None
     timesteps = tuple(views.add(o, None, frames, step) for step, o in enumerate(observations))
-    places = d.object_poses[: len(d.actions), :, :2].astype(np.float32)
+    positions = d.object_poses[: len(d.actions), :, :3].astype(np.float32)
     sweeps = d.observations[0].end_effector == EndEffector.SPATULA
     targets = d.unrounded[:, POSITION_COLUMNS].reshape(-1, 2, 2).astype(np.float64)
-    picked = _nearest(places, targets[:, 0], not sweeps)
-    placed = _nearest(places, targets[:, 1], not sweeps, picked)
+    picked, placed = find_action_objects(positions, targets, labels.shapes)
+    if sweeps:
+        picked, placed = np.full((2, len(targets)), NOTHING)
     bins = np.array([action.bins for action in d.actions], np.int64)
     moved = _without_grasp_noise(d, targets, picked, labels.grasps)
     for step in np.flatnonzero(np.abs(moved - targets).max((1, 2)) > SAME_GRASP):
@@ -157,7 +158,7 @@ def training_episode(
         d.observations[0].end_effector,
         bins,
         targets,
-        places,
+        positions[..., :2],
         labels.grasps[: len(d.actions)].astype(np.float32),
         labels.grasp_offsets[: len(d.actions)].astype(np.float32),
         picked,
@@ -204,20 +205,6 @@ def position_bins(targets: np.ndarray, workspace: Workspace) -> np.ndarray:
     """Convert x, y of both poses (T, 2, 2) [m] to bins (T, 4) of an action."""
     fractions = (targets - workspace.low) / workspace.size
     return fractions_to_bins(fractions, POSITION_BINS).reshape(-1, 4)
-
-
-def _nearest(
-    places: np.ndarray, points: np.ndarray, wanted: bool, other: np.ndarray | None = None
-) -> np.ndarray:
-    """Find the object (T,) of ``places`` (T, K, 2) at ``points`` (T, 2), other than ``other``."""
-    if not wanted or not places.shape[1]:
-        return np.full(len(points), NOTHING)
-    distances = np.linalg.norm(places - points[:, None], axis=2)  # (T, K)
-    if other is not None:
-        rows = np.flatnonzero(other != NOTHING)
-        distances[rows, other[rows]] = np.inf
-    best = distances.argmin(1)
-    return np.where(distances.min(1) < SAME_PLACE, best, NOTHING)
 
 
 def read_training_episodes(
