@@ -37,10 +37,12 @@ def start_nodes(
 ) -> None:
     """Start all nodes, with ``detector`` for the camera images, and wait until they are active.
 
-    Raises VimaError.
+    The simulator adds true masks to the images of a prompt only where the detector is
+    ground_truth_masks. Raises VimaError.
     """
     check_no_running_suite(client)
     processes.start([PERCEPTION], {**values, "detector": detector})
+    values = {**values, "prompt_masks": detector == "ground_truth_masks"}
     processes.start([name for name in SUITE if name != PERCEPTION], values)
     client.wait_for_active(SUITE, check=processes.check_starting)
 

@@ -91,13 +91,20 @@ def prompt_from_message(message: msg.PromptTokens) -> EncodedPrompt:
 
 
 def asset_to_message(
-    name: str, kind: AssetKind, views: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    name: str,
+    kind: AssetKind,
+    views: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    with_masks: bool = True,
 ) -> msg.PromptAsset:
-    """Convert the RGB image and the instance mask (uint8) of each view to a prompt asset."""
+    """Convert the RGB image and the instance mask (uint8) of each view to a prompt asset.
+
+    Without masks (``with_masks``) the prompt node's detectors find the objects.
+    """
     message = msg.PromptAsset(name=name, kind=int(kind))
     for view, (rgb, mask) in views.items():
         setattr(message, view, image_conversion.encode(rgb, "rgb8"))
-        setattr(message, f"{view}_mask", image_conversion.encode(mask, "mono8"))
+        if with_masks:
+            setattr(message, f"{view}_mask", image_conversion.encode(mask, "mono8"))
     return message
 
 

@@ -89,7 +89,12 @@ class TaskServer:
             self.status.seed, self.status.step_limit = episode.seed, episode.step_limit
             self.status.prompt = self._prompt.text = episode.prompt
             self._prompt.assets = [
-                asset_to_message(name, asset.kind, render_prompt_images(asset.scene, asset.kind))
+                asset_to_message(
+                    name,
+                    asset.kind,
+                    render_prompt_images(asset.scene, asset.kind),
+                    with_masks=self._node.parameters.prompt_masks,
+                )
                 for name, asset in episode.assets.items()
             ]
         self._prompt_pending = episode is not None

@@ -34,7 +34,7 @@ class FakeNode:
 
     def __init__(self):
         self.now, self.published, self.callbacks = SECOND, [], {}
-        self.parameters = SimpleNamespace(send_prompt=False)
+        self.parameters = SimpleNamespace(send_prompt=False, prompt_masks=False)
 
     def create_publisher(self, kind, topic, profile):
         def publish(message):
@@ -209,4 +209,17 @@ def test_a_status_names_the_command_it_was_evaluated_after():
     assert status.outcome == TaskStatus.FAILURE
     cell.server.start_episode(cell.episode)
     assert (cell.node.statuses[-1].command_id, cell.node.statuses[-1].steps) == ("", 0)
+    cell.world.close()
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_images_of_a_tasks_prompt_have_masks_where_asked_for(masks):
+    cell = Cell("visual_manipulation")
+    cell.node.parameters.prompt_masks = masks
+    cell.server.start_episode(cell.episode)
+    prompt = [message for topic, message in cell.node.published if topic == "task_prompt"][-1]
+    assert len(prompt.assets) == 2
+    for asset in prompt.assets:
+        assert len(asset.front.data) and len(asset.top.data)
+        assert bool(asset.front_mask.data) == bool(asset.top_mask.data) == masks
     cell.world.close()
