@@ -30,6 +30,7 @@ class Robot:
         self.observations = self.client.subscribe(Observation, "observation")
         self.markers = self.client.subscribe(MarkerArray, "markers")
         self.actions = self.client.create_publisher(PolicyAction, "action")
+        self.last_seen = None
         self.client.wait_until(lambda: self.actions.get_subscription_count() >= 1, "the arm node")
         self.reset(1)
         self.reset(0)
@@ -53,7 +54,10 @@ class Robot:
 
     def action(self, pose0, pose1, **fields):
         """An action on an observation of now."""
-        seen = self.observations.wait(lambda m: True, 15, "observation", self.observations.count)
+        seen = self.observations.wait(
+            lambda m: m.header.stamp != self.last_seen, 15, "observation", self.observations.count
+        )
+        self.last_seen = seen.header.stamp  # an action is known by it
         action = PolicyAction(prompt_id="test", observation_stamp=seen.header.stamp, **fields)
         action.pose0, action.pose1 = at(*pose0), at(*pose1)
         return action

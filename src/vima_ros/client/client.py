@@ -40,6 +40,7 @@ from vima_ros.nodes.common.namespaces import NAMESPACE, absolute_namespace
 
 T = TypeVar("T")
 DISCOVERY_TIMEOUT = 40.0  # usually 0.1 s; many seconds where a busy machine starts a node [s]
+ACKNOWLEDGE_TIMEOUT = 5.0  # for what was published to have arrived, as a client is closed [s]
 SUITE_HINT = "; is the suite running?"  # appended to the report of a wait
 
 
@@ -92,8 +93,9 @@ class Client:
 
     def close(self) -> None:
         """Wait until what was published has arrived, then destroy node and thread."""
+        deadline = time.monotonic() + ACKNOWLEDGE_TIMEOUT
         for publisher in self.node.publishers:  # the last messages must not be lost
-            publisher.wait_for_all_acked(Duration(seconds=1))
+            publisher.wait_for_all_acked(Duration(seconds=max(deadline - time.monotonic(), 0.0)))
         self._ended.set_result(None)  # an executor must not be shut down while a thread spins it
         self._thread.join()
         self._executor.shutdown()
