@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from math import gcd
 from typing import Any
 
-from vima_ros.errors import FieldError
+from vima_ros.errors import FieldError, VimaError
 from vima_ros.specs import CROP_SIZE, MAX_HISTORY_TOKENS, MAX_PROMPT_TOKENS, VIEW_IMAGE_SIZE
 
 DTYPES = ("float32", "bfloat16", "int8")  # what a policy can compute in; int8 on a CPU only
@@ -107,6 +107,16 @@ class VimaConfig:
         },
     )
     place_hidden: int = _size(256, "hidden width of the heads of a conditioned place")
+    turn_angles: tuple[int, ...] = field(
+        default=(),
+        metadata={
+            "description": "clockwise angles from above [deg] that are read from pairs of prompt "
+            "frames of one object, as of twist, such as [30, 60, 90, 120, 150]; [] for none; of "
+            "vima with the bundled tokenizer",
+            "low": 1,
+            "high": 359,
+        },
+    )
 
     def __post_init__(self) -> None:
         for name, valid in WORDS.items():
@@ -151,6 +161,7 @@ class VimaConfig:
                 "vima and no latents, whose tokens are objects",
                 "place_head",
             )
+        self._check_turn_angles()
         # Half of the buckets are for each direction, and half of those for single tokens.
         exact = self.t5_buckets // 4
         if exact < 1 or self.t5_max_distance <= exact:
@@ -159,6 +170,35 @@ class VimaConfig:
                 "valid: 4 buckets or more, and a distance above a quarter of them",
                 "t5_max_distance",
             )
+
+    def _check_turn_angles(self) -> None:
+        """Check the angles; a list becomes a tuple. Raises FieldError."""
+        angles = self.turn_angles
+        valid = "different whole numbers from 1 to 359"
+        if not isinstance(angles, list | tuple) or not all(
+            type(angle) is int and 1 <= angle <= 359 for angle in angles
+        ):
+            raise FieldError(f"turn_angles is {angles!r}; valid: {valid}", "turn_angles")
+        object.__setattr__(self, "turn_angles", tuple(angles))
+        if not angles:
+            return
+        if len(set(angles)) < len(angles):
+            raise FieldError(f"turn_angles is {list(angles)}; valid: {valid}", "turn_angles")
+        # Here, because few need it and it loads a tokenizer.
+        from vima_ros.policy.tokenizer import bundled_tokenizer, number_words
+
+        words = bundled_tokenizer().words
+        if self.conditioning != "vima" or self.vocabulary != words:
+            raise FieldError(
+                f"turn_angles is {list(angles)} with conditioning {self.conditioning} and "
+                f"vocabulary {self.vocabulary}; valid: with vima, whose tokens are objects, and "
+                f"the bundled tokenizer, which has {words} words",
+                "turn_angles",
+            )
+        try:
+            number_words(self.turn_angles)
+        except VimaError as error:
+            raise FieldError(f"turn_angles: {error}", "turn_angles") from error
 
     def _max_latents(self) -> dict[str, int]:
         """Return how many latents there are positions for, of each kind."""
@@ -173,7 +213,9 @@ class VimaConfig:
 
 # Name of each size and the least it may be.
 SIZES: dict[str, int] = {
-    item.name: item.metadata["low"] for item in fields(VimaConfig) if "low" in item.metadata
+    item.name: item.metadata["low"]
+    for item in fields(VimaConfig)
+    if "low" in item.metadata and item.name != "turn_angles"
 }
 
 # The seven published sizes; the rest is the same for all.

@@ -46,6 +46,24 @@ def bundled_tokenizer() -> TokenizerIdentity:
     return PromptTokenizer().identity
 
 
+@cache
+def number_words(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the word ids of numbers in the bundled tokenizer.
+
+    Raises VimaError (BAD_CONFIG) for a number that is not a single word there.
+    """
+    tokenizer = PromptTokenizer()
+    pieces = {number: tokenizer.encode(str(number), ())[:-1] for number in numbers}
+    split = [str(number) for number, piece in pieces.items() if len(piece) != 1]
+    if split:
+        raise VimaError(
+            "BAD_CONFIG",
+            f"{', '.join(split)}: not one word of the bundled tokenizer; valid: numbers that are, "
+            "such as 30, 60, 90, 120 and 150",
+        )
+    return tuple(int(piece[0]) for piece in pieces.values())
+
+
 class PromptTokenizer:
     """A Hugging Face tokenizer file; by default this package's own small one.
 

@@ -21,13 +21,16 @@ from vima_ros.errors import VimaError
 MAX_FILE = 1 << 16  # [bytes]
 MAX_DEPTH = 8  # of mappings and lists within each other; recipes have 4
 MAX_FAULTS = 10  # that one message names
+MAX_KEYS = 16  # that are listed for one that there is not
 MAX_STEPS, MAX_BATCH = 10**9, 10**6  # far more than any training of use here
 TaskWeights = Mapping[str, float]
+Numbers = tuple[int, ...]
 VALID = {
     int: "a whole number",
     float: "a number",
     str: "a word",
     TaskWeights: "TASK: NUMBER lines",
+    Numbers: "a list of whole numbers",
 }
 
 
@@ -69,7 +72,7 @@ def setting(
     """Declare a field of a recipe; the unit belongs in the description.
 
     Valid is ``low`` to ``high``, or above ``above`` and at most ``high``. ``default``: a value, or
-    a type that makes one. Types: int, float, TaskWeights, or a dataclass of such fields.
+    a type that makes one. Types: int, float, TaskWeights, Numbers, or a dataclass of such fields.
     """
     metadata = {"description": description, "low": low, "high": high, "above": above}
     if isinstance(default, type):
@@ -150,7 +153,7 @@ def _lines(recipe: Any, indent: str) -> str:
 def _scalar(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}: {item!r}" for key, item in value.items()) + "}"
-    return repr(value)
+    return repr(list(value) if isinstance(value, tuple) else value)
 
 
 class _Reader:
@@ -239,7 +242,9 @@ def _shown(value: Any) -> str:
 
 def _nearest(name: str, known: Mapping[str, Any]) -> str:
     near = get_close_matches(name, known, 1, 0.5)
-    return f"nearest: {near[0]}" if near else f"valid: {', '.join(known)}"
+    more = ", … (--print-config)" if len(known) > MAX_KEYS else ""
+    valid = ", ".join(list(known)[:MAX_KEYS]) + more
+    return f"nearest: {near[0]}" if near else f"valid: {valid}"
 
 
 def _fault(field: dataclasses.Field, kind: Any, value: Any) -> str | None:
@@ -249,6 +254,9 @@ def _fault(field: dataclasses.Field, kind: Any, value: Any) -> str | None:
         return None if isinstance(value, kind) else f"{field.name} is {_shown(value)}{valid}"  # type: ignore[arg-type]
     if value is None:
         return f"{field.name} has no value{valid}"
+    if kind == Numbers:
+        fits = isinstance(value, list | tuple) and all(_within(field, int, i) for i in value)
+        return None if fits else f"{field.name} is {_shown(value)}{valid}"
     if kind != TaskWeights:
         return None if _within(field, kind, value) else f"{field.name} is {_shown(value)}{valid}"
     from vima_ros.sim.tasks import TASKS

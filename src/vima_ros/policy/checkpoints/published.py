@@ -126,6 +126,8 @@ def _unpublished(config: VimaConfig) -> str:
     parts = [f"{count} {name}" for name, count in counts.items() if count]
     if config.place_head == "conditioned":
         parts.append("a conditioned place")
+    if config.turn_angles:
+        parts.append("a turn reader")
     return ", ".join(f"the network has {part}" for part in parts)
 
 

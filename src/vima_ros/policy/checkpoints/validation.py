@@ -17,7 +17,7 @@ from torch import Tensor
 
 from vima_ros.errors import FieldError, VimaError
 from vima_ros.policy.config import SIZES as SIZES_OF_CONFIG
-from vima_ros.policy.config import WORDS, VimaConfig
+from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.model.network import VimaNetwork
 from vima_ros.state_dict_names import log_stripped, strip_wrappers
 from vima_ros.weight_files import (
@@ -77,6 +77,7 @@ LATENTS = {
 # Of a conditioned place's heads.
 PLACE_HEAD = "place_head."
 PLACE_SIZES = {"place_hidden": (f"{PLACE_HEAD}heads.pose1_position.0.weight", 0)}
+TURN_READER = "turn_reader.angles.6.bias"  # axis 0 of it: angles
 T5_QUERY = "t5.block.0.layer.0.SelfAttention.q.weight"
 LAYERS = {
     "xf_n_layers": r"controller\.h\.(\d+)\.",
@@ -160,11 +161,13 @@ def infer_config(
         if stated.get(name, found) != found:
             raise invalid_checkpoint(f"cfg has {name} {stated[name]}, the tensors are of {found}")
     sizes: dict[str, Any] = words | _sizes(state, conditioning, name_mapping)
+    sizes["turn_angles"] = _turn_angles(state, stated)
     stated = {name: value for name, value in stated.items() if name in SIZES_OF_CONFIG}
     for name, value in stated.items():
         if sizes.setdefault(name, value) != value:
             raise invalid_checkpoint(f"cfg has {name} {value}, the tensors have {sizes[name]}")
     for name, value in overrides.items():
+        value = tuple(value) if isinstance(value, list) else value
         if sizes.setdefault(name, value) != value:
             raise VimaError("BAD_CONFIG", f"config has {name} {value}, the file {sizes[name]}")
     try:
@@ -180,7 +183,7 @@ def _no_sizes(values: Mapping[str, Any]) -> str:
     odd = [
         name
         for name, value in values.items()
-        if name not in WORDS
+        if name in SIZES_OF_CONFIG
         and (type(value) is not int or not SIZES_OF_CONFIG[name] <= value <= MAX_SIZE)
     ]
     return ", ".join(odd)
@@ -197,6 +200,15 @@ def find_place_head(state: Mapping[str, Tensor]) -> str:
     """Return how the place is decided that these tensors are of."""
     conditioned = any(name.startswith(PLACE_HEAD) for name in state)
     return "conditioned" if conditioned else "independent"
+
+
+def _turn_angles(state: Mapping[str, Tensor], stated: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the angles of the turn reader, of which the tensors show the number."""
+    angles = stated.get("turn_angles", [])
+    count = len(state[TURN_READER]) if TURN_READER in state else 0
+    if not isinstance(angles, list | tuple) or len(angles) != count:
+        raise invalid_checkpoint(f"cfg has turn_angles {angles!r}, the tensors are of {count}")
+    return tuple(angles)
 
 
 def _sizes(

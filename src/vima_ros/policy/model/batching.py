@@ -7,7 +7,7 @@ Row 0 is a zero vector, never attended to: the padding.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Self
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from vima_ros.errors import PromptTooLongError, VimaError
+from vima_ros.policy.model.frame_pairs import PromptFrame, find_turns
 from vima_ros.specs import (
     CROP_SIZE,
     MAX_PROMPT_TOKENS,
@@ -75,15 +76,20 @@ class ImageBatch:
 
 @dataclass(frozen=True)
 class PromptBatch:
-    """Batch of B prompts of P tokens; ``rows`` counts through [padding, words, slots]."""
+    """Batch of B prompts of P tokens; ``rows`` counts through [padding, words, slots].
+
+    ``turns``: slots of each pair of frames (``find_turns``): the object from above before and
+    after, and from the front after; -1: not seen there.
+    """
 
     words: Tensor  # (W,) int64
     slots: Slots | ImageBatch
     rows: Tensor  # (B, P) int64
+    turns: Tensor = field(default_factory=lambda: torch.zeros(0, 3, dtype=torch.int64))  # (n, 3)
 
     def to(self, device: torch.device) -> PromptBatch:
         """Return a copy on ``device``."""
-        return PromptBatch(self.words.to(device), self.slots.to(device), self.rows.to(device))
+        return PromptBatch(*(getattr(self, item.name).to(device) for item in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -162,9 +168,28 @@ def collate_prompts(
         sequences.append(sequence)
     longest = max(len(sequence) for sequence in sequences)
     rows = [sequence + [0] * (longest - len(sequence)) for sequence in sequences]
+    turns = _find_turns(prompts, slot_rows, front) if image_tokens is None else []
     return PromptBatch(
-        torch.tensor(words, dtype=torch.int64), slots, torch.tensor(rows, dtype=torch.int64)
+        torch.tensor(words, dtype=torch.int64),
+        slots,
+        torch.tensor(rows, dtype=torch.int64),
+        torch.tensor(turns, dtype=torch.int64).reshape(-1, 3),
     )
+
+
+def _find_turns(
+    prompts: Sequence[EncodedPrompt], slot_rows: Sequence[Sequence[int]], front: int
+) -> list[tuple[int, int, int]]:
+    """Find the slots of pairs of frames; ``front``: slots of the front view, of each image."""
+    turns, start = [], 0
+    for prompt in prompts:
+        frames = [PromptFrame.of(image) for image in prompt.images]
+        for index in find_turns(frames):
+            before, after = slot_rows[start + index : start + index + 2]
+            seen = len(frames[index + 1].front)
+            turns.append((before[front], after[front], after[0] if seen else -1))
+        start += len(prompt.images)
+    return turns
 
 
 def collate_observations(

@@ -4,7 +4,7 @@ B batch, P prompt tokens, L time steps, Q object slots of a step, T tokens of th
 N object slots of the whole batch, E ``embed_dim``, D T5's width, C bins of a head, n decisions.
 
 Specification: docs/vima_architecture.md, "Prompt encoding", "Observation encoding",
-"Action encoding", "History sequence", "Action decoder".
+"Action encoding", "History sequence", "Action decoder", "Turn reader".
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from vima_ros.policy.model.heads import (
 from vima_ros.policy.model.image_encoder import ImageEncoder
 from vima_ros.policy.model.latents import MAX_LATENT_TOKENS, HistoryReader, LatentReader
 from vima_ros.policy.model.object_encoder import mlp
+from vima_ros.policy.model.turn_reader import TurnReader
 from vima_ros.specs import HEAD_BINS, HEADS, EndEffector
 
 EFFECTOR_WIDTH = 2  # docs/vima_architecture.md, "Observation encoding"
@@ -97,6 +98,7 @@ class Outputs:
     objects: Tensor  # (N, E), all slots as tokens of the history
     attention: AttentionScores | None = None
     place: PlaceContext | None = None  # of a conditioned place
+    encoded: Tensor | None = None  # (N, E), all slots as the object encoder has them
 
 
 class VimaNetwork(nn.Module):
@@ -137,6 +139,7 @@ class VimaNetwork(nn.Module):
         conditioned = config.place_head == "conditioned"
         self.action_decoder = ActionDecoder(config, PICK_HEADS if conditioned else HEADS)
         self.place_head = PlaceHead(config) if conditioned else None
+        self.turn_reader = TurnReader(config) if config.turn_angles else None
 
     @property
     def image_tokens(self) -> int | None:
@@ -172,9 +175,23 @@ class VimaNetwork(nn.Module):
         mask = torch.ones_like(batch.words, dtype=torch.bool)
         if len(batch.slots.mask):
             objects = self.object_encoder(batch.slots) if objects is None else objects
-            words = torch.cat([words, self.prompt_object_mlp(objects)])  # (W + N, D)
+            shown = self.prompt_object_mlp(objects)
+            logits = self.read_turns(batch, objects)
+            if self.turn_reader is not None and logits is not None:
+                table = self.word_table.weight
+                shown = self.turn_reader.speak(shown, logits, batch.turns, table)
+            words = torch.cat([words, shown])  # (W + N, D)
             mask = torch.cat([mask, batch.slots.mask])
         return _pick(words, mask, batch.rows)
+
+    def read_turns(self, batch: PromptBatch, objects: Tensor) -> Tensor | None:
+        """Read the angles of the prompts' pairs of frames, logits (n, C).
+
+        ``objects`` as above. None where there are no pairs, or no reader.
+        """
+        if self.turn_reader is None or not len(batch.turns):
+            return None
+        return self.turn_reader(objects, batch.turns)
 
     def encode_prompt(
         self, batch: PromptBatch, objects: Tensor | None = None
@@ -232,7 +249,8 @@ class VimaNetwork(nn.Module):
         if self.history_reader is not None:
             latents = self.history_reader.read_all(tokens, mask, batch.reads)  # (n, M, E)
             predicted = self.predict(latents, memory.select(batch.reads // mask.shape[1]))
-            return Outputs(self.action_decoder(predicted), predicted, objects)
+            logits = self.action_decoder(predicted)
+            return Outputs(logits, predicted, objects, encoded=encoded)
         layers = {*score_layers, *memory.score_layers}
         out = self.controller(
             tokens, position_ids(mask), causal(mask), memory, score_layers=layers
@@ -241,7 +259,7 @@ class VimaNetwork(nn.Module):
         logits, place = self.action_decoder(predicted), place_context(out, memory, batch.reads)
         if self.place_head is not None and place is not None:
             logits |= self.place_head(place, batch.picked_tokens)
-        return Outputs(logits, predicted, objects, out.attention, place)
+        return Outputs(logits, predicted, objects, out.attention, place, encoded)
 
     @property
     def attends_to_tokens(self) -> bool:

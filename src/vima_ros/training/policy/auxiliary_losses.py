@@ -11,6 +11,8 @@ A network that reads whole images has no object tokens, and the action losses al
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
@@ -35,6 +37,7 @@ OFFSET_BINS, MIN_OFFSET = (
     0.005,
 )  # a centimeter each; what grasp_offsets less is picked amid it [m]
 TEMPERATURE = 0.1  # of the identity loss
+MAX_ANGLE_ERROR = 1.0  # of a turn that is one of the network's angles [deg]
 
 
 class PolicyWithAuxiliaryHeads(nn.Module):
@@ -68,6 +71,9 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         losses["grasp_offset"] = self._grasp_offset_loss(outputs.objects, batch)
         losses["identity"] = self._identity_loss(outputs.objects, batch)
         losses["shape"] = self._shape_loss(outputs.objects, batch)
+        if self.network.turn_reader is not None:
+            assert outputs.encoded is not None
+            losses["turn"] = self.turn_loss(outputs.encoded, batch)
         if outputs.place is not None:
             losses["other_picks"] = self.other_picks_loss(outputs.place, batch, smoothing)
         attention = outputs.attention
@@ -80,6 +86,34 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         losses["prompt_attention"] = self.prompt_attention_loss(attention.prompt[first], batch)
         losses["action_attention"] = self.action_attention_loss(action_scores[:, :2], batch)
         return losses
+
+    def turn_loss(self, objects: Tensor, batch: ObjectBatch) -> Tensor:
+        """Read the angles of pairs of frames, of those that are one of ``turn_angles``.
+
+        ``objects`` (N, E): all slots as the object encoder has them.
+        """
+        rows, targets = known_turns(batch, self.network.config.turn_angles)
+        logits = self.network.read_turns(batch.prompt, objects) if len(rows) else None
+        if logits is None:
+            return objects.new_zeros(())
+        return F.cross_entropy(logits[rows].float(), targets)
+
+    @torch.no_grad()
+    def turn_accuracy(self, objects: Tensor | None, batch: PolicyBatch) -> dict[str, float]:
+        """Return the share of known pairs of frames whose angle is read, "turn"; {} of none."""
+        if self.network.turn_reader is None or objects is None:
+            return {}
+        assert isinstance(batch, ObjectBatch)
+        rows, targets = known_turns(batch, self.network.config.turn_angles)
+        logits = self.network.read_turns(batch.prompt, objects) if len(rows) else None
+        if logits is None:
+            return {}
+        return {"turn": float((logits[rows].argmax(-1) == targets).float().mean())}
+
+    def first_losses(self, batch: PolicyBatch) -> dict[str, Tensor]:
+        """Compute the loss of the turns alone, without the rest of the network."""
+        assert isinstance(batch, ObjectBatch)
+        return {"turn": self.turn_loss(self.network.object_encoder(batch.slots), batch)}
 
     def _position_loss(self, objects: Tensor, batch: ObjectBatch) -> Tensor:
         """Predict from an object's token the bins of the workspace where it would be picked."""
@@ -215,6 +249,14 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         return _attention_loss(
             scores, (objects[:, None] == wanted) & (wanted != NOTHING) & now[:, None]
         )
+
+
+def known_turns(batch: ObjectBatch, angles: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return the rows of ``batch.turned`` that are one of ``angles`` [deg], and which."""
+    away = batch.turned[:, None] - torch.tensor(angles, device=batch.turned.device)
+    right = (torch.remainder(away + 180.0, 360.0) - 180.0).abs() < MAX_ANGLE_ERROR  # (n, C)
+    rows = torch.nonzero(right.any(-1))[:, 0]
+    return rows, right[rows].int().argmax(-1)
 
 
 def _position_cross_entropy(logits: Tensor, fractions: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from vima_ros.training.policy.detection_noise import DetectionNoise, add_noise
 from vima_ros.training.policy.picks import find_pick_tokens
 from vima_ros.training.policy.privileged_labels import NOTHING
 from vima_ros.training.policy.training_episode import TrainingEpisode
+from vima_ros.training.policy.turns import Turn, find_episode_turns
 from vima_ros.training.policy.visible_objects import ViewPair
 
 FRONT, TOP = 0, 1
@@ -55,6 +56,8 @@ class ObjectBatch(PolicyBatch):
     be put to be where it was first, as ``grasps``; NaN where it is not to come back. Picks that
     were not demonstrated: ``other_actions`` (u,) in whose place, ``other_tokens`` (u, 2) as
     ``picked_tokens``, ``other_places`` (u,) the action whose place is right.
+    ``turned`` (n,): the angle of each of ``prompt.turns``, clockwise from above [deg], NaN where
+    it is unknown.
     """
 
     objects: Tensor
@@ -70,6 +73,7 @@ class ObjectBatch(PolicyBatch):
     other_actions: Tensor
     other_tokens: Tensor
     other_places: Tensor
+    turned: Tensor
 
     @property
     def slots(self) -> Slots:
@@ -126,6 +130,7 @@ def make_batch(
     words: list[int] = []
     named_looks: list[int] = []
     prompts, histories, asks = [], [], []
+    turns: list[Turn] = []
     picked: list[int] = []
     placed: list[int] = []
     first_object = steps = 0
@@ -133,6 +138,7 @@ def make_batch(
         images = [add_noise(p, episode, random, None) for p in episode.images]
         most = [max((len(p[v].crops) for p in images), default=0) for v in (FRONT, TOP)]
         prompt: list = []
+        shown: list = []  # images with their slots
         for token, look in zip(episode.prompt, episode.named_looks, strict=True):
             if token >= 0:
                 prompt.append(len(words))
@@ -141,7 +147,11 @@ def make_batch(
                 continue
             of = IN_SCENE if ~token in episode.scenes else NOTHING
             context = _Timestep(first_object, None, None, None, of)
-            prompt += _place(slots, images[~token], most, number, episode, 0, context)
+            shown.append(
+                (~token, _place(slots, images[~token], most, number, episode, 0, context))
+            )
+            prompt += shown[-1][1]
+        turns += find_episode_turns(episode, shown, most[FRONT])
         prompts.append(prompt)
         timesteps = [add_noise(p, episode, random, detection_noise) for p in episode.timesteps]
         max_slots = max(2 * max(len(m[FRONT].crops), len(m[TOP].crops)) for m in timesteps)
@@ -163,7 +173,9 @@ def make_batch(
         histories.append(history)
         first_object += episode.places.shape[1]
         steps += len(timesteps)
-    return _tensors(slots, words, named_looks, prompts, histories, asks, picked, placed, episodes)
+    return _tensors(
+        slots, words, named_looks, prompts, turns, histories, asks, picked, placed, episodes
+    )
 
 
 def _place(
@@ -210,6 +222,7 @@ def _tensors(
     words: list[int],
     named_looks: list[int],
     prompts: list[list],
+    turns: list[Turn],
     histories: list[list],
     asks: list[tuple[int, int]],
     picked: list[int],
@@ -255,6 +268,10 @@ def _tensors(
             torch.tensor(words, dtype=torch.int64),
             all_slots,
             torch.from_numpy(padded(prompt_rows)),
+            torch.tensor(
+                [[NOTHING if at is None else slot(at) - 1 for at in turn[:3]] for turn in turns],
+                dtype=torch.int64,
+            ).reshape(-1, 3),
         ),
         torch.from_numpy(effectors),
         fractions,
@@ -278,6 +295,7 @@ def _tensors(
         torch.from_numpy(picks.actions),
         torch.from_numpy(picks.others),
         torch.from_numpy(picks.places),
+        torch.tensor([turn.degrees for turn in turns], dtype=torch.float32),
     )
 
 

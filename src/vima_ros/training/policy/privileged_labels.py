@@ -45,7 +45,8 @@ class PrivilegedLabels:
     ``shapes`` (K,): indices into ``SHAPE_NAMES``, or NOTHING. ``grasps`` (T + 1, K, 2): x, y where
     a deterministic oracle would pick each object [m]; its position if it cannot be lifted.
     ``grasp_offsets`` (T + 1, K, 2): from the center of the object's top view to its grasp [m]; NaN
-    where unknown.
+    where unknown. ``yaws``: {image: yaw of its object in the table frame [rad]}, of images of a
+    single object where it is known.
     """
 
     shown: Mapping[str, tuple[int, ...]]
@@ -54,6 +55,7 @@ class PrivilegedLabels:
     shapes: tuple[int, ...]
     grasps: np.ndarray
     grasp_offsets: np.ndarray
+    yaws: Mapping[str, float]
 
 
 def find_labels(
@@ -66,9 +68,9 @@ def find_labels(
         unknown = (NOTHING,) * len(demonstration.objects)
         places = poses[:, :, :2]
         return PrivilegedLabels(
-            {}, tuple(named_looks), unknown, unknown, places, np.full_like(places, np.nan)
+            {}, tuple(named_looks), unknown, unknown, places, np.full_like(places, np.nan), {}
         )
-    objects, shown = found
+    objects, shown, yaws = found
     names = list(dict.fromkeys(_LOOK.findall(demonstration.text)))
     begin = 0
     for look in _LOOK.findall(demonstration.text):
@@ -81,10 +83,10 @@ def find_labels(
     numbers = tuple(names.index(look) if look in names else NOTHING for look in looks)
     shapes = tuple(SHAPE_NAMES.index(item.shape) for item in objects)
     grasps = _grasps(objects, poses, demonstration.workspace)
-    return PrivilegedLabels(shown, tuple(named_looks), numbers, shapes, *grasps)
+    return PrivilegedLabels(shown, tuple(named_looks), numbers, shapes, *grasps, yaws)
 
 
-_Found = tuple[Sequence[SceneObject], Mapping[str, tuple[int, ...]]]
+_Found = tuple[Sequence[SceneObject], Mapping[str, tuple[int, ...]], Mapping[str, float]]
 
 
 def _sample_again(demonstration: Demonstration) -> _Found | None:
@@ -98,13 +100,15 @@ def _sample_again(demonstration: Demonstration) -> _Found | None:
     names = [item.name for item in objects]
     if tuple(names) != demonstration.objects or episode.prompt != demonstration.text:
         return None
-    return objects, {
+    shown = {
         name: tuple(
             names.index(item.name) if item.name in names else NOTHING
             for item in asset.scene.objects
         )
         for name, asset in episode.assets.items()
     }
+    scenes = {name: asset.scene.objects for name, asset in episode.assets.items()}
+    return objects, shown, {name: of[0].yaw for name, of in scenes.items() if len(of) == 1}
 
 
 def _parse_names(demonstration: Demonstration) -> _Found | None:
@@ -116,7 +120,7 @@ def _parse_names(demonstration: Demonstration) -> _Found | None:
             return None
         texture, shape = _TEXTURES[found["look"]], _SHAPES[found["shape"]]
         objects.append(SceneObject(f"object_{number}", shape, texture, (0.0, 0.0)))
-    return objects, demonstration.shown
+    return objects, demonstration.shown, {}
 
 
 def _grasps(

@@ -56,6 +56,15 @@ class PolicyRecipe:
         "fraction of a demonstrated one",
         low=0,
     )
+    turn_weight: float = setting(
+        1.0, "weight of the loss of angles read from pairs of frames, with turn_angles", low=0
+    )
+    turn_first_steps: int = setting(
+        0,
+        "first steps, in which only the object encoder and the reader of turn_angles are trained, "
+        "on tasks with pairs of frames",
+        low=0,
+    )
     recolor_fraction: float = setting(
         0.5, "fraction of the episodes that are recolored", low=0, high=1
     )

@@ -76,9 +76,15 @@ def train_policy(
     Where there is none it begins with ``start``, or with random weights. The random numbers of
     every step follow from the recipe's seed and the step's number: a run that was interrupted and
     resumed ends with the same weights as one in one go. ``workers``: processes that make batches.
-    Raises VimaError: NO_DEMONSTRATIONS, BAD_CONFIG where ``task_weights`` leaves no task, and as
-    ``Run``.
+    Raises VimaError: NO_DEMONSTRATIONS, BAD_CONFIG where ``task_weights`` leaves no task or
+    ``turn_first_steps`` have nothing to train, and as ``Run``.
     """
+    if recipe.turn_first_steps and not config.turn_angles:
+        raise VimaError(
+            "BAD_CONFIG",
+            f"turn_first_steps is {recipe.turn_first_steps} without turn_angles; valid: 0, or "
+            "turn_angles of the network",
+        )
     schedule = schedule or Schedule()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(recipe.seed)
@@ -97,6 +103,7 @@ def train_policy(
         worker_init_fn=_ignore_signals,
     )
     weights = dict.fromkeys(AUXILIARY_LOSSES, recipe.auxiliary_weight)
+    weights["turn"] = recipe.turn_weight
     weights |= {"first_place": recipe.first_place_weight, "other_picks": recipe.other_picks_weight}
     for step, parts in enumerate(batches, run.step):
         seed_step(recipe.seed, step)
@@ -106,7 +113,10 @@ def train_policy(
         for part in parts:
             batch = recolor(part.to(device), recipe.recolor_fraction)
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                losses = model.losses(batch, recipe.position_smoothing)
+                if step < recipe.turn_first_steps:
+                    losses = model.first_losses(batch)
+                else:
+                    losses = model.losses(batch, recipe.position_smoothing)
             weighted = [weights.get(name, 1.0) * loss for name, loss in losses.items()]
             (torch.stack(weighted).sum() / len(parts)).backward()
             run.add(losses)
@@ -155,6 +165,13 @@ class _Batches(torch.utils.data.Dataset):
                 f"task_weights is 0 for all tasks of the data; valid: above 0 for one of "
                 f"{', '.join(sorted(self._tasks))}",
             )
+        self._turning = [task for task, of_task in self._tasks.items() if _shows_turns(of_task[0])]
+        if recipe.turn_first_steps and not self._turning:
+            raise VimaError(
+                "BAD_CONFIG",
+                f"turn_first_steps is {recipe.turn_first_steps}, and no task has pairs "
+                "of frames; valid: 0, or demonstrations of twist",
+            )
         self._often = {
             task: np.array(
                 [recipe.offset_grasp_weight if _is_offset_grasp(e) else 1.0 for e in of_task]
@@ -171,9 +188,12 @@ class _Batches(torch.utils.data.Dataset):
         A batch is as long as its longest episode.
         """
         random = np.random.default_rng([self._recipe.seed, step])
-        names = sorted(self._tasks)
+        first = step < self._recipe.turn_first_steps
+        names = sorted(self._turning if first else self._tasks)
         chosen = []
         shares = np.array([self._recipe.task_weights.get(name, 1.0) for name in names])
+        if first:  # all alike: the rest of the network, which the weights are for, is not trained
+            shares = np.ones(len(names))
         for number in random.choice(len(names), self._recipe.batch_size, p=shares / shares.sum()):
             often = self._often[names[number]]
             one = random.choice(len(often), p=often / often.sum())
@@ -200,6 +220,11 @@ def _make_batch(
     if image_tokens is None:
         return make_batch(episodes, random, noise)
     return make_image_batch(episodes, image_tokens)
+
+
+def _shows_turns(episode: TrainingEpisode) -> bool:
+    """Return whether a prompt has frames of single objects whose turn is known."""
+    return int(np.isfinite([episode.yaws[scene] for scene in episode.scenes]).sum()) > 1
 
 
 def _is_offset_grasp(episode: TrainingEpisode) -> bool:
@@ -234,10 +259,12 @@ def measure(
     noise, tokens = DetectionNoise(0.0, 0.0, 0.0), model.network.image_tokens
     batch = _make_batch(chosen, np.random.default_rng(0), noise, tokens).to(device)
     model.eval()
-    logits = model.network(batch).logits
+    outputs = model.network(batch)
+    logits = outputs.logits
     model.train()
     near = accuracy(logits, batch)
     shares = {name: float(share.float().mean()) for name, share in near.items()}
+    shares |= model.turn_accuracy(outputs.encoded, batch)
     of_task = np.repeat([e.task for e in chosen], [len(e.bins) for e in chosen])
     right = near["all"].cpu().numpy()
     shares |= {str(task): float(right[of_task == task].mean()) for task in sorted(set(of_task))}

@@ -38,7 +38,8 @@ class TrainingEpisode:
     """An episode of T steps, P prompt tokens, K objects and C different crops.
 
     ``prompt``: word ids, and ``~i`` for image ``i`` of ``images``; ``scenes``: indices of images
-    that show a scene; ``timesteps``: observation before each action. ``bins`` (T, 12); ``targets``
+    that show a scene; ``yaws``: of each image as in ``PrivilegedLabels`` [rad], NaN where unknown;
+    ``timesteps``: observation before each action. ``bins`` (T, 12); ``targets``
     (T, 2, 2): x, y of both poses before rounding, picked where a deterministic oracle would [m];
     ``places`` (T, K, 2): positions of the objects [m]; ``grasps``, ``grasp_offsets``: as in
     ``PrivilegedLabels``; ``picked``, ``placed`` (T,): as of ``find_action_objects``, NOTHING of a
@@ -51,6 +52,7 @@ class TrainingEpisode:
     prompt: tuple[int, ...]
     images: tuple[ViewPair, ...]
     scenes: tuple[int, ...]
+    yaws: tuple[float, ...]
     timesteps: tuple[ViewPair, ...]
     end_effector: EndEffector
     bins: np.ndarray
@@ -154,6 +156,7 @@ def training_episode(
         tuple(prompt),
         tuple(images),
         tuple(scenes),
+        tuple(labels.yaws.get(name, np.nan) for name in index_of),
         timesteps,
         d.observations[0].end_effector,
         bins,
