@@ -54,6 +54,7 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         self.grasp_offset_head = nn.Linear(width, 2 * OFFSET_BINS)
         self.shape_head = nn.Linear(width, len(SHAPE_NAMES))
         self.first_place_head = nn.Linear(width, sum(POSITION_BINS))
+        self.next_frame_head = nn.Linear(width, sum(POSITION_BINS))
 
     def losses(self, batch: PolicyBatch, smoothing: float) -> dict[str, Tensor]:
         """Compute the action losses of each head and the auxiliary ones. See ``action_losses``.
@@ -83,6 +84,7 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         action_scores = attention.history[last].transpose(1, 2).flatten(0, 1)[batch.reads]
         losses["goal"] = self.goal_loss(attention.informed, batch)
         losses["first_place"] = self.first_place_loss(attention.informed, batch)
+        losses["next_frame"] = self.next_frame_loss(attention.informed, batch)
         losses["prompt_attention"] = self.prompt_attention_loss(attention.prompt[first], batch)
         losses["action_attention"] = self.action_attention_loss(action_scores[:, :2], batch)
         return losses
@@ -143,13 +145,11 @@ class PolicyWithAuxiliaryHeads(nn.Module):
 
     def first_place_loss(self, informed: Tensor, batch: ObjectBatch) -> Tensor:
         """Predict from an object's token where it was first, if it is to come back there."""
-        none = torch.full_like(batch.first_places[:1], torch.nan)
-        slots = (batch.rows <= len(batch.step_of)) * batch.rows  # (B, T), 0: none
-        places = torch.cat([none, batch.first_places])[slots]
-        rows = places.isfinite().all(-1)
-        if not rows.any():
-            return informed.new_zeros(())
-        return _position_cross_entropy(self.first_place_head(informed[rows]), places[rows])
+        return _place_loss(self.first_place_head, informed, batch.first_places, batch)
+
+    def next_frame_loss(self, informed: Tensor, batch: ObjectBatch) -> Tensor:
+        """Predict from an object's token where the prompt's next frame shows it."""
+        return _place_loss(self.next_frame_head, informed, batch.next_places, batch)
 
     def other_picks_loss(
         self, place: PlaceContext, batch: ObjectBatch, smoothing: float
@@ -267,6 +267,16 @@ def _position_cross_entropy(logits: Tensor, fractions: Tensor) -> Tensor:
         bins = torch.bucketize(fractions[:, axis].contiguous(), edges)
         loss = loss + F.cross_entropy(part, bins.clamp(max=len(edges) - 1))
     return loss / 2
+
+
+def _place_loss(head: nn.Module, informed: Tensor, places: Tensor, batch: ObjectBatch) -> Tensor:
+    """Predict ``places`` (S, 2) of slots, where known, from tokens (B, T, E) of the history."""
+    slots = (batch.rows <= len(batch.step_of)) * batch.rows  # (B, T), 0: none
+    known = torch.cat([torch.full_like(places[:1], torch.nan), places])[slots]
+    rows = known.isfinite().all(-1)
+    if not rows.any():
+        return informed.new_zeros(())
+    return _position_cross_entropy(head(informed[rows]), known[rows])
 
 
 def _gather_tokens(values: Tensor, batch: ObjectBatch) -> Tensor:

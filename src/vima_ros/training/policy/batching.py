@@ -16,6 +16,7 @@ from torch import Tensor
 from vima_ros.policy.model.batching import EpisodeBatch, PromptBatch, Slots
 from vima_ros.specs import BINS, CROP_SIZE
 from vima_ros.training.policy.detection_noise import DetectionNoise, add_noise
+from vima_ros.training.policy.frame_order import next_frame_places, repeated_moves
 from vima_ros.training.policy.picks import find_pick_tokens
 from vima_ros.training.policy.privileged_labels import NOTHING
 from vima_ros.training.policy.training_episode import TrainingEpisode
@@ -34,13 +35,15 @@ class PolicyBatch(EpisodeBatch):
     """Episodes of a training step with their actions.
 
     ``bins`` (n, 12); ``weight`` (n,): 1 / steps of the episode. ``episode_of`` (K,): of each crop,
-    or image pair. ``names_colors`` (B,) bool: the prompt names colors.
+    or image pair. ``names_colors`` (B,) bool: the prompt names colors. ``repeated`` (n,) bool: as
+    of ``repeated_moves``.
     """
 
     bins: Tensor
     weight: Tensor
     episode_of: Tensor
     names_colors: Tensor
+    repeated: Tensor
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class ObjectBatch(PolicyBatch):
     be put to be where it was first, as ``grasps``; NaN where it is not to come back. Picks that
     were not demonstrated: ``other_actions`` (u,) in whose place, ``other_tokens`` (u, 2) as
     ``picked_tokens``, ``other_places`` (u,) the action whose place is right.
+    ``next_places`` (S, 2): where the prompt's next frame shows an object (``next_frame_places``).
     ``turned`` (n,): the angle of each of ``prompt.turns``, clockwise from above [deg], NaN where
     it is unknown.
     """
@@ -74,6 +78,7 @@ class ObjectBatch(PolicyBatch):
     other_tokens: Tensor
     other_places: Tensor
     turned: Tensor
+    next_places: Tensor
 
     @property
     def slots(self) -> Slots:
@@ -85,6 +90,7 @@ class _Timestep(NamedTuple):
     """A timestep: the episode's first object in the batch, its grasps and the step's number.
 
     An image of the prompt has no grasps and no step; ``first_places``: of what is to come back.
+    ``next_places``: as of ``next_frame_places``.
     """
 
     first_object: int
@@ -92,6 +98,7 @@ class _Timestep(NamedTuple):
     grasp_offsets: np.ndarray | None
     first_places: np.ndarray | None
     step: int
+    next_places: np.ndarray | None = None
 
 
 class _Slots:
@@ -162,7 +169,8 @@ def make_batch(
             effector = int(episode.end_effector)
             first = returns[step] if step and episode.task in RESTORE_TASKS else None
             offsets = episode.grasp_offsets[step]
-            context = _Timestep(first_object, grasps[step], offsets, first, steps + step)
+            after = next_frame_places(episode, step)
+            context = _Timestep(first_object, grasps[step], offsets, first, steps + step, after)
             row = _place(slots, timestep, [count, count], number, episode, effector, context)
             history += [*row, *[None] * (max_slots - len(row))]
             asks.append((number, len(history) - 1))
@@ -203,11 +211,12 @@ def _place(
                 _label(episode.shapes, which, NOTHING),
                 _label(context.grasp_offsets, which, UNKNOWN),
                 _label(context.first_places, which, UNKNOWN),
+                _label(context.next_places, which, UNKNOWN),
             )
             values = (row, box, True, effector, name, *labels)
             places.append(slots.add(view, *values))
         for _ in range(counts[view] - len(shown.crops)):
-            no_place = (0.0, 0.0), *[NOTHING] * 3, UNKNOWN, UNKNOWN
+            no_place = (0.0, 0.0), *[NOTHING] * 3, *[UNKNOWN] * 3
             places.append(slots.add(view, 0, (0, 0, 0, 0), False, effector, NOTHING, *no_place))
     return places
 
@@ -234,7 +243,7 @@ def _tensors(
         np.array(column) for column in zip(*slots.views[FRONT], *slots.views[TOP], strict=True)
     )
     rows, boxes, valid, effectors, objects, grasps, step_of, looks, shapes, *offsets = columns
-    grasp_offsets, first_places = offsets
+    grasp_offsets, first_places, next_places = offsets
     count = len(rows)
 
     def slot(at: tuple[int, int]) -> int:
@@ -282,6 +291,7 @@ def _tensors(
         weight,
         torch.tensor(slots.episode_of),
         torch.tensor([episode.names_colors for episode in episodes]),
+        torch.from_numpy(np.concatenate([repeated_moves(episode) for episode in episodes])),
         torch.from_numpy(objects),
         torch.from_numpy(grasps.astype(np.float32)),
         torch.from_numpy(step_of),
@@ -296,6 +306,7 @@ def _tensors(
         torch.from_numpy(picks.others),
         torch.from_numpy(picks.places),
         torch.tensor([turn.degrees for turn in turns], dtype=torch.float32),
+        torch.from_numpy(next_places.astype(np.float32)),
     )
 
 

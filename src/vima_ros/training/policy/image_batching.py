@@ -13,6 +13,7 @@ import torch
 
 from vima_ros.policy.model.batching import ImageBatch, PromptBatch
 from vima_ros.training.policy.batching import PolicyBatch, action_targets, padded
+from vima_ros.training.policy.frame_order import repeated_moves
 from vima_ros.training.policy.image_composition import compose
 from vima_ros.training.policy.privileged_labels import NOTHING
 from vima_ros.training.policy.training_episode import TrainingEpisode
@@ -76,6 +77,7 @@ def make_image_batch(episodes: Sequence[TrainingEpisode], image_tokens: int) -> 
         weight,
         torch.tensor(episode_of),
         torch.tensor([episode.names_colors for episode in episodes]),
+        torch.from_numpy(np.concatenate([repeated_moves(episode) for episode in episodes])),
     )
 
 

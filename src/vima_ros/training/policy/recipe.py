@@ -65,6 +65,18 @@ class PolicyRecipe:
         "on tasks with pairs of frames",
         low=0,
     )
+    next_frame_weight: float = setting(
+        0.0,
+        "weight of the auxiliary loss for each object's place in the prompt's next frame, where a "
+        "prompt has a frame before and after each action, as of follow_order",
+        low=0,
+    )
+    repeated_move_weight: float = setting(
+        1.0,
+        "weight of the action losses of moves of an object that moved before, in such prompts, as "
+        "a multiple of other moves'",
+        low=0,
+    )
     recolor_fraction: float = setting(
         0.5, "fraction of the episodes that are recolored", low=0, high=1
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import cast
@@ -103,7 +103,7 @@ def train_policy(
         worker_init_fn=_ignore_signals,
     )
     weights = dict.fromkeys(AUXILIARY_LOSSES, recipe.auxiliary_weight)
-    weights["turn"] = recipe.turn_weight
+    weights |= {"turn": recipe.turn_weight, "next_frame": recipe.next_frame_weight}
     weights |= {"first_place": recipe.first_place_weight, "other_picks": recipe.other_picks_weight}
     for step, parts in enumerate(batches, run.step):
         seed_step(recipe.seed, step)
@@ -112,6 +112,9 @@ def train_policy(
         optimizer.zero_grad()
         for part in parts:
             batch = recolor(part.to(device), recipe.recolor_fraction)
+            if recipe.repeated_move_weight != 1.0:
+                more = torch.where(batch.repeated, recipe.repeated_move_weight, 1.0)
+                batch = replace(batch, weight=batch.weight * more)
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
                 if step < recipe.turn_first_steps:
                     losses = model.first_losses(batch)
