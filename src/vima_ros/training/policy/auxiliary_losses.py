@@ -37,6 +37,7 @@ OFFSET_BINS, MIN_OFFSET = (
     0.005,
 )  # a centimeter each; what grasp_offsets less is picked amid it [m]
 TEMPERATURE = 0.1  # of the identity loss
+BRIGHTNESS_STEP = 16.0  # the shades of a texture and of its dark one are 17 or more apart
 MAX_ANGLE_ERROR = 1.0  # of a turn that is one of the network's angles [deg]
 
 
@@ -54,6 +55,7 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         self.grasp_offset_head = nn.Linear(width, 2 * OFFSET_BINS)
         self.shape_head = nn.Linear(width, len(SHAPE_NAMES))
         self.first_place_head = nn.Linear(width, sum(POSITION_BINS))
+        self.brightness_head = nn.Linear(width, 1)
         self.next_frame_head = nn.Linear(width, sum(POSITION_BINS))
 
     def losses(self, batch: PolicyBatch, smoothing: float) -> dict[str, Tensor]:
@@ -71,6 +73,7 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         losses["position"] = self._position_loss(outputs.objects, batch)
         losses["grasp_offset"] = self._grasp_offset_loss(outputs.objects, batch)
         losses["identity"] = self._identity_loss(outputs.objects, batch)
+        losses["brightness"] = self.brightness_loss(outputs.objects, batch)
         losses["shape"] = self._shape_loss(outputs.objects, batch)
         if self.network.turn_reader is not None:
             assert outputs.encoded is not None
@@ -213,6 +216,15 @@ class PolicyWithAuxiliaryHeads(nn.Module):
             return objects.new_zeros(())
         return F.cross_entropy(self.shape_head(objects[rows]).float(), batch.shapes[rows])
 
+    def brightness_loss(self, objects: Tensor, batch: ObjectBatch) -> Tensor:
+        """Predict from an object's token how bright its crop is, in steps of BRIGHTNESS_STEP."""
+        bright = brightness(batch.slots.crops)[batch.slots.crop_rows]
+        rows = batch.slots.mask & bright.isfinite()
+        if not rows.any():
+            return objects.new_zeros(())
+        predicted = self.brightness_head(objects[rows])[:, 0].float()
+        return F.smooth_l1_loss(predicted, bright[rows] / BRIGHTNESS_STEP)
+
     def prompt_attention_loss(self, scores: Tensor, batch: ObjectBatch) -> Tensor:
         """Supervise an object's attention to its images and to words for its look in the prompt.
 
@@ -249,6 +261,15 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         return _attention_loss(
             scores, (objects[:, None] == wanted) & (wanted != NOTHING) & now[:, None]
         )
+
+
+def brightness(crops: Tensor) -> Tensor:
+    """Compute the mean brightest channel (K,) of crops uint8 (K, 3, 32, 32), 0 to 255.
+
+    Of the pixels that are not black, as the padding around an object is; NaN where all are.
+    """
+    brightest = crops.amax(1).flatten(1).float()  # (K, 1024)
+    return brightest.sum(1) / (brightest > 0).sum(1)
 
 
 def known_turns(batch: ObjectBatch, angles: Sequence[int]) -> tuple[Tensor, Tensor]:

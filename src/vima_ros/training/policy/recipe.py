@@ -65,6 +65,16 @@ class PolicyRecipe:
         "on tasks with pairs of frames",
         low=0,
     )
+    brightness_weight: float = setting(
+        0.0, "weight of the auxiliary loss for an object's brightness, of its token", low=0
+    )
+    relative_bias_rate: float = setting(
+        1.0,
+        "learning rate of the prompt encoder's relative attention biases, as a multiple of "
+        "the rest's; other than 1: without weight decay",
+        above=0,
+        high=1e3,
+    )
     next_frame_weight: float = setting(
         0.0,
         "weight of the auxiliary loss for each object's place in the prompt's next frame, where a "

@@ -24,6 +24,7 @@ from vima_ros.training.policy.detection_noise import DetectionNoise
 from vima_ros.training.policy.image_batching import make_image_batch
 from vima_ros.training.policy.initialization import new_network
 from vima_ros.training.policy.layout_augmentation import randomize_layout
+from vima_ros.training.policy.parameter_groups import parameter_groups
 from vima_ros.training.policy.privileged_labels import NOTHING
 from vima_ros.training.policy.recipe import PolicyRecipe
 from vima_ros.training.policy.training_episode import TrainingEpisode
@@ -92,7 +93,7 @@ def train_policy(
     batch_source = _Batches(episodes, recipe, network.image_tokens)
     model = PolicyWithAuxiliaryHeads(network).to(device).train()
     averaged = AveragedModel(model)
-    optimizer = torch.optim.AdamW(_groups(model, recipe.weight_decay), recipe.learning_rate)
+    optimizer = torch.optim.AdamW(parameter_groups(model, recipe), recipe.learning_rate)
     run = Run(folder, recipe.steps, model, averaged, optimizer, schedule)
     batches = torch.utils.data.DataLoader(
         batch_source,
@@ -103,12 +104,13 @@ def train_policy(
         worker_init_fn=_ignore_signals,
     )
     weights = dict.fromkeys(AUXILIARY_LOSSES, recipe.auxiliary_weight)
+    weights["brightness"] = recipe.brightness_weight
     weights |= {"turn": recipe.turn_weight, "next_frame": recipe.next_frame_weight}
     weights |= {"first_place": recipe.first_place_weight, "other_picks": recipe.other_picks_weight}
     for step, parts in enumerate(batches, run.step):
         seed_step(recipe.seed, step)
         for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate_at(step)
+            group["lr"] = group["rate"] * recipe.learning_rate_at(step)
         optimizer.zero_grad()
         for part in parts:
             batch = recolor(part.to(device), recipe.recolor_fraction)
@@ -286,16 +288,3 @@ def load_averaged(folder: Path, config: VimaConfig) -> tuple[VimaNetwork, int]:
     network = new_network(config)
     network.load_state_dict(averaged.module.network.state_dict())  # type: ignore[union-attr]
     return network.eval(), step
-
-
-def _groups(model: PolicyWithAuxiliaryHeads, weight_decay: float) -> list[dict]:
-    """Group parameters: biases, norms and embeddings have no weight decay."""
-    matrices: list[torch.nn.Parameter] = []
-    others: list[torch.nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        plain = parameter.ndim < 2 or "embed" in name or "word_table" in name
-        (others if plain else matrices).append(parameter)
-    return [
-        {"params": matrices, "weight_decay": weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
