@@ -65,6 +65,13 @@ class PolicyRecipe:
         "on tasks with pairs of frames",
         low=0,
     )
+    recombine_fraction: float = setting(
+        0.0,
+        "fraction of the episodes with an adjective defined by examples, as of novel_adj, that "
+        "get other episodes' examples",
+        low=0,
+        high=1,
+    )
     brightness_weight: float = setting(
         0.0, "weight of the auxiliary loss for an object's brightness, of its token", low=0
     )

@@ -21,6 +21,7 @@ from vima_ros.training.policy.auxiliary_losses import MIN_OFFSET, PolicyWithAuxi
 from vima_ros.training.policy.batching import PolicyBatch, make_batch
 from vima_ros.training.policy.color_augmentation import recolor
 from vima_ros.training.policy.detection_noise import DetectionNoise
+from vima_ros.training.policy.example_recombination import ExampleBank
 from vima_ros.training.policy.image_batching import make_image_batch
 from vima_ros.training.policy.initialization import new_network
 from vima_ros.training.policy.layout_augmentation import randomize_layout
@@ -177,6 +178,7 @@ class _Batches(torch.utils.data.Dataset):
                 f"turn_first_steps is {recipe.turn_first_steps}, and no task has pairs "
                 "of frames; valid: 0, or demonstrations of twist",
             )
+        self._examples = ExampleBank(episodes) if recipe.recombine_fraction else None
         self._often = {
             task: np.array(
                 [recipe.offset_grasp_weight if _is_offset_grasp(e) else 1.0 for e in of_task]
@@ -203,6 +205,13 @@ class _Batches(torch.utils.data.Dataset):
             often = self._often[names[number]]
             one = random.choice(len(often), p=often / often.sum())
             chosen.append(self._tasks[names[number]][one])
+        if self._examples is not None:
+            chosen = [
+                self._examples.recombine(episode, random)
+                if random.random() < self._recipe.recombine_fraction
+                else episode
+                for episode in chosen
+            ]
         if self._recipe.layout_fraction:
             keep = random.random(len(chosen)) >= self._recipe.layout_fraction
             chosen = [
