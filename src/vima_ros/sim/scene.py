@@ -13,7 +13,8 @@ from vima_ros.errors import NoRoomError, VimaError
 from vima_ros.geometry import Workspace
 from vima_ros.policy_frame import VIMA_WORKSPACE
 from vima_ros.sim.domain_randomization import VisualAppearance
-from vima_ros.sim.model.shapes import SHAPES, Shape
+from vima_ros.sim.model.generated_textures import is_generated_texture
+from vima_ros.sim.model.shapes import SHAPES, Shape, find_shape, is_generated_shape
 from vima_ros.sim.model.textures import COLOURS, TEXTURES
 from vima_ros.specs import EndEffector
 
@@ -30,7 +31,8 @@ _RANDOM_FIXED = ("bowl", "container", "square")
 class SceneObject:
     """Object of a scene at ``position_xy`` [m] and ``yaw`` [rad] in the table frame.
 
-    ``shape``: a key of SHAPES. ``texture``: a key of TEXTURES. ``scale``: of all sizes.
+    ``shape``: a key of SHAPES or the name of a generated one. ``texture``: likewise of TEXTURES.
+    ``scale``: of all sizes.
     ``height_factor``: additional scale of the height. ``base_height``: z of the surface below [m].
     """
 
@@ -46,10 +48,16 @@ class SceneObject:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_]{1,64}", self.name):
             raise _invalid(f"object name {self.name!r}; valid: 1 to 64 letters, digits and _")
-        for key, registry in (("shape", SHAPES), ("texture", TEXTURES)):
+        for key, registry, is_generated in (
+            ("shape", SHAPES, is_generated_shape),
+            ("texture", TEXTURES, is_generated_texture),
+        ):
             value = getattr(self, key)
-            if value not in registry:
-                raise _invalid(f"{key} {value!r} of {self.name}; valid: {', '.join(registry)}")
+            if value not in registry and not is_generated(value):
+                raise _invalid(
+                    f"{key} {value!r} of {self.name}; valid: {', '.join(registry)}, "
+                    "or the name of a generated one"
+                )
         position = tuple(float(value) for value in self.position_xy)
         numbers = (*position, self.yaw, self.base_height)
         if len(position) != 2 or not all(map(math.isfinite, numbers)):
@@ -113,7 +121,7 @@ class Scene:
 
 @lru_cache(maxsize=1024)
 def _scaled_shape(shape: str, scale: float, height_factor: float) -> Shape:
-    return SHAPES[shape].scaled(scale, height_factor)
+    return find_shape(shape).scaled(scale, height_factor)
 
 
 def random_scene(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from vima_ros.geometry import Pose
+from vima_ros.sim.model.generated_textures import find_texture_image
 from vima_ros.sim.model.mujoco_backend import mujoco
 from vima_ros.sim.model.shapes import Part
-from vima_ros.sim.model.textures import TEXTURES, texture_image
 from vima_ros.sim.scene import SceneObject
 
 COLLISION_GROUP = 3  # of geoms with collisions, which are not rendered
@@ -54,8 +54,8 @@ def no_collision() -> dict[str, float]:
 
 
 def _paint(spec: mujoco.MjSpec, geom: mujoco.MjsGeom, texture: str) -> None:
-    image = texture_image(texture)
-    if TEXTURES[texture].kind == "plain":
+    image = find_texture_image(texture)
+    if image.shape[:2] == (1, 1):  # plain
         geom.rgba = [*(image[0, 0] / 255), 1.0]
         return
     if spec.material(texture) is None:

@@ -22,11 +22,17 @@ def _wave(cycles_u: float, cycles_v: float, phase: float = 0.0) -> np.ndarray:
 
 
 def _noise(seed: int, low: int, high: int, stretch: float = 1.0) -> np.ndarray:
-    """Return smooth periodic noise, mean 0 and deviation 1, features of 1 / low to 1 / high tile.
+    """Return the smooth noise of a seed."""
+    return smooth_noise(np.random.default_rng(seed), low, high, stretch)
 
-    The features are ``stretch`` times longer in v.
+
+def smooth_noise(
+    random: np.random.Generator, low: int, high: int, stretch: float = 1.0
+) -> np.ndarray:
+    """Draw smooth periodic noise, mean 0 and deviation 1, features of 1 / low to 1 / high tile.
+
+    (128, 128); the features are ``stretch`` times longer in v.
     """
-    random = np.random.default_rng(seed)
     white = np.fft.fft2(random.standard_normal((SIZE, SIZE)))
     frequency = np.fft.fftfreq(SIZE, 1 / SIZE)
     radius = np.hypot(stretch * frequency[:, None], frequency[None])

@@ -18,6 +18,7 @@ from vima_ros.errors import NoRoomError, VimaError
 from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
 from vima_ros.policy_frame import VIMA_WORKSPACE
 from vima_ros.sim.scene import Scene
+from vima_ros.sim.tasks.generated_split import generated_split
 from vima_ros.sim.tasks.layout import LayoutSampler
 from vima_ros.sim.tasks.splits import Level, Split, split
 from vima_ros.specs import AssetKind, EndEffector
@@ -158,12 +159,14 @@ class Task(ABC):
     """Task of the benchmark, without state.
 
     ``templates``: variants of the prompt with {placeholder} for images and <word> for words.
-    ``has_base``: True if objects are put into a base. ``levels``: levels that the task has.
+    ``has_base``: True if objects are put into a base. ``names_textures``: True if words of the
+    prompt name textures. ``levels``: levels that the task has.
     """
 
     name: ClassVar[str]
     templates: ClassVar[tuple[str, ...]]
     has_base: ClassVar[bool] = True
+    names_textures: ClassVar[bool] = False
     step_limit: ClassVar[int]
     end_effector: ClassVar[EndEffector] = EndEffector.SUCTION
     levels: ClassVar[tuple[Level, ...]] = (
@@ -171,6 +174,7 @@ class Task(ABC):
         Level.PLACEMENT,
         Level.COMBINATORIAL,
         Level.NOVEL_OBJECT,
+        Level.GENERATED,
     )
 
     @property
@@ -194,7 +198,7 @@ class Task(ABC):
         for _ in range(_ATTEMPTS):
             try:
                 layout = LayoutSampler(random, workspace)
-                spec = self._draw(random, split(level, self.has_base), layout).on(workspace)
+                spec = self._draw(random, self._split(random, level), layout).on(workspace)
             except NoRoomError:
                 continue
             parts = (spec.scene, spec.prompt, spec.assets, self.step_limit, spec.goal)
@@ -215,6 +219,12 @@ class Task(ABC):
                 + ", ".join(level.value for level in self.levels),
             )
         return Level(level)
+
+    def _split(self, random: np.random.Generator, level: Level) -> Split:
+        """Return the shapes and textures of a level; of generated ones, draw a few."""
+        if level == Level.GENERATED:
+            return generated_split(random, self.names_textures)
+        return split(level, self.has_base)
 
     @abstractmethod
     def success_criterion(self, episode: TaskEpisode) -> SuccessCriterion:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vima_ros.sim.model.generated_textures import is_generated_texture
 from vima_ros.sim.model.textures import TEXTURES
 from vima_ros.sim.scene import SceneObject
 from vima_ros.sim.tasks.base import Asset
@@ -78,7 +79,11 @@ def adjective_shapes(split: Split) -> tuple[str, ...]:
 
 def _darkened(split: Split) -> list[str]:
     """Return the textures that have a dark variant."""
-    return [name for name in split.dragged_textures if f"dark_{name}" in TEXTURES]
+    return [
+        name
+        for name in split.dragged_textures
+        if f"dark_{name}" in TEXTURES or is_generated_texture(name)
+    ]
 
 
 def _with_dark(split: Split) -> list[str]:

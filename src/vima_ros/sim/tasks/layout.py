@@ -10,7 +10,7 @@ import numpy as np
 
 from vima_ros.errors import NoRoomError
 from vima_ros.geometry import Workspace
-from vima_ros.sim.model.shapes import SHAPES
+from vima_ros.sim.model.shapes import find_shape
 from vima_ros.sim.scene import SceneObject
 
 _ATTEMPTS = 200
@@ -42,7 +42,7 @@ def random_yaw(random: np.random.Generator) -> float:
 
 def random_scale(random: np.random.Generator, shape: str) -> float:
     """Draw a scale of an object of this shape."""
-    return float(random.uniform(*SHAPES[shape].scale_range))
+    return float(random.uniform(*find_shape(shape).scale_range))
 
 
 class LayoutSampler:
@@ -63,14 +63,14 @@ class LayoutSampler:
 
     def occupy(self, shape: str, position_xy: XY) -> None:
         """Reserve the place of an object."""
-        self._taken.append((position_xy, SHAPES[shape].radius))
+        self._taken.append((position_xy, find_shape(shape).radius))
 
     def free_pose(self, shape: str) -> tuple[XY, float]:
         """Sample and reserve a position and yaw for an object of that shape.
 
         Raises NoRoomError.
         """
-        radius = SHAPES[shape].radius
+        radius = find_shape(shape).radius
         low = np.array(self.workspace.low) + radius + _EDGE
         high = np.array(self.workspace.high) - radius - _EDGE
         for _ in range(_ATTEMPTS if (low < high).all() else 0):

@@ -70,4 +70,6 @@ def floor_height(base: Shape) -> float:
             half_x, half_y, half_z = part.size
             if abs(x) < half_x and abs(y) < half_y:
                 tops.append(base.rest_height + z + half_z)
+        elif part.kind == "prism":  # a generated board, about its centroid
+            tops.append(base.rest_height + z + part.size[0])
     return max(tops)

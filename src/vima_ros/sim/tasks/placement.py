@@ -13,7 +13,7 @@ from enum import Enum
 import numpy as np
 
 from vima_ros.geometry import Pose, quaternion_from_yaw, rotation_2d
-from vima_ros.sim.model.shapes import SHAPES
+from vima_ros.sim.model.shapes import find_shape
 from vima_ros.sim.scene import SceneObject
 from vima_ros.sim.tasks.base import (
     Oracle,
@@ -66,7 +66,7 @@ class PlaceGoal:
         pose = world.poses[self.object]
         if self.yaw_tolerance is None or not self.near(pose):
             return self.near(pose)
-        symmetry = SHAPES[world.scene.object(self.object).shape].symmetry
+        symmetry = find_shape(world.scene.object(self.object).shape).symmetry
         error = heading(pose) - self.yaw
         return symmetry == 0.0 or abs(math.remainder(error, symmetry)) <= self.yaw_tolerance
 

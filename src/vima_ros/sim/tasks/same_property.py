@@ -8,7 +8,7 @@ import numpy as np
 
 from vima_ros.sim.model.shapes import SHAPES
 from vima_ros.sim.scene import Scene
-from vima_ros.sim.tasks.base import EpisodeSpec
+from vima_ros.sim.tasks.base import EpisodeSpec, Task
 from vima_ros.sim.tasks.layout import LayoutSampler, choose
 from vima_ros.sim.tasks.placement import PlacementGoal, PlacementTask, into
 from vima_ros.sim.tasks.prompt_templates import object_asset
@@ -66,6 +66,8 @@ class SameShape(_SameProperty):
 
     name = "same_shape"
     templates = ("Put all objects with the same profile as {base_obj} into it.",)
+    # No profile of a generated shape is a square or a circle.
+    levels = tuple(level for level in Task.levels if level != Level.GENERATED)
 
     def _draw_variants(self, random: np.random.Generator, split: Split) -> list[Variant]:
         base = choose(random, split.base_shapes)

@@ -23,6 +23,7 @@ class SceneUnderstanding(PlacementTask):
     name = "scene_understanding"
     templates = ("Put the <texture> object in {scene} into the <base_texture> object.",)
     step_limit = 3
+    names_textures = True
 
     def _draw(
         self, random: np.random.Generator, split: Split, layout: LayoutSampler

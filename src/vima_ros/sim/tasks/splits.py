@@ -6,20 +6,23 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import combinations
 
+from vima_ros.sim.model.shapes.generated import is_asymmetric
+
 
 class Level(str, Enum):
-    """Generalization level; the values are VIMA-Bench's names."""
+    """Generalization level; the values are VIMA-Bench's names, but for the last."""
 
     TRAIN = "train"
     PLACEMENT = "placement_generalization"  # new positions
     COMBINATORIAL = "combinatorial_generalization"  # known shapes and textures, new combinations
     NOVEL_OBJECT = "novel_object_generalization"  # new shapes, any texture
     NOVEL_TASK = "novel_task_generalization"  # new tasks, any shape and texture
+    GENERATED = "generated_objects"  # not VIMA-Bench's: generated shapes and textures, to train on
 
 
 @dataclass(frozen=True)
 class Split:
-    """Shapes and textures of moved objects and of bases: keys of SHAPES and TEXTURES."""
+    """Shapes and textures of moved objects and of bases, by name, as ``SceneObject`` has them."""
 
     dragged_shapes: tuple[str, ...]
     base_shapes: tuple[str, ...]
@@ -34,7 +37,9 @@ class Split:
     @property
     def asymmetric_shapes(self) -> tuple[str, ...]:
         """Dragged shapes without rotational symmetry, for tasks with rotations."""
-        return tuple(name for name in self.dragged_shapes if name in _ASYMMETRIC)
+        return tuple(
+            name for name in self.dragged_shapes if name in _ASYMMETRIC or is_asymmetric(name)
+        )
 
 
 _LETTERS = ("letter_a", "letter_e", "letter_g", "letter_m", "letter_t", "letter_v")
@@ -95,7 +100,7 @@ _SPLITS = {
 
 
 def split(level: Level, has_base: bool = True) -> Split:
-    """Return the shapes and textures of a level.
+    """Return the shapes and textures of a level of VIMA-Bench.
 
     Where all textures are allowed, moved objects have one half of them and bases the other; a task
     without bases has all.

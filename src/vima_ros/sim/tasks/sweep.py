@@ -126,7 +126,7 @@ class SweepWithoutExceeding(SweepTask):
     name = "sweep_without_exceeding"
     templates = ("Sweep <determiner> {swept_obj} into {bounds} without exceeding {constraint}.",)
     step_limit = 8
-    levels = (Level.TRAIN, Level.PLACEMENT, Level.COMBINATORIAL)
+    levels = (Level.TRAIN, Level.PLACEMENT, Level.COMBINATORIAL, Level.GENERATED)
     _shapes = ("three_sided_rectangle", "line")
     _centre_x, _size = 0.41, (0.27, 0.27)
     _distractor_patch = 0.09

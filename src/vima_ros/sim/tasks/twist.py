@@ -31,6 +31,7 @@ class Twist(PlacementTask):
         "From {before_twist_3} to {after_twist_3}. Now twist all <texture> objects.",
     )
     step_limit = 5
+    names_textures = True
     has_base = False
 
     def _draw(

@@ -79,9 +79,12 @@ def find_labels(
             i for i in range(begin, len(tokens)) if list(tokens[i : i + len(words)]) == words
         )
         named_looks[begin : begin + len(words)] = [names.index(look)] * len(words)
-    looks = [texture_words(item.texture) for item in objects]
+    # No word names a generated texture, and no class a generated shape.
+    looks = [texture_words(item.texture) if item.texture in TEXTURES else "" for item in objects]
     numbers = tuple(names.index(look) if look in names else NOTHING for look in looks)
-    shapes = tuple(SHAPE_NAMES.index(item.shape) for item in objects)
+    shapes = tuple(
+        SHAPE_NAMES.index(item.shape) if item.shape in SHAPES else NOTHING for item in objects
+    )
     grasps = _grasps(objects, poses, demonstration.workspace)
     return PrivilegedLabels(shown, tuple(named_looks), numbers, shapes, *grasps, yaws)
 

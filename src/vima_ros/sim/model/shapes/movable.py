@@ -38,7 +38,7 @@ def block(side: float, height: float, role: Role = "movable", prompt_scale: floa
     )
 
 
-def _flat(
+def flat(
     outline: Outline, height: float, tile: float = 0.07, turn: float = 0.0, **attributes: Any
 ) -> Shape:
     """Return an extruded outline on four feet.
@@ -156,24 +156,24 @@ _RING = (circle(0.048, 32), _hole(circle(0.0205, 16)))
 MOVABLE_SHAPES: dict[str, Shape] = {
     "block": block(0.07, 0.07),
     "shorter_block": block(0.07, 0.03),
-    "letter_a": _flat(_A, _HIGH, 0.1),
-    "letter_e": _flat((_E,), _HIGH, 0.1),
-    "letter_g": _flat((_G,), _HIGH, 0.12),
-    "letter_m": _flat((_M,), _MIDDLE, 0.1),
-    "letter_r": _flat(_R, _HIGH, 0.1),
-    "letter_t": _flat((_T,), _HIGH, 0.07, _TURN / 4),
-    "letter_v": _flat((_V,), _HIGH, 0.085),
-    "cross": _flat((_CROSS,), _LOW, symmetry=_TURN / 4),
-    "triangle": _flat((_TRIANGLE,), _LOW, 0.065, _TURN / 18),
-    "l_block": _flat((_L_BLOCK,), _LOW, 0.075, _TURN / 4),
-    "ring": _flat(_RING, _LOW, 0.08, symmetry=0.0, profile="circle"),
-    "round": _flat((circle(0.048, 32),), _LOW, symmetry=0.0, profile="circle"),
-    "diamond": _flat((_DIAMOND,), _LOW, symmetry=_TURN / 2),
-    "flower": _flat((_flower(),), _HIGH, 0.056, _TURN / 8, symmetry=_TURN / 4),
-    "heart": _flat((_HEART,), _HIGH, 0.11, _TURN / 4),
-    "hexagon": _flat((_regular(6, 0.0545, _TURN / 4),), _MIDDLE, symmetry=_TURN / 6),
-    "pentagon": _flat(
+    "letter_a": flat(_A, _HIGH, 0.1),
+    "letter_e": flat((_E,), _HIGH, 0.1),
+    "letter_g": flat((_G,), _HIGH, 0.12),
+    "letter_m": flat((_M,), _MIDDLE, 0.1),
+    "letter_r": flat(_R, _HIGH, 0.1),
+    "letter_t": flat((_T,), _HIGH, 0.07, _TURN / 4),
+    "letter_v": flat((_V,), _HIGH, 0.085),
+    "cross": flat((_CROSS,), _LOW, symmetry=_TURN / 4),
+    "triangle": flat((_TRIANGLE,), _LOW, 0.065, _TURN / 18),
+    "l_block": flat((_L_BLOCK,), _LOW, 0.075, _TURN / 4),
+    "ring": flat(_RING, _LOW, 0.08, symmetry=0.0, profile="circle"),
+    "round": flat((circle(0.048, 32),), _LOW, symmetry=0.0, profile="circle"),
+    "diamond": flat((_DIAMOND,), _LOW, symmetry=_TURN / 2),
+    "flower": flat((_flower(),), _HIGH, 0.056, _TURN / 8, symmetry=_TURN / 4),
+    "heart": flat((_HEART,), _HIGH, 0.11, _TURN / 4),
+    "hexagon": flat((_regular(6, 0.0545, _TURN / 4),), _MIDDLE, symmetry=_TURN / 6),
+    "pentagon": flat(
         (_regular(5, 0.0543, -_TURN / 4, 0.0056),), _MIDDLE, 0.065, _TURN / 6, symmetry=_TURN / 5
     ),
-    "star": _flat((_star(),), _MIDDLE, symmetry=_TURN / 5),
+    "star": flat((_star(),), _MIDDLE, symmetry=_TURN / 5),
 }
