@@ -29,7 +29,7 @@ def extract_objects(
             continue
         left, top, columns, rows = cv2.boundingRect(pixels)
         boxes.append(_box(left, top, columns, rows))
-        crops.append(_crop(image_rgb[top : top + rows, left : left + columns]))
+        crops.append(square_crop(image_rgb[top : top + rows, left : left + columns]))
         if with_outlines:
             part = pixels[top : top + rows, left : left + columns]
             outlines.append(extract_outline(part, left, top))
@@ -50,7 +50,7 @@ def _box(left: int, top: int, columns: int, rows: int) -> tuple[int, int, int, i
     return left + (columns - 1) // 2, top + (rows - 1) // 2, rows - 1, columns - 1
 
 
-def _crop(patch_rgb: np.ndarray) -> np.ndarray:
+def square_crop(patch_rgb: np.ndarray) -> np.ndarray:
     """Pad ``patch_rgb`` (h, w, 3) to a square and resize it to (3, 32, 32)."""
     rows, columns = patch_rgb.shape[:2]
     size = max(rows, columns)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vima_ros.policy.model.batching import EpisodeBatch, PromptBatch, Slots
 from vima_ros.specs import BINS, CROP_SIZE
-from vima_ros.training.policy.detection_noise import DetectionNoise, add_noise
+from vima_ros.training.policy.detection_noise import DetectionNoise, add_covered_noise, add_noise
 from vima_ros.training.policy.frame_order import next_frame_places, repeated_moves
 from vima_ros.training.policy.picks import find_pick_tokens
 from vima_ros.training.policy.privileged_labels import NOTHING
@@ -142,7 +142,8 @@ def make_batch(
     placed: list[int] = []
     first_object = steps = 0
     for number, episode in enumerate(episodes):
-        images = [add_noise(p, episode, random, None) for p in episode.images]
+        detected = [add_covered_noise(p, random, detection_noise) for p in episode.images]
+        images = [add_noise(p, episode, random, None) for p in detected]
         most = [max((len(p[v].crops) for p in images), default=0) for v in (FRONT, TOP)]
         prompt: list = []
         shown: list = []  # images with their slots

@@ -20,7 +20,7 @@ from vima_ros.training.policy.action_loss import accuracy, action_losses
 from vima_ros.training.policy.auxiliary_losses import MIN_OFFSET, PolicyWithAuxiliaryHeads
 from vima_ros.training.policy.batching import PolicyBatch, make_batch
 from vima_ros.training.policy.color_augmentation import recolor
-from vima_ros.training.policy.detection_noise import DetectionNoise
+from vima_ros.training.policy.detection_noise import NO_NOISE, DetectionNoise
 from vima_ros.training.policy.example_recombination import ExampleBank
 from vima_ros.training.policy.image_batching import make_image_batch
 from vima_ros.training.policy.initialization import new_network
@@ -270,7 +270,7 @@ def measure(
     if not episodes:
         return {}, {}
     chosen = episodes[:: max(len(episodes) // most, 1)][:most]
-    noise, tokens = DetectionNoise(0.0, 0.0, 0.0), model.network.image_tokens
+    noise, tokens = NO_NOISE, model.network.image_tokens
     batch = _make_batch(chosen, np.random.default_rng(0), noise, tokens).to(device)
     model.eval()
     outputs = model.network(batch)

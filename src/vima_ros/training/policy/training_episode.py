@@ -135,7 +135,8 @@ def training_episode(
                 scenes.append(len(images))
             unknown = (NOTHING,) * 255
             which = labels.shown.get(token.name, unknown)
-            images.append(views.add(token, which, shown_images.get(token.name)))
+            add = views.add_scene if token.kind == AssetKind.SCENE else views.add
+            images.append(add(token, which, shown_images.get(token.name)))
         prompt.append(~index_of[token.name])
     observations = d.observations[: len(d.actions)]
     frames = d.recording.images if d.recording else None

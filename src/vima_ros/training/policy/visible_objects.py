@@ -9,6 +9,7 @@ import numpy as np
 
 from vima_ros.sim.recording import RecordedImages
 from vima_ros.specs import Observation, PromptImage
+from vima_ros.training.policy.covered_objects import find_covered, lower_half_crop
 from vima_ros.training.policy.image_composition import ImageParts
 from vima_ros.training.policy.privileged_labels import NOTHING
 
@@ -17,13 +18,16 @@ from vima_ros.training.policy.privileged_labels import NOTHING
 class VisibleObjects:
     """Objects of one view: ``crops`` are rows of the episode's, ``boxes`` (n, 4) [px].
 
-    ``ids`` (n,): index of the episode's object, or NOTHING. ``cutouts``, ``background``: the parts
+    ``ids`` (n,): index of the episode's object, or NOTHING. ``halved`` (n,): row of the crop of an
+    object's lower half if another one stands on it in a prompt's scene, or NOTHING; empty where no
+    object is covered. ``cutouts``, ``background``: the parts
     of its whole image, rows of the episode's; empty where only objects are needed.
     """
 
     crops: tuple[int, ...]
     boxes: np.ndarray
     ids: tuple[int, ...]
+    halved: tuple[int, ...] = ()
     cutouts: tuple[int, ...] = ()
     background: int = NOTHING
 
@@ -70,3 +74,20 @@ class ViewStore:
                 shown = replace(shown, background=background, cutouts=cutouts)
             views.append(shown)
         return views[0], views[1]
+
+    def add_scene(
+        self,
+        pair: PromptImage,
+        names: Sequence[int],
+        images: RecordedImages | None,
+    ) -> ViewPair:
+        """Convert both views of a prompt's scene, with the halves of what is covered in front."""
+        front, top = self.add(pair, names, images)
+        covered = find_covered(front.boxes, np.array(front.ids), top.boxes, np.array(top.ids))
+        if not covered.any():
+            return front, top
+        halved = tuple(
+            self._row(lower_half_crop(self.crops[row], box)) if is_covered else NOTHING
+            for row, box, is_covered in zip(front.crops, front.boxes, covered, strict=True)
+        )
+        return replace(front, halved=halved), top
