@@ -29,7 +29,8 @@ def seen(scene):
     count = len(scene.objects)
     ids = np.arange(1, count + 1)
     return [
-        extract_objects(views[v].rgb, Instances(views[v].mask, ids, np.ones(count, np.float32))) for v in VIEWS
+        extract_objects(views[v].rgb, Instances(views[v].mask, ids, np.ones(count, np.float32)))
+        for v in VIEWS
     ], [views[v].rgb for v in VIEWS]
 
 
