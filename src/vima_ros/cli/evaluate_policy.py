@@ -14,6 +14,7 @@ from vima_ros.cli.evaluation_options import (
     make_jobs,
     report,
 )
+from vima_ros.errors import VimaError
 from vima_ros.files import prepare_folder
 from vima_ros.paths import path_argument
 from vima_ros.program import run_program
@@ -84,6 +85,11 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     if options.vima_bench:
         demonstration_files(options.vima_bench)  # before the episodes, which take long
+    if options.sim == "vima_bench" and (_variations(options) or options.visual_randomization):
+        raise VimaError(
+            "INVALID_VALUE",
+            "other prompts or randomization of VIMA-Bench's episodes; valid: with --sim tabletop",
+        )
     policy = load_policy(Path(options.policy), pick=options.pick)
     jobs = make_jobs(options, policy, options.visual_randomization)
     jobs = add_variations(jobs, _variations(options))

@@ -81,7 +81,7 @@ def main(args: list[str]) -> None:
         description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    add_evaluation_options(parser)
+    add_evaluation_options(parser, sims=("tabletop",))
     options = parser.parse_args(without_ros_args(args))
     prepare_folder(options.out)
     policy = load_policy(Path(options.policy), pick=options.pick)

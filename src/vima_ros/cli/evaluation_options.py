@@ -15,15 +15,19 @@ from vima_ros.policy import BUNDLED
 from vima_ros.policy.action_selection import PICKS
 from vima_ros.sim.episode_runner import choose_tasks, find_level
 from vima_ros.sim.tasks.base import Level
+from vima_ros.sim.vima_bench.runner import FIRST_SEED, MAX_SEED
 from vima_ros.training.evaluation.detector_frames import FIRST_EVALUATION_SEED
 
 if TYPE_CHECKING:  # importing torch takes seconds
     from vima_ros.policy.policy import Policy
     from vima_ros.training.evaluation.policy_rollouts import Attempt, Job
 
+SIMS = ("tabletop", "vima_bench")
+SHORT_LEVELS = {f"L{number}": level.value for number, level in enumerate(Level) if number}
 
-def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that both programs have."""
+
+def add_evaluation_options(parser: argparse.ArgumentParser, sims: Sequence[str] = SIMS) -> None:
+    """Add the options that both programs have; ``sims``: the simulators of the program."""
     parser.add_argument(
         "--policy",
         type=path_text_argument,
@@ -41,13 +45,27 @@ def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
         "--tasks", nargs="*", default=[], help="Names of tasks; none: all of the level"
     )
     parser.add_argument(
+        "--sim",
+        choices=sims,
+        default="tabletop",
+        help="Simulator: the tabletop, or the user's own installation of the original VIMA-Bench "
+        "(docs/vima_bench.md)",
+    )
+    parser.add_argument(
         "--level",
-        default=Level.TRAIN.value,
-        help=f"Level of the tasks: {', '.join(v.value for v in Level)}",
+        "--levels",
+        dest="levels",
+        nargs="+",
+        default=[Level.TRAIN.value],
+        help=f"Levels of the tasks: {', '.join(v.value for v in Level)}; L1 to L4 for short",
     )
     parser.add_argument("--seeds", type=int, default=100, help="Number of episodes per task")
     parser.add_argument(
-        "--first-seed", type=int, default=FIRST_EVALUATION_SEED, help="Seed of the first episode"
+        "--first-seed",
+        type=int,
+        default=None,
+        help=f"Seed of the first episode; default: {FIRST_EVALUATION_SEED}, of vima_bench "
+        f"{FIRST_SEED}",
     )
     parser.add_argument(
         "--detector",
@@ -72,7 +90,8 @@ def make_jobs(
 ) -> list[Job]:
     """Return a job per detector, task and seed.
 
-    Raises VimaError for an unknown task or level, and for a detector where the policy needs none.
+    Raises VimaError for an unknown task or level, seeds that the simulator does not have, and for
+    a detector where the policy needs none.
     """
     from vima_ros.training.evaluation.policy_rollouts import NO_DETECTOR, Job
 
@@ -85,21 +104,41 @@ def make_jobs(
                 "no --detector",
             )
         detectors = [NO_DETECTOR]
-    tasks = choose_tasks(options.tasks or None, find_level(options.level))
+    levels = [find_level(SHORT_LEVELS.get(name, name)) for name in options.levels]
+    seeds = choose_seeds(options.sim, options.first_seed, options.seeds)
     return [
         Job(
             task.name,
-            options.level,
+            level.value,
             seed,
             options.policy,
             detector,
             visual_randomization,
             pick=options.pick,
+            sim=options.sim,
         )
         for detector in detectors
-        for task in tasks
-        for seed in range(options.first_seed, options.first_seed + options.seeds)
+        for level in levels
+        if level is not None
+        for task in choose_tasks(options.tasks or None, level)
+        for seed in seeds
     ]
+
+
+def choose_seeds(sim: str, first: int | None, count: int) -> range:
+    """Return ``count`` seeds from ``first``, None: from the first that nothing was trained on.
+
+    Raises VimaError (INVALID_VALUE) for seeds that VIMA-Bench's evaluation does not use.
+    """
+    if first is None:
+        first = FIRST_SEED if sim == "vima_bench" else FIRST_EVALUATION_SEED
+    seeds = range(first, first + count)
+    if sim == "vima_bench" and seeds and not 0 <= seeds[0] <= seeds[-1] <= MAX_SEED:
+        raise VimaError(
+            "INVALID_VALUE",
+            f"seeds {seeds[0]} to {seeds[-1]} of VIMA-Bench; valid: 0 to {MAX_SEED}",
+        )
+    return seeds
 
 
 def collect_attempts(program: str, attempts: Iterable[Attempt], total: int) -> list[Attempt]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from vima_ros.arm.primitives import MotionParameters, plan_waypoints
 from vima_ros.errors import VimaError
-from vima_ros.geometry import Pose
+from vima_ros.geometry import Pose, Workspace
 from vima_ros.sim.domain_randomization import VisualAppearance, random_appearance
+from vima_ros.sim.rendering.prompt_renderer import RenderedView, render_prompt_images
 from vima_ros.sim.tabletop import Tabletop
 from vima_ros.sim.tasks import TASKS, find_task
 from vima_ros.sim.tasks.base import (
@@ -24,7 +25,7 @@ from vima_ros.sim.tasks.base import (
     TaskOutcome,
     WorldState,
 )
-from vima_ros.specs import EndEffector, Primitive
+from vima_ros.specs import AssetKind, EndEffector, Primitive
 
 # The free gripper is light and stiff, so it can move faster than an arm.
 FAST_MOTION = MotionParameters(
@@ -91,6 +92,31 @@ class EpisodeRunner:
     def close(self) -> None:
         """Free the rendering resources."""
         self.tabletop.close()
+
+    @property
+    def workspace(self) -> Workspace:
+        """Workspace of the scene."""
+        return self.episode.scene.workspace
+
+    @property
+    def end_effector(self) -> EndEffector:
+        """Mounted end effector."""
+        return self.episode.scene.end_effector
+
+    def render(self, view: str) -> np.ndarray:
+        """Render "front" or "top", as ``Tabletop.render``."""
+        return self.tabletop.render(view)
+
+    def render_mask(self, view: str) -> np.ndarray:
+        """Render the mask of a view, as ``Tabletop.render_mask``."""
+        return self.tabletop.render_mask(view)
+
+    def prompt_images(self) -> Mapping[str, tuple[AssetKind, Mapping[str, RenderedView]]]:
+        """Return kind and images of each placeholder of the prompt."""
+        return {
+            name: (asset.kind, render_prompt_images(asset.scene, asset.kind))
+            for name, asset in self.episode.assets.items()
+        }
 
     @property
     def result(self) -> TaskEvaluation:

@@ -44,8 +44,8 @@ class TabletopParameters(CellParameters):
         "Publication of the task's prompt for the prompt node after each reset"
     )
     prompt_masks: bool = parameter(
-        "True masks beside the images of the task's prompt, as the detector ground_truth_masks "
-        "has them of the cameras' images; false: the prompt node's detectors find their objects"
+        "True masks beside the images of the task's prompt, for cells whose perception has the "
+        "detector ground_truth_masks; false: the prompt node's detectors find the objects"
     )
     camera_rate: float = parameter(
         "Image rate of both cameras [Hz]", low=0.1, high=30, read_only=True

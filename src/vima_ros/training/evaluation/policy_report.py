@@ -12,6 +12,7 @@ import numpy as np
 
 from vima_ros.files import write_atomic, write_image, write_json
 from vima_ros.sim.prompt_variations import PromptVariation
+from vima_ros.sim.tasks.base import Level
 from vima_ros.tables import format_table
 from vima_ros.training.evaluation.policy_rollouts import Attempt, rate
 from vima_ros.training.evaluation.prompt_sensitivity import (
@@ -72,17 +73,20 @@ def shares_by_task(attempts: Sequence[Attempt]) -> dict[str, dict[str, str]]:
 
 
 def _groups(attempts: Sequence[Attempt]) -> dict[tuple[str, str], list[Attempt]]:
-    """Group those with the prompt as written by task and detector, in order."""
+    """Group those with the prompt as written by task (and level, of several) and detector."""
+    several = len({attempt.job.level for attempt in attempts}) > 1
     groups: dict[tuple[str, str], list[Attempt]] = {}
     for attempt in sorted(attempts, key=_order):
         if attempt.job.variation == PromptVariation.AS_WRITTEN:
-            groups.setdefault((attempt.job.task, attempt.job.detector), []).append(attempt)
+            job = attempt.job
+            name = f"{job.level}: {job.task}" if several else job.task
+            groups.setdefault((name, job.detector), []).append(attempt)
     return groups
 
 
-def _order(attempt: Attempt) -> tuple[str, str, int, str]:
+def _order(attempt: Attempt) -> tuple[int, str, str, int, str]:
     job = attempt.job
-    return job.task, job.detector, job.seed, job.variation
+    return list(Level).index(Level(job.level)), job.task, job.detector, job.seed, job.variation
 
 
 def _episodes(groups: Mapping[tuple[str, str], list[Attempt]]) -> str:
@@ -102,9 +106,13 @@ def _episodes(groups: Mapping[tuple[str, str], list[Attempt]]) -> str:
                 f"{np.mean(steps):.1f}" if steps else "-",
             ]
         )
-    for detector in sorted({detector for _, detector in groups}):
-        shares = [rate(g).share for (_, d), g in groups.items() if d == detector]
-        rows.append(["mean of tasks", detector, "", f"{100 * np.mean(shares):.0f} %", "", ""])
+    means: dict[tuple[str, str], list[float]] = {}
+    for (name, detector), group in groups.items():
+        level = name.rpartition(": ")[0]
+        means.setdefault((level, detector), []).append(rate(group).share)
+    for (level, detector), shares in sorted(means.items()):
+        mean = f"{level}: mean of tasks" if level else "mean of tasks"
+        rows.append([mean, detector, "", f"{100 * np.mean(shares):.0f} %", "", ""])
     return format_table(["task", "objects by", "solved", "share", "95 %", "steps"], rows)
 
 
@@ -118,7 +126,7 @@ def _failures(groups: Mapping[tuple[str, str], list[Attempt]], out: Path) -> str
         counts = ", ".join(f"{code} {count}" for code, count in codes.most_common())
         lines.append(f"- {task}, {detector}: {counts}")
         for attempt in failed[:MAX_IMAGES]:
-            name = f"{task}_{detector}_{attempt.job.seed}.png"
+            name = f"{task.replace(': ', '_')}_{detector}_{attempt.job.seed}.png"
             if attempt.image is not None:
                 write_image(out / name, attempt.image)
             lines.append(f"  - [seed {attempt.job.seed}]({name}): {attempt.reason}")

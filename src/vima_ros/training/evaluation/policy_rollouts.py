@@ -1,15 +1,17 @@
-"""Success rates of a policy: episodes of the tabletop, processed as the nodes do."""
+"""Success rates of a policy: episodes of a simulator, processed as the nodes do."""
 
 from __future__ import annotations
 
+import atexit
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import sqrt
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -31,20 +33,23 @@ from vima_ros.prompt.image_encoding import DETECTORS, PromptImageEncoder
 from vima_ros.sim.episode_runner import EpisodeRunner, find_level, with_random_appearance
 from vima_ros.sim.process_pool import worker_pool
 from vima_ros.sim.prompt_variations import PromptVariation, vary
-from vima_ros.sim.rendering.prompt_renderer import render_prompt_images
+from vima_ros.sim.rendering.prompt_renderer import RenderedView, render_prompt_images
 from vima_ros.sim.tasks import find_task
 from vima_ros.sim.tasks.base import Asset, TaskOutcome
-from vima_ros.specs import VIEWS, EncodedPrompt, Observation, PromptImage, ViewObjects
+from vima_ros.sim.vima_bench.runner import VimaBenchRunner
+from vima_ros.specs import VIEWS, AssetKind, EncodedPrompt, Observation, PromptImage, ViewObjects
 
 if TYPE_CHECKING:
     from vima_ros.policy.policy import Policy
 
 MAX_STEPS, MAX_FAILURES = 10, 3  # as config/policy.yaml has them; some tasks allow fewer steps
+VIMA_BENCH_MAX_STEPS = 16  # as config/robots/vima_bench.yaml: of sweep_without_touching
 VERDICTS = {
     TaskOutcome.RUNNING: TaskStatusOutcome.RUNNING,
     TaskOutcome.SUCCESS: TaskStatusOutcome.SUCCESS,
     TaskOutcome.FAILURE: TaskStatusOutcome.FAILURE,
 }
+Runner = EpisodeRunner | VimaBenchRunner
 NO_DETECTOR = "none"  # where the policy reads whole images
 CONFIDENCE = 1.96  # standard deviations: of the 95 % interval
 
@@ -54,7 +59,8 @@ class Job:
     """An episode to run; ``detector`` of the cameras, ground_truth_masks also for the prompt.
 
     NO_DETECTOR for a policy that reads whole images. ``variation``: of its prompt, and with
-    SWAPPED_MEANING of its success criterion. ``pick``: as of ``load_policy``.
+    SWAPPED_MEANING of its success criterion. ``pick``: as of ``load_policy``. ``sim``: tabletop,
+    or vima_bench, which has neither randomization nor variations.
     """
 
     task: str
@@ -65,6 +71,7 @@ class Job:
     visual_randomization: float = 0.0
     variation: PromptVariation = PromptVariation.AS_WRITTEN
     pick: str = ""
+    sim: str = "tabletop"
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,24 +134,48 @@ def attempt(job: Job) -> Attempt:
     began = time.perf_counter()
     policy, encode, detector = load_tools(job.checkpoint, job.detector, job.pick)
     whole = policy.inputs.observation == "images"
-    task, level = find_task(job.task), find_level(job.level)
-    episode = vary(task.sample(job.seed, level), job.variation)
-    episode = with_random_appearance(episode, job.visual_randomization)
     observe = _observe_images if whole else _ObjectObserver(detector)
-    with EpisodeRunner(episode) as run:
+    max_steps = MAX_STEPS if job.sim == "tabletop" else VIMA_BENCH_MAX_STEPS
+    try:
+        opened = open_episode(job)
+    except VimaError as error:
+        if error.code not in ("SIMULATOR_DIED", "SIMULATOR_FAILED"):
+            raise
+        return Attempt(job, error.code, str(error), 0, time.perf_counter() - began)
+    with opened as run:
         machine = EpisodeStateMachine()
-        machine.on_task_report(episode.prompt, VERDICTS[run.result.outcome], "")
-        machine = machine.begin("evaluation", episode.prompt, MAX_STEPS, MAX_FAILURES)
+        machine.on_task_report(run.episode.prompt, VERDICTS[run.result.outcome], "")
+        machine = machine.begin("evaluation", run.episode.prompt, max_steps, MAX_FAILURES)
         try:
             true_masks = job.detector == "ground_truth_masks"
             policy.reset(encode_prompt(run, encode, true_masks, whole))
             _follow(machine, run, policy, observe)
         except VimaError as error:
             machine.end(error.code, str(error))
-        image = np.vstack([run.tabletop.render(view) for view in VIEWS])
+        image = np.vstack([run.render(view) for view in VIEWS])
         seconds = time.perf_counter() - began
         kept = None if machine.code == "SUCCESS" else image
         return Attempt(job, machine.code, machine.message, machine.step, seconds, kept)
+
+
+def open_episode(job: Job) -> AbstractContextManager[Any]:
+    """Begin the episode of a job: a context manager that gives its runner.
+
+    Raises VimaError as the tasks' ``sample``, or ``VimaBenchRunner.load``.
+    """
+    if job.sim == "vima_bench":
+        runner = _vima_bench()
+        runner.load(job.task, job.level, job.seed)
+        return nullcontext(runner)  # its process is for all episodes of this one
+    episode = vary(find_task(job.task).sample(job.seed, find_level(job.level)), job.variation)
+    return EpisodeRunner(with_random_appearance(episode, job.visual_randomization))
+
+
+@lru_cache
+def _vima_bench() -> VimaBenchRunner:
+    runner = VimaBenchRunner()
+    atexit.register(runner.close)
+    return runner
 
 
 class _PolicyFrame:
@@ -155,7 +186,7 @@ class _PolicyFrame:
 
 
 class _ObjectObserver:
-    """Observes the tabletop's objects as the perception node does."""
+    """Observes the objects as the perception node does."""
 
     def __init__(self, detector: Detector) -> None:
         self._needs_mask = detector.needs_mask
@@ -165,19 +196,19 @@ class _ObjectObserver:
             None if detector.has_stable_ids else Tracker(TrackerSettings()),
         )
 
-    def __call__(self, run: EpisodeRunner, stamp: int) -> Observation:
+    def __call__(self, run: Runner, stamp: int) -> Observation:
         """Observe at ``stamp`` [ns]. Raises VimaError as the pipeline refuses."""
-        images = {view: run.tabletop.render(view) for view in VIEWS}
-        masks = {v: run.tabletop.render_mask(v) for v in VIEWS} if self._needs_mask else None
+        images = {view: run.render(view) for view in VIEWS}
+        masks = {v: run.render_mask(v) for v in VIEWS} if self._needs_mask else None
         perceived = self._pipeline.process(images, masks, dict.fromkeys(VIEWS, stamp), stamp)
         if perceived.observation is None:
             raise VimaError(perceived.code, perceived.message)
         return perceived.observation
 
 
-def _observe_images(run: EpisodeRunner, stamp: int) -> Observation:
-    """Observe the tabletop's whole images."""
-    images = view_images({view: run.tabletop.render(view) for view in VIEWS})
+def _observe_images(run: Runner, stamp: int) -> Observation:
+    """Observe both views whole."""
+    images = view_images({view: run.render(view) for view in VIEWS})
     return Observation(ViewObjects.empty(), ViewObjects.empty(), stamp=stamp, images=images)
 
 
@@ -200,9 +231,9 @@ def load_tools(checkpoint: str, detector: str, pick: str = "") -> tuple:
 
 def _follow(
     machine: EpisodeStateMachine,
-    run: EpisodeRunner,
+    run: Runner,
     policy: Policy,
-    observe: Callable[[EpisodeRunner, int], Observation],
+    observe: Callable[[Runner, int], Observation],
 ) -> None:
     """Observe, decide and act until the episode ends. Raises VimaError.
 
@@ -211,10 +242,10 @@ def _follow(
     """
     while machine.running:
         command_id, stamp = str(machine.step), (machine.step + 1) * 1_000_000_000
-        effector = run.tabletop.scene.end_effector
+        effector = run.end_effector
         decision = policy.infer(replace(observe(run, stamp), end_effector=effector))
         machine.on_decision(command_id, stamp)
-        poses = decision.action.poses(run.episode.scene.workspace)
+        poses = decision.action.poses(run.workspace)
         report, code, message = _carry_out(run, *poses)
         apply_arm_report(machine, policy, decision, report, code, message, command_id, stamp)
         if report != ArmReport.REFUSED:
@@ -223,10 +254,10 @@ def _follow(
             machine.on_task_report(run.episode.prompt, outcome, verdict.reason, command_id)
 
 
-def _carry_out(run: EpisodeRunner, pose0: Pose, pose1: Pose) -> tuple[ArmReport, str, str]:
+def _carry_out(run: Runner, pose0: Pose, pose1: Pose) -> tuple[ArmReport, str, str]:
     """Execute an action as the arm would; one that means no motion is refused, as by the gate."""
     try:
-        plan_waypoints(run.primitive, pose0, pose1, run.episode.scene.workspace)
+        plan_waypoints(run.primitive, pose0, pose1, run.workspace)
     except VimaError as error:
         return ArmReport.REFUSED, error.code, str(error)
     run.step(pose0, pose1)
@@ -236,26 +267,34 @@ def _carry_out(run: EpisodeRunner, pose0: Pose, pose1: Pose) -> tuple[ArmReport,
 
 
 def encode_prompt(
-    run: EpisodeRunner, encode: object, true_masks: bool, whole: bool = False
+    run: Runner, encode: object, true_masks: bool, whole: bool = False
 ) -> EncodedPrompt:
     """Encode the episode's prompt, each image as ``encode_asset`` does."""
     images = {
-        name: encode_asset(name, asset, true_masks, whole)
-        for name, asset in run.episode.assets.items()
+        name: _encode(name, kind, views, true_masks, whole)
+        for name, (kind, views) in run.prompt_images().items()
     }
     return assemble(run.episode.prompt, images, encode)  # type: ignore[arg-type]
 
 
-def encode_asset(name: str, asset: Asset, true_masks: bool, whole: bool = False) -> PromptImage:
-    """Encode one image of a prompt as the prompt node does: its objects, or both views whole.
+def encode_asset(name: str, asset: Asset, true_masks: bool) -> PromptImage:
+    """Encode the objects of one image of a prompt as the prompt node does.
 
-    ``true_masks``: objects are those of the renderer's masks, not those of the detectors.
+    ``true_masks``: those of the renderer's masks, not those of the detectors.
     """
-    views = {
-        view: (image.rgb, image.mask if true_masks else None)
-        for view, image in render_prompt_images(asset.scene, asset.kind).items()
-    }
-    return _image_encoder(whole).encode(name, asset.kind, views)
+    views = render_prompt_images(asset.scene, asset.kind)
+    return _encode(name, asset.kind, views, true_masks, whole=False)
+
+
+def _encode(
+    name: str,
+    kind: AssetKind,
+    images: Mapping[str, RenderedView],
+    true_masks: bool,
+    whole: bool,
+) -> PromptImage:
+    views = {view: (i.rgb, i.mask if true_masks else None) for view, i in images.items()}
+    return _image_encoder(whole).encode(name, kind, views)
 
 
 @lru_cache

@@ -220,7 +220,6 @@ def test_images_of_a_tasks_prompt_have_masks_where_asked_for(masks):
     prompt = [message for topic, message in cell.node.published if topic == "task_prompt"][-1]
     assert len(prompt.assets) == 2
     for asset in prompt.assets:
-        assert len(asset.front.data)
-        assert len(asset.top.data)
+        assert min(len(asset.front.data), len(asset.top.data)) > 0
         assert bool(asset.front_mask.data) == bool(asset.top_mask.data) == masks
     cell.world.close()

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -143,7 +144,14 @@ def test_a_policy_that_reads_whole_images_gets_these_alone(oracle, task):
 
 def test_a_detector_is_refused_where_whole_images_are_read(oracle):
     options = argparse.Namespace(
-        tasks=["rotate"], level="train", seeds=2, first_seed=7, policy="p", pick="", detector=[]
+        tasks=["rotate"],
+        sim="tabletop",
+        levels=["train"],
+        seeds=2,
+        first_seed=7,
+        policy="p",
+        pick="",
+        detector=[],
     )
     assert {job.detector for job in make_jobs(options, oracle)} == {"ground_truth_masks", "onnx"}
     oracle.inputs = IMAGES
@@ -153,6 +161,28 @@ def test_a_detector_is_refused_where_whole_images_are_read(oracle):
     ]
     options.detector = ["onnx"]
     with pytest.raises(VimaError, match="reads whole images; valid: no --detector"):
+        make_jobs(options, oracle)
+
+
+def test_the_levels_of_vima_bench_have_their_tasks_and_seeds(oracle):
+    options = argparse.Namespace(
+        tasks=[],
+        sim="vima_bench",
+        levels=["L1", "L2", "L3", "L4"],
+        seeds=1,
+        first_seed=None,
+        policy="p",
+        pick="",
+        detector=["ground_truth_masks"],
+    )
+    jobs = make_jobs(options, oracle)
+    counts = Counter(job.level.split("_")[1] for job in jobs)
+    assert counts == {"generalization": 26, "object": 12, "task": 4}
+    assert {(job.sim, job.seed) for job in jobs} == {("vima_bench", 600_000)}
+    options.first_seed = 700_000
+    with pytest.raises(
+        VimaError, match="seeds 700000 to 700000 of VIMA-Bench; valid: 0 to 699999"
+    ):
         make_jobs(options, oracle)
 
 
