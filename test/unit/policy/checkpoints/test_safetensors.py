@@ -85,7 +85,7 @@ def test_the_files_hold_what_they_should(path, network):
     document = json.loads(text_of(path).read_text())
     assert document == {
         "format": FORMAT,
-        "config": vars(network.config),
+        "config": json.loads(json.dumps(vars(network.config))),
         "sha256": sha256(path),
         "card": {
             "name": "VIMA 0.313M",
