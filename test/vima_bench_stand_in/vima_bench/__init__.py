@@ -6,6 +6,7 @@ the time of a motion, 17 cannot be reset.
 """
 
 import os
+import signal
 import time
 
 import numpy as np
@@ -80,7 +81,7 @@ class _Env:
         assert all(part.dtype == np.float32 for part in action.values())
         if self.current == 13:
             print("it breaks", flush=True)
-            os._exit(3)
+            os.kill(os.getpid(), signal.SIGKILL)
         if self.current == 15:
             raise RuntimeError("a wheel came off")
         time.time()

@@ -66,6 +66,11 @@ class VimaBenchRunner:
         if self._process is None:
             self._process = VimaBenchProcess()
 
+    @property
+    def pid(self) -> int | None:
+        """Id of the process, None where there is none."""
+        return None if self._process is None else self._process.pid
+
     def load(self, task: str, level: str, seed: int) -> VimaBenchEpisode:
         """Begin an episode; an empty ``level`` is the task's first.
 

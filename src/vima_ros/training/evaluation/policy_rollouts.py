@@ -164,7 +164,7 @@ def open_episode(job: Job) -> AbstractContextManager[Any]:
     Raises VimaError as the tasks' ``sample``, or ``VimaBenchRunner.load``.
     """
     if job.sim == "vima_bench":
-        runner = _vima_bench()
+        runner = vima_bench_runner()
         runner.load(job.task, job.level, job.seed)
         return nullcontext(runner)  # its process is for all episodes of this one
     episode = vary(find_task(job.task).sample(job.seed, find_level(job.level)), job.variation)
@@ -172,7 +172,8 @@ def open_episode(job: Job) -> AbstractContextManager[Any]:
 
 
 @lru_cache
-def _vima_bench() -> VimaBenchRunner:
+def vima_bench_runner() -> VimaBenchRunner:
+    """Return the runner of this process, whose simulator ends with it."""
     runner = VimaBenchRunner()
     atexit.register(runner.close)
     return runner

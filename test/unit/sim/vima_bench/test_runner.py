@@ -94,16 +94,16 @@ def test_a_layout_without_room_is_drawn_again_with_the_next_seed(runner):
 @pytest.mark.parametrize("how", ["by itself", "killed"])
 def test_a_dead_simulator_is_an_error_and_the_next_episode_has_another(runner, how):
     runner.load(TASK, LEVEL, 13 if how == "by itself" else 3)
-    pid = runner._process.pid
+    pid = runner.pid
     if how == "killed":
         os.kill(pid, signal.SIGKILL)
     with pytest.raises(VimaError) as caught:
         runner.step(BLOCK, BOWL)
     assert caught.value.code == "SIMULATOR_DIED"
-    assert how == "killed" or "exit code 3; its last output" in str(caught.value)
+    assert how == "killed" or "exit code -9; its last output" in str(caught.value)
     assert how == "killed" or "it breaks" in str(caught.value)
     runner.load(TASK, LEVEL, 3)
-    assert runner._process.pid != pid
+    assert runner.pid != pid
     assert runner.step(BLOCK, BOWL).outcome == TaskOutcome.SUCCESS
 
 
@@ -199,7 +199,7 @@ def test_the_direct_loop_runs_an_episode(installed, monkeypatch, seed, code):
     tools = policy, lambda text, names: [1, *names], make_detector("ground_truth_masks")
     monkeypatch.setattr(policy_rollouts, "load_tools", lambda *_: tools)
     runner = VimaBenchRunner()
-    monkeypatch.setattr(policy_rollouts, "_vima_bench", lambda: runner)
+    monkeypatch.setattr(policy_rollouts, "vima_bench_runner", lambda: runner)
     with runner:
         done = attempt(Job(TASK, LEVEL, seed, "", "ground_truth_masks", sim="vima_bench"))
     assert done.code == code, done.reason
