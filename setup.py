@@ -2,7 +2,7 @@ from glob import glob
 
 from setuptools import find_packages, setup
 
-NODES = ["perception", "prompt", "policy", "arm", "manager", "tabletop"]
+NODES = ["perception", "prompt", "policy", "arm", "manager", "tabletop", "vima_bench"]
 TOOLS = ["send_prompt", "stop", "resume", "assets", "sim", "replay", "oracle", "calibrate", "demo"]
 TOOLS += [
     "grab_image",

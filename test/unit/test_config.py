@@ -21,11 +21,11 @@ from vima_ros.nodes.common import parameter_defaults, parameters
 from vima_ros.nodes.common.base_frame import Frames
 from vima_ros.nodes.common.cell_parameters import CellParameters
 from vima_ros.nodes.common.lifecycle_node import VimaNode
-from vima_ros.nodes.common.node_names import SUITE
+from vima_ros.nodes.common.node_names import NODES as NODE_NAMES
 from vima_ros.nodes.common.parameters import parameter
 
 CONFIG = ROOT / "config"
-NODES = sorted(SUITE)
+NODES = sorted(NODE_NAMES)
 ROBOTS = sorted(path.stem for path in (CONFIG / "robots").glob("*.yaml"))
 
 

@@ -18,6 +18,7 @@ NODES = {
     "prompt": {"cv2"},
     "perception": {"cv2", "scipy"},
     "tabletop": {"cv2", "mujoco"},
+    "vima_bench": {"cv2", "mujoco"},
     "policy": {"torch", "cv2"},
 }
 PROGRAMS = {

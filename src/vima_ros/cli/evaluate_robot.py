@@ -1,4 +1,4 @@
-"""`evaluate_robot`: success rates of a policy through cameras, all nodes and simulated UR5e."""
+"""`evaluate_robot`: success rates of a policy through cameras, all nodes and a simulated robot."""
 
 from __future__ import annotations
 
@@ -33,23 +33,24 @@ IMAGE_TIMEOUT = 5.0  # of images at the end of an episode, where none came befor
 
 
 def attempt_all(jobs: Sequence[Job], out: Path) -> Iterator[Attempt]:
-    """Run each job through cameras, nodes and the simulated UR5e.
+    """Run each job through cameras, nodes and the simulated robot.
 
     Jobs of one detector share their processes. Raises VimaError where nodes do not come up.
     """
-    groups: dict[tuple[str, str, str], list[Job]] = {}
+    groups: dict[tuple[str, str, str, str], list[Job]] = {}
     for job in jobs:
-        groups.setdefault((job.detector, job.checkpoint, job.pick), []).append(job)
+        groups.setdefault((job.sim, job.detector, job.checkpoint, job.pick), []).append(job)
     isolate_ros_domain()
-    for number, ((detector, checkpoint, pick), group) in enumerate(groups.items()):
+    for number, ((sim, detector, checkpoint, pick), group) in enumerate(groups.items()):
         logs = out / "logs" / f"{number}_{detector}"
         values = {"checkpoint": checkpoint, "pick": pick, "real_time_factor": SPEED}
         with (
-            NodeProcesses(logs, params_file="tabletop") as processes,
+            NodeProcesses(logs, params_file=sim) as processes,
             Client("evaluate") as client,
         ):
             # A perception node whose policy reads whole images asks no detector.
-            start_nodes(processes, client, "onnx" if detector == NO_DETECTOR else detector, values)
+            found = "onnx" if detector == NO_DETECTOR else detector
+            start_nodes(processes, client, found, values, sim)
             episodes = TaskRunner(client)
             frames = {
                 v: client.subscribe(Image, f"{v}/image_raw", qos.SENSOR_DATA, capacity=1)
@@ -81,7 +82,7 @@ def main(args: list[str]) -> None:
         description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    add_evaluation_options(parser, sims=("tabletop",))
+    add_evaluation_options(parser)
     options = parser.parse_args(without_ros_args(args))
     prepare_folder(options.out)
     policy = load_policy(Path(options.policy), pick=options.pick)

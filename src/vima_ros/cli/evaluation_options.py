@@ -26,8 +26,8 @@ SIMS = ("tabletop", "vima_bench")
 SHORT_LEVELS = {f"L{number}": level.value for number, level in enumerate(Level) if number}
 
 
-def add_evaluation_options(parser: argparse.ArgumentParser, sims: Sequence[str] = SIMS) -> None:
-    """Add the options that both programs have; ``sims``: the simulators of the program."""
+def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that both programs have."""
     parser.add_argument(
         "--policy",
         type=path_text_argument,
@@ -46,7 +46,7 @@ def add_evaluation_options(parser: argparse.ArgumentParser, sims: Sequence[str] 
     )
     parser.add_argument(
         "--sim",
-        choices=sims,
+        choices=SIMS,
         default="tabletop",
         help="Simulator: the tabletop, or the user's own installation of the original VIMA-Bench "
         "(docs/vima_bench.md)",

@@ -1,4 +1,4 @@
-"""Tasks of the simulated tabletop, executed by the running nodes."""
+"""Tasks of a simulator, executed by the running nodes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.running_suite import check_no_running_suite
 from vima_ros.errors import VimaError
 from vima_ros.nodes.common import conversions, qos
-from vima_ros.nodes.common.node_names import PERCEPTION, SUITE
+from vima_ros.nodes.common.node_names import PERCEPTION, SUITE, TABLETOP
 
 EPISODE_TIMEOUT = 180.0  # [s]
 END_STATES = (EpisodeStatus.FINISHED, EpisodeStatus.FAILED)
@@ -33,18 +33,24 @@ class TaskRunResult:
 
 
 def start_nodes(
-    processes: NodeProcesses, client: Client, detector: str, values: Mapping[str, Any]
+    processes: NodeProcesses,
+    client: Client,
+    detector: str,
+    values: Mapping[str, Any],
+    simulator: str = TABLETOP,
 ) -> None:
     """Start all nodes, with ``detector`` for the camera images, and wait until they are active.
 
-    The simulator adds true masks to the images of a prompt only where the detector is
-    ground_truth_masks. Raises VimaError.
+    ``simulator``: TABLETOP or VIMA_BENCH, the node in place of robot and cameras. It adds true
+    masks to the images of a prompt only where the detector is ground_truth_masks. Raises
+    VimaError.
     """
     check_no_running_suite(client)
     processes.start([PERCEPTION], {**values, "detector": detector})
     values = {**values, "prompt_masks": detector == "ground_truth_masks"}
-    processes.start([name for name in SUITE if name != PERCEPTION], values)
-    client.wait_for_active(SUITE, check=processes.check_starting)
+    suite = [simulator if name == TABLETOP else name for name in SUITE]
+    processes.start([name for name in suite if name != PERCEPTION], values)
+    client.wait_for_active(suite, check=processes.check_starting)
 
 
 class TaskRunner:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 PERCEPTION, PROMPT, POLICY, ARM = "perception", "prompt", "policy", "arm"
-MANAGER, TABLETOP = "manager", "tabletop"
+MANAGER, TABLETOP, VIMA_BENCH = "manager", "tabletop", "vima_bench"
 MANAGED = (PERCEPTION, PROMPT, POLICY, ARM)  # what a manager activates on a robot
-SUITE = (TABLETOP, *MANAGED, MANAGER)  # all, those of a simulation
+SUITE = (TABLETOP, *MANAGED, MANAGER)  # those of a simulation
+NODES = (*SUITE, VIMA_BENCH)  # all
 
 
 def names_suite_node(name: str) -> bool:
     """Return whether ``name`` is a wildcard (empty), a node of the suite, or one misspelt."""
-    return not name or any(name == node or is_misspelling(name, node) for node in SUITE)
+    return not name or any(name == node or is_misspelling(name, node) for node in NODES)
 
 
 def is_misspelling(name: str, node: str) -> bool:
     """Return whether ``name`` is ``node`` with one letter wrong, in a long name two."""
-    return name not in SUITE and 0 < _edit_distance(name.lower(), node) + (
+    return name not in NODES and 0 < _edit_distance(name.lower(), node) + (
         name != name.lower()
     ) <= (1 if len(node) < 5 else 2)
 

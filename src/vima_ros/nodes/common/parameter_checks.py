@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes.common.node_names import SUITE, is_misspelling
+from vima_ros.nodes.common.node_names import NODES, is_misspelling
 from vima_ros.nodes.common.parameter_defaults import own_names, shared_names
 from vima_ros.nodes.common.parameter_files import Override, read_overrides
 
@@ -77,7 +77,7 @@ def _unread(node: VimaNode, overrides: list[Override]) -> Iterator[str]:
     own = [field.name for field in dataclasses.fields(node.parameters)]
     # A file that has a section for this node may have others for nodes of other robots.
     served = {item.source for item in overrides if item.node in names and item.reaches(full)}
-    beside = [full.removesuffix(names[0]) + name for name in SUITE]
+    beside = [full.removesuffix(names[0]) + name for name in NODES]
     ours = {item.source for item in overrides if any(map(item.reaches, [full, *beside]))}
     reported = set()
     for item in overrides:

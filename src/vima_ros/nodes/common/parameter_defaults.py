@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from vima_ros.nodes.common.node_names import SUITE
+from vima_ros.nodes.common.node_names import NODES
 from vima_ros.paths import config_path
 
 
@@ -29,4 +29,4 @@ def shared_names() -> list[str]:
 @cache
 def own_names() -> dict[str, list[str]]:
     """Return the names of each node's parameters that it does not share."""
-    return {name: list(_section(f"{name}.yaml", f"/**/{name}")) for name in SUITE}
+    return {name: list(_section(f"{name}.yaml", f"/**/{name}")) for name in NODES}

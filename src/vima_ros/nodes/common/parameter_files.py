@@ -19,7 +19,7 @@ import yaml
 from rclpy.signals import SignalHandlerOptions
 
 from vima_ros.errors import VimaError
-from vima_ros.nodes.common.node_names import SUITE, names_suite_node
+from vima_ros.nodes.common.node_names import NODES, names_suite_node
 from vima_ros.nodes.common.parameter_mending import documents, mend
 from vima_ros.paths import expand_text
 
@@ -92,7 +92,7 @@ def read_overrides(words: list[str]) -> list[Override]:
         if not any(item.node in renamed or names_suite_node(item.node) for item in overrides):
             raise VimaError(
                 "BAD_PARAMETER_FILE",
-                f"{path} holds no parameter for any node of the suite ({', '.join(SUITE)}); "
+                f"{path} holds no parameter for any node of the suite ({', '.join(NODES)}); "
                 f"valid: {LAYOUT}",
             )
         found += overrides

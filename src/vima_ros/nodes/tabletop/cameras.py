@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, Image
 from visualization_msgs.msg import Marker, MarkerArray
 
 from vima_ros.nodes.common import conversions, image_conversion, qos
 from vima_ros.nodes.common.guarded_node import GuardedNode
-from vima_ros.policy_frame import CAMERAS, ORIGIN_COLUMN, ORIGIN_ROW, PolicyCamera
+from vima_ros.nodes.common.simulated_cameras import camera_info
+from vima_ros.policy_frame import CAMERAS
 from vima_ros.sim.tabletop import Tabletop
-from vima_ros.specs import POLICY_FRAME_HEIGHT, POLICY_FRAME_WIDTH, VIEWS
+from vima_ros.specs import VIEWS
 
-DISTANCE = 1000.0  # above the table, from which a pinhole camera shows what these show [m]
 MESSAGE_TYPES = {"image_raw": Image, "mask": Image, "camera_info": CameraInfo}
 
 
@@ -54,7 +52,7 @@ class CameraPublisher:
             publisher.publish(image_conversion.encode(image, encoding, stamp, f"{view}_camera"))
         for view, publishers in self._views.items():
             camera = CAMERAS[view].over(self._world.scene.workspace)
-            publishers["camera_info"].publish(_camera_info(camera, stamp, f"{view}_camera"))
+            publishers["camera_info"].publish(camera_info(camera, stamp, f"{view}_camera"))
         if overview is not None:
             self._overview.publish(
                 image_conversion.encode(overview, "rgb8", stamp, "overview_camera")
@@ -77,15 +75,3 @@ class CameraPublisher:
             marker.color.a = marker.color.g = 1.0
             markers.markers.append(marker)
         return markers
-
-
-def _camera_info(camera: PolicyCamera, stamp: Time, frame_id: str) -> CameraInfo:
-    focal = camera.scale * DISTANCE / math.cos(camera.tilt)
-    x, y = ORIGIN_COLUMN, ORIGIN_ROW
-    info = CameraInfo(width=POLICY_FRAME_WIDTH, height=POLICY_FRAME_HEIGHT)
-    info.header.stamp, info.header.frame_id = stamp, frame_id
-    info.distortion_model, info.d = "plumb_bob", [0.0] * 5
-    info.k = [focal, 0.0, x, 0.0, focal, y, 0.0, 0.0, 1.0]
-    info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-    info.p = [focal, 0.0, x, 0.0, 0.0, focal, y, 0.0, 0.0, 0.0, 1.0, 0.0]
-    return info

@@ -1,0 +1,1 @@
+"""VIMA-Bench node: the original simulator as a robot with two cameras."""
