@@ -117,7 +117,7 @@ class VimaBenchNode(VimaNode[VimaBenchParameters]):
         return description
 
     def _on_command(self, message: ArmCommand) -> None:
-        if not message.waypoints:  # a motion goes on to its end, which nobody is told
+        if not message.waypoints:  # a motion goes on to its end, which is not reported
             self._change(ArmState.STOPPED, "STOPPED", "stop commanded", self._report.command_id)
             return
         try:

@@ -33,13 +33,14 @@ from vima_ros.training.policy.visible_objects import ViewPair
 from vima_ros.training.run_directory import load_checkpoint
 from vima_ros.training.run_progress import Run, Schedule, seed_step
 
-# Losses beside the action's.
-AUXILIARY_LOSSES = (
+AUXILIARY_LOSSES = (  # beside the action's
     "position",
     "goal",
     "first_place",
+    "next_frame",
     "grasp_offset",
     "identity",
+    "brightness",
     "shape",
     "prompt_attention",
     "action_attention",
@@ -105,9 +106,9 @@ def train_policy(
         worker_init_fn=_ignore_signals,
     )
     weights = dict.fromkeys(AUXILIARY_LOSSES, recipe.auxiliary_weight)
-    weights["brightness"] = recipe.brightness_weight
-    weights |= {"turn": recipe.turn_weight, "next_frame": recipe.next_frame_weight}
+    weights |= {"turn": recipe.turn_weight, "brightness": recipe.brightness_weight}
     weights |= {"first_place": recipe.first_place_weight, "other_picks": recipe.other_picks_weight}
+    weights["next_frame"] = recipe.next_frame_weight
     for step, parts in enumerate(batches, run.step):
         seed_step(recipe.seed, step)
         for group in optimizer.param_groups:

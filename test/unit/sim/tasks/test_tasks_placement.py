@@ -6,7 +6,7 @@ import pytest
 
 from vima_ros.geometry import Pose, Workspace, quaternion_from_yaw
 from vima_ros.sim.model import polygons
-from vima_ros.sim.model.shapes import SHAPES
+from vima_ros.sim.model.shapes import SHAPES, find_shape
 from vima_ros.sim.scene import Scene, SceneObject
 from vima_ros.sim.tasks import TASKS
 from vima_ros.sim.tasks.base import Level, TaskEpisode, TaskOutcome, WorldState
@@ -79,7 +79,7 @@ def on(shape, now, pick):
     yaw = heading(now)
     rotation = np.array([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
     own = (pick.position[:2] - now.position[:2]) @ rotation
-    return polygons.depth(own[None], SHAPES[shape].outline)[0] > 0
+    return polygons.depth(own[None], find_shape(shape).outline)[0] > 0
 
 
 @pytest.mark.slow

@@ -162,7 +162,8 @@ def test_colors_of_whole_images_change_alike_within_an_episode(episodes, monkeyp
 
 
 LATENTS = {"prompt_latents": 8, "history_latents": 8}
-OF_TOKENS = {"position", "grasp_offset", "identity", "shape"}  # of the encoder's tokens
+# Of the encoder's tokens.
+OF_TOKENS = {"position", "grasp_offset", "identity", "brightness", "shape"}
 
 
 @pytest.mark.slow
