@@ -97,7 +97,7 @@ def assembled(net, words):
 
 @pytest.mark.parametrize("front", [True, False])
 @torch.no_grad()
-def test_the_angle_is_spoken_in_the_place_of_the_after_frames_objects(front):
+def test_the_angles_word_is_in_the_place_of_the_after_frames_objects(front):
     """A sure reader says the number's own word; all else in the prompt is as without it."""
     net, words = network().eval(), twist_prompt(np.random.default_rng(0), front)
     batch = collate_prompts([words])

@@ -179,7 +179,7 @@ class VimaNetwork(nn.Module):
             logits = self.read_turns(batch, objects)
             if self.turn_reader is not None and logits is not None:
                 table = self.word_table.weight
-                shown = self.turn_reader.speak(shown, logits, batch.turns, table)
+                shown = self.turn_reader.insert_words(shown, logits, batch.turns, table)
             words = torch.cat([words, shown])  # (W + N, D)
             mask = torch.cat([mask, batch.slots.mask])
         return _pick(words, mask, batch.rows)

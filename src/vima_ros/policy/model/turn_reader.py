@@ -1,4 +1,4 @@
-"""Turns read from frames: the angle between two prompt frames of one object, spoken as a word.
+"""Turns read from frames: the angle between two prompt frames of one object, as a word.
 
 N object slots, E ``embed_dim``, D T5's width, n pairs of frames, C angles.
 
@@ -31,12 +31,12 @@ class TurnReader(nn.Module):
         """Read pairs ``turns`` (n, 3), as ``PromptBatch`` has them, of tokens (N, E): (n, C)."""
         return self.angles(self.norm(objects[turns[:, :2]].flatten(1)))
 
-    def speak(self, tokens: Tensor, logits: Tensor, turns: Tensor, word_table: Tensor) -> Tensor:
+    def insert_words(self, tokens: Tensor, logits: Tensor, turns: Tensor, word_table: Tensor) -> Tensor:
         """Put the angles' number words in the place of the after frame's objects.
 
         ``tokens`` (N, D) of T5's input; by the angles' probabilities a mixture of words.
         """
-        said = (logits.softmax(-1) @ word_table[self.words]).to(tokens.dtype)  # (n, D)
+        words = (logits.softmax(-1) @ word_table[self.words]).to(tokens.dtype)  # (n, D)
         in_front = turns[:, 2] >= 0
         places = torch.cat([turns[:, 1], turns[in_front, 2]])
-        return tokens.index_copy(0, places, torch.cat([said, said[in_front]]))
+        return tokens.index_copy(0, places, torch.cat([words, words[in_front]]))
