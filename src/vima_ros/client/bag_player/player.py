@@ -49,6 +49,10 @@ class _Marks(NamedTuple):
     arm_states: int
 
 
+ENDED = (ArmState.SUCCEEDED, ArmState.REFUSED, ArmState.ABORTED, ArmState.STOPPED)
+REPORTS, REPORT_PERIOD = 5, 1.0  # of a robot's success, repeated every [s]
+
+
 class BagPlayer:
     """Publishes images and /clock, and reports success for each command as a robot would.
 
@@ -181,6 +185,21 @@ class BagPlayer:
             if command.waypoints:
                 self._clock.set(stamp, epoch)
                 self.publish_arm_state(ArmState.SUCCEEDED, stamp, command.command_id)
+                if before is None:
+                    self._repeat_until_ended(stamp, command.command_id)
+
+    def _repeat_until_ended(self, stamp: int, command_id: str) -> None:
+        """Repeat the report of success until the arm node has ended the command."""
+
+        def ended() -> bool | None:
+            states = self._arm_states.messages
+            mine = (s for s in states if s.judged and s.command_id == command_id)
+            return any(s.state in ENDED for s in mine) or None
+
+        for _ in range(REPORTS):
+            if self._client.wait_for(ended, REPORT_PERIOD):
+                return
+            self.publish_arm_state(ArmState.SUCCEEDED, stamp, command_id)
 
     def _record_outcome(
         self, record: StepRecord, pairs: list[FramePair], sent: float, marks: _Marks

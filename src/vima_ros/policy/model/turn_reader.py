@@ -31,7 +31,9 @@ class TurnReader(nn.Module):
         """Read pairs ``turns`` (n, 3), as ``PromptBatch`` has them, of tokens (N, E): (n, C)."""
         return self.angles(self.norm(objects[turns[:, :2]].flatten(1)))
 
-    def insert_words(self, tokens: Tensor, logits: Tensor, turns: Tensor, word_table: Tensor) -> Tensor:
+    def insert_words(
+        self, tokens: Tensor, logits: Tensor, turns: Tensor, word_table: Tensor
+    ) -> Tensor:
         """Put the angles' number words in the place of the after frame's objects.
 
         ``tokens`` (N, D) of T5's input; by the angles' probabilities a mixture of words.
