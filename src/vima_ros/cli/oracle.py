@@ -16,6 +16,7 @@ from vima_msgs.msg import ArmState, PolicyAction, TaskStatus
 from vima_msgs.srv import LoadTask
 from vima_ros.cli.arguments import ArgumentParser
 from vima_ros.client.client import Client
+from vima_ros.client.command_ends import ends_command
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.running_suite import check_no_running_suite
 from vima_ros.errors import VimaError
@@ -31,7 +32,6 @@ from vima_ros.sim.tasks.base import Level, Task, TaskEpisode, WorldState
 from vima_ros.specs import Action
 
 NODES = [ARM, TABLETOP]  # started with the manager
-ENDED = (ArmState.SUCCEEDED, ArmState.ABORTED, ArmState.REFUSED, ArmState.STOPPED)
 TIMEOUT = 60.0  # of a motion [s]
 
 
@@ -108,7 +108,7 @@ class OracleDriver:
         states, statuses = self._states.count, self._statuses.count
         self._actions.publish(action)
         end = self._states.wait(
-            lambda m: m.judged and m.command_id == command_id and m.state in ENDED,
+            lambda m: ends_command(m, command_id),
             TIMEOUT,
             f"end of {command_id}",
             states,

@@ -22,6 +22,7 @@ from vima_ros.cli.demo.html_report import StepReport, TaskReport, write_page
 from vima_ros.cli.demo.step_image import save_step
 from vima_ros.cli.demo.video import VideoRecorder
 from vima_ros.client.client import Client
+from vima_ros.client.command_ends import ends_command
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.client.task_runner import EPISODE_TIMEOUT, TaskRunner, start_nodes
 from vima_ros.files import prepare_folder, write_image
@@ -58,7 +59,6 @@ REAL_TIME_FACTOR = 5.0  # simulated seconds per second
 CAMERA_RATE = 10.0  # also the frame rate of the video [Hz]
 STEPS_PER_EPISODE = 20  # max_steps of config/policy.yaml, and as many again
 IMAGES_PER_EPISODE = round(EPISODE_TIMEOUT * CAMERA_RATE)  # its steps are drawn at its end
-ENDED = (ArmState.SUCCEEDED, ArmState.REFUSED, ArmState.ABORTED, ArmState.STOPPED)
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class DemoRunner:
         observation = self._observations.wait(lambda m: m.header.stamp == stamp, 10, "observation")
         command_id = action_conversions.action_id(action)
         done = self._states.wait(
-            lambda m: m.judged and m.command_id == command_id and m.state in ENDED,
+            lambda m: ends_command(m, command_id),
             60,
             "end of the motion",
             quiet=True,

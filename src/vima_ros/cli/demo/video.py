@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import threading
 from pathlib import Path
 
 import cv2
@@ -29,6 +30,7 @@ class VideoRecorder:
 
     def __init__(self, client: Client, path: Path, frames_per_second: float) -> None:
         self.caption, self._path = "", path
+        self._lock, self._ended = threading.Lock(), False  # images arrive in the client's thread
         width, height = OVERVIEW_SIZE
         self._blank = np.full((height, width + VIEW_SIZE[0], 3), _DARK, np.uint8)
         self._views: dict[str, np.ndarray] = {}
@@ -51,7 +53,9 @@ class VideoRecorder:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        self._writer.release()  # on a full disk it fails without an error
+        with self._lock:
+            self._ended = True
+            self._writer.release()  # on a full disk it fails without an error
         if kind is None and not cv2.VideoCapture(str(self._path)).isOpened():
             raise VimaError(
                 "CANNOT_WRITE",
@@ -74,4 +78,6 @@ class VideoRecorder:
         for index, line in enumerate(textwrap.wrap(self.caption, 46)[:3]):
             at = (width + 10, 2 * VIEW_SIZE[1] + 24 + 22 * index)
             cv2.putText(frame, line, at, _FONT, 0.48, _WHITE, 1, cv2.LINE_AA)
-        self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        with self._lock:
+            if not self._ended:
+                self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))

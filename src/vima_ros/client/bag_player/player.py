@@ -23,6 +23,7 @@ from vima_ros.client.bag_player.clock import BagClock
 from vima_ros.client.bag_player.episode import BagEpisode
 from vima_ros.client.bag_player.frame_pairs import FramePair, PairedStep
 from vima_ros.client.client import Client
+from vima_ros.client.command_ends import ends_command
 from vima_ros.errors import VimaError, WaitTimeoutError
 from vima_ros.geometry import yaw_from_quaternion
 from vima_ros.nodes.common import action_conversions, conversions, qos
@@ -49,7 +50,6 @@ class _Marks(NamedTuple):
     arm_states: int
 
 
-ENDED = (ArmState.SUCCEEDED, ArmState.REFUSED, ArmState.ABORTED, ArmState.STOPPED)
 REPORTS, REPORT_PERIOD = 5, 1.0  # of a robot's success, repeated every [s]
 
 
@@ -192,9 +192,7 @@ class BagPlayer:
         """Repeat the report of success until the arm node has ended the command."""
 
         def ended() -> bool | None:
-            states = self._arm_states.messages
-            mine = (s for s in states if s.judged and s.command_id == command_id)
-            return any(s.state in ENDED for s in mine) or None
+            return any(ends_command(s, command_id) for s in self._arm_states.messages) or None
 
         for _ in range(REPORTS):
             if self._client.wait_for(ended, REPORT_PERIOD):
