@@ -72,6 +72,16 @@ def test_an_image_of_hundreds_of_scans_is_refused():
     assert "scans, more than" in refusal(data[:-2] + 200 * data[begin : begin + 14] + END)
 
 
+@pytest.mark.parametrize("last", [64, 255])
+def test_a_scan_of_more_coefficients_than_there_are_is_refused(last):
+    data = bytearray(jpeg())
+    scan = data.index(b"\xff\xda")
+    parameters = scan + 5 + 2 * data[scan + 4]
+    assert list(data[parameters : parameters + 3]) == [0, 63, 0]  # first, last, bits
+    data[parameters + 1] = last
+    assert refusal(bytes(data))
+
+
 def test_sizes_are_checked_before_anything_is_unpacked():
     data = bytearray(jpeg())
     at = data.index(b"\xff\xc0")
