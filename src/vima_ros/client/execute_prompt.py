@@ -53,12 +53,21 @@ class ExecutePromptGoal:
         client.wait_until(ready, f"action {name}", DISCOVERY_TIMEOUT, SUITE_HINT)
         client.wait_until_matched(f"{name}/_action/send_goal")
         self._heartbeats, self._checked = client.subscribe(Heartbeat, "heartbeat"), 0
-        accepted = threading.Event()
+        accepted, responses = threading.Event(), []
         goal = ExecutePrompt.Goal(prompt=prompt, max_steps=max_steps)
-        future = self._action.send_goal_async(goal, lambda m: on_feedback(m.feedback))
-        future.add_done_callback(lambda _: accepted.set())
+
+        def send() -> None:
+            future = self._action.send_goal_async(goal, lambda m: on_feedback(m.feedback))
+            future.add_done_callback(accept)
+
+        def accept(future: Future) -> None:
+            responses.append(future.result())
+            accepted.set()
+
         self._interrupt: BaseException | None = None
         try:
+            # Between two callbacks: rclpy 9.1 loses a response that arrives before it returns.
+            client.run_in_executor(send)
             accepted_in_time = wait_with_progress(
                 accepted.wait, DISCOVERY_TIMEOUT, lambda: f"{name} to accept"
             )
@@ -68,7 +77,7 @@ class ExecutePromptGoal:
                 raise
         if not accepted_in_time:
             raise WaitTimeoutError("the policy node did not take the goal", DISCOVERY_TIMEOUT)
-        self._handle = future.result()
+        (self._handle,) = responses
         self._handle.get_result_async().add_done_callback(self._on_result)
 
     def _on_result(self, future: Future) -> None:

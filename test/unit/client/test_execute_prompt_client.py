@@ -31,6 +31,7 @@ class PlayedClient:
         )
         self.beats, self.result = MessageBuffer(threading.Condition()), Future()
         self.destroyed, self.failure = [], None
+        self.between_callbacks, self.sent = False, []
 
     def subscribe(self, kind, topic):
         return self.beats
@@ -42,7 +43,9 @@ class PlayedClient:
         assert service == "/vima/execute_prompt/_action/send_goal"
 
     def run_in_executor(self, act):
+        self.between_callbacks = True
         act()
+        self.between_callbacks = False
 
     def check_spinning(self):
         if self.failure:
@@ -52,9 +55,13 @@ class PlayedClient:
         handle = SimpleNamespace(get_result_async=lambda: self.result)
         return SimpleNamespace(
             server_is_ready=lambda: True,
-            send_goal_async=lambda goal, feedback: _Done(handle),
+            send_goal_async=lambda goal, feedback: self._send(handle),
             destroy=lambda: self.destroyed.append(name),
         )
+
+    def _send(self, handle):
+        self.sent.append(self.between_callbacks)
+        return _Done(handle)
 
     def beat(self, state, instance="", name="policy"):
         self.beats.append(Heartbeat(node=f"/vima/{name}", state=state, instance_id=instance))
@@ -154,6 +161,32 @@ class _Later(_Done):
     def settle(self):
         for callback in self._callbacks:
             callback(self)
+
+
+def test_a_goal_is_sent_between_two_callbacks_lest_its_response_overtake_it():
+    client = PlayedClient()
+    ExecutePromptGoal(client, Prompt())
+    assert client.sent == [True]
+
+
+def test_a_goal_whose_sending_was_interrupted_can_be_cancelled():
+    class InterruptedClient(PlayedClient):
+        def run_in_executor(self, act):
+            act()
+            raise KeyboardInterrupt
+
+    client, cancelled = InterruptedClient(), []
+    handle = SimpleNamespace(
+        cancel_goal_async=lambda: cancelled.append(True), get_result_async=lambda: _Later()
+    )
+    client.create_action_client = lambda kind, name: SimpleNamespace(
+        server_is_ready=lambda: True, send_goal_async=lambda goal, feedback: _Done(handle)
+    )
+    goal = ExecutePromptGoal(client, Prompt())
+    with pytest.raises(KeyboardInterrupt):
+        goal.wait()
+    goal.cancel()
+    assert cancelled == [True]
 
 
 def test_an_interrupt_before_the_goal_is_accepted_is_raised_where_it_can_be_cancelled(monkeypatch):
