@@ -89,6 +89,16 @@ def test_a_camera_that_only_rolls_is_found():
     assert want.min() - 0.3 < drift.moved_px < want.max() + 0.3
 
 
+def test_a_camera_that_moved_sideways_shows_near_corners_further_away_and_all_are_found():
+    moves = np.array([[36.0, 0], [28, 0], [36, 0], [28, 0]])  # no similarity explains these
+    there = (CORNERS + moves).astype(np.float32)
+    matrix = cv2.getPerspectiveTransform(CORNERS.astype(np.float32), there)
+    drift = MONITOR.check(cv2.warpPerspective(IMAGE, matrix, (640, 480), flags=cv2.INTER_CUBIC))
+    assert drift.seen == 4
+    assert drift.moved
+    assert 28 < drift.moved_px < 36
+
+
 LIGHT = {
     "darker": lambda p: p * 0.4,
     "brighter": lambda p: p * 1.1 + 20,
