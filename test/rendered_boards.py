@@ -103,13 +103,15 @@ def turn(tilt, direction, spin=0.0):
     return lean @ facing @ around
 
 
-def single_markers(dictionary="DICT_4X4_50"):
-    """Six markers without a chessboard, uint8 as large as the board."""
+def single_markers(dictionary="DICT_4X4_50", first=0):
+    """Six markers, of id ``first`` on, without a chessboard, uint8 as large as the board."""
     sheet = np.full((240, 300), 255, np.uint8)
     dictionary = cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, dictionary))
     for number in range(6):
         y, x = 30 + 110 * (number // 3), 20 + 95 * (number % 3)
-        sheet[y : y + 70, x : x + 70] = cv2.aruco.generateImageMarker(dictionary, number, 70)
+        sheet[y : y + 70, x : x + 70] = cv2.aruco.generateImageMarker(
+            dictionary, first + number, 70
+        )
     return sheet
 
 

@@ -202,6 +202,12 @@ def refusal(call, *args):
     return str(caught.value)
 
 
+def test_a_pose_behind_the_base_is_found_though_the_straight_way_there_is_out_of_reach():
+    pose = down((-0.877, -0.031, 0.001), 2.83)
+    found = MODEL.tip_pose(MODEL.solve_ik(pose, MODEL.home))
+    np.testing.assert_allclose(found.position, pose.position, atol=1e-5)
+
+
 @pytest.mark.slow
 @given(
     st.tuples(st.floats(-1.5, 1.5), st.floats(-1.5, 1.5), st.floats(0, 1.2)),

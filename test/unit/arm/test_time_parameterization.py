@@ -78,6 +78,12 @@ def test_a_path_without_motion_takes_a_moment(way):
     assert positions.shape == velocities.shape == (len(times), 3)
 
 
+def test_a_path_without_motion_ends_at_its_last_knot():
+    knots = np.array([[1.0], [1.0 + 1e-12], [1.0 + 2e-12]])
+    positions = time_parameterize(JointPath(knots, np.zeros((3, 1)), 0.0), np.ones(1), 1.0, 1.0)[1]
+    assert positions.tolist() == [knots[0].tolist(), knots[2].tolist()]
+
+
 def test_a_rotation_on_the_spot_is_limited_by_the_joints():
     path = JointPath(np.array([[0.0], [3.0]]), np.full((2, 1), 3.0), 0.0)
     assert time_parameterize(path, np.ones(1), 4.0, 0.01)[0][-1] == pytest.approx(3.25, rel=0.05)

@@ -281,6 +281,16 @@ def test_a_small_error_of_the_start_fades(watch):
     assert plan.duration < plan_trajectory(waypoints, MODEL.home, MODEL).duration + 1
 
 
+@pytest.mark.parametrize("tilt", [-0.01, 0.01])
+def test_a_tilt_of_the_start_fades_evenly_along_the_line(tilt):
+    """Joint 5 of a UR5e alone tilts the tool; a straight line at one height leaves it alone."""
+    start = MODEL.solve_ik(down((0.5, -0.2, 0.3)), MODEL.home)
+    start[4] += tilt
+    plan = plan_trajectory([Waypoint(down((0.5, 0.2, 0.3)), False, 0.5)], start, MODEL)
+    change = np.diff(plan.segments[0].positions[:, 4])
+    np.testing.assert_allclose(change, -tilt / len(change), rtol=1e-3)
+
+
 def test_the_refusal_names_waypoint_position_and_reason():
     high = MotionParameters(travel_height=0.6)
     waypoints = plan_waypoints(0, down((0.5, 0, 0)), down((0.75, 0.5, 0)), Workspace(), high)

@@ -1,6 +1,7 @@
 """JPEG and PNG data: whole ones of every kind are read, and none that lost a part."""
 
 import os
+import zlib
 
 import cv2
 import numpy as np
@@ -90,6 +91,14 @@ def test_sizes_are_checked_before_anything_is_unpacked():
 
 
 # --- PNG and alpha
+
+
+@pytest.mark.parametrize(("place", "size"), [(16, "0x480"), (20, "640x0")])
+def test_a_png_without_pixels_is_refused_by_its_size(place, size):
+    data = bytearray(plain_png())
+    data[place : place + 4] = bytes(4)
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")  # of the header chunk
+    assert f"size {size} px; valid: 1 to" in refusal(bytes(data))
 
 
 def test_a_whole_png_is_read():

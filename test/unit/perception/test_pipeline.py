@@ -165,6 +165,7 @@ def test_masks_take_the_same_way_as_images():
     ids[200:250, 100:160] = 300
     result = process(pipeline_with(GroundTruthMaskDetector()), masks=dict.fromkeys(VIEWS, ids))
     assert result.objects["front"].track_ids.tolist() == [300]
+    assert set(result.times) == {"staleness", "view", "detect", "crops"}
     result = process(pipeline_with(GroundTruthMaskDetector()))
     assert (result.code, result.view) == ("NO_MASK", "front")
 
@@ -250,6 +251,7 @@ def test_whole_images_are_the_frames_at_half_size_and_no_detector_is_run():
     result = whole(pipeline_with(detector), at=3 * SECOND)
     seen = result.observation
     assert (result.code, seen.stamp, len(seen.front), len(seen.top)) == ("OK", 3 * SECOND, 0, 0)
+    assert set(result.times) == {"staleness", "view"}
     for view in VIEWS:
         expected = view_image(result.frames[view])
         np.testing.assert_array_equal(getattr(seen.images, view), expected)

@@ -50,6 +50,14 @@ def test_a_label_at_the_edge_stays_in_the_image(box):
     assert (drawn != 47).any(-1).sum() > 100
 
 
+@pytest.mark.parametrize("scale", [2, 4])
+def test_a_label_stands_five_pixels_above_its_box(scale, monkeypatch):
+    written = []
+    monkeypatch.setattr(cv2, "putText", lambda _, words, at, *args: written.append(at))
+    draw_objects(IMAGE, one_object([100, 60, 20, 11]), scale)
+    assert set(written) == {(95 * scale, 50 * scale - 5)}
+
+
 def test_nearby_ids_have_different_colours():
     colours = np.array([object_color(k) for k in range(8)])
     apart = np.abs(colours[:, None] - colours).max(-1) + 255 * np.eye(8)
@@ -181,6 +189,17 @@ def attention_of(objects, action):
 
 
 FRAMES = {"front": IMAGE, "top": IMAGE}
+
+
+def test_a_word_stands_above_its_bar_and_its_percentage_below(monkeypatch):
+    written = {}
+    monkeypatch.setattr(cv2, "putText", lambda _, words, at, *args: written.update({words: at}))
+    drawn = draw_attention(FRAMES, attention_of([[0.1, 0.8, 0.1]] * 2, [0.2, 0.5, 0.3]), 2)
+    bar = np.flatnonzero((drawn[:58] == 190).all(-1).any(1))
+    assert (bar.min(), bar.max()) == (28, 34)
+    assert written["Put"][1] == written["{a}"][1] == bar.min() - 8
+    assert written["20%"][1] == written["50%"][1] == bar.max() + 16
+    assert written["Put"][0] == written["20%"][0] < written["{a}"][0]
 
 
 def edge_colour(drawn, x):

@@ -46,6 +46,11 @@ def test_crops_stand_in_reading_order_front_above_top():
     assert min(red[2], green[2], blue[2]) > 0.8 * CROP**2
 
 
+def test_a_line_is_as_high_as_two_crops_and_their_name():
+    image = PromptImage("a", AssetKind.OBJECT, objects(RED), objects(GREEN))
+    assert drawn("Put {a}", a=image).shape == (16 + 2 * 64 + 44 + 16, 1024, 3)
+
+
 def test_words_stand_between_the_images():
     image = PromptImage("a", AssetKind.OBJECT, objects(RED), objects(GREEN))
     alone, with_words = drawn("{a}", a=image), drawn("Put the red {a}", a=image)

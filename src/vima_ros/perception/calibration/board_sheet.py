@@ -68,7 +68,7 @@ def _legend(canvas: np.ndarray, board: Board, origin: tuple[int, int], per_metre
     """Draw the origin, an arrow along x and a description below the board."""
     mm = per_metre / 1000
     x, y = origin[0], round(origin[1] + 2 * mm)
-    thick = max(1, round(0.3 * mm))
+    thick = round(0.3 * mm)
     cv2.circle(canvas, (x, y), round(0.8 * mm), (0,), -1)
     cv2.arrowedLine(canvas, (x, y), (round(x + 15 * mm), y), (0,), thick, tipLength=0.15)
     columns, rows = board.squares

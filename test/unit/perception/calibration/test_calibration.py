@@ -244,6 +244,15 @@ def test_a_good_calibration_leaves_no_doubt():
     assert "looking 90 degrees down" in told
 
 
+@pytest.mark.parametrize(("size", "stretched"), [(0.3, False), (0.4, False), (0.45, True)])
+def test_a_workspace_of_any_size_that_is_twice_as_wide_as_deep_is_not_stretched(size, stretched):
+    camera = PinholeCamera()
+    width = 0.6 if stretched else 2 * size
+    workspace = Workspace((0.5 - size / 2, -width / 2), (0.5 + size / 2, width / 2))
+    said = said_about(camera, camera_model=lens_of(camera), workspace=workspace)[0]
+    assert ("stretched" in said) == stretched
+
+
 @pytest.mark.slow
 def test_warnings_name_their_reason():
     camera = PinholeCamera()

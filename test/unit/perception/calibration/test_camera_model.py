@@ -1,5 +1,6 @@
 """Camera models: equal to OpenCV's, invertible, and one-to-one."""
 
+import re
 from types import SimpleNamespace
 
 import cv2
@@ -154,6 +155,15 @@ def test_another_file_is_refused(tmp_path, text):
     with pytest.raises(VimaError, match=r"camera\.yaml") as error:
         read_camera_info(path)
     assert error.value.code == "BAD_CAMERA_INFO"
+
+
+@pytest.mark.parametrize("width", ["0", "-1", "65536", "640.5"])
+def test_a_width_that_no_image_has_is_refused(width, tmp_path):
+    path = tmp_path / "camera.yaml"
+    text = camera_info_yaml(CameraModel(K, np.zeros(5)), SIZE, "front")
+    path.write_text(re.sub("image_width: .*", f"image_width: {width}", text))
+    with pytest.raises(VimaError, match=r"image_width is \[.*valid: a number of pixels"):
+        read_camera_info(path)
 
 
 @pytest.mark.parametrize("name", READINGS)

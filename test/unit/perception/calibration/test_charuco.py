@@ -241,6 +241,12 @@ def test_markers_of_every_family_are_named(family):
         find_board(Board(0.04, dictionary="DICT_4X4_50"), [image])
 
 
+def test_markers_beyond_a_small_dictionary_are_still_of_it():
+    _, image = seen(Board(0.04), texture=single_markers("DICT_4X4_1000", first=60), tilt=0.0)
+    with pytest.raises(VimaError, match=r"60, 61.* of its dictionary, where the board has 0 to 9"):
+        find_board(Board(0.04, dictionary="DICT_4X4_50"), [image])
+
+
 def test_another_marker_beside_the_board_does_not_matter():
     _, image = seen(Board(0.04))
     dictionary = cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_4X4_50)

@@ -80,6 +80,13 @@ def test_a_turned_camera_is_detected_and_reported_in_millimetres():
     assert "mm" in drift.message
 
 
+@pytest.mark.parametrize("way", [(1, 0), (-1, 0), (0, 1), (0, -1)])
+def test_a_corner_at_the_rim_of_where_it_is_looked_for_is_not_found(way):
+    reach = 640 // 8
+    assert MONITOR.check(shifted(IMAGE, *np.multiply(way, reach))).seen == 0
+    assert MONITOR.check(shifted(IMAGE, *np.multiply(way, reach - 2))).moved_px > reach - 3
+
+
 def test_a_camera_that_only_rolls_is_found():
     matrix = cv2.getRotationMatrix2D((320, 260), 1.5, 1.0)
     drift = MONITOR.check(cv2.warpAffine(IMAGE, matrix, (640, 480), flags=cv2.INTER_CUBIC))

@@ -71,9 +71,9 @@ def test_a_hidden_reference_gives_a_warning_only_after_a_timeout(monitors):
         moved_px=float("nan"), reference="nothing", message="0 of 4 corners"
     )
     monitor.check(IMAGES, 0.0)
-    monitor.check(IMAGES, 29.0)
+    monitor.check(IMAGES, 30.0)
     assert monitor.warnings == {}
-    monitor.check(IMAGES, 31.0)
+    monitor.check(IMAGES, 32.0)
     assert monitor.warnings == {"front": "CALIBRATION_UNVERIFIED: front view: 0 of 4 corners"}
 
 

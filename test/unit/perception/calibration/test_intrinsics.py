@@ -169,12 +169,25 @@ def test_a_tilt_counts_from_five_degrees_on(good_fit, degrees, enough):
     assert ("not tilted to all sides" not in warnings) == enough
 
 
-@pytest.mark.parametrize("name", ["upper left", "upper right", "lower left", "lower right"])
+CORNERS_OF_AN_IMAGE = ["upper left", "upper right", "lower left", "lower right"]
+
+
+@pytest.mark.parametrize("name", CORNERS_OF_AN_IMAGE)
 def test_the_corner_of_the_image_without_the_board_is_named(good_fit, name):
     x, y = np.meshgrid(np.linspace(5, 635, 20), np.linspace(5, 475, 20))
     row, column = name.split()
     empty = ((y < 240) == (row == "upper")) & ((x < 320) == (column == "left"))
     corners = np.stack([x[~empty], y[~empty]], -1)
-    assert f"at the image's {name}" in "; ".join(
-        missing_images(replace(good_fit, corners=corners))
-    )
+    told = "; ".join(missing_images(replace(good_fit, corners=corners)))
+    assert f"at the image's {name}" in told
+    assert sum(other in told for other in CORNERS_OF_AN_IMAGE) == 1
+
+
+def test_a_board_that_covered_a_fifth_of_the_image_is_enough(good_fit):
+    def warned(width, height):
+        corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], float)
+        fit = replace(good_fit, corners=corners, size=(640, 480))
+        return "of the image in all" in " ".join(intrinsics_warnings(fit))
+
+    assert not warned(256, 240)  # 0.2 of 640 x 480
+    assert warned(256, 239)

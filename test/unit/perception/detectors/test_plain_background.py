@@ -77,6 +77,16 @@ def test_the_score_falls_with_contrast():
     assert 1 > scores[1] > scores[2] > 0.3
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_all_four_sides_of_the_rim_count(turned):
+    """Of the rim 310 of 744 px are of the table: the upper side, and 30 px of two others."""
+    noise = np.random.default_rng(0).integers(0, 256, (128, 256, 3)).astype(np.uint8)
+    image = noise.copy()
+    image[:120, 8:248] = image[:33] = 90
+    with pytest.raises(VimaError, match=r"4\d% of its rim"):
+        DETECTOR.detect(image[::-1] if turned else image, "top")
+
+
 def test_an_image_without_a_plain_table_is_refused():
     image = np.random.default_rng(0).integers(0, 256, (128, 256, 3)).astype(np.uint8)
     with pytest.raises(VimaError) as error:
