@@ -14,7 +14,8 @@ from vima_ros.nodes.common import action_conversions, qos
 from vima_ros.nodes.common.base_frame import Frames
 from vima_ros.nodes.common.lifecycle_node import VimaNode
 
-RECEIVE_TIMEOUT = Duration(seconds=0.1)  # for subscribers to receive a hold before the node ends
+# For busy subscribers to receive a hold before the node ends; what is lost then is lost.
+RECEIVE_TIMEOUT = Duration(seconds=0.5)
 
 
 class PlanExecutor(Protocol):
