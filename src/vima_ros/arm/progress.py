@@ -33,7 +33,8 @@ class ProgressMonitor:
         """Restart when a move begins; without ``needs_motion`` it ends where it begins."""
         self.idle_time, self.has_moved = 0.0, not needs_motion
         self._last: float | None = None
-        self._reference = self._smoothed = np.zeros(0)
+        self._reference: np.ndarray = np.zeros(0)
+        self._smoothed: np.ndarray = np.zeros(0)
 
     def update(self, position: np.ndarray, now: float) -> None:
         """Process a report: ``position`` (k,) [rad or m]."""

@@ -153,7 +153,8 @@ def _deviations(board: list[np.ndarray], residuals: list[np.ndarray], fit: tuple
     _, k, d, turns, shifts = fit
     normal = np.zeros((8, 8))
     for points, turn, shift in zip(board, turns, shifts, strict=True):
-        jacobian = cv2.projectPoints(points, turn, shift, k, d)[1]  # turn, shift, f, c, d
+        # By turn, shift, f, c, d.
+        jacobian: np.ndarray = cv2.projectPoints(points, turn, shift, k, d)[1]
         pose, camera_model = jacobian[:, :6], jacobian[:, 6:14]
         rest = camera_model - pose @ np.linalg.lstsq(pose, camera_model, rcond=None)[0]
         normal += rest.T @ rest

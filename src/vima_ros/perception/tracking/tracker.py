@@ -75,9 +75,9 @@ class Tracker:
         """Forget all tracks; ids start at 1 again."""
         self._next_id = 1
         self._stamp: int | None = None
-        self._ids = np.zeros(0, np.int64)  # ascending, one for each track
-        self._first = np.zeros(0, np.int64)  # stamp of the first detection [ns]
-        self._missed = np.zeros(0, np.int64)  # frames since the last one
+        self._ids: np.ndarray = np.zeros(0, np.int64)  # ascending, one for each track
+        self._first: np.ndarray = np.zeros(0, np.int64)  # stamp of the first detection [ns]
+        self._missed: np.ndarray = np.zeros(0, np.int64)  # frames since the last one
         self._tracks = dict.fromkeys(VIEWS, hidden(0))
         self.track_ids: dict[str, dict[int, int]] = {view: {} for view in VIEWS}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Self
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -107,6 +107,9 @@ class ObservationBatch:
         )
 
 
+B = TypeVar("B", bound="EpisodeBatch")
+
+
 @dataclass(frozen=True)
 class EpisodeBatch:
     """Batch of B whole episodes of at most T history tokens, with the actions taken in them.
@@ -122,7 +125,7 @@ class EpisodeBatch:
     reads: Tensor  # (n,) int64, of the flattened (B, T): the tokens at which an action is decided
     picked_tokens: Tensor  # (n, 2) int64, likewise: the picked object's in front and top, -1: none
 
-    def to(self, device: torch.device) -> Self:
+    def to(self: B, device: torch.device) -> B:
         """Return a copy on ``device``."""
         return type(self)(*(getattr(self, item.name).to(device) for item in fields(self)))
 

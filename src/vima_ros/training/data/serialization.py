@@ -143,8 +143,8 @@ def _pack_views(prefix: str, timesteps: Sequence[Views]) -> Arrays:
 
 
 def _unpack_views(prefix: str, arrays: Mapping[str, np.ndarray]) -> Iterator[Views]:
-    counts = arrays[f"{prefix}counts"].astype(np.int64)
-    ends = np.cumsum(counts).reshape(-1, len(VIEWS))
+    counts: np.ndarray = arrays[f"{prefix}counts"].astype(np.int64)
+    ends: np.ndarray = np.cumsum(counts).reshape(-1, len(VIEWS))
     for timestep, timestep_ends in zip(counts, ends, strict=True):
         front, top = (
             ViewObjects(

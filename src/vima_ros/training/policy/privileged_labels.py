@@ -132,7 +132,7 @@ def _grasps(
     """Compute grasps and grasp offsets of objects at poses (T + 1, K, 7)."""
     grasps = poses[:, :, :2].astype(np.float64)
     grasp_offsets = np.full_like(grasps, np.nan)
-    for timestep, rows in enumerate(poses.astype(np.float64)):
+    for timestep, rows in enumerate(poses.astype(float)):
         for which, (item, row) in enumerate(zip(objects, rows, strict=True)):
             if item.scaled_shape.movable:
                 pose = Pose(row[:3], row[3:])

@@ -28,9 +28,10 @@ class PlainBackgroundDetector(Detector):
     def _find(self, image_rgb: np.ndarray, view: str, mask: np.ndarray | None) -> Instances:
         background = find_background(image_rgb)
         foreground = fill_holes(~background.mask, MAX_GAP_AREA)
-        _, labels, stats, _ = cv2.connectedComponentsWithStats(
+        components: tuple = cv2.connectedComponentsWithStats(
             foreground.astype(np.uint8), connectivity=8
         )
+        _, labels, stats, _ = components
         inner = labels[RIM:-RIM, RIM:-RIM].ravel().astype(np.intp)
         within = np.bincount(inner, minlength=len(stats)) > 0
         found = []  # (row, column) of the box centre, score, label
