@@ -21,6 +21,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from vima_msgs.msg import ArmCommand, ArmState, PolicyAction, ToolCommand
 from vima_ros.client.client import Client
+from vima_ros.client.command_ends import ENDED
 from vima_ros.nodes.common import conversions, qos
 
 NAMES = tuple(
@@ -28,7 +29,6 @@ NAMES = tuple(
     for name in ("shoulder_pan", "shoulder_lift", "elbow", "wrist_1", "wrist_2", "wrist_3")
 )
 HOME = np.array([0.0, -np.pi / 2, np.pi / 2, -np.pi / 2, -np.pi / 2, 0.0])
-ENDED = (ArmState.SUCCEEDED, ArmState.REFUSED, ArmState.ABORTED, ArmState.STOPPED)
 STATE_PERIOD = 0.1  # of arm_state [s]
 HOUR = 3600 * 10**9
 

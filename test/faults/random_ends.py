@@ -32,6 +32,7 @@ from visualization_msgs.msg import MarkerArray
 
 from vima_msgs.msg import ArmCommand, ArmState, Heartbeat, PolicyAction, ToolCommand
 from vima_ros.client.client import Client
+from vima_ros.client.command_ends import ENDED
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.geometry import Workspace
 from vima_ros.nodes.common import action_conversions, conversions, qos
@@ -41,7 +42,6 @@ from vima_ros.program import run_program
 ORPHAN_TIMEOUT = 5.0  # for nodes to end after the program that started them [s]
 REST_VELOCITY = 0.02  # of a joint [rad/s]
 REST_DISTANCE = 1e-3  # of the tool tip between two reports at rest [m]
-ENDED = (ArmState.SUCCEEDED, ArmState.ABORTED, ArmState.REFUSED, ArmState.STOPPED)
 NODES = ["arm", "manager"]
 # How the suite ends: a signal (or two) to the program that started it, which "ros2 launch" may be,
 # or to a node; or a transition of the arm node.

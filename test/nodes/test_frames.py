@@ -11,6 +11,7 @@ from std_srvs.srv import Trigger
 from vima_msgs.msg import ArmCommand, ArmState, PolicyAction
 from vima_ros.arm.primitives import plan_waypoints
 from vima_ros.client.client import Client
+from vima_ros.client.command_ends import ends_command
 from vima_ros.client.node_processes import NodeProcesses
 from vima_ros.geometry import Pose, Transform, Workspace, quaternion_from_yaw
 from vima_ros.nodes.common import action_conversions, conversions
@@ -18,7 +19,6 @@ from vima_ros.nodes.common import action_conversions, conversions
 XYZ, RPY = [0.1, -0.2, -0.3], [0.1, -0.15, 1.2]
 TABLE = Transform.from_xyz_rpy(XYZ, RPY)  # in base_link
 POSES = Pose((0.4, -0.2, 0.0), quaternion_from_yaw(0.3)), Pose((0.6, 0.2, 0.0), (0, 0, 0, 1))
-ENDED = (ArmState.SUCCEEDED, ArmState.REFUSED, ArmState.ABORTED, ArmState.STOPPED)
 
 
 class PlayedRobot:
@@ -57,9 +57,7 @@ class PlayedRobot:
         action.pose0, action.pose1 = (conversions.pose_to_message(pose) for pose in poses)
         command_id = action_conversions.action_id(action)
         self.actions.publish(action)
-        end = self.states.wait(
-            lambda m: m.judged and m.command_id == command_id and m.state in ENDED, 15, "an end"
-        )
+        end = self.states.wait(lambda m: ends_command(m, command_id), 15, "an end")
         return end, next((m for m in self.commands if m.command_id == command_id), None)
 
 

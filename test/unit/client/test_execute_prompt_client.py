@@ -163,6 +163,21 @@ class _Later(_Done):
             callback(self)
 
 
+def check_interrupted_and_cancellable(client):
+    cancelled = []
+    handle = SimpleNamespace(
+        cancel_goal_async=lambda: cancelled.append(True), get_result_async=lambda: _Later()
+    )
+    client.create_action_client = lambda kind, name: SimpleNamespace(
+        server_is_ready=lambda: True, send_goal_async=lambda goal, feedback: _Done(handle)
+    )
+    goal = ExecutePromptGoal(client, Prompt())
+    with pytest.raises(KeyboardInterrupt):
+        goal.wait()
+    goal.cancel()
+    assert cancelled == [True]
+
+
 def test_a_goal_is_sent_between_two_callbacks_lest_its_response_overtake_it():
     client = PlayedClient()
     ExecutePromptGoal(client, Prompt())
@@ -175,35 +190,12 @@ def test_a_goal_whose_sending_was_interrupted_can_be_cancelled():
             act()
             raise KeyboardInterrupt
 
-    client, cancelled = InterruptedClient(), []
-    handle = SimpleNamespace(
-        cancel_goal_async=lambda: cancelled.append(True), get_result_async=lambda: _Later()
-    )
-    client.create_action_client = lambda kind, name: SimpleNamespace(
-        server_is_ready=lambda: True, send_goal_async=lambda goal, feedback: _Done(handle)
-    )
-    goal = ExecutePromptGoal(client, Prompt())
-    with pytest.raises(KeyboardInterrupt):
-        goal.wait()
-    goal.cancel()
-    assert cancelled == [True]
+    check_interrupted_and_cancellable(InterruptedClient())
 
 
 def test_an_interrupt_before_the_goal_is_accepted_is_raised_where_it_can_be_cancelled(monkeypatch):
-    client, cancelled = PlayedClient(), []
-    handle = SimpleNamespace(
-        cancel_goal_async=lambda: cancelled.append(True), get_result_async=lambda: _Later()
-    )
-    client.create_action_client = lambda kind, name: SimpleNamespace(
-        server_is_ready=lambda: True, send_goal_async=lambda goal, feedback: _Done(handle)
-    )
-
     def interrupted(wait, timeout, describe):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("vima_ros.client.execute_prompt.wait_with_progress", interrupted)
-    goal = ExecutePromptGoal(client, Prompt())
-    with pytest.raises(KeyboardInterrupt):
-        goal.wait()
-    goal.cancel()
-    assert cancelled == [True]
+    check_interrupted_and_cancellable(PlayedClient())

@@ -34,6 +34,7 @@ from vima_ros.specs import VIEWS, EndEffector, Primitive
 
 T = TypeVar("T")
 MILLISECOND = 1_000_000  # [ns]
+REPORTS, REPORT_PERIOD = 5, 1.0  # of a robot's success, repeated every [s]
 WITHOUT_PAIR = (  # codes of a status that concerns no pair of images
     PerceptionStatus.NO_FRAMES,
     PerceptionStatus.BAD_STAMPS,
@@ -48,9 +49,6 @@ class _Marks(NamedTuple):
     statuses: int
     commands: int
     arm_states: int
-
-
-REPORTS, REPORT_PERIOD = 5, 1.0  # of a robot's success, repeated every [s]
 
 
 class BagPlayer:

@@ -12,10 +12,10 @@ from vima_ros.nodes.arm.motion_state import ActiveCommand
 from vima_ros.nodes.arm.parameters import ArmParameters
 from vima_ros.nodes.common import action_conversions, qos
 from vima_ros.nodes.common.base_frame import Frames
+from vima_ros.nodes.common.heartbeat import ACKNOWLEDGE_TIMEOUT
 from vima_ros.nodes.common.lifecycle_node import VimaNode
 
-# For busy subscribers to receive a hold before the node ends; what is lost then is lost.
-RECEIVE_TIMEOUT = Duration(seconds=0.5)
+RECEIVE_TIMEOUT = Duration(seconds=ACKNOWLEDGE_TIMEOUT)  # of a hold, before the node ends
 
 
 class PlanExecutor(Protocol):

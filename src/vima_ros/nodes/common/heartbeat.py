@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vima_ros.nodes.common.lifecycle_node import VimaNode
 
 HEARTBEAT_PERIOD = 0.2  # [s]
-ACKNOWLEDGE_TIMEOUT = 0.5  # for all to have received the last heartbeat, also if they are busy [s]
+ACKNOWLEDGE_TIMEOUT = 0.5  # for an ending node's last messages to arrive, on busy machines too [s]
 STATE_NAMES = {
     State.PRIMARY_STATE_UNKNOWN: "no heartbeat",
     State.PRIMARY_STATE_UNCONFIGURED: "unconfigured",

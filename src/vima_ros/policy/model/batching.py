@@ -107,7 +107,7 @@ class ObservationBatch:
         )
 
 
-B = TypeVar("B", bound="EpisodeBatch")
+_Batch = TypeVar("_Batch", bound="EpisodeBatch")
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class EpisodeBatch:
     reads: Tensor  # (n,) int64, of the flattened (B, T): the tokens at which an action is decided
     picked_tokens: Tensor  # (n, 2) int64, likewise: the picked object's in front and top, -1: none
 
-    def to(self: B, device: torch.device) -> B:
+    def to(self: _Batch, device: torch.device) -> _Batch:
         """Return a copy on ``device``."""
         return type(self)(*(getattr(self, item.name).to(device) for item in fields(self)))
 
