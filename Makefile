@@ -53,6 +53,7 @@ lint:
 	ruff format --check .
 	ruff check .
 	mypy
+	vermin --quiet --target=3.10- --exclude compression --exclude compression.zstd --violations --no-tips src/vima_ros tools
 
 bench: setup-train  ## how fast everything is, beside baselines (5 GB more): also $(OUT)/bench.md, .json
 	./vima bench --out $(OUT)

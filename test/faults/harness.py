@@ -30,7 +30,7 @@ PARAMETERS = {
     "frozen_timeout": 0.4,
     "observation_timeout": 3.0,
     "pause_timeout": 4.0,
-    "state_timeout": 1.0,
+    "state_timeout": 2.0,  # above what a busy machine may take for a message
     "max_steps": 50,
     "checkpoint": "random",
     "max_failures": 50,  # what fails here is meant to

@@ -4,24 +4,12 @@ import signal
 
 import pytest
 from std_srvs.srv import Trigger
+from udp_only import use_udp_only
 
 from vima_msgs.action import ExecutePrompt
-from vima_ros.client.client import Client
 from vima_ros.errors import VimaError
-from vima_ros.nodes.common.dds import PROFILE_VARIABLE
 
 Result = ExecutePrompt.Result
-UDP_ONLY = """<?xml version="1.0" encoding="UTF-8"?>
-<dds xmlns="http://www.eprosima.com"><profiles>
-  <transport_descriptors><transport_descriptor>
-    <transport_id>udp</transport_id><type>UDPv4</type>
-  </transport_descriptor></transport_descriptors>
-  <participant profile_name="udp" is_default_profile="true"><rtps>
-    <userTransports><transport_id>udp</transport_id></userTransports>
-    <useBuiltinTransports>false</useBuiltinTransports>
-  </rtps></participant>
-</profiles></dds>
-"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -30,13 +18,9 @@ def udp_only(tmp_path_factory):
 
     Fast DDS then says "open_and_lock_file failed" and seldom reaches the process that takes the
     place of a killed one. That is told, and nothing moves, but it is not what is tested here.
-    It reads its profile once a process: this one keeps ours, whose images later modules need.
     """
-    Client("first").close()
-    profile = tmp_path_factory.mktemp("dds") / "udp.xml"
-    profile.write_text(UDP_ONLY)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(PROFILE_VARIABLE, str(profile))
+        use_udp_only(patch, tmp_path_factory.mktemp("dds"))
         yield
 
 
