@@ -232,6 +232,7 @@ def test_an_interrupted_replay_leaves_no_motion(nodes, tmp_path, monkeypatch):
     bag = write_bag(tmp_path / "bag", StoragePlugin.MCAP, steps=2)
     with Client("operator") as client:
         states = client.subscribe(ArmState, "arm_state")
+        client.wait_until_matched("stop")
         with pytest.raises(KeyboardInterrupt):
             replay(options(bag, tmp_path))
         ends = (ArmState.SUCCEEDED, ArmState.ABORTED, ArmState.STOPPED)
