@@ -9,8 +9,9 @@ choose_python() {
   local candidate
   local check='import sys; assert (3, 10) <= sys.version_info[:2] <= (3, 14)'
   [ "$ros" = wheels ] || check+='; import rclpy'
+  local origin='import os, sys; print(os.path.realpath(sys._base_executable))' # 3.10: a venv's own
   for candidate in .venv/bin/python python3 /usr/bin/python3; do
-    python=$("$candidate" -c 'import sys; print(sys._base_executable)' 2>/dev/null) &&
+    python=$("$candidate" -c "$origin" 2>/dev/null) &&
       "$python" -c "$check" 2>/dev/null && return
   done
   return 1
