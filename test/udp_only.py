@@ -21,7 +21,8 @@ PEERS = """<builtin><initialPeersList><locator>
 def use_udp_only(patch: pytest.MonkeyPatch, folder: Path) -> None:
     """Let processes that are started from here on talk to each other by UDP alone.
 
-    A process reads its profile once. This one has ours already, with the first client.
+    A process reads its profile once: this one keeps ours, which later modules need. Clients of its
+    own still reach those processes, and while ``patch`` lasts announce themselves on the network.
     """
     Client("first").close()
     text = config_path("fastdds.xml").read_text()
