@@ -98,6 +98,7 @@ CODES: Final[Mapping[str, str]] = {
     "NO_BOARD": "no calibration board is found in an image",
     "NO_CALIBRATION": "a calibration file is absent",
     "NO_CAMERA_INFO": "undistort is set, and no calibrated camera_info was received",
+    "NO_CLUSTER": "no Ray cluster answers at an address",
     "NO_CONTROLLER": "the joint controller does not listen, or refuses the trajectory",
     "NO_DECISION": "a step of a replay got no decision",
     "NO_DEMONSTRATIONS": "there are no demonstrations, or too few",

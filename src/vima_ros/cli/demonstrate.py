@@ -42,6 +42,14 @@ def parse(args: list[str]) -> argparse.Namespace:
         "--workers", type=int, default=os.cpu_count() or 1, help="Number of processes"
     )
     parser.add_argument(
+        "--cluster",
+        nargs="?",
+        const="auto",
+        metavar="ADDRESS",
+        help="Ray cluster that records in place of --workers (requirements/cluster.txt): "
+        "HOST:PORT, auto for the running one, local for this machine",
+    )
+    parser.add_argument(
         "--visual-randomization",
         type=float,
         default=0.0,
@@ -70,6 +78,7 @@ def make_plan(options: argparse.Namespace) -> CollectionPlan:
         options.visual_randomization,
         options.workers,
         options.deterministic_oracle,
+        options.cluster,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -26,7 +26,6 @@ from vima_ros.program import DONE, run_program
 
 WEIGHTS = "policy.safetensors"
 VALIDATION_EVERY = 50  # one of so many episodes is for validation
-log = make_logger("train_policy")
 
 
 def parse(args: list[str]) -> argparse.Namespace:
@@ -75,7 +74,15 @@ def parse(args: list[str]) -> argparse.Namespace:
 
 
 def _train(options: argparse.Namespace, config: Any, recipe: Any) -> int:
-    """Train; return the exit code."""
+    """Train, among the processes that torchrun has started; return the exit code."""
+    from vima_ros.training.data_parallel import joined_processes
+
+    with joined_processes() as processes:
+        return _train_among(processes, options, config, recipe)
+
+
+def _train_among(processes: Any, options: argparse.Namespace, config: Any, recipe: Any) -> int:
+    """Train; return the exit code. The first process writes and logs."""
     from vima_ros.policy.checkpoints.safetensors import save_weights
     from vima_ros.policy.model.conditioning import CONDITIONINGS
     from vima_ros.policy.tokenizer import bundled_tokenizer
@@ -83,6 +90,7 @@ def _train(options: argparse.Namespace, config: Any, recipe: Any) -> int:
     from vima_ros.training.policy.training_episode import read_training_episodes
     from vima_ros.training.run_directory import CONFIGURATION, read_progress, start_run
 
+    log = make_logger("train_policy") if processes.writes else _silent
     prepare_folder(options.out)
     log(f"reading {', '.join(map(str, options.data))}")
     reads_images = CONDITIONINGS[config.conditioning].inputs.observation == "images"
@@ -98,27 +106,41 @@ def _train(options: argparse.Namespace, config: Any, recipe: Any) -> int:
         raise VimaError("NO_DEMONSTRATIONS", "1 episode; valid: 2 or more, one for validation")
     validation, seen = episodes[::VALIDATION_EVERY], list(episodes)
     del seen[::VALIDATION_EVERY]
-    network, origin = _initial_network(options, config, recipe.seed)
+    network, origin = _initial_network(options, config, recipe.seed, log)
     facts = {
         "data": {"episodes": counts, "sha256": _digest(episodes)},
         "network": asdict(config),
         "recipe": asdict(recipe),
         "start": origin,
     }
-    start_run(options.out, facts)
+    if processes.writes:
+        start_run(options.out, facts)
 
     def lines(schedule: Any) -> Iterator[str]:
         for p in train_policy(
-            seen, validation, config, recipe, options.out, schedule, network, options.workers
+            seen,
+            validation,
+            config,
+            recipe,
+            options.out,
+            schedule,
+            network,
+            options.workers,
+            processes,
         ):
             yield describe_progress(
                 p, recipe.steps, recipe.batch_size, p.episodes_per_s, "episodes"
             )
 
     signal_code = run_training(
-        "train_policy", options.out, options.checkpoint_every, lines, options.pause_at
+        "train_policy",
+        options.out,
+        options.checkpoint_every,
+        lines,
+        options.pause_at,
+        processes.writes,
     )
-    if signal_code:
+    if signal_code or not processes.writes:
         return signal_code
     averaged, step = load_averaged(options.out, config)
     run = json.loads((options.out / CONFIGURATION).read_text())
@@ -136,7 +158,13 @@ def _train(options: argparse.Namespace, config: Any, recipe: Any) -> int:
     return DONE
 
 
-def _initial_network(options: argparse.Namespace, config: Any, seed: int) -> tuple[Any, Any]:
+def _silent(text: str) -> None:
+    """Log nothing."""
+
+
+def _initial_network(
+    options: argparse.Namespace, config: Any, seed: int, log: Callable[[str], None]
+) -> tuple[Any, Any]:
     """Return the initial network and its origin; None for random weights."""
     if options.start is None:
         return None, None

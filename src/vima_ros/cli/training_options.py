@@ -184,23 +184,29 @@ def _duration(seconds: float) -> str:
 
 
 def run_training(
-    name: str, folder: Path, minutes: float, train: Callable[[Any], Any], pause_at: int = 0
+    name: str,
+    folder: Path,
+    minutes: float,
+    train: Callable[[Any], Any],
+    pause_at: int = 0,
+    writes: bool = True,
 ) -> int:
     """Print the lines that ``train(schedule)`` yields until it ends; return the exit code.
 
     ``minutes``, ``pause_at``: of ``Schedule``. The code is 128 + its number after a signal, when
-    the run has its checkpoint.
+    the run has its checkpoint. ``writes``: False logs and draws nothing.
     """
     from vima_ros.training.run_progress import Schedule
 
-    log = make_logger(name)
+    log = make_logger(name) if writes else lambda text: None
     curves = CurveDrawer(folder, 60 * minutes, log)
     with StopRequest() as stop:
         schedule = Schedule(checkpoint_period=60 * minutes, stop=stop, pause_at=pause_at, log=log)
         for line in train(schedule):
             log(line)
             curves.draw()
-    curves.draw(now=True)
+    if writes:
+        curves.draw(now=True)
     return 128 + stop.number if stop() else DONE
 
 

@@ -46,6 +46,8 @@ class Schedule:
 class Run:
     """A run in a folder locked against other processes, from its checkpoint on.
 
+    ``writes``: False in a process that trains together with the one that writes and has the lock.
+
     Raises VimaError: RUN_IN_USE, BAD_CHECKPOINT, CANNOT_WRITE.
     """
 
@@ -57,14 +59,17 @@ class Run:
         averaged: AveragedModel,
         optimizer: torch.optim.Optimizer,
         schedule: Schedule,
+        writes: bool = True,
     ) -> None:
-        self._lock = lock(folder)
+        self._lock = lock(folder) if writes else None
+        self._writes = writes
         self._folder, self._steps, self._schedule = folder, steps, schedule
         self._state = model, averaged, optimizer
         self.step, sums = load_checkpoint(folder, *self._state)
         self._count = sums.pop("", 0.0)
         self._sums: dict[str, Any] = dict(sums)
-        cut_progress(folder, self.step)
+        if writes:
+            cut_progress(folder, self.step)
         if self.step:
             schedule.log(f"resumed at step {self.step} of {steps}")
         else:
@@ -109,21 +114,24 @@ class Run:
         self._reported_step, self._reported = self.step, time.monotonic()
         self._next_report = self._reported + self._schedule.report_period
 
-    def goes_on(self) -> bool:
+    def goes_on(self, stop: bool | None = None) -> bool:
         """Save a checkpoint where one is due; return whether there is another step to do.
+
+        ``stop``: of all processes together; None: the schedule's.
 
         Raises VimaError (CANNOT_WRITE) where the last one cannot be written.
         """
-        stop = self._schedule.stop()
+        stop = self._schedule.stop() if stop is None else stop
         last = stop or self.step == self.end
-        if last or time.monotonic() - self._saved >= self._schedule.checkpoint_period:
+        due = time.monotonic() - self._saved >= self._schedule.checkpoint_period
+        if self._writes and (last or due):
             self._save(last)
         if last and self.step < self._steps:
             self._schedule.log(
                 f"{'interrupted' if stop else 'paused'}: checkpoint of step {self.step} of "
                 f"{self._steps} is in {self._folder}; the same command resumes there"
             )
-        if last:
+        if last and self._lock is not None:
             self._lock.close()
         return not last
 
@@ -146,9 +154,9 @@ class Run:
         return {name: float(value) for name, value in self._sums.items()}
 
 
-def seed_step(seed: int, step: int) -> None:
-    """Seed all random number generators from ``seed`` and ``step``."""
-    number = seed * 1_000_003 + step
+def seed_step(seed: int, step: int, part: int = 0) -> None:
+    """Seed all random number generators from ``seed``, ``step`` and the part of its batch."""
+    number = seed * 1_000_003 + step + part * 2**40
     torch.manual_seed(number)
     random.seed(number)
     np.random.seed(number % 2**32)

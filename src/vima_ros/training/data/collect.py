@@ -34,7 +34,8 @@ class CollectionPlan:
 
     ``content``: "crops" (boxes and crops), "masks" (frames and instance masks) or "frames".
     ``visual_randomization``: strength of the domain randomization, 0 to 1.
-    ``deterministic_oracle``: oracles without random choices.
+    ``deterministic_oracle``: oracles without random choices. ``cluster``: address of the Ray
+    cluster that records, in place of ``workers`` processes of this machine.
 
     Raises VimaError: UNKNOWN_TASK, UNKNOWN_LEVEL, INVALID_VALUE.
     """
@@ -48,6 +49,7 @@ class CollectionPlan:
     visual_randomization: float = 0.0
     workers: int = 1
     deterministic_oracle: bool = False
+    cluster: str | None = None
 
     def __post_init__(self) -> None:
         choose_tasks(self.tasks, find_level(self.level))
@@ -98,7 +100,8 @@ def collect(plan: CollectionPlan) -> Iterator[CollectionProgress]:
 
     Whoever stops early waits for the shards under way. Raises VimaError: BAD_FOLDER, CANNOT_WRITE
     (the shards that are whole stay), OTHER_DEMONSTRATIONS where the folder holds another content
-    or domain randomization, BAD_DEMONSTRATIONS where what it holds is not known, NO_RENDERER.
+    or domain randomization, BAD_DEMONSTRATIONS where what it holds is not known, NO_RENDERER, and
+    as ``cluster_shards``.
     """
     claim_folder(plan)
     jobs = [job for task in plan.tasks for job in missing_shards(plan, task)]
@@ -106,13 +109,25 @@ def collect(plan: CollectionPlan) -> Iterator[CollectionProgress]:
     there, began = len(plan.tasks) * plan.seeds - total, time.monotonic()
     done = failed = 0
     yield CollectionProgress(there, total, done, failed, 0.0)
+    for job, failures in _written_shards(plan, jobs):
+        done, failed = done + len(job.seeds), failed + len(failures)
+        seconds = time.monotonic() - began
+        yield CollectionProgress(there, total, done, failed, seconds, tuple(failures))
+
+
+def _written_shards(
+    plan: CollectionPlan, jobs: list[ShardJob]
+) -> Iterator[tuple[ShardJob, list[str]]]:
+    """Write the shard of each job, in any order; yield the job and its failed seeds."""
+    if plan.cluster is not None:
+        from vima_ros.training.data.cluster import cluster_shards
+
+        yield from cluster_shards(jobs, plan.cluster)
+        return
     with worker_pool(plan.workers) as pool:
         futures = {pool.submit(record_shard, job): job for job in jobs}
         for future in as_completed(futures):
-            failures = future.result()
-            done, failed = done + len(futures[future].seeds), failed + len(failures)
-            seconds = time.monotonic() - began
-            yield CollectionProgress(there, total, done, failed, seconds, tuple(failures))
+            yield futures[future], future.result()
 
 
 def claim_folder(plan: CollectionPlan) -> None:

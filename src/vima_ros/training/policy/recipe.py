@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vima_ros.errors import VimaError
 from vima_ros.training.policy.detection_noise import DetectionNoise
@@ -19,7 +19,18 @@ class PolicyRecipe:
     )
     batch_size: int = setting(64, "episodes per step", low=1, high=MAX_BATCH)
     micro_batches: int = setting(
-        2, "parts of episodes of similar length that a batch is computed in, to save memory", low=1
+        2,
+        "parts of episodes of similar length that a batch is computed in, to save memory; 0: as "
+        "few as fit into the GPU's memory",
+        low=0,
+    )
+    precision: str = field(
+        default="bfloat16",
+        metadata={
+            "description": "precision of the computation on a GPU: bfloat16, or float32 as on a "
+            "CPU; weights are float32",
+            "valid": ("bfloat16", "float32"),
+        },
     )
     task_weights: TaskWeights = setting(
         dict,
