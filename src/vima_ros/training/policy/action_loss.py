@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
 
-from vima_ros.specs import BINS, HEAD_BINS
+from vima_ros.discretization import bin_edges
+from vima_ros.specs import BINS, HEAD_BINS, POSITION_BINS
 from vima_ros.training.policy.batching import PolicyBatch
 
 
@@ -48,6 +49,16 @@ def _soft(target: Tensor, count: int, width: float) -> Tensor:
         return target
     distance = torch.arange(count, device=target.device) - target[:, None]
     return torch.softmax(-0.5 * (distance / width) ** 2, dim=-1)
+
+
+def position_cross_entropy(logits: Tensor, fractions: Tensor) -> Tensor:
+    """Compute the cross-entropy of x and y bins (n, 150) at ``fractions`` (n, 2) of the range."""
+    loss = logits.new_zeros(())
+    for axis, part in enumerate(logits.float().split(POSITION_BINS, -1)):
+        edges = torch.tensor(bin_edges(part.shape[-1])).to(fractions)
+        bins = torch.bucketize(fractions[:, axis].contiguous(), edges)
+        loss = loss + F.cross_entropy(part, bins.clamp(max=len(edges) - 1))
+    return loss / 2
 
 
 def accuracy(logits: dict[str, Tensor], batch: PolicyBatch) -> dict[str, Tensor]:

@@ -6,7 +6,8 @@ heads predict from object tokens where the object would be picked, where the pro
 it, where it was first, its shape and its identity, and two attentions are supervised: of an object
 to its images in the prompt, and of the action to the objects it is about. The heads are discarded
 after training.
-A network that reads whole images has no object tokens, and the action losses alone.
+A network that reads whole images has no object tokens, and auxiliary losses of its own
+(image_losses.py).
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
 
-from vima_ros.discretization import bin_edges
 from vima_ros.policy.config import VimaConfig
 from vima_ros.policy.model.heads import PlaceContext
 from vima_ros.policy.model.network import VimaNetwork
@@ -27,8 +27,14 @@ from vima_ros.specs import (
     POSITION_BINS,
     EndEffector,
 )
-from vima_ros.training.policy.action_loss import action_losses, cross_entropies
+from vima_ros.training.policy.action_loss import (
+    action_losses,
+    cross_entropies,
+    position_cross_entropy,
+)
 from vima_ros.training.policy.batching import IN_SCENE, ObjectBatch, PolicyBatch
+from vima_ros.training.policy.image_batching import WholeImageBatch
+from vima_ros.training.policy.image_losses import ImageHeads
 from vima_ros.training.policy.privileged_labels import NOTHING, SHAPE_NAMES
 
 KEY_WIDTH = 64
@@ -57,15 +63,20 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         self.first_place_head = nn.Linear(width, sum(POSITION_BINS))
         self.brightness_head = nn.Linear(width, 1)
         self.next_frame_head = nn.Linear(width, sum(POSITION_BINS))
+        self.image_heads = None if network.image_tokens is None else ImageHeads(config)
 
     def losses(self, batch: PolicyBatch, smoothing: float) -> dict[str, Tensor]:
         """Compute the action losses of each head and the auxiliary ones. See ``action_losses``.
 
-        The auxiliary ones are of object tokens: a network that reads whole images has none. Those
-        of attention, and the goal after it, are of a network whose layers attend to tokens.
+        The auxiliary ones are of object tokens, or of image pairs where whole images are read.
+        Those of attention, and the goal after it, are of a network whose layers attend to tokens.
         """
-        if not isinstance(batch, ObjectBatch):
-            return action_losses(self.network(batch).logits, batch, smoothing)
+        if self.image_heads is not None:
+            assert isinstance(batch, WholeImageBatch)
+            outputs = self.network(batch)
+            losses = action_losses(outputs.logits, batch, smoothing)
+            return losses | self.image_heads.losses(outputs.objects, batch)
+        assert isinstance(batch, ObjectBatch)
         first, last = 0, self.network.config.xf_n_layers - 1
         layers = (first, last) if self.network.attends_to_tokens else ()
         outputs = self.network(batch, score_layers=layers)
@@ -123,7 +134,7 @@ class PolicyWithAuxiliaryHeads(nn.Module):
     def _position_loss(self, objects: Tensor, batch: ObjectBatch) -> Tensor:
         """Predict from an object's token the bins of the workspace where it would be picked."""
         rows = (batch.objects != NOTHING) & (batch.step_of >= 0)
-        return _position_cross_entropy(self.position_head(objects[rows]), batch.grasps[rows])
+        return position_cross_entropy(self.position_head(objects[rows]), batch.grasps[rows])
 
     def goal_loss(self, informed: Tensor, batch: ObjectBatch) -> Tensor:
         """Predict from an object's token, after the prompt, its position in the prompt's scene.
@@ -144,7 +155,7 @@ class PolicyWithAuxiliaryHeads(nn.Module):
         rows = (which > 0) & (often[which] == 1)
         if not rows.any():
             return informed.new_zeros(())
-        return _position_cross_entropy(self.goal_head(informed[rows]), middles[which[rows]])
+        return position_cross_entropy(self.goal_head(informed[rows]), middles[which[rows]])
 
     def first_place_loss(self, informed: Tensor, batch: ObjectBatch) -> Tensor:
         """Predict from an object's token where it was first, if it is to come back there."""
@@ -280,16 +291,6 @@ def known_turns(batch: ObjectBatch, angles: Sequence[int]) -> tuple[Tensor, Tens
     return rows, right[rows].int().argmax(-1)
 
 
-def _position_cross_entropy(logits: Tensor, fractions: Tensor) -> Tensor:
-    """Compute the cross-entropy of x and y bins (n, 150) at ``fractions`` (n, 2) of the range."""
-    loss = logits.new_zeros(())
-    for axis, part in enumerate(logits.float().split(POSITION_BINS, -1)):
-        edges = torch.tensor(bin_edges(part.shape[-1])).to(fractions)
-        bins = torch.bucketize(fractions[:, axis].contiguous(), edges)
-        loss = loss + F.cross_entropy(part, bins.clamp(max=len(edges) - 1))
-    return loss / 2
-
-
 def _place_loss(head: nn.Module, informed: Tensor, places: Tensor, batch: ObjectBatch) -> Tensor:
     """Predict ``places`` (S, 2) of slots, where known, from tokens (B, T, E) of the history."""
     slots = (batch.rows <= len(batch.step_of)) * batch.rows  # (B, T), 0: none
@@ -297,7 +298,7 @@ def _place_loss(head: nn.Module, informed: Tensor, places: Tensor, batch: Object
     rows = known.isfinite().all(-1)
     if not rows.any():
         return informed.new_zeros(())
-    return _position_cross_entropy(head(informed[rows]), known[rows])
+    return position_cross_entropy(head(informed[rows]), known[rows])
 
 
 def _gather_tokens(values: Tensor, batch: ObjectBatch) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import pi
 from typing import cast
 
 import torch
@@ -15,13 +16,18 @@ from vima_ros.policy.model.image_encoder import ImageEncoder
 from vima_ros.policy.model.network import VimaNetwork
 from vima_ros.policy.model.object_encoder import ObjectEncoder
 from vima_ros.policy.model.prefix import PrefixController
+from vima_ros.policy.model.vit import ViT, ViTBlock
+from vima_ros.specs import VIEW_IMAGE_SIZE
 from vima_ros.training.loaded_weights import LoadedWeights
 
-RESIDUAL_INIT_SCALE = 0.2  # of the prompt encoder's residual branches, times their default
+RESIDUAL_INIT_SCALE = 0.2  # of residual branches, of the prompt encoder and of whole images'
+# vision transformer, times their default
 EMBEDDING_STD = 0.4  # standard deviation of the word embedding
 POSITION_STD = 0.02  # standard deviation of position embeddings, as in GPT-2
 RBF_HEIGHT = 2.0  # peak of a box feature
 AXES = (5, 5, 3, 3)  # proportions of box features for x, y, height and width
+CONTRAST_GAIN = 8.0  # of a whole image's patches, times PyTorch's default
+WAVELENGTHS = (2.0, 130.0)  # of position embeddings of patches, shortest and longest [patches]
 
 
 @torch.no_grad()
@@ -32,7 +38,8 @@ def new_network(config: VimaConfig) -> VimaNetwork:
     images enter history and prompt unchanged, if the sizes allow it; what is similar attends to
     each other where the history reads the prompt, for keys equal queries (mimetic initialization,
     Trockman and Kolter, ICML 2023); the box MLP's outputs distinguish positions; the pointer of a
-    conditioned place begins with the attention that finds an object's images.
+    conditioned place begins with the attention that finds an object's images; of whole images,
+    tokens say from the start what stands out from the table, and where.
     """
     network, width = VimaNetwork(config), config.embed_dim
     encoder = cast(ObjectEncoder | ImageEncoder, network.object_encoder)
@@ -47,6 +54,8 @@ def new_network(config: VimaConfig) -> VimaNetwork:
         nn.init.normal_(encoder.vit.cls_token, std=POSITION_STD)
     projection = encoder.vit.projection
     nn.init.normal_(projection, std=projection.shape[0] ** -0.5)
+    if isinstance(encoder, ImageEncoder):
+        _init_image_vit(encoder.vit)
     if isinstance(encoder, ObjectEncoder):
         for boxes in encoder.box_mlp.values():
             _init_rbf(*_linears(boxes))
@@ -108,6 +117,37 @@ def _init_identity(width: int, first: nn.Linear, second: nn.Linear, third: nn.Li
     third.weight[:, : 2 * width] = both.T
     first.bias.zero_()
     second.bias.zero_()
+
+
+def _init_image_vit(vit: ViT) -> None:
+    """Initialize the vision transformer of whole images, which are nearly all table.
+
+    A patch of one color is only its position, in sines and cosines of both axes (Vaswani et al.,
+    2017); what stands out in one outweighs that. Blocks begin near the identity. A class token
+    reads the sum of the patches, of which the table's cancel out.
+    """
+    width = len(vit.conv1.weight)
+    vit.conv1.weight -= vit.conv1.weight.mean(dim=(2, 3), keepdim=True)
+    vit.conv1.weight *= CONTRAST_GAIN
+    columns = VIEW_IMAGE_SIZE[1] // vit.conv1.stride[0]
+    patches = torch.arange(len(vit.pos_embed) - vit.class_token)
+    quarter = -(-width // 4)
+    shortest, longest = WAVELENGTHS
+    frequencies = 2 * pi / shortest * (shortest / longest) ** torch.linspace(0, 1, quarter)
+    x, y = (patches % columns)[:, None] * frequencies, (patches // columns)[:, None] * frequencies
+    vit.pos_embed[int(vit.class_token) :] = torch.cat([x.sin(), x.cos(), y.sin(), y.cos()], 1)[
+        :, :width
+    ]
+    for module in vit.blocks:
+        block = cast(ViTBlock, module)
+        for layer in (block.mlp.c_proj, block.attn.out_proj):
+            layer.weight *= RESIDUAL_INIT_SCALE
+            layer.bias.zero_()
+    if vit.class_token:
+        last = cast(ViTBlock, vit.blocks[-1]).attn
+        last.in_proj.weight[2 * width :] = torch.eye(width)  # values
+        last.in_proj.bias.zero_()
+        last.out_proj.weight[:] = len(patches) / 4 * torch.eye(width)
 
 
 def _init_rbf(first: nn.Linear, second: nn.Linear, third: nn.Linear) -> None:

@@ -37,6 +37,7 @@ AUXILIARY_LOSSES = (  # beside the action's
     "identity",
     "brightness",
     "shape",
+    "thumbnail",
     "prompt_attention",
     "action_attention",
 )
