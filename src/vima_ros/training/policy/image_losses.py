@@ -77,8 +77,8 @@ def thumbnails_of(images: ImageBatch, shown: ShownObjects) -> Tensor:
     scale = POLICY_FRAME_HEIGHT // VIEW_IMAGE_SIZE[0]
     steps = torch.linspace(-0.4, 0.4, THUMBNAIL, device=shown.boxes.device)
     x, y, height, width = shown.boxes.T[:, :, None] / scale  # (v, 1) each
-    rows = (y + steps * height).long().clamp(0, VIEW_IMAGE_SIZE[0] - 1)
-    columns = (x + steps * width).long().clamp(0, VIEW_IMAGE_SIZE[1] - 1)
+    rows = (y + steps * height).to(torch.int64).clamp(0, VIEW_IMAGE_SIZE[0] - 1)
+    columns = (x + steps * width).to(torch.int64).clamp(0, VIEW_IMAGE_SIZE[1] - 1)
     pair, view = images.pair_rows[shown.pairs], shown.views
     pixels = images.pixels[
         pair[:, None, None], view[:, None, None], :, rows[:, :, None], columns[:, None]

@@ -28,7 +28,7 @@ from vima_ros.training.policy.training_episode import TrainingEpisode
 from vima_ros.training.run_directory import load_checkpoint
 from vima_ros.training.run_progress import Run, Schedule, seed_step
 
-AUXILIARY_LOSSES = (  # beside the action's
+OBJECT_LOSSES = (  # beside the action's, where objects are read
     "position",
     "goal",
     "first_place",
@@ -37,10 +37,11 @@ AUXILIARY_LOSSES = (  # beside the action's
     "identity",
     "brightness",
     "shape",
-    "thumbnail",
     "prompt_attention",
     "action_attention",
 )
+IMAGE_LOSSES = ("position", "thumbnail")  # where whole images are
+AUXILIARY_LOSSES = {*OBJECT_LOSSES, *IMAGE_LOSSES}
 
 
 @dataclass(frozen=True)

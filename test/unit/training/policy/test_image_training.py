@@ -21,7 +21,8 @@ from vima_ros.training.policy import color_augmentation
 from vima_ros.training.policy.image_batching import make_image_batch
 from vima_ros.training.policy.layout_augmentation import randomize_layout
 from vima_ros.training.policy.trainer import (
-    AUXILIARY_LOSSES,
+    IMAGE_LOSSES,
+    OBJECT_LOSSES,
     PolicyRecipe,
     VimaConfig,
     new_network,
@@ -164,17 +165,16 @@ def test_colors_of_whole_images_change_alike_within_an_episode(episodes, monkeyp
 LATENTS = {"prompt_latents": 8, "history_latents": 8}
 # Of the encoder's tokens.
 OF_TOKENS = {"position", "grasp_offset", "identity", "brightness", "shape"}
-OF_IMAGE_PAIRS = {"position", "thumbnail"}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("conditioning", "latents", "auxiliary"),
     [
-        ("vima", {}, set(AUXILIARY_LOSSES) - {"thumbnail"}),
-        *((conditioning, {}, OF_IMAGE_PAIRS) for conditioning in OF_IMAGES),
+        ("vima", {}, set(OBJECT_LOSSES)),
+        *((conditioning, {}, set(IMAGE_LOSSES)) for conditioning in OF_IMAGES),
         ("vima", LATENTS, OF_TOKENS),
-        ("gpt", LATENTS, OF_IMAGE_PAIRS),
+        ("gpt", LATENTS, set(IMAGE_LOSSES)),
     ],
 )
 def test_the_loss_falls_whatever_the_conditioning(

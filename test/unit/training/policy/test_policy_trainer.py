@@ -30,7 +30,7 @@ from vima_ros.training.policy.initialization import load_matching_weights
 from vima_ros.training.policy.layout_augmentation import randomize_layout
 from vima_ros.training.policy.privileged_labels import NOTHING, SHAPE_NAMES
 from vima_ros.training.policy.trainer import (
-    AUXILIARY_LOSSES,
+    OBJECT_LOSSES,
     PolicyRecipe,
     VimaConfig,
     load_averaged,
@@ -270,7 +270,7 @@ def trained(episodes, config, folder, **schedule):
 def test_it_learns_and_resumes_as_if_never_stopped(episodes, config, tmp_path):
     whole = trained(episodes, config, tmp_path / "a")
     assert whole[-1].losses["pose0_position"] < 0.93 * whole[0].losses["pose0_position"]
-    assert set(whole[0].losses) >= {*HEADS, *AUXILIARY_LOSSES}
+    assert set(whole[0].losses) >= {*HEADS, *OBJECT_LOSSES}
     assert set(whole[-1].validation_losses) == {*HEADS}
     assert whole[-1].training.keys() >= {"pose0", "pose1", "rotation", "all"}
     log, asked = [], iter([False] * 11 + [True])
