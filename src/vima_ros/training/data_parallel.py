@@ -1,7 +1,7 @@
 """Training by several processes that share each batch, as torchrun starts them.
 
 Every process has the same weights and adds up the same gradients, so that they stay the same. One
-process alone communicates with nobody.
+process alone does not communicate.
 """
 
 from __future__ import annotations
