@@ -53,6 +53,8 @@ class ImageHeads(nn.Module):
     def position_loss(self, tokens: Tensor, thumbnails: Tensor, shown: ShownObjects) -> Tensor:
         """Predict where in an image pair the object is that looks like a thumbnail."""
         rows = torch.nonzero(shown.places.isfinite().all(-1))[:, 0]
+        if not len(rows):
+            return tokens.new_zeros(())
         query = self.query(thumbnails[rows])  # (n, E)
         of_pair = tokens[shown.pairs[rows]]  # (n, Q, E)
         keys = self.token_key(of_pair)

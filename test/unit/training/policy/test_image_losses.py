@@ -1,5 +1,7 @@
 """Auxiliary losses of whole images: what they ask for, and that a network learns to answer."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -95,6 +97,8 @@ def test_what_an_object_looks_like_says_where_it_is(episodes, conditioning):
         thumbnails = thumbnails_of(batch.prompt.slots, shown)
         own = heads.position_loss(tokens, thumbnails, shown)
         other = heads.position_loss(tokens, thumbnails.roll(1, 0), shown)
+        nowhere = replace(shown, places=torch.full_like(shown.places, torch.nan))
+        assert heads.position_loss(tokens, thumbnails, nowhere) == 0.0
     assert own < 0.8 * other
 
 
